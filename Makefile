@@ -1,0 +1,57 @@
+# One place for every chore. Needs make and Python 3.11 or newer; neither Redis nor Docker.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := requirements-dev.lock
+PURE := url scope robots extract politeness records config
+
+.DEFAULT_GOAL := help
+.PHONY: help dev demo test lint lock clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+dev: $(VENV)/.dev ## make .venv with the crawler and all tools (quick the second time)
+
+demo: $(VENV)/.run ## crawl a small site that the crawler serves by itself: works offline
+	$(BIN)/crawler demo
+
+test: lint ## lint, then every test, with the coverage of the pure modules
+	$(BIN)/python -m pytest $(PURE:%=--cov=crawler.%) --cov-report=term
+
+lint: $(VENV)/.dev ## check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict crawler
+
+lock: $(BIN)/pip ## write requirements-dev.lock anew, with today's versions
+	rm -rf build/lock && $(PYTHON) -m venv build/lock
+	build/lock/bin/pip install --quiet --upgrade setuptools '.[dev]'
+	{ echo "# Every version that make dev installs. Made by make lock; for Python 3.11 to 3.13."; \
+	  build/lock/bin/pip freeze --all --exclude crawler --exclude pip; } > build/lock.txt
+	mv build/lock.txt $(LOCK) && rm -rf build/lock
+
+clean: ## remove .venv, caches and what builds leave (the data in .crawler stay)
+	rm -rf $(VENV) build dist .coverage htmlcov .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find crawler tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps say what .venv holds: .run the crawler, .dev the tools as well. They are older than what they depend on
+# exactly when something has to be installed.
+$(VENV)/.dev: $(BIN)/pip pyproject.toml $(LOCK)
+	$(BIN)/pip install --quiet --constraint $(LOCK) --editable '.[dev]'
+	@touch $(VENV)/.run $@
+
+$(VENV)/.run: $(BIN)/pip pyproject.toml $(LOCK)
+	$(BIN)/pip install --quiet --constraint $(LOCK) --editable .
+	@touch $@
+
+# pip is the last thing that venv puts there, so an interrupted venv is made again.
+$(BIN)/pip:
+	@command -v $(PYTHON) > /dev/null || { echo "make: $(PYTHON) is not there: name another, make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "make: the crawler needs Python 3.11 or newer, $(PYTHON) is older: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || \
+	  { echo "make: $(PYTHON) cannot make a venv with pip: install its venv package (Debian: apt install python3-venv)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch -d '2000-01-01' $@ 2> /dev/null || touch -t 200001010000 $@
