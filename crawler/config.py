@@ -1,0 +1,320 @@
+"""One table of settings: name, type, default, unit, help, kind; flag > environment > crawler.toml > default.
+
+The table is the fields of `Settings`. Three kinds: *fixed* when a crawl is created; *changeable* by `crawler set` or by
+naming them again; of the *process* (never stored in Redis: they name this machine's resources, or may bear secrets or
+code). Components get plain values, never this object.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, cast
+
+import msgspec
+
+from crawler.errors import UsageError
+
+VERSION: Final = "0.1.0"
+DEFAULT_AGENT: Final = f"crawler/{VERSION} (+https://crawler.example/bot)"
+ENV_PREFIX: Final = "CRAWLER_"
+FILE: Final = "crawler.toml"
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_NONE: Final = ("", "none", "no", "off")
+
+
+class Kind(StrEnum):
+    """When a setting may change."""
+
+    FIXED = "fixed"
+    CHANGEABLE = "changeable"
+    PROCESS = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What the table says of one setting beside its name and default."""
+
+    parse: Callable[[str], Any]
+    kind: Kind
+    help: str
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    many: bool = False
+    switch: bool = False
+    secret: bool = False
+
+
+def duration(text: str) -> float:
+    """Seconds from `1.5`, `500ms`, `10m`, `2h`, `1d`."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise ValueError("a time such as 500ms, 1.5s, 10m or 2h is needed")
+    return float(match[1]) * _SECONDS[(match[2] or "s").lower()]
+
+
+def size(text: str) -> int:
+    """Bytes from `1024`, `10M`, `10MiB` (units are powers of 1,024, except `kB`, `MB`, ... of 1,000)."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise ValueError("a size such as 512k, 10MiB or 1G is needed")
+    decimal = match[2] and not match[3] and text.strip().lower().endswith("b")
+    return int(float(match[1]) * (1000 if decimal else 1024) ** " kmgt".index(match[2].lower() or " "))
+
+
+def count(text: str) -> int:
+    """A whole number from 0."""
+    if not text.strip().isascii() or not text.strip().isdigit():
+        raise ValueError("a whole number is needed")
+    return int(text)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    value = count(text)
+    if value < 1:
+        raise ValueError("a whole number from 1 is needed")
+    return value
+
+
+def few(text: str) -> int:
+    """A whole number from 0 to 14: attempts are kept in half a byte."""
+    value = count(text)
+    if value > 14:
+        raise ValueError("at most 14")
+    return value
+
+
+def lease_seconds(text: str) -> float:
+    """A lease term: long enough that a healthy worker extends it several times."""
+    value = duration(text)
+    if value < 3:
+        raise ValueError("at least 3s")
+    return value
+
+
+def header(text: str) -> str:
+    """`Name: value`, without line ends (RFC 9110 section 5)."""
+    name, colon, value = text.partition(":")
+    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
+        raise ValueError("a header as 'Name: value' is needed")
+    return f"{name}: {value.strip()}"
+
+
+def agent(text: str) -> str:
+    """A User-Agent line (RFC 9110 section 10.1.5)."""
+    if not text.strip() or re.search(r"[^\x20-\x7e]", text):
+        raise ValueError("one line of ASCII such as 'mybot/1.0 (+https://example.org/bot)' is needed")
+    return text.strip()
+
+
+def name(text: str) -> str:
+    """A crawl's name, which becomes part of its keys."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", text):
+        raise ValueError("1 to 64 letters, digits, - or _ are needed")
+    return text
+
+
+def flag(text: str) -> bool:
+    """A switch in the environment, in a file or for `set`."""
+    value = text.strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("yes or no is needed")
+
+
+def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """*parse*, with `none` for "no limit"."""
+    return lambda text: None if text.strip().lower() in _NONE else parse(text)
+
+
+def _setting(default: Any, parse: Callable[[str], Any], kind: Kind, help: str, **more: Any) -> Any:
+    meta = {"meta": Meta(parse, kind, help, **more)}
+    if more.get("switch"):
+        meta = {"meta": Meta(flag, kind, help, **more)}
+    return field(default=default, metadata=meta)
+
+
+_F, _C, _P = Kind.FIXED, Kind.CHANGEABLE, Kind.PROCESS
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The table. Times are in seconds, sizes in bytes, None is "no limit"."""
+
+    scope: str = _setting("site", str, _F, "which links belong to the crawl", choices=("host", "site", "prefix", "all"))
+    store: str = _setting("text", str, _F, "what is kept of a page", choices=("meta", "text"))
+
+    delay: float = _setting(1.0, duration, _C, "least time between two requests to one host", unit="TIME")
+    per_host: int = _setting(1, positive, _C, "transfers at once to one host", unit="N")
+    include: tuple[str, ...] = _setting((), str, _C, "only links that match one of these", unit="REGEX", many=True)
+    exclude: tuple[str, ...] = _setting((), str, _C, "no links that match one of these", unit="REGEX", many=True)
+    max_depth: int | None = _setting(None, optional(count), _C, "links away from a seed at most", unit="N")
+    max_pages: int | None = _setting(None, optional(positive), _C, "pages fetched in all at most", unit="N")
+    max_pages_per_host: int | None = _setting(None, optional(positive), _C, "URLs a host at most", unit="N")
+    max_time: float | None = _setting(None, optional(duration), _C, "stop after this long", unit="TIME")
+    user_agent: str = _setting(DEFAULT_AGENT, agent, _C, "who we say we are; add a way to reach you", unit="TEXT")
+    ignore_robots: bool = _setting(False, str, _C, "do not ask for robots.txt (only where you may)", switch=True)
+    timeout: float = _setting(30.0, duration, _C, "a fetch in all, from start to last byte", unit="TIME")
+    page_timeout: float = _setting(30.0, duration, _C, "parsing (and hooks) of one page", unit="TIME")
+    lease_term: float = _setting(90.0, lease_seconds, _C, "after which a silent worker's URLs go back", unit="TIME")
+    retries: int = _setting(2, few, _C, "more tries after an error that may pass", unit="N")
+    host_patience: float = _setting(600.0, duration, _C, "how long a host may fail; 0: for ever", unit="TIME")
+    max_size: int = _setting(10 << 20, size, _C, "of a decoded body; more is cut", unit="SIZE")
+    max_links: int = _setting(6_000, count, _C, "links followed on one page", unit="N")
+    max_text: int = _setting(1 << 20, size, _C, "of a page's text; more is cut", unit="SIZE")
+    outlinks: bool = _setting(False, str, _C, "keep each page's links in its record", switch=True)
+    allow_private: bool = _setting(False, str, _C, "let links lead to loopback and private addresses", switch=True)
+    insecure: bool = _setting(False, str, _C, "accept any TLS certificate", switch=True)
+
+    redis: str | None = _setting(
+        None, optional(str), _P, "a shared Redis; none: an embedded one", unit="URL", secret=True
+    )
+    crawl: str = _setting("default", name, _P, "the crawl's name on its Redis", unit="NAME")
+    folder: str = _setting(".crawler", str, _P, "where the embedded Redis lives", unit="DIR")
+    workers: int | None = _setting(None, optional(positive), _P, "worker processes (default: one a core)", unit="N")
+    concurrency: int = _setting(64, positive, _P, "transfers at once a worker", unit="N")
+    fetcher: str = _setting("curl", str, _P, "the HTTP engine", choices=("curl", "requests"))
+    header: tuple[str, ...] = _setting((), header, _P, "sent with each request", unit="LINE", many=True, secret=True)
+    proxy: str | None = _setting(None, optional(str), _P, "fetch through this proxy", unit="URL", secret=True)
+    trust_env: bool = _setting(False, str, _P, "obey HTTP_PROXY and ~/.netrc", switch=True)
+    hook: str | None = _setting(None, optional(str), _P, "called with each page", unit="MODULE:FUNCTION")
+    log_file: str | None = _setting(None, optional(str), _P, "write a log as JSON lines", unit="FILE")
+    verbose: bool = _setting(False, str, _P, "log what happens to stderr", switch=True)
+
+    def encode(self) -> bytes:
+        """The stored kinds as JSON: what `meta` in Redis holds."""
+        return msgspec.json.encode({n: getattr(self, n) for n in stored_names()})
+
+    def with_stored(self, raw: bytes) -> Settings:
+        """These settings with the stored kinds taken from *raw*; what this version does not know is passed over."""
+        values = msgspec.json.decode(raw)
+        known: dict[str, Any] = {
+            n: tuple(v) if isinstance(v, list) else v for n, v in values.items() if n in stored_names()
+        }
+        return replace(self, **known)
+
+
+TABLE: Final[dict[str, Meta]] = {f.name: cast(Meta, f.metadata["meta"]) for f in fields(Settings)}
+
+
+def stored_names() -> frozenset[str]:
+    """Names of the settings that belong to the crawl, not to a process."""
+    return frozenset(n for n, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
+
+
+def parse(setting: str, text: str) -> Any:
+    """*text* as a value of *setting* (one item of those that take many); UsageError says what is wrong."""
+    meta = TABLE[setting]
+    if meta.choices and text not in meta.choices:
+        raise UsageError(f"{setting.replace('_', '-')}: {text!r} is none of {', '.join(meta.choices)}")
+    try:
+        return meta.parse(text)
+    except ValueError as error:
+        shown = "the value" if meta.secret else repr(text)
+        raise UsageError(f"{setting.replace('_', '-')}: {shown} cannot be used: {error}") from None
+
+
+def parse_change(key: str, values: tuple[str, ...]) -> Any:
+    """The value that `crawler set` gives to a setting; UsageError where it is not one that changes."""
+    name = key.replace("_", "-")
+    if key not in TABLE or TABLE[key].kind is Kind.PROCESS:
+        changeable = ", ".join(n.replace("_", "-") for n, meta in TABLE.items() if meta.kind is Kind.CHANGEABLE)
+        raise UsageError(f"{name!r} is no setting of a crawl; there are {changeable}")
+    if TABLE[key].kind is Kind.FIXED:
+        raise UsageError(
+            f"{name} was fixed when the crawl was begun; start over with `crawler run --fresh --{name} ...`"
+        )
+    if not values or (len(values) > 1 and not TABLE[key].many):
+        raise UsageError(f"give {'values' if TABLE[key].many else 'one value'}: crawler set {name} VALUE")
+    if TABLE[key].many:
+        return () if values == ("none",) else tuple(parse(key, value) for value in values)
+    return parse(key, values[0])
+
+
+def coerce(setting: str, value: Any) -> Any:
+    """A Python *value* as one of *setting*: `10` or `"10m"` for a time, a list for those that take many."""
+    if setting not in TABLE:
+        raise UsageError(f"{setting!r} is no setting; there are {', '.join(sorted(TABLE))}")
+    meta = TABLE[setting]
+    if meta.many:
+        return tuple(parse(setting, str(item)) for item in ([value] if isinstance(value, str) else value))
+    if value is None:
+        return parse(setting, "none")
+    return parse(setting, ("yes" if value else "no") if isinstance(value, bool) else str(value))
+
+
+def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path = Path(FILE)) -> Loaded:
+    """The settings of a command. *flags* holds parsed values of those that were given on its command line."""
+    named = _from_file(file) | _from_environ(environ) | dict(flags)
+    return Loaded(replace(Settings(), **named), frozenset(named))
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings and the names of those that the user gave (others are defaults and give way to stored ones)."""
+
+    settings: Settings
+    named: frozenset[str]
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
+    found = {}
+    for setting, meta in TABLE.items():
+        text = environ.get(ENV_PREFIX + setting.upper())
+        if text is not None:
+            found[setting] = (parse(setting, text),) if meta.many else parse(setting, text)
+    return found
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{file}: cannot be read: {error}") from None
+    found = {}
+    for key, value in values.items():
+        setting = key.replace("-", "_")
+        if setting not in TABLE:
+            raise UsageError(f"{file}: {key!r} is no setting; see `crawler set --help` for their names")
+        found[setting] = _from_toml(file, setting, value)
+    return found
+
+
+def _from_toml(file: Path, setting: str, value: Any) -> Any:
+    try:
+        if TABLE[setting].many:
+            items = value if isinstance(value, list) else [value]
+            return tuple(parse(setting, str(item)) for item in items)
+        return parse(setting, str(value))
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from None
+
+
+def format_value(setting: str, value: Any) -> str:
+    """A value as a person writes it; secrets are not shown."""
+    if TABLE[setting].secret and value:
+        return "(set)"
+    if value is None:
+        return "none"
+    if isinstance(value, tuple):
+        return ", ".join(value) or "none"
+    return (
+        {True: "yes", False: "no"}[value]
+        if isinstance(value, bool)
+        else f"{value:g}"
+        if isinstance(value, float)
+        else str(value)
+    )

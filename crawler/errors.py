@@ -1,0 +1,91 @@
+"""The one error tree. Every message is one line that tells a person what to do next.
+
+CrawlerError
+├── UsageError            a flag, file, setting or URL that cannot be used as given
+│   ├── InvalidURL        not a URL that this crawler can fetch; carries the counted reason
+│   └── FixedSetting      a setting that is fixed at creation was named with another value
+├── RedisUnavailable      Redis cannot be reached, or refuses us
+│   ├── RedisAway         it is away for now (restart, time-out, loading, fail-over): worth another try
+│   └── EmbeddedRedisError  the Redis that we start ourselves cannot be started
+├── FrontierError         a frontier script refused
+│   ├── NoCrawl           the crawl is gone, or another one bears its name
+│   ├── CrawlExists       `create` of a name that is taken
+│   ├── CrawlDeleting     the crawl is being deleted
+│   ├── OutOfMemory       Redis is full: nothing new is accepted until there is room
+│   └── LeaseLost         the lease ended and may belong to another worker: drop the work
+├── HookError             a user's hook cannot be loaded
+└── NothingFetched        the crawl ended and not one page was fetched
+"""
+
+from __future__ import annotations
+
+
+class CrawlerError(Exception):
+    """Anything this package raises on purpose; `exit_code` is what a command ends with."""
+
+    exit_code = 2
+
+
+class UsageError(CrawlerError):
+    """Something the user gave cannot be used; the message says what and how to mend it."""
+
+
+class InvalidURL(UsageError):
+    """A URL that cannot be crawled; `reason` is one of the counted words in `url.REFUSALS`."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(f"{url!r} is not a URL to crawl: {reason}")
+        self.url = url
+        self.reason = reason
+
+
+class FixedSetting(UsageError):
+    """A setting that is fixed when a crawl is created was named again with another value."""
+
+
+class RedisUnavailable(CrawlerError):
+    """Redis cannot be reached, is not ready, or refuses this client."""
+
+    exit_code = 3
+
+
+class RedisAway(RedisUnavailable):
+    """Redis is away for now: restarting, loading, busy, failing over. The same call may be sent again."""
+
+
+class EmbeddedRedisError(RedisUnavailable):
+    """The embedded Redis cannot be found, started or shared."""
+
+
+class FrontierError(CrawlerError):
+    """A script of the frontier refused; nothing was written."""
+
+
+class NoCrawl(FrontierError):
+    """The crawl does not exist (any more), or a crawl of another generation bears its name."""
+
+
+class CrawlExists(FrontierError):
+    """A crawl of this name exists already."""
+
+
+class CrawlDeleting(FrontierError):
+    """The crawl is being deleted and accepts nothing."""
+
+
+class OutOfMemory(FrontierError):
+    """Redis is at maxmemory: finishing goes on, nothing new is accepted."""
+
+
+class LeaseLost(FrontierError):
+    """The lease is no longer ours: its URL is queued again or belongs to another worker."""
+
+
+class HookError(UsageError):
+    """The hook given by `module:function` cannot be imported or called."""
+
+
+class NothingFetched(CrawlerError):
+    """The crawl is over and not a single page was fetched."""
+
+    exit_code = 4

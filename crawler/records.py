@@ -1,0 +1,132 @@
+"""What travels: requests, records and outcomes, with their codecs. No dict and no `meta` does."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from crawler import url as urls
+
+OUTCOMES: Final = (
+    "fetched",
+    "redirected",
+    *(f"dropped:{why}" for why in ("robots", "type", "noindex", "trap", "limit")),
+    *(
+        f"failed:{why}"
+        for why in (
+            "dns",
+            "connect",
+            "tls",
+            "timeout",
+            "http",
+            "redirect-loop",
+            "hang",
+            "crash",
+            "host-unreachable",
+            "bad-entry",
+        )
+    ),
+)
+"""The closed list of outcomes: each accepted URL ends in exactly one."""
+
+_HEAD = struct.Struct(">BBBBQ")  # attempts, depth, hops, flags, id of via
+_SITEMAP = 0x10
+
+
+class Charge:
+    """The first byte of an entry: low half retries asked for by politeness, high half deaths of workers handling it."""
+
+    NONE: Final = 0
+    RETRY: Final = 1
+    CRASH: Final = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One URL that is or may be queued. `via` is the id of the page it was first found on, "0" for a seed."""
+
+    url: str
+    depth: int = 0
+    """Links from a seed; 255 stands for any more."""
+    hops: int = 0
+    """Redirects that led here in a row."""
+    via: str = "0"
+    sitemap: bool = False
+
+    def place(self) -> tuple[str, bytes]:
+        """The host whose queue it belongs to, and its entry there: 12 bytes, then path and query."""
+        host, scheme, path = urls.split(self.url)
+        flags = scheme | (_SITEMAP if self.sitemap else 0)
+        head = _HEAD.pack(0, min(self.depth, 255), min(self.hops, 255), flags, int(self.via))
+        return host, head + path.encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A queue entry read back: the request and how often it was tried or died."""
+
+    request: Request
+    retries: int
+    crashes: int
+
+    @classmethod
+    def decode(cls, host: str, raw: bytes) -> Entry:
+        """Read an entry of *host*'s queue; ValueError if it is none (something else wrote to the queue)."""
+        if len(raw) <= _HEAD.size or raw[_HEAD.size] != 0x2F:
+            raise ValueError(f"not a queue entry: {raw[:40]!r}")
+        attempts, depth, hops, flags, via = _HEAD.unpack_from(raw)
+        url = urls.join(host, flags & 3, raw[_HEAD.size :].decode("ascii"))
+        request = Request(url, depth, hops, str(via), bool(flags & _SITEMAP))
+        return cls(request, attempts & 15, attempts >> 4)
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What is stored of a URL, one JSON object; fields that are unknown are absent."""
+
+    url: str
+    outcome: str
+    depth: int
+    status: int | None = None
+    title: str | None = None
+    description: str | None = None
+    lang: str | None = None
+    text: str | None = None
+    content_type: str | None = None
+    charset: str | None = None
+    size: int | None = None
+    """Bytes of the decoded body, as far as it was read."""
+    truncated: bool = False
+    digest: str | None = None
+    """`sha256:` and the hexadecimal digest of the decoded body."""
+    via: str | None = None
+    """URL of the page this one was first found on; inside Redis its id."""
+    redirect_to: str | None = None
+    canonical: str | None = None
+    links: int | None = None
+    """Number of outlinks, before scope."""
+    outlinks: list[str] | None = None
+    etag: str | None = None
+    last_modified: str | None = None
+    fetched_at: str | None = None
+    """RFC 3339, UTC: when the answer ended."""
+    elapsed_ms: int | None = None
+    attempts: int | None = None
+    error: str | None = None
+    data: Any = None
+    """What the user's hook returned."""
+
+    def encode(self) -> bytes:
+        """The record as one line of JSON in UTF-8."""
+        return _encoder.encode(self)
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Record:
+        """Read a record back; msgspec.ValidationError if *raw* is not one."""
+        return _decoder.decode(raw)
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(Record)
