@@ -1,0 +1,340 @@
+"""Response -> Page: links, title, meta and text. Pure: no clock, no I/O; `Extractor` only remembers what it resolved.
+
+The hot path of a worker. Lexbor parses and selects; what Python does for each link is one lookup in a table that all
+pages of a folder share, because most links of a site repeat on all its pages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from crawler import charset as charsets
+from crawler import url as urls
+from crawler.errors import InvalidURL
+from crawler.fetch.fetcher import Response
+from crawler.page import Node, Page, clean, cut, parse, readable_nodes, tag_ids, valid, visible_text
+
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
+# MIME Sniffing 7.1: how HTML begins.
+_LOOKS_LIKE_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*<(?:!--|(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b"
+    rb"|body|br|p|meta|link)[\t\n\f\r />])",
+    re.IGNORECASE,
+)
+_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
+_SNIFFED: Final = 1445
+
+_SELECTOR: Final = "a,area,iframe,frame,base,link,meta,title"
+_LINKS, _FRAMES = tag_ids("a area"), tag_ids("iframe frame")
+_LINK, _META, _TITLE, _SVG = (next(iter(tag_ids(name))) for name in ("link", "meta", "title", "svg"))
+_BASE = next(iter(tag_ids("base")))
+_HTML_ALTERNATES = frozenset({"", "text/html", "application/xhtml+xml"})
+
+# Directives whose value follows a colon, so that the word before it is no crawler's name.
+_VALUED_DIRECTIVES = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_AGENT = re.compile(r"[\w.*-]+")
+
+# HTML 4.2.5.3, shared declarative refresh steps.
+_REFRESH = re.compile(
+    r"[\t\n\f\r ]*(?:(\d+)|(?=\.))[\d.]*(?:$|(?=[;,\t\n\f\r ])[\t\n\f\r ]*[;,]?[\t\n\f\r ]*(.*))", re.DOTALL
+)
+_REFRESH_URL = re.compile(r"url[\t\n\f\r ]*=[\t\n\f\r ]*", re.IGNORECASE)
+
+_REFUSALS = frozenset(urls.REFUSALS) | {"cap"}
+_EDGE = "".join(map(chr, range(33)))  # C0 controls and space: stripped from the ends of a URL by WHATWG's parser
+_OWN_SCHEME = re.compile(r"https?:(?![/\\])", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractOptions:
+    """What to read of a page, and how much."""
+
+    want_text: bool
+    agent: str
+    """The crawler's product token, as in robots.txt: names it in `<meta name=...>` and X-Robots-Tag."""
+    max_links: int = 6000
+    max_text: int = 1024 * 1024
+    """Bytes of UTF-8."""
+    max_field: int = 2000
+    """Characters of the title, the description and the like."""
+    obey_nofollow: bool = True
+    obey_noindex: bool = True
+
+
+def is_html(response: Response) -> bool:
+    """Whether *response* is an HTML document: by its type, or where it has none, by how it begins."""
+    kind = response.content_type
+    return kind in _HTML_TYPES if kind else _LOOKS_LIKE_HTML.match(response.body[:_SNIFFED]) is not None
+
+
+def is_text(response: Response) -> bool:
+    """Whether *response* is text other than HTML: by its type, or where it has none, by the lack of binary bytes."""
+    kind = response.content_type
+    return bool(_TEXT_TYPES.match(kind)) if kind else not _BINARY.search(response.body[:_SNIFFED])
+
+
+def robots_directives(values: Iterable[str], agent: str) -> set[str]:
+    """`noindex` and `nofollow` as far as X-Robots-Tag headers or a meta's content ask them of *agent*.
+
+    A crawler's name and a colon restrict what follows in the same value to that crawler; `none` is both.
+    Source: https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag
+    """
+    found: set[str] = set()
+    for value in values:
+        applies = True
+        for word in value.lower().split(","):
+            name, colon, rest = word.strip().partition(":")
+            if colon and name not in _VALUED_DIRECTIVES and _AGENT.fullmatch(name.rstrip()):
+                applies = name.rstrip() in ("*", agent.lower())
+                name = rest
+            if applies:
+                found.add(name.strip())
+    if "none" in found:
+        found |= {"noindex", "nofollow"}
+    return found & {"noindex", "nofollow"}
+
+
+def parse_refresh(content: str) -> tuple[int, str] | None:
+    """The seconds and the URL of a meta refresh, "" for the page itself; None if it is not one (HTML 4.2.5.3)."""
+    match = _REFRESH.match(content)
+    if match is None:
+        return None
+    reference = match[2] or ""
+    if named := _REFRESH_URL.match(reference):
+        reference = reference[named.end() :]
+    if reference[:1] in ("'", '"'):
+        reference = reference[1:].partition(reference[0])[0]
+    return int((match[1] or "0")[:9]), re.sub("[\t\n\r]", "", reference).strip(_EDGE)
+
+
+class Resolver:
+    """Canonical URLs, or the reasons to refuse them, of references that pages made; bounded.
+
+    What a reference means depends on the folder of its base alone (all up to the last slash of the path), except for
+    empty ones, those that begin with `?` or `#`, and `http:` without slashes: those are resolved anew each time.
+    """
+
+    ROOM: Final = 16 * 1024 * 1024
+    """Bytes kept, about; then all is forgotten. Memory is bounded though pages are hostile."""
+
+    def __init__(self) -> None:
+        self._folders: dict[str, dict[str, str]] = {}
+        self._room = self.ROOM
+
+    def folder(self, base: str) -> dict[str, str]:
+        """The table of references from pages beside *base*, an absolute URL: reference -> URL or refusal."""
+        path = base.partition("?")[0]
+        key = path[: path.rfind("/", 8) + 1] or path
+        if self._room <= 0:
+            self._folders.clear()
+            self._room = self.ROOM
+        table = self._folders.get(key)
+        if table is None:
+            self._room -= 400 + len(key)
+            table = self._folders[key] = {}
+        return table
+
+    def resolve(self, reference: str, base: str, table: dict[str, str]) -> str:
+        """The canonical URL of *reference*, or one of `url.REFUSALS`; kept in the *table* of *base* where it may be."""
+        try:
+            found = urls.canonicalize(reference, base)
+        except InvalidURL as error:
+            found = error.reason
+        bare = reference.strip(_EDGE).translate(_NO_BREAKS)
+        if bare and bare[0] not in "?#" and not _OWN_SCHEME.match(bare):
+            size = 250 + len(reference) + len(found)
+            if size <= self._room:
+                table[reference] = found
+            self._room -= size
+        return found
+
+
+_NO_BREAKS = {9: None, 10: None, 13: None}  # removed anywhere in a URL by WHATWG's parser
+
+
+class Extractor:
+    """Reads responses into pages. Holds the caches of one worker; not for several threads."""
+
+    def __init__(self, options: ExtractOptions) -> None:
+        self.options = options
+        self._resolver = Resolver()
+
+    def extract(self, response: Response) -> Page:
+        """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read."""
+        page = Page(response.url, response)
+        if 300 <= response.status < 400 or not response.body:
+            return page
+        asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
+        if is_html(response):
+            page.is_html = True
+            self._read_html(page, asked)
+        elif is_text(response):
+            self._read_text(page, asked)
+        else:
+            page.noindex = self.options.obey_noindex and "noindex" in asked
+        return page
+
+    def _read_text(self, page: Page, asked: set[str]) -> None:
+        response, options = page.response, self.options
+        page.noindex = options.obey_noindex and "noindex" in asked
+        page.charset = charsets.find(
+            response.body, response.headers.get("content-type"), "xml" in response.content_type
+        )
+        if options.want_text and not page.noindex:
+            sample = response.body[: 4 * options.max_text + 4]
+            text, truncated = cut(valid(charsets.decode(sample, page.charset)), options.max_text)
+            page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
+
+    def _read_html(self, page: Page, asked: set[str]) -> None:
+        response, options = page.response, self.options
+        page.charset = charsets.find(response.body, response.headers.get("content-type"))
+        page.tree = tree = parse(charsets.as_utf8(response.body, page.charset))
+        # One walk serves both; without text, selecting in C makes far fewer objects.
+        nodes = readable_nodes(tree) if options.want_text else tree.css(_SELECTOR)
+        _Reader(page, options, self._resolver, _base(nodes, response.url), asked).read(nodes)
+        if tree.root is not None:
+            page.lang = clean(tree.root.attributes.get("lang") or "", options.max_field)
+        if options.want_text and not page.noindex:
+            page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
+            page.tree = None
+
+
+def _base(nodes: list[Node], url: str) -> str:
+    """What the document's references are relative to: the first `<base href>` of http(s), else its own *url*."""
+    for node in nodes:
+        if node.tag_id == _BASE and (href := node.attributes.get("href")):
+            try:
+                found = urls.resolve(href, url).partition("#")[0]
+            except InvalidURL:
+                continue
+            if found.startswith(("http://", "https://")):
+                return found
+    return url
+
+
+class _Reader:
+    """Takes one document's links, title and meta, in the order of the document."""
+
+    def __init__(self, page: Page, options: ExtractOptions, resolver: Resolver, base: str, asked: set[str]) -> None:
+        self.page, self.options, self.resolver, self.base, self.asked = page, options, resolver, base, asked
+        self.table = resolver.folder(base)
+        self.local = base == page.url  # references to the document itself are no links, if no <base> leads elsewhere
+        self.legacy = page.charset != "utf-8"
+        self.agents = ("robots", options.agent.lower())
+        self.out: dict[str, None] = {}
+        self.refused: dict[str, int] = {}
+        self.total = 0
+        self.social: str | None = None
+        self.refreshed = False
+
+    def read(self, nodes: list[Node]) -> None:
+        """Fill the page from the document's *nodes* that match _SELECTOR."""
+        take = self.take
+        for node in nodes:
+            tag = node.tag_id
+            if tag in _LINKS:
+                attributes = node.attributes
+                href = attributes.get("href")
+                if href is not None:
+                    take(href, attributes.get("rel"))
+            elif tag == _META:
+                self._meta(node.attributes)
+            elif tag == _LINK:
+                self._link(node.attributes)
+            elif tag == _TITLE:
+                self._title(node)
+            elif tag in _FRAMES and (src := node.attributes.get("src")):
+                take(src, None)
+        self._finish()
+
+    def take(self, reference: str, rel: str | None) -> str | None:
+        """Take in one link; its canonical URL if it has one, whether it was refused or not."""
+        if self.local and (not reference or reference[0] == "#"):
+            return None
+        if self.legacy:
+            reference = charsets.encode_query(reference, self.page.charset or charsets.DEFAULT)
+        self.total += 1
+        full = len(self.out) >= self.options.max_links
+        target = self.table.get(reference) or ("cap" if full else self._resolve(reference))
+        if target in self.out:
+            return target
+        if target in _REFUSALS:
+            self._refuse(target)
+            return None
+        if rel and self.options.obey_nofollow and "nofollow" in rel.lower().split():
+            self._refuse("nofollow")
+        elif full:
+            self._refuse("cap")
+        else:
+            self.out[target] = None
+        return target
+
+    def _resolve(self, reference: str) -> str:
+        return self.resolver.resolve(reference, self.base, self.table)
+
+    def _refuse(self, reason: str) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def _link(self, attributes: dict[str, str | None]) -> None:
+        """`<link>`: next, prev, canonical, and alternates that are HTML (feeds have no links that are read here)."""
+        rel, href = attributes.get("rel"), attributes.get("href")
+        if not rel or not href:
+            return
+        words = set(rel.lower().split())
+        kind = (attributes.get("type") or "").partition(";")[0].strip().lower()
+        alternate = "alternate" in words and "stylesheet" not in words and kind in _HTML_ALTERNATES
+        if alternate or not words.isdisjoint(("next", "prev", "canonical")):
+            target = self.take(href, rel)
+            if "canonical" in words and self.page.canonical is None:
+                self.page.canonical = target
+
+    def _meta(self, attributes: dict[str, str | None]) -> None:
+        content = attributes.get("content")
+        if not content:
+            return
+        name = (attributes.get("name") or attributes.get("property") or "").strip().lower()
+        if name in self.agents:
+            self.asked |= robots_directives((content,), self.options.agent)
+        elif name == "description":
+            self.page.description = self.page.description or clean(content, self.options.max_field)
+        elif name == "og:description":
+            self.social = self.social or clean(content, self.options.max_field)
+        elif (attributes.get("http-equiv") or "").lower() == "refresh" and not self.refreshed:
+            self._refresh(content)
+
+    def _refresh(self, content: str) -> None:
+        parsed = parse_refresh(content)
+        self.refreshed = parsed is not None
+        if parsed and parsed[1]:
+            target = self.take(parsed[1], None)
+            self.page.refresh = target if target != self.page.url else None
+
+    def _title(self, node: Node) -> None:
+        if self.page.title is None and not _in_svg(node):
+            self.page.title = clean(node.text(), self.options.max_field)
+
+    def _finish(self) -> None:
+        page, options = self.page, self.options
+        page.description = page.description or self.social
+        page.noindex = options.obey_noindex and "noindex" in self.asked
+        page.nofollow = options.obey_nofollow and "nofollow" in self.asked
+        if page.nofollow:
+            if self.out:
+                self.refused["nofollow"] = self.refused.get("nofollow", 0) + len(self.out)
+        else:
+            page.outlinks = list(self.out)
+        page.links_total, page.refused = self.total, self.refused
+
+
+def _in_svg(title: Node) -> bool:
+    """Whether a title is a picture's; looked for in its nearest ancestors only, so that deep nesting costs nothing."""
+    node = title.parent
+    for _ in range(32):
+        if node is None or node.tag_id == _SVG:
+            break
+        node = node.parent
+    return node is not None and node.tag_id == _SVG

@@ -1,0 +1,181 @@
+"""May this URL join the crawl, or the reason why not.
+
+Pure. Two questions, asked of each link in this order: `admit` needs nothing but the URL and how it was reached;
+`in_scope` needs the roots of the crawl, which the frontier holds: `root_of` makes the root of a seed, `candidates`
+names the strings to look up for a link. Seeds are asked neither: who names a URL wants it, so depth, filters and trap
+rules do not bind them; only `url.canonicalize` can refuse one.
+
+Filters are regular expressions searched for in the canonical URL. RE2 matches them, in time linear in the URL, because
+the URLs come from strangers: one pattern such as `(a+)+$` would hang a backtracking engine. Only what both RE2 and
+Python's `re` read is accepted, so no look-around and no back-references. Where google-re2 has no wheel (musl), `re`
+itself matches.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
+
+from crawler import url as urls
+from crawler.errors import UsageError
+
+try:
+    import re2  # type: ignore[import-untyped]
+except ImportError:  # pragma: no cover - a platform without a wheel
+    re2 = None
+
+ScopeKind = Literal["host", "site", "prefix", "all"]
+
+MAX_SEGMENTS: Final = 40
+"""Most segments of a path (Heritrix: 20; deep archives have been seen with 30)."""
+
+MAX_REPEATS: Final = 3
+"""Most times that the same segments may follow one another: /11/11/11/ is a date, /a/b/a/b/a/b/a/b/ a loop."""
+
+REFUSALS: Final = {
+    "scope": "its host, site or prefix is not one of the crawl's roots",
+    "include": "no --include pattern is found in it",
+    "exclude": "an --exclude pattern is found in it",
+    "depth": "more links away from its seed than --max-depth",
+    "hops": "too many redirects in a row led to it",
+    "trap-length": "longer than any URL a person would link to",
+    "trap-segments": f"its path has more than {MAX_SEGMENTS} segments",
+    "trap-repeat": f"its path repeats the same segments more than {MAX_REPEATS} times in a row",
+}
+"""Why a link is not accepted: counted word -> meaning. `url.REFUSALS` has those that come before."""
+
+
+class _Pattern(Protocol):
+    """What `re` and `re2` have in common here."""
+
+    def search(self, string: bytes, /) -> object: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which links belong to the crawl. Values only: equal settings make equal scopes."""
+
+    kind: ScopeKind = "site"
+    include: tuple[str, ...] = ()
+    """If there is any, at least one must be found in the URL."""
+    exclude: tuple[str, ...] = ()
+    """None may be found in the URL; stronger than `include`."""
+    max_depth: int | None = None
+    """Most links from a seed; 0 is the seeds alone."""
+    max_hops: int = 20
+    """Most redirects in a row."""
+    max_url: int = 2083
+    """Most characters of a link (the limit of Scrapy and Heritrix)."""
+    _includes: tuple[_Pattern, ...] = field(init=False, repr=False, compare=False)
+    _excludes: tuple[_Pattern, ...] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Raise UsageError for a filter that is no regular expression."""
+        object.__setattr__(self, "_includes", tuple(_compile("--include", pattern) for pattern in self.include))
+        object.__setattr__(self, "_excludes", tuple(_compile("--exclude", pattern) for pattern in self.exclude))
+
+    def admit(self, url: str, depth: int, hops: int = 0) -> str | None:
+        """None if the canonical *url* may join as far as can be told without roots, else one of REFUSALS."""
+        if self.max_depth is not None and depth > self.max_depth:
+            return "depth"
+        if hops > self.max_hops:
+            return "hops"
+        if len(url) > self.max_url:
+            return "trap-length"
+        if url.count("/") > _PLAIN_SLASHES and (trap := _path_trap(url)):
+            return trap
+        return self._filtered(url.encode()) if self._excludes or self._includes else None
+
+    def _filtered(self, url: bytes) -> str | None:
+        if any(pattern.search(url) for pattern in self._excludes):
+            return "exclude"
+        if self._includes and not any(pattern.search(url) for pattern in self._includes):
+            return "include"
+        return None
+
+    def root_of(self, url: str) -> str:
+        """The root that the canonical URL of a seed adds to the crawl.
+
+        `host`: its host. `prefix`: its host and its path up to the last slash, without the scheme, so that a site's
+        move to https leaves it in. `site` and `all`: its site (for `all` only the guard of private addresses asks).
+        """
+        if self.kind == "host":
+            return urls.host(url)
+        if self.kind == "prefix":
+            host, _, path = urls.split(url)
+            return host + path[: path.partition("?")[0].rindex("/") + 1]
+        return urls.site(url)
+
+    def candidates(self, url: str) -> tuple[str, ...]:
+        """The strings to look up among the roots: the canonical *url* is in scope if one is there, or `kind` is `all`.
+
+        One string, except for `prefix`: each folder above the URL, the shortest first.
+        """
+        if self.kind == "prefix":
+            return _prefixes(url)
+        return (self.root_of(url),)
+
+    def in_scope(self, url: str, roots: Collection[str]) -> bool:
+        """Whether the canonical *url* belongs to one of *roots* (a set, for speed)."""
+        if self.kind == "site":
+            return urls.site(url) in roots
+        return self.kind == "all" or any(candidate in roots for candidate in self.candidates(url))
+
+
+# Slashes of the scheme and of a path too short to repeat anything more than MAX_REPEATS times: most URLs stop here.
+_PLAIN_SLASHES: Final = 2 + MAX_REPEATS
+
+
+def _prefixes(url: str) -> tuple[str, ...]:
+    host, _, path = urls.split(url)
+    path = path.partition("?")[0]
+    return tuple(host + path[: end + 1] for end, char in enumerate(path) if char == "/")
+
+
+def _path_trap(url: str) -> str | None:
+    path = url[url.index("/", 8) + 1 :].partition("?")[0]
+    segments = path.split("/")
+    if len(segments) > MAX_SEGMENTS:
+        return "trap-segments"
+    # Each repetition adds at least one segment that was there before: few URLs are worth the closer look.
+    if len(segments) - len(set(segments)) >= MAX_REPEATS and _repeats(segments):
+        return "trap-repeat"
+    return None
+
+
+def _repeats(segments: list[str]) -> bool:
+    """Whether some run of segments occurs more than MAX_REPEATS times in a row."""
+    for period in range(1, len(segments) // (MAX_REPEATS + 1) + 1):
+        run = 0
+        for earlier, later in zip(segments, segments[period:], strict=False):
+            run = run + 1 if earlier == later else 0
+            if run >= period * MAX_REPEATS:
+                return True
+    return False
+
+
+def _compile(flag: str, pattern: str) -> _Pattern:
+    # Bytes, because canonical URLs are ASCII and re2's wrapper counts characters three times as slowly.
+    try:
+        raw = pattern.encode()
+        plain = re.compile(raw)
+    except (re.error, ValueError, OverflowError, RecursionError) as error:
+        raise _unusable(flag, pattern, str(error) or type(error).__name__) from None
+    if re2 is None:
+        return plain
+    options = re2.Options()
+    options.log_errors = False  # it would write to stderr by itself
+    options.never_capture = True
+    try:
+        return re2.compile(raw, options)  # type: ignore[no-any-return]
+    except re2.error as error:
+        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
+    at = pattern.find(reason.rpartition(": ")[2])
+    where = f" at position {at}" if at >= 0 else ""
+    raise _unusable(flag, pattern, f"{reason}{where} (look-around and back-references cannot be used)")
+
+
+def _unusable(flag: str, pattern: str, reason: str) -> UsageError:
+    return UsageError(f"{flag} {pattern!r} is not a regular expression that can be used: {reason}")

@@ -1,0 +1,171 @@
+"""Encodings: the cases of html5lib and web-platform-tests, the order of evidence, and guesses."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler import charset
+
+DATA = Path(__file__).parent / "data" / "charset"
+
+
+def cases(name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+@pytest.mark.parametrize("case", cases("html5lib_encoding.jsonl"), ids=lambda case: case["body_b64"][-24:])
+def test_html5lib(case: dict[str, Any]) -> None:
+    assert charset.find(base64.b64decode(case["body_b64"]), None) == case["expected"]
+
+
+@pytest.mark.parametrize("case", cases("wpt_content_type_charset.jsonl"), ids=lambda case: case["content_type"][:60])
+def test_content_type_of_wpt(case: dict[str, Any]) -> None:
+    expected = case["charset"]
+    assert charset.of_content_type(case["content_type"]) == (expected and expected.lower())
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "expected"),
+    [
+        (b"\xef\xbb\xbf<meta charset=koi8-r>", "text/html; charset=big5", "utf-8"),
+        (b"\xff\xfea\0", "text/html; charset=big5", "utf-16le"),
+        (b"\xfe\xff\0a", None, "utf-16be"),
+        (b"<meta charset=koi8-r>", "text/html; charset=big5", "big5"),
+        (b"<meta charset=koi8-r>", "text/html; charset=nonsense", "koi8-r"),
+        (b"<meta charset=koi8-r>", "text/html", "koi8-r"),
+        (b"<meta charset=x-user-defined>", None, "windows-1252"),
+        (b'<?xml version="1.0" encoding="iso-8859-5"?><html/>', None, "iso-8859-5"),
+        (b'<?xml version="1.0" encoding="utf-16"?><html/>', None, "utf-8"),
+        (b"plain", None, "windows-1252"),
+        ("Größe".encode(), None, "utf-8"),
+        ("Größe €".encode()[:-1], None, "utf-8"),  # cut within a character
+        ("Größe".encode("latin-1"), None, "windows-1252"),
+        (b"<!-->a<meta charset=koi8-r>", None, "koi8-r"),
+        (b"<p " + b"x" * 2000 + b"><meta charset=koi8-r>", None, "koi8-r"),  # after the prescan's end
+    ],
+)
+def test_order_of_evidence(body: bytes, content_type: str | None, expected: str) -> None:
+    assert charset.find(body, content_type) == expected
+
+
+def test_text_that_is_no_markup_declares_nothing() -> None:
+    assert charset.find(b"<meta charset=koi8-r>", None, markup=False) == "windows-1252"
+
+
+@pytest.mark.parametrize(
+    ("label", "name"),
+    [
+        ("ISO-8859-1", "windows-1252"),
+        ("ascii", "windows-1252"),
+        (" UTF8\n", "utf-8"),
+        ("shift-jis", "shift_jis"),
+        ("gb2312", "gbk"),
+        ("nope", None),
+        ("", None),
+        ("\udcff", None),
+        ("base64", None),
+    ],
+)
+def test_labels(label: str, name: str | None) -> None:
+    assert charset.lookup(label) == name
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text", "name"),
+    [
+        ("cp1251", "Привет, как дела? Это обычная страница на русском языке.", "windows-1251"),
+        ("koi8-r", "Привет, как дела? Это обычная страница на русском языке, которую никто не объявил.", "koi8-r"),
+        ("koi8-r", "Привет, как дела? Это обычная страница на русском языке.", "windows-1252"),  # might be katakana
+        ("shift_jis", "日本語のページです。こんにちは世界。これは文字コードの判定テストです。", "shift_jis"),
+        ("euc-jp", "日本語のページです。こんにちは世界。これは文字コードの判定テストです。", "euc-jp"),
+        ("cp1253", "Αυτή είναι μια ελληνική σελίδα χωρίς δήλωση κωδικοποίησης.", "windows-1253"),
+        ("latin-1", "Le café est situé à côté de la forêt; où êtes-vous allés cet été?", "windows-1252"),
+        ("latin-1", "café", "windows-1252"),
+    ],
+)
+def test_guesses(encoding: str, text: str, name: str) -> None:
+    body = f"<html><title>x</title><p>{text}</p>".encode(encoding)
+    assert charset.find(body, "text/html") == name
+
+
+@pytest.mark.parametrize("name", ["utf-8", "utf-16le", "utf-16be", "windows-1251", "shift_jis", "iso-2022-jp"])
+def test_decode_and_as_utf8_agree(name: str) -> None:
+    text = "aя" if name != "iso-2022-jp" else "a日本"
+    body = text.encode(charset.codec(name))
+    assert charset.decode(body, name) == text
+    assert charset.as_utf8(body, name) == text.encode()
+    assert charset.decode(b"", name) == ""
+
+
+def test_a_bom_is_no_text() -> None:
+    assert charset.decode(b"\xef\xbb\xbfa", "utf-8") == "a"
+    assert charset.as_utf8(b"\xef\xbb\xbfa", "utf-8") == b"a"
+    assert charset.as_utf8("\ufeffa".encode("utf-16-le"), "utf-16le") == b"a"
+
+
+def test_utf8_bytes_are_not_copied() -> None:
+    body = "<p>é".encode()
+    assert charset.as_utf8(body, "utf-8") is body
+    assert charset.as_utf8(b"ascii", "windows-1252") == b"ascii"
+
+
+@pytest.mark.parametrize(
+    ("reference", "name", "expected"),
+    [
+        ("/я?я=1&я#я", "windows-1251", "/я?%FF=1&%FF#я"),
+        ("/?日", "windows-1251", "/?%26%2326085%3B"),
+        ("/?я日", "windows-1251", "/?%FF%26%2326085%3B"),
+        ("/?я", "utf-8", "/?я"),
+        ("/?я", "utf-16le", "/?я"),
+        ("/я", "windows-1251", "/я"),
+    ],
+)
+def test_queries_follow_the_document(reference: str, name: str, expected: str) -> None:
+    assert charset.encode_query(reference, name) == expected
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.one_of(
+        st.binary(max_size=300),
+        st.lists(
+            st.sampled_from(
+                [
+                    b"<meta ",
+                    b"charset=",
+                    b'"',
+                    b"'",
+                    b">",
+                    b"<",
+                    b"/",
+                    b"!--",
+                    b"-->",
+                    b"=",
+                    b" ",
+                    b"koi8-r",
+                    b"content=",
+                ]
+            ),
+            max_size=30,
+        ).map(b"".join),
+    ),
+    st.none() | st.text(max_size=40).map("text/html;charset=".__add__),
+)
+def test_any_bytes_have_an_encoding_and_decode(body: bytes, content_type: str | None) -> None:
+    name = charset.find(body, content_type)
+    assert charset.lookup(name) == name
+    charset.decode(body, name).encode()
+    charset.as_utf8(body, name).decode("utf-8", "replace")
+
+
+def test_the_prescan_is_linear() -> None:
+    """Each of these took time quadratic in its length if one attribute were read more than a few times."""
+    for hostile in (b'<a b="' * 300_000, b"<x " * 500_000, b"<a " + b"=" * 1_000_000, b"<a b" + b" " * 1_000_000):
+        assert charset.of_meta(hostile) is None
