@@ -1,0 +1,12 @@
+-- beat.lua: a worker says what it is doing; an empty text takes it off the list.
+-- ARGV  generation, worker, JSON or ''    RETURNS OK | NO_CRAWL
+local no = refusal()
+if no then
+  return { no }
+end
+if ARGV[3] == '' then
+  redis.call('HDEL', WORKERS, ARGV[2])
+else
+  redis.call('HSET', WORKERS, ARGV[2], T .. ' ' .. ARGV[3])
+end
+return { 'OK' }

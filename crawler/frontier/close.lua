@@ -1,0 +1,9 @@
+-- close.lua: a source has put all that it had.
+-- ARGV  generation, source    RETURNS OK | NO_CRAWL | DELETING
+local no = refusal() or deleting()
+if no then
+  return { no }
+end
+redis.call('ZREM', SOURCES, ARGV[2])
+wake()
+return { 'OK' }

@@ -1,0 +1,8 @@
+-- delete.lua: the crawl's state becomes deleting.
+-- ARGV  generation    RETURNS OK (also when it is so already) | NO_CRAWL
+local no = refusal()
+if no then
+  return { no }
+end
+redis.call('HSET', META, 'state', 'deleting')
+return { 'OK' }

@@ -1,0 +1,328 @@
+"""The frontier of one crawl: one method a verb, each the script of the same name.
+
+Each `..._call` builds a verb's call for a pipeline (`run`); the method without that suffix sends it alone. Errors are
+raised by the methods; in the results of `run` they are values, so that one refusal does not hide the others.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn
+
+from crawler.errors import (
+    CrawlDeleting,
+    CrawlExists,
+    FrontierError,
+    LeaseLost,
+    NoCrawl,
+    OutOfMemory,
+    RedisUnavailable,
+)
+from crawler.frontier.keys import Keys
+from crawler.frontier.leases import Accepted, Ending, Event, Lease, Leased, Limits, State
+from crawler.frontier.link import Call, Link
+from crawler.frontier.scripts import SERVER_CLOCK, load
+from crawler.records import Charge, Request
+from crawler.url import url_id
+
+SCHEMA: Final = 1
+"""Version of keys and entries; a crawl of another one is refused."""
+MOST_REQUESTS: Final = 1_000
+"""Requests a script takes at most: more would block Redis for too long."""
+NORMAL: Final = 1
+
+Args = list[str | bytes | int]
+
+
+class Frontier:
+    """One crawl's frontier on one shard, bound to the generation that was found or made."""
+
+    def __init__(self, link: Link, crawl: str, generation: str, salt: bytes, clock: str = SERVER_CLOCK) -> None:
+        self.link = link
+        self.crawl = crawl
+        self.generation = generation
+        self.salt = salt
+        self.keys = Keys(crawl)
+        self._clock = clock
+
+    # -- making and finding a crawl ------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, link: Link, crawl: str, settings: bytes, limits: Limits, *, clock: str = SERVER_CLOCK) -> Frontier:
+        """Make a crawl; CrawlExists if its name is taken. *settings* is all of them, as JSON."""
+        frontier = cls(link, crawl, secrets.token_hex(8), secrets.token_bytes(16), clock)
+        fields: dict[str, str | bytes] = {"schema": str(SCHEMA), "salt": frontier.salt.hex(), "settings": settings}
+        fields |= limits.fields()
+        args: Args = [part for name, value in fields.items() if value for part in (name, value)]
+        frontier.run_one(frontier._call("create", [], args, _ok))
+        return frontier
+
+    @classmethod
+    def find(cls, link: Link, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
+        """The crawl of that name; NoCrawl if there is none."""
+        fields: Any = link.ask(lambda: link.client.hmget(Keys(crawl).meta, ["generation", "salt", "schema"]))
+        generation, salt, schema = fields
+        if generation is None:
+            raise NoCrawl(f"there is no crawl {crawl!r}: begin one with `crawler run` or `crawler seed`")
+        if schema is None or int(schema) != SCHEMA:
+            raise NoCrawl(f"crawl {crawl!r} was made by another version of this program: use that one, or delete it")
+        return cls(link, crawl, generation.decode(), bytes.fromhex((salt or b"").decode()), clock)
+
+    def id(self, url: str) -> str:
+        """The id of a canonical URL in this crawl."""
+        return url_id(url, self.salt)
+
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    def _call(
+        self, verb: str, keys: Sequence[str], args: Iterable[str | bytes | int], read: Callable[[list[Any]], Any]
+    ) -> Call:
+        return Call(load(verb, self._clock), [*self.keys.fixed, *keys], [self.generation, *args], read)
+
+    def run(self, calls: Sequence[Call]) -> list[Any]:
+        """Send *calls* in one round trip; results in order, refusals as FrontierError values."""
+        return self.link.execute(calls) if calls else []
+
+    def run_one(self, call: Call) -> Any:
+        """Send one call and raise what it refused."""
+        (result,) = self.link.execute([call])
+        if isinstance(result, FrontierError | RedisUnavailable):
+            raise result
+        return result
+
+    # -- seeding -------------------------------------------------------------------------------------------------------
+
+    def open(self, source: str, term: float) -> None:
+        """Say that *source* is seeding: the crawl is not done for *term* seconds, or until `close`."""
+        self.run_one(self._call("open", [], [source, _ms(term)], _ok))
+
+    def close(self, source: str) -> None:
+        """*source* has put all it had."""
+        self.run_one(self._call("close", [], [source], _ok))
+
+    def put_call(
+        self, requests: Sequence[Request], *, source: str = "", term: float = 60.0, roots: Sequence[str] = ()
+    ) -> Call:
+        """Accept up to MOST_REQUESTS requests, and the *roots* that they bring; extends *source* by *term* seconds."""
+        keys, args = self._groups(requests)
+        return self._call("put", keys, [source, _ms(term), len(roots), *roots, *args], _accepted)
+
+    def put(
+        self, requests: Sequence[Request], *, source: str = "", term: float = 60.0, roots: Sequence[str] = ()
+    ) -> Accepted:
+        """`put_call`, sent alone. Raises OutOfMemory when Redis is full: nothing was accepted."""
+        result: Accepted = self.run_one(self.put_call(requests, source=source, term=term, roots=roots))
+        return result
+
+    def _groups(self, requests: Sequence[Request]) -> tuple[list[str], Args]:
+        """Requests as `accept` in prelude.lua reads them: by queue, each with its `seen` set."""
+        groups: dict[str, list[tuple[str, bytes]]] = {}
+        for request in requests:
+            host, entry = request.place()
+            groups.setdefault(f"{0 if request.sitemap else NORMAL} {host}", []).append((self.id(request.url), entry))
+        keys: list[str] = []
+        args: Args = [len(groups)]
+        for name, members in groups.items():
+            priority, _, host = name.partition(" ")
+            keys += self.keys.host(host), self.keys.queue(host, int(priority))
+            args += host, len(members)
+            for member_id, entry in members:
+                keys.append(self.keys.seen(member_id))
+                args += member_id, entry
+        return keys, args
+
+    # -- leasing -------------------------------------------------------------------------------------------------------
+
+    def lease_call(self, call: str, want: int, term: float, worker: str) -> Call:
+        """Ask for up to *want* leases of *term* seconds under the name *call* (`new_call`); a repetition keeps it."""
+        asked = time.monotonic()
+        return self._call("lease", [], [call, want, _ms(term), worker], lambda reply: _leased(reply, asked + term))
+
+    def lease(self, want: int, term: float, worker: str, call: str | None = None) -> Leased:
+        """`lease_call`, sent alone."""
+        result: Leased = self.run_one(self.lease_call(call or new_call(), want, term, worker))
+        return result
+
+    def extend_call(self, tokens: Sequence[str], term: float) -> Call:
+        """Keep leases for another *term* seconds; the result is the tokens that are no longer held."""
+        return self._call("extend", [], [_ms(term), *tokens], lambda r: frozenset(t.decode() for t in _ok(r)[1:]))
+
+    def extend(self, tokens: Sequence[str], term: float) -> frozenset[str]:
+        """`extend_call`, sent alone."""
+        result: frozenset[str] = self.run_one(self.extend_call(tokens, term))
+        return result
+
+    def release_call(self, tokens: Sequence[str]) -> Call:
+        """Give leases back unused, in the order in which they were leased; the result is how many were still held."""
+        return self._call("release", [], tokens, lambda r: int(_ok(r)[1]))
+
+    def release(self, tokens: Sequence[str]) -> int:
+        """`release_call`, sent alone."""
+        return int(self.run_one(self.release_call(tokens)))
+
+    def reap_call(self, most: int = 50) -> Call:
+        """Take back leases past their deadline: how many, and milliseconds to the next deadline (-1: none)."""
+        return self._call("reap", [], [most], lambda r: (int(_ok(r)[1]), int(r[2])))
+
+    def reap(self, most: int = 50) -> tuple[int, int]:
+        """`reap_call`, sent alone."""
+        result: tuple[int, int] = self.run_one(self.reap_call(most))
+        return result
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def commit_call(self, ending: Ending) -> Call:
+        """End a page's lease with its outcome, record and requests; the result is Accepted, or LeaseLost.
+
+        A repetition of a commit that went through succeeds with nothing new.
+        """
+        keys, groups = self._groups(ending.requests)
+        latency = "" if ending.latency_ms is None else ending.latency_ms
+        args: Args = [ending.lease.token, ending.lease.what, ending.id, ending.event, ending.rest_ms, latency]
+        args += ending.outcome, ending.record, ending.text, len(ending.tallies)
+        for name, n in ending.tallies.items():
+            args += name, n
+        args += len(ending.roots), *ending.roots, *groups
+        return self._call("commit", [self.keys.page(ending.id), *keys], args, _accepted)
+
+    def commit(self, ending: Ending) -> Accepted:
+        """`commit_call`, sent alone; raises LeaseLost."""
+        result: Accepted = self.run_one(self.commit_call(ending))
+        return result
+
+    def retry_call(
+        self, lease: Lease, event: Event, *, charge: int = Charge.RETRY, rest_ms: int = 0, alone_ms: int = 0
+    ) -> Call:
+        """Try a page again later; it goes to the tail of its queue, its host rests *alone_ms* if it is alone there."""
+        return self._call("retry", [], [lease.token, lease.what, event, rest_ms, charge, alone_ms], _ok)
+
+    def retry(
+        self, lease: Lease, event: Event, *, charge: int = Charge.RETRY, rest_ms: int = 0, alone_ms: int = 0
+    ) -> None:
+        """`retry_call`, sent alone; raises LeaseLost, which is harmless: somebody else tries it."""
+        self.run_one(self.retry_call(lease, event, charge=charge, rest_ms=rest_ms, alone_ms=alone_ms))
+
+    def robots_call(
+        self,
+        lease: Lease,
+        event: Event,
+        *,
+        text: bytes = b"",
+        ttl: float = 86_400.0,
+        crawl_delay: float | None = None,
+        rest_ms: int = 0,
+    ) -> Call:
+        """End a robots lease: with event `ok` the zlib *text* holds for *ttl* seconds; with another the host rests."""
+        delay = "" if crawl_delay is None else _ms(crawl_delay)
+        args: Args = [lease.token, lease.what, lease.scheme, event, text, _ms(ttl), delay, rest_ms]
+        return self._call("robots", [self.keys.robots(lease.origin)], args, _ok)
+
+    def robots(self, lease: Lease, event: Event, *, text: bytes = b"", ttl: float = 86_400.0) -> None:
+        """`robots_call`, sent alone; raises LeaseLost, which is harmless."""
+        self.run_one(self.robots_call(lease, event, text=text, ttl=ttl))
+
+    def revive(self, requests: Sequence[Request]) -> int:
+        """Put dead letters back into their queues, at most 500 a call; how many there were."""
+        keys: list[str] = []
+        args: Args = []
+        for request in requests:
+            host, entry = request.place()
+            keys.append(self.keys.page(self.id(request.url)))
+            args += self.id(request.url), host, entry
+        return int(self.run_one(self._call("revive", keys, args, lambda r: int(_ok(r)[1]))))
+
+    # -- the crawl as a whole ------------------------------------------------------------------------------------------
+
+    def configure(self, settings: bytes, limits: Limits, max_time: float | str | None = "-") -> None:
+        """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
+        until = "-" if max_time == "-" else "" if max_time is None else str(_ms(float(max_time)))
+        fields: Mapping[str, str | bytes] = {"settings": settings, **limits.fields()}
+        self.run_one(self._call("configure", [], [until, *(p for kv in fields.items() for p in kv)], _ok))
+
+    def state_call(self) -> Call:
+        """What the crawl is at."""
+        return self._call("state", [], [], _state)
+
+    def state(self) -> State:
+        """`state_call`, sent alone."""
+        result: State = self.run_one(self.state_call())
+        return result
+
+    def done(self) -> bool:
+        """Nothing is left to do: read twice, so that a URL between two places is not missed."""
+        first = self.state()
+        return first.idle and (second := self.state()).idle and first.accepted == second.accepted
+
+    def pause(self) -> None:
+        """Hand out nothing more until `resume`; what is in flight ends."""
+        self.run_one(self._call("pause", [], [], _ok))
+
+    def resume(self) -> None:
+        """Hand out URLs again."""
+        self.run_one(self._call("resume", [], [], _ok))
+
+    def delete(self) -> None:
+        """Refuse all from now on; `Ledger.sweep` then takes the keys away."""
+        self.run_one(self._call("delete", [], [], _ok))
+
+    def beat_call(self, worker: str, text: bytes) -> Call:
+        """Say what *worker* is doing (JSON); an empty text takes it off the list."""
+        return self._call("beat", [], [worker, text], _ok)
+
+    def beat(self, worker: str, text: bytes) -> None:
+        """`beat_call`, sent alone."""
+        self.run_one(self.beat_call(worker, text))
+
+    def wait(self, seconds: float) -> None:
+        """Block until a hint says that a host became ready, at most *seconds*; only a hint."""
+        self.link.wait(self.keys.wake, seconds)
+
+
+def new_call() -> str:
+    """A name for one call of `lease`: 64 random bits, never a counter (a counter rolls back with Redis)."""
+    return secrets.token_hex(8)
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _ok(reply: list[Any]) -> list[Any]:
+    status = reply[0]
+    if status != b"OK":
+        _refuse(status.decode())
+    return reply
+
+
+def _accepted(reply: list[Any]) -> Accepted:
+    return Accepted() if reply[0] == b"DONE_ALREADY" else Accepted(*_ok(reply)[1:4])
+
+
+def _state(reply: list[Any]) -> State:
+    return State(_ok(reply)[1].decode(), *reply[2:8])
+
+
+def _leased(reply: list[Any], deadline: float) -> Leased:
+    if len(reply) < 9:
+        _refuse(reply[0].decode())
+    leases = [
+        Lease(t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark == b"unreachable", deadline)
+        for t, k, host, raw, rev, delay, mark in reply[9:]
+    ]
+    return Leased(leases, reply[0].decode(), *(int(n) for n in reply[1:9]))
+
+
+_REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
+    "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
+    "EXISTS": (CrawlExists, "a crawl of this name exists already"),
+    "DELETING": (CrawlDeleting, "the crawl is being deleted"),
+    "OOM": (OutOfMemory, "Redis is full: raise its maxmemory, or export and delete a crawl"),
+    "LEASE_LOST": (LeaseLost, "the lease ended and is no longer ours"),
+}
+
+
+def _refuse(status: str) -> NoReturn:
+    error, text = _REFUSALS.get(status, (FrontierError, f"the frontier answered {status}"))
+    raise error(text)

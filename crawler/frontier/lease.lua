@@ -1,0 +1,177 @@
+-- lease.lua: hand out up to `want` URLs of hosts that are due, each under a token until a deadline.
+-- Why Lua: popping and leasing are one step, or a URL in the hands of a dying client is lost.
+-- Politeness is decided here: at most `per_host` in flight, `due` moves on by the delay with every lease, and while an
+-- origin's robots.txt is unknown or expired a robots lease is all that its host gives.
+-- ARGV  generation, call (64 random bits, made by the client), want, term_ms, worker
+-- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
+--         ended, open sources, settings_rev, roots_rev, then a lease each:
+--         {token, kind, host, entry, robots_rev, delay_ms, 'unreachable' or ''}; of a robots lease the entry is the
+--         number of its scheme. A repeated call gives the same leases and nothing new.
+local BUDGET_WAIT_MS = 1000
+local call, want, term, worker = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+local no = refusal()
+if no then
+  return { no }
+end
+
+local function facts(host)
+  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'delay', 'failing_since', 'robots_rev', 'asking')
+  return {
+    host = host,
+    queued = tonumber(h[1]) or 0,
+    in_flight = tonumber(h[2]) or 0,
+    delay = math.max(DELAY, tonumber(h[3]) or 0),
+    unreachable = unreachable(tonumber(h[4])),
+    robots_rev = h[5] or '0',
+    asking = h[6],
+  }
+end
+
+local function told(token, kind, entry, f)
+  return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable and 'unreachable' or '' }
+end
+
+local function reply(status, leases, least_wait)
+  local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended')
+  local wait = next_due()
+  if wait >= 0 then
+    wait = math.max(wait, least_wait or 0)
+  end
+  local out = { status, wait, tonumber(c[1]) or 0, tonumber(c[2]) or 0, tonumber(c[3]) or 0,
+    tonumber(c[4]) or 0, open_sources(), SETTINGS_REV, ROOTS_REV }
+  for i = 1, #leases do
+    out[#out + 1] = leases[i]
+  end
+  return out
+end
+
+-- a repeated call: what it leased before is still there
+local tokens = {}
+for i = 1, want do
+  tokens[i] = call .. ':' .. i
+end
+if want > 0 then
+  local held = {}
+  for i, value in ipairs(redis.call('HMGET', LEASED, unpack(tokens))) do
+    if value then
+      local lease = read_lease(value)
+      held[#held + 1] = told(tokens[i], lease.kind, lease.entry, facts(lease.host))
+    end
+  end
+  if #held > 0 then
+    return reply('OK', held)
+  end
+end
+
+local refused = deleting() or (STATE == 'paused' and 'PAUSED') or nil
+local reached, budget = limit()
+refused = refused or reached or (want > 0 and full()) or nil
+if refused then
+  return reply(refused, {})
+end
+if want > 0 and budget == 0 then -- the last pages of the budget are in flight: they may yet fail
+  return reply('OK', {}, BUDGET_WAIT_MS)
+end
+want = math.min(want, budget)
+local due = want > 0 and redis.call('ZCOUNT', READY, '-inf', T) or 0
+if due == 0 then
+  return reply('OK', {})
+end
+
+local function robots_key(host, scheme)
+  return PREFIX .. 'robots:' .. (scheme % 2 == 1 and 'https://' or 'http://') .. host
+    .. ((scheme == 2 and ':443') or (scheme == 3 and ':80') or '')
+end
+
+local hosts = redis.call('ZRANGEBYSCORE', READY, '-inf', T, 'LIMIT', 0, want)
+for _, host in ipairs(hosts) do
+  touch(host)
+  if ROBOTS then
+    redis.call('EXISTS', robots_key(host, 0), robots_key(host, 1), robots_key(host, 2), robots_key(host, 3))
+  end
+end
+
+local function robots_known(host, scheme)
+  local till = tonumber(redis.call('HGET', host_key(host), 'robots_until:' .. scheme)) or 0
+  return till > T and redis.call('EXISTS', robots_key(host, scheme)) == 1
+end
+
+local function head(host)
+  for priority = 0, 2 do
+    local entry = redis.call('LINDEX', queue_key(host, priority), 0)
+    if entry then
+      return entry, priority
+    end
+  end
+end
+
+local leases, pages = {}, 0
+
+local function hand_out(f, kind, priority, entry)
+  local token = tokens[#leases + 1]
+  redis.call('ZADD', LEASES, T + term, token)
+  redis.call('HSET', LEASED, token, kind .. priority .. ' ' .. worker .. ' ' .. f.host .. ' ' .. entry)
+  leases[#leases + 1] = told(token, kind, entry, f)
+  return token
+end
+
+-- one host's part: up to `most` entries, or one robots lease
+local function lease_from(f, most)
+  local taken, asked = 0, false
+  while taken < most and f.queued > taken do
+    local entry, priority = head(f.host)
+    if not entry then
+      local lost = f.queued - taken -- the list was emptied by another hand: mend the counts
+      f.queued = taken
+      redis.call('HINCRBY', host_key(f.host), 'queued', -lost)
+      count('queued', -lost)
+      count('lost', lost)
+      break
+    end
+    local scheme = (string.byte(entry, 4) or 0) % 4
+    if ROBOTS and not f.unreachable and not robots_known(f.host, scheme) then
+      if taken == 0 then
+        redis.call('HSET', host_key(f.host), 'asking', hand_out(f, 'R', 0, tostring(scheme)))
+        asked = true
+      end
+      break
+    end
+    redis.call('LPOP', queue_key(f.host, priority))
+    hand_out(f, 'P', priority, entry)
+    taken = taken + 1
+  end
+  if taken > 0 or asked then
+    redis.call('HINCRBY', host_key(f.host), 'in_flight', taken + (asked and 1 or 0))
+    if not f.unreachable then
+      rest(f.host, f.delay)
+    end
+  end
+  if taken > 0 then
+    redis.call('HINCRBY', host_key(f.host), 'queued', -taken)
+    pages = pages + taken
+  end
+  settle(f.host)
+end
+
+local share = math.ceil(want / due)
+for _, host in ipairs(hosts) do
+  local free = want - #leases
+  if free <= 0 then
+    break
+  end
+  local f = facts(host)
+  local most = math.min(share, free)
+  if not f.unreachable then
+    most = math.min(most, f.delay > 0 and 1 or NEVER, SLOTS - f.in_flight)
+  end
+  if f.asking then
+    most = 0
+  end
+  lease_from(f, most)
+end
+count('queued', -pages)
+count('leased', pages)
+if next_due() == 0 then
+  wake()
+end
+return reply('OK', leases)

@@ -1,0 +1,151 @@
+"""The values that go into and come out of the frontier's verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from crawler import url as urls
+from crawler.records import Entry, Request
+
+Event = Literal["ok", "slow", "fail", "stall", "dead", "robots", "none"]
+"""What an answer means for its host; see `feel` in prelude.lua."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings that the scripts obey. Times are in milliseconds."""
+
+    delay_ms: int = 1000
+    per_host: int = 1
+    robots: bool = True
+    max_pages: int | None = None
+    max_pages_per_host: int | None = None
+    patience_ms: int = 600_000
+
+    def fields(self) -> dict[str, str]:
+        """As fields of `meta`; an empty one is taken away."""
+        return {
+            "delay": str(self.delay_ms),
+            "per_host": str(self.per_host),
+            "robots": "1" if self.robots else "0",
+            "max_pages": "" if self.max_pages is None else str(self.max_pages),
+            "max_pages_per_host": "" if self.max_pages_per_host is None else str(self.max_pages_per_host),
+            "patience": str(self.patience_ms),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A URL, or the robots.txt of an origin, in the hands of one worker until `deadline` (monotonic seconds)."""
+
+    token: str
+    kind: Literal["P", "R"]
+    host: str
+    raw: bytes
+    """The entry; of a robots lease the number of the scheme."""
+    robots_rev: int
+    delay_ms: int
+    unreachable: bool
+    deadline: float
+
+    def entry(self) -> Entry:
+        """The page's request; ValueError if the entry is malformed."""
+        return Entry.decode(self.host, self.raw)
+
+    @property
+    def what(self) -> bytes:
+        """What the token stands for, as `holds` in prelude.lua compares it."""
+        return f"{self.kind} {self.host} ".encode() + self.raw
+
+    @property
+    def scheme(self) -> int:
+        """The number of the URL's scheme (see url.split)."""
+        return int(self.raw) if self.kind == "R" else self.raw[3] & 3
+
+    @property
+    def origin(self) -> str:
+        """The origin that its robots.txt belongs to."""
+        return urls.origin(self.host, self.scheme)
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """What `lease` gave, and what it told of the crawl."""
+
+    leases: Sequence[Lease]
+    status: Literal["OK", "PAUSED", "LIMIT", "OOM", "DELETING"]
+    wait_ms: int
+    """Until the next host is due; -1: nothing is queued that could be leased."""
+    accepted: int
+    queued: int
+    leased: int
+    ended: int
+    sources: int
+    settings_rev: int
+    roots_rev: int
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued, leased or being seeded: the crawl may be done."""
+        return self.queued + self.leased + self.sources == 0
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """All that `commit` needs to end a lease with its outcome."""
+
+    lease: Lease
+    id: str
+    outcome: str
+    record: bytes
+    text: bytes = b""
+    """The page's text, zlib."""
+    event: Event = "none"
+    rest_ms: int = 0
+    latency_ms: int | None = None
+    tallies: Mapping[str, int] = field(default_factory=dict)
+    roots: Sequence[str] = ()
+    requests: Sequence[Request] = ()
+    """New URLs that the page led to, at most 1,000; more are put before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """How many requests were new, seen before, and refused because their host's budget is used up."""
+
+    new: int = 0
+    seen: int = 0
+    over_budget: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the crawl is at."""
+
+    state: Literal["running", "paused", "limit", "deleting"]
+    accepted: int
+    queued: int
+    leased: int
+    ended: int
+    sources: int
+    wait_ms: int
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued, leased or being seeded."""
+        return self.queued + self.leased + self.sources == 0
+
+    @property
+    def word(self) -> str:
+        """The one word that `status` shows."""
+        if self.state != "running":
+            return self.state
+        if self.accepted == 0:
+            return "seeding" if self.sources else "empty"
+        if self.idle:
+            return "done"
+        if self.queued + self.leased == 0:
+            return "seeding"
+        return "running" if self.leased else "waiting"

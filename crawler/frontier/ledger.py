@@ -1,0 +1,233 @@
+"""What the crawl has stored and counted: reading for export, status and explain, and sweeping after `delete`."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+import msgspec
+
+from crawler.errors import FrontierError
+from crawler.frontier.keys import Keys, crawl_of_meta
+from crawler.frontier.leases import Lease
+from crawler.frontier.link import Link
+from crawler.records import Record
+
+START: Final = "0-0"
+_BATCH: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A stored record and its place in the order of commits."""
+
+    at: str
+    id: str
+    record: Record
+    """`via` is still an id here; `text` is filled in."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """One host's line in `status`. Times are in milliseconds, `due` on the server's clock."""
+
+    host: str
+    queued: int
+    in_flight: int
+    due: int
+    delay: int
+    backoff: int
+    failing_since: int
+    asking: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Beat:
+    """The last word of a worker: seconds since, and what it said (JSON object)."""
+
+    worker: str
+    age: float
+    facts: dict[str, Any]
+
+
+class Ledger:
+    """Reads one crawl's stored side on one shard."""
+
+    def __init__(self, link: Link, crawl: str) -> None:
+        self._link = link
+        self._redis: Any = link.client
+        self._keys = Keys(crawl)
+
+    def _ask(self, *commands: tuple[Any, ...]) -> list[Any]:
+        pipe = self._redis.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        return self._link.ask(pipe.execute)
+
+    # -- records -------------------------------------------------------------------------------------------------------
+
+    def records(self, after: str = START, most: int = _BATCH) -> tuple[list[Stored], str]:
+        """The next *most* records behind the cursor *after*, in the order of their commits, and the new cursor.
+
+        A record that was committed again since stands at its later place only. An unchanged cursor means: no more yet.
+        """
+        (entries,) = self._ask(("XRANGE", self._keys.records, f"({after}", "+", "COUNT", most))
+        if not entries:
+            return [], after
+        ids = [fields[b"i"].decode() for _, fields in entries]
+        pages = self._ask(*(("HMGET", self._keys.page(i), "m", "t", "at") for i in ids))
+        found = [
+            Stored(at.decode(), url_id, self._record(page))
+            for (at, _), url_id, page in zip(entries, ids, pages, strict=True)
+            if page[2] == at
+        ]
+        return found, entries[-1][0].decode()
+
+    @staticmethod
+    def _record(page: Sequence[bytes | None]) -> Record:
+        try:
+            record = Record.decode(page[0] or b"")
+            text = zlib.decompress(page[1]).decode("utf-8", "replace") if page[1] else None
+        except (msgspec.DecodeError, zlib.error) as error:
+            raise FrontierError(f"a stored record cannot be read ({error}): does another version write it?") from None
+        return msgspec.structs.replace(record, text=text) if text is not None else record
+
+    def record(self, url_id: str) -> Record | None:
+        """The record of one URL, if it has ended."""
+        (page,) = self._ask(("HMGET", self._keys.page(url_id), "m", "t"))
+        return self._record(page) if page[0] else None
+
+    def urls(self, ids: Sequence[str]) -> dict[str, str]:
+        """The URLs of stored pages by id; those that are not stored (any more) are absent."""
+        pages = self._ask(*(("HGET", self._keys.page(i), "m") for i in ids)) if ids else []
+        return {i: Record.decode(raw).url for i, raw in zip(ids, pages, strict=True) if raw}
+
+    def failed(self, most: int = 1_000_000) -> Iterator[tuple[str, Record]]:
+        """The dead letters, oldest first, with their ids."""
+        for start in range(0, most, _BATCH):
+            (ids,) = self._ask(("ZRANGE", self._keys.failed, start, start + _BATCH - 1))
+            for raw in ids:
+                record = self.record(raw.decode())
+                if record is not None:
+                    yield raw.decode(), record
+            if len(ids) < _BATCH:
+                return
+
+    # -- counts --------------------------------------------------------------------------------------------------------
+
+    def meta(self) -> dict[str, bytes]:
+        """The fields of `meta`; empty when the crawl does not exist."""
+        (raw,) = self._ask(("HGETALL", self._keys.meta))
+        return {k.decode(): v for k, v in _pairs(raw)}
+
+    def counters(self) -> dict[str, int]:
+        """All counters by name."""
+        (raw,) = self._ask(("HGETALL", self._keys.counters))
+        return {k.decode("utf-8", "replace"): int(v) for k, v in _pairs(raw)}
+
+    def workers(self) -> list[Beat]:
+        """The workers that said what they do, by name."""
+        raw, clock = self._ask(("HGETALL", self._keys.workers), ("TIME",))
+        now = _now_ms(clock)
+        beats = []
+        for name, value in _pairs(raw):
+            at, _, text = value.partition(b" ")
+            beats.append(Beat(name.decode(), max(now - int(at), 0) / 1000, msgspec.json.decode(text)))
+        return sorted(beats, key=lambda beat: beat.worker)
+
+    def hosts(self, most: int = 100) -> tuple[int, list[HostFacts], int]:
+        """How many hosts wait with URLs, the *most* that are due first, and the server's clock in ms."""
+        total, first, clock = self._ask(
+            ("ZCARD", self._keys.ready), ("ZRANGE", self._keys.ready, 0, most - 1), ("TIME",)
+        )
+        names = [raw.decode() for raw in first]
+        return int(total), [self._host(name) for name in names], _now_ms(clock)
+
+    def _host(self, host: str) -> HostFacts:
+        fields = ("queued", "in_flight", "due", "delay", "backoff", "failing_since", "asking")
+        (values,) = self._ask(("HMGET", self._keys.host(host), *fields))
+        queued, in_flight, due, delay, backoff, failing_since = (int(v or 0) for v in values[:6])
+        return HostFacts(host, queued, in_flight, due, delay, backoff, failing_since, bool(values[6]))
+
+    def backing_off(self) -> int:
+        """How many hosts wait for later than a minute from now: they rest after failures or long delays."""
+        (clock,) = self._ask(("TIME",))
+        (n,) = self._ask(("ZCOUNT", self._keys.ready, _now_ms(clock) + 60_000, "+inf"))
+        return int(n)
+
+    def roots(self, candidates: Sequence[str]) -> list[bool]:
+        """Which of *candidates* are roots of the scope."""
+        if not candidates:
+            return []
+        (found,) = self._ask(("SMISMEMBER", self._keys.roots, *candidates))
+        return [bool(x) for x in found]
+
+    def all_roots(self, most: int = 10_000) -> list[str]:
+        """Up to *most* roots, in no order."""
+        cursor, roots = 0, set[str]()
+        while len(roots) < most:
+            ((raw, found),) = self._ask(("SSCAN", self._keys.roots, cursor, "COUNT", 1000))
+            roots.update(item.decode() for item in found)
+            cursor = int(raw)
+            if cursor == 0:
+                break
+        return list(roots)[:most]
+
+    def robots(self, origins: Sequence[str]) -> list[bytes | None]:
+        """The stored robots.txt (zlib) of each origin; none where it is not known."""
+        return self._ask(*(("GET", self._keys.robots(origin)) for origin in origins)) if origins else []
+
+    def leases_of(self, worker: str) -> list[Lease]:
+        """The leases that *worker* holds, by the order of their tokens; robots leases too."""
+        found = []
+        for token, value in self._link.ask(lambda: list(self._redis.hscan_iter(self._keys.leased, count=1000))):
+            kind_priority, _, rest = value.partition(b" ")
+            owner, _, rest = rest.partition(b" ")
+            host, _, raw = rest.partition(b" ")
+            if owner.decode() == worker:
+                kind: Literal["P", "R"] = "R" if kind_priority[:1] == b"R" else "P"
+                found.append(Lease(token.decode(), kind, host.decode(), raw, 0, 0, False, 0.0))
+        return sorted(found, key=lambda lease: (lease.token.rpartition(":")[0], int(lease.token.rpartition(":")[2])))
+
+    def memory(self) -> int | None:
+        """Bytes that Redis uses in all; none where it does not say."""
+        info = self._link.ask(lambda: self._redis.info("memory"))
+        used = info.get("used_memory")
+        return None if used is None else int(used)
+
+    # -- deleting ------------------------------------------------------------------------------------------------------
+
+    def sweep(self, batch: int = 500) -> int:
+        """Take away all keys of a crawl that is being deleted, the fixed ones with `meta` last; how many there were."""
+        keys = self._keys
+        (swept,) = self._ask(("UNLINK", keys.leases, keys.leased))  # first: without a lease no commit writes
+        cursor = None
+        while cursor != 0:
+            ((cursor, found),) = self._ask(("SCAN", cursor or 0, "MATCH", f"{_escaped(keys.prefix)}*", "COUNT", batch))
+            names = [key for key in found if key.decode() not in keys.fixed]
+            if names:
+                swept += self._ask(("UNLINK", *names))[0]
+        return int(swept + self._ask(("UNLINK", *keys.fixed))[0])
+
+
+def crawls(link: Link) -> list[str]:
+    """The names of all crawls on this Redis."""
+    client: Any = link.client
+    keys = link.ask(lambda: list(client.scan_iter(match="crawler:{*.0}:meta", count=1000)))
+    return sorted(name for key in keys if (name := crawl_of_meta(key.decode())))
+
+
+def _escaped(prefix: str) -> str:
+    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in prefix)
+
+
+def _now_ms(clock: Sequence[Any]) -> int:
+    return int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+
+def _pairs(raw: Any) -> list[tuple[bytes, bytes]]:
+    if isinstance(raw, dict):
+        return list(raw.items())
+    return list(zip(raw[::2], raw[1::2], strict=True))

@@ -1,0 +1,8 @@
+-- pause.lua: the crawl's state becomes paused.
+-- ARGV  generation    RETURNS OK (also when it is so already) | NO_CRAWL | DELETING
+local no = refusal() or deleting()
+if no then
+  return { no }
+end
+redis.call('HSET', META, 'state', 'paused')
+return { 'OK' }

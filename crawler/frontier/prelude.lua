@@ -1,0 +1,291 @@
+-- prelude.lua: what all verbs share: names of keys, the clock, refusals, settle, end_lease, rest, accept.
+-- KEYS[1..12] are the fixed keys (keys.py); ARGV[1] is the generation that the caller works for.
+-- Every verb returns an array whose first element says what became of it: OK or the name of a refusal.
+local META, READY, LEASES, LEASED, COUNTERS, WAKE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local RECORDS, FAILED, SOURCES, ROOTS, WORKERS, PROBE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
+local OWN_KEYS, OWN_ARGS = 13, 2 -- where a verb's own keys and arguments begin
+local PREFIX = string.sub(META, 1, -5)
+
+local NEVER = 9007199254740991 -- 2^53 - 1: a time that does not come
+local CRASH = 16 -- what the death of a worker adds to the first byte of the entry it was handling
+local BACKOFF_MS, BACKOFF_MAX_MS = 1000, 300000 -- a host that fails or says "slow down"
+local ROBOTS_BACKOFF_MS, ROBOTS_BACKOFF_MAX_MS = 60000, 3600000 -- a host whose robots.txt cannot be had
+local DEAD_REST_MS = 2000 -- a name that does not exist is asked for once more, then given up
+local WAKE_HINTS = 8
+
+-- settings and state, read once a call
+local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
+  'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev')
+local GENERATION, STATE = m[1], m[2]
+local DELAY, SLOTS, ROBOTS = tonumber(m[3]) or 0, tonumber(m[4]) or 1, m[5] == '1'
+local MAX_PAGES, MAX_PAGES_PER_HOST = tonumber(m[6]), tonumber(m[7])
+local PATIENCE, UNTIL = tonumber(m[8]) or 0, tonumber(m[9])
+local SETTINGS_REV, ROOTS_REV = m[10] or '0', m[11] or '0'
+
+local T = now_ms()
+
+local function refusal()
+  if not GENERATION or GENERATION ~= ARGV[1] then
+    return 'NO_CRAWL'
+  end
+end
+
+local function deleting()
+  if STATE == 'deleting' then
+    return 'DELETING'
+  end
+end
+
+-- Out of memory is only checked until a script's first successful write, so it is asked for by a write of nothing.
+local function full()
+  local reply = redis.pcall('SETRANGE', PROBE, 0, '')
+  if type(reply) == 'table' and reply.err then
+    return 'OOM'
+  end
+end
+
+local function host_key(host)
+  return PREFIX .. 'host:' .. host
+end
+
+local function queue_key(host, priority)
+  return PREFIX .. 'queue:' .. host .. ':' .. priority
+end
+
+-- In a slot that is moving a missing key stops a script: touch all before the first write.
+local function touch(host)
+  redis.call('EXISTS', host_key(host), queue_key(host, 0), queue_key(host, 1), queue_key(host, 2))
+end
+
+local function count(field, n)
+  if n ~= 0 then
+    redis.call('HINCRBY', COUNTERS, field, n)
+  end
+end
+
+local function wake()
+  redis.call('LPUSH', WAKE, '1')
+  redis.call('LTRIM', WAKE, 0, WAKE_HINTS - 1)
+end
+
+-- settle: a host is in `ready` at `due` exactly when it has queued entries, a free slot and no robots lease out.
+local function settle(host)
+  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking')
+  local queued, in_flight = tonumber(h[1]) or 0, tonumber(h[2]) or 0
+  if queued > 0 and in_flight < SLOTS and not h[4] then
+    if redis.call('ZADD', READY, h[3] or T, host) == 1 then
+      wake()
+    end
+  else
+    redis.call('ZREM', READY, host)
+  end
+end
+
+-- rest: the host is not asked before `ms` from now. Kept in the host's hash, so it outlives an empty queue.
+local function rest(host, ms)
+  local key = host_key(host)
+  local due = tonumber(redis.call('HGET', key, 'due')) or 0
+  if T + ms > due then
+    redis.call('HSET', key, 'due', T + ms)
+  end
+end
+
+local function read_lease(value)
+  local kind, priority, worker, host, entry = string.match(value, '^(%u)(%d) (%S+) (%S+) (.*)$')
+  return { kind = kind, priority = priority, worker = worker, host = host, entry = entry }
+end
+
+-- end_lease: the only thing that frees a slot. Returns the lease that ended, or nil when it is not held.
+-- Begins with ZREM, which goes through when Redis is full; so does all that follows in the script.
+local function end_lease(token)
+  local value = redis.call('HGET', LEASED, token)
+  redis.call('ZREM', LEASES, token)
+  if not value then
+    return nil
+  end
+  redis.call('HDEL', LEASED, token)
+  local lease = read_lease(value)
+  if not lease.host then
+    return nil
+  end
+  local key = host_key(lease.host)
+  redis.call('HINCRBY', key, 'in_flight', -1)
+  if lease.kind == 'R' then
+    redis.call('HDEL', key, 'asking')
+  else
+    count('leased', -1)
+  end
+  return lease
+end
+
+-- holds: whether `token` still stands for what its caller was given: kind, host and entry, as one string. A call of
+-- `lease` that the network delivers again when its leases have ended gives its tokens to other URLs.
+local function holds(token, what)
+  local value = redis.call('HGET', LEASED, token)
+  if not value then
+    return false
+  end
+  local lease = read_lease(value)
+  if not lease.host or lease.kind .. ' ' .. lease.host .. ' ' .. lease.entry ~= what then
+    return false
+  end
+  touch(lease.host)
+  return true
+end
+
+-- add `charge` to an entry's first byte: low half retries, high half crashes, neither flows over
+local function charged(entry, charge)
+  local first = string.byte(entry, 1) or 0
+  local retries, crashes = first % 16, math.floor(first / 16)
+  if charge >= CRASH then
+    crashes = math.min(crashes + 1, 15)
+  elseif charge > 0 then
+    retries = math.min(retries + charge, 15)
+  end
+  return string.char(crashes * 16 + retries) .. string.sub(entry, 2)
+end
+
+-- put an ended lease's entry back to the 'LEFT' (front) or 'RIGHT' (tail) of its queue
+local function requeue(lease, side, charge)
+  redis.call(side == 'LEFT' and 'LPUSH' or 'RPUSH', queue_key(lease.host, lease.priority),
+    charged(lease.entry, charge))
+  redis.call('HINCRBY', host_key(lease.host), 'queued', 1)
+  count('queued', 1)
+end
+
+-- doubled back-off; failures of transfers that began together count as one
+local function back_off(host, first_ms, max_ms)
+  local key = host_key(host)
+  local h = redis.call('HMGET', key, 'backoff', 'backoff_until', 'failing_since')
+  local backoff, over = tonumber(h[1]) or 0, tonumber(h[2]) or 0
+  if T >= over then
+    backoff = math.min(math.max(backoff * 2, first_ms), max_ms)
+    local since = tonumber(h[3])
+    if since and PATIENCE > 0 then -- do not sleep past the moment at which patience ends
+      backoff = math.min(backoff, math.max(since + PATIENCE + 1 - T, 1000))
+    end
+    over = T + backoff
+    redis.call('HSET', key, 'backoff', backoff, 'backoff_until', over)
+  end
+  rest(host, over - T)
+end
+
+-- feel: what an answer means for its host. ok: healthy; slow: it said "slow down"; fail: no connection; stall: the
+-- connection broke or nothing came; dead: its name does not exist; robots: robots.txt cannot be had; none: not asked.
+-- Returns true when the host was failing before.
+local function feel(host, event)
+  local key = host_key(host)
+  if event == 'none' then
+    return false
+  end
+  local since = redis.call('HGET', key, 'failing_since')
+  if event == 'ok' then
+    redis.call('HDEL', key, 'failing_since', 'backoff', 'backoff_until')
+  elseif event == 'slow' then
+    redis.call('HDEL', key, 'failing_since')
+    back_off(host, BACKOFF_MS, BACKOFF_MAX_MS)
+  elseif event == 'dead' then
+    redis.call('HSET', key, 'failing_since', since and 1 or T)
+    rest(host, DEAD_REST_MS)
+  else
+    if not since then
+      redis.call('HSET', key, 'failing_since', T)
+    end
+    if event == 'robots' then
+      back_off(host, ROBOTS_BACKOFF_MS, ROBOTS_BACKOFF_MAX_MS)
+    else
+      back_off(host, BACKOFF_MS, BACKOFF_MAX_MS)
+    end
+  end
+  return since and true or false
+end
+
+local function unreachable(failing_since)
+  return failing_since and (failing_since == 1 or (PATIENCE > 0 and T - failing_since > PATIENCE))
+end
+
+-- accept: requests in groups of one queue each. KEYS from k: host, queue, then a `seen` set for each request;
+-- ARGV from a: number of groups, then for each: host, number of requests, then id and entry of each.
+-- Those unseen and within the host's budget enter seen, queue and accepted. Returns new, seen, over budget.
+local function accept(k, a)
+  local new, seen, over = 0, 0, 0
+  local groups = tonumber(ARGV[a])
+  a = a + 1
+  for _ = 1, groups do
+    local host, n = ARGV[a], tonumber(ARGV[a + 1])
+    local hash, queue = KEYS[k], KEYS[k + 1]
+    a, k = a + 2, k + 2
+    local room = NEVER
+    if MAX_PAGES_PER_HOST then
+      room = MAX_PAGES_PER_HOST - (tonumber(redis.call('HGET', hash, 'accepted')) or 0)
+    end
+    local fresh = {}
+    for _ = 1, n do
+      if #fresh >= room then
+        if redis.call('SISMEMBER', KEYS[k], ARGV[a]) == 1 then
+          seen = seen + 1
+        else
+          over = over + 1
+        end
+      elseif redis.call('SADD', KEYS[k], ARGV[a]) == 1 then
+        fresh[#fresh + 1] = ARGV[a + 1]
+      else
+        seen = seen + 1
+      end
+      a, k = a + 2, k + 1
+    end
+    if #fresh > 0 then
+      redis.call('RPUSH', queue, unpack(fresh))
+      redis.call('HINCRBY', hash, 'queued', #fresh)
+      redis.call('HINCRBY', hash, 'accepted', #fresh)
+      redis.call('HSETNX', hash, 'due', T)
+      new = new + #fresh
+      settle(host)
+    end
+  end
+  count('accepted', new)
+  count('queued', new)
+  count('refused:budget', over)
+  return new, seen, over
+end
+
+-- add_roots: ARGV from a: number, then roots. Returns the index behind them.
+local function add_roots(a)
+  local n = tonumber(ARGV[a])
+  local added = 0
+  for i = a + 1, a + n do
+    added = added + redis.call('SADD', ROOTS, ARGV[i])
+  end
+  if added > 0 then
+    redis.call('HINCRBY', META, 'roots_rev', 1)
+  end
+  return a + 1 + n
+end
+
+local function open_sources()
+  return redis.call('ZCOUNT', SOURCES, '(' .. T, '+inf')
+end
+
+-- limit: 'LIMIT' when nothing more is to be leased, by the crawl's own limits; and how many pages still may be
+local function limit()
+  if UNTIL and T >= UNTIL then
+    return 'LIMIT', 0
+  end
+  if not MAX_PAGES then
+    return nil, NEVER
+  end
+  local c = redis.call('HMGET', COUNTERS, 'outcome:fetched', 'leased')
+  local fetched, leased = tonumber(c[1]) or 0, tonumber(c[2]) or 0
+  if fetched >= MAX_PAGES then
+    return 'LIMIT', 0
+  end
+  return nil, math.max(MAX_PAGES - fetched - leased, 0)
+end
+
+local function next_due()
+  local first = redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')
+  if #first == 0 then
+    return -1
+  end
+  return math.max(tonumber(first[2]) - T, 0)
+end

@@ -1,0 +1,26 @@
+-- reap.lua: take back leases past their deadline. Pages go to the front of their queues, charged with a crash: whoever
+-- held them is gone or frozen. Robots leases vanish. Hosts rest for their delay: they may just have been asked.
+-- ARGV  generation, most    RETURNS OK number ms_to_the_next_deadline (-1: none) | NO_CRAWL
+local no = refusal()
+if no then
+  return { no }
+end
+local overdue = redis.call('ZRANGEBYSCORE', LEASES, '-inf', T, 'LIMIT', 0, tonumber(ARGV[2]))
+for _, token in ipairs(overdue) do
+  local value = redis.call('HGET', LEASED, token)
+  if value then
+    touch(read_lease(value).host or '')
+  end
+end
+for _, token in ipairs(overdue) do
+  local lease = end_lease(token)
+  if lease then
+    if lease.kind == 'P' then
+      requeue(lease, 'LEFT', CRASH)
+    end
+    rest(lease.host, math.max(DELAY, tonumber(redis.call('HGET', host_key(lease.host), 'delay')) or 0))
+    settle(lease.host)
+  end
+end
+local first = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')
+return { 'OK', #overdue, #first > 0 and math.max(tonumber(first[2]) - T, 0) or -1 }

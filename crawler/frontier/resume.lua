@@ -1,0 +1,9 @@
+-- resume.lua: the crawl's state becomes running.
+-- ARGV  generation    RETURNS OK (also when it is so already) | NO_CRAWL | DELETING
+local no = refusal() or deleting()
+if no then
+  return { no }
+end
+redis.call('HSET', META, 'state', 'running')
+wake()
+return { 'OK' }

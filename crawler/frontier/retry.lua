@@ -1,0 +1,30 @@
+-- retry.lua: end a page's lease without an outcome: the URL goes to the tail of its queue and is tried again.
+-- ARGV  generation, token, what is held (see holds in the prelude), event, rest_ms, charge, alone_ms
+--       charge: 0 none, 1 a retry, 16 a crash
+--       alone_ms: how long the host rests when this URL is all that it has queued
+--       event fail is the host's fault: only the first one, on a healthy host, is charged to its URL
+-- RETURNS OK | LEASE_LOST | NO_CRAWL
+local no = refusal()
+if no then
+  return { no }
+end
+local token, event, rest_ms = ARGV[2], ARGV[4], tonumber(ARGV[5])
+local charge, alone_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
+if not holds(token, ARGV[3]) then
+  return { 'LEASE_LOST' }
+end
+
+local lease = end_lease(token)
+local was_failing = feel(lease.host, event)
+if lease.kind == 'P' then
+  if event == 'fail' and was_failing then
+    charge = 0
+  end
+  requeue(lease, 'RIGHT', charge)
+  if redis.call('HGET', host_key(lease.host), 'queued') == '1' then
+    rest(lease.host, alone_ms)
+  end
+end
+rest(lease.host, rest_ms)
+settle(lease.host)
+return { 'OK' }

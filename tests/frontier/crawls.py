@@ -1,0 +1,118 @@
+"""A crawl to test on: a frontier with a clock that only the test moves, and short ways to say what it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.leases import Accepted, Ending, Event, Lease, Limits
+from crawler.frontier.ledger import Ledger
+from crawler.frontier.link import Call, Link
+from crawler.records import Record, Request
+from tests.frontier.snapshot import Snapshot
+
+CLOCK_KEY: Final = "test:clock"
+CLOCK: Final = f"local function now_ms() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end\n"
+"""Lua for the scripts: the time is what the test says."""
+BEGIN: Final = 1_700_000_000_000
+TERM: Final = 90.0
+"""Seconds of a lease, unless a test says otherwise."""
+SETTINGS: Final = b"{}"
+
+
+def record_of(url: str, outcome: str) -> bytes:
+    """The record of a URL that ended so."""
+    return Record(url=url, outcome=outcome, depth=0).encode()
+
+
+class Crawl:
+    """One crawl on one server."""
+
+    def __init__(self, link: Link, limits: Limits, *, name: str = "test", frontier: Frontier | None = None) -> None:
+        self.link = link
+        self.name = name
+        self.set_clock(BEGIN)
+        self.frontier = frontier or Frontier.create(link, name, SETTINGS, limits, clock=CLOCK)
+        self.ledger = Ledger(link, name)
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def set_clock(self, ms: int) -> None:
+        """It is *ms* now."""
+        self.now = ms
+        self.link.client.set(CLOCK_KEY, ms)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.set_clock(self.now + round(seconds * 1000))
+
+    # -- verbs ---------------------------------------------------------------------------------------------------------
+
+    def put(self, *urls: str, **options: Any) -> Accepted:
+        """Accept URLs as seeds."""
+        return self.frontier.put([Request(url) for url in urls], **options)
+
+    def lease(self, want: int = 10, *, term: float = TERM, worker: str = "w", call: str | None = None) -> list[Lease]:
+        """Lease, and give only the leases."""
+        return list(self.frontier.lease(want, term, worker, call).leases)
+
+    def one(self, want: int = 1) -> Lease:
+        """The lease that there must be."""
+        (lease,) = self.lease(want)
+        return lease
+
+    def ending(
+        self,
+        lease: Lease,
+        outcome: str = "fetched",
+        *,
+        event: Event = "ok",
+        rest_ms: int = 0,
+        links: Sequence[str] = (),
+        **options: Any,
+    ) -> Ending:
+        """What `commit` needs to end *lease*."""
+        url = lease.entry().request.url
+        requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
+        record = record_of(url, outcome)
+        return Ending(
+            lease, self.frontier.id(url), outcome, record, event=event, rest_ms=rest_ms, requests=requests, **options
+        )
+
+    def commit(self, lease: Lease, outcome: str = "fetched", **options: Any) -> Accepted:
+        """End *lease* with *outcome*."""
+        return self.frontier.commit(self.ending(lease, outcome, **options))
+
+    def url(self, lease: Lease) -> str:
+        """The URL that was leased."""
+        return lease.entry().request.url
+
+    def urls(self, leases: Sequence[Lease]) -> list[str]:
+        """The URLs that were leased, in order."""
+        return [self.url(lease) for lease in leases]
+
+    # -- what is there -------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """All keys, after checking the invariants."""
+        shot = Snapshot.take(self.link.client, self.name, self.now)
+        shot.check()
+        return shot
+
+    def host(self, name: str) -> Mapping[str, str]:
+        """The hash of a host."""
+        return self.snapshot().hosts.get(name, {})
+
+    def call(self, verb: str, keys: Sequence[str] = (), args: Sequence[str | bytes | int] = ()) -> Call:
+        """A call of a verb by name, which gives the raw reply."""
+        return self.frontier._call(verb, keys, args, lambda reply: reply)
+
+    def raw(self, verb: str, args: Sequence[str | bytes | int] = ()) -> list[Any]:
+        """The raw reply of a verb that has no keys of its own."""
+        reply: list[Any] = self.frontier.run_one(self.call(verb, (), args))
+        return reply
+
+
+Make = Callable[..., Crawl]
+"""The fixture `make`: Limits by keyword (no delay and no robots unless said), and `name`."""

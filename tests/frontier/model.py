@@ -1,0 +1,405 @@
+"""The frontier in plain Python, one process, no keys: what each verb does and answers, straight from the contract.
+
+Written from the contract and not from the scripts. Replies are tuples that begin with the status; times are in ms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from crawler import url as urls
+from crawler.frontier.leases import Limits
+
+Reply = tuple[Any, ...]
+
+CRASH: Final = 16
+BACK_OFF: Final = {"slow": (1_000, 300_000), "robots": (60_000, 3_600_000)}
+DEAD_REST: Final = 2_000
+GIVEN_UP: Final = 1
+"""`failing_since` of a host whose name does not exist."""
+
+
+@dataclass(slots=True)
+class Host:
+    """One host's state; `queues` hold (id, entry)."""
+
+    due: int
+    queues: tuple[list[tuple[str, bytes]], ...] = field(default_factory=lambda: ([], [], []))
+    in_flight: int = 0
+    asking: bool = False
+    known: dict[str, int] = field(default_factory=dict)
+    """Origin -> until when its robots.txt holds."""
+    robots_rev: int = 0
+    delay: int = 0
+    backoff: int = 0
+    backoff_until: int = 0
+    failing_since: int | None = None
+    accepted: int = 0
+
+    @property
+    def queued(self) -> int:
+        return sum(map(len, self.queues))
+
+
+@dataclass(slots=True)
+class Out:
+    """A lease that is out; of a robots lease the entry is the number of its scheme and the id is empty."""
+
+    kind: str
+    host: str
+    entry: bytes
+    deadline: int
+    worker: str = ""
+    id: str = ""
+    priority: int = 0
+
+    @property
+    def what(self) -> tuple[str, str, bytes]:
+        return self.kind, self.host, self.entry
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """One request: its id, host, priority and entry."""
+
+    id: str
+    host: str
+    priority: int
+    entry: bytes
+
+
+class Model:
+    """One crawl. `now` is moved by the test."""
+
+    def __init__(self, limits: Limits, now: int) -> None:
+        self.limits = limits
+        self.now = now
+        self.state = "running"
+        self.hosts: dict[str, Host] = {}
+        self.leases: dict[str, Out] = {}
+        self.seen: set[str] = set()
+        self.ended: dict[str, tuple[str, str]] = {}
+        """id -> outcome and token of its commit."""
+        self.committed: list[str] = []
+        self.failed: set[str] = set()
+        self.sources: dict[str, int] = {}
+        self.roots: set[str] = set()
+        self.counters: Counter[str] = Counter()
+
+    # -- what can be seen ----------------------------------------------------------------------------------------------
+
+    @property
+    def queued(self) -> int:
+        return sum(host.queued for host in self.hosts.values())
+
+    @property
+    def pages_out(self) -> int:
+        return sum(out.kind == "P" for out in self.leases.values())
+
+    @property
+    def ready(self) -> dict[str, int]:
+        """Host -> due of those that may be leased from: queued entries, a free slot, no robots lease out."""
+        slots = self.limits.per_host
+        return {
+            name: host.due
+            for name, host in self.hosts.items()
+            if host.queued and host.in_flight < slots and not host.asking
+        }
+
+    @property
+    def open_sources(self) -> int:
+        return sum(deadline > self.now for deadline in self.sources.values())
+
+    def numbers(self) -> tuple[int, int, int, int]:
+        return len(self.seen), self.queued, self.pages_out, len(self.ended)
+
+    def wait(self) -> int:
+        ready = self.ready
+        return max(min(ready.values()) - self.now, 0) if ready else -1
+
+    # -- seeding -------------------------------------------------------------------------------------------------------
+
+    def open(self, source: str, term: int) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        self.sources[source] = self.now + term
+        return ("OK",)
+
+    def close(self, source: str) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        self.sources.pop(source, None)
+        return ("OK",)
+
+    def put(self, puts: Sequence[Put], source: str, term: int, roots: Sequence[str]) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        self.roots.update(roots)
+        if source:
+            self.sources[source] = self.now + term
+        return "OK", *self._accept(puts)
+
+    def _accept(self, puts: Sequence[Put]) -> tuple[int, int, int]:
+        """New ones within the budget of their host are queued; groups are taken by host and priority."""
+        told = Counter({"new": 0, "seen": 0, "over": 0})
+        groups: dict[tuple[str, int], list[Put]] = {}
+        for put in puts:
+            groups.setdefault((put.host, put.priority), []).append(put)
+        for put in (put for group in groups.values() for put in group):
+            told[self._accept_one(put)] += 1
+        self.counters["refused:budget"] += told["over"]
+        return told["new"], told["seen"], told["over"]
+
+    def _accept_one(self, put: Put) -> str:
+        if put.id in self.seen:
+            return "seen"
+        most = self.limits.max_pages_per_host
+        if most is not None and put.host in self.hosts and self.hosts[put.host].accepted >= most:
+            return "over"
+        host = self.hosts.setdefault(put.host, Host(due=self.now))
+        self.seen.add(put.id)
+        host.accepted += 1
+        host.queues[put.priority].append((put.id, put.entry))
+        return "new"
+
+    # -- leasing -------------------------------------------------------------------------------------------------------
+
+    def lease(self, call: str, want: int, term: int, worker: str) -> Reply:
+        tokens = [f"{call}:{n}" for n in range(1, want + 1)]
+        held = [token for token in tokens if token in self.leases]
+        if held:
+            return self._told("OK", held)
+        if self.state != "running":
+            return self._told(self.state.upper(), [])
+        room = want
+        if self.limits.max_pages is not None:
+            fetched = sum(outcome == "fetched" for outcome, _ in self.ended.values())
+            if fetched >= self.limits.max_pages:
+                return self._told("LIMIT", [])
+            room = min(want, max(self.limits.max_pages - fetched - self.pages_out, 0))
+        if want and not room:
+            return self._told("OK", [], least_wait=1000)
+        return self._told("OK", self._hand_out(tokens[:room], term, worker))
+
+    def _told(self, status: str, tokens: Sequence[str], least_wait: int = 0) -> Reply:
+        wait = self.wait()
+        leases = []
+        for token in tokens:
+            out = self.leases[token]
+            host = self.hosts[out.host]
+            facts = host.robots_rev, self._delay(host), self._unreachable(host)
+            leases.append((token, out.kind, out.host, out.entry, *facts))
+        wait = max(wait, least_wait) if wait >= 0 else wait
+        return status, wait, *self.numbers(), self.open_sources, leases
+
+    def _hand_out(self, tokens: list[str], term: int, worker: str) -> list[str]:
+        due = sorted((at, name) for name, at in self.ready.items() if at <= self.now)
+        share = math.ceil(len(tokens) / len(due)) if due else 0
+        given = 0
+        for _, name in due:
+            host = self.hosts[name]
+            most = min(share, len(tokens) - given)
+            if not self._unreachable(host):
+                most = min(most, 1 if self._delay(host) else most, self.limits.per_host - host.in_flight)
+            given += self._lease_from(name, tokens[given : given + most], term, worker)
+        return tokens[:given]
+
+    def _lease_from(self, name: str, tokens: list[str], term: int, worker: str) -> int:
+        """The heads of the host's queues, or one robots lease where its rules are unknown; how many."""
+        host = self.hosts[name]
+        unreachable = self._unreachable(host)
+        taken = 0
+        for token in tokens:
+            priority = next((n for n, queue in enumerate(host.queues) if queue), None)
+            if priority is None:
+                break
+            url_id, entry = host.queues[priority][0]
+            scheme = entry[3] & 3
+            if self.limits.robots and not unreachable and host.known.get(urls.origin(name, scheme), 0) <= self.now:
+                if taken == 0:
+                    self._lend(token, Out("R", name, str(scheme).encode(), self.now + term, worker))
+                    host.asking = True
+                    taken = 1
+                break
+            host.queues[priority].pop(0)
+            self._lend(token, Out("P", name, entry, self.now + term, worker, url_id, priority))
+            taken += 1
+        if taken and not unreachable:
+            self._rest(host, self._delay(host))
+        return taken
+
+    def _lend(self, token: str, out: Out) -> None:
+        self.leases[token] = out
+        self.hosts[out.host].in_flight += 1
+
+    def extend(self, tokens: Sequence[str], term: int) -> Reply:
+        for token in self.leases.keys() & set(tokens):
+            self.leases[token].deadline = self.now + term
+        return "OK", frozenset(tokens) - self.leases.keys()
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    def _end(self, token: str) -> Out:
+        out = self.leases.pop(token)
+        host = self.hosts[out.host]
+        host.in_flight -= 1
+        if out.kind == "R":
+            host.asking = False
+        return out
+
+    def _holds(self, token: str, what: tuple[str, str, bytes]) -> bool:
+        return token in self.leases and self.leases[token].what == what
+
+    def commit(
+        self,
+        token: str,
+        what: tuple[str, str, bytes],
+        url_id: str,
+        outcome: str,
+        *,
+        event: str,
+        rest_ms: int,
+        puts: Sequence[Put],
+    ) -> Reply:
+        if not self._holds(token, what):
+            done = url_id in self.ended and self.ended[url_id][1] == token
+            return ("OK", 0, 0, 0) if done else ("LEASE_LOST",)
+        out = self._end(token)
+        assert out.id == url_id
+        self.ended[url_id] = outcome, token
+        self.committed.append(url_id)
+        if outcome.startswith("failed:"):
+            self.failed.add(url_id)
+        told = self._accept(puts)
+        host = self.hosts[out.host]
+        self._feel(host, event)
+        self._rest(host, rest_ms)
+        return "OK", *told
+
+    def robots(
+        self, token: str, what: tuple[str, str, bytes], event: str, *, ttl: int, delay: int | None, rest_ms: int
+    ) -> Reply:
+        if not self._holds(token, what):
+            return ("LEASE_LOST",)
+        out = self._end(token)
+        host = self.hosts[out.host]
+        if event == "ok":
+            host.known[urls.origin(out.host, int(out.entry))] = self.now + ttl
+            host.robots_rev += 1
+            host.delay = delay or 0
+        self._feel(host, event)
+        self._rest(host, rest_ms)
+        return ("OK",)
+
+    def retry(
+        self, token: str, what: tuple[str, str, bytes], event: str, *, rest_ms: int, charge: int, alone_ms: int
+    ) -> Reply:
+        if not self._holds(token, what):
+            return ("LEASE_LOST",)
+        out = self._end(token)
+        host = self.hosts[out.host]
+        was_failing = host.failing_since is not None and event != "none"
+        self._feel(host, event)
+        if out.kind == "P":
+            self._requeue(out, 0 if event == "fail" and was_failing else charge, front=False)
+            if host.queued == 1:
+                self._rest(host, alone_ms)
+        self._rest(host, rest_ms)
+        return ("OK",)
+
+    def release(self, tokens: Sequence[str]) -> Reply:
+        held = [token for token in reversed(tokens) if token in self.leases]
+        for token in held:
+            self._requeue(self._end(token), 0, front=True)
+        return "OK", len(held)
+
+    def reap(self, most: int) -> Reply:
+        overdue = sorted((out.deadline, token) for token, out in self.leases.items() if out.deadline <= self.now)[:most]
+        for _, token in overdue:
+            out = self._end(token)
+            self._requeue(out, CRASH, front=True)
+            self._rest(self.hosts[out.host], self._delay(self.hosts[out.host]))
+        deadlines = [out.deadline for out in self.leases.values()]
+        return "OK", len(overdue), max(min(deadlines) - self.now, 0) if deadlines else -1
+
+    def revive(self, puts: Sequence[Put]) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        revived = [put for put in puts if put.id in self.failed]
+        for put in {put.id: put for put in revived}.values():
+            self.failed.remove(put.id)
+            del self.ended[put.id]
+            host = self.hosts[put.host]
+            host.failing_since, host.backoff, host.backoff_until = None, 0, 0
+            host.queues[0].append((put.id, put.entry))
+        return "OK", len({put.id for put in revived})
+
+    def _requeue(self, out: Out, charge: int, *, front: bool) -> None:
+        if out.kind == "R":
+            return
+        retries, crashes = out.entry[0] & 15, out.entry[0] >> 4
+        if charge == CRASH:
+            crashes = min(crashes + 1, 15)
+        else:
+            retries = min(retries + charge, 15)
+        queue = self.hosts[out.host].queues[out.priority]
+        queue.insert(0 if front else len(queue), (out.id, bytes([crashes << 4 | retries]) + out.entry[1:]))
+
+    # -- hosts ---------------------------------------------------------------------------------------------------------
+
+    def _delay(self, host: Host) -> int:
+        return max(self.limits.delay_ms, host.delay)
+
+    def _rest(self, host: Host, ms: int) -> None:
+        host.due = max(host.due, self.now + ms)
+
+    def _unreachable(self, host: Host) -> bool:
+        since, patience = host.failing_since, self.limits.patience_ms
+        return since == GIVEN_UP or (since is not None and patience > 0 and self.now - since > patience)
+
+    def _feel(self, host: Host, event: str) -> None:
+        match event:
+            case "none":
+                pass
+            case "ok":
+                host.failing_since, host.backoff, host.backoff_until = None, 0, 0
+            case "slow":
+                host.failing_since = None
+                self._back_off(host, *BACK_OFF["slow"])
+            case "dead":
+                host.failing_since = self.now if host.failing_since is None else GIVEN_UP
+                self._rest(host, DEAD_REST)
+            case _:
+                if host.failing_since is None:
+                    host.failing_since = self.now
+                self._back_off(host, *BACK_OFF["robots" if event == "robots" else "slow"])
+
+    def _back_off(self, host: Host, first: int, most: int) -> None:
+        """Doubled each time, once for failures that fall into one rest; never far past the end of patience."""
+        if self.now >= host.backoff_until:
+            host.backoff = min(max(host.backoff * 2, first), most)
+            if host.failing_since is not None and self.limits.patience_ms:
+                left = host.failing_since + self.limits.patience_ms + 1 - self.now
+                host.backoff = min(host.backoff, max(left, 1000))
+            host.backoff_until = self.now + host.backoff
+        self._rest(host, host.backoff_until - self.now)
+
+    # -- the crawl as a whole ------------------------------------------------------------------------------------------
+
+    def told_state(self) -> Reply:
+        state = self.state
+        if state == "running" and self.limits.max_pages is not None and not self.pages_out:
+            fetched = sum(outcome == "fetched" for outcome, _ in self.ended.values())
+            state = "limit" if fetched >= self.limits.max_pages else state
+        return "OK", state, *self.numbers(), self.open_sources, self.wait()
+
+    def become(self, state: str) -> Reply:
+        """pause, resume, delete."""
+        if self.state == "deleting" and state != "deleting":
+            return ("DELETING",)
+        self.state = state
+        return ("OK",)

@@ -1,0 +1,183 @@
+"""All that one crawl has in Redis, read in one step, and the invariants that hold between any two calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import redis
+
+from crawler.frontier.keys import Keys
+
+_DUMP = """
+local out = {}
+for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+  local kind = redis.call('TYPE', key).ok
+  local value
+  if kind == 'hash' then value = redis.call('HGETALL', key)
+  elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
+  elseif kind == 'set' then value = redis.call('SMEMBERS', key)
+  elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  elseif kind == 'stream' then value = redis.call('XRANGE', key, '-', '+')
+  else value = redis.call('GET', key) end
+  out[#out + 1] = { key, kind, value }
+end
+return out
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One row of `leased`, with its deadline in ms; none when `leases` does not know it."""
+
+    kind: str
+    priority: int
+    worker: str
+    host: str
+    entry: bytes
+    deadline: int | None
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The keys of shard 0 as plain values: by their names without the prefix."""
+
+    now: int
+    meta: dict[str, str] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
+    ready: dict[str, int] = field(default_factory=dict)
+    deadlines: dict[str, int] = field(default_factory=dict)
+    leased: dict[str, Held] = field(default_factory=dict)
+    hosts: dict[str, dict[str, str]] = field(default_factory=dict)
+    queues: dict[tuple[str, int], list[bytes]] = field(default_factory=dict)
+    robots: dict[str, bytes] = field(default_factory=dict)
+    pages: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    records: list[tuple[str, str]] = field(default_factory=list)
+    failed: dict[str, int] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
+    roots: set[str] = field(default_factory=set)
+    sources: dict[str, int] = field(default_factory=dict)
+    workers: dict[str, bytes] = field(default_factory=dict)
+    wake: int = 0
+    other: list[str] = field(default_factory=list)
+
+    @classmethod
+    def take(cls, client: redis.Redis, crawl: str, now: int) -> Snapshot:
+        """What *crawl* is at, at the time *now* of the scripts' clock in ms."""
+        prefix = Keys(crawl).prefix
+        shot = cls(now)
+        raw: Any = client.eval(_DUMP, 0, prefix + "*")
+        for key, _, value in raw:
+            shot._add(key.decode()[len(prefix) :], value)
+        for token, held in shot.leased.items():
+            shot.leased[token] = replace(held, deadline=shot.deadlines.get(token))
+        return shot
+
+    def _add(self, name: str, value: Any) -> None:
+        what, _, rest = name.partition(":")
+        match what:
+            case "meta":
+                self.meta = {k.decode(): v.decode("latin-1") for k, v in _pairs(value)}
+            case "counters":
+                self.counters = {k.decode(): int(v) for k, v in _pairs(value)}
+            case "leased":
+                self.leased = {k.decode(): _held(v) for k, v in _pairs(value)}
+            case "leases":
+                self.deadlines = _scores(value)
+            case "ready" | "failed" | "sources":
+                setattr(self, what, _scores(value))
+            case "host":
+                self.hosts[rest] = {k.decode(): v.decode() for k, v in _pairs(value)}
+            case "queue":
+                host, _, priority = rest.rpartition(":")
+                self.queues[host, int(priority)] = value
+            case "robots":
+                self.robots[rest] = value
+            case "page":
+                self.pages[rest] = {k.decode(): v for k, v in _pairs(value)}
+            case "records":
+                self.records = [(at.decode(), fields[1].decode()) for at, fields in value]
+            case "seen":
+                self.seen.update(i.decode() for i in value)
+            case "roots":
+                self.roots = {root.decode() for root in value}
+            case "workers":
+                self.workers = {k.decode(): v for k, v in _pairs(value)}
+            case "wake":
+                self.wake = len(value)
+            case _:
+                self.other.append(name)
+
+    def number(self, host: str, name: str) -> int:
+        """A number of a host's hash; 0 when it is absent."""
+        return int(self.hosts.get(host, {}).get(name, 0))
+
+    def queued_of(self, host: str) -> int:
+        """How many entries the host's lists hold."""
+        return sum(len(self.queues.get((host, priority), ())) for priority in range(3))
+
+    def entries(self) -> list[tuple[str, bytes]]:
+        """Every entry in a queue or a page's lease, with its host."""
+        queued = [(host, entry) for (host, _), entries in self.queues.items() for entry in entries]
+        return queued + [(held.host, held.entry) for held in self.leased.values() if held.kind == "P"]
+
+    def check(self) -> None:
+        """Assert what PROTOCOL calls invariants, from these keys alone."""
+        assert self.other == []
+        assert self.wake <= 8
+        assert set(self.deadlines) == set(self.leased)
+        assert {host for host, _ in self.queues} <= set(self.hosts)
+        for host in self.hosts:
+            self._check_host(host)
+        pages = sum(held.kind == "P" for held in self.leased.values())
+        queued = sum(map(len, self.queues.values()))
+        counted = {name: self.counters.get(name, 0) for name in ("accepted", "queued", "leased", "ended")}
+        assert counted == {
+            "accepted": queued + pages + len(self.pages),
+            "queued": queued,
+            "leased": pages,
+            "ended": len(self.pages),
+        }
+        outcomes = sum(n for name, n in self.counters.items() if name.startswith("outcome:"))
+        assert outcomes == len(self.pages)
+        assert len(self.seen) == counted["accepted"]
+        self._check_records()
+
+    def _check_host(self, host: str) -> None:
+        held = [lease for lease in self.leased.values() if lease.host == host]
+        asking = self.hosts[host].get("asking")
+        assert self.number(host, "queued") == self.queued_of(host), host
+        assert self.number(host, "in_flight") == len(held), host
+        assert (asking is not None) == any(lease.kind == "R" for lease in held), host
+        assert sum(lease.kind == "R" for lease in held) <= 1, host
+        slots = int(self.meta["per_host"])
+        leasable = self.queued_of(host) > 0 and len(held) < slots and asking is None
+        assert self.ready.get(host) == (self.number(host, "due") if leasable else None), host
+
+    def _check_records(self) -> None:
+        order = [_order(at) for at, _ in self.records]
+        assert order == sorted(set(order))
+        last = {url_id: at for at, url_id in self.records}
+        assert set(self.pages) <= set(last)
+        for url_id, page in self.pages.items():
+            assert page["at"].decode() == last[url_id]
+            assert {"m", "token"} <= set(page)
+        assert set(self.failed) <= set(self.pages)
+
+
+def _held(value: bytes) -> Held:
+    kind_priority, worker, host, entry = value.split(b" ", 3)
+    return Held(kind_priority[:1].decode(), int(kind_priority[1:]), worker.decode(), host.decode(), entry, None)
+
+
+def _order(at: str) -> tuple[int, int]:
+    ms, _, n = at.partition("-")
+    return int(ms), int(n)
+
+
+def _pairs(flat: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(flat[::2], flat[1::2], strict=True))
+
+
+def _scores(flat: list[bytes]) -> dict[str, int]:
+    return {member.decode(): int(float(score)) for member, score in _pairs(flat)}
