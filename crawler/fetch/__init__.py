@@ -1,0 +1,29 @@
+"""Fetchers: one interface (`fetcher`), two engines (`curl`, `requests`), one guard of addresses (`guard`).
+
+What an answer is, is told once for both: `answer` (header and body with their bounds), `decode` (Content-Encoding),
+`outgoing` (what is sent and trusted). `wire` holds the guarded connections of the `requests` engine.
+"""
+
+from __future__ import annotations
+
+from crawler.errors import UsageError
+from crawler.fetch.fetcher import Fetcher, FetcherOptions
+
+ENGINES = ("curl", "requests")
+"""Names that `open_fetcher` knows; the first one is the default."""
+
+
+def open_fetcher(name: str, options: FetcherOptions) -> Fetcher:
+    """The engine *name*, imported only now; UsageError where there is none of that name or it cannot be loaded."""
+    if name not in ENGINES:
+        raise UsageError(f"no fetcher is called {name!r}: use {' or '.join(ENGINES)}")
+    try:
+        if name == "curl":
+            from crawler.fetch.curl import CurlFetcher
+
+            return CurlFetcher(options)
+        from crawler.fetch.requests import RequestsFetcher
+
+        return RequestsFetcher(options)
+    except ImportError as error:
+        raise UsageError(f"the fetcher {name!r} cannot be loaded ({error}): install it, or use another") from error

@@ -1,0 +1,162 @@
+"""One answer as it arrives, engine by engine the same: header lines with a bound, then a body with a limit."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crawler.fetch.decode import DecodeError, Decoder, decoders
+from crawler.fetch.fetcher import FetchRequest, Headers, Response
+
+MAX_HEADER_BYTES: Final = 256 * 1024
+MAX_HEADER_LINES: Final = 500
+"""Bounds of all header lines of one answer together: interim answers and trailers count."""
+SMALL: Final = 64 * 1024
+"""A body of a type not wanted is read and thrown away up to this size in bytes: cheaper than a new connection."""
+
+
+class BadAnswer(Exception):
+    """The answer breaks HTTP, its encoding, or a bound; the message says how."""
+
+
+class Answer:
+    """Takes what the server sends: `line` for each header line, `feed` for each piece of the body."""
+
+    def __init__(self, request: FetchRequest) -> None:
+        self.request = request
+        self.status = 0
+        """0 until the final header is complete."""
+        self.version = b""
+        self.headers = Headers()
+        self.skipped = False
+        self.truncated = False
+        self._lines: list[bytes] = []
+        self._count = 0
+        self._bytes = 0
+        self._chunks = bytearray()
+        self._room = request.max_body
+        self._raw = request.max_body + SMALL
+        self._stages: list[Decoder] | None = None
+
+    def line(self, raw: bytes) -> bool:
+        """Take one header line with its line end; true when it was the last one of the final header.
+
+        Interim answers (1xx, RFC 9110 section 15.2) and trailers are passed over. Raises BadAnswer.
+        """
+        self._count += 1
+        self._bytes += len(raw)
+        if self._count > MAX_HEADER_LINES or self._bytes > MAX_HEADER_BYTES:
+            raise BadAnswer("header too large")
+        if self.status:
+            return False
+        if raw.strip(b"\r\n"):
+            if not self._lines and not raw.startswith(b"HTTP/"):
+                raise BadAnswer(f"not HTTP: {raw[:60]!r}")
+            self._lines.append(raw)
+            return False
+        lines, self._lines = self._lines, []
+        if not lines:
+            return False
+        status = status_code(lines[0])
+        if status == 101:
+            raise BadAnswer("switches protocols unasked")
+        if status < 200:
+            return False
+        self.version = lines[0].partition(b" ")[0]
+        self.head(status, Headers(header_fields(lines[1:])))
+        return True
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Take the final header as a whole. Raises BadAnswer."""
+        self.status = status
+        self.headers = headers
+        types = self.request.types
+        if types is not None:
+            kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+            self.skipped = bool(kind) and not kind.startswith(types)
+        if headers.get("content-encoding"):
+            try:
+                self._stages = decoders(headers)
+            except DecodeError as error:
+                raise BadAnswer(str(error)) from None
+
+    def feed(self, data: bytes) -> bool:
+        """Take the next piece of the body as it came; false when no more is wanted. Raises BadAnswer."""
+        if self.skipped:
+            return self.small
+        room = self._room
+        over = False
+        if self._stages:
+            self._raw -= len(data)
+            over = self._raw < 0  # a stream that decodes to nothing must end too
+            try:
+                for stage in self._stages:
+                    data = stage.feed(data, room + 1)
+                    over = over or len(data) > room
+            except DecodeError as error:
+                raise BadAnswer(str(error)) from None
+        if over or len(data) > room:
+            data = data[:room]
+            self.truncated = True
+        self._chunks += data
+        self._room = room - len(data)
+        return not self.truncated
+
+    @property
+    def small(self) -> bool:
+        """Is the body so small that reading it out is better than closing the connection?"""
+        length = self.headers.get("content-length") or ""
+        return length.isascii() and length.isdigit() and len(length) < 7 and int(length) <= SMALL
+
+    @property
+    def cut(self) -> bool:
+        """Has the answer all that is wanted of it, though the transfer did not end by itself?"""
+        return self.status != 0 and (self.truncated or self.skipped)
+
+    def response(self, elapsed: float, first_byte: float, ended: float, address: str) -> Response:
+        """The answer as it stands; times in seconds (see Response)."""
+        stages = self._stages or ()
+        broken = self._raw < self.request.max_body + SMALL and not all(stage.complete for stage in stages)
+        return Response(
+            url=self.request.url,
+            status=self.status,
+            headers=self.headers,
+            body=bytes(self._chunks),
+            truncated=self.truncated or broken,
+            skipped=self.skipped,
+            elapsed=elapsed,
+            first_byte=first_byte,
+            ended=ended,
+            address=address,
+        )
+
+
+def status_code(line: bytes) -> int:
+    """The code in a status line (RFC 9112 section 4), 100 to 999; BadAnswer for anything else."""
+    words = line.split(None, 2)
+    if len(words) < 2 or not words[0].startswith(b"HTTP/") or len(words[1]) != 3 or not words[1].isdigit():
+        raise BadAnswer(f"not a status line: {line[:60]!r}")
+    code = int(words[1])
+    if code < 100:
+        raise BadAnswer(f"status {code}")
+    return code
+
+
+def header_fields(lines: list[bytes]) -> list[tuple[str, str]]:
+    """Names and values; folded lines are joined (RFC 9112 section 5.2), lines without a name are left out."""
+    fields: list[tuple[str, str]] = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        if line[:1] in b" \t":
+            if fields:
+                fields[-1] = (fields[-1][0], f"{fields[-1][1]} {text(line).strip()}")
+        elif colon and name.strip() and b"\0" not in line:
+            fields.append((text(name.strip()), text(value.strip())))
+    return fields
+
+
+def text(raw: bytes) -> str:
+    """Header bytes as text: UTF-8, which servers send in Location, or else Latin-1, which takes anything."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw.decode("latin-1")

@@ -1,0 +1,404 @@
+"""The default fetcher: libcurl's multi interface in one thread.
+
+libcurl tells by callbacks which sockets to watch and when to wake it (`curl_multi_socket_action`): that knows no limit
+of 1,024 descriptors as `curl_multi_fdset` does. What an answer is, is judged in `answer`; bodies are decoded there too,
+because libcurl does not tell that a compressed stream ended early.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from collections import deque
+from contextlib import suppress
+from typing import Any, Final
+
+import pycurl
+
+from crawler import url as urls
+from crawler.fetch.answer import Answer, BadAnswer
+from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult
+from crawler.fetch.guard import Guard
+from crawler.fetch.outgoing import ca_bundle, environment_proxies, environment_proxy, fixed_headers, request_headers
+
+_ABORT: Final = -1
+"""Returned by a callback: libcurl ends the transfer."""
+_DNS_CACHE: Final = 300
+"""Seconds that a resolved name is kept; each address is guarded anew whenever it is connected to."""
+_IDLE: Final = 256
+"""Idle connections kept open, at least."""
+_READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLPRI
+_WATCH: Final = {
+    pycurl.POLL_IN: select.POLLIN,
+    pycurl.POLL_OUT: select.POLLOUT,
+    pycurl.POLL_INOUT: select.POLLIN | select.POLLOUT,
+}
+_CSELECT_IN: Final = 1
+_CSELECT_OUT: Final = 2
+_CODES: Final[dict[FailureKind, str]] = {
+    "dns": "COULDNT_RESOLVE_HOST COULDNT_RESOLVE_PROXY",
+    "connect": "COULDNT_CONNECT GOT_NOTHING SEND_ERROR RECV_ERROR PARTIAL_FILE HTTP2 INTERFACE_FAILED AGAIN",
+    "tls": "SSL_CONNECT_ERROR PEER_FAILED_VERIFICATION SSL_CERTPROBLEM SSL_CIPHER SSL_CACERT_BADFILE SSL_ISSUER_ERROR "
+    "SSL_INVALIDCERTSTATUS USE_SSL_FAILED",
+    "timeout": "OPERATION_TIMEDOUT",
+}
+_KINDS: Final[dict[int, FailureKind]] = {
+    92: "connect",  # CURLE_HTTP2_STREAM and CURLE_PROXY have no name in pycurl
+    97: "connect",
+    **{getattr(pycurl, f"E_{name}"): kind for kind, names in _CODES.items() for name in names.split()},
+}
+"""libcurl's codes; those not named here are "protocol"."""
+
+
+class _Socket(socket.socket):
+    """A socket that pycurl takes a duplicate of, so that this one may go."""
+
+    def __del__(self) -> None:
+        self.close()
+
+
+class _Transfer:
+    """One easy handle with its callbacks, used for one request after the other."""
+
+    def __init__(self, options: FetcherOptions, guard: Guard, used: dict[int, int]) -> None:
+        self._guard = guard
+        self._used = used
+        self._fixed = fixed_headers(options)
+        self._headed = self._fresh = False
+        self._proxy = options.proxy or ""
+        self._connect_ms = self._timeout_ms = 0
+        self.proxied = bool(options.proxy)
+        self.ticket = ""
+        self.fault: tuple[FailureKind, str] | None = None
+        self.raised: BaseException | None = None
+        self.easy = pycurl.Curl()
+        self.easy.transfer = self
+        self._set_up(options)
+
+    def _set_up(self, options: FetcherOptions) -> None:
+        """Set what never changes."""
+        set_option = self.easy.setopt
+        set_option(pycurl.NOSIGNAL, 1)
+        set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+        set_option(pycurl.FOLLOWLOCATION, 0)
+        set_option(pycurl.HTTP09_ALLOWED, 0)
+        set_option(pycurl.HTTP_CONTENT_DECODING, 0)
+        version = pycurl.CURL_HTTP_VERSION_2TLS if options.http2 else pycurl.CURL_HTTP_VERSION_1_1
+        set_option(pycurl.HTTP_VERSION, version)
+        set_option(pycurl.DNS_CACHE_TIMEOUT, _DNS_CACHE)
+        set_option(pycurl.NETRC, pycurl.NETRC_OPTIONAL if options.trust_env else pycurl.NETRC_IGNORED)
+        set_option(pycurl.PROXY, self._proxy)  # an empty one keeps libcurl from reading the environment
+        set_option(pycurl.NOPROXY, "")
+        set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
+        set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
+        set_option(pycurl.CAINFO, ca_bundle())
+        set_option(pycurl.HTTPHEADER, _lines(request_headers(self._fixed)))
+        set_option(pycurl.WRITEFUNCTION, self.on_body)
+        set_option(pycurl.HEADERFUNCTION, self.on_header)
+        set_option(pycurl.OPENSOCKETFUNCTION, self.on_open)
+        set_option(pycurl.PREREQFUNCTION, self.on_ready)
+
+    def start(self, request: FetchRequest, ticket: str, proxy: str) -> None:
+        """Set what changes from request to request; pycurl.error or UnicodeError where it cannot be sent."""
+        self.request = request
+        self.ticket = ticket
+        self.answer = Answer(request)
+        self.host = urls.host(request.url)
+        self.fault = None
+        self.barred = ""
+        self.asked = self.opened = self.dirty = False
+        self.started = time.monotonic()
+        easy = self.easy
+        if self._fresh:
+            self._fresh = False
+            easy.setopt(pycurl.FRESH_CONNECT, 0)
+        easy.setopt(pycurl.URL, request.url)
+        if request.headers or self._headed:
+            self._headed = bool(request.headers)
+            easy.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._fixed, request)))
+        if (connect_ms := _milliseconds(request.connect_timeout)) != self._connect_ms:
+            self._connect_ms = connect_ms
+            easy.setopt(pycurl.CONNECTTIMEOUT_MS, connect_ms)
+        if (timeout_ms := _milliseconds(request.timeout)) != self._timeout_ms:
+            self._timeout_ms = timeout_ms
+            easy.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+        if proxy != self._proxy:
+            self._proxy = proxy
+            easy.setopt(pycurl.PROXY, proxy)
+        self.proxied = bool(proxy)
+
+    def again(self) -> None:
+        """Get ready for another try, on a new connection."""
+        self._fresh = True
+        self.dirty = False
+        self.easy.setopt(pycurl.FRESH_CONNECT, 1)
+
+    # Callbacks. An exception in one would be printed by pycurl and lost, so each keeps its own.
+
+    def on_open(self, purpose: int, address: tuple[int, int, int, tuple[Any, ...]]) -> Any:
+        """Open a socket for the very address that libcurl connects to next, if the guard lets it."""
+        try:
+            family, kind, protocol, target = address
+            reason = None if self.proxied else self._guard.check(self.host, str(target[0]))
+            if reason is not None:
+                self.barred = f"{target[0]} is {reason}"
+                return pycurl.SOCKET_BAD
+            self.opened = True
+            return _Socket(family, kind, protocol)
+        except BaseException as error:
+            self._keep(error)
+            return pycurl.SOCKET_BAD
+
+    def on_ready(self, address: str, _local: str, _port: int, local_port: int) -> int:
+        """The last moment before the request is sent, on a new connection or a used one."""
+        try:
+            self.local_port = local_port
+            fd = None if self.opened else self._used.get(local_port)
+            if fd is not None and _stirs(fd):
+                self.dirty = True
+                return int(pycurl.PREREQFUNC_ABORT)
+            not_after = self.request.not_after
+            if not_after is not None and time.monotonic() > not_after:
+                self.fault = ("expired", "not_after passed while connecting")
+                return int(pycurl.PREREQFUNC_ABORT)
+            reason = None if self.proxied else self._guard.check(self.host, address)
+            if reason is not None:
+                self.fault = ("refused", f"{address} is {reason}")
+                return int(pycurl.PREREQFUNC_ABORT)
+            self.asked = True
+            return int(pycurl.PREREQFUNC_OK)
+        except BaseException as error:
+            self._keep(error)
+            return int(pycurl.PREREQFUNC_ABORT)
+
+    def on_header(self, line: bytes) -> int | None:
+        try:
+            if self.asked:  # before that it is the proxy that answers CONNECT
+                self.answer.line(line)
+            return None
+        except BadAnswer as error:
+            self.fault = ("protocol", str(error))
+        except BaseException as error:
+            self._keep(error)
+        return _ABORT
+
+    def on_body(self, data: bytes) -> int | None:
+        try:
+            return None if self.answer.feed(data) else _ABORT
+        except BadAnswer as error:
+            self.fault = ("protocol", str(error))
+        except BaseException as error:
+            self._keep(error)
+        return _ABORT
+
+    def _keep(self, error: BaseException) -> None:
+        """End this transfer by *error*; what is not an Exception (KeyboardInterrupt) is raised again by `poll`."""
+        self.fault = ("protocol", f"{type(error).__name__}: {error}")
+        if not isinstance(error, Exception):
+            self.raised = error
+
+    # Results
+
+    def result(self, code: int, message: str, now: float) -> FetchResult:
+        """What became of the request that ended with libcurl's *code*."""
+        answer = self.answer
+        if (code == pycurl.E_OK and answer.status) or (answer.cut and self.fault is None):
+            info = self.easy.getinfo
+            if answer.version.startswith(b"HTTP/1"):
+                self._used[self.local_port] = info(pycurl.ACTIVESOCKET)
+            elapsed, first = info(pycurl.TOTAL_TIME_T) / 1e6, info(pycurl.STARTTRANSFER_TIME_T) / 1e6
+            return answer.response(elapsed, first, now, info(pycurl.PRIMARY_IP) or "")
+        if self.fault is not None:
+            return self.error(*self.fault, now)
+        if code == pycurl.E_OK:
+            return self.error("connect", "closed before the end of the header", now)
+        if self.barred and not self.opened:
+            return self.error("refused", self.barred, now)
+        detail = message or self.easy.errstr() or f"libcurl error {code}"
+        return self.error(_KINDS.get(code, "protocol"), detail, now)
+
+    def error(self, kind: FailureKind, detail: str, now: float) -> FetchError:
+        sent = self.asked or (kind not in ("expired", "refused") and self.easy.getinfo(pycurl.CONNECT_TIME_T) > 0)
+        return FetchError(self.request.url, kind, detail, sent, now - self.started, now)
+
+    @property
+    def silent(self) -> bool:
+        """Has nothing of the answer come yet? (libcurl counts from the first whole line.)"""
+        return not self.answer.status and self.easy.getinfo(pycurl.STARTTRANSFER_TIME_T) == 0
+
+
+class CurlFetcher:
+    """Fetches by libcurl; see `fetcher.Fetcher`. Not to be shared between threads or across a fork."""
+
+    def __init__(self, options: FetcherOptions) -> None:
+        self._options = options
+        self._guard = Guard(options.allow_private, options.allowed_hosts)
+        self._proxies = environment_proxies() if options.trust_env and not options.proxy else {}
+        self._used: dict[int, int] = {}  # local port -> descriptor of HTTP/1 connections that answered
+        self._idle: list[_Transfer] = []
+        self._active: dict[str, _Transfer] = {}
+        self._ended: deque[tuple[str, FetchResult]] = deque()
+        self._raised: BaseException | None = None
+        self._silence = float("inf")  # no first-byte deadline is due before this time
+        self._wake = float("inf")  # when libcurl wants to be called though no socket stirs
+        self._poller = select.poll()
+        self._multi = pycurl.CurlMulti()
+        self._multi.setopt(pycurl.M_MAXCONNECTS, max(_IDLE, 2 * options.concurrency))
+        self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
+        self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
+
+    @property
+    def free(self) -> int:
+        return self._options.concurrency - len(self._active) - len(self._ended)
+
+    def submit(self, request: FetchRequest, ticket: str) -> None:
+        if ticket in self._active:
+            raise ValueError(f"ticket {ticket!r} is in use")
+        transfer = self._idle.pop() if self._idle else _Transfer(self._options, self._guard, self._used)
+        try:
+            proxy = self._proxy_for(request.url)
+            transfer.start(request, ticket, proxy)
+        except (pycurl.error, ValueError, IndexError) as error:
+            return self._refuse(transfer, ticket, FetchError(request.url, "protocol", f"not a URL: {error}", False))
+        if request.not_after is not None and transfer.started > request.not_after:
+            return self._refuse(transfer, ticket, transfer.error("expired", "not_after passed", transfer.started))
+        if transfer.proxied and (reason := self._guard.check_name(transfer.host)):
+            detail = f"{transfer.host} is {reason}"
+            return self._refuse(transfer, ticket, transfer.error("refused", detail, transfer.started))
+        self._active[ticket] = transfer
+        self._silence = min(self._silence, transfer.started + request.first_byte_timeout)
+        self._multi.add_handle(transfer.easy)
+
+    def poll(self, timeout: float, most: int = 16) -> list[tuple[str, FetchResult]]:
+        deadline = time.monotonic() + timeout
+        wait = 0.0  # what waits already goes first
+        while True:
+            self._drive(wait)
+            now = time.monotonic()
+            if now >= self._silence:
+                self._end_silent(now)
+            if self._ended or not self._active or now >= deadline:
+                break
+            wait = min(deadline, self._silence, self._wake) - now
+        if self._raised is not None:
+            error, self._raised = self._raised, None
+            raise error
+        return [self._ended.popleft() for _ in range(min(most, len(self._ended)))]
+
+    def cancel(self, ticket: str) -> bool:
+        transfer = self._active.get(ticket)
+        if transfer is not None:
+            self._release(transfer)
+            return True
+        before = len(self._ended)
+        self._ended = deque(item for item in self._ended if item[0] != ticket)
+        return len(self._ended) < before
+
+    def allow(self, hosts: frozenset[str]) -> None:
+        self._guard.allow(hosts)
+
+    def close(self) -> None:
+        for transfer in list(self._active.values()):
+            self._release(transfer)
+        self._ended.clear()
+        for transfer in self._idle:
+            transfer.easy.close()
+        self._idle.clear()
+        self._multi.close()
+
+    def _proxy_for(self, url: str) -> str:
+        """The proxy for *url*, or "": the option's, or the environment's where it is trusted."""
+        if not self._proxies:
+            return self._options.proxy or ""
+        return environment_proxy(url, self._proxies)
+
+    def _refuse(self, transfer: _Transfer, ticket: str, error: FetchError) -> None:
+        self._idle.append(transfer)
+        self._ended.append((ticket, error))
+
+    def _release(self, transfer: _Transfer) -> None:
+        self._multi.remove_handle(transfer.easy)
+        del self._active[transfer.ticket]
+        self._idle.append(transfer)
+
+    def _drive(self, wait: float) -> None:
+        """Wait up to *wait* seconds for a socket to stir, and let libcurl go on with what can be done."""
+        act = self._multi.socket_action
+        for fd, event in self._poller.poll(max(0.0, wait) * 1000):
+            if event & select.POLLNVAL:
+                self._poller.unregister(fd)
+            bits = (_CSELECT_IN if event & _READ else 0) | (_CSELECT_OUT if event & ~select.POLLIN else 0)
+            act(fd, bits)
+        if time.monotonic() >= self._wake:
+            self._wake = float("inf")
+            act(pycurl.SOCKET_TIMEOUT, 0)
+        self._collect()
+
+    def _collect(self) -> None:
+        """Turn what libcurl has ended into results."""
+        queued = 1
+        while queued:
+            queued, done, failed = self._multi.info_read()
+            now = time.monotonic()
+            for easy in done:
+                self._end(easy.transfer, easy.transfer.result(pycurl.E_OK, "", now))
+            for easy, code, message in failed:
+                if easy.transfer.dirty:
+                    self._again(easy.transfer)
+                else:
+                    self._end(easy.transfer, easy.transfer.result(code, message, now))
+
+    def _again(self, transfer: _Transfer) -> None:
+        self._multi.remove_handle(transfer.easy)
+        transfer.again()
+        self._multi.add_handle(transfer.easy)
+
+    def _end(self, transfer: _Transfer, result: FetchResult) -> None:
+        self._release(transfer)
+        self._ended.append((transfer.ticket, result))
+        self._raised = self._raised or transfer.raised
+        transfer.raised = None
+
+    def _end_silent(self, now: float) -> None:
+        """End the transfers whose first byte is overdue, and note when the next one will be."""
+        self._silence = float("inf")
+        for transfer in list(self._active.values()):
+            if not transfer.silent:
+                continue
+            due = transfer.started + transfer.request.first_byte_timeout
+            if due <= now:
+                limit = transfer.request.first_byte_timeout
+                self._end(transfer, transfer.error("timeout", f"no answer within {limit:g} s", now))
+            else:
+                self._silence = min(self._silence, due)
+
+    def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
+        if what == pycurl.POLL_REMOVE:
+            with suppress(KeyError):
+                self._poller.unregister(fd)
+        elif what in _WATCH:
+            self._poller.register(fd, _WATCH[what])
+
+    def _on_timer(self, milliseconds: int) -> None:
+        self._wake = float("inf") if milliseconds < 0 else time.monotonic() + milliseconds / 1000
+
+
+def _stirs(fd: int) -> bool:
+    """Has an idle connection something to say? Its end, or bytes that would be taken for the next answer.
+
+    libcurl looks for that too, but only once a second.
+    """
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    return bool(poller.poll(0))
+
+
+def _lines(headers: dict[str, str]) -> list[bytes]:
+    """Header lines as libcurl takes them; one without a value is sent by a semicolon."""
+    return [(f"{name}: {value}" if value else f"{name};").encode() for name, value in headers.items()]
+
+
+def _milliseconds(seconds: float) -> int:
+    """libcurl takes 0 for its own default, so the least is 1."""
+    return max(1, round(seconds * 1000))

@@ -1,0 +1,155 @@
+"""The interface of every fetcher. A fetcher knows HTTP and nothing of leases; errors are values.
+
+`submit(request, ticket)` takes one request, `poll(timeout, most)` hands back what has ended, `free` says how many more
+may be submitted, `cancel(ticket)` forgets one, `close()` ends all. Redirects are handed back, never followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused", "expired"]
+"""dns: the name does not resolve; connect: no connection, or it broke before or within the answer; tls: handshake or
+certificate; timeout: one of the deadlines; protocol: an answer that is not HTTP, or broken encodings; refused: the
+guard forbids the address; expired: `not_after` had passed, so nothing was sent."""
+
+
+class Headers(Sequence[tuple[str, str]]):
+    """Response headers in order; names are lower case; `get` is by name, first one wins, `all` gives each."""
+
+    __slots__ = ("_pairs",)
+
+    def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
+        self._pairs = [(name.lower(), value) for name, value in pairs]
+
+    def __getitem__(self, index):  # type: ignore[no-untyped-def]
+        return self._pairs[index]
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._pairs)
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The first value of the header *name* (any case)."""
+        name = name.lower()
+        return next((value for key, value in self._pairs if key == name), default)
+
+    def all(self, name: str) -> list[str]:
+        """Every value of the header *name* (any case), in order."""
+        name = name.lower()
+        return [value for key, value in self._pairs if key == name]
+
+    def __repr__(self) -> str:
+        return f"Headers({self._pairs!r})"
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """One GET and its limits. Times are in seconds; `not_after` is on `time.monotonic()`'s clock."""
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    """Headers of this request alone (`If-None-Match`, ...), after the fetcher's own."""
+    max_body: int = 10 * 1024 * 1024
+    """Bytes of the *decoded* body kept; more is cut and marked `truncated`."""
+    types: tuple[str, ...] | None = None
+    """Content types whose bodies are read, as prefixes (`text/`, `application/xhtml+xml`); none: all. A missing
+    Content-Type is read. Where it does not match, the body is not read and `skipped` is set."""
+    connect_timeout: float = 10.0
+    first_byte_timeout: float = 20.0
+    """From the start of the transfer to the first byte of the answer's header."""
+    timeout: float = 30.0
+    """From the start of the transfer to the last byte, however it drips."""
+    not_after: float | None = None
+    """Do not send the request after this time: checked at the start and once more just before sending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A final answer (never 1xx), its body decoded by Content-Encoding and cut at the request's `max_body`."""
+
+    url: str
+    status: int
+    headers: Headers
+    body: bytes = b""
+    truncated: bool = False
+    """The body was cut: by `max_body`, or its compressed stream ended early."""
+    skipped: bool = False
+    """The body was not read because of its content type."""
+    elapsed: float = 0.0
+    """Seconds from start to end."""
+    first_byte: float = 0.0
+    """Seconds from start to the first byte of the answer."""
+    ended: float = 0.0
+    """When the transfer ended, on `time.monotonic()`'s clock."""
+    address: str = ""
+    """The IP address that answered."""
+
+    @property
+    def content_type(self) -> str:
+        """The media type, lower case, without parameters; empty where there is none."""
+        return (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
+
+
+@dataclass(frozen=True, slots=True)
+class FetchError:
+    """Why there is no final answer. `sent` tells whether any byte may have reached the server."""
+
+    url: str
+    kind: FailureKind
+    detail: str
+    sent: bool = True
+    elapsed: float = 0.0
+    ended: float = 0.0
+
+
+FetchResult = Response | FetchError
+
+
+@dataclass(frozen=True, slots=True)
+class FetcherOptions:
+    """What all requests of one fetcher share."""
+
+    user_agent: str
+    concurrency: int = 64
+    headers: tuple[tuple[str, str], ...] = ()
+    """Added to each request (`--header`)."""
+    proxy: str | None = None
+    allow_private: bool = False
+    """Let connections go to loopback, private and other non-global addresses."""
+    allowed_hosts: frozenset[str] = field(default_factory=frozenset)
+    """Hosts (name and port as in `url.host`) that seeds named by a private address: those are let through."""
+    verify_tls: bool = True
+    trust_env: bool = False
+    """Let the environment's proxies and netrc have their say."""
+    http2: bool = True
+
+
+class Fetcher(Protocol):
+    """What `worker` needs of an engine; see the module's docstring."""
+
+    @property
+    def free(self) -> int:
+        """How many more requests may be submitted now."""
+
+    def submit(self, request: FetchRequest, ticket: str) -> None:
+        """Start *request*; its result comes from `poll` under *ticket*, which must not be in use."""
+
+    def poll(self, timeout: float, most: int = 16) -> list[tuple[str, FetchResult]]:
+        """Drive transfers for at most *timeout* seconds or until one ends; hand back at most *most* results.
+
+        `timeout` 0 only does what can be done without waiting. Returns at once when nothing is in flight.
+        """
+
+    def cancel(self, ticket: str) -> bool:
+        """Stop and forget the request; true if it was in flight. No result will come for it."""
+
+    def allow(self, hosts: frozenset[str]) -> None:
+        """Replace the hosts that may be connected to at private addresses (see FetcherOptions.allowed_hosts)."""
+
+    def close(self) -> None:
+        """Cancel all and free the connections."""

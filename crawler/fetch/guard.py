@@ -1,0 +1,123 @@
+"""Which addresses may be connected to: none that is not global, unless the host was named by the operator.
+
+What counts is the address at the moment of connecting: every spelling of a number (127.1, 0x7f.1, 2130706433), every
+name and every answer of the DNS ends there, so that is where the engines ask (`Guard.check`).
+Tables: IANA special-purpose registries (RFC 6890 and its updates); `ipaddress.is_global` is not enough, it lets
+multicast, 6to4 and NAT64 of private addresses through.
+"""
+
+from __future__ import annotations
+
+import socket
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Final
+
+_V4: Final = tuple(
+    (IPv4Network(network), reason)
+    for network, reason in (
+        ("0.0.0.0/8", "unspecified"),
+        ("10.0.0.0/8", "private"),
+        ("100.64.0.0/10", "private (carrier-grade NAT)"),
+        ("127.0.0.0/8", "loopback"),
+        ("169.254.0.0/16", "link-local"),
+        ("172.16.0.0/12", "private"),
+        ("192.0.0.0/24", "reserved"),
+        ("192.0.2.0/24", "reserved (documentation)"),
+        ("192.88.99.0/24", "reserved (6to4 relay)"),
+        ("192.168.0.0/16", "private"),
+        ("198.18.0.0/15", "private (benchmarking)"),
+        ("198.51.100.0/24", "reserved (documentation)"),
+        ("203.0.113.0/24", "reserved (documentation)"),
+        ("224.0.0.0/4", "multicast"),
+        ("255.255.255.255/32", "broadcast"),
+        ("240.0.0.0/4", "reserved"),
+    )
+)
+_V6: Final = tuple(
+    (IPv6Network(network), reason)
+    for network, reason in (
+        ("::/128", "unspecified"),
+        ("::1/128", "loopback"),
+        ("64:ff9b:1::/48", "private (local NAT64)"),
+        ("2001::/32", "reserved (Teredo)"),
+        ("2001::/23", "reserved"),
+        ("2001:db8::/32", "reserved (documentation)"),
+        ("3fff::/20", "reserved (documentation)"),
+        ("fc00::/7", "private"),
+        ("fe80::/10", "link-local"),
+        ("fec0::/10", "private (site-local)"),
+        ("ff00::/8", "multicast"),
+    )
+)
+_GLOBAL_V6: Final = IPv6Network("2000::/3")
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+
+@lru_cache(maxsize=8192)
+def forbidden(ip: str) -> str | None:
+    """Why the address *ip* is not global, or None where it is. A zone (`%eth0`) is ignored; no address is forbidden."""
+    try:
+        address = ip_address(ip.partition("%")[0])
+    except ValueError:
+        return "not an IP address"
+    if isinstance(address, IPv4Address):
+        return next((reason for network, reason in _V4 if address in network), None)
+    inner = _embedded(address)
+    if inner is not None:
+        reason = forbidden(str(inner))
+        return reason and f"{reason}, as {inner} inside IPv6"
+    reason = next((reason for network, reason in _V6 if address in network), None)
+    return reason or (None if address in _GLOBAL_V6 else "reserved")
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that is reached through an IPv4-mapped, NAT64 (RFC 6052) or 6to4 address."""
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def literal(host: str) -> str | None:
+    """The IP address that a host name *is*, in any spelling that a resolver takes for a number, or None for a name.
+
+    `localhost` and names under it are loopback by definition (RFC 6761 section 6.3).
+    """
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return "127.0.0.1"
+    try:
+        return str(ip_address(name.partition("%")[0]))
+    except ValueError:
+        pass
+    if not name.rpartition(".")[2][:1].isdigit():
+        return None
+    try:
+        return socket.inet_ntoa(socket.inet_aton(name))
+    except OSError:
+        return None
+
+
+class Guard:
+    """What one fetcher may connect to; *allowed_hosts* (as `url.host` spells them) may be at any address."""
+
+    def __init__(self, allow_private: bool = False, allowed_hosts: frozenset[str] = frozenset()) -> None:
+        self._allow_private = allow_private
+        self._allowed_hosts = allowed_hosts
+
+    def allow(self, hosts: frozenset[str]) -> None:
+        """Replace the hosts that may be at any address."""
+        self._allowed_hosts = hosts
+
+    def check(self, host: str, ip: str) -> str | None:
+        """Why *host* (name and port) may not be connected to at *ip*, or None where it may."""
+        if self._allow_private:
+            return None
+        reason = forbidden(ip)
+        return None if reason is None or host in self._allowed_hosts else reason
+
+    def check_name(self, host: str) -> str | None:
+        """The same before a proxy is asked, which resolves for us: only what the name itself says can be judged."""
+        name, colon, port = host.rpartition(":")
+        ip = literal(name if colon and port.isdigit() else host)
+        return ip and self.check(host, ip)

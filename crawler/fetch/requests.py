@@ -1,0 +1,344 @@
+"""The other fetcher: threads over `requests.Session`, for those who bring their own Session, auth or adapters.
+
+Each thread has a Session; all share one adapter, so that they share its connections. Deadlines are watched by `poll`,
+which ends the socket of a request that is overdue: time-outs of sockets begin anew with each byte.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import ssl
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import select_proxy
+
+from crawler.fetch import wire
+from crawler.fetch.answer import BadAnswer
+from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers
+from crawler.fetch.guard import Guard
+from crawler.fetch.outgoing import ca_bundle, fixed_headers, request_headers
+from crawler.fetch.wire import Exchange
+
+SessionFactory = Callable[[], requests.Session]
+
+_PIECE: Final = 16 * 1024
+"""Bytes read at a time; also the most that is handed to a decoder at once."""
+_LINGER: Final = 2.0
+"""Seconds that `close` waits for its threads; one that hangs in the resolver is left behind (it is a daemon)."""
+
+
+class GuardedAdapter(HTTPAdapter):
+    """requests' adapter over guarded connections (see `wire`), with certificates that are loaded once."""
+
+    def __init__(self, size: int, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(pool_connections=2 * size, pool_maxsize=size)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
+        wire.guard_pools(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
+        wire.guard_pools(manager)
+        return manager
+
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> tuple[Any, Any]:
+        host: Any
+        pool: Any
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if verify is not True:
+            pool["ssl_context"] = None  # another trust, not the context that all share
+        return host, pool
+
+    def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        if verify is True and not cert:
+            conn.cert_reqs = "CERT_REQUIRED"  # by the shared context; requests would load its bundle again
+        else:
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+
+
+class RequestsFetcher:
+    """Fetches by requests; see `fetcher.Fetcher`.
+
+    *session_factory* makes the Session of each thread: its auth, headers and cookies are kept, its stock adapters are
+    replaced by guarded ones. An adapter of another class stays, and is then itself answerable for where it connects.
+    """
+
+    def __init__(self, options: FetcherOptions, session_factory: SessionFactory | None = None) -> None:
+        self._options = options
+        self._fixed = fixed_headers(options)
+        self._guard = Guard(options.allow_private, options.allowed_hosts)
+        self._factory = session_factory
+        self._adapter = GuardedAdapter(options.concurrency, ssl.create_default_context(cafile=ca_bundle()))
+        if not options.verify_tls:
+            wire.silence_unverified()
+        lock = threading.Lock()
+        self._work = threading.Condition(lock)  # for the threads: there is a request, or the end
+        self._news = threading.Condition(lock)  # for poll: there is a result
+        self._waiting: deque[Exchange] = deque()
+        self._active: dict[str, Exchange] = {}
+        self._ended: deque[tuple[str, FetchResult]] = deque()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._closed = False
+
+    @property
+    def free(self) -> int:
+        with self._work:
+            busy = len(self._threads) - self._idle + len(self._waiting)  # threads that hang are busy too
+            return self._options.concurrency - max(len(self._active), busy) - len(self._ended)
+
+    def submit(self, request: FetchRequest, ticket: str) -> None:
+        with self._work:
+            if ticket in self._active:
+                raise ValueError(f"ticket {ticket!r} is in use")
+            try:
+                exchange = Exchange(request, ticket, self._guard)
+            except (ValueError, IndexError) as error:
+                self._ended.append((ticket, FetchError(request.url, "protocol", f"not a URL: {error}", False)))
+                return
+            if request.not_after is not None and exchange.started > request.not_after:
+                self._ended.append((ticket, exchange.error("expired", "not_after passed")))
+                return
+            self._active[ticket] = exchange
+            self._waiting.append(exchange)
+            if self._idle < len(self._waiting):
+                self._spawn()
+            self._work.notify()
+
+    def poll(self, timeout: float, most: int = 16) -> list[tuple[str, FetchResult]]:
+        deadline = time.monotonic() + timeout
+        with self._work:
+            while True:
+                now = time.monotonic()
+                due = self._end_overdue(now)
+                if self._ended or not self._active or now >= deadline:
+                    break
+                self._news.wait(min(deadline, due) - now)
+            return [self._ended.popleft() for _ in range(min(most, len(self._ended)))]
+
+    def cancel(self, ticket: str) -> bool:
+        with self._work:
+            exchange = self._active.pop(ticket, None)
+            if exchange is not None:
+                exchange.stop("expired", "cancelled")
+                if exchange in self._waiting:
+                    self._waiting.remove(exchange)
+                return True
+            before = len(self._ended)
+            self._ended = deque(item for item in self._ended if item[0] != ticket)
+            return len(self._ended) < before
+
+    def allow(self, hosts: frozenset[str]) -> None:
+        self._guard.allow(hosts)
+
+    def close(self) -> None:
+        with self._work:
+            self._closed = True
+            for exchange in self._active.values():
+                exchange.stop("expired", "closed")
+            self._active.clear()
+            self._waiting.clear()
+            self._ended.clear()
+            self._work.notify_all()
+        deadline = time.monotonic() + _LINGER
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._adapter.close()
+
+    def _end_overdue(self, now: float) -> float:
+        """End what has missed a deadline, at once and whatever its thread hangs in; returns the next deadline."""
+        soonest = float("inf")
+        for ticket, exchange in list(self._active.items()):
+            due, detail = exchange.due()
+            if due <= now:
+                exchange.stop("timeout", detail)
+                del self._active[ticket]
+                self._ended.append((ticket, exchange.error("timeout", detail)))
+            else:
+                soonest = min(soonest, due)
+        return soonest
+
+    # What the threads do
+
+    def _spawn(self) -> None:
+        thread = threading.Thread(target=self._run, name=f"fetch-{len(self._threads)}", daemon=True)
+        self._threads.append(thread)
+        self._idle += 1
+        thread.start()
+
+    def _run(self) -> None:
+        session: requests.Session | None = None
+        while (exchange := self._next()) is not None:
+            try:
+                session = session or self._session()
+                result = self._fetch(session, exchange)
+            except BaseException as error:  # a Session of someone else's may raise anything; a thread must not die
+                result = _failure(exchange, error)
+            with self._work:
+                self._idle += 1
+                if self._active.get(exchange.ticket) is exchange:  # else cancelled, or overdue and answered
+                    del self._active[exchange.ticket]
+                    self._ended.append((exchange.ticket, result))
+                    self._news.notify()
+        if session is not None:
+            session.close()
+
+    def _next(self) -> Exchange | None:
+        """The next request for this thread, or None at the end."""
+        with self._work:
+            while not self._waiting and not self._closed:
+                self._work.wait()
+            if self._closed:
+                return None
+            self._idle -= 1
+            return self._waiting.popleft()
+
+    def _session(self) -> requests.Session:
+        options = self._options
+        session = self._factory() if self._factory else _blank_session()
+        session.trust_env = options.trust_env
+        session.verify = session.verify if options.verify_tls else False
+        if options.proxy:
+            session.proxies = {"http": options.proxy, "https": options.proxy}
+        for prefix in ("http://", "https://"):
+            if type(session.adapters.get(prefix)) is HTTPAdapter:
+                session.mount(prefix, self._adapter)
+        # Even when told not to follow, requests prepares the next request: it would read the whole body, without
+        # limit, and raise for a Location that is none.
+        session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
+        return session
+
+    def _fetch(self, session: requests.Session, exchange: Exchange) -> FetchResult:
+        try:
+            return self._attempt(session, exchange)
+        except Exception as error:
+            stale = exchange.asked and not exchange.opened and not exchange.first_byte and exchange.fault is None
+            if not stale or _kind(error) != "connect":
+                return _failure(exchange, error)
+        exchange.again()  # the server closed an idle connection as we used it: one more try (RFC 9112 section 9.3.1)
+        return self._attempt(session, exchange)
+
+    def _attempt(self, session: requests.Session, exchange: Exchange) -> FetchResult:
+        request = exchange.request
+        headers = {name: _encoded(value) for name, value in request_headers(self._fixed, request).items()}
+        prepared = session.prepare_request(requests.Request("GET", request.url, headers=headers))
+        prepared.url = request.url  # canonical already; requests would quote it anew
+        settings = session.merge_environment_settings(request.url, {}, True, None, None)
+        if select_proxy(request.url, settings["proxies"]) and (reason := self._guard.check_name(exchange.host)):
+            return exchange.error("refused", f"{exchange.host} is {reason}")
+        timeouts = (request.connect_timeout, request.timeout)
+        with wire.working(exchange):
+            response = session.send(prepared, timeout=timeouts, allow_redirects=False, **settings)
+            try:
+                _read(response, exchange)
+            finally:
+                response.close()
+        return _answered(exchange)
+
+
+def _blank_session() -> requests.Session:
+    """A Session without a memory: no headers of its own, and no cookie is ever taken."""
+    session = requests.Session()
+    session.headers.clear()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
+
+
+def _encoded(value: str) -> str | bytes:
+    return value if value.isascii() else value.encode()
+
+
+def _read(response: requests.Response, exchange: Exchange) -> None:
+    """Read the body piece by piece as far as it is wanted; what is left unread closes the connection."""
+    answer = exchange.answer
+    raw: Any = response.raw
+    if not answer.status:  # a mock, or an adapter of someone else's
+        answer.head(response.status_code, _headers(response))
+        exchange.first_byte = time.monotonic() - exchange.started
+    if answer.skipped and not answer.small:
+        return
+    try:
+        while data := _piece(raw):
+            if not answer.feed(data):
+                return
+    except BadAnswer:
+        raise
+    except Exception:
+        if not answer.skipped:
+            raise
+
+
+def _piece(raw: Any) -> bytes:
+    """The next bytes of a body as they came, not decoded; any file will do where it is not urllib3's."""
+    data: bytes | None
+    if hasattr(raw, "read1") and hasattr(raw, "release_conn"):
+        data = raw.read1(_PIECE, decode_content=False)
+    else:
+        data = raw.read(_PIECE) if raw is not None else b""
+    return data or b""
+
+
+def _headers(response: requests.Response) -> Headers:
+    raw: Any = getattr(response.raw, "headers", None)
+    pairs = raw.iteritems() if hasattr(raw, "iteritems") else response.headers.items()
+    return Headers([(str(name), str(value)) for name, value in pairs])
+
+
+def _answered(exchange: Exchange) -> FetchResult:
+    if exchange.fault is not None:
+        return exchange.error(*exchange.fault)
+    now = time.monotonic()
+    return exchange.answer.response(now - exchange.started, exchange.first_byte, now, exchange.address)
+
+
+def _failure(exchange: Exchange, error: BaseException) -> FetchError:
+    """Any exception as a value; what the exchange itself knows of its end goes first."""
+    if exchange.fault is not None:
+        return exchange.error(*exchange.fault)
+    root = _root(error)
+    detail = " ".join(str(root).split()) or type(root).__name__
+    return exchange.error(_kind(error), detail[:300])
+
+
+def _kind(error: BaseException) -> FailureKind:
+    """Which kind of failure an exception of requests, urllib3 or the system is."""
+    causes = list(_causes(error))
+
+    def is_a(*kinds: type[BaseException]) -> bool:
+        return any(isinstance(cause, kinds) for cause in causes)
+
+    if is_a(socket.gaierror):
+        return "dns"
+    if is_a(ssl.SSLError, requests.exceptions.SSLError):  # one of them is a ValueError too
+        return "tls"
+    if is_a(BadAnswer, ValueError):  # requests' InvalidURL, InvalidHeader and the like are ValueErrors
+        return "protocol"
+    if is_a(TimeoutError, requests.exceptions.Timeout):
+        return "timeout"
+    return "connect" if is_a(OSError, http.client.HTTPException) else "protocol"
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and those wrapped in it, the innermost last; libraries hide them in three places."""
+    for _ in range(10):
+        if error is None:
+            return
+        yield error
+        inner = [getattr(error, "reason", None), *error.args, error.__cause__]
+        error = next((each for each in inner if isinstance(each, BaseException)), None)
+
+
+def _root(error: BaseException) -> BaseException:
+    return list(_causes(error))[-1]

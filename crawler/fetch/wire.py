@@ -1,0 +1,301 @@
+"""The connections of the `requests` engine: http.client and urllib3, mended where a crawler needs more.
+
+- A connection resolves, asks the guard about each address, and connects to exactly the one that was judged.
+- Interim answers (102, 103) are passed over: http.client skips 100 alone, so that each URL got the page before it.
+- Headers have the bounds of `answer`, not http.client's hundred lines.
+- Bytes after the end of a body end the connection: they would be read as the answer to the next request.
+- Another thread can end a connection at a deadline (`Exchange.stop`), in whatever call it blocks.
+
+Which request a connection works for is known by its thread: `working` names it.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import NameResolutionError, NewConnectionError
+
+from crawler import url as urls
+from crawler.fetch.answer import MAX_HEADER_BYTES, Answer, BadAnswer
+from crawler.fetch.fetcher import FailureKind, FetchError, FetchRequest, Headers
+from crawler.fetch.guard import Guard
+
+_thread = threading.local()
+
+
+class Stopped(OSError):
+    """The exchange was ended from outside, or may not go on: `Exchange.fault` says why."""
+
+
+class Exchange:
+    """One request under way: what its connection asks and tells, seen by its own thread and by the one that polls."""
+
+    def __init__(self, request: FetchRequest, ticket: str, guard: Guard) -> None:
+        self.request = request
+        self.ticket = ticket
+        self.guard = guard
+        self.host = urls.host(request.url)
+        self.started = time.monotonic()
+        self.fault: tuple[FailureKind, str] | None = None
+        self._lock = threading.Lock()
+        self._held: socket.socket | None = None
+        self.again()
+
+    def again(self) -> None:
+        """Begin (anew): nothing is sent, nothing has come."""
+        self.answer = Answer(self.request)
+        self.asked = False
+        self.opened = False
+        self.first_byte = 0.0
+        self.address = ""
+
+    def hold(self, sock: socket.socket) -> None:
+        """Remember a second handle on *sock*, by which `stop` can end it; Stopped if that was called already."""
+        with self._lock:
+            if self.fault is not None:
+                raise Stopped(self.fault[1])
+            if self._held is not None:
+                self._held.close()
+            self._held = socket.socket(sock.family, sock.type, fileno=os.dup(sock.fileno()))
+
+    def stop(self, kind: FailureKind, detail: str) -> None:
+        """End the exchange now: a thread that blocks in connecting, sending or reading wakes with an error."""
+        with self._lock:
+            self.fault = self.fault or (kind, detail)
+            if self._held is not None:
+                with suppress(OSError):
+                    self._held.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Forget the connection: it goes back to its pool, or is closed."""
+        with self._lock:
+            if self._held is not None:
+                self._held.close()
+                self._held = None
+
+    def due(self) -> tuple[float, str]:
+        """The next deadline, on `time.monotonic()`'s clock, and what it means to miss it."""
+        request = self.request
+        moments = [(request.timeout, f"not done within {request.timeout:g} s")]
+        if not self.asked:
+            moments.append((request.connect_timeout, f"not connected within {request.connect_timeout:g} s"))
+        if not self.first_byte:
+            moments.append((request.first_byte_timeout, f"no answer within {request.first_byte_timeout:g} s"))
+        after, detail = min(moments)
+        return self.started + after, detail
+
+    def sending(self, connection: Any) -> None:
+        """The last moment before bytes of the request leave on *connection*, new or used; raises Stopped."""
+        self.hold(connection.sock)
+        self.address = str(connection.sock.getpeername()[0])
+        not_after = self.request.not_after
+        if not_after is not None and time.monotonic() > not_after:
+            self.stop("expired", "not_after passed while connecting")
+        elif connection.proxy is None and (reason := self.guard.check(_host(connection), self.address)):
+            self.stop("refused", f"{self.address} is {reason}")
+        if self.fault is not None:
+            raise Stopped(self.fault[1])
+        self.asked = True
+
+    def error(self, kind: FailureKind, detail: str) -> FetchError:
+        """The exchange as a failure, ending now."""
+        now = time.monotonic()
+        return FetchError(self.request.url, kind, detail, self.asked or kind == "tls", now - self.started, now)
+
+
+@contextmanager
+def working(exchange: Exchange) -> Iterator[None]:
+    """Connections used by this thread inside the block work for *exchange*."""
+    _thread.exchange = exchange
+    try:
+        yield
+    finally:
+        _thread.exchange = None
+        exchange.release()
+
+
+def _host(connection: Any) -> str:
+    """The politeness key (see `url.host`) of what *connection* leads to."""
+    name = f"[{connection.host}]" if ":" in connection.host else connection.host
+    return name if connection.port in (80, 443) else f"{name}:{connection.port}"
+
+
+def _resolve(name: str, port: int) -> list[tuple[Any, ...]]:
+    """Addresses of *name*, as getaddrinfo gives them; names under localhost need no resolver (RFC 6761)."""
+    bare = name.rstrip(".").lower()
+    if bare.endswith(".localhost"):
+        name = "localhost"
+    return list(socket.getaddrinfo(name.strip("[]"), port, type=socket.SOCK_STREAM))
+
+
+def _connect(connection: Any) -> socket.socket:
+    """A socket to the first address of the connection's host that the guard lets through and that answers."""
+    exchange: Exchange = _thread.exchange
+    try:
+        found = _resolve(connection._dns_host, connection.port)
+    except (OSError, UnicodeError) as error:
+        exchange.fault = exchange.fault or ("dns", f"{connection.host} does not resolve: {error}")
+        raise NameResolutionError(connection.host, connection, socket.gaierror(str(error))) from error
+    failure: OSError | None = None
+    barred = "no address"
+    for family, kind, protocol, _, target in found:
+        reason = None if connection.proxy else exchange.guard.check(_host(connection), target[0])
+        if reason:
+            barred = f"{target[0]} is {reason}"
+            continue
+        sock = socket.socket(family, kind, protocol)
+        try:
+            return _open(sock, target, connection, exchange)
+        except OSError as error:
+            sock.close()
+            failure = error
+    if failure is None:
+        exchange.fault = exchange.fault or ("refused", barred)
+    raise NewConnectionError(connection, f"{failure or barred}") from failure
+
+
+def _open(sock: socket.socket, target: Any, connection: Any, exchange: Exchange) -> socket.socket:
+    for option in connection.socket_options or ():
+        sock.setsockopt(*option)
+    sock.settimeout(exchange.request.connect_timeout)
+    exchange.hold(sock)
+    exchange.opened = True
+    sock.connect(target)
+    return sock
+
+
+class Reply(http.client.HTTPResponse):
+    """An answer on the wire, read by `answer.Answer`."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self._sock = sock
+
+    def begin(self) -> None:
+        if self.headers is not None:
+            return
+        exchange: Exchange = _thread.exchange
+        answer = exchange.answer = Answer(exchange.request)
+        if self.fp.peek(1):
+            exchange.first_byte = time.monotonic() - exchange.started
+        ended = False
+        while not ended:
+            line = self.fp.readline(MAX_HEADER_BYTES + 1)
+            if not line.endswith(b"\n") and len(line) <= MAX_HEADER_BYTES:
+                raise http.client.RemoteDisconnected("closed before the end of the header")
+            ended = answer.line(line)
+        self._take(answer)
+
+    def _take(self, answer: Answer) -> None:
+        """Set what http.client and urllib3 want to know of the header."""
+        if answer.version not in (b"HTTP/1.0", b"HTTP/1.1"):
+            raise BadAnswer(f"unknown version {answer.version!r}")
+        self.version = 10 if answer.version == b"HTTP/1.0" else 11
+        self.code = self.status = answer.status
+        self.reason = ""
+        self.headers = self.msg = http.client.HTTPMessage()
+        for name, value in answer.headers:
+            self.headers[name] = value
+        encodings = ",".join(answer.headers.all("transfer-encoding")).lower()
+        if encodings not in ("", "identity", "chunked"):
+            raise BadAnswer(f"unknown Transfer-Encoding {encodings[:40]!r}")
+        self.chunked = encodings == "chunked"
+        self.chunk_left = None
+        length = _content_length(answer.headers)
+        self.length = None if self.chunked else length
+        if answer.status in (204, 304):
+            self.length = 0
+        both = self.chunked and length is not None  # RFC 9112 section 6.3: somebody may be smuggling
+        closes: bool = self._check_close()  # type: ignore[attr-defined]
+        self.will_close = both or closes or (not self.chunked and self.length is None)
+
+    def _read_next_chunk_size(self) -> int:
+        line = self.fp.readline(1025)
+        if not line.endswith(b"\n") and len(line) < 1025:
+            raise http.client.IncompleteRead(line)
+        digits = line.partition(b";")[0].strip()
+        if not 0 < len(digits) <= 15 or digits.strip(b"0123456789abcdefABCDEF"):
+            self._close_conn()
+            raise BadAnswer(f"not a chunk size: {digits[:20]!r}")
+        return int(digits, 16)
+
+    def _close_conn(self) -> None:
+        if self.fp is not None and not self.will_close and self._leftover():
+            with suppress(OSError):
+                self._sock.shutdown(socket.SHUT_RDWR)  # so the pool sees that it cannot be used again
+        super()._close_conn()  # type: ignore[misc]
+
+    def _leftover(self) -> bool:
+        """Have bytes come that do not belong to this answer (or is it left before its end)?"""
+        try:
+            before = self._sock.gettimeout()
+            self._sock.settimeout(0)
+            try:
+                return bool(self.fp.peek(1))
+            finally:
+                self._sock.settimeout(before)
+        except (OSError, ValueError):
+            return False
+
+
+def _content_length(headers: Headers) -> int | None:
+    """The length that *headers* promise; BadAnswer where they contradict themselves (RFC 9112 section 6.3)."""
+    values = {value.strip() for line in headers.all("content-length") for value in line.split(",")}
+    if not values:
+        return None
+    value = values.pop()
+    if values or not value.isascii() or not value.isdigit() or len(value) > 18:
+        raise BadAnswer(f"bad Content-Length {','.join(headers.all('content-length'))[:40]!r}")
+    return int(value)
+
+
+class _Guarded:
+    """What both schemes' connections do more than urllib3's."""
+
+    response_class: Any = Reply
+    sock: Any
+
+    def _new_conn(self) -> socket.socket:
+        return _connect(self)
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:
+            self.connect()  # type: ignore[attr-defined]
+        _thread.exchange.sending(self)
+        super().send(data)  # type: ignore[misc]
+
+
+class GuardedConnection(_Guarded, HTTPConnection):
+    """HTTP to an address that the guard let through."""
+
+
+class GuardedTLSConnection(_Guarded, HTTPSConnection):
+    """HTTPS to an address that the guard let through; name and certificate are the host's as ever."""
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = GuardedConnection
+
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = GuardedTLSConnection
+
+
+def guard_pools(manager: Any) -> None:
+    """Let a urllib3 PoolManager make guarded connections."""
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+
+def silence_unverified() -> None:
+    """No warning for each connection whose certificate the operator chose not to verify."""
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
