@@ -1,0 +1,8 @@
+"""Export: the records of a crawl in the order of their commits, into files and pipes. One module a format."""
+
+from __future__ import annotations
+
+from crawler.export.sink import FORMATS, Sink, open_sink
+from crawler.export.transfer import ExportResult, Patient, export, follow, matching
+
+__all__ = ["FORMATS", "ExportResult", "Patient", "Sink", "export", "follow", "matching", "open_sink"]

@@ -1,0 +1,159 @@
+"""A sink takes records one by one and writes them in one format to one target, compressed or not."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Final
+
+from crawler.errors import CrawlerError, UsageError
+from crawler.export import csv, jsonl
+from crawler.export.target import Target, open_target, reason
+from crawler.records import Record
+
+_HELD: Final = 256 * 1024
+"""Bytes held before they are written."""
+_GZIP_LEVEL: Final = 6
+_GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
+"""zlib's way to say gzip (RFC 1952), with a header that bears no name and no time: equal records, equal bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """How a file of this kind begins, and the bytes of one record."""
+
+    head: bytes
+    encode: Callable[[Record], bytes]
+
+
+_JSONL: Final = Format(jsonl.HEAD, jsonl.encode)
+_CSV: Final = Format(csv.HEAD, csv.encode)
+_RAW_CSV: Final = Format(csv.HEAD, csv.encode_raw)
+
+FORMATS: Final = {"jsonl": _JSONL, "ndjson": _JSONL, "csv": _CSV}
+"""By the ending of a file and for `--format`; each also with `.gz` behind it."""
+
+
+def open_sink(target: str, format: str | None = None, *, follow: bool = False, defuse: bool = True) -> Sink:
+    """A sink that writes to the file *target*, or to stdout for `-`; UsageError if it cannot be written to.
+
+    *format* is one of FORMATS, `.gz` behind it or not; without it the file's ending says it, and stdout gets JSONL.
+    A file takes its place whole at `finish`. With *follow* it is emptied at once and grows before its readers' eyes,
+    line by line: each whole, except that the last one may be cut when this process is killed.
+    *defuse* keeps spreadsheets from running cells of a CSV file, see csv.py.
+    """
+    if not target:
+        raise UsageError("name a file to write to, or - for stdout")
+    kind, compressed = _kind(target, format)
+    found = FORMATS[kind] if defuse or kind != "csv" else _RAW_CSV
+    return Sink(target, open_target(target, follow=follow), found, compressed=compressed)
+
+
+def _kind(target: str, format: str | None) -> tuple[str, bool]:
+    """The name of the format and whether to compress."""
+    file, known = target.rpartition("/")[2].lower(), ", ".join(f".{name}" for name in FORMATS)
+    if format is not None:
+        name = format.lower().removeprefix(".")
+        kind = name.removesuffix(".gz")
+        if kind not in FORMATS:
+            raise UsageError(f"--format {format!r} is not known; choose from {known.replace('.', '')} (.gz compresses)")
+        return kind, ".gz" in (name[-3:], file[-3:])
+    if target == "-":
+        return "jsonl", False
+    _, dot, kind = file.removesuffix(".gz").rpartition(".")
+    if not dot or kind not in FORMATS:
+        raise UsageError(f"{target}: the ending says the format: {known}, each also with .gz; or name one by --format")
+    return kind, file.endswith(".gz")
+
+
+class Sink:
+    """Takes records until `finish`, or `abort`; as a context manager it finishes, or aborts on an exception.
+
+    When the reader at the other end of a pipe has gone (`| head`), the sink is `gone` and swallows what it gets: the
+    reader has all it wanted, so this is no error and the command ends with 0. Any other failure to write is one
+    CrawlerError, after which the sink is aborted.
+    """
+
+    def __init__(self, name: str, target: Target, format: Format, *, compressed: bool) -> None:
+        self.gone = False
+        self._name = "stdout" if name == "-" else name
+        self._target = target
+        self._encode = format.encode
+        self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW) if compressed else None
+        self._held = [format.head]
+        self._size = len(format.head)
+        self._open = True
+
+    def write(self, record: Record) -> None:
+        """Take one record."""
+        line = self._encode(record)
+        self._held.append(line)
+        self._size += len(line)
+        if self._size >= _HELD:
+            self._guarded(self._drain)
+
+    def flush(self) -> None:
+        """Show readers all that was taken so far, where they can see it before the end."""
+        if self._target.live:
+            self._guarded(self._drain, zlib.Z_SYNC_FLUSH)
+
+    def finish(self) -> None:
+        """Write what is held and make it last; a file takes its place now."""
+        if self._open:
+            self._guarded(self._drain, zlib.Z_FINISH)
+            self._guarded(self._target.finish)
+            self._open = False
+
+    def abort(self) -> None:
+        """Give up: a file is as it was before; what was taken for a live target is written, without gzip's end."""
+        if not self._open:
+            return
+        try:
+            self.flush()
+        except CrawlerError:
+            return
+        self._open = False
+        self._target.abort()
+
+    def _drain(self, mode: int = zlib.Z_NO_FLUSH) -> None:
+        held, self._held, self._size = self._held, [], 0
+        data = b"".join(held)
+        if self._gzip is not None:
+            data = self._gzip.compress(data)
+            if mode != zlib.Z_NO_FLUSH and (held or mode == zlib.Z_FINISH):
+                data += self._gzip.flush(mode)
+        if data and not self.gone:
+            self._target.write(data)
+
+    def _guarded(self, step: Callable[..., None], *args: int) -> None:
+        """Do *step*; a reader that left is noted, any other failure aborts the target and becomes a CrawlerError."""
+        if not self._open:
+            raise ValueError("the sink is closed")
+        try:
+            step(*args)
+        except BrokenPipeError:
+            self.gone = True
+        except OSError as error:
+            self._close()
+            kept = self._target.kept
+            raise CrawlerError(f"{self._name} cannot be written: {reason(error)}; {kept}") from None
+        except BaseException:  # Ctrl-C in the middle of a write
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        self._open = False
+        self._target.abort()
+
+    def __enter__(self) -> Sink:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abort()

@@ -1,0 +1,185 @@
+"""From the ledger to a sink: all records so far, or on and on until the crawl is over. In the order of commits.
+
+Memory is bounded: a batch at a time, its size after what the last one weighed, and a bounded table of URLs by id.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import msgspec
+
+from crawler.errors import UsageError
+from crawler.export.sink import Sink
+from crawler.frontier.ledger import START, Stored
+from crawler.frontier.link import Patience
+from crawler.records import OUTCOMES, Record
+
+_BATCH: Final = 100
+"""Records asked for at a time at most."""
+_WEIGHT: Final = 8 * 1024 * 1024
+"""Characters of text that a batch should hold at most; a text may have a million."""
+_REMEMBERED: Final = 20_000
+"""URLs remembered by id: most pages were found on one that was exported shortly before."""
+_FIRST_PAUSE, _LONGEST_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
+"""Seconds between reads that find nothing, and how they grow."""
+
+
+class Records(Protocol):
+    """What an export needs of a `Ledger`."""
+
+    def records(self, after: str, most: int) -> tuple[list[Stored], str]:
+        """The next records behind a cursor, and the new cursor."""
+
+    def urls(self, ids: Sequence[str]) -> dict[str, str]:
+        """URLs of stored pages by id."""
+
+
+class Patient:
+    """A ledger that waits while Redis is away: reading may be repeated, so an export goes on where it was."""
+
+    def __init__(self, ledger: Records, patience: Patience) -> None:
+        self._ledger, self._patience = ledger, patience
+
+    def records(self, after: str, most: int) -> tuple[list[Stored], str]:
+        """As of the ledger."""
+        return self._patience.through(lambda: self._ledger.records(after, most))
+
+    def urls(self, ids: Sequence[str]) -> dict[str, str]:
+        """As of the ledger."""
+        return self._patience.through(lambda: self._ledger.urls(ids))
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """How many records were written, and the cursor behind the last one that was read."""
+
+    count: int
+    cursor: str
+
+
+def export(
+    ledger: Records,
+    sink: Sink,
+    *,
+    after: str = START,
+    outcomes: Collection[str] | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> ExportResult:
+    """Write all records behind the cursor *after* to *sink*, which stays open. Ends early when the sink is `gone`.
+
+    *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); none: all.
+    *on_batch* is told how many were written so far. Raises FrontierError for a record that cannot be read.
+    """
+    return _Transfer(ledger, sink, outcomes, on_batch).run(ExportResult(0, after))
+
+
+def follow(
+    ledger: Records,
+    sink: Sink,
+    is_over: Callable[[], bool],
+    pause: Callable[[float], None],
+    *,
+    outcomes: Collection[str] | None = None,
+    on_batch: Callable[[int], None] | None = None,
+) -> ExportResult:
+    """Export, then go on with what is committed, until *is_over* and one more read finds nothing.
+
+    *pause* waits for so many seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once more:
+    its last line counts.
+    """
+    transfer = _Transfer(ledger, sink, outcomes, on_batch)
+    result, wait = ExportResult(0, START), _FIRST_PAUSE
+    while not sink.gone:
+        over = is_over()  # asked before reading: what was committed until then is read now
+        before, result = result, transfer.run(result)
+        if result.cursor != before.cursor:
+            wait = _FIRST_PAUSE
+        elif over:
+            break
+        else:
+            pause(wait)
+            wait = min(wait * _PAUSE_GROWTH, _LONGEST_PAUSE)
+    return result
+
+
+def matching(outcomes: Collection[str]) -> frozenset[str]:
+    """All outcomes that *outcomes* name, whole or by their first word; UsageError for one that does not exist."""
+    found: set[str] = set()
+    for name in outcomes:
+        named = {outcome for outcome in OUTCOMES if outcome == name or outcome.startswith(f"{name}:")}
+        if not named:
+            raise UsageError(f"{name!r} is no outcome; choose from dropped, failed, {', '.join(OUTCOMES)}")
+        found |= named
+    return frozenset(found)
+
+
+class _Transfer:
+    def __init__(
+        self,
+        ledger: Records,
+        sink: Sink,
+        outcomes: Collection[str] | None,
+        on_batch: Callable[[int], None] | None,
+    ) -> None:
+        self._ledger, self._sink, self._on_batch = ledger, sink, on_batch
+        self._wanted = None if outcomes is None else matching(outcomes)
+        self._origins = _Origins(ledger)
+        self._most = 50
+
+    def run(self, so_far: ExportResult) -> ExportResult:
+        """Write what is there behind the cursor."""
+        count, cursor = so_far.count, so_far.cursor
+        while not self._sink.gone:
+            batch, reached = self._ledger.records(cursor, self._most)
+            if reached == cursor:
+                break
+            cursor = reached
+            self._most = _next_size(self._most, batch)
+            for record in self._origins.named(batch, self._wanted):
+                self._sink.write(record)
+                count += 1
+            self._sink.flush()
+            if self._on_batch:
+                self._on_batch(count)
+        return ExportResult(count, cursor)
+
+
+def _next_size(most: int, batch: Sequence[Stored]) -> int:
+    """How many records to ask for next: as many as the weight allows, if they are like those of *batch*."""
+    weight = sum(len(stored.record.text or "") for stored in batch)
+    fitting = len(batch) * _WEIGHT // max(weight, 1) if batch else most
+    return max(1, min(fitting, 2 * most, _BATCH))
+
+
+class _Origins:
+    """Puts the URL in place of the id in `via`; what is not known (any more) is left out."""
+
+    def __init__(self, ledger: Records) -> None:
+        self._ledger = ledger
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    def named(self, batch: Sequence[Stored], wanted: frozenset[str] | None) -> Iterator[Record]:
+        """The records of *batch* whose outcome is *wanted* (none: all)."""
+        for stored in batch:
+            self._remember(stored.id, stored.record.url)
+        picked = [stored.record for stored in batch if wanted is None or stored.record.outcome in wanted]
+        urls = self._urls({record.via for record in picked if record.via})
+        for record in picked:
+            yield record if record.via is None else msgspec.structs.replace(record, via=urls.get(record.via))
+
+    def _urls(self, ids: set[str]) -> dict[str, str]:
+        known = {i: self._known[i] for i in ids if i in self._known}
+        asked = self._ledger.urls([i for i in ids if i not in known and i != "0"])
+        for url_id, url in (known | asked).items():
+            self._remember(url_id, url)
+        return known | asked
+
+    def _remember(self, url_id: str, url: str) -> None:
+        self._known[url_id] = url
+        self._known.move_to_end(url_id)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)

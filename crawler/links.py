@@ -1,0 +1,121 @@
+"""Which of a page's links become requests: those not sent before, that the scope admits, under a root of the crawl."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from crawler import url as urls
+from crawler.records import Request
+from crawler.scope import Scope
+
+KNOWN: Final = 100_000
+"""URLs remembered as sent, twice at most: about 30 MB."""
+_ROOTS: Final = 50_000
+
+
+class Known:
+    """URLs that this worker has had accepted: they are not sent again.
+
+    One enters only after the put or commit that carried it answered OK, and all are forgotten on a reconnect or for
+    another generation: a link remembered before a commit that failed would never be sent again. Bounded by two
+    generations: when the younger is full it becomes the older, whose members are forgotten.
+    """
+
+    def __init__(self, size: int = KNOWN) -> None:
+        self._size = size
+        self._young: set[str] = set()
+        self._old: set[str] = set()
+
+    def unknown(self, candidates: Iterable[str]) -> list[str]:
+        """Those of *candidates* that were not acknowledged, in order."""
+        young, old = self._young, self._old
+        return [url for url in candidates if url not in young and url not in old]
+
+    def acknowledge(self, accepted: Iterable[str]) -> None:
+        """Redis has accepted these."""
+        self._young.update(accepted)
+        if len(self._young) > self._size:
+            self._young, self._old = set(), self._young
+
+    def forget(self) -> None:
+        """Redis may have lost what it acknowledged."""
+        self._young, self._old = set(), set()
+
+
+class Links:
+    """The gate between a page's outlinks and the frontier; asks Redis only for roots that it has not met."""
+
+    def __init__(self, scope: Scope, is_root: Callable[[Sequence[str]], list[bool]]) -> None:
+        self.scope = scope
+        self.known = Known()
+        self._is_root = is_root
+        self._roots: dict[str, bool] = {}
+        self._roots_rev = -1
+
+    def renew(self, scope: Scope) -> None:
+        """Obey another scope from now on. What it refused before may be admitted now, so nothing is remembered."""
+        self.scope = scope
+        self.known.forget()
+        self._roots.clear()
+
+    def at_revision(self, roots_rev: int) -> None:
+        """Forget what is no root when roots were added."""
+        if roots_rev != self._roots_rev:
+            self._roots_rev = roots_rev
+            self._roots = {key: True for key, found in self._roots.items() if found}
+            # a link that was out of scope may be in it now; those that were accepted stay known
+
+    def admit(
+        self, outlinks: Sequence[str], *, depth: int, via: str, hops: int = 0
+    ) -> tuple[list[Request], Counter[str]]:
+        """Requests for those of *outlinks* that may join the crawl, and the others counted by reason.
+
+        May raise RedisAway: nothing is remembered then, and the page is handled again.
+        """
+        refused: Counter[str] = Counter()
+        admitted = []
+        for link in self.known.unknown(outlinks):
+            reason = self.scope.admit(link, depth, hops)
+            if reason is None:
+                admitted.append(link)
+            else:
+                refused[reason] += 1
+        inside = self.inside(admitted)
+        requests = [Request(link, depth, hops, via) for link in admitted if link in inside]
+        if len(requests) < len(admitted):
+            refused["scope"] += len(admitted) - len(requests)
+        return requests, refused
+
+    def inside(self, links: Sequence[str]) -> set[str]:
+        """Those of *links* that are under a root."""
+        if self.scope.kind == "all":
+            return set(links)
+        candidates = {link: self.scope.candidates(link) for link in links}
+        self._look_up({key for keys in candidates.values() for key in keys})
+        return {link for link, keys in candidates.items() if any(self._roots.get(key) for key in keys)}
+
+    def is_seeded(self, url: str) -> bool:
+        """A seed named this URL's root, in whatever scope."""
+        keys = self.scope.candidates(url)
+        self._look_up(set(keys))
+        return any(self._roots.get(key) for key in keys)
+
+    def _look_up(self, keys: set[str]) -> None:
+        missing = [key for key in keys if key not in self._roots]
+        if not missing:
+            return
+        if len(self._roots) > _ROOTS:
+            self._roots.clear()
+            missing = list(keys)
+        self._roots.update(zip(missing, self._is_root(missing), strict=True))
+
+
+def is_private_name(url: str) -> bool:
+    """The URL names its host by an address or as localhost, so a seed that does so asks for private addresses."""
+    host = urls.host(url)
+    if host.startswith("["):
+        return True
+    name = host.partition(":")[0]
+    return name.replace(".", "").isdigit() or name == "localhost" or name.endswith(".localhost")

@@ -1,0 +1,122 @@
+"""What a person sees: the live line, the summary, `status` and `list`. All on one width, nothing from the web unescaped."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from typing import Any, Final, TextIO
+
+from crawler.monitor.status import Status
+from crawler.text import printable
+
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+class LiveLine:
+    """One line on a terminal that is written over; on anything else nothing is shown."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._on = self._stream.isatty()
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        """Write *text* over what stood there, cut to the terminal's width."""
+        if self._on:
+            width = shutil.get_terminal_size((80, 24)).columns - 1
+            self._stream.write(f"\r\x1b[2K{printable(text)[:width]}")
+            self._stream.flush()
+            self._shown = True
+
+    def clear(self) -> None:
+        """Make room for something else."""
+        if self._shown:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+            self._shown = False
+
+
+def live(status: Status, seconds: float) -> str:
+    """The line while a crawl runs: pages, rate, queue, errors, and what limits the speed now."""
+    parts = [
+        f"{status.ended:,} pages",
+        f"{status.rate:.1f}/s",
+        f"queue {status.queued:,}",
+        f"errors {status.failed:,}",
+        status.limit,
+        clock(seconds),
+    ]
+    return " | ".join(parts)
+
+
+def summary(status: Status, seconds: float, losses: str = "") -> list[str]:
+    """The lines at the end of a run."""
+    lines = [f"crawl {status.crawl!r}: {_state(status)}"]
+    rate = status.ended / seconds if seconds > 0 else 0.0
+    lines.append(f"  {status.ended:,} URLs ended in {clock(seconds)} ({rate:.1f}/s), {size(status.bytes)} read")
+    lines += [f"  {n:>9,}  {_explained(outcome, status)}" for outcome, n in status.outcomes.items()]
+    if status.refused:
+        refused = ", ".join(f"{reason} {n:,}" for reason, n in sorted(status.refused.items(), key=lambda kv: -kv[1]))
+        lines.append(f"  links left out: {refused}")
+    if losses:
+        lines.append(f"  {losses}")
+    return lines
+
+
+def _state(status: Status) -> str:
+    left = f"{status.queued + status.leased:,} URLs are left"
+    return {
+        "done": "done",
+        "limit": f"stopped at its limit; {left}",
+        "paused": f"paused; {left}",
+        "empty": "empty: nothing was seeded",
+        "deleting": "being deleted",
+    }.get(status.state, f"not done; {left}")
+
+
+def _explained(outcome: str, status: Status) -> str:
+    if outcome != "fetched" or set(status.statuses) <= {"200"}:
+        return outcome
+    shown = ", ".join(f"{code}: {n:,}" for code, n in sorted(status.statuses.items()))
+    return f"{outcome} (all answers by status: {shown})"
+
+
+def status_lines(status: Status) -> list[str]:
+    """`crawler status` for a person."""
+    rows: list[tuple[str, Any]] = [
+        ("state", status.state),
+        ("now", status.limit),
+        ("accepted", f"{status.accepted:,} URLs"),
+        ("ended", f"{status.ended:,} ({status.rate:.1f}/s)"),
+        ("queued", f"{status.queued:,} on {status.hosts_waiting:,} hosts that may be asked"),
+        ("leased", f"{status.leased:,}"),
+        ("workers", _workers(status)),
+        ("read", size(status.bytes)),
+        ("Redis", size(status.redis_bytes) if status.redis_bytes is not None else "unknown"),
+    ]
+    lines = [f"crawl {status.crawl!r}", *(f"  {name:<9} {value}" for name, value in rows)]
+    for title, counts in (("outcomes", status.outcomes), ("statuses", status.statuses), ("left out", status.refused)):
+        if counts:
+            lines.append(f"  {title:<9} " + ", ".join(f"{name} {n:,}" for name, n in counts.items()))
+    return lines
+
+
+def _workers(status: Status) -> str:
+    silent = f", {status.silent_workers} silent" if status.silent_workers else ""
+    return f"{status.workers}{silent}"
+
+
+def size(n: int) -> str:
+    """Bytes for a person."""
+    value = float(n)
+    for unit in _UNITS:
+        if value < 1024 or unit == _UNITS[-1]:
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1024
+    raise AssertionError("unreachable")
+
+
+def clock(seconds: float) -> str:
+    """h:mm:ss for a person."""
+    whole = int(seconds)
+    return f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"

@@ -1,0 +1,132 @@
+"""What a crawl is at: one snapshot for the live line, `status`, the summary and programs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.ledger import Ledger
+from crawler.records import OUTCOMES
+
+SILENT: Final = 10.0
+"""Seconds after its last beat from which a worker does not count as alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One snapshot. Counts are since the crawl began; `rate` is pages a second since the snapshot before."""
+
+    crawl: str
+    state: str
+    accepted: int
+    queued: int
+    leased: int
+    ended: int
+    sources: int
+    outcomes: dict[str, int]
+    statuses: dict[str, int]
+    refused: dict[str, int]
+    bytes: int
+    workers: int
+    silent_workers: int
+    hosts_waiting: int
+    wait_ms: int
+    limit: str
+    """What the speed depends on now, in words."""
+    rate: float
+    redis_bytes: int | None
+
+    @property
+    def fetched(self) -> int:
+        """Pages with a final answer."""
+        return self.outcomes.get("fetched", 0)
+
+    @property
+    def failed(self) -> int:
+        """URLs that ended as failed:*."""
+        return sum(n for outcome, n in self.outcomes.items() if outcome.startswith("failed:"))
+
+    @property
+    def dropped(self) -> int:
+        """URLs that ended as dropped:*."""
+        return sum(n for outcome, n in self.outcomes.items() if outcome.startswith("dropped:"))
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to do."""
+        return self.state == "done"
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Monitor:
+    """Takes snapshots and remembers the last one, for rates."""
+
+    def __init__(self, frontier: Frontier, ledger: Ledger) -> None:
+        self._frontier, self._ledger = frontier, ledger
+        self._before: list[tuple[float, int]] = []
+
+    def look(self) -> Status:
+        """A snapshot now. Raises what the frontier raises: NoCrawl, RedisAway."""
+        state = self._frontier.state()
+        counters = self._ledger.counters()
+        beats = self._ledger.workers()
+        hosts, first, now_ms = self._ledger.hosts(1)
+        alive = [beat for beat in beats if beat.age < SILENT]
+        delay = max(int(self._ledger.meta().get("delay", b"0")), first[0].delay if first else 0)
+        return Status(
+            crawl=self._frontier.crawl,
+            state=state.word,
+            accepted=state.accepted,
+            queued=state.queued,
+            leased=state.leased,
+            ended=state.ended,
+            sources=state.sources,
+            outcomes={name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
+            statuses=_under("status:", counters),
+            refused=_under("refused:", counters),
+            bytes=counters.get("bytes", 0),
+            workers=len(alive),
+            silent_workers=len(beats) - len(alive),
+            hosts_waiting=hosts,
+            wait_ms=state.wait_ms,
+            limit=_limit([str(beat.facts.get("limit", "")) for beat in alive], state.word, hosts, delay / 1000),
+            rate=self._rate(state.ended),
+            redis_bytes=self._ledger.memory(),
+        )
+
+    def _rate(self, ended: int) -> float:
+        """Pages a second over the last ten seconds."""
+        now = time.monotonic()
+        self._before.append((now, ended))
+        while len(self._before) > 2 and now - self._before[0][0] > 10:
+            self._before.pop(0)
+        (then, before) = self._before[0]
+        return (ended - before) / (now - then) if now - then > 0.05 else 0.0
+
+
+def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
+    return {name.removeprefix(prefix): n for name, n in sorted(counters.items()) if name.startswith(prefix)}
+
+
+def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
+    """What the speed depends on now, by what most workers say."""
+    if state in ("paused", "done", "empty", "limit", "deleting"):
+        return state
+    if not limits:
+        return "no workers: start some with `crawler work`"
+    most = max(set(limits), key=limits.count)
+    shown = f"{hosts} host" if hosts == 1 else f"{hosts} hosts"
+    return {
+        "politeness": f"waiting for politeness: {shown}, delay {delay:.1f} s",
+        "concurrency": "all transfers busy: raise --concurrency or add workers",
+        "network": "waiting for answers",
+        "links": "waiting for new links",
+        "memory": "Redis is full",
+        "paused": "paused",
+        "limit": "its limit is reached",
+    }.get(most, most)

@@ -1,0 +1,262 @@
+"""N worker processes on this machine: start them, watch them, settle the leases of the dead, restart them, stop them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+
+from crawler import ending as endings
+from crawler.config import Settings
+from crawler.ending import Held
+from crawler.errors import CrawlerError, FrontierError, RedisAway
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.ledger import Ledger
+from crawler.frontier.leases import Lease
+from crawler.process import CONFIG_ERROR, EXIT_CODES, GRACE, Job
+from crawler.records import Charge
+from crawler.watch import Watch, dead_watches
+
+SETTLE_AGAIN: Final = 1.0
+"""Seconds after which a dead worker is settled once more: a lease it asked for may have been granted after its death."""
+MOST_FALSE_STARTS: Final = 5
+"""Workers in a row that die before their first turn, after which the pool gives up."""
+_FIRST_TURNS: Final = 3
+START: Final = "import sys; from crawler.process import main; sys.exit(main())"
+IN_WORKER: Final = "CRAWLER_IN_WORKER"
+"""Set in the environment of workers: a script that is imported there for its hook must not crawl."""
+
+
+@dataclass(slots=True)
+class _Member:
+    """One process and what it is doing."""
+
+    worker: str
+    process: subprocess.Popen[bytes]
+    watch: Watch
+    hung: bool = False
+
+
+@dataclass(slots=True)
+class _Dead:
+    """A worker that died and whose leases have to be settled, now and once more later."""
+
+    worker: str
+    token: str
+    """What it was handling; empty when it was not handling anything."""
+    hung: bool
+    due: float = 0.0
+    times: int = 0
+
+
+@dataclass(slots=True)
+class Losses:
+    """What happened to the workers so far."""
+
+    died: int = 0
+    hung: int = 0
+    ended: list[str] = field(default_factory=list)
+    """Why workers ended of their own accord."""
+
+
+class Pool:
+    """The workers of one crawl on this machine. `tick` often; it never blocks for long."""
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        ledger: Ledger,
+        settings: Settings,
+        *,
+        redis_url: str,
+        until_done: bool,
+        say: Callable[[str], None],
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        self._frontier, self._ledger = frontier, ledger
+        self._settings = settings
+        self._redis_url = redis_url
+        self._until_done = until_done
+        self._say = say
+        self._pass_fds = tuple(pass_fds)
+        self._members: list[_Member] = []
+        self._dead: list[_Dead] = []
+        self._stopping = False
+        self._false_starts = 0
+        self.losses = Losses()
+
+    # -- starting ------------------------------------------------------------------------------------------------------
+
+    def start(self, workers: int) -> None:
+        """Start *workers* processes; before that, settle workers of this machine whose pool died with them."""
+        for worker, glimpse in dead_watches(self._frontier.generation):
+            token = glimpse.token if glimpse.stage in ("handle", "hook") else ""
+            self._dead.append(_Dead(worker, token, hung=False))
+        for _ in range(workers):
+            self._members.append(self._spawn())
+
+    def _spawn(self) -> _Member:
+        worker = f"{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+        watch = Watch.create(self._frontier.generation, worker)
+        job = Job(
+            worker=worker,
+            watch=str(watch.path),
+            redis=self._redis_url,
+            generation=self._frontier.generation,
+            until_done=self._until_done,
+            settings=self._settings,
+            parent=os.getpid(),
+        )
+        # A group of its own, so that Ctrl-C reaches the pool alone, which then tells its workers.
+        process = subprocess.Popen(
+            [sys.executable, "-c", START],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            pass_fds=self._pass_fds,
+            process_group=0,
+            env=os.environ | {IN_WORKER: "1"},
+        )
+        assert process.stdin is not None
+        try:
+            process.stdin.write(msgspec.json.encode(job))
+            process.stdin.close()
+        except BrokenPipeError:
+            pass  # it died at once: `tick` sees it
+        return _Member(worker, process, watch)
+
+    # -- watching ------------------------------------------------------------------------------------------------------
+
+    def tick(self) -> bool:
+        """Kill what hangs, settle and replace what died; false when no worker is left and none is to come."""
+        for member in list(self._members):
+            self._kill_if_hanging(member)
+            if member.process.poll() is not None:
+                self._members.remove(member)
+                self._bury(member, member.process.returncode)
+        self._settle_due()
+        return bool(self._members or self._dead)
+
+    @property
+    def pids(self) -> list[int]:
+        """The processes that are alive."""
+        return [member.process.pid for member in self._members]
+
+    def _kill_if_hanging(self, member: _Member) -> None:
+        seen = member.watch.look()
+        stuck = seen.stage in ("handle", "hook") and time.monotonic() - seen.since > self._settings.page_timeout
+        if stuck and not member.hung:
+            member.hung = True
+            member.process.kill()
+            member.process.wait()
+
+    def _bury(self, member: _Member, code: int) -> None:
+        """A worker has ended: of its own accord, or it died and its leases have to be settled."""
+        seen = member.watch.look()
+        if code in EXIT_CODES.values():
+            self.losses.ended.append(next(why for why, known in EXIT_CODES.items() if known == code))
+            member.watch.remove()
+            return
+        if code == CONFIG_ERROR:
+            member.watch.remove()
+            raise CrawlerError("a worker cannot start; see its message above")
+        token = seen.token if seen.stage in ("handle", "hook") else ""
+        self._dead.append(_Dead(member.worker, token, member.hung))
+        member.watch.close()
+        self.losses.died += not member.hung
+        self.losses.hung += member.hung
+        if not self._stopping:
+            self._say(
+                f"worker {member.process.pid} {self._how(member, code)}; its URLs go back, another takes its place"
+            )
+            self._false_starts = self._false_starts + 1 if seen.turn < _FIRST_TURNS else 0
+            if self._false_starts >= MOST_FALSE_STARTS:
+                raise CrawlerError(
+                    f"{MOST_FALSE_STARTS} workers in a row died at their start; see their messages above"
+                )
+            self._members.append(self._spawn())
+
+    @staticmethod
+    def _how(member: _Member, code: int) -> str:
+        if member.hung:
+            return "hung on a page and was killed"
+        return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"died (exit code {code})"
+
+    # -- settling ------------------------------------------------------------------------------------------------------
+
+    def _settle_due(self) -> None:
+        now = time.monotonic()
+        for dead in list(self._dead):
+            if now < dead.due:
+                continue
+            try:
+                self._settle(dead)
+            except RedisAway:
+                dead.due = now + SETTLE_AGAIN
+                continue
+            except FrontierError:
+                dead.times = 1  # the crawl is gone: nothing to settle
+            dead.due, dead.times, dead.token = now + SETTLE_AGAIN, dead.times + 1, ""
+            if dead.times >= 2 or self._stopping:
+                self._dead.remove(dead)
+                Watch.forget(self._frontier.generation, dead.worker)
+
+    def _settle(self, dead: _Dead) -> None:
+        """Charge what the worker was handling, and give the rest of its leases back free."""
+        leases = self._ledger.leases_of(dead.worker)
+        innocent = [lease.token for lease in leases if lease.token != dead.token]
+        for lease in leases:
+            if lease.token == dead.token and lease.kind == "P":
+                self._charge(lease, dead.hung)
+            elif lease.token == dead.token:
+                innocent.append(lease.token)
+        if innocent:
+            self._frontier.release(innocent)
+        self._frontier.beat(dead.worker, b"")
+
+    def _charge(self, lease: Lease, hung: bool) -> None:
+        if not hung:
+            self._frontier.retry(lease, "none", charge=Charge.CRASH)
+            return
+        entry = lease.entry()
+        held = Held(lease, entry, self._frontier.id(entry.request.url))
+        error = f"one page took more than {self._settings.page_timeout:g} s to parse; its worker was killed"
+        self._frontier.commit(endings.of_failure(held, "failed:hang", error))
+
+    # -- stopping ------------------------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """Ask all workers to end what they have in flight and leave; the second time, to leave at once."""
+        self._stopping = True
+        for member in self._members:
+            if member.process.poll() is None:
+                member.process.terminate()
+
+    def kill(self) -> None:
+        """End all workers now; their leases are settled as far as Redis answers."""
+        self._stopping = True
+        for member in self._members:
+            member.process.kill()
+            member.process.wait()
+        for member in list(self._members):
+            self._members.remove(member)
+            self._bury(member, member.process.returncode)
+        self._settle_due()
+
+
+def machine() -> str:
+    """This machine's name, as it may stand in a worker's id."""
+    return re.sub(r"[^A-Za-z0-9.]", "-", platform.node())[:20] or "machine"
+
+
+STOP_PATIENCE: Final = GRACE + 5.0
+"""Seconds after which a worker that was asked to stop is killed."""

@@ -1,0 +1,101 @@
+"""One worker process: `main` reads its job from stdin, makes its own clients, and runs the loop.
+
+The job comes by a pipe and not by arguments, because it may bear passwords, which `ps` would show.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from crawler import hook as hooks
+from crawler.config import Settings
+from crawler.errors import CrawlerError
+from crawler.fetch import open_fetcher
+from crawler.fetch.fetcher import Fetcher
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.ledger import Ledger
+from crawler.frontier.link import Link
+from crawler.logs import open_log
+from crawler.plan import Plan, fetcher_options_of, plan_of
+from crawler.watch import Watch
+from crawler.worker import Tools, Worker
+
+GRACE: Final = 10.0
+"""Seconds that transfers in flight get when the worker is asked to stop."""
+EXIT_CODES: Final = {"done": 0, "stopped": 0, "limit": 10, "gone": 12}
+"""Why the loop ended, as the process tells it to its pool; anything else is a death."""
+CONFIG_ERROR: Final = 13
+"""The worker cannot work at all: starting it again would not help."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a worker process is to do."""
+
+    worker: str
+    watch: str
+    redis: str
+    generation: str
+    until_done: bool
+    settings: Settings
+    parent: int
+
+
+def main() -> int:
+    """Run one worker until it is done or told to stop."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
+    try:
+        worker = build(job, log.say)
+    except CrawlerError as error:
+        print(f"crawler: {error}", file=sys.stderr)
+        return CONFIG_ERROR
+    signal.signal(signal.SIGTERM, _stopper(worker))
+    return EXIT_CODES.get(worker.run(), 1)
+
+
+def _stopper(worker: Worker) -> Callable[[int, object], None]:
+    asked = 0
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal asked
+        asked += 1
+        worker.stop(GRACE if asked == 1 else 0.0)
+
+    return stop
+
+
+def build(job: Job, say: Callable[[str], None]) -> Worker:
+    """The worker and its own clients."""
+    own = job.settings
+    link = Link(job.redis)
+    frontier = Frontier.find(link, own.crawl)
+    ledger = Ledger(link, own.crawl)
+    settings = own.with_stored(ledger.meta().get("settings", b"{}"))
+    plan = plan_of(settings)
+
+    def replan(raw: bytes) -> Plan:
+        return plan_of(own.with_stored(raw))
+
+    def refit(raw: bytes) -> Fetcher:
+        return open_fetcher(own.fetcher, fetcher_options_of(own.with_stored(raw)))
+
+    tools = Tools(
+        frontier=frontier,
+        ledger=ledger,
+        fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings)),
+        watch=Watch(Path(job.watch), hold=True),
+        say=say,
+        replan=replan,
+        refit=refit,
+        orphaned=lambda: os.getppid() != job.parent,
+        hook=hooks.load(own.hook) if own.hook else None,
+    )
+    return Worker(job.worker, tools, plan, until_done=job.until_done)

@@ -1,0 +1,92 @@
+"""The robots.txt rules that a worker knows, and what an answer to a robots lease means."""
+
+from __future__ import annotations
+
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from crawler import robots
+from crawler import url as urls
+from crawler.errors import InvalidURL
+from crawler.fetch.fetcher import FetchResult, Response
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.ledger import Ledger
+from crawler.frontier.leases import Lease
+from crawler.frontier.link import Call
+from crawler.politeness import ROBOTS_TTL, HostEvent, judge_robots
+from crawler.redirects import location
+
+MAX_ROBOTS: Final = 512_000
+"""Bytes of a robots.txt that are parsed (RFC 9309 section 2.5 asks for at least 500 KiB)."""
+_RULES: Final = 2_000
+"""Origins whose parsed rules are remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class RobotsAnswer:
+    """What a robots lease ends with, or the URL at which to ask next."""
+
+    follow: str | None = None
+    event: HostEvent = "ok"
+    text: bytes = b""
+    crawl_delay: float | None = None
+    rest_ms: int = 0
+
+    def call(self, frontier: Frontier, lease: Lease) -> Call:
+        """The call that ends *lease* so."""
+        return frontier.robots_call(
+            lease, self.event, text=self.text, ttl=ROBOTS_TTL, crawl_delay=self.crawl_delay, rest_ms=self.rest_ms
+        )
+
+
+class Rulebook:
+    """Parsed rules by origin and revision; reads those that it has not met from Redis, many in one round trip."""
+
+    def __init__(self, ledger: Ledger, agent: str) -> None:
+        self.agent = agent
+        self._ledger = ledger
+        self._rules: dict[tuple[str, int], robots.Rules] = {}
+
+    def learn(self, leases: Sequence[Lease]) -> None:
+        """Have the rules of all *leases* at hand; may raise RedisAway."""
+        missing = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3} - self._rules.keys()
+        if not missing:
+            return
+        if len(self._rules) > _RULES:
+            self._rules.clear()
+            missing = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3}
+        wanted = list(missing)
+        for key, raw in zip(wanted, self._ledger.robots([origin for origin, _ in wanted]), strict=True):
+            self._rules[key] = robots.parse(zlib.decompress(raw)) if raw else robots.ALLOW_ALL
+
+    def allows(self, lease: Lease, url: str) -> bool:
+        """May the page be fetched? Its rules must have been learned."""
+        rules: robots.Rules = self._rules[lease.origin, lease.robots_rev]
+        return rules.allowed(url, self.agent)
+
+    def answer(self, lease: Lease, result: FetchResult, hops: int) -> RobotsAnswer:
+        """What an answer to robots.txt, after *hops* redirects, means."""
+        verdict = judge_robots(result, hops)
+        if verdict.step == "follow" and isinstance(result, Response):
+            target = location(result)
+            try:
+                return RobotsAnswer(follow=urls.canonicalize(target or "", result.url))
+            except InvalidURL:
+                return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
+        if verdict.step == "fail":
+            return RobotsAnswer(event=verdict.event, rest_ms=_rest_ms(lease, result))
+        if verdict.step == "parse" and isinstance(result, Response):
+            body = result.body[:MAX_ROBOTS]
+            delay = robots.parse(body).crawl_delay(self.agent)
+            return RobotsAnswer(text=zlib.compress(body), crawl_delay=delay, rest_ms=_rest_ms(lease, result))
+        return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
+
+
+def _rest_ms(lease: Lease, result: FetchResult) -> int:
+    """What is left of the host's delay, counted from the end of the fetch."""
+    if not result.ended:
+        return 0
+    return max(lease.delay_ms - round((time.monotonic() - result.ended) * 1000), 0)

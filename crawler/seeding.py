@@ -1,0 +1,155 @@
+"""Seeds: from URLs, files and stdin into the frontier, streaming, each refusal with the line it stands on."""
+
+from __future__ import annotations
+
+import gzip
+import secrets
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Final
+
+from crawler import url as urls
+from crawler.errors import InvalidURL, OutOfMemory, UsageError
+from crawler.frontier.frontier import MOST_REQUESTS, Frontier
+from crawler.records import Request
+from crawler.scope import Scope
+
+TERM: Final = 60.0
+"""Seconds that a seeder counts as open after its last batch."""
+SHOWN: Final = 10
+"""Refused lines that are told one by one."""
+_URL_MARK: Final = "://"
+
+
+@dataclass(slots=True)
+class Seeded:
+    """What became of the seeds."""
+
+    new: int = 0
+    seen: int = 0
+    over_budget: int = 0
+    refused: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def given(self) -> int:
+        """All lines that held something."""
+        return self.new + self.seen + self.over_budget + self.refused
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a source, and where it stands."""
+
+    text: str
+    where: str
+
+
+def check(sources: Sequence[str]) -> None:
+    """Raise UsageError for a source that is neither a URL, nor a file that can be read, nor `-`, before any is used."""
+    for source in sources:
+        if source == "-":
+            continue
+        if _URL_MARK in source:
+            urls.canonicalize(source)
+        elif not Path(source).exists():
+            raise UsageError(f"{source}: there is no such file; a URL begins with https:// or http://")
+        elif not Path(source).is_file():
+            raise UsageError(f"{source}: is not a file of URLs")
+        else:
+            _open(source).close()
+
+
+def lines(sources: Sequence[str]) -> Iterator[Line]:
+    """The lines of all sources that hold something: no comments (`#` at the start), no empty ones."""
+    for source in sources:
+        if _URL_MARK in source:
+            yield Line(source, source)
+            continue
+        with _open(source) as file:
+            yield from _stripped(file, source)
+
+
+def _stripped(file: IO[bytes], source: str) -> Iterator[Line]:
+    name = "stdin" if source == "-" else source
+    try:
+        for number, raw in enumerate(file, 1):
+            text = raw.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip()
+            if text and not text.startswith("#"):
+                yield Line(text, f"{name}:{number}")
+    except (OSError, EOFError) as error:
+        raise UsageError(f"{name}: cannot be read to its end: {error}") from None
+
+
+def _open(source: str) -> IO[bytes]:
+    if source == "-":
+        return sys.stdin.buffer
+    try:
+        file = Path(source).open("rb")
+        if source.endswith(".gz"):
+            return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+    except OSError as error:
+        raise UsageError(f"{source}: cannot be read: {error.strerror}") from None
+    return file
+
+
+def seed(
+    frontier: Frontier,
+    scope: Scope,
+    sources: Iterable[Line],
+    *,
+    refuse: Callable[[str], None],
+    progress: Callable[[Seeded], None] = lambda _: None,
+) -> Seeded:
+    """Put every line into the frontier; *refuse* is told each line that is no URL (the first ten).
+
+    The crawl counts as being seeded meanwhile. Safe to repeat: URLs that were accepted are counted as seen. Raises
+    OutOfMemory when Redis is full: what was accepted stays, and the same seeds may be given again.
+    """
+    source = f"seeder-{secrets.token_hex(8)}"
+    frontier.open(source, TERM)
+    seeded = Seeded()
+    try:
+        batch: list[Request] = []
+        for line in sources:
+            request = _request(line, seeded, refuse)
+            if request is not None:
+                batch.append(request)
+            if len(batch) == MOST_REQUESTS:
+                _put(frontier, scope, batch, seeded, source)
+                progress(seeded)
+                batch = []
+        if batch:
+            _put(frontier, scope, batch, seeded, source)
+            progress(seeded)
+    except OutOfMemory as error:
+        raise OutOfMemory(
+            f"{error}; {seeded.new + seeded.seen:,} seeds are in, give the same ones again then"
+        ) from None
+    finally:
+        frontier.close(source)
+    return seeded
+
+
+def _request(line: Line, seeded: Seeded, refuse: Callable[[str], None]) -> Request | None:
+    try:
+        return Request(urls.canonicalize(line.text))
+    except InvalidURL as error:
+        seeded.refused += 1
+        seeded.reasons[error.reason] = seeded.reasons.get(error.reason, 0) + 1
+        if seeded.refused <= SHOWN:
+            hint = "" if _URL_MARK in line.text else "; a URL begins with https:// or http://"
+            refuse(f"{line.where}: {line.text[:100]!r} is not a URL to crawl: {urls.REFUSALS[error.reason]}{hint}")
+        elif seeded.refused == SHOWN + 1:
+            refuse("more lines are refused; they are counted at the end")
+        return None
+
+
+def _put(frontier: Frontier, scope: Scope, batch: list[Request], seeded: Seeded, source: str) -> None:
+    roots = sorted({scope.root_of(request.url) for request in batch})
+    accepted = frontier.put(batch, source=source, term=TERM, roots=roots)
+    seeded.new += accepted.new
+    seeded.seen += accepted.seen
+    seeded.over_budget += accepted.over_budget

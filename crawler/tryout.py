@@ -1,0 +1,178 @@
+"""One URL through the whole way, without Redis: robots.txt, redirects, extraction, hook. For `crawler fetch`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from crawler import hook as hooks
+from crawler import robots
+from crawler import url as urls
+from crawler.config import Settings
+from crawler.ending import Held, of_failure, of_page, of_redirect, of_response
+from crawler.ending import Found as FoundOnPage
+from crawler.ending import Rest as NoRest
+from crawler.errors import CrawlerError, InvalidURL
+from crawler.extract import Extractor
+from crawler.fetch import open_fetcher
+from crawler.fetch.fetcher import FetchError, FetchRequest, FetchResult, Response
+from crawler.frontier.leases import Ending, Lease
+from crawler.links import is_private_name
+from crawler.page import Page
+from crawler.plan import READ_TYPES, Plan, fetcher_options_of, plan_of
+from crawler.politeness import MAX_ROBOTS_HOPS, judge, judge_robots
+from crawler.records import Entry, Record, Request
+from crawler.redirects import location
+
+MOST_REDIRECTS: Final = 10
+
+
+@dataclass(slots=True)
+class Tried:
+    """What happened, step by step, and the record that a crawl would store."""
+
+    record: Record
+    steps: list[str] = field(default_factory=list)
+
+    @property
+    def fetched(self) -> bool:
+        """There was a final answer."""
+        return self.record.outcome == "fetched"
+
+    def lines(self, *, links: bool) -> list[str]:
+        """For a person."""
+        record = self.record
+        rows = [(name, getattr(record, name)) for name in record.__struct_fields__]
+        shown = [
+            f"  {name:<14} {_short(value)}"
+            for name, value in rows
+            if value not in (None, False) and name not in ("outlinks", "text", "depth", "attempts")
+        ]
+        if record.text:
+            shown.append(f"  {'text':<14} {_short(record.text)} ({len(record.text):,} characters)")
+        if links:
+            shown += [f"  link           {link}" for link in record.outlinks or ()]
+        return [*self.steps, *shown]
+
+
+def _short(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= 120 else text[:119] + "…"
+
+
+def try_url(url: str, settings: Settings) -> Tried:
+    """Fetch *url* as a crawl would and follow its redirects. Raises InvalidURL, HookError."""
+    return _Try(settings).run(urls.canonicalize(url))
+
+
+class _Try:
+    def __init__(self, settings: Settings) -> None:
+        self._plan: Plan = plan_of(settings)
+        self._fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings))
+        self._hook = hooks.load(settings.hook) if settings.hook else None
+        self._steps: list[str] = []
+
+    def run(self, url: str) -> Tried:
+        if is_private_name(url):
+            self._fetcher.allow(frozenset({urls.host(url)}))
+        try:
+            return self._follow(url)
+        finally:
+            self._fetcher.close()
+
+    def _follow(self, url: str) -> Tried:
+        record = self._one(url, 0)
+        for hops in range(1, MOST_REDIRECTS + 1):
+            if record.outcome != "redirected" or not record.redirect_to or record.error:
+                break
+            self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
+            record = self._one(record.redirect_to, hops)
+        return Tried(record, self._steps)
+
+    def _one(self, url: str, hops: int) -> Record:
+        held = _held(url, hops)
+        if self._plan.obey_robots and not self._allowed(url):
+            return _record(of_failure(held, "dropped:robots", "robots.txt disallows it"))
+        result = self._get(url, READ_TYPES)
+        verdict = judge(result, 0, 0, 0.5)
+        if isinstance(result, FetchError):
+            return _record(of_failure(held, verdict.outcome or "failed:timeout", verdict.error))
+        if verdict.outcome == "redirected":
+            return self._redirected(held, result)
+        if verdict.outcome == "fetched" and 200 <= result.status < 300:
+            return self._page(held, result)
+        return _record(of_response(held, verdict.outcome or "failed:http", result, NoRest(), error=verdict.error))
+
+    def _redirected(self, held: Held, response: Response) -> Record:
+        try:
+            target = urls.canonicalize(location(response) or "", response.url)
+        except InvalidURL as error:
+            return _record(of_redirect(held, response, None, FoundOnPage(error=f"redirect to {error}"), NoRest()))
+        return _record(of_redirect(held, response, target, FoundOnPage(), NoRest()))
+
+    def _page(self, held: Held, response: Response) -> Record:
+        page = Extractor(self._plan.extract).extract(response)
+        found = FoundOnPage(data=self._data(page), outlinks=page.outlinks)
+        ending = of_page(held, page, found, NoRest())
+        record = _record(ending)
+        return Record(**{name: getattr(record, name) for name in record.__struct_fields__} | {"text": page.text})
+
+    def _data(self, page: Page) -> object:
+        if self._hook is None:
+            return None
+        try:
+            return hooks.items(self._hook(page))
+        except Exception as error:  # anything a user's function raises
+            raise CrawlerError(f"the hook failed: {type(error).__name__}: {error}") from error
+
+    def _allowed(self, url: str) -> bool:
+        host, scheme, _ = urls.split(url)
+        at = f"{urls.origin(host, scheme)}/robots.txt"
+        for hops in range(MAX_ROBOTS_HOPS + 1):
+            result = self._get(at, None)
+            verdict = judge_robots(result, hops)
+            if verdict.step == "follow" and isinstance(result, Response):
+                try:
+                    at = urls.canonicalize(location(result) or "", at)
+                except InvalidURL:
+                    return True
+                continue
+            return self._ruled(url, at, result, verdict.step)
+        return True
+
+    def _ruled(self, url: str, at: str, result: FetchResult, step: str) -> bool:
+        if step == "parse" and isinstance(result, Response):
+            rules = robots.parse(result.body)
+            line = rules.deciding_line(url, self._plan.agent)
+            self._steps.append(f"robots {at}: {line or 'no line concerns it'}")
+            return rules.allowed(url, self._plan.agent)
+        answer = f"status {result.status}" if isinstance(result, Response) else result.detail
+        self._steps.append(
+            f"robots {at}: {answer}: {'all is allowed' if step == 'allow' else 'nothing is allowed now'}"
+        )
+        return step == "allow"
+
+    def _get(self, url: str, types: tuple[str, ...] | None) -> FetchResult:
+        plan = self._plan
+        request = FetchRequest(
+            url,
+            max_body=plan.max_size,
+            types=types,
+            connect_timeout=min(10.0, plan.timeout),
+            first_byte_timeout=plan.timeout,
+            timeout=plan.timeout,
+        )
+        self._fetcher.submit(request, "one")
+        while True:
+            for _, result in self._fetcher.poll(1.0, 1):
+                return result
+
+
+def _held(url: str, hops: int) -> Held:
+    host, entry = Request(url, hops=hops).place()
+    lease = Lease("one", "P", host, entry, 0, 0, False, 0.0)
+    return Held(lease, Entry.decode(host, entry), "0")
+
+
+def _record(ending: Ending) -> Record:
+    return Record.decode(ending.record)

@@ -1,0 +1,126 @@
+"""What a worker is doing, for its pool to see: a small file that both have mapped.
+
+A parser that hangs in C holds the GIL: no thread or signal of its own process can report it, but memory can. The file
+outlives its worker, so even a pool that was started later knows what a dead worker had in hand.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import mmap
+import os
+import struct
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from crawler.errors import UsageError
+
+Stage = Literal["poll", "handle", "hook", "redis", "idle"]
+_STAGES: Final[tuple[Stage, ...]] = ("poll", "handle", "hook", "redis", "idle")
+_FORM: Final = struct.Struct("=QdB63s")  # turn, monotonic seconds, stage, token
+
+
+@dataclass(frozen=True, slots=True)
+class Glimpse:
+    """What was seen: the loop's turn, since when (monotonic seconds) it is in which stage, and with which token."""
+
+    turn: int
+    since: float
+    stage: Stage
+    token: str
+
+
+class Watch:
+    """One worker's mapped file. The worker writes by `enter`, its pool reads by `look`."""
+
+    def __init__(self, path: Path, *, hold: bool = False) -> None:
+        """Map *path*; the worker itself does so with *hold*: its lock on the file tells that it is alive."""
+        self.path = path
+        self._file = path.open("r+b")
+        if hold:
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        self._map = mmap.mmap(self._file.fileno(), _FORM.size)
+        self._turn = 0
+
+    def is_held(self) -> bool:
+        """The worker is alive: it holds its file."""
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        fcntl.flock(self._file, fcntl.LOCK_UN)
+        return False
+
+    @classmethod
+    def create(cls, generation: str, worker: str) -> Watch:
+        """A new file for *worker* of a crawl's *generation*, in a folder that only this user can read."""
+        path = _folder(generation) / worker
+        path.write_bytes(_FORM.pack(0, time.monotonic(), _STAGES.index("idle"), b""))
+        return cls(path)
+
+    @staticmethod
+    def forget(generation: str, worker: str) -> None:
+        """Take the file of a dead worker away."""
+        folder = _folder(generation)
+        (folder / worker).unlink(missing_ok=True)
+        with suppress(OSError):  # others are in it
+            folder.rmdir()
+
+    def enter(self, stage: Stage, token: str = "") -> None:
+        """Say that a stage begins."""
+        self._turn += 1
+        _FORM.pack_into(self._map, 0, self._turn, time.monotonic(), _STAGES.index(stage), token.encode())
+
+    def look(self) -> Glimpse:
+        """What was last said."""
+        turn, since, stage, token = _FORM.unpack_from(self._map, 0)
+        return Glimpse(turn, since, _STAGES[stage % len(_STAGES)], token.rstrip(b"\0").decode("ascii", "replace"))
+
+    def close(self) -> None:
+        """Unmap; the file stays."""
+        self._map.close()
+        self._file.close()
+
+    def remove(self) -> None:
+        """Unmap and take the file away."""
+        self.close()
+        self.forget(self.path.parent.name, self.path.name)
+
+
+def dead_watches(generation: str) -> list[tuple[str, Glimpse]]:
+    """The workers of this crawl on this machine whose pool died before them, and what each was last seen doing."""
+    found = []
+    for path in list(_folder(generation).iterdir()):
+        pid = path.name.rpartition("-")[0].rpartition("-")[2]
+        if not pid.isdigit() or _is_alive(int(pid)):
+            continue
+        watch = Watch(path)
+        if not watch.is_held():
+            found.append((path.name, watch.look()))
+        watch.close()
+    return found
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _folder(generation: str) -> Path:
+    """Where the watch files of one crawl are; raises UsageError if somebody else owns the place."""
+    base = Path(tempfile.gettempdir()) / f"crawler-{os.getuid()}"
+    base.mkdir(mode=0o700, exist_ok=True)
+    if base.is_symlink() or base.stat().st_uid != os.getuid():
+        raise UsageError(f"{base} belongs to somebody else: remove it, or set TMPDIR to a folder of your own")
+    path = base / generation
+    path.mkdir(mode=0o700, exist_ok=True)
+    return path
