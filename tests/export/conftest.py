@@ -1,0 +1,76 @@
+"""A crawl with records, made by the frontier's own verbs on a real Redis."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import msgspec
+import pytest
+
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.leases import Ending, Lease, Limits
+from crawler.frontier.ledger import Ledger
+from crawler.frontier.link import Link
+from crawler.records import Record, Request
+
+NO_VIAS: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Crawl:
+    """One crawl: its frontier, its ledger, and where it is."""
+
+    url: str
+    frontier: Frontier
+    ledger: Ledger
+
+    def commit(self, records: Sequence[Record], vias: Mapping[str, str] = NO_VIAS) -> None:
+        """Put, lease and commit *records* in the order given; *vias* has the URL that another URL was found on."""
+        for start in range(0, len(records), 500):
+            part = records[start : start + 500]
+            self.frontier.put([Request(record.url) for record in part])
+            self.end(part, vias)
+
+    def end(self, records: Sequence[Record], vias: Mapping[str, str] = NO_VIAS) -> None:
+        """Lease and commit what is queued already."""
+        leases: dict[str, Lease] = {}
+        while len(leases) < len(records):
+            leased = self.frontier.lease(len(records), 60, "tester")
+            assert leased.leases, leased
+            leases |= {lease.entry().request.url: lease for lease in leased.leases}
+        calls = [self.frontier.commit_call(self._ending(r, leases[r.url], vias)) for r in records]
+        assert all(not isinstance(result, Exception) for result in self.frontier.run(calls))
+
+    def _ending(self, record: Record, lease: Lease, vias: Mapping[str, str]) -> Ending:
+        via = vias.get(record.url)
+        stored = msgspec.structs.replace(record, text=None, via=None if via is None else self.frontier.id(via))
+        text = b"" if record.text is None else zlib.compress(record.text.encode())
+        return Ending(lease, self.frontier.id(record.url), record.outcome, stored.encode(), text=text)
+
+
+@pytest.fixture
+def crawl(redis_url: str) -> Iterator[Crawl]:
+    """An empty crawl without delays."""
+    link = Link(redis_url)
+    frontier = Frontier.create(link, "export", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
+    yield Crawl(redis_url, frontier, Ledger(link, "export"))
+    link.close()
+
+
+def page(n: int, **fields: object) -> Record:
+    """The *n*-th record of a crawl, with all the usual fields."""
+    usual: dict[str, object] = {
+        "url": f"http://example.org/page/{n}",
+        "outcome": "fetched",
+        "depth": 1,
+        "status": 200,
+        "title": f"Page {n}",
+        "content_type": "text/html",
+        "size": 1000 + n,
+        "text": f"The text of page {n}.\nSecond line.",
+        "fetched_at": "2030-01-01T00:00:00.000Z",
+    }
+    return Record(**(usual | fields))  # type: ignore[arg-type]

@@ -1,0 +1,191 @@
+"""JSON Lines and CSV say what a record says, whatever is in it; a spreadsheet runs none of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crawler.export import csv as csv_format
+from crawler.export import jsonl
+from crawler.records import OUTCOMES, Record
+from tests.export.conftest import page
+
+WORDS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=30)
+NASTY = st.one_of(WORDS, st.text("=+-@\t\r\n\0\"', ;'a1\ufeff\u200b\u2028\uff1d\x1b\x85", max_size=8))
+NUMBERS = st.integers(0, 2**53)
+DATA = st.recursive(
+    st.none() | st.booleans() | NUMBERS | NASTY,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NASTY, inner, max_size=3),
+    max_leaves=6,
+)
+
+
+exact = settings(derandomize=True, deadline=None)
+
+
+def field_values(name: str) -> st.SearchStrategy[Any]:
+    kinds: dict[str, st.SearchStrategy[Any]] = {
+        **dict.fromkeys(("status", "size", "links", "elapsed_ms", "attempts"), st.none() | NUMBERS),
+        "depth": NUMBERS,
+        "outcome": st.sampled_from(OUTCOMES),
+        "truncated": st.booleans(),
+        "outlinks": st.none() | st.lists(NASTY, max_size=3),
+        "data": DATA,
+        "url": NASTY,
+    }
+    return kinds.get(name, st.none() | NASTY)
+
+
+RECORDS = st.builds(Record, **{name: field_values(name) for name in Record.__struct_fields__})
+
+
+def rows(raw: bytes) -> list[list[str]]:
+    return list(csv.reader(io.StringIO(raw.decode("utf-8"), newline="")))
+
+
+def only(raw: bytes) -> dict[str, str]:
+    (row,) = rows(raw)
+    return dict(zip(csv_format.FIELDS, row, strict=True))
+
+
+def shown(record: Record) -> dict[str, str]:
+    """What each cell says."""
+    cells = {}
+    for name in csv_format.FIELDS:
+        value = getattr(record, name)
+        if value is None:
+            cells[name] = ""
+        elif isinstance(value, str) and name != "data":
+            cells[name] = value.replace("\0", "\ufffd")
+        else:
+            cells[name] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return cells
+
+
+@exact
+@given(RECORDS)
+def test_jsonl_round_trip(record: Record) -> None:
+    line = jsonl.encode(record)
+    assert line.count(b"\n") == 1
+    assert line.endswith(b"}\n")
+    assert Record.decode(line) == record
+
+
+@exact
+@given(st.lists(RECORDS, max_size=3))
+def test_csv_round_trip_of_raw_values(records: list[Record]) -> None:
+    raw = csv_format.HEAD + b"".join(map(csv_format.encode_raw, records))
+    header, *body = rows(raw)
+    assert tuple(header) == csv_format.FIELDS
+    for record, row in zip(records, body, strict=True):
+        cells, wanted = dict(zip(header, row, strict=True)), shown(record)
+        for name in ("data", "outlinks"):
+            assert json.loads(cells.pop(name) or "null") == json.loads(wanted.pop(name) or "null")
+        assert cells == wanted
+
+
+@exact
+@given(RECORDS)
+def test_csv_that_is_defused_can_be_restored(record: Record) -> None:
+    def restored(cell: str) -> str:
+        return cell[1:] if cell[:1] == "'" and csv_format.defuse(cell[1:]) != cell[1:] else cell
+
+    safe, raw = only(csv_format.encode(record)), only(csv_format.encode_raw(record))
+    assert {name: restored(cell) for name, cell in safe.items()} == raw
+
+
+@exact
+@given(RECORDS)
+def test_no_cell_begins_like_a_formula(record: Record) -> None:
+    for cell in only(csv_format.encode(record)).values():
+        assert cell[:1] not in ("=", "+", "-", "@", "\t", "\r", "\n", "\0")
+        assert cell.strip("\"' \t\r\n\0\ufeff\u200b")[:1] not in ("=", "+", "-", "@") or cell[:1] == "'"
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "=1+1",
+        "+1",
+        "-2+3",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        "\tplain",
+        "\rplain",
+        "  =1",
+        '"=1',
+        "'=1",
+        "' \"=1",
+        "\0=1",
+        "\ufeff=1",
+        "\u200b=1",
+        "\xa0=1",
+        "\uff1d1",
+        "=cmd|' /C calc'!A0",
+        '=HYPERLINK("http://example.org","x")',
+    ],
+)
+def test_cells_that_a_spreadsheet_would_run_are_defused(title: str) -> None:
+    record = page(1, title=title)
+    plain = title.replace("\0", "\ufffd")
+    assert only(csv_format.encode(record))["title"] == f"'{plain}"
+    assert only(csv_format.encode_raw(record))["title"] == plain
+    assert json.loads(jsonl.encode(record))["title"] == title
+
+
+@pytest.mark.parametrize("title", ["Plain", "a=b", "1-2", "'quoted'", '"quoted"', "", " ", "http://example.org/?a=b"])
+def test_other_cells_stay_as_they_are(title: str) -> None:
+    assert only(csv_format.encode(page(1, title=title)))["title"] == title
+
+
+@pytest.mark.parametrize(
+    ("data", "cell"),
+    [
+        (-5, "-5"),
+        (-1.5, "-1.5"),
+        (0, "0"),
+        (True, "true"),
+        (None, ""),
+        ("=1", '\'"=1"'),
+        ("-5", '\'"-5"'),
+        (["=1"], '["=1"]'),
+        ({"a": "=1\0"}, '{"a":"=1\\u0000"}'),
+    ],
+)
+def test_numbers_stay_numbers_and_data_is_json(data: Any, cell: str) -> None:
+    assert only(csv_format.encode(page(1, data=data)))["data"] == cell
+
+
+def test_truth_values_and_what_is_unknown() -> None:
+    cells = only(csv_format.encode(page(1, truncated=True)))
+    assert (cells["truncated"], cells["error"], cells["outlinks"]) == ("true", "", "")
+    assert only(csv_format.encode(page(1)))["truncated"] == "false"
+
+
+def test_lines_end_and_quotes_are_doubled_as_rfc_4180_says() -> None:
+    raw = csv_format.encode(page(1, title='He said "no", and\nleft'))
+    assert b'"He said ""no"", and\nleft"' in raw
+    assert raw.endswith(b",\r\n")
+    assert csv_format.HEAD.endswith(b"data\r\n")
+
+
+def test_control_characters_and_lines_inside_stay_one_row() -> None:
+    nasty = "".join(map(chr, range(1, 32))) + "\x7f\x85\u2028\u2029"
+    record = page(1, title=f"x{nasty}", text="a\r\nb\rc\n\n,\"'")
+    assert only(csv_format.encode(record))["title"] == f"x{nasty}"
+    assert only(csv_format.encode(record))["text"] == record.text
+    assert len(jsonl.encode(record).decode().split("\n")) == 2
+
+
+def test_csv_has_a_column_for_each_field_of_a_record() -> None:
+    assert sorted(csv_format.FIELDS) == sorted(field.name for field in msgspec.structs.fields(Record))
+    assert csv_format.HEAD.decode().strip().split(",") == list(csv_format.FIELDS)
