@@ -29,7 +29,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from crawler import seeding
-from crawler.config import TABLE, Kind, Loaded, Settings, coerce, format_value, load
+from crawler.config import TABLE, Kind, Loaded, coerce, format_value, load
 from crawler.errors import (
     CrawlDeleting,
     CrawlerError,
@@ -49,7 +49,7 @@ from crawler.plan import limits_of, plan_of, scope_of
 from crawler.pool import IN_WORKER, STOP_PATIENCE, Losses, Pool
 from crawler.records import Record
 from crawler.redis_server import EmbeddedRedis, check_server
-from crawler.seeding import Line, Seeded
+from crawler.seeding import Seeded
 
 TICK: Final = 0.1
 LOOK_EVERY: Final = 0.5
@@ -338,9 +338,7 @@ class Crawl(AbstractContextManager["Crawl"]):
 
     def _open(self) -> Frontier:
         if os.environ.get(IN_WORKER):
-            raise UsageError(
-                'this script is being imported by a worker: put its crawl under `if __name__ == "__main__":`'
-            )
+            raise UsageError('a worker is importing this script: put its crawl under `if __name__ == "__main__":`')
         if self._frontier is None:
             seeding.check(self._seeds)
             self._session.__enter__()

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from crawler.page import Page
 from crawler.fetch.fetcher import Response
 from crawler.frontier.leases import Ending, Event, Lease
+from crawler.page import Page
 from crawler.records import Entry, Record, Request
 
 MAX_FIELD: Final = 500
@@ -49,7 +49,7 @@ class Rest:
     rest_ms: int = 0
 
 
-def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = Rest()) -> Ending:  # noqa: B008 - frozen
+def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = Rest()) -> Ending:
     """The end of a URL without an answer, or before it was asked for."""
     entry = held.entry
     record = Record(

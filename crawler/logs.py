@@ -19,6 +19,9 @@ class Log:
     """Where a process says what a person should know."""
 
     say: Callable[[str], None]
+    """On stderr, and in the log file."""
+    note: Callable[[str], None]
+    """In the log file; on stderr only with -v."""
 
 
 class _JsonLines(logging.Formatter):
@@ -54,4 +57,4 @@ def open_log(file: str | None, verbose: bool, who: str) -> Log:
             raise UsageError(f"--log-file {file}: cannot be written: {error.strerror}") from None
         lines.setFormatter(_JsonLines(who))
         logger.addHandler(lines)
-    return Log(logger.warning)
+    return Log(logger.warning, logger.info)

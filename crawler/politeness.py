@@ -10,6 +10,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
+from crawler import robots
 from crawler.fetch.fetcher import FetchError, FetchResult, Headers, Response
 from crawler.records import Charge
 
@@ -129,7 +130,7 @@ class RobotsVerdict:
 def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
     """Judge an answer to robots.txt after *hops* redirects.
 
-    2xx is parsed; 4xx, and a redirect too many, allow all; 5xx, 429 and no answer disallow all for now. A name that
+    A final status means what `robots.judge` says; no answer disallows all for now. A name that
     does not exist or a broken certificate will not mend itself soon: event `dead`. An address that the guard refuses
     is let through, so that each page's record tells the real reason.
     """
@@ -137,11 +138,7 @@ def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
         if result.kind == "refused":
             return RobotsVerdict("allow", "none")
         return RobotsVerdict("fail", "dead" if result.kind in ("dns", "tls") else "robots")
-    if 200 <= result.status < 300:
-        return RobotsVerdict("parse")
-    if result.status in REDIRECTS:
-        can_follow = hops < MAX_ROBOTS_HOPS and result.headers.get("location")
-        return RobotsVerdict("follow" if can_follow else "allow")
-    if 300 <= result.status < 500 and result.status != 429:
-        return RobotsVerdict("allow")
-    return RobotsVerdict("fail", "robots")
+    if result.status in REDIRECTS and hops < MAX_ROBOTS_HOPS and result.headers.get("location"):
+        return RobotsVerdict("follow")
+    meaning = robots.judge(result.status)
+    return RobotsVerdict("fail", "robots") if meaning == "disallow" else RobotsVerdict(meaning)

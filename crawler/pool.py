@@ -1,4 +1,4 @@
-"""N worker processes on this machine: start them, watch them, settle the leases of the dead, restart them, stop them."""
+"""N worker processes on this machine: start, watch and stop them; settle the leases of those that die."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from crawler.config import Settings
 from crawler.ending import Held
 from crawler.errors import CrawlerError, FrontierError, RedisAway
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import Ledger
 from crawler.frontier.leases import Lease
+from crawler.frontier.ledger import Ledger
 from crawler.process import CONFIG_ERROR, EXIT_CODES, GRACE, Job
 from crawler.records import Charge
 from crawler.watch import Watch, dead_watches
 
 SETTLE_AGAIN: Final = 1.0
-"""Seconds after which a dead worker is settled once more: a lease it asked for may have been granted after its death."""
+"""Seconds after which a dead worker is settled once more: what it asked for may have been granted after its death."""
 MOST_FALSE_STARTS: Final = 5
 """Workers in a row that die before their first turn, after which the pool gives up."""
 _FIRST_TURNS: Final = 3

@@ -21,8 +21,8 @@ from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Link
-from crawler.logs import open_log
+from crawler.frontier.link import Link, Patience
+from crawler.logs import Log, open_log
 from crawler.plan import Plan, fetcher_options_of, plan_of
 from crawler.watch import Watch
 from crawler.worker import Tools, Worker
@@ -53,7 +53,7 @@ def main() -> int:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
     try:
-        worker = build(job, log.say)
+        worker = build(job, log)
     except CrawlerError as error:
         print(f"crawler: {error}", file=sys.stderr)
         return CONFIG_ERROR
@@ -72,7 +72,7 @@ def _stopper(worker: Worker) -> Callable[[int, object], None]:
     return stop
 
 
-def build(job: Job, say: Callable[[str], None]) -> Worker:
+def build(job: Job, log: Log) -> Worker:
     """The worker and its own clients."""
     own = job.settings
     link = Link(job.redis)
@@ -92,7 +92,8 @@ def build(job: Job, say: Callable[[str], None]) -> Worker:
         ledger=ledger,
         fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings)),
         watch=Watch(Path(job.watch), hold=True),
-        say=say,
+        say=log.say,
+        patience=Patience(log.note),  # its pool tells people when Redis is away
         replan=replan,
         refit=refit,
         orphaned=lambda: os.getppid() != job.parent,

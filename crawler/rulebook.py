@@ -13,14 +13,12 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import Ledger
 from crawler.frontier.leases import Lease
+from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Call
 from crawler.politeness import ROBOTS_TTL, HostEvent, judge_robots
 from crawler.redirects import location
 
-MAX_ROBOTS: Final = 512_000
-"""Bytes of a robots.txt that are parsed (RFC 9309 section 2.5 asks for at least 500 KiB)."""
 _RULES: Final = 2_000
 """Origins whose parsed rules are remembered."""
 
@@ -79,9 +77,9 @@ class Rulebook:
         if verdict.step == "fail":
             return RobotsAnswer(event=verdict.event, rest_ms=_rest_ms(lease, result))
         if verdict.step == "parse" and isinstance(result, Response):
-            body = result.body[:MAX_ROBOTS]
-            delay = robots.parse(body).crawl_delay(self.agent)
-            return RobotsAnswer(text=zlib.compress(body), crawl_delay=delay, rest_ms=_rest_ms(lease, result))
+            rules = robots.parse(result.body)
+            delay = rules.crawl_delay(self.agent)
+            return RobotsAnswer(text=zlib.compress(rules.body), crawl_delay=delay, rest_ms=_rest_ms(lease, result))
         return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
 
 

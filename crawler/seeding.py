@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, cast
 
 from crawler import url as urls
 from crawler.errors import InvalidURL, OutOfMemory, UsageError
@@ -87,12 +87,9 @@ def _open(source: str) -> IO[bytes]:
     if source == "-":
         return sys.stdin.buffer
     try:
-        file = Path(source).open("rb")
-        if source.endswith(".gz"):
-            return gzip.GzipFile(fileobj=file)  # type: ignore[return-value]
+        return cast(IO[bytes], gzip.open(source)) if source.endswith(".gz") else Path(source).open("rb")
     except OSError as error:
         raise UsageError(f"{source}: cannot be read: {error.strerror}") from None
-    return file
 
 
 def seed(

@@ -9,8 +9,8 @@ from crawler import hook as hooks
 from crawler import robots
 from crawler import url as urls
 from crawler.config import Settings
-from crawler.ending import Held, of_failure, of_page, of_redirect, of_response
 from crawler.ending import Found as FoundOnPage
+from crawler.ending import Held, of_failure, of_page, of_redirect, of_response
 from crawler.ending import Rest as NoRest
 from crawler.errors import CrawlerError, InvalidURL
 from crawler.extract import Extractor
@@ -156,7 +156,7 @@ class _Try:
         plan = self._plan
         request = FetchRequest(
             url,
-            max_body=plan.max_size,
+            max_body=plan.max_size if types else robots.MAX_BYTES + 1,
             types=types,
             connect_timeout=min(10.0, plan.timeout),
             first_byte_timeout=plan.timeout,

@@ -29,11 +29,9 @@ _DNS_CACHE: Final = 300
 _IDLE: Final = 256
 """Idle connections kept open, at least."""
 _READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLPRI
-_WATCH: Final = {
-    pycurl.POLL_IN: select.POLLIN,
-    pycurl.POLL_OUT: select.POLLOUT,
-    pycurl.POLL_INOUT: select.POLLIN | select.POLLOUT,
-}
+_WRITE: Final = ~select.POLLIN  # an error is for both to see
+_BOTH: Final = select.POLLIN | select.POLLOUT
+_WATCH: Final = {pycurl.POLL_IN: select.POLLIN, pycurl.POLL_OUT: select.POLLOUT, pycurl.POLL_INOUT: _BOTH}
 _CSELECT_IN: Final = 1
 _CSELECT_OUT: Final = 2
 _CODES: Final[dict[FailureKind, str]] = {
@@ -328,7 +326,7 @@ class CurlFetcher:
         for fd, event in self._poller.poll(max(0.0, wait) * 1000):
             if event & select.POLLNVAL:
                 self._poller.unregister(fd)
-            bits = (_CSELECT_IN if event & _READ else 0) | (_CSELECT_OUT if event & ~select.POLLIN else 0)
+            bits = (_CSELECT_IN if event & _READ else 0) | (_CSELECT_OUT if event & _WRITE else 0)
             act(fd, bits)
         if time.monotonic() >= self._wake:
             self._wake = float("inf")

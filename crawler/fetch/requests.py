@@ -51,6 +51,12 @@ class GuardedAdapter(HTTPAdapter):
         wire.guard_pools(manager)
         return manager
 
+    def close(self) -> None:
+        """Close all idle connections now; urllib3 leaves that to the garbage collector."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            wire.close_pools(manager)
+        super().close()
+
     def build_connection_pool_key_attributes(
         self, request: requests.PreparedRequest, verify: Any, cert: Any = None
     ) -> tuple[Any, Any]:

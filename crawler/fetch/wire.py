@@ -296,6 +296,14 @@ def guard_pools(manager: Any) -> None:
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
+def close_pools(manager: Any) -> None:
+    """Close the idle connections of a PoolManager."""
+    for key in list(manager.pools.keys()):
+        pool = manager.pools.get(key)
+        if pool is not None:
+            pool.close()
+
+
 def silence_unverified() -> None:
     """No warning for each connection whose certificate the operator chose not to verify."""
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)

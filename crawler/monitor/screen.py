@@ -1,4 +1,4 @@
-"""What a person sees: the live line, the summary, `status` and `list`. All on one width, nothing from the web unescaped."""
+"""What a person sees: the live line, the summary, `status`; nothing from the web gets there unescaped."""
 
 from __future__ import annotations
 

@@ -75,7 +75,7 @@ class Monitor:
         state = self._frontier.state()
         counters = self._ledger.counters()
         beats = self._ledger.workers()
-        hosts, first, now_ms = self._ledger.hosts(1)
+        hosts, first, _ = self._ledger.hosts(1)
         alive = [beat for beat in beats if beat.age < SILENT]
         delay = max(int(self._ledger.meta().get("delay", b"0")), first[0].delay if first else 0)
         return Status(

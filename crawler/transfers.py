@@ -1,0 +1,125 @@
+"""The leases that a transfer is in flight for, and the fetcher that carries them out."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import Final
+
+from crawler import robots
+from crawler import url as urls
+from crawler.ending import Held
+from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
+from crawler.frontier.leases import Lease
+from crawler.links import Links, is_private_name
+from crawler.plan import READ_TYPES, Plan
+
+MOST_RESULTS: Final = 16
+"""Results at hand at most, so that leases are extended and transfers driven between the pages."""
+NOT_AFTER_MARGIN: Final = 2.0
+"""Seconds before the end of its lease after which a request is not sent any more."""
+LONG_STALL: Final = 1.0
+"""Seconds of not driving transfers after which their time-outs are our own fault."""
+CONNECT_TIMEOUT: Final = 10.0
+
+
+@dataclass(slots=True)
+class Flight:
+    """A lease with a transfer in flight: of a page, or of a robots.txt with the redirects followed for it."""
+
+    lease: Lease
+    held: Held | None = None
+    hops: int = 0
+
+
+class Transfers:
+    """Flights by the tokens of their leases, and the results that are not yet handled."""
+
+    def __init__(self, fetcher: Fetcher, links: Links, plan: Plan) -> None:
+        self.plan = plan
+        self.results: deque[tuple[Flight, FetchResult]] = deque()
+        self.stalled = False
+        """Transfers had stood still for too long before they were driven the last time."""
+        self._fetcher = fetcher
+        self._links = links
+        self._flights: dict[str, Flight] = {}
+        self._private: frozenset[str] = frozenset()
+        """Hosts at private addresses that a seed named."""
+        self._driven = time.monotonic()
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    @property
+    def free(self) -> int:
+        """How many more may begin."""
+        return self._fetcher.free
+
+    @property
+    def tokens(self) -> list[str]:
+        """The leases in flight, and those whose results are at hand."""
+        return list(self._flights)
+
+    def drive(self, seconds: float) -> None:
+        """Let transfers go on for so long, or until one ends."""
+        self.stalled = time.monotonic() - self._driven > LONG_STALL
+        room = MOST_RESULTS - len(self.results)
+        if room > 0:
+            for token, result in self._fetcher.poll(seconds, room):
+                if token in self._flights:
+                    self.results.append((self._flights[token], result))
+        self._driven = time.monotonic()
+
+    def fetch_page(self, held: Held) -> None:
+        """Begin the transfer of a page."""
+        self._submit(Flight(held.lease, held), held.entry.request.url, READ_TYPES, self.plan.max_size)
+
+    def fetch_robots(self, flight: Flight, url: str) -> None:
+        """Begin the transfer of a robots.txt, or of what it redirects to."""
+        self._submit(flight, url, None, robots.MAX_BYTES + 1)
+
+    def _submit(self, flight: Flight, url: str, types: tuple[str, ...] | None, max_body: int) -> None:
+        """A seed that names a private address lets its own host through the guard; may raise RedisAway, asking so."""
+        if not self.plan.allow_private and is_private_name(url):
+            self._let_through_if_seeded(url)
+        request = FetchRequest(
+            url,
+            max_body=max_body,
+            types=types,
+            connect_timeout=min(CONNECT_TIMEOUT, self.plan.timeout),
+            first_byte_timeout=self.plan.timeout,
+            timeout=self.plan.timeout,
+            not_after=flight.lease.deadline - NOT_AFTER_MARGIN,
+        )
+        self._fetcher.submit(request, flight.lease.token)
+        self._flights[flight.lease.token] = flight
+
+    def _let_through_if_seeded(self, url: str) -> None:
+        host = urls.host(url)
+        if host not in self._private and self._links.is_seeded(url):
+            self._private |= {host}
+            self._fetcher.allow(self._private)
+
+    def land(self, flight: Flight) -> None:
+        """The flight's result has been handled."""
+        self._flights.pop(flight.lease.token, None)
+
+    def drop(self, tokens: frozenset[str]) -> None:
+        """These leases were given to others: their transfers are void."""
+        for token in tokens & self._flights.keys():
+            self._fetcher.cancel(token)
+            del self._flights[token]
+        self.results = deque(pair for pair in self.results if pair[0].lease.token not in tokens)
+
+    def refit(self, fetcher: Fetcher, plan: Plan) -> None:
+        """Go on with another fetcher; nothing may be in flight."""
+        self._fetcher.close()
+        self._fetcher, self.plan = fetcher, plan
+        self._fetcher.allow(self._private)
+
+    def close(self) -> None:
+        """End all; what was in flight is lost to us, not to the crawl."""
+        for token in self._flights:
+            self._fetcher.cancel(token)
+        self._fetcher.close()
