@@ -14,36 +14,35 @@ import msgspec
 
 from crawler import hook as hooks
 from crawler import seeding
-from crawler.config import TABLE, VERSION, Kind, Loaded, Settings, format_value, parse_change
+from crawler.config import VERSION, Loaded, Settings
 from crawler.crawl import Ended, Session, interrupts, work
-from crawler.errors import CrawlerError, NoCrawl, NothingFetched, UsageError
+from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Patient, Sink, export, follow, open_sink
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.monitor import screen
 from crawler.monitor.status import Monitor, Status
-from crawler.options import examples, load_given, settings
+from crawler.operating import delete, delete_crawl, list_, pause, resume, set_, status
+from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.seeding import Seeded
+from crawler.terminal import line, say
 from crawler.text import printable
 from crawler.tryout import try_url
 
 INTERRUPTED: Final = 130
 _DEFAULTS: Final = Settings()
-_REDIS: Final = ("redis", "crawl", "folder", "log_file", "verbose")
 _WORK: Final = ("workers", "concurrency", "fetcher", "header", "proxy", "trust_env", "hook")
-_CRAWL: Final = tuple(name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
 _FETCH: Final = ("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private")
 
-line = screen.LiveLine()
+
+class _InOrder(click.Group):
+    """Commands in the order in which one meets them, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
 
 
-def say(text: str) -> None:
-    """A line for people, on stderr."""
-    line.clear()
-    click.echo(f"crawler: {printable(text)}", err=True)
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(VERSION, prog_name="crawler")
 def cli() -> None:
     """A web crawler on a Redis queue: one command at home, many machines when needed.
@@ -56,19 +55,20 @@ def cli() -> None:
 
 
 @cli.command(
+    short_help="seed, crawl until nothing is left, print a summary",
     epilog=examples(
         "crawler run https://example.org                     crawl a site, politely",
         "crawler run https://example.org -o pages.jsonl      and export what was found",
         "crawler run urls.txt --scope host --max-pages 1000  seeds from a file, one a line",
         "crawler run                                         go on after Ctrl-C",
-    )
+    ),
 )
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
 @click.option("-o", "--output", metavar="FILE", help="export the records when the crawl is done")
 @click.option("--format", "form", metavar="NAME", help="jsonl or csv, where FILE's ending does not say it")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
-@settings(*_CRAWL, *_WORK, *_REDIS)
+@settings(*OF_CRAWL, *_WORK, *OF_REDIS)
 def run(sources: tuple[str, ...], output: str | None, form: str | None, fresh: bool, yes: bool, **given: Any) -> int:
     """Seed SOURCEs (URLs, files of URLs, - for stdin), crawl until nothing is left, and print a summary.
 
@@ -80,7 +80,7 @@ def run(sources: tuple[str, ...], output: str | None, form: str | None, fresh: b
     try:
         with Session(loaded, say) as session:
             if fresh:
-                _delete(session, yes, missing_ok=True)
+                delete_crawl(session, yes, missing_ok=True)
             if not sources:
                 session.find()
             return _run(session, sources, sink)
@@ -161,14 +161,15 @@ def _summarize(ended: Ended) -> None:
 
 
 @cli.command(
+    short_help="put URLs into the frontier",
     epilog=examples(
         "crawler seed https://example.org",
         "crawler seed urls.txt.gz --redis redis://localhost",
         "zcat urls.gz | crawler seed - --crawl big --delay 2s",
-    )
+    ),
 )
 @click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@settings(*_CRAWL, *_REDIS)
+@settings(*OF_CRAWL, *OF_REDIS)
 def seed(sources: tuple[str, ...], **given: Any) -> int:
     """Put URLs into the frontier: URLs, files of URLs (one a line, # comments, .gz), or - for stdin.
 
@@ -186,13 +187,15 @@ def seed(sources: tuple[str, ...], **given: Any) -> int:
 
 
 @cli.command(
+    "work",
+    short_help="run worker processes on this machine",
     epilog=examples(
         "crawler work -n 8 --redis redis://queue.example.org   on as many machines as you like",
         "crawler work --until-done                             leave when the crawl is done",
-    )
+    ),
 )
 @click.option("--until-done", is_flag=True, help="leave when the crawl is done; else wait for more")
-@settings(*_WORK, *_REDIS)
+@settings(*_WORK, *OF_REDIS)
 def work_(until_done: bool, **given: Any) -> int:
     """Run worker processes on this machine. Waits for a crawl to begin, and for more URLs when there are none."""
     loaded = load_given(given)
@@ -213,6 +216,7 @@ def work_(until_done: bool, **given: Any) -> int:
 
 @cli.command(
     "export",
+    short_help="write the records to a file or a pipe",
     epilog=examples(
         "crawler export -o pages.jsonl",
         "crawler export -o pages.csv.gz --only fetched",
@@ -226,27 +230,41 @@ def work_(until_done: bool, **given: Any) -> int:
 @click.option("--only", metavar="OUTCOME", multiple=True, help="fetched, redirected, dropped, failed, failed:dns, ...")
 @click.option("--follow", "following", is_flag=True, help="go on until the crawl is done; waits for it to begin")
 @click.option("--raw-cells", is_flag=True, help="CSV: do not defuse cells that a spreadsheet would run")
-@settings(*_REDIS)
+@settings(*OF_REDIS)
 def export_(
     output: str, form: str | None, only: tuple[str, ...], following: bool, raw_cells: bool, **given: Any
 ) -> int:
     """Write the records of the crawl in the order of their commits, one JSON object or CSV row each."""
     loaded = load_given(given)
-    with Session(loaded, say) as session, interrupts() as asked:
-        frontier = session.wait_for("export", lambda: asked() > 0) if following else session.find()
+    with Session(loaded, say) as session:
+        if following:
+            return _follow(session, output, form, only, not raw_cells)
+        session.find()
+        with open_sink(output, form, defuse=not raw_cells) as sink:
+            ledger = Patient(session.ledger, session.patience)
+            count = export(ledger, sink, outcomes=only or None, on_batch=_exporting).count
+            sink.finish()
+        _exported(count, output)
+    return 0
+
+
+def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
+    with interrupts() as asked:
+        frontier = session.wait_for("export", lambda: asked() > 0)
         if frontier is None:
             return INTERRUPTED
-        with open_sink(output, form, follow=following, defuse=not raw_cells) as sink:
+        with open_sink(output, form, follow=True, defuse=defuse) as sink:
+            over = partial(_is_over, frontier, session, asked)
             ledger = Patient(session.ledger, session.patience)
-            if following:
-                over = partial(_is_over, frontier, session, asked)
-                count = follow(ledger, sink, over, time.sleep, outcomes=only or None, on_batch=_exporting).count
-            else:
-                count = export(ledger, sink, outcomes=only or None, on_batch=_exporting).count
+            count = follow(ledger, sink, over, time.sleep, outcomes=only or None, on_batch=_exporting).count
             sink.finish()
-        line.clear()
-        say(f"{count:,} records written to {'stdout' if output == '-' else output}")
+        _exported(count, output)
         return INTERRUPTED if asked() else 0
+
+
+def _exported(count: int, output: str) -> None:
+    line.clear()
+    say(f"{count:,} records written to {'stdout' if output == '-' else output}")
 
 
 def _is_over(frontier: Frontier, session: Session, asked: Callable[[], int]) -> bool:
@@ -258,133 +276,12 @@ def _exporting(count: int) -> None:
     line.show(f"exporting: {count:,} records")
 
 
-# -- looking and steering ----------------------------------------------------------------------------------------------
-
-
-@cli.command(epilog=examples("crawler status", "crawler status --json | jq .queued", "crawler status --watch"))
-@click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
-@click.option("--watch", is_flag=True, help="go on, a line that is written over, until the crawl is done")
-@settings(*_REDIS)
-def status(as_json: bool, watch: bool, **given: Any) -> int:
-    """Say what the crawl is at: counts, rate, workers, and what limits the speed now."""
-    with Session(load_given(given), say) as session:
-        monitor = Monitor(session.find(), session.ledger)
-        monitor.look()
-        time.sleep(0.3)  # a rate takes two looks
-        seen = monitor.look()
-        if watch:
-            _watch(session, monitor, seen)
-        elif as_json:
-            click.echo(msgspec.json.encode(seen.as_json()).decode())
-        else:
-            click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
-    return 0
-
-
-def _watch(session: Session, monitor: Monitor, seen: Status) -> None:
-    began = time.monotonic()
-    with interrupts() as asked:
-        while not asked() and seen.state not in ("done", "limit", "deleting"):
-            line.show(screen.live(seen, time.monotonic() - began))
-            time.sleep(0.5)
-            seen = session.patience.through(monitor.look)
-    line.clear()
-    click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
-
-
-@cli.command("list", epilog=examples("crawler list", "crawler list --redis redis://localhost --json"))
-@click.option("--json", "as_json", is_flag=True, help="one JSON object a line")
-@settings(*_REDIS)
-def list_(as_json: bool, **given: Any) -> int:
-    """List the crawls on this Redis."""
-    with Session(load_given(given), say) as session:
-        names = session.names()
-        for name in names:
-            frontier = Frontier.find(session.link, name)
-            seen = Monitor(frontier, Ledger(session.link, name)).look()
-            if as_json:
-                click.echo(msgspec.json.encode(seen.as_json()).decode())
-            else:
-                click.echo(f"{name:<24} {seen.state:<9} {seen.ended:>12,} ended {seen.queued:>12,} queued")
-        if not names:
-            say("there is no crawl on this Redis yet: begin one with `crawler run`")
-    return 0
+# -- trying out -------------------------------------------------------------------------------------------------------
 
 
 @cli.command(
-    "set",
-    epilog=examples("crawler set delay 2s", "crawler set max-pages none --crawl big", "crawler set"),
-)
-@click.argument("name", required=False)
-@click.argument("values", nargs=-1, metavar="VALUE...")
-@settings(*_REDIS)
-def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
-    """Change a setting of the crawl; its workers obey within seconds. Without NAME: show all of them."""
-    with Session(load_given(given), say) as session:
-        frontier = session.find()
-        if name is None:
-            for key in _CRAWL:
-                kind = "" if TABLE[key].kind is Kind.CHANGEABLE else "  (fixed)"
-                value = format_value(key, getattr(session.settings, key))
-                click.echo(printable(f"{key.replace('_', '-'):<20} {value}{kind}"))
-            return 0
-        key = name.removeprefix("--").replace("-", "_")
-        session.change(frontier, {key: parse_change(key, values)})
-    return 0
-
-
-@cli.command(epilog=examples("crawler pause", "crawler pause --crawl big --redis redis://localhost"))
-@settings(*_REDIS)
-def pause(**given: Any) -> int:
-    """Hand out no more URLs until `crawler resume`; what is in flight ends."""
-    with Session(load_given(given), say) as session:
-        session.find().pause()
-        say(f"crawl {session.settings.crawl!r} is paused; `crawler resume` goes on")
-    return 0
-
-
-@cli.command(epilog=examples("crawler resume"))
-@settings(*_REDIS)
-def resume(**given: Any) -> int:
-    """Hand out URLs again after `crawler pause`."""
-    with Session(load_given(given), say) as session:
-        session.find().resume()
-        say(f"crawl {session.settings.crawl!r} goes on")
-    return 0
-
-
-@cli.command(epilog=examples("crawler delete", "crawler delete --crawl old --yes"))
-@click.option("--yes", is_flag=True, help="do not ask")
-@settings(*_REDIS)
-def delete(yes: bool, **given: Any) -> int:
-    """Delete a crawl and all it stored. Asks first."""
-    with Session(load_given(given), say) as session:
-        _delete(session, yes, missing_ok=False)
-    return 0
-
-
-def _delete(session: Session, yes: bool, *, missing_ok: bool) -> None:
-    asked = session.settings
-    try:
-        frontier = session.find()
-    except NoCrawl:
-        if missing_ok:
-            return
-        raise
-    ended = frontier.state().ended
-    if not yes:
-        question = f"Delete crawl {asked.crawl!r} with its {ended:,} records?"
-        if not sys.stdin.isatty():
-            raise UsageError(f"{question} Say --yes, for there is no terminal to ask")
-        if not click.confirm(question, err=True):
-            raise UsageError("nothing was deleted")
-    session.delete()
-    session.settings = asked
-    say(f"crawl {asked.crawl!r} and its {ended:,} records are deleted")
-
-
-@cli.command(
-    epilog=examples("crawler fetch https://example.org", "crawler fetch https://example.org --json | jq .title")
+    short_help="try one URL, nothing is stored",
+    epilog=examples("crawler fetch https://example.org", "crawler fetch https://example.org --json | jq .title"),
 )
 @click.argument("url")
 @click.option("--json", "as_json", is_flag=True, help="the record as one JSON object")
@@ -403,7 +300,10 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     return 0 if tried.fetched else 4
 
 
-@cli.command(epilog=examples("crawler demo", "crawler demo -n 4", "crawler demo -o pages.jsonl"))
+@cli.command(
+    short_help="crawl a small site served by itself: works offline",
+    epilog=examples("crawler demo", "crawler demo -n 4", "crawler demo -o pages.jsonl"),
+)
 @click.option("-o", "--output", metavar="FILE", help="export the records")
 @settings("workers", "fetcher", "delay")
 def demo(output: str | None, **given: Any) -> int:
@@ -427,7 +327,8 @@ def _summarize_demo(sink: Sink | None) -> Callable[[Ended, Ledger], None]:
     return summarize
 
 
-cli.add_command(work_, "work")
+for command in (status, list_, set_, pause, resume, delete):
+    cli.add_command(command)
 
 
 def main(args: Sequence[str] | None = None) -> None:

@@ -305,16 +305,29 @@ def _from_toml(file: Path, setting: str, value: Any) -> Any:
 
 def format_value(setting: str, value: Any) -> str:
     """A value as a person writes it; secrets are not shown."""
-    if TABLE[setting].secret and value:
+    meta = TABLE[setting]
+    if meta.secret and value:
         return "(set)"
     if value is None:
         return "none"
     if isinstance(value, tuple):
         return ", ".join(value) or "none"
-    return (
-        {True: "yes", False: "no"}[value]
-        if isinstance(value, bool)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if meta.unit == "TIME":
+        return _shown_time(value)
+    return _shown_size(value) if meta.unit == "SIZE" else str(value)
+
+
+def _shown_time(seconds: float) -> str:
+    for unit, length in (("h", 3600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def _shown_size(size: int) -> str:
+    for unit, length in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= length and size % length == 0:
+            return f"{size // length}{unit}"
+    return str(size)

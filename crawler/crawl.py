@@ -303,7 +303,7 @@ def interrupts() -> Iterator[Callable[[], int]]:
 
 
 class Crawl(AbstractContextManager["Crawl"]):
-    """A crawl by its name, on an embedded Redis or on *redis*. Settings are those of the command line, with `_` for `-`.
+    """A crawl by its name, on an embedded Redis or on *redis*. Settings are the command line's, with `_` for `-`.
 
     Made or joined when it is first used: `seed`, `run`, `status`, `records`. Use it in a `with`, or call `close`.
     """

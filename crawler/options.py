@@ -7,11 +7,15 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from crawler.config import TABLE, Loaded, Settings, format_value, load, parse
+from crawler.config import TABLE, Kind, Loaded, Settings, format_value, load, parse
 from crawler.logs import open_log
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+OF_REDIS: Final = ("redis", "crawl", "folder", "log_file", "verbose")
+"""Settings of every command that talks to Redis."""
+OF_CRAWL: Final = tuple(name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
+"""Settings that are stored with the crawl."""
 _DEFAULTS: Final = Settings()
 _SHORT: Final = {"workers": ("-n",), "verbose": ("-v",)}
 

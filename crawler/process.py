@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -31,6 +32,7 @@ GRACE: Final = 10.0
 """Seconds that transfers in flight get when the worker is asked to stop."""
 EXIT_CODES: Final = {"done": 0, "stopped": 0, "limit": 10, "gone": 12}
 """Why the loop ended, as the process tells it to its pool; anything else is a death."""
+DEFECT: Final = 1
 CONFIG_ERROR: Final = 13
 """The worker cannot work at all: starting it again would not help."""
 
@@ -55,10 +57,17 @@ def main() -> int:
     try:
         worker = build(job, log)
     except CrawlerError as error:
-        print(f"crawler: {error}", file=sys.stderr)
+        log.say(str(error))
         return CONFIG_ERROR
     signal.signal(signal.SIGTERM, _stopper(worker))
-    return EXIT_CODES.get(worker.run(), 1)
+    try:
+        return EXIT_CODES[worker.run()]
+    except Exception as error:  # a defect of ours: the pool settles what this worker held and starts another
+        log.say(
+            f"this is a defect of the crawler: {type(error).__name__}: {error}; the log has more with --log-file -v"
+        )
+        log.note(traceback.format_exc())
+        return DEFECT
 
 
 def _stopper(worker: Worker) -> Callable[[int, object], None]:
@@ -76,7 +85,8 @@ def build(job: Job, log: Log) -> Worker:
     """The worker and its own clients."""
     own = job.settings
     link = Link(job.redis)
-    frontier = Frontier.find(link, own.crawl)
+    patience = Patience(log.note)  # its pool tells people when Redis is away
+    frontier = patience.through(lambda: Frontier.find(link, own.crawl))
     ledger = Ledger(link, own.crawl)
     settings = own.with_stored(ledger.meta().get("settings", b"{}"))
     plan = plan_of(settings)
@@ -93,7 +103,7 @@ def build(job: Job, log: Log) -> Worker:
         fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings)),
         watch=Watch(Path(job.watch), hold=True),
         say=log.say,
-        patience=Patience(log.note),  # its pool tells people when Redis is away
+        patience=patience,
         replan=replan,
         refit=refit,
         orphaned=lambda: os.getppid() != job.parent,

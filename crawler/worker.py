@@ -18,7 +18,7 @@ import msgspec
 
 from crawler import ending as endings
 from crawler.ending import Held
-from crawler.errors import CrawlDeleting, CrawlerError, FrontierError, NoCrawl, RedisAway
+from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.exchange import Exchange, News
 from crawler.extract import Extractor
 from crawler.fetch.fetcher import Fetcher, FetchResult
@@ -30,6 +30,7 @@ from crawler.handling import Handler, Outgoing
 from crawler.hook import Hook
 from crawler.links import Links
 from crawler.plan import Plan
+from crawler.records import Charge
 from crawler.rulebook import Rulebook
 from crawler.transfers import Flight, Transfers
 from crawler.watch import Watch
@@ -190,10 +191,20 @@ class Worker:
                 return
             outgoing = Outgoing(answer.call(self._frontier, flight.lease), flight.lease.token)
         else:
-            outgoing = self._handler.handle(flight.held, result, forgiving=self._transfers.stalled)
+            outgoing = self._end_page(flight.held, result)
             self.tally.add(outgoing)
         self._transfers.land(flight)
         self._exchange.outgoing.append(outgoing)
+
+    def _end_page(self, held: Held, result: FetchResult) -> Outgoing:
+        """Take a page to its outcome; a defect of ours is charged to it like a crash, and does not stop the worker."""
+        try:
+            return self._handler.handle(held, result, forgiving=self._transfers.stalled)
+        except CrawlerError:
+            raise
+        except Exception as error:
+            self.tools.say(f"handling {held.entry.request.url} failed: {type(error).__name__}: {error}")
+            return Outgoing(self._frontier.retry_call(held.lease, "ok", charge=Charge.CRASH), held.lease.token)
 
     # -- talking to Redis ----------------------------------------------------------------------------------------------
 
@@ -391,6 +402,6 @@ class Worker:
         try:
             if self.reason != "gone":
                 self._exchange.leave(self._held())
-        except (CrawlerError, FrontierError) as error:
+        except CrawlerError as error:
             self.tools.say(f"leaving without a last word to Redis: {error}")
         self._transfers.close()

@@ -73,13 +73,13 @@ class Sink:
 
     When the reader at the other end of a pipe has gone (`| head`), the sink is `gone` and swallows what it gets: the
     reader has all it wanted, so this is no error and the command ends with 0. Any other failure to write is one
-    CrawlerError, after which the sink is aborted.
+    CrawlerError, after which the sink is aborted. `target` is its name, for people.
     """
 
     def __init__(self, name: str, target: Target, format: Format, *, compressed: bool) -> None:
         self.gone = False
-        self._name = "stdout" if name == "-" else name
-        self._target = target
+        self.target = "stdout" if name == "-" else name
+        self._place = target
         self._encode = format.encode
         self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW) if compressed else None
         self._held = [format.head]
@@ -96,14 +96,14 @@ class Sink:
 
     def flush(self) -> None:
         """Show readers all that was taken so far, where they can see it before the end."""
-        if self._target.live:
+        if self._place.live:
             self._guarded(self._drain, zlib.Z_SYNC_FLUSH)
 
     def finish(self) -> None:
         """Write what is held and make it last; a file takes its place now."""
         if self._open:
             self._guarded(self._drain, zlib.Z_FINISH)
-            self._guarded(self._target.finish)
+            self._guarded(self._place.finish)
             self._open = False
 
     def abort(self) -> None:
@@ -115,7 +115,7 @@ class Sink:
         except CrawlerError:
             return
         self._open = False
-        self._target.abort()
+        self._place.abort()
 
     def _drain(self, mode: int = zlib.Z_NO_FLUSH) -> None:
         held, self._held, self._size = self._held, [], 0
@@ -125,7 +125,7 @@ class Sink:
             if mode != zlib.Z_NO_FLUSH and (held or mode == zlib.Z_FINISH):
                 data += self._gzip.flush(mode)
         if data and not self.gone:
-            self._target.write(data)
+            self._place.write(data)
 
     def _guarded(self, step: Callable[..., None], *args: int) -> None:
         """Do *step*; a reader that left is noted, any other failure aborts the target and becomes a CrawlerError."""
@@ -137,15 +137,15 @@ class Sink:
             self.gone = True
         except OSError as error:
             self._close()
-            kept = self._target.kept
-            raise CrawlerError(f"{self._name} cannot be written: {reason(error)}; {kept}") from None
+            kept = self._place.kept
+            raise CrawlerError(f"{self.target} cannot be written: {reason(error)}; {kept}") from None
         except BaseException:  # Ctrl-C in the middle of a write
             self._close()
             raise
 
     def _close(self) -> None:
         self._open = False
-        self._target.abort()
+        self._place.abort()
 
     def __enter__(self) -> Sink:
         return self

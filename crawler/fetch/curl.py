@@ -28,12 +28,9 @@ _DNS_CACHE: Final = 300
 """Seconds that a resolved name is kept; each address is guarded anew whenever it is connected to."""
 _IDLE: Final = 256
 """Idle connections kept open, at least."""
-_READ: Final = select.POLLIN | select.POLLHUP | select.POLLERR | select.POLLPRI
-_WRITE: Final = ~select.POLLIN  # an error is for both to see
-_BOTH: Final = select.POLLIN | select.POLLOUT
-_WATCH: Final = {pycurl.POLL_IN: select.POLLIN, pycurl.POLL_OUT: select.POLLOUT, pycurl.POLL_INOUT: _BOTH}
-_CSELECT_IN: Final = 1
-_CSELECT_OUT: Final = 2
+_IN, _OUT = select.POLLIN, select.POLLOUT
+_WATCH: Final = {pycurl.POLL_IN: _IN, pycurl.POLL_OUT: _OUT, pycurl.POLL_INOUT: _IN | _OUT}
+_CSELECT_IN, _CSELECT_OUT = 1, 2  # without a name in pycurl
 _CODES: Final[dict[FailureKind, str]] = {
     "dns": "COULDNT_RESOLVE_HOST COULDNT_RESOLVE_PROXY",
     "connect": "COULDNT_CONNECT GOT_NOTHING SEND_ERROR RECV_ERROR PARTIAL_FILE HTTP2 INTERFACE_FAILED AGAIN",
@@ -312,6 +309,7 @@ class CurlFetcher:
         return environment_proxy(url, self._proxies)
 
     def _refuse(self, transfer: _Transfer, ticket: str, error: FetchError) -> None:
+        """Hand *error* back without having started."""
         self._idle.append(transfer)
         self._ended.append((ticket, error))
 
@@ -326,8 +324,8 @@ class CurlFetcher:
         for fd, event in self._poller.poll(max(0.0, wait) * 1000):
             if event & select.POLLNVAL:
                 self._poller.unregister(fd)
-            bits = (_CSELECT_IN if event & _READ else 0) | (_CSELECT_OUT if event & _WRITE else 0)
-            act(fd, bits)
+            # an error is for both directions to see
+            act(fd, (_CSELECT_IN if event & ~_OUT else 0) | (_CSELECT_OUT if event & ~_IN else 0))
         if time.monotonic() >= self._wake:
             self._wake = float("inf")
             act(pycurl.SOCKET_TIMEOUT, 0)
@@ -388,7 +386,7 @@ def _stirs(fd: int) -> bool:
     libcurl looks for that too, but only once a second.
     """
     poller = select.poll()
-    poller.register(fd, select.POLLIN)
+    poller.register(fd, _IN)
     return bool(poller.poll(0))
 
 

@@ -292,7 +292,7 @@ def _piece(raw: Any) -> bytes:
     if hasattr(raw, "read1") and hasattr(raw, "release_conn"):
         data = raw.read1(_PIECE, decode_content=False)
     else:
-        data = raw.read(_PIECE) if raw is not None else b""
+        data = raw.read(_PIECE)
     return data or b""
 
 

@@ -1,4 +1,4 @@
-"""The demo's web: five small sites on loopback, and what a crawl of them must find.
+"""The demo's server, and what a crawl of its sites must find.
 
 Each site is a host of its own (address and port), so that politeness towards one never holds up another. Nothing
 listens beyond loopback and no name is looked up: it works offline.
@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from crawler import url as urls
-from crawler.demo_pages import SITES, Answer, Site, build, not_found
+from crawler.demo.pages import SITES, Answer, Site, build, not_found
 
 _POLL: Final = 0.02
 """Seconds until a server notices that it is to stop."""
