@@ -102,7 +102,7 @@ class Ledger:
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of stored pages by id; those that are not stored (any more) are absent."""
         pages = self._ask(*(("HGET", self._keys.page(i), "m") for i in ids)) if ids else []
-        return {i: Record.decode(raw).url for i, raw in zip(ids, pages, strict=True) if raw}
+        return {i: self._record((raw, None)).url for i, raw in zip(ids, pages, strict=True) if raw}
 
     def failed(self, most: int = 1_000_000) -> Iterator[tuple[str, Record]]:
         """The dead letters, oldest first, with their ids."""

@@ -144,6 +144,7 @@ def test_abort_and_finish_may_come_again(tmp_path: Path) -> None:
     sink.abort()
     assert names(tmp_path) == ["a.jsonl"]
     sink = open_sink(str(tmp_path / "b.jsonl"))
+    assert sink.target == str(tmp_path / "b.jsonl")
     sink.abort()
     sink.abort()
     sink.finish()

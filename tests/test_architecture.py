@@ -1,0 +1,350 @@
+"""The house stays as it was drawn: imports point down, a library has one door, nothing is evaluated, files stay short.
+
+Each check takes a folder that holds the package and returns what is wrong in sentences, so that the checks themselves
+are tested on copies with something broken in them.
+"""
+
+from __future__ import annotations
+
+import ast
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = "crawler"
+MOST_LINES = 450
+MOST_LINES_OF_A_FUNCTION = 50
+
+LAYERS = (
+    ("__main__",),
+    ("cli",),
+    ("operating", "demonstration", "tryout"),
+    ("options", "terminal"),
+    ("demo",),
+    (PACKAGE,),  # what `import crawler` offers
+    ("crawl",),
+    ("pool", "seeding"),
+    ("process",),
+    ("worker",),
+    ("exchange", "transfers"),
+    ("handling", "rulebook"),
+    ("links", "ending", "hook", "plan"),
+    ("monitor", "export"),
+    ("frontier",),
+    ("politeness", "extract"),
+    ("scope", "robots", "sitemap"),
+    ("redirects", "page"),
+    ("charset",),
+    ("fetch",),
+    ("redis_server",),
+    ("redis_binary",),
+    ("logs",),
+    ("config",),
+    ("records",),
+    ("url",),
+    ("text", "watch"),
+    ("errors",),
+)
+"""From the top: a module imports from lower layers alone. A package stands for all its modules, which may import each
+other; those of one layer may not."""
+
+DOORS = {
+    "ada_url": ("url",),
+    "bs4": ("extract", "page", "charset"),
+    "brotli": ("fetch",),
+    "certifi": ("fetch",),
+    "click": ("cli", "options", "operating", "terminal"),
+    # Records and JSON: a codec of values, without I/O. Who else needs it is named here.
+    "msgspec": (
+        *("records", "config"),
+        *("cli", "operating", "crawl", "pool", "process", "worker", "handling", "logs", "frontier.ledger", "export", "monitor"),
+    ),
+    "pycurl": ("fetch.curl",),
+    "re2": ("scope",),
+    "redis": ("frontier", "redis_server"),
+    "requests": ("fetch.requests", "fetch.wire"),
+    "rich": ("monitor",),
+    "selectolax": ("extract", "page", "charset"),
+    "tldextract": ("url",),
+    "urllib3": ("fetch.requests", "fetch.wire"),
+    "webencodings": ("charset",),
+}
+"""Library -> the only modules that may import it."""
+
+FORBIDDEN_IMPORTS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve"}
+"""They run what they read, and Redis is an input."""
+
+
+# -- reading -----------------------------------------------------------------------------------------------------------
+
+
+def modules(folder: Path) -> dict[str, Path]:
+    """Every module of the package under *folder*: name within the package (its own name for itself) -> file."""
+    found = {}
+    for path in sorted((folder / PACKAGE).rglob("*.py")):
+        parts = path.relative_to(folder / PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        found[name or PACKAGE] = path
+    return found
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def imported(path: Path, folder: Path) -> Iterator[tuple[int, str]]:
+    """(line, dotted name) of each import, wherever it stands: in functions and under TYPE_CHECKING too."""
+    here = path.relative_to(folder).parent.parts
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield node.lineno, alias.name
+        elif isinstance(node, ast.ImportFrom):
+            base = list(here[: len(here) - node.level + 1]) if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            for alias in node.names:
+                yield node.lineno, f"{origin}.{alias.name}"
+
+
+def own_imports(folder: Path) -> dict[str, list[tuple[int, str]]]:
+    """Module -> (line, module of ours that it imports)."""
+    known = modules(folder)
+    graph: dict[str, list[tuple[int, str]]] = {name: [] for name in known}
+    for name, path in known.items():
+        for line, dotted in imported(path, folder):
+            if dotted.partition(".")[0] == PACKAGE:
+                target = nearest(dotted.removeprefix(PACKAGE).removeprefix("."), known)
+                if target != name:
+                    graph[name].append((line, target))
+    return graph
+
+
+def nearest(dotted: str, known: dict[str, Path]) -> str:
+    """The module in which *dotted* (a module, or a name in one) is found."""
+    while dotted and dotted not in known:
+        dotted = dotted.rpartition(".")[0]
+    return dotted or PACKAGE
+
+
+def layer_of(name: str) -> int | None:
+    part = name.partition(".")[0]
+    return next((level for level, names in enumerate(LAYERS) if part in names), None)
+
+
+def among(name: str, doors: tuple[str, ...]) -> bool:
+    return any(name == door or name.startswith(f"{door}.") for door in doors)
+
+
+# -- checking ----------------------------------------------------------------------------------------------------------
+
+
+def check_order(folder: Path) -> list[str]:
+    """Imports point down."""
+    problems = [
+        f"{name} is in no layer: add it to LAYERS in tests/test_architecture.py, above all that it imports"
+        for name in modules(folder)
+        if layer_of(name) is None
+    ]
+    for name, targets in own_imports(folder).items():
+        for line, target in targets:
+            upper, lower = layer_of(name), layer_of(target)
+            same_package = name.partition(".")[0] == target.partition(".")[0]
+            if upper is not None and lower is not None and lower <= upper and not same_package:
+                problems.append(f"{name}, line {line}: imports {target}, which is not below it")
+    return problems
+
+
+def check_cycles(folder: Path) -> list[str]:
+    """No module imports itself by way of others."""
+    left = {name: {target for _, target in targets} for name, targets in own_imports(folder).items()}
+    while free := [name for name, targets in left.items() if not targets & left.keys()]:
+        for name in free:
+            del left[name]
+    # what is left imports, or is imported by way of, a cycle: keep what lies on one
+    while outer := [name for name in left if not any(name in targets for targets in left.values())]:
+        for name in outer:
+            del left[name]
+    return [f"import cycle among {', '.join(sorted(left))}"] if left else []
+
+
+def check_doors(folder: Path) -> list[str]:
+    """Each library is imported where its door is."""
+    return [
+        f"{name}, line {line}: imports {library}, which only {', '.join(DOORS[library])} may"
+        for name, path in modules(folder).items()
+        for line, library in ((line, dotted.partition(".")[0]) for line, dotted in imported(path, folder))
+        if library in DOORS and not among(name, DOORS[library])
+    ]
+
+
+def check_nothing_is_evaluated(folder: Path) -> list[str]:
+    """Nothing that is read is run."""
+    problems = []
+    for name, path in modules(folder).items():
+        for line, dotted in imported(path, folder):
+            if dotted.partition(".")[0] in FORBIDDEN_IMPORTS or dotted == "yaml.load":
+                problems.append(f"{name}, line {line}: imports {dotted}")
+        problems += [
+            f"{name}, line {node.lineno}: calls {called}"
+            for node in ast.walk(tree(path))
+            if isinstance(node, ast.Call) and (called := evaluates(node.func))
+        ]
+    return problems
+
+
+def evaluates(function: ast.expr) -> str | None:
+    """The name of a function that runs its argument; `client.eval` of Redis is none."""
+    if isinstance(function, ast.Name) and function.id in ("eval", "exec"):
+        return function.id
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        dotted = f"{function.value.id}.{function.attr}"
+        if dotted in ("yaml.load", "yaml.unsafe_load", "builtins.eval", "builtins.exec"):
+            return dotted
+    return None
+
+
+def check_sizes(folder: Path) -> list[str]:
+    """Files and functions are short enough to be read."""
+    problems = []
+    for name, path in modules(folder).items():
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        if lines > MOST_LINES:
+            problems.append(f"{name} has {lines} lines, more than {MOST_LINES}")
+        for node in ast.walk(tree(path)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                if length > MOST_LINES_OF_A_FUNCTION:
+                    problems.append(f"{name}.{node.name} has {length} lines, more than {MOST_LINES_OF_A_FUNCTION}")
+    return problems
+
+
+def check_verbs(folder: Path) -> list[str]:
+    """One verb, one script, one method of Frontier, one test file."""
+    methods = frontier_methods(folder)
+    problems = []
+    for script in sorted((folder / PACKAGE / "frontier").glob("*.lua")):
+        verb = script.stem
+        if verb == "prelude":
+            continue
+        if verb not in methods:
+            problems.append(f"{verb}.lua has no method Frontier.{verb}")
+        if not (folder / "tests" / "frontier" / f"test_{verb}.py").is_file():
+            problems.append(f"{verb}.lua has no tests/frontier/test_{verb}.py")
+    return problems
+
+
+def frontier_methods(folder: Path) -> set[str]:
+    """The methods of the class Frontier and of its bases, as far as they are in the frontier's package."""
+    classes = {
+        node.name: node
+        for path in (folder / PACKAGE / "frontier").glob("*.py")
+        for node in tree(path).body
+        if isinstance(node, ast.ClassDef)
+    }
+    methods: set[str] = set()
+    waiting = ["Frontier"]
+    while waiting:
+        node = classes.get(waiting.pop())
+        if node is not None:
+            methods |= {item.name for item in node.body if isinstance(item, ast.FunctionDef)}
+            waiting += [base.id for base in node.bases if isinstance(base, ast.Name)]
+    return methods
+
+
+CHECKS = (check_order, check_cycles, check_doors, check_nothing_is_evaluated, check_sizes, check_verbs)
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+def test_the_package(check) -> None:  # type: ignore[no-untyped-def]
+    problems = check(ROOT)
+    assert not problems, "\n".join(problems)
+
+
+def test_the_tables_name_each_module_once_and_only_libraries_that_are_declared() -> None:
+    names = [name for layer in LAYERS for name in layer]
+    assert len(names) == len(set(names))
+    doors = {door.partition(".")[0] for modules_ in DOORS.values() for door in modules_}
+    assert doors <= set(names)
+
+
+# -- the checks themselves ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the package and of the names of its frontier's tests, to break."""
+    shutil.copytree(ROOT / PACKAGE, tmp_path / PACKAGE, ignore=shutil.ignore_patterns("__pycache__"))
+    (tmp_path / "tests" / "frontier").mkdir(parents=True)
+    for path in (ROOT / "tests" / "frontier").glob("test_*.py"):
+        (tmp_path / "tests" / "frontier" / path.name).touch()
+    return tmp_path
+
+
+LONG_FUNCTION = "def long():\n" + "    pass\n" * MOST_LINES_OF_A_FUNCTION
+BROKEN = [
+    (check_order, "newcomer.py", "X = 1\n", "newcomer is in no layer: add it to LAYERS"),
+    (check_order, "url.py", "from crawler import records\n", "url, line 1: imports records"),
+    (check_order, "errors.py", "import crawler.url\n", "errors, line 1: imports url"),
+    (check_order, "scope.py", "from crawler.robots import parse\n", "scope, line 1: imports robots"),
+    (check_order, "robots.py", "def f():\n    from . import worker\n", "robots, line 2: imports worker"),
+    (check_order, "frontier/keys.py", "from ..monitor import x\n", "frontier.keys, line 1: imports monitor"),
+    (check_order, "url.py", "if TYPE_CHECKING:\n    from crawler import Crawl\n", "url, line 2: imports crawler"),
+    (
+        check_cycles,
+        "fetch/guard.py",
+        "from crawler.fetch import guard2\n",
+        "import cycle among fetch.guard, fetch.guard2",
+    ),
+    (check_doors, "robots.py", "import redis.client\n", "robots, line 1: imports redis, which only frontier"),
+    (check_doors, "fetch/fetcher.py", "from pycurl import Curl\n", "fetch.fetcher, line 1: imports pycurl"),
+    (check_doors, "extract.py", "def f():\n    import ada_url\n", "extract, line 2: imports ada_url"),
+    (check_doors, "scope.py", "import msgspec\n", "scope, line 1: imports msgspec"),
+    (check_nothing_is_evaluated, "url.py", "import pickle\n", "url, line 1: imports pickle"),
+    (check_nothing_is_evaluated, "url.py", "from marshal import loads\n", "url, line 1: imports marshal.loads"),
+    (check_nothing_is_evaluated, "url.py", "eval('1')\n", "url, line 1: calls eval"),
+    (check_nothing_is_evaluated, "url.py", "yaml.load(x)\n", "url, line 1: calls yaml.load"),
+    (check_sizes, "text.py", LONG_FUNCTION, f"text.long has {MOST_LINES_OF_A_FUNCTION + 1} lines"),
+    (check_sizes, "newcomer.py", "\n" * (MOST_LINES + 1), f"newcomer has {MOST_LINES + 1} lines"),
+    (check_verbs, "frontier/juggle.lua", "", "juggle.lua has no method Frontier.juggle"),
+    (check_verbs, "frontier/lease_call.lua", "", "lease_call.lua has no tests/frontier/test_lease_call.py"),
+]
+
+
+@pytest.mark.parametrize(("check", "name", "code", "problem"), BROKEN, ids=[case[3] for case in BROKEN])
+def test_a_break_is_found(copy: Path, check, name: str, code: str, problem: str) -> None:  # type: ignore[no-untyped-def]
+    if check is check_cycles:
+        (copy / PACKAGE / "fetch" / "guard2.py").write_text("from crawler.fetch.guard import Guard\n")
+    before = check(copy)
+    path = copy / PACKAGE / name
+    old = path.read_text(encoding="utf-8") if path.exists() else ""
+    path.write_text(code + old, encoding="utf-8")
+    found = [one for one in check(copy) if one not in before and one.startswith(problem)]
+    assert len(found) == 1
+
+
+def test_what_is_harmless_is_left_alone(copy: Path) -> None:
+    before = [check(copy) for check in (check_order, check_cycles, check_doors, check_nothing_is_evaluated)]
+    harmless = (
+        "from crawler import errors\nfrom crawler.errors import InvalidURL\nclient.eval('x')\nclient.evalsha('x')\n"
+    )
+    (copy / PACKAGE / "fetch" / "extra.py").write_text(harmless + "from crawler.fetch import guard\nimport json\n")
+    after = [check(copy) for check in (check_order, check_cycles, check_doors, check_nothing_is_evaluated)]
+    assert after == before
+
+
+def test_a_method_of_a_mixin_is_one_of_the_frontier(tmp_path: Path) -> None:
+    folder = tmp_path / PACKAGE / "frontier"
+    folder.mkdir(parents=True)
+    (folder / "mixin.py").write_text("class Leasing:\n    def lease(self): ...\n")
+    (folder / "frontier.py").write_text("class Frontier(Leasing):\n    def put(self): ...\n")
+    (folder / "lease.lua").touch()
+    (folder / "prelude.lua").touch()
+    assert frontier_methods(tmp_path) == {"lease", "put"}
+    assert check_verbs(tmp_path) == ["lease.lua has no tests/frontier/test_lease.py"]
+
+
+def test_a_package_without_scripts_has_no_verbs_to_miss(tmp_path: Path) -> None:
+    assert check_verbs(tmp_path) == []
