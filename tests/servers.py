@@ -2,7 +2,7 @@
 
     with Server() as server:
         server.on("/page", page(b"<p>hello", headers=[("ETag", '"1"')]))
-        server.on("/odd", lambda call: call.send(b"HTTP/1.1 200 OK\\r\\nContent-Length: 9\\r\\n\\r\\nshort") or call.close())
+        server.on("/odd", raw(head(200, [("Content-Length", "9")]) + b"short"))
         ... fetch server.url("/page") ...
         assert [seen.path for seen in server.seen] == ["/page"]
 

@@ -10,17 +10,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
-import threading
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 
 from crawler import fetch as engines
 from crawler.fetch.fetcher import Fetcher, FetcherOptions, FetchRequest, FetchResult
@@ -83,44 +82,24 @@ def tls_context(certificate: trustme.LeafCert, *protocols: str) -> ssl.SSLContex
     return context
 
 
-async def _version(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] == "lifespan":
-        while (await receive())["type"] != "lifespan.shutdown":
-            await send({"type": "lifespan.startup.complete"})
-        await send({"type": "lifespan.shutdown.complete"})
-        return
-    body = scope["http_version"].encode() if scope["path"] == "/version" else b"x" * 100_000
-    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-    await send({"type": "http.response.body", "body": body})
-
-
 @pytest.fixture(scope="session")
 def h2_server(authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("h2")
     certificate = authority.issue_cert("localhost")
-    config = Config()
-    config.certfile, config.keyfile = str(folder / "cert.pem"), str(folder / "key.pem")
-    certificate.cert_chain_pems[0].write_to_path(config.certfile)
-    certificate.private_key_pem.write_to_path(config.keyfile)
-    config.accesslog = config.errorlog = None
-    listener = socket.create_server(("127.0.0.1", 0))
-    config.bind = [f"fd://{listener.detach()}"]
-    loop = asyncio.new_event_loop()
-    stop = asyncio.Event()
-    running = serve(_version, config, shutdown_trigger=stop.wait, mode="asgi")  # type: ignore[arg-type]
-    thread = threading.Thread(target=loop.run_until_complete, args=(running,), daemon=True)
-    port = socket.socket(fileno=socket.dup(int(config.bind[0][5:])))
-    address = port.getsockname()[1]
-    port.close()
-    thread.start()
-    yield f"https://localhost:{address}"
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(10)
-    loop.close()
+    certificate.cert_chain_pems[0].write_to_path(str(folder / "cert.pem"))
+    certificate.private_key_pem.write_to_path(str(folder / "key.pem"))
+    with socket.create_server(("127.0.0.1", 0)) as listener:  # those who come early wait in its queue
+        fd, port = listener.fileno(), listener.getsockname()[1]
+        command = [sys.executable, str(Path(__file__).with_name("h2_app.py"))]
+        arguments = [str(folder / "cert.pem"), str(folder / "key.pem"), str(fd)]
+        process = subprocess.Popen([*command, *arguments], pass_fds=[fd])
+    yield f"https://localhost:{port}"
+    process.terminate()
+    process.wait(10)
 
 
 @pytest.fixture
-def trusted(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def trusted(authority: trustme.CA, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """For this test the authority is one that fetchers trust."""
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(str(bundle))

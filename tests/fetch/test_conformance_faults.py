@@ -1,4 +1,4 @@
-"""What every fetcher makes of a server that is broken or hostile: an error as a value, and never another page's body."""
+"""What every fetcher makes of a broken or hostile server: an error as a value, never another page's body."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import pytest
 
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
@@ -91,7 +91,8 @@ def _zeros(megabytes: int) -> bytes:
 
 def _brotli_zeros(megabytes: int) -> bytes:
     packer = brotli.Compressor(quality=5)
-    return b"".join(packer.process(bytes(1_000_000)) for _ in range(megabytes)) + packer.finish()
+    pieces: list[bytes] = [packer.process(bytes(1_000_000)) for _ in range(megabytes)]
+    return b"".join(pieces) + packer.finish()  # type: ignore[no-any-return]
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's peak of memory")

@@ -8,14 +8,14 @@ import time
 import zlib
 from pathlib import Path
 
-import brotli
+import brotli  # type: ignore[import-untyped]
 import pytest
 
 from crawler import fetch as engines
 from crawler.errors import UsageError
 from crawler.fetch.fetcher import FetcherOptions, FetchError, FetchRequest, Response
 from tests.fetch.conftest import Fetch, OpenFetcher, fetch_by
-from tests.servers import Call, Server, chunk, head, page, raw, silence
+from tests.servers import Call, Server, chunk, drip, head, page, raw, silence
 
 TEXT = b"<p>The quick brown fox.</p>" * 500
 
@@ -130,7 +130,7 @@ def test_types_that_are_not_wanted_are_not_read(server: Server, fetch: Fetch) ->
     after = fetch(server.on("/page", page(b"<p>")), types=types)
     huge = fetch(server.on("/huge", page(b"p" * 3_000_000, headers=image)), types=types)
     endless = head(200, [*image, ("Transfer-Encoding", "chunked")]) + chunk(b"p" * 100)
-    late = fetch(server.on("/endless", lambda call: (call.send(endless), call.wait(20))), types=types)
+    late = fetch(server.on("/endless", drip(b"x" * 1000, before=endless)), types=types)
     bare = fetch(server.on("/bare", raw(head(200, [("Content-Length", "3")]) + b"abc")), types=types)
     for result in (small, huge, late):
         assert isinstance(result, Response) and (result.status, result.skipped, result.body) == (200, True, b"")
