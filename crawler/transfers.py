@@ -16,7 +16,7 @@ from crawler.links import Links, is_private_name
 from crawler.plan import READ_TYPES, Plan
 
 MOST_RESULTS: Final = 16
-"""Results at hand at most, so that leases are extended and transfers driven between the pages."""
+"""Results taken at once, so that leases are extended and transfers driven between the pages."""
 NOT_AFTER_MARGIN: Final = 2.0
 """Seconds before the end of its lease after which a request is not sent any more."""
 LONG_STALL: Final = 1.0
@@ -52,6 +52,11 @@ class Transfers:
         return len(self._flights)
 
     @property
+    def moving(self) -> bool:
+        """Something is on its way that has not come to its result."""
+        return len(self._flights) > len(self.results)
+
+    @property
     def free(self) -> int:
         """How many more may begin."""
         return self._fetcher.free
@@ -64,11 +69,9 @@ class Transfers:
     def drive(self, seconds: float) -> None:
         """Let transfers go on for so long, or until one ends."""
         self.stalled = time.monotonic() - self._driven > LONG_STALL
-        room = MOST_RESULTS - len(self.results)
-        if room > 0:
-            for token, result in self._fetcher.poll(seconds, room):
-                if token in self._flights:
-                    self.results.append((self._flights[token], result))
+        for token, result in self._fetcher.poll(seconds, MOST_RESULTS):
+            if token in self._flights:
+                self.results.append((self._flights[token], result))
         self._driven = time.monotonic()
 
     def fetch_page(self, held: Held) -> None:

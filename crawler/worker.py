@@ -32,7 +32,7 @@ from crawler.links import Links
 from crawler.plan import Plan
 from crawler.records import Charge
 from crawler.rulebook import Rulebook
-from crawler.transfers import Flight, Transfers
+from crawler.transfers import MOST_RESULTS, Flight, Transfers
 from crawler.watch import Watch
 
 MOST_WANTED: Final = 256
@@ -46,6 +46,8 @@ ASK_AGAIN: Final = 0.5
 IDLE_WAIT: Final = 5.0
 """Seconds that an idle worker waits for a hint at most."""
 MIN_WAIT: Final = 0.002
+STOPPING_WAIT: Final = 0.05
+"""Seconds between two looks at whether everything has ended, once asked to stop."""
 
 
 @dataclass(slots=True)
@@ -138,7 +140,11 @@ class Worker:
         news = self._talk()
         self._place()
         self._see_whether_over(news.leased)
-        if not self.reason and not self._is_busy():
+        if self.reason:
+            return
+        if self._exchange.away and not self._transfers.moving:
+            self._sleep(max(self._exchange.due_at() - time.monotonic(), MIN_WAIT), time.sleep)
+        elif not self._is_busy():
             self._idle(news.leased)
 
     def stop(self, grace: float) -> None:
@@ -156,7 +162,7 @@ class Worker:
         self._watch.enter("poll")
         transfers = self._transfers
         transfers.drive(self._poll_seconds())
-        for _ in range(len(transfers.results)):
+        for _ in range(min(len(transfers.results), MOST_RESULTS)):
             if self._exchange.away and time.monotonic() < self._exchange.due_at():
                 break
             began = time.monotonic()
@@ -172,9 +178,9 @@ class Worker:
 
     def _poll_seconds(self) -> float:
         """How long transfers may be waited for before something else is to be done."""
-        if self._transfers.results or self._unplaced or not self._transfers:
-            return 0.0
         until = self._exchange.due_at()
+        if not self._exchange.away and (self._transfers.results or self._unplaced or not self._transfers):
+            return 0.0
         if self._may_lease():
             until = min(until, self._lease_at)
         if self._stop_by is not None:
@@ -300,6 +306,8 @@ class Worker:
 
     def _place(self) -> None:
         """Give every new lease its way: to the fetcher, to its end, or aside."""
+        if self._exchange.away:
+            return
         try:
             if self.plan.obey_robots:
                 self._rules.learn([lease for lease in self._unplaced if lease.kind == "P"])
@@ -370,11 +378,7 @@ class Worker:
 
     def _idle(self, leased: Leased | None) -> None:
         """Nothing to do: wait for a hint that a host became ready, or until the next one is due."""
-        now = time.monotonic()
-        if self._exchange.away:
-            self._sleep(max(self._exchange.due_at() - now, 0.01), time.sleep)
-            return
-        wait = self._lease_at - now
+        wait = self._lease_at - time.monotonic()
         if leased is not None:
             wait = leased.wait_ms / 1000 if leased.wait_ms >= 0 else IDLE_WAIT
         wait = min(wait, ASK_AGAIN if self.until_done else IDLE_WAIT)
@@ -387,8 +391,7 @@ class Worker:
         self._watch.enter("idle")
         try:
             self._may_be_woken = True
-            if self._stop_by is None:
-                wait(seconds)
+            wait(seconds if self._stop_by is None else min(seconds, STOPPING_WAIT))
         except RedisAway as error:
             self._exchange.failed(error)
         except Woken:
