@@ -4,9 +4,8 @@ local no = refusal()
 if no then
   return { no }
 end
-if ARGV[3] == '' then
-  redis.call('HDEL', WORKERS, ARGV[2])
-else
+redis.call('HDEL', WORKERS, ARGV[2]) -- first, so that it goes through when Redis is full
+if ARGV[3] ~= '' then
   redis.call('HSET', WORKERS, ARGV[2], T .. ' ' .. ARGV[3])
 end
 return { 'OK' }

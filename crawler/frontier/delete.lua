@@ -4,5 +4,6 @@ local no = refusal()
 if no then
   return { no }
 end
+redis.call('HDEL', META, 'state') -- a taking away first, so that it goes through when Redis is full
 redis.call('HSET', META, 'state', 'deleting')
 return { 'OK' }

@@ -31,6 +31,7 @@ SCHEMA: Final = 1
 """Version of keys and entries; a crawl of another one is refused."""
 MOST_REQUESTS: Final = 1_000
 """Requests a script takes at most: more would block Redis for too long."""
+MOST_REVIVED: Final = 500
 NORMAL: Final = 1
 
 Args = list[str | bytes | int]
@@ -118,6 +119,7 @@ class Frontier:
 
     def _groups(self, requests: Sequence[Request]) -> tuple[list[str], Args]:
         """Requests as `accept` in prelude.lua reads them: by queue, each with its `seen` set."""
+        _at_most(len(requests), MOST_REQUESTS)
         groups: dict[str, list[tuple[str, bytes]]] = {}
         for request in requests:
             host, entry = request.place()
@@ -224,7 +226,8 @@ class Frontier:
         self.run_one(self.robots_call(lease, event, text=text, ttl=ttl))
 
     def revive(self, requests: Sequence[Request]) -> int:
-        """Put dead letters back into their queues, at most 500 a call; how many there were."""
+        """Put dead letters back into their queues, at most MOST_REVIVED a call; how many there were."""
+        _at_most(len(requests), MOST_REVIVED)
         keys: list[str] = []
         args: Args = []
         for request in requests:
@@ -283,6 +286,11 @@ class Frontier:
 def new_call() -> str:
     """A name for one call of `lease`: 64 random bits, never a counter (a counter rolls back with Redis)."""
     return secrets.token_hex(8)
+
+
+def _at_most(n: int, most: int) -> None:
+    if n > most:
+        raise ValueError(f"{n} requests in one call: at most {most}, more go into further calls")
 
 
 def _ms(seconds: float) -> int:

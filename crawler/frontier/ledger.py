@@ -105,15 +105,23 @@ class Ledger:
         return {i: self._record((raw, None)).url for i, raw in zip(ids, pages, strict=True) if raw}
 
     def failed(self, most: int = 1_000_000) -> Iterator[tuple[str, Record]]:
-        """The dead letters, oldest first, with their ids."""
-        for start in range(0, most, _BATCH):
-            (ids,) = self._ask(("ZRANGE", self._keys.failed, start, start + _BATCH - 1))
-            for raw in ids:
-                record = self.record(raw.decode())
-                if record is not None:
-                    yield raw.decode(), record
-            if len(ids) < _BATCH:
+        """The dead letters of now, oldest first, with their ids; none is missed when they are revived meanwhile."""
+        (newest,) = self._ask(("ZRANGE", self._keys.failed, -1, -1, "WITHSCORES"))
+        at, told = b"-inf", set[bytes]()  # `told` are those of the very millisecond `at`
+        while newest and most > 0:
+            bounds = (at, newest[1], "BYSCORE", "LIMIT", 0, _BATCH + len(told), "WITHSCORES")
+            (rows,) = self._ask(("ZRANGE", self._keys.failed, *bounds))
+            fresh = [(url_id, when) for url_id, when in _pairs(rows) if url_id not in told][:most]
+            if not fresh:
                 return
+            pages = self._ask(*(("HMGET", self._keys.page(url_id.decode()), "m", "t") for url_id, _ in fresh))
+            for (url_id, _), page in zip(fresh, pages, strict=True):
+                if page[0]:
+                    most -= 1
+                    yield url_id.decode(), self._record(page)
+            last = fresh[-1][1]
+            told = {url_id for url_id, when in fresh if when == last} | (told if last == at else set())
+            at = last
 
     # -- counts --------------------------------------------------------------------------------------------------------
 

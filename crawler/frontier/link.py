@@ -42,7 +42,7 @@ T = TypeVar("T")
 _AWAY: Final = frozenset({"BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "READONLY", "UNKILLABLE"})
 _CODE: Final = re.compile(r"(?:^|: -?)([A-Z]{3,})\b")
 """The code of an error: at its beginning, or where 6.2 puts it: `Error running script (...): @user_script:9: -OOM`."""
-_NO_PERMISSION: Final = re.compile("user executing the script can't|ACL failure in script")
+_NO_PERMISSION: Final = re.compile("user executing the script can't|ACL failure in script|unauthenticated")
 
 _REFUSED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _ABSENT: Final = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, ClusterError, TryAgainError, AskError)
@@ -104,10 +104,15 @@ class Link:
         for call in calls:
             pipe.evalsha(call.script.digest, len(call.keys), *call.keys, *call.args)
         replies = self.ask(lambda: pipe.execute(raise_on_error=False))
-        if any(isinstance(reply, NoScriptError) for reply in replies):
-            self._load({call.script.digest: call.script for call in calls}.values())
-            return self.execute(calls)
-        return [self._read(call, reply) for call, reply in zip(calls, replies, strict=True)]
+        unknown = [call for call, reply in zip(calls, replies, strict=True) if isinstance(reply, NoScriptError)]
+        again = iter(())
+        if unknown:
+            self._load({call.script.digest: call.script for call in unknown}.values())
+            again = iter(self.execute(unknown))
+        return [
+            next(again) if isinstance(reply, NoScriptError) else self._read(call, reply)
+            for call, reply in zip(calls, replies, strict=True)
+        ]
 
     def _load(self, scripts: Iterable[Script]) -> None:
         for script in scripts:

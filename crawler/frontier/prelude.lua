@@ -40,7 +40,10 @@ end
 local function full()
   local reply = redis.pcall('SETRANGE', PROBE, 0, '')
   if type(reply) == 'table' and reply.err then
-    return 'OOM'
+    if string.find(reply.err, 'OOM', 1, true) then
+      return 'OOM'
+    end
+    redis.call('SETRANGE', PROBE, 0, '') -- another trouble (a replica, a disk that is full): its error is the answer
   end
 end
 

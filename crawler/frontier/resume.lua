@@ -4,6 +4,7 @@ local no = refusal() or deleting()
 if no then
   return { no }
 end
+redis.call('HDEL', META, 'state') -- a taking away first, so that it goes through when Redis is full
 redis.call('HSET', META, 'state', 'running')
 wake()
 return { 'OK' }

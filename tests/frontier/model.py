@@ -1,6 +1,6 @@
 """The frontier in plain Python, one process, no keys: what each verb does and answers, straight from the contract.
 
-Written from the contract and not from the scripts. Replies are tuples that begin with the status; times are in ms.
+Replies are tuples that begin with the status; times are in ms.
 """
 
 from __future__ import annotations
@@ -57,9 +57,8 @@ class Out:
     id: str = ""
     priority: int = 0
 
-    @property
-    def what(self) -> tuple[str, str, bytes]:
-        return self.kind, self.host, self.entry
+    def is_(self, what: tuple[str, str, bytes]) -> bool:
+        return (self.kind, self.host, self.entry) == what
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,21 +117,17 @@ class Model:
         return len(self.seen), self.queued, self.pages_out, len(self.ended)
 
     def wait(self) -> int:
-        ready = self.ready
-        return max(min(ready.values()) - self.now, 0) if ready else -1
+        return max(min(self.ready.values()) - self.now, 0) if self.ready else -1
 
     # -- seeding -------------------------------------------------------------------------------------------------------
 
-    def open(self, source: str, term: int) -> Reply:
+    def source(self, name: str, term: int | None) -> Reply:
+        """open, and close without a term."""
         if self.state == "deleting":
             return ("DELETING",)
-        self.sources[source] = self.now + term
-        return ("OK",)
-
-    def close(self, source: str) -> Reply:
-        if self.state == "deleting":
-            return ("DELETING",)
-        self.sources.pop(source, None)
+        self.sources.pop(name, None)
+        if term is not None:
+            self.sources[name] = self.now + term
         return ("OK",)
 
     def put(self, puts: Sequence[Put], source: str, term: int, roots: Sequence[str]) -> Reply:
@@ -252,7 +247,7 @@ class Model:
         return out
 
     def _holds(self, token: str, what: tuple[str, str, bytes]) -> bool:
-        return token in self.leases and self.leases[token].what == what
+        return token in self.leases and self.leases[token].is_(what)
 
     def commit(
         self,

@@ -1,0 +1,190 @@
+"""What the property test's machine stands on: calls that are held against the model, and checks after every step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Final
+
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from crawler.errors import CrawlDeleting, FrontierError, LeaseLost, NoCrawl
+from crawler.frontier.leases import Accepted, Lease, Leased, Limits, State
+from crawler.frontier.link import Call, Link
+from crawler.records import Request
+from tests.frontier.crawls import BEGIN, Crawl
+from tests.frontier.model import Model, Put, Reply
+from tests.frontier.snapshot import Snapshot
+
+MOST_KNOWN: Final = 40
+HOSTS: Final = ("a.example", "b.example:8080", "c.example")
+ODD_VIA: Final = str(int.from_bytes(b"\x0a \x00\x0d\xff %1", "big") >> 1)
+"""An id whose bytes would hurt whoever splits or prints entries."""
+STATUS: Final = {LeaseLost: "LEASE_LOST", CrawlDeleting: "DELETING", NoCrawl: "NO_CRAWL"}
+
+
+def _request(n: int) -> Request:
+    scheme = "https" if n // 3 % 2 else "http"
+    return Request(f"{scheme}://{HOSTS[n % 3]}/{n}?q=%0A", n * 20 % 256, n % 4, ODD_VIA if n % 2 else "0", n % 5 == 0)
+
+
+POOL: Final = tuple(map(_request, range(24)))
+
+
+class CheckedMachine(RuleBasedStateMachine):
+    """A crawl, its model, and what its clients know and have sent."""
+
+    url: ClassVar[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.link = Link(self.url)
+        self.link.client.flushdb()
+        self.known: list[Lease] = []
+        self.sent: list[tuple[Callable[[], Reply], Callable[[], Reply]]] = []
+        self.lease_calls: dict[str, tuple[Callable[[], Reply], Callable[[], Reply]]] = {}
+        self.sound = True
+        """No check has failed so far; else teardown says nothing, so that the first failure is told."""
+        self.last_leased: dict[str, tuple[int, int]] = {}
+        """Host -> when it was last given out to be asked, and its delay then, in ms."""
+        self.dues: dict[str, int] = {}
+        self.flooded: set[str] = set()
+        """Hosts that were handed out as unreachable: these alone may exceed their slots."""
+
+    def begin(self, limits: Limits) -> None:
+        """Make the crawl and its model."""
+        self.crawl = Crawl(self.link, limits)
+        self.frontier = self.crawl.frontier
+        self.model = Model(limits, BEGIN)
+        self.origin = {self.frontier.id(request.url): request.place() for request in POOL}
+
+    # -- sending -------------------------------------------------------------------------------------------------------
+
+    def _do(self, act: Callable[[], Reply], expect: Callable[[], Reply]) -> Reply:
+        self.sent = [*self.sent[-19:], (act, expect)]
+        return self._compare(act, expect)
+
+    def _compare(self, act: Callable[[], Reply], expect: Callable[[], Reply]) -> Reply:
+        self.sound = False
+        got = act()
+        assert got == expect()
+        self.sound = True
+        return got
+
+    def _send(self, call: Call, expect: Callable[[], Reply]) -> Reply:
+        return self._do(lambda: self._told(self.frontier.run([call])[0]), expect)
+
+    def _told(self, result: Any) -> Reply:
+        """A result of the frontier as the model's replies are written."""
+        match result:
+            case FrontierError():
+                return (STATUS[type(result)],)
+            case Accepted(new, seen, over):
+                return "OK", new, seen, over
+            case State():
+                numbers = result.accepted, result.queued, result.leased, result.ended, result.sources
+                return "OK", result.state, *numbers, result.wait_ms
+            case Leased():
+                return self._told_leases(result)
+            case frozenset() | int():
+                return "OK", result
+            case tuple():
+                return "OK", *result
+        return ("OK",)
+
+    def _told_leases(self, leased: Leased) -> Reply:
+        self._check_politeness(leased.leases)
+        self.known = [*self.known, *leased.leases][-MOST_KNOWN:]
+        numbers = leased.accepted, leased.queued, leased.leased, leased.ended, leased.sources
+        rows = [(x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.unreachable) for x in leased.leases]
+        return leased.status, leased.wait_ms, *numbers, rows
+
+    def _attempt(self, method: Callable[..., Any], *args: Any) -> Callable[[], Reply]:
+        def act() -> Reply:
+            try:
+                return self._told(method(*args))
+            except FrontierError as error:
+                return self._told(error)
+
+        return act
+
+    def _puts(self, requests: Sequence[Request]) -> list[Put]:
+        return [
+            Put(self.frontier.id(request.url), *request.place()[:1], 0 if request.sitemap else 1, request.place()[1])
+            for request in requests
+        ]
+
+    def _known(self, n: int, kind: str = "") -> Lease | None:
+        """The n-th latest lease that a client was given: one that is held, or one that may have ended long ago."""
+        given = [lease for lease in reversed(self.known) if kind in ("", lease.kind)]
+        held = [lease for lease in given if lease.token in self.model.leases]
+        leases = held if held and n < 16 else given
+        return leases[n % len(leases)] if leases else None
+
+    @staticmethod
+    def _what(lease: Lease) -> tuple[str, str, bytes]:
+        return lease.kind, lease.host, lease.raw
+
+    # -- what must hold ------------------------------------------------------------------------------------------------
+
+    @invariant()
+    def holds(self) -> None:
+        self.sound = False
+        shot = Snapshot.take(self.link.client, self.crawl.name, self.model.now)
+        shot.check()
+        self._check_places(shot)
+        self._check_hosts(shot)
+        self._check_against_model(shot)
+        self.sound = True
+
+    def _check_politeness(self, leases: Sequence[Lease]) -> None:
+        """By what was handed out alone: no two new leases of a host are closer than its delay."""
+        for lease in leases:
+            if lease.unreachable:
+                self.flooded.add(lease.host)
+            elif lease.token not in self.model.leases:
+                when, gap = self.last_leased.get(lease.host, (0, 0))
+                assert self.model.now - when >= gap
+                self.last_leased[lease.host] = self.model.now, lease.delay_ms
+
+    def _check_places(self, shot: Snapshot) -> None:
+        """Each accepted id is in one place; its entry is as it was put, but for the first byte."""
+        ids = {(host, entry[1:]): url_id for url_id, (host, entry) in self.origin.items()}
+        places = [ids[host, entry[1:]] for host, entry in shot.entries()] + list(shot.pages)
+        assert sorted(places) == sorted(shot.seen)
+
+    def _check_hosts(self, shot: Snapshot) -> None:
+        for name in shot.hosts:
+            due = shot.number(name, "due")
+            assert due >= self.dues.get(name, 0)
+            self.dues[name] = due
+            assert name in self.flooded or shot.number(name, "in_flight") <= self.model.limits.per_host
+        for name, host in self.model.hosts.items():
+            told = {key: shot.number(name, key) for key in ("due", "in_flight", "accepted", "robots_rev", "delay")}
+            assert told == {key: getattr(host, key) for key in told}
+            assert shot.hosts[name].get("failing_since") == (
+                None if host.failing_since is None else str(host.failing_since)
+            )
+
+    def _check_against_model(self, shot: Snapshot) -> None:
+        model = self.model
+        assert shot.ready == model.ready
+        assert shot.queues == {
+            (name, priority): [entry for _, entry in queue]
+            for name, host in model.hosts.items()
+            for priority, queue in enumerate(host.queues)
+            if queue
+        }
+        assert {
+            token: (x.kind, x.priority, x.worker, x.host, x.entry, x.deadline) for token, x in shot.leased.items()
+        } == {token: (x.kind, x.priority, x.worker, x.host, x.entry, x.deadline) for token, x in model.leases.items()}
+        assert {url_id: page["token"].decode() for url_id, page in shot.pages.items()} == {
+            url_id: token for url_id, (_, token) in model.ended.items()
+        }
+        assert [url_id for _, url_id in shot.records] == model.committed
+        assert set(shot.failed) == model.failed
+        assert (shot.seen, shot.roots, shot.sources) == (model.seen, model.roots, model.sources)
+        assert shot.counters.get("refused:budget", 0) == model.counters["refused:budget"]
+        outcomes = {outcome for outcome, _ in model.ended.values()}
+        assert {name: n for name, n in shot.counters.items() if name.startswith("outcome:") and n} == {
+            f"outcome:{outcome}": sum(outcome == x for x, _ in model.ended.values()) for outcome in outcomes
+        }

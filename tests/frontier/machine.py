@@ -1,0 +1,282 @@
+"""The property test's machine: clients, deaths, late and repeated calls in any order, each step held against the model.
+
+The clients are of no trust: they forget leases, send calls twice or long after, and end leases that they lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+import hypothesis.strategies as st
+from hypothesis.stateful import initialize, rule
+
+from crawler.frontier.leases import Ending, Event, Lease, Limits
+from crawler.records import Charge, Request
+from tests.frontier.checked import POOL, CheckedMachine
+from tests.frontier.crawls import record_of
+
+TERM_MS: Final = 20_000
+WORKERS: Final = ("ann", "bob", "cyd")
+PAGE_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "none", "slow", "fail", "stall", "dead")
+ROBOTS_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "robots", "dead", "fail")
+OUTCOMES: Final = ("fetched", "fetched", "redirected", "dropped:robots", "failed:http", "failed:dns")
+numbers = st.integers(0, 23)
+few = st.integers(1, 4)
+MOMENTS: Final = st.sampled_from((1, 999, 1000, 1000, 2500, 2500, TERM_MS, 70_000))
+
+
+class FrontierMachine(CheckedMachine):
+    """Rules are what clients do; `now` moves by `advance` alone."""
+
+    @initialize(
+        delay=st.sampled_from((0, 1000)),
+        per_host=st.integers(1, 3),
+        robots=st.booleans(),
+        max_pages=st.sampled_from((None, None, 6)),
+        of_host=st.sampled_from((None, None, 3)),
+        patience=st.sampled_from((0, 2_000, 60_000)),
+    )
+    def create(
+        self, delay: int, per_host: int, robots: bool, max_pages: int | None, of_host: int | None, patience: int
+    ) -> None:
+        self.begin(Limits(delay, per_host, robots, max_pages, of_host, patience))
+        self.put(0, 6, False)
+
+    # -- seeding -------------------------------------------------------------------------------------------------------
+
+    @rule(first=numbers, n=st.integers(1, 6), seeded=st.booleans())
+    def put(self, first: int, n: int, seeded: bool) -> None:
+        requests = [POOL[(first + k) % len(POOL)] for k in range(n)]
+        source = "seeder" if seeded else ""
+        roots = [requests[0].place()[0]]
+        call = self.frontier.put_call(requests, source=source, term=30.0, roots=roots)
+        self._send(call, partial(self.model.put, self._puts(requests), source, 30_000, roots))
+
+    @rule(opened=st.booleans())
+    def source(self, opened: bool) -> None:
+        if opened:
+            self._do(self._attempt(self.frontier.open, "seeder", 5.0), partial(self.model.source, "seeder", 5_000))
+        else:
+            self._do(self._attempt(self.frontier.close, "seeder"), partial(self.model.source, "seeder", None))
+
+    # -- leasing -------------------------------------------------------------------------------------------------------
+
+    @rule(want=st.integers(0, 6), worker=st.sampled_from(WORKERS))
+    def lease(self, want: int, worker: str) -> None:
+        name = f"{len(self.lease_calls):016x}"
+        call = self.frontier.lease_call(name, want, TERM_MS / 1000, worker)
+        self._send(call, partial(self.model.lease, name, want, TERM_MS, worker))
+        self.lease_calls[name] = self.sent[-1]
+
+    @rule(worker=st.sampled_from(WORKERS), stranger=st.booleans())
+    def extend(self, worker: str, stranger: bool) -> None:
+        tokens = [token for token, out in self.model.leases.items() if out.worker == worker]
+        tokens += ["0123456789abcdef:1"] * stranger + [lease.token for lease in self.known[:2]]
+        self._send(self.frontier.extend_call(tokens, 20.0), partial(self.model.extend, tokens, 20_000))
+
+    # -- ending --------------------------------------------------------------------------------------------------------
+
+    @rule(
+        n=numbers,
+        outcome=st.sampled_from(OUTCOMES),
+        event=st.sampled_from(PAGE_EVENTS),
+        rest_ms=st.sampled_from((0, 0, 1500)),
+        first=numbers,
+        links=st.integers(0, 3),
+    )
+    def commit(self, n: int, outcome: str, event: Event, rest_ms: int, first: int, links: int) -> None:
+        lease = self._known(n, "P")
+        if lease is not None:
+            self._commit(lease, outcome, event, rest_ms, [POOL[(first + k) % len(POOL)] for k in range(links)])
+
+    def _commit(
+        self, lease: Lease, outcome: str, event: Event, rest_ms: int = 0, requests: Sequence[Request] = ()
+    ) -> None:
+        url = lease.entry().request.url
+        url_id = self.frontier.id(url)
+        ending = Ending(
+            lease, url_id, outcome, record_of(url, outcome), event=event, rest_ms=rest_ms, requests=requests
+        )
+        end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
+        expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests))
+        self._send(self.frontier.commit_call(ending), expect)
+
+    @rule(
+        n=numbers,
+        event=st.sampled_from(PAGE_EVENTS),
+        charge=st.sampled_from((Charge.NONE, Charge.RETRY, Charge.CRASH)),
+        rest_ms=st.sampled_from((0, 2500)),
+        alone_ms=st.sampled_from((0, 4000)),
+    )
+    def retry(self, n: int, event: Event, charge: int, rest_ms: int, alone_ms: int) -> None:
+        lease = self._known(n)
+        if lease is None:
+            return
+        call = self.frontier.retry_call(lease, event, charge=charge, rest_ms=rest_ms, alone_ms=alone_ms)
+        end = partial(self.model.retry, lease.token, self._what(lease), event)
+        self._send(call, partial(end, rest_ms=rest_ms, charge=charge, alone_ms=alone_ms))
+
+    @rule(
+        n=numbers,
+        event=st.sampled_from(ROBOTS_EVENTS),
+        ttl=st.sampled_from((3, 86_400)),
+        delay=st.sampled_from((None, None, 2)),
+        rest_ms=st.sampled_from((0, 1000)),
+    )
+    def robots(self, n: int, event: Event, ttl: int, delay: int | None, rest_ms: int) -> None:
+        lease = self._known(n, "R")
+        if lease is None:
+            return
+        call = self.frontier.robots_call(lease, event, text=b"x", ttl=ttl, crawl_delay=delay, rest_ms=rest_ms)
+        end = partial(self.model.robots, lease.token, self._what(lease), event)
+        ms = None if delay is None else delay * 1000
+        self._send(call, partial(end, ttl=ttl * 1000, delay=ms, rest_ms=rest_ms))
+
+    @rule(n=numbers, of=few)
+    def release(self, n: int, of: int) -> None:
+        leases = [lease for lease in map(self._known, range(n, n + of)) if lease is not None]
+        tokens = list(dict.fromkeys(lease.token for lease in leases))
+        self._send(self.frontier.release_call(tokens), partial(self.model.release, tokens))
+
+    @rule(worker=st.sampled_from(WORKERS), handling=st.integers(0, 3))
+    def die(self, worker: str, handling: int) -> None:
+        """A worker dies; its pool charges what it was handling and releases the rest."""
+        leases = self.crawl.ledger.leases_of(worker)
+        assert {x.token for x in leases} == {token for token, x in self.model.leases.items() if x.worker == worker}
+        pages = [lease for lease in leases if lease.kind == "P"]
+        handled = pages[handling] if handling < len(pages) else None
+        if handled is not None:
+            call = self.frontier.retry_call(handled, "none", charge=Charge.CRASH)
+            end = partial(self.model.retry, handled.token, self._what(handled), "none")
+            self._send(call, partial(end, rest_ms=0, charge=Charge.CRASH, alone_ms=0))
+        tokens = [lease.token for lease in leases if lease is not handled]
+        self._send(self.frontier.release_call(tokens), partial(self.model.release, tokens))
+
+    @rule(most=st.sampled_from((1, 2, 50)))
+    def reap(self, most: int) -> None:
+        self._send(self.frontier.reap_call(most), partial(self.model.reap, most))
+
+    @rule(first=numbers, n=st.integers(1, 6))
+    def revive(self, first: int, n: int) -> None:
+        requests = [POOL[(first + k) % len(POOL)] for k in range(n)]
+        requests += [request for request in POOL if self.frontier.id(request.url) in self.model.failed][:n]
+        self._do(self._attempt(self.frontier.revive, requests), partial(self.model.revive, self._puts(requests)))
+
+    # -- the crawl, time, the network ----------------------------------------------------------------------------------
+
+    @rule(paused=st.booleans())
+    def pause_or_resume(self, paused: bool) -> None:
+        method = self.frontier.pause if paused else self.frontier.resume
+        self._do(self._attempt(method), partial(self.model.become, "paused" if paused else "running"))
+
+    @rule()
+    def state(self) -> None:
+        self._send(self.frontier.state_call(), self.model.told_state)
+
+    @rule(ms=MOMENTS)
+    def advance(self, ms: int) -> None:
+        self._move(ms)
+
+    def _move(self, ms: int) -> None:
+        self.crawl.set_clock(self.model.now + ms)
+        self.model.now += ms
+
+    @rule(back=st.integers(0, 9))
+    def repeat(self, back: int) -> None:
+        """The network delivers a call again: the last one, or an old one."""
+        act, expect = self.sent[-1 - back % len(self.sent)]
+        self._compare(act, expect)
+
+    @rule(n=numbers, ends=st.booleans())
+    def repeat_lease(self, n: int, ends: bool) -> None:
+        """The network delivers an old call of `lease` again; then one whom it served before ends what he had."""
+        lease = self._known(16 + n)
+        if lease is None:
+            return
+        self._compare(*self.lease_calls[lease.token.partition(":")[0]])
+        if ends:
+            self._end_well(lease)
+
+    @rule(turns=few, worker=st.sampled_from(WORKERS), first=numbers, kept=st.integers(0, 2), ms=MOMENTS)
+    def work(self, turns: int, worker: str, first: int, kept: int, ms: int) -> None:
+        """What a worker does most of the time: lease, end most leases well, and so on."""
+        for turn in range(turns):
+            before = {lease.token for lease in self.known}
+            self.lease(turns, worker)
+            new = [lease for lease in self.known if lease.token not in before]
+            for k, lease in enumerate(new[kept:], first + turn):
+                self._end_well(lease, [POOL[k % len(POOL)]], OUTCOMES[k % len(OUTCOMES)])
+            self._move(ms)
+
+    def _end_well(self, lease: Lease, requests: Sequence[Request] = (), outcome: str = "fetched") -> None:
+        if lease.kind == "P":
+            if lease.unreachable:
+                self._commit(lease, "failed:host-unreachable", "none")
+            else:
+                self._commit(lease, outcome, "ok", 0, requests)
+            return
+        end = partial(self.model.robots, lease.token, self._what(lease), "ok")
+        self._send(self.frontier.robots_call(lease, "ok"), partial(end, ttl=86_400_000, delay=None, rest_ms=0))
+
+    # -- the end of every example --------------------------------------------------------------------------------------
+
+    def teardown(self) -> None:
+        """The crawl can always be brought to its end, exported and deleted, with late calls all the while."""
+        try:
+            if self.sound and hasattr(self, "model"):
+                self._drain()
+                self.holds()
+                self._check_export()
+                self._delete()
+        finally:
+            self.link.close()
+
+    def _drain(self) -> None:
+        self._do(self._attempt(self.frontier.resume), partial(self.model.become, "running"))
+        for _ in range(200):
+            self.known.clear()
+            self.reap(50)
+            self.lease(6, "ann")
+            for lease in list(self.known):
+                self._end_well(lease)
+            if not self.known:
+                if self.model.queued + self.model.pages_out + len(self.model.leases) == 0:
+                    break
+                if self.model.limits.max_pages is not None and self.model.told_state()[1] == "limit":
+                    break
+                self._move(self._until_something())
+        else:
+            raise AssertionError("the crawl does not come to its end")
+        self._move(60_000)
+        done = self.model.queued == 0
+        assert self.frontier.done() == done
+
+    def _until_something(self) -> int:
+        """Milliseconds until a host is due or a lease is overdue."""
+        moments = [*self.model.ready.values(), *(out.deadline for out in self.model.leases.values())]
+        return min(moment for moment in moments if moment > self.model.now) - self.model.now
+
+    def _check_export(self) -> None:
+        """The export gives every page once, in the order of the latest commits."""
+        exported: list[str] = []
+        cursor = "0-0"
+        while True:
+            found, after = self.crawl.ledger.records(cursor, 5)
+            exported += [stored.id for stored in found]
+            if after == cursor:
+                break
+            cursor = after
+        last = {url_id: n for n, url_id in enumerate(self.model.committed) if url_id in self.model.ended}
+        assert exported == sorted(last, key=lambda url_id: last[url_id])
+
+    def _delete(self) -> None:
+        self._do(self._attempt(self.frontier.delete), partial(self.model.become, "deleting"))
+        late = self.sent[-8:]
+        for act, expect in late:
+            self._compare(act, expect)
+        self.crawl.ledger.sweep(batch=7)
+        for act, _ in late:
+            assert act() == ("NO_CRAWL",)
+        assert self.link.client.keys("crawler:*") == []

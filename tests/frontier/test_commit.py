@@ -1,0 +1,218 @@
+"""commit: one script ends a lease with its outcome: record, outlinks, counters, host."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+
+from crawler.errors import LeaseLost, NoCrawl
+from crawler.frontier.frontier import MOST_REQUESTS
+from crawler.frontier.leases import Accepted, Lease
+from crawler.records import Record
+from tests.frontier.crawls import Crawl, Make
+
+URL = "http://a.example/1"
+
+
+@pytest.fixture
+def lease(crawl: Crawl) -> Lease:
+    """A page that is held."""
+    crawl.put(URL)
+    return crawl.one()
+
+
+def test_the_record_is_stored_and_the_lease_ends(crawl: Crawl, lease: Lease) -> None:
+    text = zlib.compress("Grüße".encode())
+    assert crawl.commit(lease, text=text) == Accepted(0, 0, 0)
+    shot = crawl.snapshot()
+    url_id = crawl.frontier.id(URL)
+    page = shot.pages[url_id]
+    assert Record.decode(page["m"]) == Record(url=URL, outcome="fetched", depth=0)
+    assert (page["t"], page["token"].decode()) == (text, lease.token)
+    assert shot.records == [(page["at"].decode(), url_id)]
+    assert (shot.leased, shot.failed) == ({}, {})
+    assert shot.counters == {"accepted": 1, "queued": 0, "leased": 0, "ended": 1, "outcome:fetched": 1}
+    assert crawl.frontier.done()
+
+
+def test_no_text_leaves_no_field(crawl: Crawl, lease: Lease) -> None:
+    crawl.commit(lease)
+    assert "t" not in crawl.snapshot().pages[crawl.frontier.id(URL)]
+
+
+def test_outlinks_are_accepted_with_the_record(crawl: Crawl, lease: Lease) -> None:
+    links = ["http://a.example/2", "https://b.example/", URL]
+    assert crawl.commit(lease, links=links) == Accepted(2, 1, 0)
+    leases = crawl.lease()
+    assert sorted(crawl.urls(leases)) == sorted(links[:2])
+    assert {x.entry().request.via for x in leases} == {crawl.frontier.id(URL)}
+    assert {x.entry().request.depth for x in leases} == {1}
+
+
+def test_sent_twice_it_succeeds_with_nothing_new(crawl: Crawl, lease: Lease) -> None:
+    call = crawl.frontier.commit_call(crawl.ending(lease, links=["http://a.example/2"], tallies={"status:200": 1}))
+    assert crawl.frontier.run([call]) == [Accepted(1, 0, 0)]
+    before = crawl.snapshot()
+    assert crawl.frontier.run([call, call]) == [Accepted(0, 0, 0)] * 2
+    assert crawl.snapshot() == before
+
+
+def test_a_lease_that_was_reaped_commits_nothing(crawl: Crawl, lease: Lease) -> None:
+    crawl.advance(90)
+    crawl.frontier.reap()
+    before = crawl.snapshot()
+    with pytest.raises(LeaseLost):
+        crawl.commit(lease, links=["http://a.example/2"])
+    assert crawl.snapshot() == before
+
+
+def test_the_loser_of_a_race_does_not_overwrite_the_winner(crawl: Crawl, lease: Lease) -> None:
+    crawl.advance(90)
+    crawl.frontier.reap()
+    winner = crawl.one()
+    crawl.commit(winner, "redirected")
+    before = crawl.snapshot()
+    with pytest.raises(LeaseLost):
+        crawl.commit(lease)
+    assert crawl.snapshot() == before
+
+
+def test_a_token_that_was_given_anew_does_not_end_another_url(crawl: Crawl) -> None:
+    """The network delivers a call of `lease` again when its leases were reaped: the token means another page then."""
+    crawl.put(URL)
+    (old,) = crawl.lease(1, call="c")
+    crawl.advance(90)
+    crawl.frontier.reap()
+    crawl.commit(crawl.one(), "redirected")
+    crawl.put("http://a.example/2")
+    (new,) = crawl.lease(1, call="c")
+    assert (new.token, new.host) == (old.token, old.host)
+    with pytest.raises(LeaseLost):
+        crawl.commit(old)
+    assert crawl.commit(new) == Accepted(0, 0, 0)
+    assert crawl.frontier.done()
+
+
+def test_a_failure_is_also_a_dead_letter(crawl: Crawl, lease: Lease) -> None:
+    crawl.commit(lease, "failed:timeout", event="stall")
+    shot = crawl.snapshot()
+    assert shot.failed == {crawl.frontier.id(URL): crawl.now}
+    assert shot.counters["outcome:failed:timeout"] == 1
+
+
+def test_tallies_are_counted(crawl: Crawl, lease: Lease) -> None:
+    crawl.commit(lease, tallies={"status:404": 1, "bytes": 12_345, "refused:scope": 7})
+    counters = crawl.ledger.counters()
+    assert (counters["status:404"], counters["bytes"], counters["refused:scope"]) == (1, 12_345, 7)
+
+
+def test_roots_of_a_redirected_seed_come_along(crawl: Crawl, lease: Lease) -> None:
+    crawl.commit(lease, "redirected", roots=["b.example"])
+    assert crawl.snapshot().roots == {"b.example"}
+    assert crawl.frontier.lease(0, 90, "w").roots_rev == 1
+
+
+def test_the_budget_of_a_host_holds_for_links_too(make: Make) -> None:
+    crawl = make(max_pages_per_host=2)
+    crawl.put(URL)
+    links = [f"http://a.example/{n}" for n in range(2, 6)]
+    assert crawl.commit(crawl.one(), links=links) == Accepted(1, 0, 3)
+
+
+def test_the_host_rests_as_it_is_told_and_never_less_than_before(make: Make) -> None:
+    crawl = make(delay_ms=1000, per_host=2)
+    crawl.put(*(f"http://a.example/{n}" for n in range(5)))
+    first = crawl.one()
+    crawl.advance(1)
+    second = crawl.one()
+    crawl.commit(first, rest_ms=5000)
+    crawl.commit(second, rest_ms=10)
+    assert crawl.snapshot().ready == {"a.example": crawl.now + 5000}
+
+
+def test_the_latency_is_a_moving_average_in_whole_ms(crawl: Crawl) -> None:
+    crawl.put(URL, "http://a.example/2", "http://a.example/3")
+    one, two, three = crawl.lease()
+    crawl.commit(one, latency_ms=100)
+    assert crawl.host("a.example")["latency"] == "100"
+    crawl.commit(two, latency_ms=203)
+    assert crawl.host("a.example")["latency"] == "120"
+    crawl.commit(three)
+    assert crawl.host("a.example")["latency"] == "120"
+
+
+@pytest.mark.parametrize(("event", "step"), [("slow", 1000), ("fail", 1000), ("stall", 1000)])
+def test_a_host_in_trouble_is_backed_off_twice_as_long_each_time(make: Make, event: str, step: int) -> None:
+    crawl = make(per_host=1, patience_ms=0)
+    crawl.put(*(f"http://a.example/{n}" for n in range(12)))
+    for n in range(11):
+        crawl.commit(crawl.one(), "failed:http", event=event)
+        rest = min(step * 2**n, 300_000)
+        assert crawl.snapshot().ready == {"a.example": crawl.now + rest}
+        crawl.advance(rest / 1000)
+
+
+def test_transfers_that_began_together_back_off_once(crawl: Crawl) -> None:
+    crawl.put(*(f"http://a.example/{n}" for n in range(5)))
+    for lease in crawl.lease(4):
+        crawl.commit(lease, "failed:http", event="slow")
+    assert crawl.snapshot().ready == {"a.example": crawl.now + 1000}
+
+
+def test_a_good_answer_ends_the_back_off(crawl: Crawl) -> None:
+    crawl.put(*(f"http://a.example/{n}" for n in range(5)))
+    for event in ("slow", "ok", "slow"):
+        crawl.commit(crawl.one(), event=event)
+        crawl.advance(1)
+    assert crawl.snapshot().ready == {"a.example": crawl.now}
+
+
+def test_a_name_that_does_not_exist_is_given_up_at_the_second_time(crawl: Crawl) -> None:
+    crawl.put(*(f"http://a.example/{n}" for n in range(5)))
+    crawl.commit(crawl.one(), "failed:dns", event="dead")
+    crawl.advance(2)
+    second = crawl.one()
+    assert not second.unreachable
+    crawl.commit(second, "failed:dns", event="dead")
+    crawl.advance(2)
+    assert [x.unreachable for x in crawl.lease()] == [True] * 3
+
+
+def test_the_most_links_that_a_call_takes_go_through(crawl: Crawl, lease: Lease) -> None:
+    links = [f"http://{n % 50}.example/{n}" for n in range(MOST_REQUESTS)]
+    assert crawl.commit(lease, links=links) == Accepted(MOST_REQUESTS, 0, 0)
+
+
+def test_more_links_than_a_script_takes_are_refused_before_they_are_sent(crawl: Crawl, lease: Lease) -> None:
+    links = [f"http://a.example/l{n}" for n in range(MOST_REQUESTS + 1)]
+    with pytest.raises(ValueError, match="1000"):
+        crawl.commit(lease, links=links)
+
+
+def test_a_full_redis_still_takes_pages_with_their_links(crawl: Crawl, lease: Lease) -> None:
+    crawl.link.client.config_set("maxmemory", 1)
+    links = [f"http://b.example/{n}" for n in range(20)]
+    assert crawl.commit(lease, links=links, text=b"x" * 5000, roots=["b.example"]) == Accepted(20, 0, 0)
+    assert crawl.snapshot().counters["ended"] == 1
+
+
+def test_a_paused_crawl_still_takes_what_was_in_flight(crawl: Crawl, lease: Lease) -> None:
+    crawl.frontier.pause()
+    assert crawl.commit(lease, links=["http://a.example/2"]) == Accepted(1, 0, 0)
+
+
+def test_a_crawl_begun_anew_takes_nothing_of_the_old_one(crawl: Crawl, lease: Lease) -> None:
+    crawl.link.client.hset(crawl.frontier.keys.meta, "generation", "another")
+    before = crawl.snapshot()
+    with pytest.raises(NoCrawl):
+        crawl.commit(lease)
+    assert crawl.snapshot() == before
+
+
+def test_a_lease_that_another_hand_spoiled_is_lost_and_harms_nothing(crawl: Crawl, lease: Lease) -> None:
+    crawl.link.client.hset(crawl.frontier.keys.leased, lease.token, "nonsense")
+    with pytest.raises(LeaseLost):
+        crawl.commit(lease)
+    assert crawl.link.client.exists(crawl.frontier.keys.page(crawl.frontier.id(URL))) == 0
+    crawl.link.client.hset(crawl.frontier.keys.leased, lease.token, b"P1 w a.example " + lease.raw)

@@ -1,0 +1,84 @@
+"""create: one crawl a name, made once, found by everybody."""
+
+from __future__ import annotations
+
+import pytest
+
+from crawler.errors import CrawlDeleting, CrawlExists, NoCrawl, OutOfMemory
+from crawler.frontier.frontier import SCHEMA, Frontier
+from crawler.frontier.leases import Limits
+from crawler.frontier.link import Link
+from tests.frontier.crawls import CLOCK, SETTINGS, Crawl, Make
+
+
+def test_a_new_crawl_is_running_and_empty(crawl: Crawl) -> None:
+    state = crawl.frontier.state()
+    assert (state.state, state.word) == ("running", "empty")
+    assert (state.accepted, state.queued, state.leased, state.ended, state.sources) == (0, 0, 0, 0, 0)
+    assert state.wait_ms == -1
+
+
+def test_meta_holds_what_scripts_and_others_need(make: Make) -> None:
+    crawl = make(delay_ms=1500, per_host=2, robots=True, max_pages=7, patience_ms=9)
+    meta = crawl.snapshot().meta
+    frontier = crawl.frontier
+    assert meta["generation"] == frontier.generation
+    assert meta["salt"] == frontier.salt.hex()
+    assert meta["settings"] == SETTINGS.decode()
+    assert meta["schema"] == str(SCHEMA)
+    limits = {"delay": "1500", "per_host": "2", "robots": "1", "max_pages": "7", "patience": "9"}
+    assert meta | limits == meta
+    assert "max_pages_per_host" not in meta
+    assert meta["created_ms"] == str(crawl.now)
+
+
+def test_a_taken_name_is_refused_and_nothing_is_changed(link: Link, crawl: Crawl) -> None:
+    before = crawl.snapshot().meta
+    with pytest.raises(CrawlExists):
+        Frontier.create(link, crawl.name, b"{}", Limits(delay_ms=9), clock=CLOCK)
+    assert crawl.snapshot().meta == before
+
+
+def test_the_same_generation_sent_twice_is_a_success(crawl: Crawl) -> None:
+    before = crawl.snapshot().meta
+    assert crawl.raw("create", ["delay", "9"]) == [b"OK"]
+    assert crawl.snapshot().meta == before
+
+
+def test_a_crawl_that_is_being_deleted_is_not_made_anew(link: Link, crawl: Crawl) -> None:
+    crawl.frontier.delete()
+    with pytest.raises(CrawlDeleting):
+        Frontier.create(link, crawl.name, b"{}", Limits(), clock=CLOCK)
+
+
+def test_two_crawls_do_not_touch_each_other(make: Make) -> None:
+    one, other = make(name="one"), make(name="other")
+    one.put("http://a.example/")
+    assert one.frontier.state().queued == 1
+    assert other.frontier.state().queued == 0
+    assert one.frontier.id("http://a.example/") != other.frontier.id("http://a.example/")
+
+
+def test_find_gives_the_same_crawl(link: Link, crawl: Crawl) -> None:
+    found = Frontier.find(link, crawl.name, clock=CLOCK)
+    assert (found.generation, found.salt) == (crawl.frontier.generation, crawl.frontier.salt)
+    assert found.id("http://a.example/") == crawl.frontier.id("http://a.example/")
+
+
+def test_find_says_how_to_begin_when_there_is_none(link: Link) -> None:
+    with pytest.raises(NoCrawl, match="crawler seed"):
+        Frontier.find(link, "nothing")
+
+
+def test_find_refuses_a_crawl_of_another_version(link: Link, crawl: Crawl) -> None:
+    link.client.hset(crawl.frontier.keys.meta, "schema", SCHEMA + 1)
+    with pytest.raises(NoCrawl, match="another version"):
+        Frontier.find(link, crawl.name)
+
+
+def test_a_full_redis_makes_no_crawl(link: Link) -> None:
+    link.client.set("test:clock", 1)
+    link.client.config_set("maxmemory", 1)
+    with pytest.raises(OutOfMemory):
+        Frontier.create(link, "test", b"{}", Limits(), clock=CLOCK)
+    assert link.client.keys("crawler:*") == []

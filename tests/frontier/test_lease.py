@@ -1,0 +1,329 @@
+"""lease: URLs of hosts that are due, each under a token until a deadline."""
+
+from __future__ import annotations
+
+import pytest
+
+from crawler.errors import NoCrawl
+from crawler.frontier.leases import Limits
+from crawler.records import Charge
+from tests.frontier.crawls import TERM, Crawl, Make
+
+A, B = "a.example", "b.example"
+
+
+def put_many(crawl: Crawl, host: str, n: int) -> None:
+    """n pages of one host."""
+    crawl.put(*(f"http://{host}/{k}" for k in range(n)))
+
+
+def test_a_lease_is_written_down_whole(crawl: Crawl) -> None:
+    crawl.put("http://a.example/x")
+    reply = crawl.frontier.lease(1, TERM, "worker-1", "00ff00ff00ff00ff")
+    (lease,) = reply.leases
+    assert (lease.token, lease.kind, lease.host, lease.unreachable) == ("00ff00ff00ff00ff:1", "P", A, False)
+    assert lease.entry().request.url == "http://a.example/x"
+    shot = crawl.snapshot()
+    held = shot.leased[lease.token]
+    assert (held.worker, held.host, held.entry, held.priority) == ("worker-1", A, lease.raw, 1)
+    assert held.deadline == crawl.now + TERM * 1000
+    assert (reply.accepted, reply.queued, reply.leased, reply.ended) == (1, 0, 1, 0)
+    assert shot.queues == {}
+
+
+def test_nothing_queued_gives_nothing(crawl: Crawl) -> None:
+    reply = crawl.frontier.lease(5, TERM, "w")
+    assert (reply.status, reply.leases, reply.wait_ms, reply.idle) == ("OK", [], -1, True)
+
+
+def test_a_repeated_call_gives_the_same_and_nothing_new(crawl: Crawl) -> None:
+    put_many(crawl, A, 5)
+    first = crawl.lease(2, call="c")
+    before = crawl.snapshot()
+    again = crawl.lease(2, call="c")
+    assert [(x.token, x.raw) for x in again] == [(x.token, x.raw) for x in first]
+    assert crawl.snapshot() == before
+
+
+def test_a_repeated_call_gives_what_is_still_held(crawl: Crawl) -> None:
+    put_many(crawl, A, 5)
+    first = crawl.lease(3, call="c")
+    crawl.commit(first[1])
+    assert [x.token for x in crawl.lease(3, call="c")] == ["c:1", "c:3"]
+
+
+def test_a_repeated_call_gives_a_robots_lease_again(make: Make) -> None:
+    crawl = make(robots=True)
+    put_many(crawl, A, 2)
+    (first,) = crawl.lease(2, call="c")
+    (again,) = crawl.lease(2, call="c")
+    assert (again.token, again.kind, again.what) == (first.token, "R", first.what)
+
+
+def test_a_host_without_delay_gives_up_to_its_free_slots(make: Make) -> None:
+    crawl = make(per_host=3)
+    put_many(crawl, A, 9)
+    held = crawl.lease(9)
+    assert len(held) == 3
+    assert crawl.lease(9) == []
+    crawl.commit(held[0])
+    assert len(crawl.lease(9)) == 1
+
+
+def test_a_host_with_a_delay_gives_one_and_rests(make: Make) -> None:
+    crawl = make(delay_ms=1000, per_host=3)
+    put_many(crawl, A, 9)
+    assert len(crawl.lease(9)) == 1
+    reply = crawl.frontier.lease(9, TERM, "w")
+    assert (reply.leases, reply.wait_ms) == ([], 1000)
+    crawl.advance(0.999)
+    assert crawl.lease(9) == []
+    crawl.advance(0.001)
+    assert len(crawl.lease(9)) == 1
+
+
+def test_due_hosts_share_evenly_the_oldest_first(make: Make) -> None:
+    crawl = make()
+    for host in "cba":
+        put_many(crawl, f"{host}.example", 9)
+        crawl.advance(1)
+    leases = crawl.lease(5)
+    assert [x.host[0] for x in leases] == ["c", "c", "b", "b", "a"]
+
+
+def test_more_hosts_than_wanted_give_one_each(make: Make) -> None:
+    crawl = make()
+    for n in range(9):
+        put_many(crawl, f"{n}.example", 2)
+    assert [x.host for x in crawl.lease(3)] == ["0.example", "1.example", "2.example"]
+    assert [x.host for x in crawl.lease(3)] == ["0.example", "1.example", "2.example"]
+
+
+def test_hosts_that_cannot_be_leased_from_do_not_hide_others(make: Make) -> None:
+    crawl = make(per_host=1)
+    for n in range(9):
+        put_many(crawl, f"{n}.example", 2)
+    seen = [lease.host for _ in range(5) for lease in crawl.lease(2)]
+    assert sorted(seen) == [f"{n}.example" for n in range(9)]
+
+
+def test_nothing_wanted_tells_how_the_crawl_stands(crawl: Crawl) -> None:
+    put_many(crawl, A, 2)
+    reply = crawl.frontier.lease(0, TERM, "w")
+    assert (reply.status, reply.leases, reply.queued, reply.wait_ms, reply.idle) == ("OK", [], 2, 0, False)
+
+
+# -- robots.txt --------------------------------------------------------------------------------------------------------
+
+
+def test_an_unknown_robots_txt_is_asked_for_alone(make: Make) -> None:
+    crawl = make(robots=True)
+    put_many(crawl, A, 3)
+    (lease,) = crawl.lease(3)
+    assert (lease.kind, lease.host, lease.scheme, lease.origin) == ("R", A, 0, "http://a.example")
+    assert crawl.lease(3) == []
+    shot = crawl.snapshot()
+    assert (shot.ready, shot.counters["queued"], shot.counters.get("leased", 0)) == ({}, 3, 0)
+    assert shot.hosts[A]["asking"] == lease.token
+
+
+def test_a_known_robots_txt_lets_pages_out(make: Make) -> None:
+    crawl = make(robots=True)
+    put_many(crawl, A, 3)
+    crawl.frontier.robots(crawl.one(3), "ok", ttl=60)
+    leases = crawl.lease(3)
+    assert [(x.kind, x.robots_rev) for x in leases] == [("P", 1)] * 3
+
+
+def test_an_expired_robots_txt_is_asked_for_again_at_once(make: Make) -> None:
+    crawl = make(robots=True)
+    put_many(crawl, A, 9)
+    crawl.frontier.robots(crawl.one(3), "ok", ttl=60)
+    pages = crawl.lease(2)
+    crawl.advance(60)
+    (robots,) = crawl.lease(3)
+    assert robots.kind == "R"
+    crawl.commit(pages[0])
+    assert crawl.lease(3) == []
+    crawl.frontier.robots(robots, "ok")
+    assert [x.robots_rev for x in crawl.lease(3)] == [2, 2, 2]
+
+
+def test_each_origin_of_a_host_has_its_own_robots_txt(make: Make) -> None:
+    crawl = make(robots=True, per_host=1)
+    crawl.put("http://a.example/", "https://a.example/", "http://a.example:443/", "https://a.example:80/")
+    origins = []
+    for _ in range(4):
+        robots = crawl.one()
+        origins.append(robots.origin)
+        crawl.frontier.robots(robots, "ok")
+        page = crawl.one()
+        assert page.origin == robots.origin
+        crawl.commit(page)
+    assert origins == ["http://a.example", "https://a.example", "http://a.example:443", "https://a.example:80"]
+    assert sorted(crawl.snapshot().robots) == sorted(origins)
+
+
+def test_a_robots_text_that_was_taken_away_is_asked_for_again(make: Make) -> None:
+    crawl = make(robots=True)
+    put_many(crawl, A, 2)
+    crawl.frontier.robots(crawl.one(), "ok")
+    crawl.link.client.delete(crawl.frontier.keys.robots("http://a.example"))
+    assert crawl.one().kind == "R"
+
+
+def test_a_robots_lease_takes_a_slot_and_obeys_the_delay(make: Make) -> None:
+    crawl = make(robots=True, delay_ms=1000, per_host=2)
+    put_many(crawl, A, 3)
+    crawl.frontier.robots(crawl.one(), "ok")
+    assert crawl.lease() == []
+    crawl.advance(1)
+    assert crawl.one(3).kind == "P"
+
+
+# -- hosts that do not answer ------------------------------------------------------------------------------------------
+
+
+def fail_for(crawl: Crawl, seconds: float) -> None:
+    """The host's only transfer fails, and again after *seconds*."""
+    crawl.frontier.retry(crawl.one(), "fail", charge=Charge.NONE)
+    crawl.advance(seconds)
+
+
+def test_after_the_patience_a_host_hands_out_its_urls_as_unreachable(make: Make) -> None:
+    crawl = make(patience_ms=60_000, per_host=1)
+    put_many(crawl, A, 30)
+    fail_for(crawl, 60)
+    held = crawl.one(30)
+    assert not held.unreachable
+    crawl.frontier.release([held.token])
+    crawl.advance(0.001)
+    leases = crawl.lease(30)
+    assert [x.unreachable for x in leases] == [True] * 30
+    for lease in leases:
+        crawl.commit(lease, "failed:host-unreachable", event="none")
+    assert crawl.frontier.state().word == "done"
+
+
+def test_patience_of_zero_never_ends(make: Make) -> None:
+    crawl = make(patience_ms=0)
+    put_many(crawl, A, 2)
+    fail_for(crawl, 365 * 86_400)
+    assert [x.unreachable for x in crawl.lease(1)] == [False]
+
+
+def test_an_unreachable_host_is_not_asked_for_robots_txt(make: Make) -> None:
+    crawl = make(robots=True, patience_ms=1000)
+    put_many(crawl, A, 2)
+    crawl.frontier.robots(crawl.one(), "robots")
+    crawl.advance(3600)
+    assert [(x.kind, x.unreachable) for x in crawl.lease()] == [("P", True)] * 2
+
+
+def test_an_answer_ends_the_failing(make: Make) -> None:
+    crawl = make(patience_ms=10_000)
+    put_many(crawl, A, 5)
+    fail_for(crawl, 9)
+    crawl.commit(crawl.one(), event="ok")
+    crawl.advance(10)
+    assert not crawl.one().unreachable
+
+
+# -- refusals ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_paused_crawl_gives_nothing_but_tells(crawl: Crawl) -> None:
+    put_many(crawl, A, 2)
+    crawl.frontier.pause()
+    reply = crawl.frontier.lease(2, TERM, "w")
+    assert (reply.status, reply.leases, reply.queued) == ("PAUSED", [], 2)
+
+
+def test_a_repeated_call_is_answered_even_when_paused(crawl: Crawl) -> None:
+    put_many(crawl, A, 2)
+    first = crawl.lease(1, call="c")
+    crawl.frontier.pause()
+    assert [x.token for x in crawl.lease(1, call="c")] == [first[0].token]
+
+
+def test_a_crawl_that_is_being_deleted_gives_nothing(crawl: Crawl) -> None:
+    put_many(crawl, A, 2)
+    crawl.frontier.delete()
+    assert crawl.frontier.lease(2, TERM, "w").status == "DELETING"
+    assert crawl.snapshot().leased == {}
+
+
+def test_no_more_pages_are_in_flight_than_the_budget_has_left(make: Make) -> None:
+    crawl = make(max_pages=3)
+    put_many(crawl, A, 9)
+    held = crawl.lease(9)
+    assert len(held) == 3
+    reply = crawl.frontier.lease(9, TERM, "w")
+    assert (reply.status, reply.leases, reply.wait_ms) == ("OK", [], 1000)
+    crawl.commit(held[0])
+    crawl.commit(held[1], "dropped:robots", event="none")
+    assert len(crawl.lease(9)) == 1
+
+
+def test_at_its_page_limit_the_crawl_gives_nothing(make: Make) -> None:
+    crawl = make(max_pages=2)
+    put_many(crawl, A, 9)
+    for lease in crawl.lease(9):
+        crawl.commit(lease)
+    assert crawl.frontier.lease(9, TERM, "w").status == "LIMIT"
+    assert crawl.frontier.state().word == "limit"
+    crawl.frontier.configure(b"{}", Limits(delay_ms=0, robots=False, per_host=10, max_pages=4))
+    assert len(crawl.lease(9)) == 2
+
+
+def test_a_full_redis_gives_nothing_new_but_what_is_held(crawl: Crawl) -> None:
+    put_many(crawl, A, 3)
+    first = crawl.lease(1, call="c")
+    before = crawl.snapshot()
+    crawl.link.client.config_set("maxmemory", 1)
+    reply = crawl.frontier.lease(2, TERM, "w")
+    assert (reply.status, reply.leases, reply.queued) == ("OOM", [], 2)
+    assert [x.token for x in crawl.lease(1, call="c")] == [first[0].token]
+    assert crawl.snapshot() == before
+
+
+def test_another_generation_gets_nothing(crawl: Crawl) -> None:
+    put_many(crawl, A, 1)
+    crawl.link.client.hset(crawl.frontier.keys.meta, "generation", "another")
+    with pytest.raises(NoCrawl):
+        crawl.lease()
+    assert crawl.snapshot().leased == {}
+
+
+# -- repairs and hints -------------------------------------------------------------------------------------------------
+
+
+def test_a_queue_that_was_emptied_by_hand_is_counted_as_lost(crawl: Crawl) -> None:
+    put_many(crawl, A, 3)
+    put_many(crawl, B, 1)
+    crawl.link.client.delete(crawl.frontier.keys.queue(A, 1))
+    assert [x.host for x in crawl.lease(5)] == [B]
+    counters = crawl.ledger.counters()
+    assert (counters["lost"], counters["queued"]) == (3, 0)
+    assert crawl.link.client.zcard(crawl.frontier.keys.ready) == 0
+    crawl.link.client.hincrby(crawl.frontier.keys.counters, "accepted", -3)  # so that the sum is right again
+    for n in range(3):
+        url_id = crawl.frontier.id(f"http://{A}/{n}")
+        crawl.link.client.srem(crawl.frontier.keys.seen(url_id), url_id)
+
+
+def test_due_hosts_that_are_left_over_wake_another_worker(crawl: Crawl) -> None:
+    put_many(crawl, A, 2)
+    put_many(crawl, B, 2)
+    crawl.link.client.delete(crawl.frontier.keys.wake)
+    crawl.lease(1)
+    assert crawl.snapshot().wake == 1
+
+
+def test_ids_above_two_to_the_53rd_are_not_mixed_up(crawl: Crawl) -> None:
+    put_many(crawl, A, 50)
+    for lease in crawl.lease(10):
+        crawl.commit(lease)
+    expected = {crawl.frontier.id(f"http://{A}/{n}") for n in range(10)}
+    assert set(crawl.snapshot().pages) == expected
+    assert any(int(url_id) > 2**53 for url_id in expected)

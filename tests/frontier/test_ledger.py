@@ -1,0 +1,252 @@
+"""The ledger: what a crawl has stored and counted, read in bounded steps."""
+
+from __future__ import annotations
+
+import zlib
+
+import pytest
+
+from crawler.errors import FrontierError, RedisAway
+from crawler.frontier.keys import crawl_of_meta
+from crawler.frontier.ledger import START, HostFacts, Ledger, crawls
+from crawler.frontier.link import Link
+from crawler.records import Record, Request
+from tests.frontier.crawls import Crawl, Make
+
+A = "http://a.example/"
+
+
+def commit_all(crawl: Crawl, n: int, outcome: str = "fetched") -> list[str]:
+    """n pages of one host, put and ended in this order."""
+    urls = [f"{A}{outcome}/{k}" for k in range(n)]
+    crawl.put(*urls)
+    while leases := crawl.lease(10):
+        for lease in leases:
+            crawl.commit(lease, outcome)
+    return urls
+
+
+def exported(crawl: Crawl, most: int) -> list[str]:
+    """The URLs of the whole export, read *most* at a time."""
+    found, cursor = list[str](), START
+    while True:
+        stored, after = crawl.ledger.records(cursor, most)
+        if after == cursor:
+            assert stored == []
+            return found
+        found += [one.record.url for one in stored]
+        cursor = after
+
+
+# -- records -----------------------------------------------------------------------------------------------------------
+
+
+def test_records_come_in_the_order_of_their_commits(crawl: Crawl) -> None:
+    urls = commit_all(crawl, 23)
+    assert exported(crawl, 500) == urls
+    assert exported(crawl, 5) == urls
+    assert exported(crawl, 1) == urls
+
+
+def test_a_record_carries_its_place_id_and_text(crawl: Crawl) -> None:
+    crawl.put(A)
+    crawl.commit(crawl.one(), text=zlib.compress("Grüße aus Köln".encode()))
+    ((stored,), after) = crawl.ledger.records()
+    assert (stored.id, stored.at) == (crawl.frontier.id(A), after)
+    assert stored.record == Record(url=A, outcome="fetched", depth=0, text="Grüße aus Köln")
+    assert crawl.ledger.record(stored.id) == stored.record
+
+
+def test_a_cursor_goes_on_where_it_stopped(crawl: Crawl) -> None:
+    commit_all(crawl, 3)
+    _, cursor = crawl.ledger.records()
+    assert crawl.ledger.records(cursor) == ([], cursor)
+    crawl.put(f"{A}new")
+    crawl.commit(crawl.one())
+    stored, _ = crawl.ledger.records(cursor)
+    assert [one.record.url for one in stored] == [f"{A}new"]
+
+
+def test_a_page_that_ended_again_is_exported_once_at_its_later_place(crawl: Crawl) -> None:
+    first, second = commit_all(crawl, 2, "failed:http")
+    crawl.frontier.revive([Request(first)])
+    crawl.commit(crawl.one())
+    for most in (1, 2, 500):
+        assert exported(crawl, most) == [second, first]
+
+
+def test_a_page_that_was_revived_and_not_yet_ended_is_not_exported(crawl: Crawl) -> None:
+    first, second = commit_all(crawl, 2, "failed:http")
+    crawl.frontier.revive([Request(first)])
+    assert exported(crawl, 1) == [second]
+
+
+@pytest.mark.parametrize("field", ["m", "t"])
+def test_a_record_that_cannot_be_read_is_named_and_told_in_one_line(crawl: Crawl, field: str) -> None:
+    commit_all(crawl, 1)
+    url_id = crawl.frontier.id(f"{A}fetched/0")
+    crawl.link.client.hset(crawl.frontier.keys.page(url_id), field, "\x00nonsense")
+    with pytest.raises(FrontierError, match=r"^a stored record cannot be read .*$"):
+        crawl.ledger.records()
+
+
+def test_a_url_that_has_not_ended_has_no_record(crawl: Crawl) -> None:
+    crawl.put(A)
+    assert crawl.ledger.record(crawl.frontier.id(A)) is None
+
+
+def test_urls_are_found_by_their_ids(crawl: Crawl) -> None:
+    urls = commit_all(crawl, 3)
+    ids = [crawl.frontier.id(url) for url in urls]
+    assert crawl.ledger.urls([*ids, "5"]) == dict(zip(ids, urls, strict=True))
+    assert crawl.ledger.urls([]) == {}
+
+
+# -- dead letters ------------------------------------------------------------------------------------------------------
+
+
+def test_dead_letters_come_oldest_first_and_at_most_so_many(crawl: Crawl) -> None:
+    old = commit_all(crawl, 2, "failed:dns")
+    crawl.advance(1)
+    new = commit_all(crawl, 1, "failed:http")
+    commit_all(crawl, 1)
+    failed = list(crawl.ledger.failed())
+    assert sorted(record.url for _, record in failed[:2]) == old
+    assert [record.url for _, record in failed[2:]] == new
+    assert [url_id for url_id, _ in failed] == [crawl.frontier.id(record.url) for _, record in failed]
+    assert list(crawl.ledger.failed(most=1)) == failed[:1]
+    assert list(crawl.ledger.failed(most=0)) == []
+
+
+def test_no_dead_letters_are_none(crawl: Crawl) -> None:
+    assert list(crawl.ledger.failed()) == []
+
+
+def test_dead_letters_may_be_revived_while_they_are_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.frontier.ledger._BATCH", 4)
+    urls = [url for n in range(3) for url in commit_all(crawl, 7, ("failed:dns", "failed:tls", "failed:http")[n])]
+    revived = []
+    for _, record in crawl.ledger.failed():
+        crawl.advance(0.001)
+        revived.append(record.url)
+        assert crawl.frontier.revive([Request(record.url)]) == 1
+    assert sorted(revived) == sorted(urls)
+
+
+def test_what_fails_meanwhile_is_not_read_for_ever(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("crawler.frontier.ledger._BATCH", 2)
+    urls = commit_all(crawl, 5, "failed:http")
+    read = []
+    for _, record in crawl.ledger.failed():
+        read.append(record.url)
+        crawl.frontier.revive([Request(record.url)])
+        crawl.advance(1)
+        crawl.commit(crawl.one(), "failed:http")
+    assert sorted(read) == urls
+
+
+# -- counts ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_counters_and_meta(crawl: Crawl) -> None:
+    commit_all(crawl, 2)
+    counters = crawl.ledger.counters()
+    assert (counters["accepted"], counters["ended"], counters["outcome:fetched"]) == (2, 2, 2)
+    meta = crawl.ledger.meta()
+    assert (meta["settings"], meta["state"]) == (b"{}", b"running")
+
+
+def test_a_crawl_that_does_not_exist_is_empty(link: Link) -> None:
+    ledger = Ledger(link, "nothing")
+    assert (ledger.meta(), ledger.counters(), ledger.workers(), ledger.records()) == ({}, {}, [], ([], START))
+    assert (list(ledger.failed()), ledger.all_roots(), ledger.leases_of("w")) == ([], [], [])
+    assert ledger.hosts()[:2] == (0, [])
+
+
+def test_the_hosts_that_are_due_first(make: Make) -> None:
+    crawl = make(delay_ms=1000)
+    crawl.put("http://b.example/1", "http://b.example/2", "http://a.example/1", "http://a.example/2")
+    for lease in crawl.lease(2):
+        crawl.commit(lease, rest_ms=3000 if lease.host == "a.example" else 0, event="slow")
+    crawl.put("http://c.example/1")
+    total, hosts, now = crawl.ledger.hosts(most=2)
+    assert total == 3
+    assert hosts == [
+        HostFacts("c.example", 1, 0, crawl.now, 0, 0, 0, False),
+        HostFacts("b.example", 1, 0, crawl.now + 1000, 0, 1000, 0, False),
+    ]
+    assert now > crawl.now
+
+
+def test_hosts_that_rest_for_long_are_counted(crawl: Crawl) -> None:
+    crawl.put("http://a.example/1", "http://b.example/1")
+    seconds, _ = crawl.link.client.time()
+    crawl.link.client.zadd(crawl.frontier.keys.ready, {"a.example": (seconds + 120) * 1000})
+    assert crawl.ledger.backing_off() == 1
+    crawl.link.client.zadd(crawl.frontier.keys.ready, {"a.example": crawl.now})
+    assert crawl.ledger.backing_off() == 0
+
+
+def test_roots_are_asked_for_and_listed(crawl: Crawl) -> None:
+    crawl.put(roots=[f"{n}.example" for n in range(30)])
+    assert crawl.ledger.roots(["3.example", "x.example", "29.example"]) == [True, False, True]
+    assert crawl.ledger.roots([]) == []
+    assert sorted(crawl.ledger.all_roots()) == sorted(f"{n}.example" for n in range(30))
+    assert len(crawl.ledger.all_roots(most=7)) == 7
+
+
+def test_the_leases_of_a_worker_are_whole(make: Make) -> None:
+    crawl = make(robots=True)
+    crawl.put("http://a.example/1", "https://b.example/1")
+    robots = crawl.lease(2, worker="ann")
+    crawl.frontier.robots(robots[0], "ok")
+    pages = crawl.lease(1, worker="ann", call="0")
+    crawl.lease(1, worker="bob")
+    found = crawl.ledger.leases_of("ann")
+    assert {(x.token, x.kind, x.what) for x in found} == {(x.token, x.kind, x.what) for x in (robots[1], *pages)}
+    assert crawl.ledger.leases_of("an") == []
+
+
+def test_the_leases_of_a_worker_come_in_their_order(crawl: Crawl) -> None:
+    crawl.put(*(f"{A}{n}" for n in range(10)))
+    leased = crawl.lease(10, call="c")
+    assert [x.token for x in crawl.ledger.leases_of("w")] == [x.token for x in leased]
+
+
+def test_robots_texts_by_origin(crawl: Crawl) -> None:
+    assert crawl.ledger.robots([]) == []
+    assert crawl.ledger.robots(["http://a.example"]) == [None]
+
+
+def test_the_memory_is_told(crawl: Crawl) -> None:
+    memory = crawl.ledger.memory()
+    assert memory is not None
+    assert memory > 100_000
+
+
+def test_all_crawls_are_listed(make: Make, link: Link) -> None:
+    assert crawls(link) == []
+    make(name="two")
+    make(name="one").put(A)
+    link.client.set("crawler:{x.1}:meta", "another shard")
+    link.client.set("other:{x.0}:meta", "another program")
+    assert crawls(link) == ["one", "two"]
+
+
+def test_only_the_meta_of_the_first_shard_names_a_crawl() -> None:
+    assert crawl_of_meta("crawler:{a-b_1.0}:meta") == "a-b_1"
+    assert crawl_of_meta("crawler:{a.1}:meta") is None
+    assert crawl_of_meta("crawler:{a.0}:ready") is None
+
+
+def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
+    link = Link("unix:///nowhere/at/all")
+    ledger = Ledger(link, "test")
+    for ask in (ledger.records, ledger.meta, ledger.sweep, ledger.memory, lambda: crawls(link)):
+        with pytest.raises(RedisAway):
+            ask()
+    with pytest.raises(RedisAway):
+        ledger.leases_of("w")
+    with pytest.raises(RedisAway):
+        next(ledger.failed())
+    link.close()

@@ -1,0 +1,115 @@
+"""revive: dead letters are tried again, as if for the first time."""
+
+from __future__ import annotations
+
+import pytest
+
+from crawler.errors import CrawlDeleting, LeaseLost, OutOfMemory
+from crawler.frontier.frontier import MOST_REVIVED
+from crawler.records import Request
+from tests.frontier.crawls import Crawl, Make
+
+A = "http://a.example/"
+ONE = Request(f"{A}1", depth=3, via="77")
+
+
+@pytest.fixture
+def dead(crawl: Crawl) -> Crawl:
+    """A crawl that is done, with one dead letter and one page; its host has rested from the failure."""
+    crawl.frontier.put([ONE, Request(f"{A}2")])
+    one, two = crawl.lease()
+    crawl.commit(one, "failed:timeout", event="stall")
+    crawl.commit(two)
+    crawl.advance(1)
+    return crawl
+
+
+def test_a_dead_letter_is_queued_first_and_untried(dead: Crawl) -> None:
+    dead.put(f"{A}3")
+    assert dead.frontier.revive([ONE]) == 1
+    first = dead.one().entry()
+    assert (first.request, first.retries, first.crashes) == (ONE, 0, 0)
+
+
+def test_its_end_is_taken_back(dead: Crawl) -> None:
+    dead.frontier.revive([ONE])
+    shot = dead.snapshot()
+    assert list(shot.pages) == [dead.frontier.id(f"{A}2")]
+    assert (shot.failed, shot.counters["ended"], shot.counters["outcome:failed:timeout"]) == ({}, 1, 0)
+    assert shot.ready == {"a.example": dead.now}
+    assert dead.frontier.state().word == "waiting"
+
+
+def test_sent_twice_it_revives_nothing_more(dead: Crawl) -> None:
+    dead.frontier.revive([ONE])
+    before = dead.snapshot()
+    assert dead.frontier.revive([ONE, ONE]) == 0
+    assert dead.snapshot() == before
+
+
+def test_only_dead_letters_are_revived(dead: Crawl) -> None:
+    assert dead.frontier.revive([Request(f"{A}2"), Request(f"{A}never"), ONE, ONE]) == 1
+    assert dead.frontier.revive([]) == 0
+
+
+def test_its_new_end_stands_at_its_later_place_in_the_export(dead: Crawl) -> None:
+    dead.frontier.revive([ONE])
+    dead.commit(dead.one())
+    stored, _ = dead.ledger.records()
+    assert [(x.record.url, x.record.outcome) for x in stored] == [(f"{A}2", "fetched"), (f"{A}1", "fetched")]
+
+
+def test_a_late_commit_of_its_former_end_is_lost(crawl: Crawl) -> None:
+    crawl.frontier.put([ONE])
+    lease = crawl.one()
+    call = crawl.frontier.commit_call(crawl.ending(lease, "failed:timeout", event="stall"))
+    crawl.frontier.run([call])
+    crawl.frontier.revive([ONE])
+    before = crawl.snapshot()
+    assert [type(result) for result in crawl.frontier.run([call])] == [LeaseLost]
+    assert crawl.snapshot() == before
+
+
+def test_a_host_that_was_given_up_is_asked_again(make: Make) -> None:
+    crawl = make(patience_ms=1000)
+    crawl.frontier.put([ONE, Request(f"{A}2")])
+    crawl.frontier.retry(crawl.one(), "fail")
+    crawl.advance(2)
+    for lease in crawl.lease():
+        assert lease.unreachable
+        crawl.commit(lease, "failed:host-unreachable", event="none")
+    assert crawl.frontier.revive([ONE]) == 1
+    assert not crawl.one().unreachable
+
+
+def test_a_record_that_cannot_be_read_is_revived_too(dead: Crawl) -> None:
+    dead.link.client.hset(dead.frontier.keys.page(dead.frontier.id(ONE.url)), "m", "not json")
+    assert dead.frontier.revive([ONE]) == 1
+    assert dead.urls(dead.lease()) == [ONE.url]
+    dead.link.client.hset(dead.frontier.keys.counters, "outcome:failed:timeout", 0)  # nobody can tell what it was
+
+
+def test_the_most_that_a_call_takes_goes_through(crawl: Crawl) -> None:
+    requests = [Request(f"http://{n % 7}.example/{n}") for n in range(MOST_REVIVED)]
+    crawl.frontier.put(requests)
+    while leases := crawl.lease(100):
+        crawl.frontier.run([crawl.frontier.commit_call(crawl.ending(x, "failed:http")) for x in leases])
+    assert crawl.frontier.revive(requests) == MOST_REVIVED
+    with pytest.raises(ValueError, match="500"):
+        crawl.frontier.revive([*requests, ONE])
+
+
+def test_a_full_redis_revives_nothing(dead: Crawl) -> None:
+    before = dead.snapshot()
+    dead.link.client.config_set("maxmemory", 1)
+    with pytest.raises(OutOfMemory):
+        dead.frontier.revive([ONE])
+    assert dead.snapshot() == before
+
+
+def test_a_crawl_that_is_being_deleted_revives_nothing(dead: Crawl) -> None:
+    dead.frontier.delete()
+    before = dead.snapshot()
+    with pytest.raises(CrawlDeleting):
+        dead.frontier.revive([ONE])
+    assert dead.snapshot() == before

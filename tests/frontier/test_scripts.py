@@ -1,0 +1,160 @@
+"""What holds for every script: keys are declared or touched before the first write, and all bear the shard's prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any
+
+import pytest
+
+from crawler.frontier.keys import FIXED, Keys
+from crawler.frontier.link import Call
+from crawler.frontier.scripts import load
+from crawler.records import Request
+from tests.frontier.crawls import CLOCK_KEY, Crawl, Make
+
+READS = {"HGET", "HMGET", "HGETALL", "EXISTS", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE", "LINDEX", "SISMEMBER"}
+SOURCE = files("crawler.frontier")
+VERBS = sorted(path.name[:-4] for path in SOURCE.iterdir() if path.name.endswith(".lua") and "prelude" not in path.name)
+
+
+def set_up(make: Make) -> Crawl:
+    """Hosts in every state: pages and robots leases out, overdue, queued, dead letters."""
+    crawl = make(robots=True, per_host=3)
+    hosts = ("a.example", "b.example", "c.example:81")
+    crawl.put(*(f"http://{host}/{n}" for host in hosts for n in range(6)), source="seeder", roots=["a.example"])
+    for lease in crawl.lease(2):
+        crawl.frontier.robots(lease, "ok", text=b"x")
+    crawl.commit(crawl.lease(1)[0], "failed:http", event="slow")
+    crawl.lease(2, term=5, call="old")
+    crawl.advance(2)
+    crawl.lease(3, call="now")
+    crawl.frontier.beat("w", b"{}")
+    return crawl
+
+
+def held(crawl: Crawl, kind: str) -> Any:
+    """A lease that is out."""
+    return next(lease for lease in crawl.ledger.leases_of("w") if lease.kind == kind)
+
+
+def with_hosts_that_are_due(crawl: Crawl) -> Crawl:
+    """Three more hosts, of two the robots.txt is known."""
+    for host in ("e.example", "f.example", "g.example"):
+        crawl.put(*(f"http://{host}/{n}" for n in range(9)))
+    leases = crawl.lease(9)
+    for lease in leases:
+        if lease.kind == "R" and lease.host != "g.example":
+            crawl.frontier.robots(lease, "ok")
+    assert {lease.host for lease in leases} >= {"e.example", "f.example", "g.example"}
+    return crawl
+
+
+LINKS = ["http://a.example/new", "https://d.example/", "http://a.example/sitemap"]
+
+CALLS: dict[str, Callable[[Crawl], Call]] = {
+    "create": lambda crawl: crawl.call("create"),
+    "configure": lambda crawl: crawl.call("configure", (), ["", "delay", "5"]),
+    "open": lambda crawl: crawl.call("open", (), ["seeder", 5]),
+    "close": lambda crawl: crawl.call("close", (), ["seeder"]),
+    "put": lambda crawl: crawl.frontier.put_call([Request(url) for url in LINKS], source="s", roots=["d.example"]),
+    "lease": lambda crawl: with_hosts_that_are_due(crawl).frontier.lease_call("new", 9, 90, "w"),
+    "commit": lambda crawl: crawl.frontier.commit_call(
+        crawl.ending(held(crawl, "P"), "failed:http", event="slow", links=LINKS, latency_ms=5, roots=["d.example"])
+    ),
+    "robots": lambda crawl: crawl.frontier.robots_call(held(crawl, "R"), "ok", text=b"x", crawl_delay=3.0),
+    "retry": lambda crawl: crawl.frontier.retry_call(held(crawl, "P"), "fail", rest_ms=5, alone_ms=5),
+    "release": lambda crawl: crawl.frontier.release_call([x.token for x in crawl.ledger.leases_of("w")]),
+    "extend": lambda crawl: crawl.frontier.extend_call([x.token for x in crawl.ledger.leases_of("w")], 90),
+    "reap": lambda crawl: crawl.frontier.reap_call(),
+    "revive": lambda crawl: crawl.call(
+        "revive",
+        [crawl.frontier.keys.page(url_id) for url_id, _ in crawl.ledger.failed()],
+        [part for url_id, record in crawl.ledger.failed() for part in (url_id, *Request(record.url).place())],
+    ),
+    "state": lambda crawl: crawl.call("state"),
+    "pause": lambda crawl: crawl.call("pause"),
+    "resume": lambda crawl: crawl.call("resume"),
+    "delete": lambda crawl: crawl.call("delete"),
+    "beat": lambda crawl: crawl.call("beat", (), ["w", "{}"]),
+}
+
+
+def commands_of(crawl: Crawl, call: Call) -> list[list[str]]:
+    """The commands that the script of *call* gives, as Redis saw them, split at spaces."""
+    crawl.link.client.script_load(call.script.source)
+    client: Any = crawl.link.client
+    with client.monitor() as monitor:
+        (reply,) = crawl.frontier.run([call])
+        client.echo("the end")
+        commands: list[list[str]] = []
+        for seen in monitor.listen():
+            if seen["command"].startswith("ECHO"):
+                break
+            if seen["client_type"] == "lua":
+                commands.append(seen["command"].split(" "))
+    assert not isinstance(reply, Exception)
+    return [command for command in commands if command[0] != "TIME" and command[1] != CLOCK_KEY]
+
+
+def keys_of(command: list[str]) -> list[str]:
+    """The keys that a command names; only EXISTS names more than one."""
+    return command[1:] if command[0].upper() == "EXISTS" else command[1:2]
+
+
+def test_every_verb_is_here() -> None:
+    assert sorted(CALLS) == VERBS
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_keys_are_declared_or_touched_before_the_first_write(make: Make, verb: str) -> None:
+    crawl = set_up(make)
+    if verb == "reap":
+        crawl.advance(30)
+    call = CALLS[verb](crawl)
+    declared = set(call.keys)
+    commands = commands_of(crawl, call)
+    assert commands
+    touched: set[str] = set()
+    written = False
+    for command in commands:
+        assert all(key.startswith(crawl.frontier.keys.prefix) for key in keys_of(command)), command
+        if written:
+            assert set(keys_of(command)) <= declared | touched, command
+        touched.update(keys_of(command))
+        # the probe for memory is the write that writes nothing
+        written = written or (command[0].upper() not in READS and command[1] != crawl.frontier.keys.probe)
+    assert written == (verb not in {"state", "create"})
+
+
+@pytest.mark.parametrize("verb", ["put", "commit", "robots"])
+def test_what_the_caller_can_name_is_declared(make: Make, verb: str) -> None:
+    """All but the host that the lease was of: that one only the script knows for sure."""
+    crawl = set_up(make)
+    call = CALLS[verb](crawl)
+    host = "" if verb == "put" else held(crawl, "R" if verb == "robots" else "P").host
+    keys = crawl.frontier.keys
+    found = {keys.host(host), *(keys.queue(host, priority) for priority in range(3))}
+    used = {key for command in commands_of(crawl, call) for key in keys_of(command)}
+    assert used - found <= set(call.keys)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_no_command_is_unbounded_or_newer_than_the_oldest_server(verb: str) -> None:
+    source = load(verb).source
+    for word in ("'KEYS'", "SMEMBERS", "HGETALL", "LRANGE", "#!lua", "LMPOP", "ZMPOP", "'SCAN'"):
+        assert word not in source
+
+
+def test_the_fixed_keys_are_those_that_the_prelude_names() -> None:
+    source = load("state").source
+    names = [
+        name for line in source.splitlines() if line.startswith("local ") and "KEYS[" in line for name in _names(line)
+    ]
+    assert tuple(name.lower() for name in names[: len(FIXED)]) == FIXED
+    assert Keys("x").fixed == tuple(f"crawler:{{x.0}}:{name}" for name in FIXED)
+
+
+def _names(line: str) -> list[str]:
+    return [name.strip() for name in line.removeprefix("local ").partition("=")[0].split(",")]
