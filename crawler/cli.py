@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
 import traceback
@@ -17,13 +18,14 @@ from crawler import seeding
 from crawler.config import VERSION, Loaded, Settings
 from crawler.crawl import Ended, Session, interrupts, work
 from crawler.errors import CrawlerError, NothingFetched, UsageError
-from crawler.export import Patient, Sink, export, follow, open_sink
+from crawler.export import Patient, Sink, export, follow, matching, open_sink
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.monitor import screen
 from crawler.monitor.status import Monitor, Status
 from crawler.operating import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
+from crawler.plan import plan_of
 from crawler.seeding import Seeded
 from crawler.terminal import line, say
 from crawler.text import printable
@@ -76,13 +78,15 @@ def run(sources: tuple[str, ...], output: str | None, form: str | None, fresh: b
     """
     loaded = load_given(given)
     _check(loaded, sources)
+    if fresh and not sources:
+        raise UsageError("--fresh starts over: name the SOURCEs to start from")
     sink = open_sink(output, form) if output else None
     try:
-        with Session(loaded, say) as session:
+        with Session(loaded, say, begins=bool(sources)) as session:
             if fresh:
                 delete_crawl(session, yes, missing_ok=True)
             if not sources:
-                session.find()
+                session.require()
             return _run(session, sources, sink)
     except BaseException:
         if sink is not None:
@@ -94,6 +98,7 @@ def _check(loaded: Loaded, sources: Sequence[str]) -> None:
     """What can be found wrong before anything is started."""
     if loaded.settings.hook:
         hooks.load(loaded.settings.hook)
+    plan_of(loaded.settings)
     seeding.check(sources)
 
 
@@ -104,6 +109,7 @@ def _run(session: Session, sources: Sequence[str], sink: Sink | None) -> int:
     line.clear()
     before = Monitor(frontier, session.ledger).look()
     if before.accepted == 0:
+        session.discard(frontier)
         raise UsageError(
             "nothing to crawl: no line of the sources is a URL" if sources else "give a URL or a file of URLs"
         )
@@ -113,6 +119,8 @@ def _run(session: Session, sources: Sequence[str], sink: Sink | None) -> int:
             " name new URLs, or start over with --fresh"
         )
         return _finish(session, sink, before, 2 if seeded.refused else 0)
+    if before.state == "paused":
+        say(f"crawl {before.crawl!r} is paused: `crawler resume` lets it go on")
     ended = work(session, frontier, until_done=True, show=_show)
     line.clear()
     _summarize(ended)
@@ -178,7 +186,9 @@ def seed(sources: tuple[str, ...], **given: Any) -> int:
     loaded = load_given(given)
     _check(loaded, sources)
     with Session(loaded, say) as session:
-        seeded = session.seed(session.create_or_join(), sources, _seeding)
+        frontier = session.create_or_join()
+        seeded = session.seed(frontier, sources, _seeding)
+        session.discard(frontier)
         line.clear()
         over = f", {seeded.over_budget:,} over their host's budget" if seeded.over_budget else ""
         refused = f", {seeded.refused:,} refused" if seeded.refused else ""
@@ -236,7 +246,8 @@ def export_(
 ) -> int:
     """Write the records of the crawl in the order of their commits, one JSON object or CSV row each."""
     loaded = load_given(given)
-    with Session(loaded, say) as session:
+    matching(only)
+    with Session(loaded, say, begins=following) as session:
         if following:
             return _follow(session, output, form, only, not raw_cells)
         session.find()
@@ -333,6 +344,7 @@ for command in (status, list_, set_, pause, resume, delete):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; every error is one line and an exit code."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave as after Ctrl-C: an embedded Redis is stopped
     sys.exit(_main(args))
 
 

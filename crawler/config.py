@@ -25,9 +25,11 @@ DEFAULT_AGENT: Final = f"crawler/{VERSION} (+https://crawler.example/bot)"
 ENV_PREFIX: Final = "CRAWLER_"
 FILE: Final = "crawler.toml"
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE)
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE | re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE)
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
+MOST_SECONDS: Final = 3650 * 86_400.0
+MOST_BYTES: Final = float(1 << 50)
 _NONE: Final = ("", "none", "no", "off")
 
 
@@ -58,7 +60,18 @@ def duration(text: str) -> float:
     match = _DURATION.fullmatch(text.strip())
     if not match:
         raise ValueError("a time such as 500ms, 1.5s, 10m or 2h is needed")
-    return float(match[1]) * _SECONDS[(match[2] or "s").lower()]
+    seconds = float(match[1]) * _SECONDS[(match[2] or "s").lower()]
+    if seconds > MOST_SECONDS:
+        raise ValueError("at most 3650d")
+    return seconds
+
+
+def lasting(text: str) -> float:
+    """A time over 0: where none at all would mean no limit, or no page that ever ends well."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("more than 0 is needed")
+    return seconds
 
 
 def size(text: str) -> int:
@@ -67,7 +80,10 @@ def size(text: str) -> int:
     if not match:
         raise ValueError("a size such as 512k, 10MiB or 1G is needed")
     decimal = match[2] and not match[3] and text.strip().lower().endswith("b")
-    return int(float(match[1]) * (1000 if decimal else 1024) ** " kmgt".index(match[2].lower() or " "))
+    found = float(match[1]) * (1000 if decimal else 1024) ** " kmgt".index(match[2].lower() or " ")
+    if found > MOST_BYTES:
+        raise ValueError("at most 1024T")
+    return int(found)
 
 
 def count(text: str) -> int:
@@ -165,8 +181,8 @@ class Settings:
     max_time: float | None = _setting(None, optional(duration), _C, "stop after this long", unit="TIME")
     user_agent: str = _setting(DEFAULT_AGENT, agent, _C, "who we say we are; add a way to reach you", unit="TEXT")
     ignore_robots: bool = _setting(False, str, _C, "do not ask for robots.txt (only where you may)", switch=True)
-    timeout: float = _setting(30.0, duration, _C, "a fetch in all, from start to last byte", unit="TIME")
-    page_timeout: float = _setting(30.0, duration, _C, "parsing (and hooks) of one page", unit="TIME")
+    timeout: float = _setting(30.0, lasting, _C, "a fetch in all, from start to last byte", unit="TIME")
+    page_timeout: float = _setting(30.0, lasting, _C, "parsing (and hooks) of one page", unit="TIME")
     lease_term: float = _setting(90.0, lease_seconds, _C, "after which a silent worker's URLs go back", unit="TIME")
     retries: int = _setting(2, few, _C, "more tries after an error that may pass", unit="N")
     host_patience: float = _setting(600.0, duration, _C, "how long a host may fail; 0: for ever", unit="TIME")
@@ -248,7 +264,8 @@ def coerce(setting: str, value: Any) -> Any:
         raise UsageError(f"{setting!r} is no setting; there are {', '.join(sorted(TABLE))}")
     meta = TABLE[setting]
     if meta.many:
-        return tuple(parse(setting, str(item)) for item in ([value] if isinstance(value, str) else value))
+        items = [value] if isinstance(value, str) else value or ()
+        return tuple(parse(setting, str(item)) for item in items)
     if value is None:
         return parse(setting, "none")
     return parse(setting, ("yes" if value else "no") if isinstance(value, bool) else str(value))
@@ -272,7 +289,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for setting, meta in TABLE.items():
         text = environ.get(ENV_PREFIX + setting.upper())
-        if text is not None:
+        if text:  # an empty one counts as not set: that is how compose files and shells leave a variable out
             found[setting] = (parse(setting, text),) if meta.many else parse(setting, text)
     return found
 
@@ -294,11 +311,14 @@ def _from_file(file: Path) -> dict[str, Any]:
 
 
 def _from_toml(file: Path, setting: str, value: Any) -> Any:
+    many = TABLE[setting].many
+    items = value if many and isinstance(value, list) else [value]
+    if any(isinstance(item, dict | list) for item in items):
+        name = setting.replace("_", "-")
+        raise UsageError(f"{file}: {name}: {'a list of values' if many else 'one value'} is needed")
     try:
-        if TABLE[setting].many:
-            items = value if isinstance(value, list) else [value]
-            return tuple(parse(setting, str(item)) for item in items)
-        return parse(setting, str(value))
+        found = tuple(parse(setting, str(item)) for item in items)
+        return found if many else found[0]
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
 

@@ -29,7 +29,7 @@ from typing import Any, Final, Self
 import msgspec
 
 from crawler import seeding
-from crawler.config import TABLE, Kind, Loaded, coerce, format_value, load
+from crawler.config import TABLE, Kind, Loaded, Settings, coerce, format_value, load
 from crawler.errors import (
     CrawlDeleting,
     CrawlerError,
@@ -60,8 +60,11 @@ Say = Callable[[str], None]
 class Session:
     """A command's way to its Redis, embedded or shared, and to the crawl that its settings name."""
 
-    def __init__(self, loaded: Loaded, say: Say) -> None:
+    def __init__(self, loaded: Loaded, say: Say, *, begins: bool = True) -> None:
+        """*begins*: a crawl may begin here; else no embedded Redis is made where none was."""
         self.settings = loaded.settings
+        self._begins = begins
+        self._made = False
         self.named = loaded.named
         self.say = say
         self.patience = Patience(say)
@@ -69,7 +72,9 @@ class Session:
         self._link: Link | None = None
 
     def __enter__(self) -> Self:
-        """Reach Redis: start or join the embedded one where none is named. Raises RedisUnavailable."""
+        """Reach Redis: start or join the embedded one where none is named. Raises RedisUnavailable, NoCrawl."""
+        if not self._begins and not has_begun(self.settings):
+            raise NoCrawl(f"there is no crawl {self.settings.crawl!r}: begin one with `crawler run` or `crawler seed`")
         if self.settings.redis is None:
             self._server = EmbeddedRedis(Path(self.settings.folder))
             self._server.__enter__()
@@ -134,20 +139,34 @@ class Session:
     def find(self) -> Frontier:
         """The crawl that is there; its stored settings become this session's. Raises NoCrawl."""
         frontier = Frontier.find(self.link, self.settings.crawl)
-        self.settings = self.settings.with_stored(self.ledger.meta().get("settings", b"{}"))
+        self.settings = self.stored()
         return frontier
+
+    def stored(self) -> Settings:
+        """This session's settings with those of the crawl as they are now."""
+        return self.settings.with_stored(self.ledger.meta().get("settings", b"{}"))
+
+    def require(self) -> None:
+        """Raise NoCrawl where there is no crawl to join."""
+        Frontier.find(self.link, self.settings.crawl)
 
     def wait_for(self, what: str, stopped: Callable[[], bool] = lambda: False) -> Frontier | None:
         """The crawl as soon as it is there, telling once that *what* waits; None when *stopped* meanwhile."""
         told = False
         while not stopped():
             try:
-                return self.find()
+                frontier = self.find()
             except NoCrawl:
+                self.patience.answered()
                 if not told:
                     told = True
                     self.say(f"{what}: waiting for crawl {self.settings.crawl!r} to begin (`crawler seed`)")
                 time.sleep(0.2)
+            except RedisAway as error:
+                time.sleep(self.patience.failed(error))
+            else:
+                self.patience.answered()
+                return frontier
         return None
 
     def create_or_join(self) -> Frontier:
@@ -160,6 +179,7 @@ class Session:
             frontier = Frontier.create(self.link, self.settings.crawl, self.settings.encode(), limits_of(self.settings))
         except CrawlExists:
             return self._join()
+        self._made = True
         if self.settings.max_time is not None:
             frontier.configure(self.settings.encode(), limits_of(self.settings), self.settings.max_time)
         return frontier
@@ -182,13 +202,13 @@ class Session:
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
         """Change settings of the crawl, and say which."""
         different = {name: value for name, value in changed.items() if value != getattr(self.settings, name)}
+        plan_of(replace(self.settings, **different))  # what cannot be used is said before anything is changed
         for name, value in different.items():
             before = format_value(name, getattr(self.settings, name))
             self.say(f"{name.replace('_', '-')}: {before} -> {format_value(name, value)}")
         if not different and changed.get("max_time") is None:
             return
         self.settings = replace(self.settings, **different)
-        plan_of(self.settings)
         max_time = self.settings.max_time if "max_time" in changed else "-"
         frontier.configure(self.settings.encode(), limits_of(self.settings), max_time)
 
@@ -198,11 +218,21 @@ class Session:
         frontier.delete()
         return self.ledger.sweep()
 
+    def discard(self, frontier: Frontier) -> None:
+        """Take a crawl away that was made by this session and got no URL: its settings should not bind the next."""
+        if self._made and frontier.state().accepted == 0:
+            self.delete()
+
     def seed(self, frontier: Frontier, sources: Sequence[str], progress: Callable[[Seeded], None]) -> Seeded:
         """Put the URLs of *sources* (URLs, files, `-`) into the frontier."""
         return seeding.seed(
             frontier, scope_of(self.settings), seeding.lines(sources), refuse=self.say, progress=progress
         )
+
+
+def has_begun(settings: Settings) -> bool:
+    """Whether there can be a crawl: on a shared Redis always, else when an embedded one was there before."""
+    return settings.redis is not None or Path(settings.folder).is_dir()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,7 +268,8 @@ def work(
             pool.kill()
             raise
         interrupted = asked() > 0
-    status = session.patience.through(monitor.look)
+    # Who interrupts does not want to wait for a Redis that is away: RedisAway is all there is to say then.
+    status = monitor.look() if interrupted else session.patience.through(monitor.look)
     return Ended(status, pool.losses, time.monotonic() - began, interrupted)
 
 
@@ -262,16 +293,17 @@ def _watch(
             return
         if now >= look_at:
             look_at = now + LOOK_EVERY
-            _look(session, monitor, show)
+            _look(session, pool, monitor, show)
         time.sleep(TICK)
 
 
-def _look(session: Session, monitor: Monitor, show: Callable[[Status], None]) -> None:
+def _look(session: Session, pool: Pool, monitor: Monitor, show: Callable[[Status], None]) -> None:
     patience = session.patience
     if patience.since is not None and time.monotonic() < patience.again_at:
         return
     try:
         status = monitor.look()
+        pool.page_timeout = session.stored().page_timeout
     except RedisAway as error:
         patience.failed(error)
         session.mend()
@@ -284,12 +316,14 @@ def _look(session: Session, monitor: Monitor, show: Callable[[Status], None]) ->
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], int]]:
-    """Count SIGINT and SIGTERM instead of dying of them; outside the main thread there is nothing to count."""
+    """Count SIGINT and SIGTERM instead of dying of them, up to the third; outside the main thread none is counted."""
     count = 0
 
     def note(_signal: int, _frame: object) -> None:
         nonlocal count
         count += 1
+        if count > 2:  # whoever counts does not look: it waits for a Redis that is away, for example
+            raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: 0

@@ -19,6 +19,13 @@ CrawlerError
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
+_CREDENTIALS: Final = re.compile(r"(?<=://)[^/?#]*@")
+_SHOWN: Final = 200
+"""Characters of a URL that a message repeats."""
+
 
 class CrawlerError(Exception):
     """Anything this package raises on purpose; `exit_code` is what a command ends with."""
@@ -31,10 +38,12 @@ class UsageError(CrawlerError):
 
 
 class InvalidURL(UsageError):
-    """A URL that cannot be crawled; `reason` is one of the counted words in `url.REFUSALS`."""
+    """A URL that cannot be crawled; `reason` is one of the counted words in `url.REFUSALS`, *meaning* explains it."""
 
-    def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"{url!r} is not a URL to crawl: {reason}")
+    def __init__(self, url: str, reason: str, meaning: str = "") -> None:
+        url = _CREDENTIALS.sub("***@", url)
+        url = url if len(url) <= _SHOWN else f"{url[:_SHOWN]}..."
+        super().__init__(f"{url!r} is not a URL to crawl: {f'{meaning} ({reason})' if meaning else reason}")
         self.url = url
         self.reason = reason
 

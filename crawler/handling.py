@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -112,7 +113,7 @@ class Handler:
         """A seed that redirects takes its root along, but never to an address that only a seed itself may name."""
         request = held.entry.request
         via, hops = held.id, request.hops + 1
-        requests, refused = self._links.admit([target], depth=request.depth, via=via, hops=hops)
+        requests, refused = self._admit(held, [target], request.depth, hops)
         if requests or request.depth or set(refused) != {"scope"}:
             return Found(requests=requests, refused=refused)
         if is_private_name(target) and not (self._plan.allow_private or is_private_name(request.url)):
@@ -126,7 +127,7 @@ class Handler:
         page = self._extractor.extract(response)
         data, error = self._call_hook(held, page)
         request = held.entry.request
-        requests, refused = self._links.admit(page.outlinks, depth=request.depth + 1, via=held.id)
+        requests, refused = self._admit(held, page.outlinks, request.depth + 1)
         refused.update(page.refused)
         outlinks = page.outlinks if self._plan.keep_outlinks else None
         now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
@@ -141,11 +142,21 @@ class Handler:
         try:
             data = hooks.items(self._hook(page))
             msgspec.json.encode(data)
-        except Exception as error:  # anything a user's function raises
+        except (Exception, SystemExit) as error:  # anything a user's function raises, sys.exit() too
             return None, f"hook: {type(error).__name__}: {error}"
         finally:
             self._watch.enter("handle", held.lease.token)
         return data, None
+
+    def _admit(
+        self, held: Held, outlinks: Sequence[str], depth: int, hops: int = 0
+    ) -> tuple[list[Request], Counter[str]]:
+        """`Links.admit`. It may ask Redis, and whoever waits for Redis must not pass for a page that hangs."""
+        self._watch.enter("redis")
+        try:
+            return self._links.admit(outlinks, depth=depth, via=held.id, hops=hops)
+        finally:
+            self._watch.enter("handle", held.lease.token)
 
     def _outgoing(
         self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False

@@ -25,8 +25,9 @@ def load(spec: str) -> Hook:
         module = _load_file(Path(module_name)) if module_name.endswith(".py") else _load_module(module_name)
     except HookError:
         raise
-    except Exception as error:  # whatever a user's module raises while it is imported
-        raise HookError(f"--hook {spec!r}: importing it failed: {type(error).__name__}: {error}") from None
+    except (Exception, SystemExit) as error:  # whatever a user's module raises while it is imported
+        why = " ".join(str(error).split())
+        raise HookError(f"--hook {spec!r}: importing it failed: {type(error).__name__}: {why}") from None
     function = getattr(module, function_name, None)
     if not callable(function):
         raise HookError(f"--hook {spec!r}: {module_name} has no function {function_name}")

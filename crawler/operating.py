@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import Any
+from typing import Any, Final
 
 import click
 import msgspec
 
 from crawler.config import TABLE, Kind, format_value, parse_change
-from crawler.crawl import Session, interrupts
+from crawler.crawl import Session, has_begun, interrupts
 from crawler.errors import NoCrawl, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
@@ -19,6 +19,8 @@ from crawler.monitor.status import Monitor, Status
 from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.terminal import line, say
 from crawler.text import printable
+
+_NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawler run`"
 
 
 @click.command(
@@ -30,7 +32,7 @@ from crawler.text import printable
 @settings(*OF_REDIS)
 def status(as_json: bool, watch: bool, **given: Any) -> int:
     """Say what the crawl is at: counts, rate, workers, and what limits the speed now."""
-    with Session(load_given(given), say) as session:
+    with Session(load_given(given), say, begins=False) as session:
         monitor = Monitor(session.find(), session.ledger)
         monitor.look()
         time.sleep(0.3)  # a rate takes two looks
@@ -64,7 +66,11 @@ def _watch(session: Session, monitor: Monitor, seen: Status) -> None:
 @settings(*OF_REDIS)
 def list_(as_json: bool, **given: Any) -> int:
     """List the crawls on this Redis."""
-    with Session(load_given(given), say) as session:
+    loaded = load_given(given)
+    if not has_begun(loaded.settings):
+        say(_NO_CRAWLS)
+        return 0
+    with Session(loaded, say) as session:
         names = session.names()
         for name in names:
             frontier = Frontier.find(session.link, name)
@@ -74,7 +80,7 @@ def list_(as_json: bool, **given: Any) -> int:
             else:
                 click.echo(f"{name:<24} {seen.state:<9} {seen.ended:>12,} ended {seen.queued:>12,} queued")
         if not names:
-            say("there is no crawl on this Redis yet: begin one with `crawler run`")
+            say(_NO_CRAWLS)
     return 0
 
 
@@ -88,7 +94,7 @@ def list_(as_json: bool, **given: Any) -> int:
 @settings(*OF_REDIS)
 def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
     """Change a setting of the crawl; its workers obey within seconds. Without NAME: show all of them."""
-    with Session(load_given(given), say) as session:
+    with Session(load_given(given), say, begins=False) as session:
         frontier = session.find()
         if name is None:
             for key in OF_CRAWL:
@@ -108,7 +114,7 @@ def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
 @settings(*OF_REDIS)
 def pause(**given: Any) -> int:
     """Hand out no more URLs until `crawler resume`; what is in flight ends."""
-    with Session(load_given(given), say) as session:
+    with Session(load_given(given), say, begins=False) as session:
         session.find().pause()
         say(f"crawl {session.settings.crawl!r} is paused; `crawler resume` goes on")
     return 0
@@ -118,7 +124,7 @@ def pause(**given: Any) -> int:
 @settings(*OF_REDIS)
 def resume(**given: Any) -> int:
     """Hand out URLs again after `crawler pause`."""
-    with Session(load_given(given), say) as session:
+    with Session(load_given(given), say, begins=False) as session:
         session.find().resume()
         say(f"crawl {session.settings.crawl!r} goes on")
     return 0
@@ -131,7 +137,7 @@ def resume(**given: Any) -> int:
 @settings(*OF_REDIS)
 def delete(yes: bool, **given: Any) -> int:
     """Delete a crawl and all it stored. Asks first."""
-    with Session(load_given(given), say) as session:
+    with Session(load_given(given), say, begins=False) as session:
         delete_crawl(session, yes, missing_ok=False)
     return 0
 

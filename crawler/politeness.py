@@ -6,7 +6,7 @@ Pure: the clock and the dice are the caller's.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
@@ -104,15 +104,15 @@ def retry_after(headers: Headers) -> float:
     if value.isascii() and value.isdigit():
         return min(float(value[:12]), MAX_RETRY_AFTER)
     try:
-        until = parsedate_to_datetime(value)
-        since = parsedate_to_datetime(headers.get("date") or "")
-    except (ValueError, TypeError, IndexError):
+        seconds = (_date(value) - _date(headers.get("date") or "")).total_seconds()
+    except (ValueError, TypeError, IndexError, OverflowError):
         return 0.0
-    if until.tzinfo is None:
-        until = until.replace(tzinfo=UTC)
-    if since.tzinfo is None:
-        since = since.replace(tzinfo=UTC)
-    return min(max((until - since).total_seconds(), 0.0), MAX_RETRY_AFTER)
+    return min(max(seconds, 0.0), MAX_RETRY_AFTER)
+
+
+def _date(text: str) -> datetime:
+    found = parsedate_to_datetime(text)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 RobotsStep = Literal["parse", "allow", "follow", "fail"]
@@ -137,6 +137,8 @@ def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
     if isinstance(result, FetchError):
         if result.kind == "refused":
             return RobotsVerdict("allow", "none")
+        if result.kind == "expired":  # nothing was sent: the host is not to blame
+            return RobotsVerdict("fail", "none")
         return RobotsVerdict("fail", "dead" if result.kind in ("dns", "tls") else "robots")
     if result.status in REDIRECTS and hops < MAX_ROBOTS_HOPS and result.headers.get("location"):
         return RobotsVerdict("follow")

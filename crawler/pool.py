@@ -49,7 +49,7 @@ class _Member:
 
 @dataclass(slots=True)
 class _Dead:
-    """A worker that died and whose leases have to be settled, now and once more later."""
+    """A worker that ended and whose leases have to be settled: one that died, now and once more later."""
 
     worker: str
     token: str
@@ -93,6 +93,8 @@ class Pool:
         self._dead: list[_Dead] = []
         self._stopping = False
         self._false_starts = 0
+        self.page_timeout = settings.page_timeout
+        """Seconds in one page after which a worker is killed; may change while it runs."""
         self.losses = Losses()
 
     # -- starting ------------------------------------------------------------------------------------------------------
@@ -153,7 +155,7 @@ class Pool:
 
     def _kill_if_hanging(self, member: _Member) -> None:
         seen = member.watch.look()
-        stuck = seen.stage in ("handle", "hook") and time.monotonic() - seen.since > self._settings.page_timeout
+        stuck = seen.stage in ("handle", "hook") and time.monotonic() - seen.since > self.page_timeout
         if stuck and not member.hung:
             member.hung = True
             member.process.kill()
@@ -164,7 +166,9 @@ class Pool:
         seen = member.watch.look()
         if code in EXIT_CODES.values():
             self.losses.ended.append(next(why for why, known in EXIT_CODES.items() if known == code))
-            member.watch.remove()
+            # If Redis was away when it left, it could not give its leases back.
+            self._dead.append(_Dead(member.worker, "", hung=False, times=1))
+            member.watch.close()
             return
         if code == CONFIG_ERROR:
             member.watch.remove()
@@ -172,6 +176,8 @@ class Pool:
         token = seen.token if seen.stage in ("handle", "hook") else ""
         self._dead.append(_Dead(member.worker, token, member.hung))
         member.watch.close()
+        if self._stopping and code == -signal.SIGTERM:
+            return  # asked to leave before it had begun
         self.losses.died += not member.hung
         self.losses.hung += member.hung
         if not self._stopping:
@@ -202,6 +208,8 @@ class Pool:
                 self._settle(dead)
             except RedisAway:
                 dead.due = now + SETTLE_AGAIN
+                if self._stopping:  # its watch file stays, by which the next start on this machine settles it
+                    self._dead.remove(dead)
                 continue
             except FrontierError:
                 dead.times = 1  # the crawl is gone: nothing to settle
@@ -229,7 +237,7 @@ class Pool:
             return
         entry = lease.entry()
         held = Held(lease, entry, self._frontier.id(entry.request.url))
-        error = f"one page took more than {self._settings.page_timeout:g} s to parse; its worker was killed"
+        error = f"one page took more than {self.page_timeout:g} s to parse; its worker was killed"
         self._frontier.commit(endings.of_failure(held, "failed:hang", error))
 
     # -- stopping ------------------------------------------------------------------------------------------------------

@@ -30,10 +30,10 @@ from crawler.worker import Tools, Worker
 
 GRACE: Final = 10.0
 """Seconds that transfers in flight get when the worker is asked to stop."""
-EXIT_CODES: Final = {"done": 0, "stopped": 0, "limit": 10, "gone": 12}
-"""Why the loop ended, as the process tells it to its pool; anything else is a death."""
+EXIT_CODES: Final = {"done": 10, "stopped": 11, "limit": 12, "gone": 13}
+"""Why the loop ended, as the process tells it to its pool; anything else is a death, 0 too: a hook may call exit."""
 DEFECT: Final = 1
-CONFIG_ERROR: Final = 13
+CONFIG_ERROR: Final = 14
 """The worker cannot work at all: starting it again would not help."""
 
 
@@ -55,7 +55,8 @@ def main() -> int:
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
     log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
     try:
-        worker = build(job, log)
+        # One that takes a dead worker's place may find Redis away: that is no reason to give the crawl up.
+        worker = Patience(log.note).through(lambda: build(job, log))
     except CrawlerError as error:
         log.say(str(error))
         return CONFIG_ERROR

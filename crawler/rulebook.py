@@ -79,12 +79,14 @@ class Rulebook:
         if verdict.step == "parse" and isinstance(result, Response):
             rules = robots.parse(result.body)
             delay = rules.crawl_delay(self.agent)
-            return RobotsAnswer(text=zlib.compress(rules.body), crawl_delay=delay, rest_ms=_rest_ms(lease, result))
+            rest_ms = _rest_ms(lease, result, delay or 0.0)
+            return RobotsAnswer(text=zlib.compress(rules.body), crawl_delay=delay, rest_ms=rest_ms)
         return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
 
 
-def _rest_ms(lease: Lease, result: FetchResult) -> int:
-    """What is left of the host's delay, counted from the end of the fetch."""
+def _rest_ms(lease: Lease, result: FetchResult, crawl_delay: float = 0.0) -> int:
+    """What is left of the host's delay, counted from the end of the fetch; a *crawl_delay* (s) holds from here on."""
     if not result.ended:
         return 0
-    return max(lease.delay_ms - round((time.monotonic() - result.ended) * 1000), 0)
+    delay_ms = max(lease.delay_ms, round(crawl_delay * 1000))
+    return max(delay_ms - round((time.monotonic() - result.ended) * 1000), 0)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import secrets
 import sys
+import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +20,8 @@ from crawler.scope import Scope
 
 TERM: Final = 60.0
 """Seconds that a seeder counts as open after its last batch."""
+PUT_EVERY: Final = 5.0
+"""Seconds after which a batch goes out though it is not full: lines may come slowly."""
 SHOWN: Final = 10
 """Refused lines that are told one by one."""
 _URL_MARK: Final = "://"
@@ -79,7 +83,7 @@ def _stripped(file: IO[bytes], source: str) -> Iterator[Line]:
             text = raw.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip()
             if text and not text.startswith("#"):
                 yield Line(text, f"{name}:{number}")
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise UsageError(f"{name}: cannot be read to its end: {error}") from None
 
 
@@ -106,18 +110,19 @@ def seed(
     OutOfMemory when Redis is full: what was accepted stays, and the same seeds may be given again.
     """
     source = f"seeder-{secrets.token_hex(8)}"
-    frontier.open(source, TERM)
     seeded = Seeded()
     try:
+        frontier.open(source, TERM)
+        put_at = time.monotonic()
         batch: list[Request] = []
         for line in sources:
             request = _request(line, seeded, refuse)
             if request is not None:
                 batch.append(request)
-            if len(batch) == MOST_REQUESTS:
+            if len(batch) == MOST_REQUESTS or (batch and time.monotonic() - put_at > PUT_EVERY):
                 _put(frontier, scope, batch, seeded, source)
                 progress(seeded)
-                batch = []
+                batch, put_at = [], time.monotonic()
         if batch:
             _put(frontier, scope, batch, seeded, source)
             progress(seeded)
@@ -138,7 +143,7 @@ def _request(line: Line, seeded: Seeded, refuse: Callable[[str], None]) -> Reque
         seeded.reasons[error.reason] = seeded.reasons.get(error.reason, 0) + 1
         if seeded.refused <= SHOWN:
             hint = "" if _URL_MARK in line.text else "; a URL begins with https:// or http://"
-            refuse(f"{line.where}: {line.text[:100]!r} is not a URL to crawl: {urls.REFUSALS[error.reason]}{hint}")
+            refuse(f"{line.where}: {error}{hint}")
         elif seeded.refused == SHOWN + 1:
             refuse("more lines are refused; they are counted at the end")
         return None

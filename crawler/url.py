@@ -43,6 +43,10 @@ _SCHEME_PORTS: Final = (("http", ""), ("https", ""), ("http", ":443"), ("https",
 _extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
 
 
+def _refused(url: str, reason: str) -> InvalidURL:
+    return InvalidURL(url, reason, REFUSALS[reason])
+
+
 def resolve(reference: str, base: str | None = None) -> str:
     """*reference* as a browser would resolve it against the absolute *base*; any scheme, fragment kept.
 
@@ -54,23 +58,23 @@ def resolve(reference: str, base: str | None = None) -> str:
         pass
     if _LONE_SURROGATE.search(reference):  # not UTF-8: a browser reads U+FFFD (Web IDL, USVString)
         return resolve(_LONE_SURROGATE.sub("\ufffd", reference), base)
-    raise InvalidURL(reference, "invalid")
+    raise _refused(reference, "invalid")
 
 
 def canonicalize(url: str, base: str | None = None) -> str:
     """The one spelling of *url* (relative to *base*), or InvalidURL with one of REFUSALS as its reason."""
     if len(url) > MAX_REFERENCE:
-        raise InvalidURL(f"{url[:80]}...", "too-long")
+        raise _refused(f"{url[:80]}...", "too-long")
     href = resolve(url.partition("#")[0], base)
     if not href.startswith(("http://", "https://")):
-        raise InvalidURL(url, "scheme")
+        raise _refused(url, "scheme")
     if len(href) > MAX_URL:
-        raise InvalidURL(f"{href[:80]}...", "too-long")
+        raise _refused(f"{href[:80]}...", "too-long")
     start = href.index("/") + 2
     slash = href.index("/", start)
     authority = href[start:slash]
     if "@" in authority:
-        raise InvalidURL(f"{href[:start]}***{authority[authority.rindex('@') :]}{href[slash:]}", "userinfo")
+        raise _refused(f"{href[:start]}***{authority[authority.rindex('@') :]}{href[slash:]}", "userinfo")
     if authority[-1] == "." or ".:" in authority:
         href = href[:start] + _without_trailing_dot(authority, url) + href[slash:]
     return _normal_escapes(href) if "%" in href else href
@@ -80,7 +84,7 @@ def _without_trailing_dot(authority: str, url: str) -> str:
     name, colon, port = authority.partition(":")
     name = name[:-1]
     if not name or name[-1] == ".":  # an empty label: no name in the DNS (RFC 1035 section 2.3.1)
-        raise InvalidURL(url, "invalid")
+        raise _refused(url, "invalid")
     return name + colon + port
 
 

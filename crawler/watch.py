@@ -38,12 +38,19 @@ class Watch:
     """One worker's mapped file. The worker writes by `enter`, its pool reads by `look`."""
 
     def __init__(self, path: Path, *, hold: bool = False) -> None:
-        """Map *path*; the worker itself does so with *hold*: its lock on the file tells that it is alive."""
+        """Map *path*; the worker itself does so with *hold*: its lock on the file tells that it is alive.
+
+        ValueError if the file is too short.
+        """
         self.path = path
         self._file = path.open("r+b")
         if hold:
             fcntl.flock(self._file, fcntl.LOCK_EX)
-        self._map = mmap.mmap(self._file.fileno(), _FORM.size)
+        try:
+            self._map = mmap.mmap(self._file.fileno(), _FORM.size)
+        except ValueError:
+            self._file.close()
+            raise
         self._turn = 0
 
     def is_held(self) -> bool:
@@ -96,9 +103,16 @@ def dead_watches(generation: str) -> list[tuple[str, Glimpse]]:
     found = []
     for path in list(_folder(generation).iterdir()):
         pid = path.name.rpartition("-")[0].rpartition("-")[2]
-        if not pid.isdigit() or _is_alive(int(pid)):
+        # A container's pool has the same pid at each start: what bears ours was left by one before.
+        if not pid.isdigit() or (int(pid) != os.getpid() and _is_alive(int(pid))):
             continue
-        watch = Watch(path)
+        try:
+            watch = Watch(path)
+        except ValueError:  # its pool died while it made the file: there was no worker yet
+            path.unlink(missing_ok=True)
+            continue
+        except FileNotFoundError:  # another pool was quicker
+            continue
         if not watch.is_held():
             found.append((path.name, watch.look()))
         watch.close()

@@ -60,7 +60,19 @@ DOORS = {
     # Records and JSON: a codec of values, without I/O. Who else needs it is named here.
     "msgspec": (
         *("records", "config"),
-        *("cli", "operating", "crawl", "pool", "process", "worker", "handling", "logs", "frontier.ledger", "export", "monitor"),
+        *(
+            "cli",
+            "operating",
+            "crawl",
+            "pool",
+            "process",
+            "worker",
+            "handling",
+            "logs",
+            "frontier.ledger",
+            "export",
+            "monitor",
+        ),
     ),
     "pycurl": ("fetch.curl",),
     "re2": ("scope",),

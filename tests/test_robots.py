@@ -188,7 +188,7 @@ def test_crawl_delay_is_that_of_the_own_groups() -> None:
         b"User-agent: a\nCrawl-delay: 2\nDisallow: /x\n"
         b"User-agent: *\nCrawl-delay: 9\nAllow: /\n"
         b"User-agent: b\nDisallow: /\n"
-        b"User-agent: a\nCrawl-delay: 5\nCrawl-delay: nonsense\n"
+        b"User-agent: a\nCrawl-delay: 5\nCrawl-delay: 3\nCrawl-delay: nonsense\n"
     )
     assert (rules.crawl_delay("A"), rules.crawl_delay("b"), rules.crawl_delay("c")) == (5.0, None, 9.0)
 

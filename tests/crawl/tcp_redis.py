@@ -1,0 +1,60 @@
+"""A Redis on a TCP port of loopback, as a shared one would be."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.crawl.sites import closed_port
+from tests.redis_for_tests import START_LIMIT
+
+
+class TcpRedis:
+    """One server, without persistence; with *password* it asks for it."""
+
+    def __init__(self, binary: Path, password: str = "") -> None:
+        self.port = closed_port()
+        self.url = f"redis://{f':{password}@' if password else ''}127.0.0.1:{self.port}/0"
+        self._folder = Path(tempfile.mkdtemp(prefix="crw-"))
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        if password:
+            options += ["--requirepass", password]
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [binary, *options],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self._wait()
+
+    def client(self) -> redis.Redis:
+        """A new client that retries nothing."""
+        return redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
+
+    def _wait(self) -> None:
+        until = time.monotonic() + START_LIMIT
+        with self.client() as client:
+            while True:
+                try:
+                    client.ping()
+                    return
+                except redis.RedisError as error:
+                    if self._process.poll() is not None or time.monotonic() > until:
+                        raise RuntimeError((self._folder / "log").read_text()) from error
+                    time.sleep(0.005)
+
+    def close(self) -> None:
+        """Kill it and remove its folder."""
+        self._process.kill()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)

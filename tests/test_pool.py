@@ -1,0 +1,130 @@
+"""The pool's bookkeeping where a whole crawl could only meet it by chance: leases of workers that left in odd ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from crawler import pool as pools
+from crawler.config import Settings
+from crawler.errors import CrawlerError
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.leases import Limits
+from crawler.frontier.ledger import Ledger
+from crawler.frontier.link import Link
+from crawler.pool import Pool
+from crawler.process import CONFIG_ERROR, EXIT_CODES
+from crawler.records import Request
+from crawler.watch import dead_watches
+from tests.redis_for_tests import PrivateRedis
+
+URLS = [f"http://{letter}.example/" for letter in "abc"]
+
+
+class Crawl:
+    """A crawl with three hosts, and a pool whose workers are one line of Python."""
+
+    def __init__(self, url: str) -> None:
+        self.frontier = Frontier.create(Link(url), "default", b"{}", Limits(robots=False))
+        self.frontier.put([Request(url) for url in URLS])
+        self.ledger = Ledger(self.frontier.link, "default")
+        self.told: list[str] = []
+
+    def pool(self) -> Pool:
+        return Pool(
+            self.frontier, self.ledger, Settings(), redis_url="unix:///-", until_done=True, say=self.told.append
+        )
+
+
+@pytest.fixture
+def crawl(redis_url: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Crawl]:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(pools, "SETTLE_AGAIN", 0.01)
+    yield Crawl(redis_url)
+
+
+def _worker(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    """Workers read their job, wait for nothing and end with *code*."""
+    monkeypatch.setattr(pools, "START", f"import sys; sys.stdin.read(); sys.exit({code})")
+
+
+def _start(crawl: Crawl) -> tuple[Pool, str]:
+    """A pool whose one worker holds all URLs and has ended."""
+    pool = crawl.pool()
+    pool.start(1)
+    (member,) = pool._members
+    assert len(crawl.frontier.lease(3, 90.0, member.worker).leases) == 3
+    member.process.wait(30)
+    return pool, member.worker
+
+
+@pytest.mark.parametrize("why", sorted(EXIT_CODES))
+def test_a_worker_that_left_without_giving_back(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+    """It ended of its own accord, but Redis was away: what it held goes back at once, not charged."""
+    _worker(monkeypatch, EXIT_CODES[why])
+    pool, _ = _start(crawl)
+    while pool.tick():
+        pass
+    state = crawl.frontier.state()
+    assert (state.queued, state.leased) == (3, 0)
+    assert (pool.losses.ended, pool.losses.died) == ([why], 0)
+    leased = crawl.frontier.lease(3, 90.0, "another")
+    assert {lease.entry().crashes for lease in leased.leases} <= {0}
+    assert dead_watches(crawl.frontier.generation) == []
+
+
+def test_redis_is_still_away_when_the_pool_stops(
+    crawl: Crawl, redis_server: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then the worker's file is left, and the next pool of this machine settles by it."""
+    _worker(monkeypatch, EXIT_CODES["stopped"])
+    pool, worker = _start(crawl)
+    pool.stop()
+    redis_server.stop()
+    assert pool.tick() is False
+    redis_server.start()
+    # The pool's own pid counts as gone: it is this process, and a pool starts once.
+    assert [left for left, _ in dead_watches(crawl.frontier.generation)] == [worker]
+    _worker(monkeypatch, EXIT_CODES["done"])
+    after = crawl.pool()
+    after.start(0)
+    while after.tick():
+        pass
+    assert crawl.frontier.state().leased == 0
+    assert dead_watches(crawl.frontier.generation) == []
+
+
+def test_workers_that_die_at_their_start_are_given_up(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five in a row: something is wrong with this machine, and another hundred would not mend it."""
+    _worker(monkeypatch, 1)
+    pool = crawl.pool()
+    pool.start(1)
+    with pytest.raises(CrawlerError, match="5 workers in a row"):
+        while pool.tick():
+            pass
+    pool.kill()
+    assert sum("died (exit code 1)" in line for line in crawl.told) == 5
+
+
+def test_a_worker_that_cannot_work_ends_the_pool(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    _worker(monkeypatch, CONFIG_ERROR)
+    pool = crawl.pool()
+    pool.start(1)
+    with pytest.raises(CrawlerError, match="cannot start"):
+        while pool.tick():
+            pass
+    pool.kill()
+    assert dead_watches(crawl.frontier.generation) == []
+
+
+def test_one_that_is_asked_to_leave_before_it_began_did_not_die(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "START", "import sys; sys.stdin.read(); import signal; signal.pause()")
+    pool = crawl.pool()
+    pool.start(2)
+    pool.stop()
+    while pool.tick():
+        pass
+    assert pool.losses.died == 0
+    assert crawl.told == []
