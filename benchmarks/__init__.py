@@ -1,0 +1,1 @@
+"""Checks and measurements on real sites, served on loopback: see README.md."""
