@@ -46,6 +46,8 @@ ASK_AGAIN: Final = 0.5
 IDLE_WAIT: Final = 5.0
 """Seconds that an idle worker waits for a hint at most."""
 MIN_WAIT: Final = 0.002
+ORPHAN_GRACE: Final = 2.0
+"""Seconds that transfers in flight get when the pool is gone."""
 STOPPING_WAIT: Final = 0.05
 """Seconds between two looks at whether everything has ended, once asked to stop."""
 
@@ -136,6 +138,8 @@ class Worker:
         return self.reason
 
     def _turn(self) -> None:
+        if self._stop_by is None and self.tools.orphaned():
+            self._stop_by = time.monotonic() + ORPHAN_GRACE
         self._collect()
         news = self._talk()
         self._place()
@@ -252,8 +256,6 @@ class Worker:
         self._suspects = deque(held for held in self._suspects if held.lease.token not in lost)
 
     def _beat(self) -> bytes:
-        if self.tools.orphaned():
-            self._stop_by = self._stop_by or time.monotonic()
         return msgspec.json.encode(
             {
                 "in_flight": len(self._transfers),
