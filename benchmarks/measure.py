@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.commands import Unexpected, environment
+from benchmarks.commands import Unexpected, children, environment
 from benchmarks.site import Sites
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -71,7 +72,11 @@ def measure(command: Sequence[str], sites: Sites, folder: Path) -> Run:
         process = subprocess.Popen(
             command, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=said, stderr=said
         )
-    _, status, usage = os.wait4(process.pid, 0)
+    try:
+        _, status, usage = os.wait4(process.pid, 0)
+    except BaseException:  # Ctrl-C: what was started must not outlive its sites and its Redis
+        _kill_tree(process.pid)
+        raise
     wall = time.monotonic() - began
     process.returncode = code = os.waitstatus_to_exitcode(status)
     if code:
@@ -91,6 +96,13 @@ def measure(command: Sequence[str], sites: Sites, folder: Path) -> Run:
         rss=usage.ru_maxrss * (1024 if os.uname().sysname == "Linux" else 1),
         others=max(others, 0.0) / wall,
     )
+
+
+def _kill_tree(pid: int) -> None:
+    for child in children(pid):
+        _kill_tree(child)
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def wait_until_quiet(patience: float) -> None:

@@ -33,7 +33,7 @@ def test_busy_hosts_are_left_alone_then_asked_again(commands: Commands, sites: S
     urls = [_busy(told, "/", 1, 429, "2"), _busy(busy, "/", 2, 503), _busy(faulty, "/", 2, 500)]
     final = {faulty.serve("/500", b"", 500): 3, faulty.serve("/501", b"", 501): 1, faulty.serve("/404", b"", 404): 1}
     told.serve("/other", html())
-    done = commands.run("run", *urls, *final, told.url("/other"), "--delay", "0", "--workers", "2", "-o", "-")
+    done = commands.run("run", *urls, *final, told.url("/other"), "--delay", "0", "--workers", "1", "-o", "-")
     assert done.code == 0, done.err
     records = by_url(done.records())
     assert {url: (records[url]["outcome"], records[url]["attempts"]) for url in urls} == {
@@ -91,7 +91,7 @@ def test_a_host_that_never_answers_is_given_up(commands: Commands, sites: Sites)
     site.serve("/", html())
     gone = [f"http://127.0.0.1:{closed_port()}/{n}" for n in range(20)]
     done = commands.run(
-        "run", *gone, site.url("/"), "--delay", "0", "--host-patience", "3s", "--workers", "2", "-o", "-"
+        "run", *gone, site.url("/"), "--delay", "0", "--host-patience", "3s", "--workers", "1", "-o", "-"
     )
     assert done.code == 0, done.err
     records = by_url(done.records())

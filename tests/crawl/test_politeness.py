@@ -97,7 +97,7 @@ def test_robots_txt_rules(commands: Commands, sites: Sites) -> None:
         for path in ("/public", "/private", "/mine"):
             site.serve(path, html())
     seeds = [site.url(path) for site in (strict, open_, broken) for path in ("/public", "/private", "/mine")]
-    done = commands.run("run", *seeds, "--delay", "0", "--host-patience", "2s", "--workers", "2", "-o", "-")
+    done = commands.run("run", *seeds, "--delay", "0", "--host-patience", "2s", "--workers", "1", "-o", "-")
     assert done.code == 0, done.err
     found = outcomes(by_url(done.records()))
     allowed = {strict.url("/public"), *(open_.url(path) for path in ("/public", "/private", "/mine"))}

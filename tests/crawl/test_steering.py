@@ -101,7 +101,7 @@ def test_deleted_while_it_runs(commands: Commands, sites: Sites) -> None:
     """Its workers leave by themselves, and nothing of it is left."""
     site = sites.add()
     urls = _wide(site, 40)
-    going = commands.start("run", urls[0], "--delay", "200ms", "--workers", "2")
+    going = commands.start("run", urls[0], "--delay", "200ms", "--workers", "1")
     wait_until(lambda: len(site.seen) >= 3, "the third request")
     assert commands.run("delete", "--yes").code == 0
     done = going.wait()
