@@ -1,11 +1,27 @@
 """A distributed web crawler on a Redis queue."""
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from crawler.config import VERSION
-from crawler.crawl import Crawl
-from crawler.errors import CrawlerError
-from crawler.page import Page
-from crawler.records import Record
+
+if TYPE_CHECKING:
+    from crawler.crawl import Crawl
+    from crawler.errors import CrawlerError
+    from crawler.page import Page
+    from crawler.records import Record
 
 __version__ = VERSION
 
 __all__ = ["Crawl", "CrawlerError", "Page", "Record", "__version__"]
+
+_FACE = {"Crawl": "crawl", "CrawlerError": "errors", "Page": "page", "Record": "records"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for only now (PEP 562): a worker process needs none of it, and starts sooner."""
+    if name not in _FACE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_FACE[name]}"), name)

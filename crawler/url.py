@@ -10,14 +10,16 @@ changes nothing.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+from functools import cache, lru_cache
 from hashlib import blake2b
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import ada_url
-import tldextract
 
 from crawler.errors import InvalidURL
+
+if TYPE_CHECKING:
+    from tldextract import TLDExtract
 
 MAX_URL: Final = 4096
 """Longest canonical URL accepted, in characters (all are ASCII)."""
@@ -39,8 +41,17 @@ _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SCHEME_PORTS: Final = (("http", ""), ("https", ""), ("http", ":443"), ("https", ":80"))
-# Bundled list only: nothing is downloaded at run time. Private suffixes count: foo.github.io is a site.
-_extract = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
+
+
+@cache
+def _suffixes() -> TLDExtract:
+    """The public suffix list, read when the first name is looked up: importing and reading it takes 0.2 s.
+
+    The bundled list only: nothing is downloaded at run time. Private suffixes count: foo.github.io is a site.
+    """
+    from tldextract import TLDExtract
+
+    return TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
 
 
 def _refused(url: str, reason: str) -> InvalidURL:
@@ -147,9 +158,9 @@ def site_of_host(host: str) -> str:
     are sites by themselves, with their ports.
     """
     name = host.partition(":")[0]
-    if name.startswith("[") or name.replace(".", "").isdigit() or name.endswith(".localhost"):
+    if "." not in name or name.replace(".", "").isdigit() or name.endswith(".localhost"):
         return host
-    found = _extract(name)
+    found = _suffixes()(name)
     if found.suffix:
         return found.top_domain_under_public_suffix or host
     labels = name.rsplit(".", 2)
