@@ -16,7 +16,7 @@ import msgspec
 from crawler import hook as hooks
 from crawler import seeding
 from crawler.config import VERSION, Loaded, Settings
-from crawler.crawl import Ended, Session, interrupts, work
+from crawler.crawl import Ended, interrupts, work
 from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Patient, Sink, export, follow, matching, open_sink
 from crawler.frontier.frontier import Frontier
@@ -27,6 +27,7 @@ from crawler.operating import delete, delete_crawl, list_, pause, resume, set_, 
 from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.plan import plan_of
 from crawler.seeding import Seeded
+from crawler.session import Session
 from crawler.terminal import line, say
 from crawler.text import printable
 from crawler.tryout import try_url
@@ -127,7 +128,7 @@ def _run(session: Session, sources: Sequence[str], sink: Sink | None) -> int:
     if ended.interrupted:
         _hint_after_interrupt(session, sink)
         return INTERRUPTED
-    return _finish(session, sink, ended.status, 0)
+    return _finish(session, sink, ended.status, 2 if seeded.refused else 0)
 
 
 def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> int:

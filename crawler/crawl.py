@@ -19,220 +19,35 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
 import msgspec
 
 from crawler import seeding
-from crawler.config import TABLE, Kind, Loaded, Settings, coerce, format_value, load
+from crawler.config import coerce, load
 from crawler.errors import (
     CrawlDeleting,
     CrawlerError,
-    CrawlExists,
-    FixedSetting,
     NoCrawl,
     RedisAway,
-    RedisUnavailable,
     UsageError,
 )
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import START, Ledger, crawls
-from crawler.frontier.link import Link, Patience
+from crawler.frontier.ledger import START, Ledger
 from crawler.hook import Hook
 from crawler.monitor.status import Monitor, Status
-from crawler.plan import limits_of, plan_of, scope_of
 from crawler.pool import IN_WORKER, STOP_PATIENCE, Losses, Pool
 from crawler.records import Record
-from crawler.redis_server import EmbeddedRedis, check_server
 from crawler.seeding import Seeded
+from crawler.session import Say, Session
 
 TICK: Final = 0.1
 LOOK_EVERY: Final = 0.5
-
-Say = Callable[[str], None]
-
-
-class Session:
-    """A command's way to its Redis, embedded or shared, and to the crawl that its settings name."""
-
-    def __init__(self, loaded: Loaded, say: Say, *, begins: bool = True) -> None:
-        """*begins*: a crawl may begin here; else no embedded Redis is made where none was."""
-        self.settings = loaded.settings
-        self._begins = begins
-        self._made = False
-        self.named = loaded.named
-        self.say = say
-        self.patience = Patience(say)
-        self._server: EmbeddedRedis | None = None
-        self._link: Link | None = None
-
-    def __enter__(self) -> Self:
-        """Reach Redis: start or join the embedded one where none is named. Raises RedisUnavailable, NoCrawl."""
-        if not self._begins and not has_begun(self.settings):
-            raise NoCrawl(f"there is no crawl {self.settings.crawl!r}: begin one with `crawler run` or `crawler seed`")
-        if self.settings.redis is None:
-            self._server = EmbeddedRedis(Path(self.settings.folder))
-            self._server.__enter__()
-        try:
-            self._link = Link(self.url)
-            warnings = self._link.ask(lambda: check_server(self.link.client))
-        except BaseException:
-            self.close()
-            raise
-        if self._server is None:
-            for warning in warnings:
-                self.say(f"warning: {warning}")
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Leave Redis; the last to leave an embedded one stops it."""
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-        if self._server is not None:
-            self._server.leave()
-            self._server = None
-
-    @property
-    def url(self) -> str:
-        """Where Redis is."""
-        if self._server is not None:
-            return self._server.url
-        return self.settings.redis or ""
-
-    @property
-    def link(self) -> Link:
-        """The connection of this process."""
-        if self._link is None:
-            raise RedisUnavailable("the session is closed")
-        return self._link
-
-    @property
-    def inherited(self) -> tuple[int, ...]:
-        """Descriptors that workers must inherit: they keep the embedded Redis alive."""
-        return () if self._server is None else (self._server.users_fd,)
-
-    def mend(self) -> None:
-        """Start the embedded Redis again if it died."""
-        if self._server is not None:
-            self._server.ensure()
-
-    @property
-    def ledger(self) -> Ledger:
-        """What the crawl has stored."""
-        return Ledger(self.link, self.settings.crawl)
-
-    def names(self) -> list[str]:
-        """All crawls on this Redis."""
-        return crawls(self.link)
-
-    # -- the crawl -----------------------------------------------------------------------------------------------------
-
-    def find(self) -> Frontier:
-        """The crawl that is there; its stored settings become this session's. Raises NoCrawl."""
-        frontier = Frontier.find(self.link, self.settings.crawl)
-        self.settings = self.stored()
-        return frontier
-
-    def stored(self) -> Settings:
-        """This session's settings with those of the crawl as they are now."""
-        return self.settings.with_stored(self.ledger.meta().get("settings", b"{}"))
-
-    def require(self) -> None:
-        """Raise NoCrawl where there is no crawl to join."""
-        Frontier.find(self.link, self.settings.crawl)
-
-    def wait_for(self, what: str, stopped: Callable[[], bool] = lambda: False) -> Frontier | None:
-        """The crawl as soon as it is there, telling once that *what* waits; None when *stopped* meanwhile."""
-        told = False
-        while not stopped():
-            try:
-                frontier = self.find()
-            except NoCrawl:
-                self.patience.answered()
-                if not told:
-                    told = True
-                    self.say(f"{what}: waiting for crawl {self.settings.crawl!r} to begin (`crawler seed`)")
-                time.sleep(0.2)
-            except RedisAway as error:
-                time.sleep(self.patience.failed(error))
-            else:
-                self.patience.answered()
-                return frontier
-        return None
-
-    def create_or_join(self) -> Frontier:
-        """The crawl: made with these settings, or the one that is there with its changeable settings changed.
-
-        Raises FixedSetting where one that is fixed was named with another value.
-        """
-        plan_of(self.settings)  # what cannot be used is said before anything is made
-        try:
-            frontier = Frontier.create(self.link, self.settings.crawl, self.settings.encode(), limits_of(self.settings))
-        except CrawlExists:
-            return self._join()
-        self._made = True
-        if self.settings.max_time is not None:
-            frontier.configure(self.settings.encode(), limits_of(self.settings), self.settings.max_time)
-        return frontier
-
-    def _join(self) -> Frontier:
-        asked = self.settings
-        frontier = self.find()
-        changed = {name: getattr(asked, name) for name in self.named if TABLE[name].kind is Kind.CHANGEABLE}
-        for name in self.named:
-            there, wanted = getattr(self.settings, name), getattr(asked, name)
-            if TABLE[name].kind is Kind.FIXED and there != wanted:
-                flag = name.replace("_", "-")
-                raise FixedSetting(
-                    f"crawl {asked.crawl!r} was begun with --{flag} {format_value(name, there)}, which cannot change:"
-                    f" leave it out, name another --crawl, or start over with `crawler run --fresh`"
-                )
-        self.change(frontier, changed)
-        return frontier
-
-    def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
-        """Change settings of the crawl, and say which."""
-        different = {name: value for name, value in changed.items() if value != getattr(self.settings, name)}
-        plan_of(replace(self.settings, **different))  # what cannot be used is said before anything is changed
-        for name, value in different.items():
-            before = format_value(name, getattr(self.settings, name))
-            self.say(f"{name.replace('_', '-')}: {before} -> {format_value(name, value)}")
-        if not different and changed.get("max_time") is None:
-            return
-        self.settings = replace(self.settings, **different)
-        max_time = self.settings.max_time if "max_time" in changed else "-"
-        frontier.configure(self.settings.encode(), limits_of(self.settings), max_time)
-
-    def delete(self) -> int:
-        """Take the crawl and all it stored away; how many keys there were."""
-        frontier = self.find()
-        frontier.delete()
-        return self.ledger.sweep()
-
-    def discard(self, frontier: Frontier) -> None:
-        """Take a crawl away that was made by this session and got no URL: its settings should not bind the next."""
-        if self._made and frontier.state().accepted == 0:
-            self.delete()
-
-    def seed(self, frontier: Frontier, sources: Sequence[str], progress: Callable[[Seeded], None]) -> Seeded:
-        """Put the URLs of *sources* (URLs, files, `-`) into the frontier."""
-        return seeding.seed(
-            frontier, scope_of(self.settings), seeding.lines(sources), refuse=self.say, progress=progress
-        )
-
-
-def has_begun(settings: Settings) -> bool:
-    """Whether there can be a crawl: on a shared Redis always, else when an embedded one was there before."""
-    return settings.redis is not None or Path(settings.folder).is_dir()
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Final
 
 from crawler.config import Loaded
-from crawler.crawl import Ended, Say, Session, work
+from crawler.crawl import Ended, work
 from crawler.demo import DemoSite
 from crawler.errors import CrawlerError
 from crawler.frontier.ledger import START, Ledger
 from crawler.monitor.status import Status
+from crawler.session import Say, Session
 
 DELAY: Final = 0.1
 """Seconds between two requests to one host, unless --delay says otherwise: it is our own server."""

@@ -116,8 +116,8 @@ class Handler:
         requests, refused = self._admit(held, [target], request.depth, hops)
         if requests or request.depth or set(refused) != {"scope"}:
             return Found(requests=requests, refused=refused)
-        if is_private_name(target) and not (self._plan.allow_private or is_private_name(request.url)):
-            return Found(refused=refused, error="redirect to an address that only a seed itself may name")
+        if is_private_name(target) and not self._plan.allow_private:
+            return Found(refused=refused, error="redirect to a private address, which only a seed may name")
         root = self._plan.scope.root_of(target)
         return Found(requests=[Request(target, request.depth, hops, via)], roots=[root])
 

@@ -10,13 +10,14 @@ import click
 import msgspec
 
 from crawler.config import TABLE, Kind, format_value, parse_change
-from crawler.crawl import Session, has_begun, interrupts
+from crawler.crawl import interrupts
 from crawler.errors import NoCrawl, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.monitor import screen
 from crawler.monitor.status import Monitor, Status
 from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
+from crawler.session import Session, has_begun
 from crawler.terminal import line, say
 from crawler.text import printable
 

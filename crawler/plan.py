@@ -36,6 +36,7 @@ class Plan:
     retries: int
     lease_term: float
     timeout: float
+    page_timeout: float
     max_size: int
     keep_outlinks: bool
     allow_private: bool
@@ -57,6 +58,7 @@ def plan_of(settings: Settings) -> Plan:
         retries=settings.retries,
         lease_term=settings.lease_term,
         timeout=settings.timeout,
+        page_timeout=settings.page_timeout,
         max_size=settings.max_size,
         keep_outlinks=settings.outlinks,
         allow_private=settings.allow_private,

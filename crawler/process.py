@@ -108,6 +108,8 @@ def build(job: Job, log: Log) -> Worker:
         replan=replan,
         refit=refit,
         orphaned=lambda: os.getppid() != job.parent,
+        # SIGALRM kills by default, also while a parser holds the GIL.
+        fuse=lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds),
         hook=hooks.load(own.hook) if own.hook else None,
     )
     return Worker(job.worker, tools, plan, until_done=job.until_done)

@@ -46,6 +46,8 @@ ASK_AGAIN: Final = 0.5
 IDLE_WAIT: Final = 5.0
 """Seconds that an idle worker waits for a hint at most."""
 MIN_WAIT: Final = 0.002
+FUSE_MARGIN: Final = 60.0
+"""Seconds beyond its page time-out after which a worker ends itself: its pool, which should have, must be gone."""
 ORPHAN_GRACE: Final = 2.0
 """Seconds that transfers in flight get when the pool is gone."""
 STOPPING_WAIT: Final = 0.05
@@ -86,6 +88,8 @@ class Tools:
     """A fetcher for the settings stored in Redis."""
     orphaned: Callable[[], bool] = lambda: False
     """The pool that started this worker is gone."""
+    fuse: Callable[[float], object] = lambda seconds: None
+    """End this process in so many seconds unless called again; 0: never. For a page that hangs with no pool left."""
     hook: Hook | None = None
 
 
@@ -178,6 +182,7 @@ class Worker:
             transfers.results.popleft()
             if time.monotonic() - began > LONG_PAGE:
                 transfers.drive(0.0)
+        self.tools.fuse(0.0)
         self._watch.enter("poll")
 
     def _poll_seconds(self) -> float:
@@ -193,6 +198,7 @@ class Worker:
 
     def _handle(self, flight: Flight, result: FetchResult) -> None:
         self._watch.enter("handle", flight.lease.token)
+        self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
         if flight.held is None:
             answer = self._rules.answer(flight.lease, result, flight.hops)
             if answer.follow is not None:

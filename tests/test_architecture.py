@@ -26,7 +26,8 @@ LAYERS = (
     ("demo",),
     (PACKAGE,),  # what `import crawler` offers
     ("crawl",),
-    ("pool", "seeding"),
+    ("session", "pool"),
+    ("seeding",),
     ("process",),
     ("worker",),
     ("exchange", "transfers"),

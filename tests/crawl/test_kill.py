@@ -7,7 +7,7 @@ import signal
 import time
 
 from tests.crawl.commands import Commands, Running, by_url, command_line, kill_hard, wait_until
-from tests.crawl.sites import ROBOTS, Graph, Site, Sites
+from tests.crawl.sites import ROBOTS, Graph, Site, Sites, html
 
 SIZE = 250
 SLOW = 0.01
@@ -166,3 +166,28 @@ def test_interrupted_with_a_slow_answer_in_flight(commands: Commands, sites: Sit
     assert going.wait(20).code == 130
     assert commands.records()[slow]["outcome"] == "fetched"
     assert site.asked()["/slow"] == 1
+
+
+def test_a_page_that_hangs_with_no_pool_left(commands: Commands, sites: Sites) -> None:
+    """The fuse burns down: SIGALRM ends the worker though a regular expression holds the GIL, and nobody watches."""
+    site = sites.add()
+    seed = site.serve("/", html())
+    hanging = commands.folder / "hanging"
+    commands.write(
+        "hook.py",
+        f"""
+import pathlib, re
+import crawler.worker
+crawler.worker.FUSE_MARGIN = 0.5
+def hang(page):
+    pathlib.Path({str(hanging)!r}).touch()
+    re.match("(a*)*b", "a" * 60)
+""",
+    )
+    going = commands.start("run", seed, "--workers", "1", "--page-timeout", "2s", "--hook", "hook.py:hang")
+    (worker,) = going.wait_for_workers(1)
+    wait_until(hanging.exists, "the page to be handled")
+    kill_hard(going.pid)
+    going.process.wait()
+    wait_until(lambda: not command_line(worker), "the worker to end itself")
+    assert not command_line(worker)

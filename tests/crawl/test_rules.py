@@ -70,6 +70,17 @@ def test_a_seed_that_redirects_takes_its_root_along(commands: Commands, sites: S
     assert records[new.url("/start")]["via"] == seed
 
 
+def test_a_seed_does_not_take_a_private_root_along(commands: Commands, sites: Sites) -> None:
+    """That a seed is on loopback does not allow what it redirects to: it could name any address inside."""
+    old, new = sites.add(), sites.add("127.0.0.2")
+    seed = old.redirect("/", new.url("/start"), 301)
+    new.serve("/start", html())
+    records = by_url(commands.run("run", seed, "--delay", "0", "--workers", "1", "-o", "-").records())
+    assert outcomes(records) == {seed: "redirected"}
+    assert "only a seed" in records[seed]["error"]
+    assert not new.seen
+
+
 def test_links_to_private_addresses_are_refused(commands: Commands, sites: Sites) -> None:
     """With --scope all a link may lead anywhere, but only a seed may name a loopback address."""
     site, inner = sites.add(), sites.add("127.0.0.2")
