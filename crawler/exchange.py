@@ -53,6 +53,9 @@ class Exchange:
         self._asked: tuple[Call, int] | None = None
         """The lease call that was not answered; it is repeated as it is."""
         self._connected = time.monotonic()
+        """Since when the connection has lasted."""
+        self._connections = 0
+        """How often the link had been connected at the last turn."""
         self._extend_at = 0.0
         self._beat_at = 0.0
         self._reap_at = 0.0
@@ -94,9 +97,18 @@ class Exchange:
         except RedisAway as error:
             self.failed(error)
             return News()
-        if self._patience.answered():
-            self._connected = time.monotonic()
+        self._patience.answered()
+        self._see_whether_reconnected()
         return News(news.leased, news.lost | lost)
+
+    def _see_whether_reconnected(self) -> None:
+        """A new connection may be to a Redis that restarted between two turns: no less careful than after an outage."""
+        connections = self._frontier.link.connections
+        if connections != self._connections:
+            if self._connections:
+                self._known.forget()
+                self._extend_at = 0.0
+            self._connections, self._connected = connections, time.monotonic()
 
     def _come_back(self, held: Sequence[str]) -> frozenset[str]:
         """After an outage: keep what is held, forget which links Redis knew; the tokens that were reaped meanwhile.
@@ -106,7 +118,6 @@ class Exchange:
         self._known.forget()
         tokens = [*held, *(out.token for out in self.outgoing)]
         lost = self._frontier.extend(tokens, self.term) if tokens else NOTHING_LOST
-        self._connected = time.monotonic()
         return lost & set(held)
 
     def _put_first(self) -> None:

@@ -75,10 +75,16 @@ class Link:
         self.url = url
         self.timeout = timeout
         self.connect_timeout = connect_timeout
-        self.client = self._client(timeout)
+        self.connections = 0
+        """How often it was connected: the library reconnects silently when it finds a connection closed."""
+        self.client = self._client(timeout, redis_connect_func=self._count_connection)
         self._waiting: redis.Redis | None = None
 
-    def _client(self, timeout: float) -> redis.Redis:
+    def _count_connection(self, connection: Any) -> None:
+        connection.on_connect()
+        self.connections += 1
+
+    def _client(self, timeout: float, **more: Any) -> redis.Redis:
         if not self.url.startswith(("redis://", "rediss://", "unix://")):
             raise UsageError("the Redis URL must begin with redis://, rediss:// or unix://")
         try:
@@ -89,6 +95,7 @@ class Link:
                 retry=Retry(NoBackoff(), 0),
                 protocol=2,
                 decode_responses=False,
+                **more,
             )
         except ValueError:  # its message may quote a piece of the password
             raise UsageError(

@@ -1,0 +1,120 @@
+"""A worker's talk with Redis, where end-to-end tests cannot look: what is forgotten, kept and repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from redis.exceptions import ConnectionError as ConnectionLost
+
+from crawler.ending import Held, of_failure
+from crawler.exchange import Exchange
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.leases import Leased, Limits
+from crawler.frontier.link import Link, Patience
+from crawler.handling import Outgoing
+from crawler.links import Known
+from crawler.records import Request
+
+URL = "http://a.example/"
+TERM = 90.0
+
+
+class Setting:
+    """An exchange on a crawl of ten URLs without delay, and what it said."""
+
+    def __init__(self, redis_url: str) -> None:
+        self.link = Link(redis_url)
+        self.frontier = Frontier.create(self.link, "test", b"{}", Limits(delay_ms=0, per_host=20, robots=False))
+        self.frontier.put([Request(f"{URL}{n}") for n in range(10)])
+        self.known = Known()
+        self.said: list[str] = []
+        self.exchange = Exchange(
+            self.frontier,
+            self.known,
+            "worker",
+            TERM,
+            self.said.append,
+            Patience(self.said.append, first=0.01, most=0.02),
+        )
+
+    def lease(self, want: int) -> Leased:
+        """One turn that asks for *want* leases."""
+        leased = self.exchange.talk(want, [], lambda: b"{}").leased
+        assert leased is not None
+        return leased
+
+    def end(self, leased: Leased, number: int, links: tuple[str, ...] = ()) -> None:
+        """Have the end of one of the leased pages sent with the next turn."""
+        lease = leased.leases[number]
+        held = Held(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
+        ending = of_failure(held, "failed:http", "status 500")
+        self.exchange.outgoing.append(Outgoing(self.frontier.commit_call(ending), lease.token, links, ends=True))
+
+
+@pytest.fixture
+def setting(redis_url: str) -> Iterator[Setting]:
+    setting = Setting(redis_url)
+    yield setting
+    setting.link.close()
+
+
+def test_links_are_known_once_acknowledged(setting: Setting) -> None:
+    leased = setting.lease(1)
+    setting.end(leased, 0, (URL,))
+    assert setting.known.unknown([URL]) == [URL]
+    setting.exchange.talk(0, [], lambda: b"{}")
+    assert setting.known.unknown([URL]) == []
+    assert setting.frontier.state().ended == 1
+
+
+def test_a_silent_reconnect_is_noticed(setting: Setting) -> None:
+    """The library connects anew by itself when it finds its connection closed; what was known may be lost by then."""
+    leased = setting.lease(2)
+    setting.end(leased, 0, (URL,))
+    setting.exchange.talk(0, [], lambda: b"{}")
+    assert setting.known.unknown([URL]) == []
+    setting.link.client.connection_pool.disconnect()
+    setting.end(leased, 1)
+    setting.exchange.talk(0, [], lambda: b"{}")
+    assert setting.link.connections == 2
+    assert setting.known.unknown([URL]) == [URL]
+    assert setting.exchange.due_at() == 0.0, "what is held is extended at once"
+
+
+def test_a_lost_reply_is_asked_for_again(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same call of lease, so the same leases and none stranded; an end that went through does no harm again."""
+    first = setting.lease(2)
+    setting.end(first, 0, (URL,))
+    execute = setting.link.execute
+
+    def lose_the_reply(calls: object) -> object:
+        execute(calls)  # type: ignore[arg-type]
+        monkeypatch.setattr(setting.link, "execute", execute)
+        setting.link.client.connection_pool.disconnect()
+        return setting.link.ask(lambda: (_ for _ in ()).throw(ConnectionLost()))
+
+    monkeypatch.setattr(setting.link, "execute", lose_the_reply)
+    held = [first.leases[1].token]
+    assert setting.exchange.talk(3, held, lambda: b"{}").leased is None
+    assert setting.exchange.away
+    state = setting.frontier.state()
+    assert (state.ended, state.leased) == (1, 4)
+    news = setting.exchange.talk(0, held, lambda: b"{}")
+    while news.leased is None:  # until its patience lets it try again
+        news = setting.exchange.talk(0, held, lambda: b"{}")
+    assert len(news.leased.leases) == 3
+    assert news.lost == frozenset()
+    state = setting.frontier.state()
+    assert (state.ended, state.leased, state.queued) == (1, 4, 5)
+    assert setting.exchange.outgoing == []
+    assert setting.said[0].startswith("Redis at ")
+    assert setting.said[1].startswith("Redis is back")
+
+
+def test_leaving_gives_the_rest_back(setting: Setting) -> None:
+    leased = setting.lease(3)
+    setting.end(leased, 0)
+    setting.exchange.leave([lease.token for lease in leased.leases[1:]])
+    state = setting.frontier.state()
+    assert (state.ended, state.leased, state.queued) == (1, 0, 9)
