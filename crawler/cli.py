@@ -66,7 +66,7 @@ def cli() -> None:
         "crawler run                                         go on after Ctrl-C",
     ),
 )
-@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option("-o", "--output", metavar="FILE", help="export the records when the crawl is done")
 @click.option("--format", "form", metavar="NAME", help="jsonl or csv, where FILE's ending does not say it")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
@@ -105,7 +105,8 @@ def _check(loaded: Loaded, sources: Sequence[str]) -> None:
 
 def _run(session: Session, sources: Sequence[str], sink: Sink | None) -> int:
     frontier = session.create_or_join()
-    _hint_at_contact(session)
+    if session.made:
+        _hint_at_contact(session)
     seeded = session.seed(frontier, sources, _seeding)
     line.clear()
     before = Monitor(frontier, session.ledger).look()
@@ -165,7 +166,7 @@ def _show(status: Status, seconds: float) -> None:
 def _summarize(ended: Ended) -> None:
     lost = ended.losses
     losses = f"workers: {lost.died} died, {lost.hung} were killed on a page that hung" if lost.died or lost.hung else ""
-    for text in screen.summary(ended.status, ended.seconds, losses):
+    for text in screen.summary(ended.status, ended.here, ended.seconds, losses):
         click.echo(printable(text), err=True)
 
 

@@ -89,7 +89,7 @@ def size(text: str) -> int:
 def count(text: str) -> int:
     """A whole number from 0."""
     if not text.strip().isascii() or not text.strip().isdigit():
-        raise ValueError("a whole number is needed")
+        raise ValueError("a whole number from 0 is needed")
     return int(text)
 
 

@@ -55,6 +55,8 @@ class Ended:
     """How `work` ended."""
 
     status: Status
+    here: int
+    """URLs that ended meanwhile."""
     losses: Losses
     seconds: float
     interrupted: bool
@@ -66,6 +68,7 @@ def work(
     """Run worker processes until the crawl is over or a signal comes; *show* gets a snapshot twice a second."""
     began = time.monotonic()
     monitor = Monitor(frontier, session.ledger)
+    before = session.patience.through(frontier.state).ended
     pool = Pool(
         frontier,
         session.ledger,
@@ -85,7 +88,7 @@ def work(
         interrupted = asked() > 0
     # Who interrupts does not want to wait for a Redis that is away: RedisAway is all there is to say then.
     status = monitor.look() if interrupted else session.patience.through(monitor.look)
-    return Ended(status, pool.losses, time.monotonic() - began, interrupted)
+    return Ended(status, status.ended - before, pool.losses, time.monotonic() - began, interrupted)
 
 
 def _watch(

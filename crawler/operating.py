@@ -38,24 +38,32 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
         monitor.look()
         time.sleep(0.3)  # a rate takes two looks
         seen = monitor.look()
-        if watch:
-            _watch(session, monitor, seen)
-        elif as_json:
-            click.echo(msgspec.json.encode(seen.as_json()).decode())
-        else:
-            click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
+        show = _echo_json if as_json else _echo_lines
+        show(_watch(session, monitor, seen, as_json) if watch else seen)
     return 0
 
 
-def _watch(session: Session, monitor: Monitor, seen: Status) -> None:
+def _echo_json(seen: Status) -> None:
+    click.echo(msgspec.json.encode(seen.as_json()).decode())
+
+
+def _echo_lines(seen: Status) -> None:
+    click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
+
+
+def _watch(session: Session, monitor: Monitor, seen: Status, as_json: bool) -> Status:
+    """Look until the crawl is over or a signal comes: one line that is written over, or an object a second."""
     began = time.monotonic()
     with interrupts() as asked:
         while not asked() and seen.state not in ("done", "limit", "deleting"):
-            line.show(screen.live(seen, time.monotonic() - began))
-            time.sleep(0.5)
+            if as_json:
+                _echo_json(seen)
+            else:
+                line.show(screen.live(seen, time.monotonic() - began))
+            time.sleep(1.0 if as_json else 0.5)
             seen = session.patience.through(monitor.look)
     line.clear()
-    click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
+    return seen
 
 
 @click.command(

@@ -29,7 +29,8 @@ class Session:
         """*begins*: a crawl may begin here; else no embedded Redis is made where none was."""
         self.settings = loaded.settings
         self._begins = begins
-        self._made = False
+        self.made = False
+        """The crawl was begun by this session."""
         self.named = loaded.named
         self.say = say
         self.patience = Patience(say)
@@ -45,11 +46,12 @@ class Session:
             self._server.__enter__()
         try:
             self._link = Link(self.url)
+            self._link.ask(self._link.client.ping)
             warnings = self._link.ask(lambda: check_server(self.link.client))
         except BaseException:
             self.close()
             raise
-        if self._server is None:
+        if self._server is None and self._begins:
             for warning in warnings:
                 self.say(f"warning: {warning}")
         return self
@@ -144,7 +146,7 @@ class Session:
             frontier = Frontier.create(self.link, self.settings.crawl, self.settings.encode(), limits_of(self.settings))
         except CrawlExists:
             return self._join()
-        self._made = True
+        self.made = True
         if self.settings.max_time is not None:
             frontier.configure(self.settings.encode(), limits_of(self.settings), self.settings.max_time)
         return frontier
@@ -185,7 +187,7 @@ class Session:
 
     def discard(self, frontier: Frontier) -> None:
         """Take a crawl away that was made by this session and got no URL: its settings should not bind the next."""
-        if self._made and frontier.state().accepted == 0:
+        if self.made and frontier.state().accepted == 0:
             self.delete()
 
     def seed(self, frontier: Frontier, sources: Sequence[str], progress: Callable[[Seeded], None]) -> Seeded:

@@ -91,8 +91,8 @@ class _Try:
 
     def _one(self, url: str, hops: int) -> Record:
         held = _held(url, hops)
-        if self._plan.obey_robots and not self._allowed(url):
-            return _record(of_failure(held, "dropped:robots", "robots.txt disallows it"))
+        if self._plan.obey_robots and (refusal := self._refusal(url)):
+            return _record(of_failure(held, *refusal))
         result = self._get(url, READ_TYPES)
         verdict = judge(result, 0, 0, 0.5)
         if isinstance(result, FetchError):
@@ -125,7 +125,8 @@ class _Try:
         except Exception as error:  # anything a user's function raises
             raise CrawlerError(f"the hook failed: {type(error).__name__}: {error}") from error
 
-    def _allowed(self, url: str) -> bool:
+    def _refusal(self, url: str) -> tuple[str, str] | None:
+        """The outcome and the reason why robots.txt keeps us from the page; None where it does not."""
         host, scheme, _ = urls.split(url)
         at = f"{urls.origin(host, scheme)}/robots.txt"
         for hops in range(MAX_ROBOTS_HOPS + 1):
@@ -135,22 +136,23 @@ class _Try:
                 try:
                     at = urls.canonicalize(location(result) or "", at)
                 except InvalidURL:
-                    return True
+                    return None
                 continue
             return self._ruled(url, at, result, verdict.step)
-        return True
+        return None
 
-    def _ruled(self, url: str, at: str, result: FetchResult, step: str) -> bool:
+    def _ruled(self, url: str, at: str, result: FetchResult, step: str) -> tuple[str, str] | None:
         if step == "parse" and isinstance(result, Response):
             rules = robots.parse(result.body)
             line = rules.deciding_line(url, self._plan.agent)
             self._steps.append(f"robots {at}: {line or 'no line concerns it'}")
-            return rules.allowed(url, self._plan.agent)
+            return None if rules.allowed(url, self._plan.agent) else ("dropped:robots", "robots.txt disallows it")
         answer = f"status {result.status}" if isinstance(result, Response) else result.detail
-        self._steps.append(
-            f"robots {at}: {answer}: {'all is allowed' if step == 'allow' else 'nothing is allowed now'}"
-        )
-        return step == "allow"
+        meaning = "all is allowed" if step == "allow" else "nothing is allowed until it can be had"
+        self._steps.append(f"robots {at}: {answer}: {meaning}")
+        if step == "allow":
+            return None
+        return "failed:host-unreachable", f"robots.txt cannot be had ({answer}), so nothing is asked for now"
 
     def _get(self, url: str, types: tuple[str, ...] | None) -> FetchResult:
         plan = self._plan

@@ -45,7 +45,9 @@ ASK_AGAIN: Final = 0.5
 """Seconds after which Redis is asked for leases again, whatever it said: others may have put or ended something."""
 IDLE_WAIT: Final = 5.0
 """Seconds that an idle worker waits for a hint at most."""
-MIN_WAIT: Final = 0.002
+LATENESS: Final = 0.15
+"""Seconds by which Redis may be late to end a wait (it looks ten times a second): the rest is slept here, on time."""
+MIN_WAIT: Final = 0.0005
 FUSE_MARGIN: Final = 60.0
 """Seconds beyond its page time-out after which a worker ends itself: its pool, which should have, must be gone."""
 ORPHAN_GRACE: Final = 2.0
@@ -388,10 +390,13 @@ class Worker:
         """Nothing to do: wait for a hint that a host became ready, or until the next one is due."""
         wait = self._lease_at - time.monotonic()
         if leased is not None:
-            wait = leased.wait_ms / 1000 if leased.wait_ms >= 0 else IDLE_WAIT
+            hosts_wait = leased.status == "OK" and leased.wait_ms >= 0  # paused, full or at its limit: nothing is due
+            wait = leased.wait_ms / 1000 if hosts_wait else IDLE_WAIT
         wait = min(wait, ASK_AGAIN if self.until_done else IDLE_WAIT)
-        if wait > MIN_WAIT:
-            self._sleep(wait * random.uniform(0.9, 1.1), self._frontier.wait)
+        if wait > LATENESS:
+            self._sleep((wait - LATENESS) * random.uniform(0.9, 1.0), self._frontier.wait)
+        elif wait > MIN_WAIT:
+            self._sleep(wait, time.sleep)
         self._lease_at = 0.0
 
     def _sleep(self, seconds: float, wait: Callable[[float], None]) -> None:

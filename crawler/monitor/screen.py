@@ -49,11 +49,12 @@ def live(status: Status, seconds: float) -> str:
     return " | ".join(parts)
 
 
-def summary(status: Status, seconds: float, losses: str = "") -> list[str]:
-    """The lines at the end of a run."""
+def summary(status: Status, here: int, seconds: float, losses: str = "") -> list[str]:
+    """The lines at the end of a run in which *here* URLs ended."""
     lines = [f"crawl {status.crawl!r}: {_state(status)}"]
-    rate = status.ended / seconds if seconds > 0 else 0.0
-    lines.append(f"  {status.ended:,} URLs ended in {clock(seconds)} ({rate:.1f}/s), {size(status.bytes)} read")
+    rate = here / seconds if seconds > 0 else 0.0
+    before = f", {status.ended:,} in all" if here < status.ended else ""
+    lines.append(f"  {here:,} URLs ended in {clock(seconds)} ({rate:.1f}/s){before}, {size(status.bytes)} read")
     lines += [f"  {n:>9,}  {_explained(outcome, status)}" for outcome, n in status.outcomes.items()]
     if status.refused:
         refused = ", ".join(f"{reason} {n:,}" for reason, n in sorted(status.refused.items(), key=lambda kv: -kv[1]))

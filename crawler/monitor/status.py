@@ -121,8 +121,10 @@ def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
         return "no workers: start some with `crawler work`"
     most = max(set(limits), key=limits.count)
     shown = f"{hosts} host" if hosts == 1 else f"{hosts} hosts"
+    if most == "politeness" and hosts == 0:
+        most = "network"  # all hosts that have URLs are being asked just now
     return {
-        "politeness": f"waiting for politeness: {shown}, delay {delay:.1f} s",
+        "politeness": f"waiting for politeness: {shown}, delay {delay:g} s",
         "concurrency": "all transfers busy: raise --concurrency or add workers",
         "network": "waiting for answers",
         "links": "waiting for new links",
