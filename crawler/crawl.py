@@ -26,8 +26,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-import msgspec
-
 from crawler import seeding
 from crawler.config import coerce, load
 from crawler.errors import (
@@ -37,8 +35,8 @@ from crawler.errors import (
     RedisAway,
     UsageError,
 )
+from crawler.export import read
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import START, Ledger
 from crawler.hook import Hook
 from crawler.monitor.status import Monitor, Status
 from crawler.pool import IN_WORKER, STOP_PATIENCE, Losses, Pool
@@ -219,16 +217,8 @@ class Crawl(AbstractContextManager["Crawl"]):
 
     def records(self) -> Iterator[Record]:
         """All records so far, in the order of their commits; `via` is a URL."""
-        frontier = self._open()
-        ledger, cursor = Ledger(self._session.link, frontier.crawl), START
-        while True:
-            found, after = ledger.records(cursor)
-            if after == cursor:
-                return
-            via = ledger.urls(sorted({stored.record.via for stored in found if stored.record.via}))
-            for stored in found:
-                yield msgspec.structs.replace(stored.record, via=via.get(stored.record.via or ""))
-            cursor = after
+        self._open()
+        yield from read(self._session.ledger)
 
     def delete(self) -> None:
         """Take the crawl and all it stored away."""

@@ -12,7 +12,8 @@ from crawler.config import Loaded
 from crawler.crawl import Ended, work
 from crawler.demo import DemoSite
 from crawler.errors import CrawlerError
-from crawler.frontier.ledger import START, Ledger
+from crawler.export import read
+from crawler.frontier.ledger import Ledger
 from crawler.monitor.status import Status
 from crawler.session import Say, Session
 
@@ -51,13 +52,7 @@ def run_demo(
 
 
 def _outcomes(ledger: Ledger) -> dict[str, str]:
-    found: dict[str, str] = {}
-    cursor, after = START, ""
-    while cursor != after:
-        after = cursor
-        stored, cursor = ledger.records(after)
-        found |= {one.record.url: one.record.outcome for one in stored}
-    return found
+    return {record.url: record.outcome for record in read(ledger)}
 
 
 def _compare(expected: dict[str, str], found: dict[str, str]) -> None:

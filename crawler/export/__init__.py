@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from crawler.export.sink import FORMATS, Sink, open_sink
-from crawler.export.transfer import ExportResult, Patient, export, follow, matching
+from crawler.export.transfer import ExportResult, Patient, export, follow, matching, read
 
-__all__ = ["FORMATS", "ExportResult", "Patient", "Sink", "export", "follow", "matching", "open_sink"]
+__all__ = ["FORMATS", "ExportResult", "Patient", "Sink", "export", "follow", "matching", "open_sink", "read"]

@@ -61,6 +61,12 @@ class ExportResult:
     cursor: str
 
 
+def read(ledger: Records) -> Iterator[Record]:
+    """All records so far, in the order of their commits; `via` is a URL. Raises FrontierError for an unreadable one."""
+    for batch, _ in _Reading(ledger, None).batches(START):
+        yield from batch
+
+
 def export(
     ledger: Records,
     sink: Sink,
@@ -125,27 +131,43 @@ class _Transfer:
         outcomes: Collection[str] | None,
         on_batch: Callable[[int], None] | None,
     ) -> None:
-        self._ledger, self._sink, self._on_batch = ledger, sink, on_batch
-        self._wanted = None if outcomes is None else matching(outcomes)
-        self._origins = _Origins(ledger)
-        self._most = 50
+        self._sink, self._on_batch = sink, on_batch
+        self._reading = _Reading(ledger, None if outcomes is None else matching(outcomes))
 
     def run(self, so_far: ExportResult) -> ExportResult:
         """Write what is there behind the cursor."""
-        count, cursor = so_far.count, so_far.cursor
-        while not self._sink.gone:
-            batch, reached = self._ledger.records(cursor, self._most)
-            if reached == cursor:
-                break
-            cursor = reached
-            self._most = _next_size(self._most, batch)
-            for record in self._origins.named(batch, self._wanted):
+        result = so_far
+        for batch, cursor in self._reading.batches(so_far.cursor):
+            count = result.count
+            for record in batch:
                 self._sink.write(record)
                 count += 1
             self._sink.flush()
+            result = ExportResult(count, cursor)
             if self._on_batch:
                 self._on_batch(count)
-        return ExportResult(count, cursor)
+            if self._sink.gone:
+                break
+        return result
+
+
+class _Reading:
+    """Reads records in batches of bounded weight, `via` as a URL."""
+
+    def __init__(self, ledger: Records, wanted: frozenset[str] | None) -> None:
+        self._ledger, self._wanted = ledger, wanted
+        self._origins = _Origins(ledger)
+        self._most = 50
+
+    def batches(self, cursor: str) -> Iterator[tuple[Iterator[Record], str]]:
+        """What is there behind *cursor*, batch by batch, each with the cursor behind it."""
+        while True:
+            batch, reached = self._ledger.records(cursor, self._most)
+            if reached == cursor:
+                return
+            cursor = reached
+            self._most = _next_size(self._most, batch)
+            yield self._origins.named(batch, self._wanted), cursor
 
 
 def _next_size(most: int, batch: Sequence[Stored]) -> int:
