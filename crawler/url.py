@@ -4,12 +4,14 @@ Pure. Resolution is WHATWG's (https://url.spec.whatwg.org/), by ada. The canonic
 with three more steps, none of which merges what a server may tell apart (RFC 3986 section 6.2.2):
 the fragment goes, percent-escapes are upper case, and escaped unreserved characters are written plainly.
 A trailing dot of the host goes too: the same name in the DNS. The form is a fixed point: canonicalizing it again
-changes nothing.
+changes nothing. A crawl may ask for more (`Form`); docs/urls.md shows both by examples.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
@@ -41,6 +43,49 @@ _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SCHEME_PORTS: Final = (("http", ""), ("https", ""), ("http", ":443"), ("https", ":80"))
+
+TRACKING: Final = (
+    *("utm_*", "_ga", "_gl"),  # Google Analytics
+    *("gclid", "gclsrc", "dclid", "gbraid", "wbraid", "srsltid"),  # Google's advertisements
+    *("fbclid", "igshid"),  # Facebook, Instagram
+    *("msclkid", "yclid", "ysclid", "twclid", "ttclid", "li_fat_id", "rdt_cid"),  # Microsoft, Yandex, X, ...
+    *("mc_cid", "mc_eid", "ml_subscriber", "ml_subscriber_hash", "_kx", "__s"),  # Mailchimp, MailerLite, Klaviyo, Drip
+    *("_hsenc", "_hsmi", "__hssc", "__hstc", "__hsfp", "hsctatracking"),  # HubSpot
+    *("mkt_tok", "s_cid", "s_kwcid"),  # Adobe
+    *("vero_id", "vero_conv", "oly_anon_id", "oly_enc_id", "wickedid", "rb_clickid", "_openstat"),
+)
+"""Query parameters that tell where a visitor came from and select no content, in lower case; `*` is any ending.
+
+Of what browsers strip (Firefox: query-stripping/index.html in its source docs, in Nightly and LibreWolf a longer list;
+Brave: components/query_filter) those that belong to one product. Beyond these lists, since they identify nobody or are
+newer: utm_*, _ga, gclsrc, mc_cid, _hsmi, s_kwcid, ttclid, li_fat_id, rdt_cid. Words that sites use for content too
+(`ref`, `source`, `cid`, `campaign`, `si`) are not among them.
+"""
+
+
+def _names(names: Iterable[str]) -> str:
+    """A pattern for the whole name of a parameter; `&amp;x` in a link that was escaped twice is x."""
+    return f"(?:amp;)*(?:{'|'.join(re.escape(name).replace(re.escape('*'), '[^=]*') for name in names)})"
+
+
+_TRACKER = re.compile(rf"{_names(TRACKING)}(?:=|\Z)", re.IGNORECASE)
+# An id as programs make them: a word or a number of a talk (`session_id=12`, `sid=introduction`) is none.
+_RANDOM = "(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[0-9A-Za-z]{16,}"
+_SESSION = re.compile(
+    rf"{_names(('jsessionid', 'phpsessid', 'aspsessionid*'))}(?:=|\Z)"
+    rf"|{_names(('sid', 'sessionid', 'session_id'))}={_RANDOM}\Z",
+    re.IGNORECASE,
+)
+_COLDFUSION = re.compile("(?:amp;)*(cfid|cftoken)=", re.IGNORECASE)
+# Behind a dot segment it stays: without it `/..;jsessionid=1/` would be another path.
+_NO_DOTS = "".join(rf"(?<!/{dots})" for dots in (r"\.", r"\.\.", "%2E", r"\.%2E", r"%2E\.", "%2E%2E"))
+_SESSION_IN_PATH = re.compile(
+    rf"{_NO_DOTS};(?:(?:jsessionid|phpsessid)=[^/;]*|sessionid={_RANDOM}(?=[/;]|\Z))", re.IGNORECASE
+)
+# (S(...)) of ASP.NET, alone or with its neighbours (A(...) and the like), and only as a folder.
+_SESSION_SEGMENT = re.compile(
+    r"/\((?:[A-Z]\([\w-]+\))*?S\([0-9a-z]{24}\)(?:[A-Z]\([\w-]+\))*\)(?=/)", re.IGNORECASE | re.ASCII
+)
 
 
 @cache
@@ -109,6 +154,79 @@ def _normal_escapes(href: str) -> str:
 def _normal_escape(match: re.Match[str]) -> str:
     char = chr(int(match[1], 16))
     return char if char in _UNRESERVED else match[0].upper()
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """Which spellings of a URL a crawl takes for one, beyond `canonicalize`; by default none.
+
+    What is kept of a URL keeps its bytes. The parameters of a query are parted by `&`, or by `;` where it has no `&`;
+    a query of which nothing is left loses its `?`, an empty one that was found so keeps it.
+    """
+
+    strip_tracking: bool = False
+    """The parameters of TRACKING leave the query."""
+    strip_sessions: bool = False
+    """Session ids leave path and query: names that mean nothing else whatever their value, cfid and cftoken when both
+    are there, and sid, sessionid and session_id when their value is one: 16 or more letters and digits, of both.
+    About the rules of the Internet Archive (surt, IAURLCanonicalizer)."""
+    sort_query: bool = False
+    """Parameters parted by `&` are in the order of the bytes of their names; those of one name keep theirs."""
+    one_scheme: bool = False
+    """http and https of one host and path are one page, where no port is named."""
+
+    @property
+    def plain(self) -> bool:
+        """Nothing is merged: `apply` and `identity` change nothing."""
+        return not (self.strip_tracking or self.strip_sessions or self.sort_query or self.one_scheme)
+
+    def apply(self, url: str) -> str:
+        """The canonical *url* in this form: what is fetched and shown. A fixed point, and canonical."""
+        if not (self.strip_tracking or self.strip_sessions or self.sort_query):
+            return url
+        while (
+            form := self._step(url)
+        ) != url:  # what is taken out may have hidden more, by `&` or a stray percent sign
+            url = form
+        return url
+
+    def identity(self, url: str) -> str:
+        """What the id of the canonical *url* is made of: `apply`, and for one_scheme the scheme that both share."""
+        url = self.apply(url)
+        if self.one_scheme and url.startswith("http:"):
+            authority = url[7 : url.index("/", 8)]
+            if ":" not in authority or authority[-1] == "]":
+                return f"https{url[4:]}"
+        return url
+
+    def _step(self, url: str) -> str:
+        path, mark, query = url.partition("?")
+        if self.strip_sessions and (";" in path or "/(" in path):
+            slash = path.index("/", 8)
+            path = path[:slash] + _SESSION_SEGMENT.sub("", _SESSION_IN_PATH.sub("", path[slash:]))
+        if query:
+            query = self._kept(query)
+            mark = "?" if query else ""
+        form = path + mark + query
+        return _normal_escapes(form) if form != url and "%" in form else form
+
+    def _kept(self, query: str) -> str:
+        separator = "&" if "&" in query else ";"
+        pairs = query.split(separator)
+        if self.strip_tracking:
+            pairs = [pair for pair in pairs if not _TRACKER.match(pair)]
+        if self.strip_sessions:
+            pairs = _without_sessions(pairs)
+        if self.sort_query and separator == "&":
+            pairs.sort(key=lambda pair: pair.partition("=")[0])
+        return separator.join(pairs)
+
+
+def _without_sessions(pairs: list[str]) -> list[str]:
+    coldfusion = {match[1].lower() for match in map(_COLDFUSION.match, pairs) if match}
+    return [
+        pair for pair in pairs if not _SESSION.match(pair) and not (len(coldfusion) > 1 and _COLDFUSION.match(pair))
+    ]
 
 
 def split(url: str) -> tuple[str, int, str]:

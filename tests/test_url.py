@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 
 from crawler import url as urls
 from crawler.errors import InvalidURL
+from crawler.url import Form
 
 DATA = Path(__file__).parent / "data"
 
@@ -272,3 +275,210 @@ def test_anything_is_resolved_or_refused(reference: str, base: str | None) -> No
     else:
         assert url.startswith(("http://", "https://"))
         assert urls.canonicalize(url) == url
+
+
+# -- forms -------------------------------------------------------------------------------------------------------------
+
+DOCS = (Path(__file__).parent.parent / "docs" / "urls.md").read_text(encoding="utf-8")
+
+
+def section(heading: str) -> str:
+    """What stands under a heading of docs/urls.md, up to the next one."""
+    return DOCS.split(f"# {heading}\n", 1)[1].split("\n#", 1)[0]
+
+
+def table(text: str, *columns: str) -> list[tuple[str, str]]:
+    """The rows of the table with these *columns*."""
+    rows = text.split(f"| {' | '.join(columns)} |\n|---|---|\n", 1)[1].split("\n\n", 1)[0]
+    return re.findall(r"^\| `([^`]+)` \| `([^`]+)` \|$", rows, re.MULTILINE)
+
+
+CANONICAL = table(section("The canonical form"), "found", "canonical")
+APART = table(section("The canonical form"), "one", "other")
+MERGED = [
+    (Form(**{option: True}), url, becomes)
+    for option in ("strip_tracking", "strip_sessions", "sort_query")
+    for url, becomes in table(section(f"`--{option.replace('_', '-')}`"), "canonical", "becomes")
+]
+ONE_SCHEME = table(section("`--one-scheme`"), "canonical", "counts as")
+FORMS = [Form(*options) for options in product((False, True), repeat=4)]
+
+
+def test_the_examples_of_the_docs_are_read() -> None:
+    assert (len(CANONICAL), len(APART), len(MERGED), len(ONE_SCHEME)) == (13, 12, 35, 6)
+    assert len(CANONICAL) + len(APART) + len(MERGED) + len(ONE_SCHEME) == len(re.findall(r"^\| `", DOCS, re.MULTILINE))
+
+
+@pytest.mark.parametrize(("found", "canonical"), CANONICAL)
+def test_the_docs_show_the_canonical_form(found: str, canonical: str) -> None:
+    assert urls.canonicalize(found) == canonical != found
+
+
+@pytest.mark.parametrize(("one", "other"), APART)
+def test_the_docs_show_what_stays_apart(one: str, other: str) -> None:
+    assert urls.canonicalize(one) == one != other == urls.canonicalize(other)
+
+
+@pytest.mark.parametrize(("form", "url", "becomes"), MERGED)
+def test_the_docs_show_what_each_option_makes(form: Form, url: str, becomes: str) -> None:
+    assert urls.canonicalize(url) == url
+    assert form.apply(url) == form.identity(url) == becomes
+    assert Form().apply(url) == url
+
+
+@pytest.mark.parametrize(("url", "identity"), ONE_SCHEME)
+def test_the_docs_show_what_one_scheme_merges(url: str, identity: str) -> None:
+    form = Form(one_scheme=True)
+    assert urls.canonicalize(url) == url == form.apply(url)
+    assert form.identity(url) == identity
+
+
+def test_the_docs_name_each_tracking_parameter() -> None:
+    listed = section("`--strip-tracking`").split("\n\n")[1]
+    assert tuple(re.findall("`([^`]+)`", listed)) == urls.TRACKING
+    assert len(set(urls.TRACKING)) == len(urls.TRACKING)
+    for name in urls.TRACKING:
+        url = f"http://a/?x&{name.replace('*', 'anything').upper()}=1"
+        assert Form(strip_tracking=True).apply(url) == "http://a/?x"
+
+
+@pytest.mark.parametrize(
+    ("url", "becomes"),
+    [
+        ("http://a/?q=%7E&utm_source=100%", "http://a/?q=~"),
+        ("http://a/%7E;jsessionid=%", "http://a/~"),
+        ("http://a/?utm%5Fsource=1&gclid=%", "http://a/"),
+        ("http://a/?a;gclid=1&fbclid=2", "http://a/?a"),
+        ("http://a/?gclid=1&?b&a", "http://a/??b&a"),
+        ("http://a/?&gclid=1", "http://a/"),
+        ("http://a/?amp;gclid=1&amp;amp;fbclid=2&amp;b", "http://a/?amp;b"),
+        ("http://a/?cfid=1&amp;cfid=2", "http://a/?cfid=1&amp;cfid=2"),
+        ("http://a/;jsessionid=1", "http://a/"),
+        ("http://a/;jsessionid=1;phpsessid=2/;jsessionid=3/b", "http://a///b"),
+        ("http://a/.;jsessionid=1", "http://a/.;jsessionid=1"),
+        ("http://a/%2E.;jsessionid=1/?%", "http://a/%2E.;jsessionid=1/?%"),
+        ("http://a/(S(lit3py55t21z5v55vlm25s55));jsessionid=1/x", "http://a/x"),
+        ("http://a/x?y=/(S(lit3py55t21z5v55vlm25s55))/z", "http://a/x?y=/(S(lit3py55t21z5v55vlm25s55))/z"),
+        ("http://a(s(lit3py55t21z5v55vlm25s55))/x", "http://a(s(lit3py55t21z5v55vlm25s55))/x"),
+        ("http://a/?sid=0123456789abcdef!", "http://a/?sid=0123456789abcdef!"),
+        ("http://a/?sid=0123456789abcde", "http://a/?sid=0123456789abcde"),
+        ("http://a/?mysid=0123456789abcdef", "http://a/?mysid=0123456789abcdef"),
+    ],
+)
+def test_stripping_where_it_is_delicate(url: str, becomes: str) -> None:
+    assert urls.canonicalize(url) == url
+    assert Form(strip_tracking=True, strip_sessions=True).apply(url) == becomes
+    assert urls.canonicalize(becomes) == becomes
+
+
+def test_hostile_urls_take_no_time() -> None:
+    """The patterns are linear, and what was hidden twice is found in a few steps: this ends within the limit."""
+    form = Form(strip_tracking=True, strip_sessions=True, sort_query=True)
+    for piece in (";jsessionid=1", "/(A(a)", "/(S(0123456789abcdef01234567))", "?amp;", "?a;sid=0&", "?b&gclid=%&"):
+        url = urls.canonicalize("http://a/" + piece * (4000 // len(piece)))
+        for _ in range(100):
+            assert len(form.apply(url)) <= len(url)
+
+
+PIECES = st.sampled_from(
+    [
+        *("a", "b=1", "b=2", "B", "", "=", "gclid=1", "utm_x", "amp;fbclid=%", "cfid=1", "cftoken=2", "sid=3", "?"),
+        *(
+            "sid=0123456789abcdef",
+            "PHPSESSID=x",
+            "a=1;gclid=2",
+            "%",
+            "%7E",
+            "utm%5Fy=%2",
+            "amp",
+            "x=%7e%zz",
+            "q=\u00e9",
+        ),
+    ]
+)
+QUERIES = st.one_of(
+    st.just(""),
+    st.builds("?{}".format, st.lists(st.tuples(PIECES, st.sampled_from("&&&;")).map("".join), max_size=6).map("".join)),
+    st.builds("?{}".format, st.lists(PIECES, max_size=6).map("&".join)),
+)
+SEGMENTS = st.sampled_from(
+    [
+        *("a", "", ".", "..", "%2e", "%2E%2e", "%7e", "%", "é", ";jsessionid=1", ";sessionid=0123456789abcdef", ";v=1"),
+        *("/", "(S(lit3py55t21z5v55vlm25s55))", "(A(x)S(lit3py55t21z5v55vlm25s55))", ";phpsessid=%", "/"),
+    ]
+)
+PATHS = st.lists(SEGMENTS, max_size=8).map("".join)
+DECORATED = st.builds(
+    "{}://{}{}/{}{}".format, st.sampled_from(["http", "https"]), HOSTS, PORTS, PATHS, st.one_of(QUERIES, TAILS)
+)
+
+
+def canonical_of(reference: str) -> str | None:
+    try:
+        return urls.canonicalize(reference)
+    except InvalidURL:
+        return None
+
+
+@settings(deadline=None, max_examples=500)
+@given(DECORATED, st.sampled_from(FORMS))
+@example("http://a/?q=%7E&gclid=%", Form(True, True, True, True))
+@example("http://a/%2e%2E;jsessionid=1/?%", Form(True, True, True, True))
+def test_a_form_is_canonical_and_a_fixed_point(reference: str, form: Form) -> None:
+    url = canonical_of(reference)
+    if url is not None:
+        applied = form.apply(url)
+        assert urls.canonicalize(applied) == applied == form.apply(applied)
+        assert len(applied) <= len(url)
+        assert urls.split(applied)[:2] == urls.split(url)[:2]
+        assert form.identity(applied) == form.identity(url)
+        assert form.identity(url) in (applied, applied.replace("http:", "https:", 1))
+        assert form.plain == (form == Form())
+
+
+@settings(deadline=None, max_examples=200)
+@given(DECORATED, DECORATED, st.sampled_from(FORMS))
+def test_what_has_one_form_has_one_identity(reference: str, other: str, form: Form) -> None:
+    one, two = canonical_of(reference), canonical_of(other)
+    if one is not None and two is not None:
+        assert form.apply(one) != form.apply(two) or form.identity(one) == form.identity(two)
+        twins = {one.replace("http:", "https:", 1), one.replace("https:", "http:", 1)}
+        merged = form.one_scheme and all(urls.split(url)[1] < 2 and ":" not in urls.host(url) for url in twins)
+        if "[" not in one:
+            assert len({form.identity(url) for url in twins}) == (1 if merged else 2)
+
+
+@settings(deadline=None, max_examples=200)
+@given(DECORATED)
+def test_the_plain_form_changes_nothing(reference: str) -> None:
+    url = canonical_of(reference)
+    if url is not None:
+        assert Form().apply(url) is url is Form().identity(url)
+        assert Form().plain
+
+
+@settings(deadline=None, max_examples=300)
+@given(DECORATED)
+def test_sorting_loses_no_parameter_and_keeps_those_of_a_name_in_order(reference: str) -> None:
+    url = canonical_of(reference)
+    if url is not None:
+        base, mark, query = url.partition("?")
+        applied = Form(sort_query=True).apply(url)
+        before, after = query.split("&"), applied[len(base + mark) :].split("&")
+        assert applied.startswith(base + mark) or not query
+        assert sorted(before) == sorted(after)
+        names = [pair.partition("=")[0] for pair in after]
+        assert names == sorted(names)
+        for name in set(names):
+            assert [p for p in before if p.partition("=")[0] == name] == [
+                p for p in after if p.partition("=")[0] == name
+            ]
+
+
+@settings(deadline=None, max_examples=300)
+@given(DECORATED, st.sampled_from([form for form in FORMS if not form.sort_query]))
+def test_stripping_keeps_the_order_of_what_stays(reference: str, form: Form) -> None:
+    url = canonical_of(reference)
+    if url is not None and not urls._STRAY_PERCENT.search(url):
+        left = iter(url)
+        assert all(char in left for char in form.apply(url))
