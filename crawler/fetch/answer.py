@@ -10,6 +10,8 @@ from crawler.fetch.fetcher import FetchRequest, Headers, Response
 MAX_HEADER_BYTES: Final = 256 * 1024
 MAX_HEADER_LINES: Final = 500
 """Bounds of all header lines of one answer together: interim answers and trailers count."""
+MAX_LINE_BYTES: Final = 100 * 1024
+"""A header line with its end is shorter than this: libcurl's bound, so that both engines take the same."""
 SMALL: Final = 64 * 1024
 """A body of a type not wanted is read and thrown away up to this size in bytes: cheaper than a new connection."""
 
@@ -44,7 +46,7 @@ class Answer:
         """
         self._count += 1
         self._bytes += len(raw)
-        if self._count > MAX_HEADER_LINES or self._bytes > MAX_HEADER_BYTES:
+        if self._count > MAX_HEADER_LINES or self._bytes > MAX_HEADER_BYTES or len(raw) >= MAX_LINE_BYTES:
             raise BadAnswer("header too large")
         if self.status:
             return False
@@ -112,16 +114,22 @@ class Answer:
         """Has the answer all that is wanted of it, though the transfer did not end by itself?"""
         return self.status != 0 and (self.truncated or self.skipped)
 
+    def forget(self) -> None:
+        """Let go of the body: engines keep their last answer until the next one begins."""
+        self._chunks = bytearray()
+        self._stages = None
+
     def response(self, elapsed: float, first_byte: float, ended: float, address: str) -> Response:
         """The answer as it stands; times in seconds (see Response)."""
         stages = self._stages or ()
         broken = self._raw < self.request.max_body + SMALL and not all(stage.complete for stage in stages)
+        part = self.status == 206  # no range was asked for (RFC 9110 section 15.3.7)
         return Response(
             url=self.request.url,
             status=self.status,
             headers=self.headers,
             body=bytes(self._chunks),
-            truncated=self.truncated or broken,
+            truncated=self.truncated or broken or part,
             skipped=self.skipped,
             elapsed=elapsed,
             first_byte=first_byte,

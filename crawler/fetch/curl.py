@@ -30,7 +30,7 @@ _IDLE: Final = 256
 """Idle connections kept open, at least."""
 _IN, _OUT = select.POLLIN, select.POLLOUT
 _WATCH: Final = {pycurl.POLL_IN: _IN, pycurl.POLL_OUT: _OUT, pycurl.POLL_INOUT: _IN | _OUT}
-_CSELECT_IN, _CSELECT_OUT = 1, 2  # without a name in pycurl
+_CSELECT_IN, _CSELECT_OUT, _TOO_BIG = 1, 2, 100  # without a name in pycurl
 _CODES: Final[dict[FailureKind, str]] = {
     "dns": "COULDNT_RESOLVE_HOST COULDNT_RESOLVE_PROXY",
     "connect": "COULDNT_CONNECT GOT_NOTHING SEND_ERROR RECV_ERROR PARTIAL_FILE HTTP2 INTERFACE_FAILED AGAIN",
@@ -150,7 +150,7 @@ class _Transfer:
         try:
             self.local_port = local_port
             fd = None if self.opened else self._used.get(local_port)
-            if fd is not None and _stirs(fd):
+            if fd is not None and fd >= 0 and _stirs(fd):
                 self.dirty = True
                 return int(pycurl.PREREQFUNC_ABORT)
             not_after = self.request.not_after
@@ -201,7 +201,7 @@ class _Transfer:
         if (code == pycurl.E_OK and answer.status) or (answer.cut and self.fault is None):
             info = self.easy.getinfo
             if answer.version.startswith(b"HTTP/1"):
-                self._used[self.local_port] = info(pycurl.ACTIVESOCKET)
+                self._used[self.local_port] = info(pycurl.ACTIVESOCKET)  # -1 where the connection ended with the answer
             elapsed, first = info(pycurl.TOTAL_TIME_T) / 1e6, info(pycurl.STARTTRANSFER_TIME_T) / 1e6
             return answer.response(elapsed, first, now, info(pycurl.PRIMARY_IP) or "")
         if self.fault is not None:
@@ -210,7 +210,7 @@ class _Transfer:
             return self.error("connect", "closed before the end of the header", now)
         if self.barred and not self.opened:
             return self.error("refused", self.barred, now)
-        detail = message or self.easy.errstr() or f"libcurl error {code}"
+        detail = message or self.easy.errstr() or ("header too large" if code == _TOO_BIG else f"libcurl error {code}")
         return self.error(_KINDS.get(code, "protocol"), detail, now)
 
     def error(self, kind: FailureKind, detail: str, now: float) -> FetchError:
@@ -315,7 +315,7 @@ class CurlFetcher:
 
     def _release(self, transfer: _Transfer) -> None:
         self._multi.remove_handle(transfer.easy)
-        del self._active[transfer.ticket]
+        self._active.pop(transfer.ticket).answer.forget()
         self._idle.append(transfer)
 
     def _drive(self, wait: float) -> None:

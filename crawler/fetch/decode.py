@@ -112,11 +112,22 @@ class Brotli:
         return decoded
 
 
-_DECODERS: Final[dict[str, type[Gzip] | type[Deflate] | type[Brotli]]] = {
+class Unasked:
+    """An encoding that is known and was not asked for: its bytes would pass for the page itself."""
+
+    complete = False
+
+    def feed(self, data: bytes, limit: int) -> bytes:
+        raise DecodeError("encoded in a way that was not asked for")
+
+
+_DECODERS: Final[dict[str, type[Gzip] | type[Deflate] | type[Brotli] | type[Unasked]]] = {
     "gzip": Gzip,
     "x-gzip": Gzip,
     "deflate": Deflate,
     "br": Brotli,
+    # The rest of IANA's registry of HTTP content codings.
+    **dict.fromkeys(("zstd", "compress", "x-compress", "dcb", "dcz", "exi", "aes128gcm", "pack200-gzip"), Unasked),
 }
 
 

@@ -77,7 +77,7 @@ class Response:
     headers: Headers
     body: bytes = b""
     truncated: bool = False
-    """The body was cut: by `max_body`, or its compressed stream ended early."""
+    """The body is not whole: cut by `max_body`, a compressed stream that ended early, or a part (206)."""
     skipped: bool = False
     """The body was not read because of its content type."""
     elapsed: float = 0.0

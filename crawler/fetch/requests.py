@@ -6,6 +6,7 @@ which ends the socket of a request that is overdue: time-outs of sockets begin a
 
 from __future__ import annotations
 
+import ctypes
 import http.client
 import socket
 import ssl
@@ -13,6 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Final
 
@@ -31,6 +33,7 @@ SessionFactory = Callable[[], requests.Session]
 
 _PIECE: Final = 16 * 1024
 """Bytes read at a time; also the most that is handed to a decoder at once."""
+_M_MMAP_THRESHOLD: Final = -3  # in glibc's malloc.h
 _LINGER: Final = 2.0
 """Seconds that `close` waits for its threads; one that hangs in the resolver is left behind (it is a daemon)."""
 
@@ -50,6 +53,11 @@ class GuardedAdapter(HTTPAdapter):
         manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
         wire.guard_pools(manager)
         return manager
+
+    def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
+        url = super().request_url(request, proxies)
+        wire.ask_for(str(request.url), whole=not url.startswith("/"))
+        return url
 
     def close(self) -> None:
         """Close all idle connections now; urllib3 leaves that to the garbage collector."""
@@ -87,6 +95,7 @@ class RequestsFetcher:
         self._guard = Guard(options.allow_private, options.allowed_hosts)
         self._factory = session_factory
         self._adapter = GuardedAdapter(options.concurrency, ssl.create_default_context(cafile=ca_bundle()))
+        _return_large_blocks()
         if not options.verify_tls:
             wire.silence_unverified()
         lock = threading.Lock()
@@ -187,19 +196,25 @@ class RequestsFetcher:
     def _run(self) -> None:
         session: requests.Session | None = None
         while (exchange := self._next()) is not None:
-            try:
-                session = session or self._session()
-                result = self._fetch(session, exchange)
-            except BaseException as error:  # a Session of someone else's may raise anything; a thread must not die
-                result = _failure(exchange, error)
-            with self._work:
-                self._idle += 1
-                if self._active.get(exchange.ticket) is exchange:  # else cancelled, or overdue and answered
-                    del self._active[exchange.ticket]
-                    self._ended.append((exchange.ticket, result))
-                    self._news.notify()
+            session = self._carry_out(exchange, session)
+            exchange.answer.forget()
         if session is not None:
             session.close()
+
+    def _carry_out(self, exchange: Exchange, session: requests.Session | None) -> requests.Session | None:
+        """Take one request to its result; returns the Session to go on with."""
+        try:
+            session = session or self._session()
+            result = self._fetch(session, exchange)
+        except BaseException as error:  # a Session of someone else's may raise anything; a thread must not die
+            result = _failure(exchange, error)
+        with self._work:
+            self._idle += 1
+            if self._active.get(exchange.ticket) is exchange:  # else cancelled, or overdue and answered
+                del self._active[exchange.ticket]
+                self._ended.append((exchange.ticket, result))
+                self._news.notify()
+        return session
 
     def _next(self) -> Exchange | None:
         """The next request for this thread, or None at the end."""
@@ -252,6 +267,12 @@ class RequestsFetcher:
             finally:
                 response.close()
         return _answered(exchange)
+
+
+def _return_large_blocks() -> None:
+    """Let glibc give a body back to the system when it is freed: each of its threads' heaps would keep 20 MB or so."""
+    with suppress(OSError, AttributeError, TypeError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1024 * 1024)
 
 
 def _blank_session() -> requests.Session:
@@ -329,7 +350,7 @@ def _kind(error: BaseException) -> FailureKind:
         return "dns"
     if is_a(ssl.SSLError, requests.exceptions.SSLError):  # one of them is a ValueError too
         return "tls"
-    if is_a(BadAnswer, ValueError):  # requests' InvalidURL, InvalidHeader and the like are ValueErrors
+    if is_a(BadAnswer, ValueError, http.client.InvalidURL):  # requests' InvalidURL and InvalidHeader are ValueErrors
         return "protocol"
     if is_a(TimeoutError, requests.exceptions.Timeout):
         return "timeout"

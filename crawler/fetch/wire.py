@@ -1,6 +1,7 @@
 """The connections of the `requests` engine: http.client and urllib3, mended where a crawler needs more.
 
 - A connection resolves, asks the guard about each address, and connects to exactly the one that was judged.
+- The target of a request is that of its URL, byte by byte.
 - Interim answers (102, 103) are passed over: http.client skips 100 alone, so that each URL got the page before it.
 - Headers have the bounds of `answer`, not http.client's hundred lines.
 - Bytes after the end of a body end the connection: they would be read as the answer to the next request.
@@ -18,7 +19,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, Final
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -26,9 +27,12 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from crawler import url as urls
-from crawler.fetch.answer import MAX_HEADER_BYTES, Answer, BadAnswer
+from crawler.fetch.answer import MAX_LINE_BYTES, Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetchError, FetchRequest, Headers
 from crawler.fetch.guard import Guard
+
+_CHUNK_LINE: Final = 1025
+"""Bytes read of a line with a chunk's size: it must end within them, extensions and all."""
 
 _thread = threading.local()
 
@@ -49,11 +53,18 @@ class Exchange:
         self.fault: tuple[FailureKind, str] | None = None
         self._lock = threading.Lock()
         self._held: socket.socket | None = None
-        self.again()
+        self.fresh = False
+        self._begin()
 
     def again(self) -> None:
-        """Begin (anew): nothing is sent, nothing has come."""
+        """Begin anew, on a new connection: those that idle may all be as dead as the one that was tried."""
+        self.fresh = True
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing is sent, nothing has come."""
         self.answer = Answer(self.request)
+        self.target = ""
         self.asked = False
         self.opened = False
         self.first_byte = 0.0
@@ -124,6 +135,14 @@ def working(exchange: Exchange) -> Iterator[None]:
         exchange.release()
 
 
+def ask_for(url: str, whole: bool) -> None:
+    """Let this thread's request name its target as *url* spells it: its path and query, or for a proxy the *whole*.
+
+    urllib3 would escape anew what a canonical URL leaves plain (`|`, a stray `%`), and ask for another page.
+    """
+    _thread.exchange.target = url if whole else "/" + url.partition("://")[2].partition("/")[2]
+
+
 def _host(connection: Any) -> str:
     """The politeness key (see `url.host`) of what *connection* leads to."""
     name = f"[{connection.host}]" if ":" in connection.host else connection.host
@@ -177,6 +196,8 @@ def _open(sock: socket.socket, target: Any, connection: Any, exchange: Exchange)
 class Reply(http.client.HTTPResponse):
     """An answer on the wire, read by `answer.Answer`."""
 
+    _answer: Answer
+
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self._sock = sock
@@ -190,10 +211,11 @@ class Reply(http.client.HTTPResponse):
             exchange.first_byte = time.monotonic() - exchange.started
         ended = False
         while not ended:
-            line = self.fp.readline(MAX_HEADER_BYTES + 1)
-            if not line.endswith(b"\n") and len(line) <= MAX_HEADER_BYTES:
+            line = self.fp.readline(MAX_LINE_BYTES)
+            if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES:
                 raise http.client.RemoteDisconnected("closed before the end of the header")
             ended = answer.line(line)
+        self._answer = answer
         self._take(answer)
 
     def _take(self, answer: Answer) -> None:
@@ -220,14 +242,21 @@ class Reply(http.client.HTTPResponse):
         self.will_close = both or closes or (not self.chunked and self.length is None)
 
     def _read_next_chunk_size(self) -> int:
-        line = self.fp.readline(1025)
-        if not line.endswith(b"\n") and len(line) < 1025:
+        line = self.fp.readline(_CHUNK_LINE)
+        if not line.endswith(b"\n") and len(line) < _CHUNK_LINE:
             raise http.client.IncompleteRead(line)
         digits = line.partition(b";")[0].strip()
-        if not 0 < len(digits) <= 15 or digits.strip(b"0123456789abcdefABCDEF"):
+        if not line.endswith(b"\n") or not 0 < len(digits) <= 15 or digits.strip(b"0123456789abcdefABCDEF"):
             self._close_conn()
-            raise BadAnswer(f"not a chunk size: {digits[:20]!r}")
+            raise BadAnswer(f"not a chunk size: {line[:20]!r}")
         return int(digits, 16)
+
+    def _read_and_discard_trailer(self) -> None:
+        """Pass over the trailers: http.client sets no bound to their number, and takes the end for the last one."""
+        while (line := self.fp.readline(MAX_LINE_BYTES)) not in (b"\r\n", b"\n"):
+            if not line:
+                raise http.client.IncompleteRead(b"")
+            self._answer.line(line)
 
     def _close_conn(self) -> None:
         if self.fp is not None and not self.will_close and self._leftover():
@@ -268,6 +297,9 @@ class _Guarded:
     def _new_conn(self) -> socket.socket:
         return _connect(self)
 
+    def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
+        super().putrequest(method, _thread.exchange.target or url, *args, **kwargs)  # type: ignore[misc]
+
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
@@ -283,11 +315,21 @@ class GuardedTLSConnection(_Guarded, HTTPSConnection):
     """HTTPS to an address that the guard let through; name and certificate are the host's as ever."""
 
 
-class _Pool(HTTPConnectionPool):
+class _Freshening:
+    """What both schemes' pools do more than urllib3's."""
+
+    def _get_conn(self, timeout: float | None = None) -> Any:
+        connection: Any = super()._get_conn(timeout)  # type: ignore[misc]
+        if _thread.exchange.fresh:
+            connection.close()  # it connects anew when it is used
+        return connection
+
+
+class _Pool(_Freshening, HTTPConnectionPool):
     ConnectionCls = GuardedConnection
 
 
-class _TLSPool(HTTPSConnectionPool):
+class _TLSPool(_Freshening, HTTPSConnectionPool):
     ConnectionCls = GuardedTLSConnection
 
 

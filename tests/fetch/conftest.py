@@ -73,6 +73,14 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
 def tls_context(certificate: trustme.LeafCert, *protocols: str) -> ssl.SSLContext:
     """The server's side of TLS with *certificate*."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

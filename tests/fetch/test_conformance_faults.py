@@ -8,16 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
 import brotli  # type: ignore[import-untyped]
 import pytest
 
-from crawler.fetch.fetcher import FetchError, FetchResult, Response
+from crawler.fetch.fetcher import FetchError, FetchRequest, FetchResult, Response
 from tests.fetch.conftest import Fetch, OpenFetcher, fetch_by
+from tests.fetch.hostile import full_queue, lined, zeros
 from tests.servers import Call, Server, broken, chunk, drip, endless, head, page, raw, silence
 
 OK = head(200, [("Content-Length", "2")]) + b"ok"
@@ -26,6 +28,14 @@ CHUNKED = head(200, [("Transfer-Encoding", "chunked")])
 
 def kind(result: FetchResult) -> str:
     return result.kind if isinstance(result, FetchError) else f"status {result.status}"
+
+
+def eventually(true: Callable[[], bool], seconds: float = 5.0) -> bool:
+    """Does it become true in the end?"""
+    until = time.monotonic() + seconds
+    while not true() and time.monotonic() < until:
+        time.sleep(0.005)
+    return true()
 
 
 # Deadlines
@@ -57,24 +67,10 @@ def test_a_slow_drip_ends_at_the_total_deadline(server: Server, fetch: Fetch, pa
     assert took(started, 0.4)
 
 
-@pytest.fixture
-def full_backlog() -> Iterator[str]:
-    """The URL of a port whose queue of connections is full, so that connecting gets no answer."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        waiting = []
-        for _ in range(4):
-            sock = socket.socket()
-            sock.setblocking(False)
-            sock.connect_ex(listener.getsockname())
-            waiting.append(sock)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        for sock in waiting:
-            sock.close()
-
-
-def test_connecting_has_a_deadline(full_backlog: str, fetch: Fetch) -> None:
-    started = time.monotonic()
-    result = fetch(full_backlog, connect_timeout=0.3)
+def test_connecting_has_a_deadline(fetch: Fetch) -> None:
+    with full_queue() as port:
+        started = time.monotonic()
+        result = fetch(f"http://127.0.0.1:{port}/", connect_timeout=0.3)
     assert isinstance(result, FetchError) and (result.kind, result.sent) == ("timeout", False)
     assert took(started, 0.3)
 
@@ -82,23 +78,10 @@ def test_connecting_has_a_deadline(full_backlog: str, fetch: Fetch) -> None:
 # Size
 
 
-def _zeros(megabytes: int) -> bytes:
-    """A gzip stream of so many MB of zeros, made from one piece: 300 MB in 300 kB."""
-    packer = zlib.compressobj(9, wbits=-15)
-    piece = packer.compress(bytes(1_000_000)) + packer.flush(zlib.Z_FULL_FLUSH)
-    return b"\x1f\x8b\x08\0\0\0\0\0\0\x03" + piece * megabytes
-
-
-def _brotli_zeros(megabytes: int) -> bytes:
-    packer = brotli.Compressor(quality=5)
-    pieces: list[bytes] = [packer.process(bytes(1_000_000)) for _ in range(megabytes)]
-    return b"".join(pieces) + packer.finish()  # type: ignore[no-any-return]
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's peak of memory")
-@pytest.mark.parametrize(("encoding", "bomb"), [("gzip", _zeros(300)), ("br", _brotli_zeros(300))])
-def test_a_bomb_costs_no_more_memory_than_its_cut(server: Server, engine: str, encoding: str, bomb: bytes) -> None:
-    url = server.on("/a", page(bomb, headers=[("Content-Encoding", encoding)]))
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br"])
+def test_a_bomb_costs_no_more_memory_than_its_cut(server: Server, engine: str, encoding: str) -> None:
+    url = server.on("/a", page(zeros(encoding), headers=[("Content-Encoding", encoding)]))
     script = """
         import re, sys
         from pathlib import Path
@@ -133,10 +116,28 @@ def test_gzip_members_that_hold_nothing_end_too(server: Server, fetch: Fetch) ->
     assert kind(fetch(server.on("/a", empty))) == "protocol"
 
 
-@pytest.mark.parametrize("lines", [[f"X-{n}: {n}\r\n" for n in range(600)], ["X: " + "y" * 300_000 + "\r\n"]])
-def test_headers_have_a_limit(server: Server, fetch: Fetch, lines: list[str]) -> None:
-    answer = b"HTTP/1.1 200 OK\r\n" + "".join(lines).encode() + b"Content-Length: 0\r\n\r\n"
-    assert kind(fetch(server.on("/a", raw(answer)))) == "protocol"
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="glibc's way to give memory back")
+def test_a_body_is_let_go_of_with_its_result(server: Server, fetch: Fetch) -> None:
+    """No idle transfer or thread holds on to the last body that it read."""
+    server.on("/a", page(b"x" * 5_000_000))
+    server.on("/b", page(b"y" * 5_000_000, headers=[("Content-Length", "9000000")]))  # two lengths: an error
+    tracemalloc.start()
+    try:
+        for path in ("/a", "/b", "/a"):
+            fetch(server.url(path))
+        assert eventually(lambda: tracemalloc.get_traced_memory()[0] < 4_000_000)
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("lines", [b"X: y\r\n" * 600, b"X: " + b"y" * (100 * 1024 - 5) + b"\r\n", b"X: y" * 99_999])
+def test_headers_have_a_limit(server: Server, fetch: Fetch, lines: bytes) -> None:
+    assert kind(fetch(server.on("/a", lined(lines)))) == "protocol"
+
+
+def test_a_line_just_below_the_limit_is_read(server: Server, fetch: Fetch) -> None:
+    result = fetch(server.on("/a", lined(b"X: " + b"y" * (100 * 1024 - 6) + b"\r\n")))
+    assert isinstance(result, Response) and len(result.headers.get("x") or "") == 100 * 1024 - 6
 
 
 def test_more_than_a_hundred_header_lines_are_no_fault(server: Server, fetch: Fetch) -> None:
@@ -159,7 +160,7 @@ def test_a_gzip_stream_that_ends_early_is_marked(server: Server, fetch: Fetch) -
         assert text.startswith(result.body)
 
 
-@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", ", ".join(["gzip"] * 50)])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate", "zstd", "compress, gzip", ", ".join(["gzip"] * 50)])
 def test_a_body_that_is_not_so_encoded_is_an_error(server: Server, fetch: Fetch, encoding: str) -> None:
     plain = page(b"<p>This is not compressed at all.", headers=[("Content-Encoding", encoding)])
     result = fetch(server.on("/a", plain))
@@ -176,6 +177,10 @@ def test_a_body_that_is_not_so_encoded_is_an_error(server: Server, fetch: Fetch,
         (CHUNKED + chunk(b"hello"), {"connect"}),
         (CHUNKED + b"10000000000000000\r\nhello\r\n", {"connect", "protocol"}),
         (CHUNKED + b"-5\r\nhello\r\n", {"connect", "protocol"}),
+        (CHUNKED + chunk(b"hello") + b"0\r\n", {"connect"}),
+        (CHUNKED + b"0\r\n" + b"X: y\r\n" * 9, {"connect"}),
+        (CHUNKED + b"0\r\n" + b"X: y\r\n" * 9_999, {"protocol"}),
+        (CHUNKED + b"2;" + b"x" * 99_999 + b"\r\nhi\r\n", {"protocol", "connect"}),
         (head(200, [("Content-Length", "-5")]) + b"hello", {"protocol"}),
         (head(200, [("Content-Length", "5"), ("Content-Length", "6")]) + b"hello!", {"protocol", "status 200"}),
         (
@@ -195,6 +200,7 @@ def test_a_body_that_is_not_so_encoded_is_an_error(server: Server, fetch: Fetch,
         (b"HTTP/1.1 200 OK\r\nno colon\r\nContent-Length: 0\r\n\r\n", {"status 200", "protocol"}),
         (b"HTTP/1.1 200 OK\r\n", {"connect"}),
         (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 20_000, {"protocol"}),
+        (b"HTTP/1.1 100 Continue\r\n\r\n" * 20_000, {"protocol"}),
         (b"HTTP/1.1 101 Switching Protocols\r\n\r\n", {"protocol", "connect"}),
     ],
     ids=lambda value: None if isinstance(value, set) else repr(value[:60]),
@@ -225,10 +231,14 @@ def test_a_name_that_does_not_resolve(fetch: Fetch, name: str) -> None:
     assert result.kind == "dns" or (name == "a..b" and result.kind == "protocol")
 
 
-def test_what_is_no_url_is_an_error(fetch: Fetch) -> None:
-    for url in ("http://[::1/", "http:///", "http://a b/", "ftp://127.0.0.1/", "nonsense"):
+def test_what_is_no_url_is_an_error(server: Server, fetch: Fetch) -> None:
+    """Nothing of a line end in a URL gets into the request."""
+    raw_paths = [server.url(path) for path in ("/a\r\nEvil: 1", "/a b", "/a\0b", "/?a\nb", "/ü")]
+    for url in ("http://[::1/", "http:///", "http://a b/", "ftp://127.0.0.1/", "nonsense", *raw_paths):
         result = fetch(url)
         assert isinstance(result, FetchError) and not result.sent
+        assert "127.0.0.1" not in url or result.kind == "protocol"
+    assert server.seen == []
 
 
 # One connection, two answers
@@ -279,6 +289,30 @@ def test_a_connection_closed_as_it_is_used_again_is_tried_once_more(server: Serv
     result = fetch(server.on("/b", behaviour))
     assert isinstance(result, Response) and result.body == b"second try"
     assert [(seen.path, seen.connection) for seen in server.seen] == [("/a", 1), ("/b", 1), ("/b", 2)]
+
+
+def test_many_idle_connections_may_all_be_closed_as_they_are_used(server: Server, open_fetcher: OpenFetcher) -> None:
+    """The next try is not made by another one that is as dead."""
+    together = threading.Barrier(4)
+    used: set[int] = set()
+
+    def behaviour(call: Call) -> None:
+        if call.seen.connection in used:
+            return call.close()
+        used.add(call.seen.connection)
+        if call.seen.path == "/first":
+            together.wait(5)
+        call.answer(b"body")
+
+    server.otherwise = behaviour
+    fetcher = open_fetcher()
+    for ticket in "abcd":
+        fetcher.submit(FetchRequest(server.url("/first")), ticket)
+    ended: list[str] = []
+    while len(ended) < 4:
+        ended += [ticket for ticket, _ in fetcher.poll(5)]
+    result = fetch_by(fetcher, server.url("/again"))
+    assert isinstance(result, Response) and result.body == b"body"
 
 
 def test_an_idle_connection_that_was_closed_is_not_used(server: Server, fetch: Fetch) -> None:

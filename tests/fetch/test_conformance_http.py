@@ -47,6 +47,23 @@ def test_the_request_bears_what_the_options_say(server: Server, open_fetcher: Op
     assert sum(line.lower().startswith("accept:") for line in first.lines) == 1
 
 
+TARGETS = ["/a?q=%2F|'", "/%zz", "/%", "/?q=%", "/a|b", "/%7Ba%7D[b]", "//x//y/", "/%2F%2F", "/a?b=c?d", "/@x:80"]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_request_is_for_the_very_url(server: Server, open_fetcher: OpenFetcher, target: str) -> None:
+    """No library spells it anew: another spelling may be another page."""
+    assert isinstance(fetch_by(open_fetcher(), server.url(target)), Response)
+    proxied = open_fetcher(proxy=server.url().rstrip("/"))
+    assert isinstance(fetch_by(proxied, f"http://example.test{target}"), Response)
+    assert [seen.target for seen in server.seen] == [target, f"http://example.test{target}"]
+
+
+def test_an_empty_query_is_asked_for(server: Server, fetch: Fetch) -> None:
+    fetch(server.url("/a?"))
+    assert [seen.target for seen in server.seen] == ["/a?"]
+
+
 def test_connections_are_used_again(server: Server, fetch: Fetch) -> None:
     server.on("/chunked", raw(head(200, [("Transfer-Encoding", "chunked")]) + chunk(b"ab") + chunk(b""), close=False))
     for path in ("/a", "/chunked", "/b"):
@@ -121,6 +138,11 @@ def test_a_conditional_request_gets_its_304(server: Server, fetch: Fetch) -> Non
         (200, b"new"),
     ]
     assert server.connections == 1
+
+
+def test_a_part_that_was_not_asked_for_is_marked(server: Server, fetch: Fetch) -> None:
+    result = fetch(server.on("/a", page(b"hello", 206, [("Content-Range", "bytes 0-4/100")])))
+    assert isinstance(result, Response) and (result.status, result.body, result.truncated) == (206, b"hello", True)
 
 
 def test_types_that_are_not_wanted_are_not_read(server: Server, fetch: Fetch) -> None:

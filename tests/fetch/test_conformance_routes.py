@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import socket
 import time
 from collections.abc import Iterator
 
@@ -11,7 +10,8 @@ import pytest
 import trustme
 
 from crawler.fetch.fetcher import FetchError, FetchRequest, Response
-from tests.fetch.conftest import OpenFetcher, fetch_by, tls_context
+from tests.fetch.conftest import OpenFetcher, fetch_by, has_ipv6, tls_context
+from tests.fetch.hostile import old_tls, self_signed
 from tests.servers import Call, Server, page, tunnel
 
 # The guard
@@ -40,15 +40,7 @@ def test_loopback_is_refused_in_every_spelling(server: Server, open_fetcher: Ope
     assert server.connections == 0
 
 
-def _has_ipv6() -> bool:
-    try:
-        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
-    except OSError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(not _has_ipv6(), reason="no IPv6 loopback")
+@pytest.mark.skipif(not has_ipv6(), reason="no IPv6 loopback")
 def test_ipv6_loopback_is_refused_and_can_be_allowed(open_fetcher: OpenFetcher) -> None:
     with Server("::1") as server:
         fetcher = open_fetcher(allow_private=False)
@@ -106,13 +98,18 @@ def test_a_trusted_authority_is_accepted_and_connections_stay(tls_server: Server
 
 
 @pytest.mark.usefixtures("trusted")
-@pytest.mark.parametrize("fault", ["name", "expired"])
+@pytest.mark.parametrize("fault", ["name", "expired", "self-signed", "TLS 1.0"])
 def test_a_certificate_that_does_not_fit_is_refused(
     authority: trustme.CA, open_fetcher: OpenFetcher, fault: str
 ) -> None:
     past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    wrong = authority.issue_cert("other.test") if fault == "name" else authority.issue_cert("localhost", not_after=past)
-    with Server(tls=tls_context(wrong)) as server:
+    contexts = {
+        "name": lambda: tls_context(authority.issue_cert("other.test")),
+        "expired": lambda: tls_context(authority.issue_cert("localhost", not_after=past)),
+        "self-signed": self_signed,
+        "TLS 1.0": lambda: old_tls(authority.issue_cert("localhost")),
+    }
+    with Server(tls=contexts[fault]()) as server:
         result = fetch_by(open_fetcher(), server.url("/", "localhost"))
         assert isinstance(result, FetchError) and result.kind == "tls"
         assert server.seen == []
