@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -33,7 +34,13 @@ OUTCOMES: Final = (
 """The closed list of outcomes: each accepted URL ends in exactly one."""
 
 _HEAD = struct.Struct(">BBBBQ")  # attempts, depth, hops, flags, id of via
-_SITEMAP = 0x10
+_LASTMOD_SIZE = 4
+# In the flags, beside the scheme's number in the two lowest bits: it is a sitemap; four bytes of `lastmod` follow.
+_SITEMAP, _LASTMOD = 0x10, 0x20
+
+
+HostEvent = Literal["ok", "slow", "fail", "stall", "dead", "untrusted", "robots", "none", "unsent"]
+"""What an answer means for its host; see `feel` in frontier/prelude.lua."""
 
 
 class Charge:
@@ -55,13 +62,20 @@ class Request:
     """Redirects that led here in a row."""
     via: str = "0"
     sitemap: bool = False
+    """It is to be read as a sitemap; its `depth` is then how many indexes led to it."""
+    lastmod: int | None = None
+    """When the page changed last, as a sitemap tells: seconds since the epoch, up to 2106."""
 
     def place(self) -> tuple[str, bytes]:
-        """The host whose queue it belongs to, and its entry there: 12 bytes, then path and query."""
+        """The host whose queue it belongs to, and its entry there: 12 bytes (16 with lastmod), then path and query."""
         host, scheme, path = urls.split(self.url)
         flags = scheme | (_SITEMAP if self.sitemap else 0)
+        lastmod = b""
+        if self.lastmod is not None and 0 <= self.lastmod < 1 << 32:
+            flags |= _LASTMOD
+            lastmod = self.lastmod.to_bytes(_LASTMOD_SIZE, "big")
         head = _HEAD.pack(0, min(self.depth, 255), min(self.hops, 255), flags, int(self.via))
-        return host, head + path.encode("ascii")
+        return host, head + lastmod + path.encode("ascii")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +89,13 @@ class Entry:
     @classmethod
     def decode(cls, host: str, raw: bytes) -> Entry:
         """Read an entry of *host*'s queue; ValueError if it is none (something else wrote to the queue)."""
-        if len(raw) <= _HEAD.size or raw[_HEAD.size] != 0x2F:
+        at = _HEAD.size + (_LASTMOD_SIZE if len(raw) > _HEAD.size and raw[3] & _LASTMOD else 0)
+        if len(raw) <= at or raw[at] != 0x2F:
             raise ValueError(f"not a queue entry: {raw[:40]!r}")
         attempts, depth, hops, flags, via = _HEAD.unpack_from(raw)
-        url = urls.join(host, flags & 3, raw[_HEAD.size :].decode("ascii"))
-        request = Request(url, depth, hops, str(via), bool(flags & _SITEMAP))
+        url = urls.join(host, flags & 3, raw[at:].decode("ascii"))
+        lastmod = int.from_bytes(raw[_HEAD.size : at], "big") if at > _HEAD.size else None
+        request = Request(url, depth, hops, str(via), bool(flags & _SITEMAP), lastmod)
         return cls(request, attempts & 15, attempts >> 4)
 
 
@@ -104,12 +120,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     via: str | None = None
     """URL of the page this one was first found on; inside Redis its id."""
     redirect_to: str | None = None
+    hops: int = 0
+    """Redirects in a row that led here."""
+    duplicate_of: str | None = None
+    """URL of the page that had the same content before (inside Redis its id), or that is obeyed as its canonical."""
     canonical: str | None = None
     links: int | None = None
-    """Number of outlinks, before scope."""
+    """Number of outlinks, before scope; of a sitemap the locations in it."""
     outlinks: list[str] | None = None
     etag: str | None = None
     last_modified: str | None = None
+    sitemap: bool = False
+    """It was read as a sitemap."""
+    lastmod: str | None = None
+    """When the page changed last, as a sitemap tells (RFC 3339, UTC)."""
     fetched_at: str | None = None
     """RFC 3339, UTC: when the answer ended."""
     elapsed_ms: int | None = None
@@ -117,6 +141,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     error: str | None = None
     data: Any = None
     """What the user's hook returned."""
+
+    def named(self, urls: Mapping[str, str]) -> Record:
+        """This record with URLs in place of ids in `via` and `duplicate_of`; what *urls* does not know is left out."""
+        if self.via is None and self.duplicate_of is None:
+            return self
+        original = self.duplicate_of or ""
+        if not original.startswith("http"):
+            original = urls.get(original, "")
+        return msgspec.structs.replace(self, via=urls.get(self.via or ""), duplicate_of=original or None)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids in `via` and `duplicate_of`, as long as it is not `named`."""
+        return [i for i in (self.via, self.duplicate_of) if i and i.isdigit()]
 
     def encode(self) -> bytes:
         """The record as one line of JSON in UTF-8."""

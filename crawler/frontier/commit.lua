@@ -1,46 +1,77 @@
 -- commit.lua: end a page's lease with its one outcome: record, outlinks, counters and host state in one step.
 -- Why Lua: a record without its links, or links without the record, would lose or repeat work when a worker dies.
--- KEYS  page, then host, queue and `seen` sets of the requests (see accept in the prelude)
+-- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
+-- KEYS  page, `digests` hash of the content if there is one, then host, queue and `seen` sets of the requests
+--       (see accept in the prelude)
 -- ARGV  generation, token, what is held (see holds in the prelude), id, event, rest_ms, latency_ms or '', outcome,
---       record, zlib text or '', number of tallies, tally and n of each, number of roots, roots, groups of requests
--- RETURNS OK new seen over_budget | DONE_ALREADY | LEASE_LOST | NO_CRAWL
+--       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('1' any, or an id), ip,
+--       number of tallies, tally and n of each, number of roots, roots, groups of requests
+-- RETURNS OK new seen over_budget duplicate | DONE_ALREADY duplicate | LEASE_LOST | NO_CRAWL
 local no = refusal()
 if no then
   return { no }
 end
 local PAGE, token, id = KEYS[OWN_KEYS], ARGV[2], ARGV[4]
 local event, rest_ms, latency, outcome = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local record, text = ARGV[9], ARGV[10]
+local record, text, digest, all_links, ip = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 if not holds(token, ARGV[3]) then
-  return { redis.call('HGET', PAGE, 'token') == token and 'DONE_ALREADY' or 'LEASE_LOST' }
+  local known = redis.call('HMGET', PAGE, 'token', 'd')
+  if known[1] == token then
+    return { 'DONE_ALREADY', known[2] and 1 or 0 }
+  end
+  return { 'LEASE_LOST' }
 end
 
 local lease = end_lease(token)
+local k, first = OWN_KEYS + 1, nil
+if digest ~= '' then
+  first = redis.call('HGET', KEYS[k], digest)
+  if not first then
+    redis.call('HSET', KEYS[k], digest, id)
+  elseif first == id then
+    first = nil
+  end
+  k = k + 1
+end
 redis.call('DEL', PAGE)
 local at = redis.call('XADD', RECORDS, '*', 'i', id)
 redis.call('HSET', PAGE, 'm', record, 'at', at, 'token', token)
-if text ~= '' then
+if first then
+  redis.call('HSET', PAGE, 'd', first)
+  count('duplicates', 1)
+elseif text ~= '' then
   redis.call('HSET', PAGE, 't', text)
 end
-if string.sub(outcome, 1, 7) == 'failed:' then
+if string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap' then
   redis.call('ZADD', FAILED, T, id)
 end
 count('ended', 1)
 count('outcome:' .. outcome, 1)
 
-local a = 12
-for _ = 1, tonumber(ARGV[11]) do
+local a = 15
+for _ = 1, tonumber(ARGV[14]) do
   redis.call('HINCRBY', COUNTERS, ARGV[a], ARGV[a + 1])
   a = a + 2
 end
 a = add_roots(a)
-local new, seen, over = accept(OWN_KEYS + 1, a)
+local new, seen, over = 0, 0, 0
+local left_out = first and all_links ~= '1' and all_links ~= first
+if not left_out then
+  new, seen, over = accept(k, a)
+end
 
+local key = host_key(lease.host)
 if latency then
-  local old = tonumber(redis.call('HGET', host_key(lease.host), 'latency'))
-  redis.call('HSET', host_key(lease.host), 'latency', math.floor(old and (old * 0.8 + latency * 0.2) or latency))
+  local old = tonumber(redis.call('HGET', key, 'latency'))
+  redis.call('HSET', key, 'latency', math.floor(old and (old * 0.6 + latency * 0.4) or latency))
+end
+if ip ~= '' then
+  redis.call('HSET', key, 'ip', ip)
 end
 feel(lease.host, event)
+if event == 'unsent' then
+  give_back(lease.host, token)
+end
 rest(lease.host, rest_ms)
 settle(lease.host)
-return { 'OK', new, seen, over }
+return { 'OK', new, seen, over, left_out and 1 or 0 }

@@ -9,6 +9,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
 from crawler.errors import (
@@ -21,17 +23,19 @@ from crawler.errors import (
     RedisUnavailable,
 )
 from crawler.frontier.keys import Keys
-from crawler.frontier.leases import Accepted, Ending, Event, Lease, Leased, Limits, State
+from crawler.frontier.leases import Accepted, Barren, Ending, Event, Lease, Leased, Limits, State, Weight
 from crawler.frontier.link import Call, Link
 from crawler.frontier.scripts import SERVER_CLOCK, load
 from crawler.records import Charge, Request
-from crawler.url import url_id
+from crawler.url import Form, site_of_host, url_id
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """Version of keys and entries; a crawl of another one is refused."""
 MOST_REQUESTS: Final = 1_000
 """Requests a script takes at most: more would block Redis for too long."""
 MOST_REVIVED: Final = 500
+PLAIN: Final = Form()
+"""No two spellings are taken for one beyond the canonical form."""
 NORMAL: Final = 1
 
 Args = list[str | bytes | int]
@@ -40,8 +44,11 @@ Args = list[str | bytes | int]
 class Frontier:
     """One crawl's frontier on one shard, bound to the generation that was found or made."""
 
-    def __init__(self, link: Link, crawl: str, generation: str, salt: bytes, clock: str = SERVER_CLOCK) -> None:
+    def __init__(
+        self, link: Link, crawl: str, generation: str, salt: bytes, *, form: Form = PLAIN, clock: str = SERVER_CLOCK
+    ) -> None:
         self.link = link
+        self.form = form
         self.crawl = crawl
         self.generation = generation
         self.salt = salt
@@ -51,29 +58,46 @@ class Frontier:
     # -- making and finding a crawl ------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, link: Link, crawl: str, settings: bytes, limits: Limits, *, clock: str = SERVER_CLOCK) -> Frontier:
+    def create(
+        cls,
+        link: Link,
+        crawl: str,
+        settings: bytes,
+        limits: Limits,
+        *,
+        form: Form = PLAIN,
+        clock: str = SERVER_CLOCK,
+    ) -> Frontier:
         """Make a crawl; CrawlExists if its name is taken. *settings* is all of them, as JSON."""
-        frontier = cls(link, crawl, secrets.token_hex(8), secrets.token_bytes(16), clock)
-        fields: dict[str, str | bytes] = {"schema": str(SCHEMA), "salt": frontier.salt.hex(), "settings": settings}
-        fields |= limits.fields()
-        args: Args = [part for name, value in fields.items() if value for part in (name, value)]
+        frontier = cls(link, crawl, secrets.token_hex(8), secrets.token_bytes(16), form=form, clock=clock)
+        meta: dict[str, str | bytes] = {"schema": str(SCHEMA), "salt": frontier.salt.hex(), "settings": settings}
+        meta["form"] = _form_words(form)
+        meta |= limits.fields()
+        args: Args = [part for name, value in meta.items() if value for part in (name, value)]
         frontier.run_one(frontier._call("create", [], args, _ok))
         return frontier
 
     @classmethod
     def find(cls, link: Link, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
         """The crawl of that name; NoCrawl if there is none."""
-        fields: Any = link.ask(lambda: link.client.hmget(Keys(crawl).meta, ["generation", "salt", "schema"]))
-        generation, salt, schema = fields
+        names = ["generation", "salt", "schema", "form"]
+        found: Any = link.ask(lambda: link.client.hmget(Keys(crawl).meta, names))
+        generation, salt, schema, form = found
         if generation is None:
             raise NoCrawl(f"there is no crawl {crawl!r}: begin one with `crawler run` or `crawler seed`")
         if schema is None or int(schema) != SCHEMA:
             raise NoCrawl(f"crawl {crawl!r} was made by another version of this program: use that one, or delete it")
-        return cls(link, crawl, generation.decode(), bytes.fromhex((salt or b"").decode()), clock)
+        salt = bytes.fromhex((salt or b"").decode())
+        return cls(link, crawl, generation.decode(), salt, form=_form_of(form or b""), clock=clock)
 
     def id(self, url: str) -> str:
-        """The id of a canonical URL in this crawl."""
-        return url_id(url, self.salt)
+        """The id of a canonical URL in this crawl, the same for all spellings that its form takes for one."""
+        return url_id(self.form.identity(url), self.salt)
+
+    def first_with(self, digest: str) -> str | None:
+        """The id of the first page that had content of this digest (see Ending.digest)."""
+        found: Any = self.link.ask(lambda: self.link.client.hget(self.keys.digests(digest), digest))
+        return None if found is None else str(found.decode())
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -129,7 +153,7 @@ class Frontier:
         for name, members in groups.items():
             priority, _, host = name.partition(" ")
             keys += self.keys.host(host), self.keys.queue(host, int(priority))
-            args += host, len(members)
+            args += host, site_key(host), len(members)
             for member_id, entry in members:
                 keys.append(self.keys.seen(member_id))
                 args += member_id, entry
@@ -183,11 +207,14 @@ class Frontier:
         keys, groups = self._groups(ending.requests)
         latency = "" if ending.latency_ms is None else ending.latency_ms
         args: Args = [ending.lease.token, ending.lease.what, ending.id, ending.event, ending.rest_ms, latency]
-        args += ending.outcome, ending.record, ending.text, len(ending.tallies)
+        args += ending.outcome, ending.record, ending.text, ending.digest, "1" if ending.all_links else ending.alias
+        args.append(ending.ip)
+        args.append(len(ending.tallies))
         for name, n in ending.tallies.items():
             args += name, n
         args += len(ending.roots), *ending.roots, *groups
-        return self._call("commit", [self.keys.page(ending.id), *keys], args, _accepted)
+        own = [self.keys.page(ending.id), *([self.keys.digests(ending.digest)] if ending.digest else [])]
+        return self._call("commit", [*own, *keys], args, _committed)
 
     def commit(self, ending: Ending) -> Accepted:
         """`commit_call`, sent alone; raises LeaseLost."""
@@ -195,10 +222,21 @@ class Frontier:
         return result
 
     def retry_call(
-        self, lease: Lease, event: Event, *, charge: int = Charge.RETRY, rest_ms: int = 0, alone_ms: int = 0
+        self,
+        lease: Lease,
+        event: Event,
+        *,
+        charge: int = Charge.RETRY,
+        rest_ms: int = 0,
+        alone_ms: int = 0,
+        respelled: Request | None = None,
     ) -> Call:
-        """Try a page again later; it goes to the tail of its queue, its host rests *alone_ms* if it is alone there."""
-        return self._call("retry", [], [lease.token, lease.what, event, rest_ms, charge, alone_ms], _ok)
+        """Try a page again later; it goes to the tail of its queue, its host rests *alone_ms* if it is alone there.
+
+        *respelled* is the same URL in another spelling (of the same id and host), by which it is tried next.
+        """
+        entry = b"" if respelled is None else respelled.place()[1]
+        return self._call("retry", [], [lease.token, lease.what, event, rest_ms, charge, alone_ms, entry], _ok)
 
     def retry(
         self, lease: Lease, event: Event, *, charge: int = Charge.RETRY, rest_ms: int = 0, alone_ms: int = 0
@@ -215,10 +253,13 @@ class Frontier:
         ttl: float = 86_400.0,
         crawl_delay: float | None = None,
         rest_ms: int = 0,
+        ip: str = "",
+        tallies: Mapping[str, int] = MappingProxyType({}),
     ) -> Call:
         """End a robots lease: with event `ok` the zlib *text* holds for *ttl* seconds; with another the host rests."""
         delay = "" if crawl_delay is None else _ms(crawl_delay)
-        args: Args = [lease.token, lease.what, lease.scheme, event, text, _ms(ttl), delay, rest_ms]
+        args: Args = [lease.token, lease.what, lease.scheme, event, text, _ms(ttl), delay, rest_ms, ip]
+        args += (part for tally in tallies.items() for part in tally)
         return self._call("robots", [self.keys.robots(lease.origin)], args, _ok)
 
     def robots(self, lease: Lease, event: Event, *, text: bytes = b"", ttl: float = 86_400.0) -> None:
@@ -236,13 +277,35 @@ class Frontier:
             args += self.id(request.url), host, entry
         return int(self.run_one(self._call("revive", keys, args, lambda r: int(_ok(r)[1]))))
 
+    # -- traps ---------------------------------------------------------------------------------------------------------
+
+    def weigh_call(self, weights: Sequence[Weight]) -> Call:
+        """Count what pages of templates held; the result is which are quarantined from now on."""
+        keys: list[str] = []
+        args: Args = []
+        for weight in weights:
+            keys += self.keys.template(weight.id), self.keys.prints(weight.id)
+            args += weight.template, len(weight.prints), *weight.prints
+        return self._call("weigh", keys, args, lambda r: Barren(tuple(t.decode() for t in _ok(r)[1:])))
+
+    def weigh(self, weights: Sequence[Weight]) -> Barren:
+        """`weigh_call`, sent alone."""
+        result: Barren = self.run_one(self.weigh_call(weights))
+        return result
+
+    def pardon(self, template: str, template_id: str) -> bool:
+        """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
+        return bool(
+            self.run_one(self._call("pardon", [self.keys.template(template_id)], [template], lambda r: _ok(r)[1]))
+        )
+
     # -- the crawl as a whole ------------------------------------------------------------------------------------------
 
     def configure(self, settings: bytes, limits: Limits, max_time: float | str | None = "-") -> None:
         """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
         until = "-" if max_time == "-" else "" if max_time is None else str(_ms(float(max_time)))
-        fields: Mapping[str, str | bytes] = {"settings": settings, **limits.fields()}
-        self.run_one(self._call("configure", [], [until, *(p for kv in fields.items() for p in kv)], _ok))
+        changed: Mapping[str, str | bytes] = {"settings": settings, **limits.fields()}
+        self.run_one(self._call("configure", [], [until, *(p for kv in changed.items() for p in kv)], _ok))
 
     def state_call(self) -> Call:
         """What the crawl is at."""
@@ -288,6 +351,20 @@ def new_call() -> str:
     return secrets.token_hex(8)
 
 
+def _form_words(form: Form) -> str:
+    return " ".join(field.name for field in fields(form) if getattr(form, field.name))
+
+
+def _form_of(words: bytes) -> Form:
+    return Form(**dict.fromkeys(words.decode().split(), True))
+
+
+def site_key(host: str) -> str:
+    """The site under which a host's budgets are counted; "" for one that is a site by itself and has no others."""
+    site = site_of_host(host)
+    return "" if site == host and (":" in host or "." not in host or host.replace(".", "").isdigit()) else site
+
+
 def _at_most(n: int, most: int) -> None:
     if n > most:
         raise ValueError(f"{n} requests in one call: at most {most}, more go into further calls")
@@ -305,7 +382,14 @@ def _ok(reply: list[Any]) -> list[Any]:
 
 
 def _accepted(reply: list[Any]) -> Accepted:
-    return Accepted() if reply[0] == b"DONE_ALREADY" else Accepted(*_ok(reply)[1:4])
+    return Accepted(*_ok(reply)[1:4])
+
+
+def _committed(reply: list[Any]) -> Accepted:
+    if reply[0] == b"DONE_ALREADY":
+        return Accepted(left_out=bool(reply[1]))
+    new, seen, over, left_out = _ok(reply)[1:5]
+    return Accepted(new, seen, over, bool(left_out))
 
 
 def _state(reply: list[Any]) -> State:
@@ -313,13 +397,13 @@ def _state(reply: list[Any]) -> State:
 
 
 def _leased(reply: list[Any], deadline: float) -> Leased:
-    if len(reply) < 9:
+    if len(reply) < 10:
         _refuse(reply[0].decode())
     leases = [
-        Lease(t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark == b"unreachable", deadline)
-        for t, k, host, raw, rev, delay, mark in reply[9:]
+        Lease(t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark.decode(), deadline)
+        for t, k, host, raw, rev, delay, mark in reply[10:]
     ]
-    return Leased(leases, reply[0].decode(), *(int(n) for n in reply[1:9]))
+    return Leased(leases, reply[0].decode(), *(int(n) for n in reply[1:10]))
 
 
 _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {

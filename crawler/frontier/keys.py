@@ -7,15 +7,22 @@ Prefix `crawler:{NAME.SHARD}:`, then:
 | `meta` | HASH | generation, schema, state, salt, revisions, the settings that scripts need, all settings as JSON |
 | `ready` | ZSET | host -> due in ms of the server's clock: the hosts to lease from (see `settle` in prelude.lua) |
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, asking, \
-robots_until:<scheme>, robots_rev, accepted |
+robots_until:<scheme>, robots_rev, accepted, ip, undo (token of the latest lease, while its delay may be given back) |
 | `robots:<origin>` | STRING | zlib of robots.txt; empty robots allows all; its time-out only frees memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, 2 quarantined |
 | `leases` | ZSET | token -> deadline in ms |
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
 | `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
-| `page:<id>` | HASH | `m` record as JSON, `t` zlib text, `at` its stream id, `token` of its commit |
+| `page:<id>` | HASH | `m` record as JSON, `t` zlib text, `at` its stream id, `token` of its commit, `d` id of the \
+page with the same content |
+| `digests:<bucket>` | HASH | 63 bits of a content's digest -> id of the first page that had it |
+| `sites` | HASH | site -> `<URLs accepted> <hosts>` |
+| `traps` | HASH | quarantined template -> when in ms |
+| `template:<id>` | HASH | a template that many URLs share: pages, fresh (in this window), total, state |
+| `prints:<id>` | SET | fingerprints of what its pages held |
+| `ips`, `ip_of` | HASH | address -> leases out to it, token -> address (only with --per-ip) |
 | `records` | STREAM | `i` = id of a page, in the order of commits |
-| `failed` | ZSET | id -> when in ms: the dead letters |
+| `failed` | ZSET | id -> when in ms: the dead letters, and what was dropped as a trap |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
 | `counters` | HASH | accepted, queued, leased, ended, outcome:<x>, status:<n>, refused:<reason>, bytes |
@@ -30,6 +37,8 @@ from typing import Final
 
 BUCKETS: Final = 65_536
 """`seen` sets over all shards of a crawl; a set of up to 4,096 ids stays packed at about 10 bytes an id."""
+DIGEST_BUCKETS: Final = 16_384
+"""`digests` hashes; one of up to 512 fields (Redis's default) stays packed at about 22 bytes a page."""
 
 FIXED: Final = (
     "meta",
@@ -44,6 +53,10 @@ FIXED: Final = (
     "roots",
     "workers",
     "probe",
+    "sites",
+    "traps",
+    "ips",
+    "ip_of",
 )
 """The keys that every script is given first, in this order; prelude.lua names them."""
 
@@ -55,7 +68,8 @@ class Keys:
         self.prefix = f"crawler:{{{crawl}.{shard}}}:"
         self.fixed = tuple(self.prefix + name for name in FIXED)
         self.meta, self.ready, self.leases, self.leased, self.counters, self.wake = self.fixed[:6]
-        self.records, self.failed, self.sources, self.roots, self.workers, self.probe = self.fixed[6:]
+        self.records, self.failed, self.sources, self.roots, self.workers, self.probe = self.fixed[6:12]
+        self.sites, self.traps, self.ips, self.ip_of = self.fixed[12:]
 
     def host(self, host: str) -> str:
         """The hash of a host."""
@@ -76,6 +90,18 @@ class Keys:
     def seen(self, url_id: str) -> str:
         """The set that an id belongs to."""
         return f"{self.prefix}seen:{int(url_id) % BUCKETS}"
+
+    def digests(self, digest: str) -> str:
+        """The hash that a content's digest (63 bits, decimal) belongs to."""
+        return f"{self.prefix}digests:{int(digest) % DIGEST_BUCKETS}"
+
+    def template(self, template_id: str) -> str:
+        """The hash of a template of URLs."""
+        return f"{self.prefix}template:{template_id}"
+
+    def prints(self, template_id: str) -> str:
+        """The set of what a template's pages held."""
+        return f"{self.prefix}prints:{template_id}"
 
 
 def crawl_of_meta(key: str) -> str | None:

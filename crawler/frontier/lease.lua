@@ -1,13 +1,16 @@
 -- lease.lua: hand out up to `want` URLs of hosts that are due, each under a token until a deadline.
 -- Why Lua: popping and leasing are one step, or a URL in the hands of a dying client is lost.
 -- Politeness is decided here: at most `per_host` in flight, `due` moves on by the delay with every lease, and while an
--- origin's robots.txt is unknown or expired a robots lease is all that its host gives.
+-- origin's robots.txt is unknown or expired a robots lease is all that its host gives. A sitemap waits while its host
+-- has enough pages queued. With `per_ip`, a host whose address is busy is looked at again a little later.
 -- ARGV  generation, call (64 random bits, made by the client), want, term_ms, worker
 -- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
---         ended, open sources, settings_rev, roots_rev, then a lease each:
---         {token, kind, host, entry, robots_rev, delay_ms, 'unreachable' or ''}; of a robots lease the entry is the
+--         ended, open sources, settings_rev, roots_rev, traps_rev, then a lease each:
+--         {token, kind, host, entry, robots_rev, delay_ms, why it is not to be asked or ''}; of a robots lease the entry is the
 --         number of its scheme. A repeated call gives the same leases and nothing new.
 local BUDGET_WAIT_MS = 1000
+local IP_WAIT_MS = 250 -- until a host is looked at again whose address had no free slot
+local ENOUGH_PAGES = 1000 -- queued pages of a host beside which its sitemaps wait
 local call, want, term, worker = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local no = refusal()
 if no then
@@ -15,20 +18,22 @@ if no then
 end
 
 local function facts(host)
-  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'delay', 'failing_since', 'robots_rev', 'asking')
+  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'delay', 'failing_since', 'robots_rev', 'asking',
+    'latency', 'ip')
   return {
     host = host,
     queued = tonumber(h[1]) or 0,
     in_flight = tonumber(h[2]) or 0,
-    delay = math.max(DELAY, tonumber(h[3]) or 0),
+    delay = host_delay(h[3], h[7]),
     unreachable = unreachable(tonumber(h[4])),
     robots_rev = h[5] or '0',
     asking = h[6],
+    ip = PER_IP and h[8],
   }
 end
 
 local function told(token, kind, entry, f)
-  return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable and 'unreachable' or '' }
+  return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable or '' }
 end
 
 local function reply(status, leases, least_wait)
@@ -38,7 +43,7 @@ local function reply(status, leases, least_wait)
     wait = math.max(wait, least_wait or 0)
   end
   local out = { status, wait, tonumber(c[1]) or 0, tonumber(c[2]) or 0, tonumber(c[3]) or 0,
-    tonumber(c[4]) or 0, open_sources(), SETTINGS_REV, ROOTS_REV }
+    tonumber(c[4]) or 0, open_sources(), SETTINGS_REV, ROOTS_REV, TRAPS_REV }
   for i = 1, #leases do
     out[#out + 1] = leases[i]
   end
@@ -97,12 +102,16 @@ local function robots_known(host, scheme)
 end
 
 local function head(host)
+  local waiting
   for priority = 0, 2 do
     local entry = redis.call('LINDEX', queue_key(host, priority), 0)
-    if entry then
+    if entry and priority == 0 and is_sitemap(entry) and redis.call('LLEN', queue_key(host, 1)) >= ENOUGH_PAGES then
+      waiting = entry
+    elseif entry then
       return entry, priority
     end
   end
+  return waiting, 0
 end
 
 local leases, pages = {}, 0
@@ -111,6 +120,10 @@ local function hand_out(f, kind, priority, entry)
   local token = tokens[#leases + 1]
   redis.call('ZADD', LEASES, T + term, token)
   redis.call('HSET', LEASED, token, kind .. priority .. ' ' .. worker .. ' ' .. f.host .. ' ' .. entry)
+  if f.ip and not f.unreachable then
+    redis.call('HSET', IP_OF, token, f.ip)
+    redis.call('HINCRBY', IPS, f.ip, 1)
+  end
   leases[#leases + 1] = told(token, kind, entry, f)
   return token
 end
@@ -144,6 +157,9 @@ local function lease_from(f, most)
     redis.call('HINCRBY', host_key(f.host), 'in_flight', taken + (asked and 1 or 0))
     if not f.unreachable then
       rest(f.host, f.delay)
+      if f.delay > 0 and not asked then
+        redis.call('HSET', host_key(f.host), 'undo', tokens[#leases])
+      end
     end
   end
   if taken > 0 then
@@ -163,6 +179,13 @@ for _, host in ipairs(hosts) do
   local most = math.min(share, free)
   if not f.unreachable then
     most = math.min(most, f.delay > 0 and 1 or NEVER, SLOTS - f.in_flight)
+  end
+  if f.ip and not f.unreachable then
+    local of_ip = PER_IP - (tonumber(redis.call('HGET', IPS, f.ip)) or 0)
+    if of_ip <= 0 then
+      rest(host, IP_WAIT_MS)
+    end
+    most = math.min(most, math.max(of_ip, 0))
   end
   if f.asking then
     most = 0

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from crawler import url as urls
-from crawler.records import Entry, Request
+from crawler.records import Entry, HostEvent, Request
 
-Event = Literal["ok", "slow", "fail", "stall", "dead", "robots", "none"]
-"""What an answer means for its host; see `feel` in prelude.lua."""
+Event = HostEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +22,12 @@ class Limits:
     max_pages: int | None = None
     max_pages_per_host: int | None = None
     patience_ms: int = 600_000
+    adaptive: float = 0.0
+    """Times its latency that a host rests at least; 0: its delay does not adapt."""
+    max_pages_per_site: int | None = None
+    max_hosts_per_site: int | None = None
+    per_ip: int | None = None
+    """Leases out at once to all hosts at one address."""
 
     def fields(self) -> dict[str, str]:
         """As fields of `meta`; an empty one is taken away."""
@@ -30,10 +35,18 @@ class Limits:
             "delay": str(self.delay_ms),
             "per_host": str(self.per_host),
             "robots": "1" if self.robots else "0",
-            "max_pages": "" if self.max_pages is None else str(self.max_pages),
-            "max_pages_per_host": "" if self.max_pages_per_host is None else str(self.max_pages_per_host),
+            "max_pages": _or_empty(self.max_pages),
+            "max_pages_per_host": _or_empty(self.max_pages_per_host),
             "patience": str(self.patience_ms),
+            "adaptive": str(round(self.adaptive * 1000)),
+            "max_pages_per_site": _or_empty(self.max_pages_per_site),
+            "max_hosts_per_site": _or_empty(self.max_hosts_per_site),
+            "per_ip": _or_empty(self.per_ip),
         }
+
+
+def _or_empty(limit: int | None) -> str:
+    return "" if limit is None else str(limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +60,18 @@ class Lease:
     """The entry; of a robots lease the number of the scheme."""
     robots_rev: int
     delay_ms: int
-    unreachable: bool
+    trouble: Literal["", "dns", "tls", "away"]
+    """Why its host is not to be asked any more: no such name, no trust, or away for longer than the patience."""
     deadline: float
 
     def entry(self) -> Entry:
         """The page's request; ValueError if the entry is malformed."""
         return Entry.decode(self.host, self.raw)
+
+    @property
+    def unreachable(self) -> bool:
+        """It is to end without being asked for."""
+        return bool(self.trouble)
 
     @property
     def what(self) -> bytes:
@@ -85,6 +104,7 @@ class Leased:
     sources: int
     settings_rev: int
     roots_rev: int
+    traps_rev: int
 
     @property
     def idle(self) -> bool:
@@ -105,6 +125,14 @@ class Ending:
     event: Event = "none"
     rest_ms: int = 0
     latency_ms: int | None = None
+    digest: str = ""
+    """63 bits of the content's digest as a decimal string: of pages whose links are not followed twice."""
+    all_links: bool = False
+    """Take the requests also where another page had the same content."""
+    alias: str = ""
+    """Or where the one that had it is this: the id of the same URL with, or without, a slash at its end."""
+    ip: str = ""
+    """The address that answered, where slots are counted by it."""
     tallies: Mapping[str, int] = field(default_factory=dict)
     roots: Sequence[str] = ()
     requests: Sequence[Request] = ()
@@ -113,11 +141,30 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """How many requests were new, seen before, and refused because their host's budget is used up."""
+    """How many requests were new, seen before, and refused because a budget of host or site is used up."""
 
     new: int = 0
     seen: int = 0
     over_budget: int = 0
+    left_out: bool = False
+    """None was taken: another page had the same content before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What the pages of one template held: a fingerprint (63 bits, decimal) a page."""
+
+    template: str
+    id: str
+    """Names its keys."""
+    prints: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Barren:
+    """Templates that were quarantined, because their pages held nothing new."""
+
+    templates: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,13 @@ from crawler.frontier.link import Link
 from crawler.records import Record
 
 START: Final = "0-0"
+_HOST_FIELDS: Final = (
+    *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency", "robots_rev"),
+    "asking",
+)
 _BATCH: Final = 500
+_SLICE: Final = 1_000
+"""Queue entries read at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Stored:
     at: str
     id: str
     record: Record
-    """`via` is still an id here; `text` is filled in."""
+    """`via` and `duplicate_of` are still ids here; `text` is filled in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +44,13 @@ class HostFacts:
     in_flight: int
     due: int
     delay: int
+    """What its robots.txt asks for."""
     backoff: int
     failing_since: int
     asking: bool
+    accepted: int = 0
+    latency: int = 0
+    robots_rev: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +87,11 @@ class Ledger:
         if not entries:
             return [], after
         ids = [fields[b"i"].decode() for _, fields in entries]
-        pages = self._ask(*(("HMGET", self._keys.page(i), "m", "t", "at") for i in ids))
+        pages = self._ask(*(("HMGET", self._keys.page(i), "m", "t", "d", "at") for i in ids))
         found = [
             Stored(at.decode(), url_id, self._record(page))
             for (at, _), url_id, page in zip(entries, ids, pages, strict=True)
-            if page[2] == at
+            if page[3] == at
         ]
         return found, entries[-1][0].decode()
 
@@ -92,17 +102,21 @@ class Ledger:
             text = zlib.decompress(page[1]).decode("utf-8", "replace") if page[1] else None
         except (msgspec.DecodeError, zlib.error) as error:
             raise FrontierError(f"a stored record cannot be read ({error}): does another version write it?") from None
-        return msgspec.structs.replace(record, text=text) if text is not None else record
+        if text is None and page[2] is None:
+            return record
+        return msgspec.structs.replace(
+            record, text=text, duplicate_of=page[2].decode() if page[2] else record.duplicate_of
+        )
 
     def record(self, url_id: str) -> Record | None:
         """The record of one URL, if it has ended."""
-        (page,) = self._ask(("HMGET", self._keys.page(url_id), "m", "t"))
+        (page,) = self._ask(("HMGET", self._keys.page(url_id), "m", "t", "d"))
         return self._record(page) if page[0] else None
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of stored pages by id; those that are not stored (any more) are absent."""
         pages = self._ask(*(("HGET", self._keys.page(i), "m") for i in ids)) if ids else []
-        return {i: self._record((raw, None)).url for i, raw in zip(ids, pages, strict=True) if raw}
+        return {i: self._record((raw, None, None)).url for i, raw in zip(ids, pages, strict=True) if raw}
 
     def failed(self, most: int = 1_000_000) -> Iterator[tuple[str, Record]]:
         """The dead letters of now, oldest first, with their ids; none is missed when they are revived meanwhile."""
@@ -114,7 +128,7 @@ class Ledger:
             fresh = [(url_id, when) for url_id, when in _pairs(rows) if url_id not in told][:most]
             if not fresh:
                 return
-            pages = self._ask(*(("HMGET", self._keys.page(url_id.decode()), "m", "t") for url_id, _ in fresh))
+            pages = self._ask(*(("HMGET", self._keys.page(url_id.decode()), "m", "t", "d") for url_id, _ in fresh))
             for (url_id, _), page in zip(fresh, pages, strict=True):
                 if page[0]:
                     most -= 1
@@ -122,6 +136,51 @@ class Ledger:
             last = fresh[-1][1]
             told = {url_id for url_id, when in fresh if when == last} | (told if last == at else set())
             at = last
+
+    # -- traps ---------------------------------------------------------------------------------------------------------
+
+    def traps(self) -> dict[str, int]:
+        """The quarantined templates, and when each was, in ms of the server's clock."""
+        (raw,) = self._ask(("HGETALL", self._keys.traps))
+        return {template.decode(): int(when) for template, when in _pairs(raw)}
+
+    def template(self, template_id: str) -> dict[str, str]:
+        """What is known of one template that many URLs share: total (pages weighed), state; empty when nothing is."""
+        (raw,) = self._ask(("HGETALL", self._keys.template(template_id)))
+        return {name.decode(): value.decode() for name, value in _pairs(raw)}
+
+    # -- one URL -------------------------------------------------------------------------------------------------------
+
+    def is_seen(self, url_id: str) -> bool:
+        """Whether the URL was ever accepted."""
+        (found,) = self._ask(("SISMEMBER", self._keys.seen(url_id), url_id))
+        return bool(found)
+
+    def leases(self) -> Iterator[tuple[str, Lease]]:
+        """All leases that are out, each with the worker that holds it; no deadlines."""
+        for token, value in self._link.ask(lambda: list(self._redis.hscan_iter(self._keys.leased, count=1000))):
+            yield _lease(token, value)
+
+    def site(self, site: str) -> tuple[int, int]:
+        """How many URLs of a site were accepted, on how many hosts (see `site_key`)."""
+        (raw,) = self._ask(("HGET", self._keys.sites, site))
+        accepted, hosts = (raw or b"0 0").split()
+        return int(accepted), int(hosts)
+
+    def deadline(self, token: str) -> int | None:
+        """Milliseconds until a lease runs out; None when it is not held."""
+        at, clock = self._ask(("ZSCORE", self._keys.leases, token), ("TIME",))
+        return None if at is None else int(float(at)) - _now_ms(clock)
+
+    def queued(self, host: str, priority: int) -> Iterator[bytes]:
+        """The entries of one of a host's queues, the next one first; read in slices while others take from it."""
+        at = 0
+        while True:
+            (entries,) = self._ask(("LRANGE", self._keys.queue(host, priority), at, at + _SLICE - 1))
+            yield from entries
+            at += _SLICE
+            if len(entries) < _SLICE:
+                return
 
     # -- counts --------------------------------------------------------------------------------------------------------
 
@@ -151,13 +210,16 @@ class Ledger:
             ("ZCARD", self._keys.ready), ("ZRANGE", self._keys.ready, 0, most - 1), ("TIME",)
         )
         names = [raw.decode() for raw in first]
-        return int(total), [self._host(name) for name in names], _now_ms(clock)
+        return int(total), [self.host(name)[0] for name in names], _now_ms(clock)
 
-    def _host(self, host: str) -> HostFacts:
-        fields = ("queued", "in_flight", "due", "delay", "backoff", "failing_since", "asking")
-        (values,) = self._ask(("HMGET", self._keys.host(host), *fields))
-        queued, in_flight, due, delay, backoff, failing_since = (int(v or 0) for v in values[:6])
-        return HostFacts(host, queued, in_flight, due, delay, backoff, failing_since, bool(values[6]))
+    def host(self, host: str) -> tuple[HostFacts, int]:
+        """One host, and the server's clock in ms."""
+        values, clock = self._ask(("HMGET", self._keys.host(host), *_HOST_FIELDS), ("TIME",))
+        queued, in_flight, due, delay, backoff, failing, accepted, latency, rev = (int(v or 0) for v in values[:9])
+        facts = HostFacts(
+            host, queued, in_flight, due, delay, backoff, failing, bool(values[9]), accepted, latency, rev
+        )
+        return facts, _now_ms(clock)
 
     def backing_off(self) -> int:
         """How many hosts wait for later than a minute from now: they rest after failures or long delays."""
@@ -189,14 +251,7 @@ class Ledger:
 
     def leases_of(self, worker: str) -> list[Lease]:
         """The leases that *worker* holds, by the order of their tokens; robots leases too."""
-        found = []
-        for token, value in self._link.ask(lambda: list(self._redis.hscan_iter(self._keys.leased, count=1000))):
-            kind_priority, _, rest = value.partition(b" ")
-            owner, _, rest = rest.partition(b" ")
-            host, _, raw = rest.partition(b" ")
-            if owner.decode() == worker:
-                kind: Literal["P", "R"] = "R" if kind_priority[:1] == b"R" else "P"
-                found.append(Lease(token.decode(), kind, host.decode(), raw, 0, 0, False, 0.0))
+        found = [lease for owner, lease in self.leases() if owner == worker]
         return sorted(found, key=lambda lease: (lease.token.rpartition(":")[0], int(lease.token.rpartition(":")[2])))
 
     def memory(self) -> int | None:
@@ -225,6 +280,15 @@ def crawls(link: Link) -> list[str]:
     client: Any = link.client
     keys = link.ask(lambda: list(client.scan_iter(match="crawler:{*.0}:meta", count=1000)))
     return sorted(name for key in keys if (name := crawl_of_meta(key.decode())))
+
+
+def _lease(token: bytes, value: bytes) -> tuple[str, Lease]:
+    """A row of `leased` as (worker, lease)."""
+    kind_priority, _, rest = value.partition(b" ")
+    worker, _, rest = rest.partition(b" ")
+    host, _, raw = rest.partition(b" ")
+    kind: Literal["P", "R"] = "R" if kind_priority[:1] == b"R" else "P"
+    return worker.decode(), Lease(token.decode(), kind, host.decode(), raw, 0, 0, "", 0.0)
 
 
 def _escaped(prefix: str) -> str:

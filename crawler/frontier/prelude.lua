@@ -1,26 +1,32 @@
 -- prelude.lua: what all verbs share: names of keys, the clock, refusals, settle, end_lease, rest, accept.
--- KEYS[1..12] are the fixed keys (keys.py); ARGV[1] is the generation that the caller works for.
+-- KEYS[1..16] are the fixed keys (keys.py); ARGV[1] is the generation that the caller works for.
 -- Every verb returns an array whose first element says what became of it: OK or the name of a refusal.
 local META, READY, LEASES, LEASED, COUNTERS, WAKE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local RECORDS, FAILED, SOURCES, ROOTS, WORKERS, PROBE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
-local OWN_KEYS, OWN_ARGS = 13, 2 -- where a verb's own keys and arguments begin
+local SITES, TRAPS, IPS, IP_OF = KEYS[13], KEYS[14], KEYS[15], KEYS[16]
+local OWN_KEYS, OWN_ARGS = 17, 2 -- where a verb's own keys and arguments begin
 local PREFIX = string.sub(META, 1, -5)
 
 local NEVER = 9007199254740991 -- 2^53 - 1: a time that does not come
 local CRASH = 16 -- what the death of a worker adds to the first byte of the entry it was handling
 local BACKOFF_MS, BACKOFF_MAX_MS = 1000, 300000 -- a host that fails or says "slow down"
 local ROBOTS_BACKOFF_MS, ROBOTS_BACKOFF_MAX_MS = 60000, 3600000 -- a host whose robots.txt cannot be had
-local DEAD_REST_MS = 2000 -- a name that does not exist is asked for once more, then given up
+local DEAD_REST_MS = 2000 -- a name that does not exist, or a broken certificate, is tried once more, then given up
+local NO_NAME, NO_TRUST = 1, 2 -- `failing_since` of a host that is given up
 local WAKE_HINTS = 8
+local ADAPTED_MAX_MS = 30000 -- the longest delay that a slow host gets by being slow
 
 -- settings and state, read once a call
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
-  'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev')
+  'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
+  'max_hosts_per_site', 'per_ip')
 local GENERATION, STATE = m[1], m[2]
 local DELAY, SLOTS, ROBOTS = tonumber(m[3]) or 0, tonumber(m[4]) or 1, m[5] == '1'
 local MAX_PAGES, MAX_PAGES_PER_HOST = tonumber(m[6]), tonumber(m[7])
 local PATIENCE, UNTIL = tonumber(m[8]) or 0, tonumber(m[9])
-local SETTINGS_REV, ROOTS_REV = m[10] or '0', m[11] or '0'
+local SETTINGS_REV, ROOTS_REV, TRAPS_REV = m[10] or '0', m[11] or '0', m[12] or '0'
+local ADAPTIVE = tonumber(m[13]) or 0 -- thousandths
+local MAX_PAGES_PER_SITE, MAX_HOSTS_PER_SITE, PER_IP = tonumber(m[14]), tonumber(m[15]), tonumber(m[16])
 
 local T = now_ms()
 
@@ -84,9 +90,23 @@ local function settle(host)
   end
 end
 
+-- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.
+-- Without any delay nothing is adapted: who sets it to 0 wants speed.
+local function host_delay(crawl_delay, latency)
+  local delay = math.max(DELAY, tonumber(crawl_delay) or 0)
+  if delay > 0 and ADAPTIVE > 0 and latency then
+    delay = math.max(delay, math.min(math.floor(tonumber(latency) * ADAPTIVE / 1000), ADAPTED_MAX_MS))
+  end
+  return delay
+end
+
 -- rest: the host is not asked before `ms` from now. Kept in the host's hash, so it outlives an empty queue.
+-- From now on the delay of its latest lease is not given back: somebody else had a reason to let it rest.
 local function rest(host, ms)
   local key = host_key(host)
+  if ms > 0 then
+    redis.call('HDEL', key, 'undo')
+  end
   local due = tonumber(redis.call('HGET', key, 'due')) or 0
   if T + ms > due then
     redis.call('HSET', key, 'due', T + ms)
@@ -112,6 +132,13 @@ local function end_lease(token)
     return nil
   end
   local key = host_key(lease.host)
+  local ip = redis.call('HGET', IP_OF, token)
+  if ip then
+    redis.call('HDEL', IP_OF, token)
+    if redis.call('HINCRBY', IPS, ip, -1) <= 0 then
+      redis.call('HDEL', IPS, ip)
+    end
+  end
   redis.call('HINCRBY', key, 'in_flight', -1)
   if lease.kind == 'R' then
     redis.call('HDEL', key, 'asking')
@@ -148,6 +175,15 @@ local function charged(entry, charge)
   return string.char(crashes * 16 + retries) .. string.sub(entry, 2)
 end
 
+-- give_back: nothing was sent under this lease, so the delay that it began is over, if it was the host's latest one.
+local function give_back(host, token)
+  local key = host_key(host)
+  if redis.call('HGET', key, 'undo') == token then
+    redis.call('HDEL', key, 'undo')
+    redis.call('HSET', key, 'due', T)
+  end
+end
+
 -- put an ended lease's entry back to the 'LEFT' (front) or 'RIGHT' (tail) of its queue
 local function requeue(lease, side, charge)
   redis.call(side == 'LEFT' and 'LPUSH' or 'RPUSH', queue_key(lease.host, lease.priority),
@@ -174,11 +210,13 @@ local function back_off(host, first_ms, max_ms)
 end
 
 -- feel: what an answer means for its host. ok: healthy; slow: it said "slow down"; fail: no connection; stall: the
--- connection broke or nothing came; dead: its name does not exist; robots: robots.txt cannot be had; none: not asked.
+-- connection broke or nothing came; dead: its name does not exist; untrusted: its
+-- certificate or handshake fails; robots: robots.txt cannot be had; none: not known;
+-- unsent: nothing was asked.
 -- Returns true when the host was failing before.
 local function feel(host, event)
   local key = host_key(host)
-  if event == 'none' then
+  if event == 'none' or event == 'unsent' then
     return false
   end
   local since = redis.call('HGET', key, 'failing_since')
@@ -187,8 +225,8 @@ local function feel(host, event)
   elseif event == 'slow' then
     redis.call('HDEL', key, 'failing_since')
     back_off(host, BACKOFF_MS, BACKOFF_MAX_MS)
-  elseif event == 'dead' then
-    redis.call('HSET', key, 'failing_since', since and 1 or T)
+  elseif event == 'dead' or event == 'untrusted' then
+    redis.call('HSET', key, 'failing_since', since and (event == 'dead' and NO_NAME or NO_TRUST) or T)
     rest(host, DEAD_REST_MS)
   else
     if not since then
@@ -203,24 +241,60 @@ local function feel(host, event)
   return since and true or false
 end
 
+-- unreachable: why a host is not asked any more: dns, tls, or away for too long; nil where it is
 local function unreachable(failing_since)
-  return failing_since and (failing_since == 1 or (PATIENCE > 0 and T - failing_since > PATIENCE))
+  if failing_since == NO_NAME then
+    return 'dns'
+  elseif failing_since == NO_TRUST then
+    return 'tls'
+  end
+  return failing_since and PATIENCE > 0 and T - failing_since > PATIENCE and 'away' or nil
+end
+
+-- is_sitemap: whether a queue entry is to be read as a sitemap
+local function is_sitemap(entry)
+  return math.floor((string.byte(entry, 4) or 0) / 16) % 2 == 1
+end
+
+-- room_of: how many more URLs of a host are accepted, and by which budget; '' as site: the host is a site by itself.
+-- seeded: they were named by a person, who may name as many hosts as he likes.
+local function room_of(hash, site, seeded)
+  local accepted = tonumber(redis.call('HGET', hash, 'accepted')) or 0
+  local room, why = NEVER, 'budget'
+  if MAX_PAGES_PER_HOST then
+    room = MAX_PAGES_PER_HOST - accepted
+  end
+  local of_site, hosts = accepted, 0
+  if site ~= '' then
+    of_site, hosts = string.match(redis.call('HGET', SITES, site) or '0 0', '(%d+) (%d+)')
+    of_site, hosts = tonumber(of_site), tonumber(hosts)
+  end
+  if MAX_PAGES_PER_SITE and MAX_PAGES_PER_SITE - of_site < room then
+    room, why = MAX_PAGES_PER_SITE - of_site, 'site-budget'
+  end
+  if accepted == 0 and MAX_HOSTS_PER_SITE and hosts >= MAX_HOSTS_PER_SITE and room > 0 and not seeded then
+    room, why = 0, 'site-hosts'
+  end
+  return room, why, accepted, of_site, hosts
 end
 
 -- accept: requests in groups of one queue each. KEYS from k: host, queue, then a `seen` set for each request;
--- ARGV from a: number of groups, then for each: host, number of requests, then id and entry of each.
--- Those unseen and within the host's budget enter seen, queue and accepted. Returns new, seen, over budget.
-local function accept(k, a)
+-- ARGV from a: number of groups, then for each: host, site or '', number of requests, then id and entry of each.
+-- Those unseen and within the budgets of host and site enter seen, queue and accepted; sitemaps, which are in groups of
+-- their own, have no budget. Returns new, seen, over budget.
+local function accept(k, a, seeded)
   local new, seen, over = 0, 0, 0
+  local refused = {}
   local groups = tonumber(ARGV[a])
   a = a + 1
   for _ = 1, groups do
-    local host, n = ARGV[a], tonumber(ARGV[a + 1])
+    local host, site, n = ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2])
     local hash, queue = KEYS[k], KEYS[k + 1]
-    a, k = a + 2, k + 2
-    local room = NEVER
-    if MAX_PAGES_PER_HOST then
-      room = MAX_PAGES_PER_HOST - (tonumber(redis.call('HGET', hash, 'accepted')) or 0)
+    a, k = a + 3, k + 2
+    local room, why, accepted, of_site, hosts = room_of(hash, site, seeded)
+    local sitemaps = is_sitemap(ARGV[a + 1])
+    if sitemaps then
+      room = NEVER
     end
     local fresh = {}
     for _ = 1, n do
@@ -229,6 +303,7 @@ local function accept(k, a)
           seen = seen + 1
         else
           over = over + 1
+          refused[why] = (refused[why] or 0) + 1
         end
       elseif redis.call('SADD', KEYS[k], ARGV[a]) == 1 then
         fresh[#fresh + 1] = ARGV[a + 1]
@@ -240,15 +315,22 @@ local function accept(k, a)
     if #fresh > 0 then
       redis.call('RPUSH', queue, unpack(fresh))
       redis.call('HINCRBY', hash, 'queued', #fresh)
-      redis.call('HINCRBY', hash, 'accepted', #fresh)
       redis.call('HSETNX', hash, 'due', T)
+      if not sitemaps then
+        redis.call('HINCRBY', hash, 'accepted', #fresh)
+      end
+      if site ~= '' and not sitemaps then
+        redis.call('HSET', SITES, site, (of_site + #fresh) .. ' ' .. (accepted == 0 and hosts + 1 or hosts))
+      end
       new = new + #fresh
       settle(host)
     end
   end
   count('accepted', new)
   count('queued', new)
-  count('refused:budget', over)
+  for why, n in pairs(refused) do
+    count('refused:' .. why, n)
+  end
   return new, seen, over
 end
 
@@ -277,8 +359,8 @@ local function limit()
   if not MAX_PAGES then
     return nil, NEVER
   end
-  local c = redis.call('HMGET', COUNTERS, 'outcome:fetched', 'leased')
-  local fetched, leased = tonumber(c[1]) or 0, tonumber(c[2]) or 0
+  local c = redis.call('HMGET', COUNTERS, 'outcome:fetched', 'leased', 'sitemaps')
+  local fetched, leased = (tonumber(c[1]) or 0) - (tonumber(c[3]) or 0), tonumber(c[2]) or 0
   if fetched >= MAX_PAGES then
     return 'LIMIT', 0
   end

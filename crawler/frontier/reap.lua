@@ -18,7 +18,8 @@ for _, token in ipairs(overdue) do
     if lease.kind == 'P' then
       requeue(lease, 'LEFT', CRASH)
     end
-    rest(lease.host, math.max(DELAY, tonumber(redis.call('HGET', host_key(lease.host), 'delay')) or 0))
+    local h = redis.call('HMGET', host_key(lease.host), 'delay', 'latency')
+    rest(lease.host, host_delay(h[1], h[2]))
     settle(lease.host)
   end
 end

@@ -1,7 +1,8 @@
 -- retry.lua: end a page's lease without an outcome: the URL goes to the tail of its queue and is tried again.
--- ARGV  generation, token, what is held (see holds in the prelude), event, rest_ms, charge, alone_ms
+-- ARGV  generation, token, what is held (see holds in the prelude), event, rest_ms, charge, alone_ms, entry or ''
 --       charge: 0 none, 1 a retry, 16 a crash
 --       alone_ms: how long the host rests when this URL is all that it has queued
+--       entry: another spelling of the same URL on the same host, by which it is tried next
 --       event fail is the host's fault: only the first one, on a healthy host, is charged to its URL
 -- RETURNS OK | LEASE_LOST | NO_CRAWL
 local no = refusal()
@@ -19,6 +20,9 @@ local was_failing = feel(lease.host, event)
 if lease.kind == 'P' then
   if event == 'fail' and was_failing then
     charge = 0
+  end
+  if ARGV[8] ~= '' then
+    lease.entry = string.sub(lease.entry, 1, 1) .. string.sub(ARGV[8], 2)
   end
   requeue(lease, 'RIGHT', charge)
   if redis.call('HGET', host_key(lease.host), 'queued') == '1' then

@@ -1,8 +1,8 @@
 -- robots.lua: end a robots lease: what the origin's robots.txt says, or that it cannot be had now.
 -- KEYS  robots string of the origin
 -- ARGV  generation, token, what is held (see holds in the prelude), scheme number, event, zlib text, ttl_ms,
---       crawl_delay_ms or '', rest_ms
---       event ok: the text holds for ttl_ms; fail, stall, robots, dead: nothing is known, the host rests
+--       crawl_delay_ms or '', rest_ms, ip or '', then tally and n of each, repeated
+--       event ok: the text holds for ttl_ms; fail, stall, robots, dead, untrusted: nothing is known, the host rests
 -- RETURNS OK | LEASE_LOST | NO_CRAWL
 local no = refusal()
 if no then
@@ -25,6 +25,12 @@ if event == 'ok' then
   else
     redis.call('HSET', key, 'delay', ARGV[8])
   end
+end
+if ARGV[10] ~= '' then
+  redis.call('HSET', key, 'ip', ARGV[10])
+end
+for i = 11, #ARGV, 2 do
+  redis.call('HINCRBY', COUNTERS, ARGV[i], ARGV[i + 1])
 end
 feel(lease.host, event)
 rest(lease.host, tonumber(ARGV[9]))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from crawler.errors import CrawlDeleting, FrontierError, LeaseLost, NoCrawl
-from crawler.frontier.leases import Accepted, Lease, Leased, Limits, State
+from crawler.frontier.frontier import site_key
+from crawler.frontier.leases import Accepted, Barren, Lease, Leased, Limits, State
 from crawler.frontier.link import Call, Link
 from crawler.records import Request
 from tests.frontier.crawls import BEGIN, Crawl
@@ -16,7 +18,7 @@ from tests.frontier.model import Model, Put, Reply
 from tests.frontier.snapshot import Snapshot
 
 MOST_KNOWN: Final = 40
-HOSTS: Final = ("a.example", "b.example:8080", "c.example")
+HOSTS: Final = ("a.example", "w.b.example:8080", "b.example")
 ODD_VIA: Final = str(int.from_bytes(b"\x0a \x00\x0d\xff %1", "big") >> 1)
 """An id whose bytes would hurt whoever splits or prints entries."""
 STATUS: Final = {LeaseLost: "LEASE_LOST", CrawlDeleting: "DELETING", NoCrawl: "NO_CRAWL"}
@@ -44,8 +46,8 @@ class CheckedMachine(RuleBasedStateMachine):
         self.lease_calls: dict[str, tuple[Callable[[], Reply], Callable[[], Reply]]] = {}
         self.sound = True
         """No check has failed so far; else teardown says nothing, so that the first failure is told."""
-        self.last_leased: dict[str, tuple[int, int]] = {}
-        """Host -> when it was last given out to be asked, and its delay then, in ms."""
+        self.last_leased: dict[str, tuple[int, int, str]] = {}
+        """Host -> when it was last given out to be asked, its delay then, in ms, and the lease's token."""
         self.dues: dict[str, int] = {}
         self.flooded: set[str] = set()
         """Hosts that were handed out as unreachable: these alone may exceed their slots."""
@@ -66,7 +68,8 @@ class CheckedMachine(RuleBasedStateMachine):
     def _compare(self, act: Callable[[], Reply], expect: Callable[[], Reply]) -> Reply:
         self.sound = False
         got = act()
-        assert got == expect()
+        wanted = expect()
+        assert got == wanted, f"{got} is not {wanted}"
         self.sound = True
         return got
 
@@ -78,8 +81,10 @@ class CheckedMachine(RuleBasedStateMachine):
         match result:
             case FrontierError():
                 return (STATUS[type(result)],)
-            case Accepted(new, seen, over):
-                return "OK", new, seen, over
+            case Accepted(new, seen, over, left_out):
+                return "OK", new, seen, over, left_out
+            case Barren(templates):
+                return "OK", *templates
             case State():
                 numbers = result.accepted, result.queued, result.leased, result.ended, result.sources
                 return "OK", result.state, *numbers, result.wait_ms
@@ -95,7 +100,7 @@ class CheckedMachine(RuleBasedStateMachine):
         self._check_politeness(leased.leases)
         self.known = [*self.known, *leased.leases][-MOST_KNOWN:]
         numbers = leased.accepted, leased.queued, leased.leased, leased.ended, leased.sources
-        rows = [(x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.unreachable) for x in leased.leases]
+        rows = [(x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble) for x in leased.leases]
         return leased.status, leased.wait_ms, *numbers, rows
 
     def _attempt(self, method: Callable[..., Any], *args: Any) -> Callable[[], Reply]:
@@ -108,10 +113,11 @@ class CheckedMachine(RuleBasedStateMachine):
         return act
 
     def _puts(self, requests: Sequence[Request]) -> list[Put]:
-        return [
-            Put(self.frontier.id(request.url), *request.place()[:1], 0 if request.sitemap else 1, request.place()[1])
-            for request in requests
-        ]
+        return [self._put_of(request) for request in requests]
+
+    def _put_of(self, request: Request) -> Put:
+        host, entry = request.place()
+        return Put(self.frontier.id(request.url), host, 0 if request.sitemap else 1, entry, site_key(host))
 
     def _known(self, n: int, kind: str = "") -> Lease | None:
         """The n-th latest lease that a client was given: one that is held, or one that may have ended long ago."""
@@ -142,9 +148,15 @@ class CheckedMachine(RuleBasedStateMachine):
             if lease.unreachable:
                 self.flooded.add(lease.host)
             elif lease.token not in self.model.leases:
-                when, gap = self.last_leased.get(lease.host, (0, 0))
+                when, gap, _ = self.last_leased.get(lease.host, (0, 0, ""))
                 assert self.model.now - when >= gap
-                self.last_leased[lease.host] = self.model.now, lease.delay_ms
+                self.last_leased[lease.host] = self.model.now, lease.delay_ms, lease.token
+
+    def nothing_was_sent(self, lease: Lease) -> None:
+        """The lease ends unsent: the next one of its host may come at once, if this was the latest."""
+        if self.last_leased.get(lease.host, (0, 0, ""))[2] == lease.token:
+            self.last_leased[lease.host] = 0, 0, ""
+            self.dues.pop(lease.host, None)
 
     def _check_places(self, shot: Snapshot) -> None:
         """Each accepted id is in one place; its entry is as it was put, but for the first byte."""
@@ -161,6 +173,8 @@ class CheckedMachine(RuleBasedStateMachine):
         for name, host in self.model.hosts.items():
             told = {key: shot.number(name, key) for key in ("due", "in_flight", "accepted", "robots_rev", "delay")}
             assert told == {key: getattr(host, key) for key in told}
+            assert shot.number(name, "latency") == (host.latency or 0)
+            assert shot.hosts[name].get("undo") == host.undo
             assert shot.hosts[name].get("failing_since") == (
                 None if host.failing_since is None else str(host.failing_since)
             )
@@ -183,7 +197,12 @@ class CheckedMachine(RuleBasedStateMachine):
         assert [url_id for _, url_id in shot.records] == model.committed
         assert set(shot.failed) == model.failed
         assert (shot.seen, shot.roots, shot.sources) == (model.seen, model.roots, model.sources)
-        assert shot.counters.get("refused:budget", 0) == model.counters["refused:budget"]
+        for why in ("budget", "site-budget", "site-hosts"):
+            assert shot.counters.get(f"refused:{why}", 0) == model.counters[f"refused:{why}"]
+        assert {url_id: page["d"].decode() for url_id, page in shot.pages.items() if "d" in page} == model.duplicates
+        assert shot.sites == model.sites
+        assert shot.ips == Counter(out.ip for out in model.leases.values() if out.ip)
+        assert shot.traps == {name for name, x in model.templates.items() if x.state == "quarantined"}
         outcomes = {outcome for outcome, _ in model.ended.values()}
         assert {name: n for name, n in shot.counters.items() if name.startswith("outcome:") and n} == {
             f"outcome:{outcome}": sum(outcome == x for x, _ in model.ended.values()) for outcome in outcomes

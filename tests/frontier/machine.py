@@ -7,21 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
-from crawler.frontier.leases import Ending, Event, Lease, Limits
+from crawler.frontier.leases import Ending, Event, Lease, Limits, Weight
 from crawler.records import Charge, Request
 from tests.frontier.checked import POOL, CheckedMachine
 from tests.frontier.crawls import record_of
 
 TERM_MS: Final = 20_000
 WORKERS: Final = ("ann", "bob", "cyd")
-PAGE_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "none", "slow", "fail", "stall", "dead")
-ROBOTS_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "robots", "dead", "fail")
-OUTCOMES: Final = ("fetched", "fetched", "redirected", "dropped:robots", "failed:http", "failed:dns")
+PAGE_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "none", "unsent", "slow", "fail", "stall", "dead")
+ROBOTS_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "robots", "dead", "untrusted", "fail")
+OUTCOMES: Final = ("fetched", "fetched", "redirected", "dropped:robots", "dropped:trap", "failed:http", "failed:dns")
+ADDRESSES: Final = ("", "192.0.2.1", "192.0.2.2")
+TEMPLATES: Final = ("a.example/cal?d=*", "b.example/0")
 numbers = st.integers(0, 23)
 few = st.integers(1, 4)
 MOMENTS: Final = st.sampled_from((1, 999, 1000, 1000, 2500, 2500, TERM_MS, 70_000))
@@ -37,11 +39,26 @@ class FrontierMachine(CheckedMachine):
         max_pages=st.sampled_from((None, None, 6)),
         of_host=st.sampled_from((None, None, 3)),
         patience=st.sampled_from((0, 2_000, 60_000)),
+        more=st.fixed_dictionaries(
+            {
+                "adaptive": st.sampled_from((0.0, 1.0, 2.5)),
+                "max_pages_per_site": st.sampled_from((None, None, 5)),
+                "max_hosts_per_site": st.sampled_from((None, None, 1)),
+                "per_ip": st.sampled_from((None, None, 1, 2)),
+            }
+        ),
     )
     def create(
-        self, delay: int, per_host: int, robots: bool, max_pages: int | None, of_host: int | None, patience: int
+        self,
+        delay: int,
+        per_host: int,
+        robots: bool,
+        max_pages: int | None,
+        of_host: int | None,
+        patience: int,
+        more: dict[str, Any],
     ) -> None:
-        self.begin(Limits(delay, per_host, robots, max_pages, of_host, patience))
+        self.begin(Limits(delay, per_host, robots, max_pages, of_host, patience, **more))
         self.put(0, 6, False)
 
     # -- seeding -------------------------------------------------------------------------------------------------------
@@ -85,23 +102,55 @@ class FrontierMachine(CheckedMachine):
         rest_ms=st.sampled_from((0, 0, 1500)),
         first=numbers,
         links=st.integers(0, 3),
+        more=st.fixed_dictionaries(
+            {
+                "digested": st.booleans(),
+                "latency_ms": st.sampled_from((None, 200, 4_000)),
+                "ip": st.sampled_from(ADDRESSES),
+            }
+        ),
     )
-    def commit(self, n: int, outcome: str, event: Event, rest_ms: int, first: int, links: int) -> None:
+    def commit(
+        self, n: int, outcome: str, event: Event, rest_ms: int, first: int, links: int, more: dict[str, Any]
+    ) -> None:
         lease = self._known(n, "P")
         if lease is not None:
-            self._commit(lease, outcome, event, rest_ms, [POOL[(first + k) % len(POOL)] for k in range(links)])
+            requests = [POOL[(first + k) % len(POOL)] for k in range(links)]
+            self._commit(lease, outcome, event, rest_ms, requests, **more)
 
     def _commit(
-        self, lease: Lease, outcome: str, event: Event, rest_ms: int = 0, requests: Sequence[Request] = ()
+        self,
+        lease: Lease,
+        outcome: str,
+        event: Event,
+        rest_ms: int = 0,
+        requests: Sequence[Request] = (),
+        *,
+        digested: bool = False,
+        latency_ms: int | None = None,
+        ip: str = "",
     ) -> None:
         url = lease.entry().request.url
         url_id = self.frontier.id(url)
+        number = int(url.rpartition("/")[2].partition("?")[0])
+        digest = str(number % 2 + 7) if digested else ""  # the content of a URL stays, and others have the same
         ending = Ending(
-            lease, url_id, outcome, record_of(url, outcome), event=event, rest_ms=rest_ms, requests=requests
+            lease,
+            url_id,
+            outcome,
+            record_of(url, outcome),
+            event=event,
+            rest_ms=rest_ms,
+            requests=requests,
+            digest=digest,
+            latency_ms=latency_ms,
+            ip=ip,
         )
+        if event == "unsent":
+            self.nothing_was_sent(lease)
         end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
         expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests))
-        self._send(self.frontier.commit_call(ending), expect)
+        self._send(self.frontier.commit_call(ending), partial(expect, digest=digest, latency=latency_ms, ip=ip))
 
     @rule(
         n=numbers,
@@ -124,15 +173,16 @@ class FrontierMachine(CheckedMachine):
         ttl=st.sampled_from((3, 86_400)),
         delay=st.sampled_from((None, None, 2)),
         rest_ms=st.sampled_from((0, 1000)),
+        ip=st.sampled_from(ADDRESSES),
     )
-    def robots(self, n: int, event: Event, ttl: int, delay: int | None, rest_ms: int) -> None:
+    def robots(self, n: int, event: Event, ttl: int, delay: int | None, rest_ms: int, ip: str) -> None:
         lease = self._known(n, "R")
         if lease is None:
             return
-        call = self.frontier.robots_call(lease, event, text=b"x", ttl=ttl, crawl_delay=delay, rest_ms=rest_ms)
+        call = self.frontier.robots_call(lease, event, text=b"x", ttl=ttl, crawl_delay=delay, rest_ms=rest_ms, ip=ip)
         end = partial(self.model.robots, lease.token, self._what(lease), event)
         ms = None if delay is None else delay * 1000
-        self._send(call, partial(end, ttl=ttl * 1000, delay=ms, rest_ms=rest_ms))
+        self._send(call, partial(end, ttl=ttl * 1000, delay=ms, rest_ms=rest_ms, ip=ip))
 
     @rule(n=numbers, of=few)
     def release(self, n: int, of: int) -> None:
@@ -163,6 +213,19 @@ class FrontierMachine(CheckedMachine):
         requests = [POOL[(first + k) % len(POOL)] for k in range(n)]
         requests += [request for request in POOL if self.frontier.id(request.url) in self.model.failed][:n]
         self._do(self._attempt(self.frontier.revive, requests), partial(self.model.revive, self._puts(requests)))
+
+    # -- traps ---------------------------------------------------------------------------------------------------------
+
+    @rule(name=st.sampled_from(TEMPLATES), n=st.sampled_from((1, 30, 99, 100)), kinds=st.sampled_from((1, 5, 60)))
+    def weigh(self, name: str, n: int, kinds: int) -> None:
+        prints = [str(k % kinds) for k in range(n)]
+        call = self.frontier.weigh_call([Weight(name, str(TEMPLATES.index(name)), prints)])
+        self._send(call, partial(self.model.weigh, name, prints))
+
+    @rule(name=st.sampled_from(TEMPLATES))
+    def pardon(self, name: str) -> None:
+        pardon = partial(self.frontier.pardon, name, str(TEMPLATES.index(name)))
+        self._do(self._attempt(lambda: int(pardon())), partial(self.model.pardon, name))
 
     # -- the crawl, time, the network ----------------------------------------------------------------------------------
 
@@ -207,15 +270,18 @@ class FrontierMachine(CheckedMachine):
             self.lease(turns, worker)
             new = [lease for lease in self.known if lease.token not in before]
             for k, lease in enumerate(new[kept:], first + turn):
-                self._end_well(lease, [POOL[k % len(POOL)]], OUTCOMES[k % len(OUTCOMES)])
+                self._end_well(lease, [POOL[k % len(POOL)]], OUTCOMES[k % len(OUTCOMES)], first % 2 == 0)
             self._move(ms)
 
-    def _end_well(self, lease: Lease, requests: Sequence[Request] = (), outcome: str = "fetched") -> None:
+    def _end_well(
+        self, lease: Lease, requests: Sequence[Request] = (), outcome: str = "fetched", digested: bool = False
+    ) -> None:
         if lease.kind == "P":
             if lease.unreachable:
                 self._commit(lease, "failed:host-unreachable", "none")
             else:
-                self._commit(lease, outcome, "ok", 0, requests)
+                event: Event = "unsent" if outcome.startswith("dropped") else "ok"
+                self._commit(lease, outcome, event, 0, requests, digested=digested)
             return
         end = partial(self.model.robots, lease.token, self._what(lease), "ok")
         self._send(self.frontier.robots_call(lease, "ok"), partial(end, ttl=86_400_000, delay=None, rest_ms=0))

@@ -19,8 +19,9 @@ Reply = tuple[Any, ...]
 CRASH: Final = 16
 BACK_OFF: Final = {"slow": (1_000, 300_000), "robots": (60_000, 3_600_000)}
 DEAD_REST: Final = 2_000
-GIVEN_UP: Final = 1
-"""`failing_since` of a host whose name does not exist."""
+GIVEN_UP: Final = {"dead": 1, "untrusted": 2}
+"""`failing_since` of a host whose name does not exist, or that cannot be trusted."""
+TROUBLES: Final = {1: "dns", 2: "tls"}
 
 
 @dataclass(slots=True)
@@ -39,6 +40,10 @@ class Host:
     backoff_until: int = 0
     failing_since: int | None = None
     accepted: int = 0
+    latency: int | None = None
+    ip: str | None = None
+    undo: str | None = None
+    """Token of the latest lease, while its delay may be given back."""
 
     @property
     def queued(self) -> int:
@@ -56,6 +61,7 @@ class Out:
     worker: str = ""
     id: str = ""
     priority: int = 0
+    ip: str | None = None
 
     def is_(self, what: tuple[str, str, bytes]) -> bool:
         return (self.kind, self.host, self.entry) == what
@@ -69,6 +75,25 @@ class Put:
     host: str
     priority: int
     entry: bytes
+    site: str = ""
+    """Under which budgets are counted; none: the host is a site by itself."""
+
+
+ENOUGH_PAGES: Final = 1000
+ADAPTED_MAX: Final = 30_000
+IP_WAIT: Final = 250
+WINDOW, LEAST_FRESH, MOST_PRINTS = 100, 10, 1000
+
+
+@dataclass(slots=True)
+class Template:
+    """What was weighed of one template."""
+
+    pages: int = 0
+    fresh: int = 0
+    total: int = 0
+    state: str = ""
+    prints: set[str] = field(default_factory=set)
 
 
 class Model:
@@ -88,6 +113,12 @@ class Model:
         self.sources: dict[str, int] = {}
         self.roots: set[str] = set()
         self.counters: Counter[str] = Counter()
+        self.sites: dict[str, tuple[int, int]] = {}
+        """Site -> URLs accepted, hosts."""
+        self.digests: dict[str, str] = {}
+        self.duplicates: dict[str, str] = {}
+        """id -> id of the page that had its content before."""
+        self.templates: dict[str, Template] = {}
 
     # -- what can be seen ----------------------------------------------------------------------------------------------
 
@@ -136,30 +167,52 @@ class Model:
         self.roots.update(roots)
         if source:
             self.sources[source] = self.now + term
-        return "OK", *self._accept(puts)
+        return "OK", *self._accept(puts, seeded=bool(source)), False
 
-    def _accept(self, puts: Sequence[Put]) -> tuple[int, int, int]:
+    def _accept(self, puts: Sequence[Put], *, seeded: bool = False) -> tuple[int, int, int]:
         """New ones within the budget of their host are queued; groups are taken by host and priority."""
         told = Counter({"new": 0, "seen": 0, "over": 0})
         groups: dict[tuple[str, int], list[Put]] = {}
         for put in puts:
             groups.setdefault((put.host, put.priority), []).append(put)
-        for put in (put for group in groups.values() for put in group):
-            told[self._accept_one(put)] += 1
-        self.counters["refused:budget"] += told["over"]
+        for group in groups.values():
+            room, why = self._room(group[0], seeded)
+            for put in group:
+                what = "seen" if put.id in self.seen else "new" if room > 0 else "over"
+                told[what] += 1
+                if what == "over":
+                    self.counters[f"refused:{why}"] += 1
+                elif what == "new":
+                    room -= 1
+                    self._accept_one(put)
         return told["new"], told["seen"], told["over"]
 
-    def _accept_one(self, put: Put) -> str:
-        if put.id in self.seen:
-            return "seen"
-        most = self.limits.max_pages_per_host
-        if most is not None and put.host in self.hosts and self.hosts[put.host].accepted >= most:
-            return "over"
+    def _room(self, put: Put, seeded: bool) -> tuple[float, str]:
+        """How many more URLs the budgets of a host and its site allow, and the budget that ends first."""
+        limits = self.limits
+        if put.priority == 0:
+            return math.inf, ""
+        accepted = self.hosts[put.host].accepted if put.host in self.hosts else 0
+        of_site, hosts = self.sites.get(put.site, (0, 0)) if put.site else (accepted, 0)
+        room, why = math.inf, "budget"
+        if limits.max_pages_per_host is not None:
+            room = limits.max_pages_per_host - accepted
+        if limits.max_pages_per_site is not None and limits.max_pages_per_site - of_site < room:
+            room, why = limits.max_pages_per_site - of_site, "site-budget"
+        most_hosts = limits.max_hosts_per_site
+        if accepted == 0 and most_hosts is not None and hosts >= most_hosts and room > 0 and not seeded:
+            room, why = 0, "site-hosts"
+        return room, why
+
+    def _accept_one(self, put: Put) -> None:
         host = self.hosts.setdefault(put.host, Host(due=self.now))
+        is_page = put.priority != 0
+        if put.site and is_page:
+            of_site, hosts = self.sites.get(put.site, (0, 0))
+            self.sites[put.site] = of_site + 1, hosts + (host.accepted == 0)
         self.seen.add(put.id)
-        host.accepted += 1
+        host.accepted += is_page
         host.queues[put.priority].append((put.id, put.entry))
-        return "new"
 
     # -- leasing -------------------------------------------------------------------------------------------------------
 
@@ -186,7 +239,7 @@ class Model:
         for token in tokens:
             out = self.leases[token]
             host = self.hosts[out.host]
-            facts = host.robots_rev, self._delay(host), self._unreachable(host)
+            facts = host.robots_rev, self._delay(host), self._trouble(host)
             leases.append((token, out.kind, out.host, out.entry, *facts))
         wait = max(wait, least_wait) if wait >= 0 else wait
         return status, wait, *self.numbers(), self.open_sources, leases
@@ -200,8 +253,18 @@ class Model:
             most = min(share, len(tokens) - given)
             if not self._unreachable(host):
                 most = min(most, 1 if self._delay(host) else most, self.limits.per_host - host.in_flight)
+                most = min(most, self._room_at_ip(host, most))
             given += self._lease_from(name, tokens[given : given + most], term, worker)
         return tokens[:given]
+
+    def _room_at_ip(self, host: Host, most: int) -> int:
+        """Free slots of the host's address; a host without any rests a little."""
+        if self.limits.per_ip is None or host.ip is None:
+            return most
+        free = self.limits.per_ip - sum(out.ip == host.ip for out in self.leases.values())
+        if free <= 0:
+            self._rest(host, IP_WAIT)
+        return max(free, 0)
 
     def _lease_from(self, name: str, tokens: list[str], term: int, worker: str) -> int:
         """The heads of the host's queues, or one robots lease where its rules are unknown; how many."""
@@ -209,7 +272,7 @@ class Model:
         unreachable = self._unreachable(host)
         taken = 0
         for token in tokens:
-            priority = next((n for n, queue in enumerate(host.queues) if queue), None)
+            priority = self._next_queue(host)
             if priority is None:
                 break
             url_id, entry = host.queues[priority][0]
@@ -225,11 +288,22 @@ class Model:
             taken += 1
         if taken and not unreachable:
             self._rest(host, self._delay(host))
+            if self._delay(host) and not host.asking:
+                host.undo = tokens[taken - 1]
         return taken
 
+    def _next_queue(self, host: Host) -> int | None:
+        """Sitemaps wait while enough pages are queued."""
+        queues = [n for n, queue in enumerate(host.queues) if queue]
+        if queues[:1] == [0] and host.queues[0][0][1][3] & 16 and len(host.queues[1]) >= ENOUGH_PAGES:
+            return 1
+        return queues[0] if queues else None
+
     def _lend(self, token: str, out: Out) -> None:
+        host = self.hosts[out.host]
+        out.ip = host.ip if self.limits.per_ip is not None and not self._unreachable(host) else None
         self.leases[token] = out
-        self.hosts[out.host].in_flight += 1
+        host.in_flight += 1
 
     def extend(self, tokens: Sequence[str], term: int) -> Reply:
         for token in self.leases.keys() & set(tokens):
@@ -259,24 +333,43 @@ class Model:
         event: str,
         rest_ms: int,
         puts: Sequence[Put],
+        digest: str = "",
+        latency: int | None = None,
+        ip: str = "",
     ) -> Reply:
         if not self._holds(token, what):
             done = url_id in self.ended and self.ended[url_id][1] == token
-            return ("OK", 0, 0, 0) if done else ("LEASE_LOST",)
+            return ("OK", 0, 0, 0, url_id in self.duplicates) if done else ("LEASE_LOST",)
         out = self._end(token)
         assert out.id == url_id
         self.ended[url_id] = outcome, token
         self.committed.append(url_id)
-        if outcome.startswith("failed:"):
+        if outcome.startswith("failed:") or outcome == "dropped:trap":
             self.failed.add(url_id)
-        told = self._accept(puts)
+        self.duplicates.pop(url_id, None)
+        if digest and self.digests.setdefault(digest, url_id) != url_id:
+            self.duplicates[url_id] = self.digests[digest]
+        told = (0, 0, 0) if url_id in self.duplicates else self._accept(puts)
         host = self.hosts[out.host]
+        if latency is not None:
+            host.latency = latency if host.latency is None else math.floor(host.latency * 0.6 + latency * 0.4)
+        host.ip = ip or host.ip
         self._feel(host, event)
+        if event == "unsent" and host.undo == token:
+            host.due, host.undo = self.now, None
         self._rest(host, rest_ms)
-        return "OK", *told
+        return "OK", *told, url_id in self.duplicates
 
     def robots(
-        self, token: str, what: tuple[str, str, bytes], event: str, *, ttl: int, delay: int | None, rest_ms: int
+        self,
+        token: str,
+        what: tuple[str, str, bytes],
+        event: str,
+        *,
+        ttl: int,
+        delay: int | None,
+        rest_ms: int,
+        ip: str = "",
     ) -> Reply:
         if not self._holds(token, what):
             return ("LEASE_LOST",)
@@ -286,6 +379,7 @@ class Model:
             host.known[urls.origin(out.host, int(out.entry))] = self.now + ttl
             host.robots_rev += 1
             host.delay = delay or 0
+        host.ip = ip or host.ip
         self._feel(host, event)
         self._rest(host, rest_ms)
         return ("OK",)
@@ -328,6 +422,7 @@ class Model:
         for put in {put.id: put for put in revived}.values():
             self.failed.remove(put.id)
             del self.ended[put.id]
+            self.duplicates.pop(put.id, None)
             host = self.hosts[put.host]
             host.failing_since, host.backoff, host.backoff_until = None, 0, 0
             host.queues[0].append((put.id, put.entry))
@@ -347,26 +442,36 @@ class Model:
     # -- hosts ---------------------------------------------------------------------------------------------------------
 
     def _delay(self, host: Host) -> int:
-        return max(self.limits.delay_ms, host.delay)
+        delay = max(self.limits.delay_ms, host.delay)
+        if not delay or not host.latency or not self.limits.adaptive:
+            return delay
+        return max(delay, min(math.floor(host.latency * self.limits.adaptive), ADAPTED_MAX))
 
     def _rest(self, host: Host, ms: int) -> None:
+        if ms > 0:
+            host.undo = None
         host.due = max(host.due, self.now + ms)
 
     def _unreachable(self, host: Host) -> bool:
+        return bool(self._trouble(host))
+
+    def _trouble(self, host: Host) -> str:
         since, patience = host.failing_since, self.limits.patience_ms
-        return since == GIVEN_UP or (since is not None and patience > 0 and self.now - since > patience)
+        if since is None or since in TROUBLES:
+            return TROUBLES.get(since or 0, "")
+        return "away" if patience > 0 and self.now - since > patience else ""
 
     def _feel(self, host: Host, event: str) -> None:
         match event:
-            case "none":
+            case "none" | "unsent":
                 pass
             case "ok":
                 host.failing_since, host.backoff, host.backoff_until = None, 0, 0
             case "slow":
                 host.failing_since = None
                 self._back_off(host, *BACK_OFF["slow"])
-            case "dead":
-                host.failing_since = self.now if host.failing_since is None else GIVEN_UP
+            case "dead" | "untrusted":
+                host.failing_since = self.now if host.failing_since is None else GIVEN_UP[event]
                 self._rest(host, DEAD_REST)
             case _:
                 if host.failing_since is None:
@@ -382,6 +487,38 @@ class Model:
                 host.backoff = min(host.backoff, max(left, 1000))
             host.backoff_until = self.now + host.backoff
         self._rest(host, host.backoff_until - self.now)
+
+    # -- traps ---------------------------------------------------------------------------------------------------------
+
+    def weigh(self, name: str, prints: Sequence[str]) -> Reply:
+        """Quarantine a template whose last window of pages held nearly nothing that it never held before."""
+        if self.state == "deleting":
+            return ("DELETING",)
+        template = self.templates.setdefault(name, Template())
+        if template.state:
+            return ("OK",)
+        template.total += len(prints)
+        for one in prints:
+            template.pages += 1
+            template.fresh += one not in template.prints
+            template.prints.add(one)
+            if template.pages < WINDOW:
+                continue
+            if template.fresh < LEAST_FRESH:
+                template.state = "quarantined"
+                return "OK", name
+            template.pages = template.fresh = 0
+            if len(template.prints) > MOST_PRINTS:
+                template.prints.clear()
+        return ("OK",)
+
+    def pardon(self, name: str) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        if name not in self.templates or self.templates[name].state != "quarantined":
+            return "OK", 0
+        self.templates[name].state = "pardoned"
+        return "OK", 1
 
     # -- the crawl as a whole ------------------------------------------------------------------------------------------
 

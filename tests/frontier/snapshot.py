@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -58,6 +59,13 @@ class Snapshot:
     roots: set[str] = field(default_factory=set)
     sources: dict[str, int] = field(default_factory=dict)
     workers: dict[str, bytes] = field(default_factory=dict)
+    digests: dict[str, str] = field(default_factory=dict)
+    sites: dict[str, tuple[int, int]] = field(default_factory=dict)
+    traps: set[str] = field(default_factory=set)
+    templates: dict[str, dict[str, str]] = field(default_factory=dict)
+    prints: dict[str, set[str]] = field(default_factory=dict)
+    ips: dict[str, int] = field(default_factory=dict)
+    ip_of: dict[str, str] = field(default_factory=dict)
     wake: int = 0
     other: list[str] = field(default_factory=list)
 
@@ -103,6 +111,20 @@ class Snapshot:
                 self.roots = {root.decode() for root in value}
             case "workers":
                 self.workers = {k.decode(): v for k, v in _pairs(value)}
+            case "digests":
+                self.digests.update({k.decode(): v.decode() for k, v in _pairs(value)})
+            case "sites":
+                self.sites = {k.decode(): _two(v) for k, v in _pairs(value)}
+            case "traps":
+                self.traps = {k.decode() for k, _ in _pairs(value)}
+            case "template":
+                self.templates[rest] = {k.decode(): v.decode() for k, v in _pairs(value)}
+            case "prints":
+                self.prints[rest] = {member.decode() for member in value}
+            case "ips":
+                self.ips = {k.decode(): int(v) for k, v in _pairs(value)}
+            case "ip_of":
+                self.ip_of = {k.decode(): v.decode() for k, v in _pairs(value)}
             case "wake":
                 self.wake = len(value)
             case _:
@@ -141,6 +163,8 @@ class Snapshot:
         outcomes = sum(n for name, n in self.counters.items() if name.startswith("outcome:"))
         assert outcomes == len(self.pages)
         assert len(self.seen) == counted["accepted"]
+        assert set(self.ip_of) <= set(self.leased)
+        assert self.ips == Counter(self.ip_of.values())
         self._check_records()
 
     def _check_host(self, host: str) -> None:
@@ -163,11 +187,17 @@ class Snapshot:
             assert page["at"].decode() == last[url_id]
             assert {"m", "token"} <= set(page)
         assert set(self.failed) <= set(self.pages)
+        assert {page["d"].decode() for page in self.pages.values() if "d" in page} <= set(self.digests.values())
 
 
 def _held(value: bytes) -> Held:
     kind_priority, worker, host, entry = value.split(b" ", 3)
     return Held(kind_priority[:1].decode(), int(kind_priority[1:]), worker.decode(), host.decode(), entry, None)
+
+
+def _two(value: bytes) -> tuple[int, int]:
+    accepted, hosts = value.split()
+    return int(accepted), int(hosts)
 
 
 def _order(at: str) -> tuple[int, int]:

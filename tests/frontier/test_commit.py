@@ -9,7 +9,7 @@ import pytest
 from crawler.errors import LeaseLost, NoCrawl
 from crawler.frontier.frontier import MOST_REQUESTS
 from crawler.frontier.leases import Accepted, Lease
-from crawler.records import Record
+from crawler.records import Record, Request
 from tests.frontier.crawls import Crawl, Make
 
 URL = "http://a.example/1"
@@ -137,9 +137,9 @@ def test_the_latency_is_a_moving_average_in_whole_ms(crawl: Crawl) -> None:
     crawl.commit(one, latency_ms=100)
     assert crawl.host("a.example")["latency"] == "100"
     crawl.commit(two, latency_ms=203)
-    assert crawl.host("a.example")["latency"] == "120"
+    assert crawl.host("a.example")["latency"] == "141"
     crawl.commit(three)
-    assert crawl.host("a.example")["latency"] == "120"
+    assert crawl.host("a.example")["latency"] == "141"
 
 
 @pytest.mark.parametrize(("event", "step"), [("slow", 1000), ("fail", 1000), ("stall", 1000)])
@@ -216,3 +216,83 @@ def test_a_lease_that_another_hand_spoiled_is_lost_and_harms_nothing(crawl: Craw
         crawl.commit(lease)
     assert crawl.link.client.exists(crawl.frontier.keys.page(crawl.frontier.id(URL))) == 0
     crawl.link.client.hset(crawl.frontier.keys.leased, lease.token, b"P1 w a.example " + lease.raw)
+
+
+# -- the same content again --------------------------------------------------------------------------------------------
+
+
+def test_a_page_with_the_content_of_another_is_its_duplicate(crawl: Crawl) -> None:
+    """Its links and its text are not taken, and its record says whose copy it is."""
+    crawl.put(URL, "http://b.example/copy")
+    one, copy = crawl.lease()
+    assert crawl.commit(one, digest="77", links=["http://a.example/x/"], text=b"t") == Accepted(1, 0, 0)
+    told = crawl.commit(copy, digest="77", links=["http://b.example/x/"], text=b"t")
+    assert told == Accepted(0, 0, 0, left_out=True)
+    shot = crawl.snapshot()
+    copy_id = crawl.frontier.id("http://b.example/copy")
+    assert (shot.pages[copy_id]["d"].decode(), "t" in shot.pages[copy_id]) == (crawl.frontier.id(URL), False)
+    assert shot.counters["duplicates"] == 1
+    record = crawl.ledger.record(copy_id)
+    assert record is not None
+    assert record.duplicate_of == crawl.frontier.id(URL)
+
+
+def test_a_repeated_commit_of_a_duplicate_says_so_again(crawl: Crawl) -> None:
+    """Else the worker would believe that its links were accepted."""
+    crawl.put(URL, "http://b.example/copy")
+    one, copy = crawl.lease()
+    crawl.commit(one, digest="77")
+    assert crawl.commit(copy, digest="77", links=["http://b.example/x"]).left_out
+    assert crawl.commit(copy, digest="77", links=["http://b.example/x"]).left_out
+
+
+def test_links_of_a_duplicate_can_be_wanted(crawl: Crawl) -> None:
+    crawl.put(URL, "http://b.example/copy")
+    one, copy = crawl.lease()
+    crawl.commit(one, digest="77")
+    assert crawl.commit(copy, digest="77", links=["http://b.example/x"], all_links=True) == Accepted(1, 0, 0)
+
+
+def test_a_page_that_is_fetched_again_is_no_duplicate_of_itself(crawl: Crawl) -> None:
+    crawl.put(URL)
+    crawl.commit(crawl.one(), "failed:http", digest="77")
+    crawl.frontier.revive([Request(URL)])
+    assert crawl.commit(crawl.one(), digest="77", links=["http://a.example/2"]) == Accepted(1, 0, 0)
+
+
+# -- nothing was sent --------------------------------------------------------------------------------------------------
+
+
+def test_a_page_that_was_not_asked_for_gives_its_delay_back(make: Make) -> None:
+    crawl = make(delay_ms=5000)
+    crawl.put(*(f"http://a.example/{n}" for n in range(3)))
+    crawl.commit(crawl.one(), "dropped:robots", event="unsent")
+    second = crawl.one()
+    crawl.commit(second, rest_ms=5000)
+    assert crawl.lease() == []
+    crawl.advance(5)
+    crawl.commit(crawl.one(), "dropped:robots", event="unsent")
+    assert crawl.host("a.example")["due"] == str(crawl.now)
+
+
+def test_a_delay_that_another_needs_is_not_given_back(make: Make) -> None:
+    """Of two pages in flight the later one was not sent, but the earlier one has just ended."""
+    crawl = make(delay_ms=5000, per_host=2)
+    crawl.put(*(f"http://a.example/{n}" for n in range(3)))
+    first = crawl.one()
+    crawl.advance(5)
+    second = crawl.one()
+    crawl.commit(first, rest_ms=3000)
+    crawl.commit(second, "dropped:robots", event="unsent")
+    assert crawl.host("a.example")["due"] == str(crawl.now + 5000)
+
+
+def test_a_copy_that_differs_by_a_slash_alone_is_followed(crawl: Crawl) -> None:
+    """Its relative links lead elsewhere, and those of the other one are wrong."""
+    crawl.put("http://a.example/guide", "http://b.example/guide/")
+    one, copy = crawl.lease()
+    crawl.commit(one, digest="77")
+    alias = crawl.frontier.id("http://a.example/guide")
+    told = crawl.commit(copy, digest="77", links=["http://b.example/guide/x"], alias=alias)
+    assert told == Accepted(1, 0, 0)
+    assert "d" in crawl.snapshot().pages[crawl.frontier.id("http://b.example/guide/")]

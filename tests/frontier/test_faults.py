@@ -39,7 +39,8 @@ class Fault:
         source = load(verb, clock).source
         if self.verbs and verb not in self.verbs:
             return Script(verb, source)
-        assert source.count(self.old) == 1, f"{verb}.lua changed: the fault does not apply"
+        if source.count(self.old) != 1:
+            raise LookupError(f"{verb}.lua changed: the fault does not apply")
         return Script(verb, source.replace(self.old, self.new))
 
 
@@ -51,7 +52,11 @@ _END_IN_REAP = """  local lease = end_lease(token)
 """
 _TAKE_SLOT_AGAIN = "    redis.call('HINCRBY', host_key(lease.host), 'in_flight', 1)\n"
 _END_IN_COMMIT = """if not holds(token, ARGV[3]) then
-  return { redis.call('HGET', PAGE, 'token') == token and 'DONE_ALREADY' or 'LEASE_LOST' }
+  local known = redis.call('HMGET', PAGE, 'token', 'd')
+  if known[1] == token then
+    return { 'DONE_ALREADY', known[2] and 1 or 0 }
+  end
+  return { 'LEASE_LOST' }
 end
 
 local lease = end_lease(token)
@@ -73,17 +78,26 @@ FAULTS: Final = {
     "release does not free the slot": Fault(_END_IN_RELEASE, _END_IN_RELEASE + _TAKE_SLOT_AGAIN, ("release",)),
     "reap does not put the page back": Fault("      requeue(lease, 'LEFT', CRASH)\n", "", ("reap",)),
     "reap does not charge": Fault("'LEFT', CRASH)", "'LEFT', 0)", ("reap",)),
-    "reap does not let the host rest": Fault("    rest(lease.host, math", "    local _ = (math", ("reap",)),
+    "reap does not let the host rest": Fault("    rest(lease.host, host", "    local _ = (host", ("reap",)),
     "commit takes any token": Fault(_END_IN_COMMIT, _BELIEVE, ("commit",)),
     "retry takes any token": Fault(_END_IN_RETRY, _BELIEVE, ("retry",)),
     "a token of a repeated lease stands for any URL": Fault(
         "lease.kind .. ' ' .. lease.host .. ' ' .. lease.entry ~= what", "false"
     ),
-    "a repeated commit is refused": Fault("and 'DONE_ALREADY' or", "and 'LEASE_LOST' or", ("commit",)),
+    "a repeated commit is refused": Fault("{ 'DONE_ALREADY', ", "{ 'LEASE_LOST', ", ("commit",)),
     "a repeated commit is counted again": Fault(
-        "  return { redis.call('HGET', PAGE, 'token')",
-        "  count('ended', 1)\n  return { redis.call('HGET', PAGE, 'token')",
-        ("commit",),
+        "  if known[1] == token then\n", "  if known[1] == token then\n    count('ended', 1)\n", ("commit",)
+    ),
+    "the links of a duplicate are taken": Fault("if not left_out then", "if true then", ("commit",)),
+    "a rest is forgotten when a delay is given back": Fault(
+        "  if ms > 0 then\n    redis.call('HDEL', key, 'undo')\n  end\n", ""
+    ),
+    "a lease that ends does not free its address": Fault("'HINCRBY', IPS, ip, -1", "'HINCRBY', IPS, ip, 0"),
+    "more are leased than an address has slots": Fault("math.max(of_ip, 0))", "most)", ("lease",)),
+    "the hosts of a site are not counted": Fault("accepted == 0 and hosts + 1 or hosts", "hosts"),
+    "a site has the budget once more with each host": Fault("MAX_PAGES_PER_SITE - of_site < room", "false"),
+    "a template is judged again after a pardon": Fault(
+        "  if not redis.call('HGET', key, 'state') then", "  if true then", ("weigh",)
     ),
     "put pushes what was seen": Fault(
         "      else\n        seen = seen + 1\n      end\n      a, k",

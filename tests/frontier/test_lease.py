@@ -6,7 +6,7 @@ import pytest
 
 from crawler.errors import NoCrawl
 from crawler.frontier.leases import Limits
-from crawler.records import Charge
+from crawler.records import Charge, Request
 from tests.frontier.crawls import TERM, Crawl, Make
 
 A, B = "a.example", "b.example"
@@ -327,3 +327,61 @@ def test_ids_above_two_to_the_53rd_are_not_mixed_up(crawl: Crawl) -> None:
     expected = {crawl.frontier.id(f"http://{A}/{n}") for n in range(10)}
     assert set(crawl.snapshot().pages) == expected
     assert any(int(url_id) > 2**53 for url_id in expected)
+
+
+# -- slow hosts, addresses, sitemaps -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("latency", "delay"), [(100, 1000), (3000, 6000), (60_000, 30_000)])
+def test_a_slow_host_is_asked_less_often(make: Make, latency: int, delay: int) -> None:
+    """The delay is a floor, and what latency adds has a limit."""
+    crawl = make(delay_ms=1000, adaptive=2.0)
+    put_many(crawl, A, 3)
+    crawl.commit(crawl.one(), latency_ms=latency)
+    crawl.advance(1)
+    lease = crawl.one()
+    assert lease.delay_ms == delay
+    assert crawl.host(A)["due"] == str(crawl.now + delay)
+
+
+@pytest.mark.parametrize("limits", [{"delay_ms": 0, "adaptive": 2.0}, {"delay_ms": 1000, "adaptive": 0.0}])
+def test_without_a_delay_or_a_factor_nothing_adapts(make: Make, limits: dict[str, float]) -> None:
+    crawl = make(**limits)
+    put_many(crawl, A, 3)
+    crawl.commit(crawl.one(), latency_ms=9000)
+    crawl.advance(1)
+    assert crawl.one().delay_ms == limits["delay_ms"]
+
+
+def test_hosts_of_one_address_share_its_slots(make: Make) -> None:
+    """It is known from the first answer on; a host that finds no slot is looked at again a little later."""
+    crawl = make(per_ip=1)
+    put_many(crawl, A, 3)
+    put_many(crawl, B, 3)
+    for lease in crawl.lease(2):
+        crawl.commit(lease, ip="192.0.2.1")
+    assert len(crawl.lease(1)) == 1
+    assert crawl.lease(5) == []
+    assert crawl.frontier.lease(5, TERM, "w").wait_ms == 250
+    shot = crawl.snapshot()
+    assert shot.ips == {"192.0.2.1": 1}
+    crawl.frontier.release(list(shot.leased))
+    assert crawl.snapshot().ips == {}
+    crawl.advance(0.25)
+    assert len(crawl.lease(5)) == 1
+
+
+def test_a_sitemap_waits_while_enough_pages_are_queued(crawl: Crawl) -> None:
+    crawl.frontier.put([Request(f"http://{A}/sitemap.xml", sitemap=True)])
+    put_many(crawl, A, 1000)
+    assert crawl.urls(crawl.lease(1)) == [f"http://{A}/0"]
+    assert crawl.urls(crawl.lease(1)) == [f"http://{A}/sitemap.xml"]
+
+
+def test_sitemaps_do_not_count_as_pages(make: Make) -> None:
+    crawl = make(max_pages=1)
+    crawl.frontier.put([Request(f"http://{A}/sitemap.xml", sitemap=True)])
+    put_many(crawl, A, 2)
+    crawl.commit(crawl.one(), tallies={"sitemaps": 1})
+    crawl.commit(crawl.one())
+    assert crawl.frontier.lease(1, TERM, "w").status == "LIMIT"

@@ -172,8 +172,8 @@ def test_the_hosts_that_are_due_first(make: Make) -> None:
     total, hosts, now = crawl.ledger.hosts(most=2)
     assert total == 3
     assert hosts == [
-        HostFacts("c.example", 1, 0, crawl.now, 0, 0, 0, False),
-        HostFacts("b.example", 1, 0, crawl.now + 1000, 0, 1000, 0, False),
+        HostFacts("c.example", 1, 0, crawl.now, 0, 0, 0, False, 1),
+        HostFacts("b.example", 1, 0, crawl.now + 1000, 0, 1000, 0, False, 2),
     ]
     assert now > crawl.now
 

@@ -151,7 +151,9 @@ def test_a_redis_that_does_not_answer_in_time_is_away_and_the_call_may_be_sent_a
     crawl.put(f"{A}1")
     client: Any = crawl.link.client
     with linked(crawl.link.url, timeout=0.1) as link:
-        frontier = Frontier(link, crawl.name, crawl.frontier.generation, crawl.frontier.salt, crawl.frontier._clock)
+        frontier = Frontier(
+            link, crawl.name, crawl.frontier.generation, crawl.frontier.salt, clock=crawl.frontier._clock
+        )
         calls = [frontier.lease_call("c", 1, 90, "w")]
         client.execute_command("CLIENT", "PAUSE", 400, "ALL")
         assert type(trouble(lambda: frontier.run(calls))) is RedisAway

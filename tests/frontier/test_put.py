@@ -84,12 +84,6 @@ def test_the_budget_of_a_host_is_kept_and_the_rest_is_not_seen(make: Make) -> No
     assert shot.counters["refused:budget"] == 4
 
 
-def test_the_budget_counts_sitemaps_and_pages_together(make: Make) -> None:
-    crawl = make(max_pages_per_host=2)
-    sitemaps = [Request(f"http://a.example/{n}.xml", sitemap=True) for n in range(2)]
-    assert crawl.frontier.put([Request("http://a.example/"), *sitemaps]) == Accepted(2, 0, 1)
-
-
 def test_roots_come_along_and_their_revision_moves_when_they_are_new(crawl: Crawl) -> None:
     crawl.put("http://a.example/", roots=["a.example", "b.example"])
     assert crawl.snapshot().roots == {"a.example", "b.example"}
@@ -154,3 +148,44 @@ def test_a_crawl_that_is_gone_is_not_rebuilt(crawl: Crawl) -> None:
     with pytest.raises(NoCrawl):
         crawl.put("http://a.example/", source="seeder", roots=["a.example"])
     assert crawl.link.client.keys("crawler:*") == []
+
+
+def test_a_site_has_a_budget_over_its_hosts(make: Make) -> None:
+    crawl = make(max_pages_per_site=3)
+    assert crawl.put(*(f"http://{n}.a.example/" for n in range(2)), "http://a.example/") == Accepted(3, 0, 0)
+    assert crawl.put("http://9.a.example/", "http://0.a.example/", "http://b.example/") == Accepted(1, 1, 1)
+    shot = crawl.snapshot()
+    assert (shot.sites, shot.counters["refused:site-budget"]) == ({"a.example": (3, 3), "b.example": (1, 1)}, 1)
+
+
+def test_a_site_has_a_budget_of_hosts(make: Make) -> None:
+    """Those that it has go on; what is refused is not seen, so it can come again."""
+    crawl = make(max_hosts_per_site=2)
+    crawl.put("http://1.a.example/", "http://2.a.example/")
+    assert crawl.put("http://3.a.example/") == Accepted(0, 0, 1)
+    assert crawl.put("http://1.a.example/more") == Accepted(1, 0, 0)
+    shot = crawl.snapshot()
+    assert (shot.counters["refused:site-hosts"], len(shot.seen)) == (1, 3)
+
+
+def test_an_address_is_a_site_by_itself(make: Make) -> None:
+    crawl = make(max_pages_per_site=2, max_hosts_per_site=1)
+    for host in ("192.0.2.1", "192.0.2.2:81", "[2001:db8::1]", "localhost"):
+        assert crawl.put(*(f"http://{host}/{n}" for n in range(3))) == Accepted(2, 0, 1)
+    assert crawl.snapshot().sites == {}
+
+
+def test_seeds_may_be_on_any_number_of_hosts(make: Make) -> None:
+    """Their budgets of pages hold all the same."""
+    crawl = make(max_hosts_per_site=1, max_pages_per_host=1)
+    urls = [f"http://{n}.a.example/" for n in range(3)]
+    assert crawl.put(*urls, f"{urls[0]}more", source="seeder") == Accepted(3, 0, 1)
+    assert crawl.put("http://9.a.example/") == Accepted(0, 0, 1)
+
+
+def test_sitemaps_have_no_budget(make: Make) -> None:
+    crawl = make(max_pages_per_host=2, max_pages_per_site=2, max_hosts_per_site=1)
+    sitemaps = [Request(f"http://a.example/{n}.xml", sitemap=True) for n in range(5)]
+    assert crawl.frontier.put(sitemaps) == Accepted(5, 0, 0)
+    assert crawl.put(*(f"http://a.example/{n}" for n in range(3))) == Accepted(2, 0, 1)
+    assert crawl.snapshot().sites == {"a.example": (2, 1)}

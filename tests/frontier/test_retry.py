@@ -5,8 +5,12 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import LeaseLost
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.leases import Limits
+from crawler.frontier.link import Link
 from crawler.records import Charge, Request
-from tests.frontier.crawls import Crawl, Make
+from crawler.url import Form
+from tests.frontier.crawls import CLOCK, Crawl, Make
 
 A = "http://a.example/"
 
@@ -125,3 +129,20 @@ def test_a_token_that_was_given_anew_does_not_touch_another_page(crawl: Crawl) -
     with pytest.raises(LeaseLost):
         crawl.frontier.retry(old, "none", charge=Charge.CRASH)
     assert list(crawl.snapshot().leased) == [new.token]
+
+
+def test_another_spelling_takes_the_place_of_the_first(crawl: Crawl, link: Link) -> None:
+    """Of the same URL in the crawl's form: it keeps its attempts, and its id."""
+    frontier = Frontier.create(link, "formed", b"{}", Limits(0, robots=False), form=Form(one_scheme=True), clock=CLOCK)
+    assert frontier.id("http://a.example/x") == frontier.id("https://a.example/x")
+    assert Frontier.find(link, "formed").form == Form(one_scheme=True)
+    frontier.put([Request("http://a.example/x", depth=2)])
+    (lease,) = frontier.lease(1, 90, "w").leases
+    frontier.run_one(frontier.retry_call(lease, "ok"))
+    (lease,) = frontier.lease(1, 90, "w").leases
+    respelled = Request("https://a.example/x", depth=2, hops=1)
+    frontier.run_one(frontier.retry_call(lease, "ok", charge=Charge.NONE, respelled=respelled))
+    (lease,) = frontier.lease(1, 90, "w").leases
+    assert (lease.entry().request, lease.entry().retries) == (respelled, 1)
+    assert frontier.put([Request("http://a.example/x")]).seen == 1
+    assert crawl.frontier.form == Form()

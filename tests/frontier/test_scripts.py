@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from crawler.frontier.keys import FIXED, Keys
+from crawler.frontier.leases import Weight
 from crawler.frontier.link import Call
 from crawler.frontier.scripts import load
 from crawler.records import Request
@@ -74,6 +75,8 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
         [part for url_id, record in crawl.ledger.failed() for part in (url_id, *Request(record.url).place())],
     ),
     "state": lambda crawl: crawl.call("state"),
+    "weigh": lambda crawl: crawl.frontier.weigh_call([Weight("a.example/0", "7", ["1"] * 100)]),
+    "pardon": lambda crawl: crawl.call("pardon", [crawl.frontier.keys.template("7")], ["a.example/0"]),
     "pause": lambda crawl: crawl.call("pause"),
     "resume": lambda crawl: crawl.call("resume"),
     "delete": lambda crawl: crawl.call("delete"),

@@ -1,0 +1,46 @@
+-- weigh.lua: count what the pages of some templates held, and quarantine a template whose pages hold nothing new.
+-- Why Lua: all workers weigh the same templates; counting and judging are one step.
+-- A template is judged after every WINDOW pages: fewer than LEAST_FRESH fingerprints that it never had before, and its
+-- URLs are traps from now on. Fingerprints are forgotten when there are many: such a template is fruitful.
+-- KEYS  `template` hash and `prints` set of each
+-- ARGV  generation, then of each template: template, number of fingerprints, fingerprints (one a page)
+-- RETURNS OK templates that were quarantined by this call... | NO_CRAWL | DELETING | OOM
+local WINDOW, LEAST_FRESH, MOST_PRINTS = 100, 10, 1000
+local no = refusal() or deleting() or full()
+if no then
+  return { no }
+end
+local out = { 'OK' }
+
+local function judge(key, prints, template, fresh)
+  if fresh < LEAST_FRESH then
+    redis.call('HSET', key, 'state', 'quarantined')
+    redis.call('HSET', TRAPS, template, T)
+    redis.call('HINCRBY', META, 'traps_rev', 1)
+    redis.call('DEL', prints)
+    out[#out + 1] = template
+    return true
+  end
+  redis.call('HSET', key, 'pages', 0, 'fresh', 0)
+  if redis.call('SCARD', prints) > MOST_PRINTS then
+    redis.call('DEL', prints)
+  end
+end
+
+local a = OWN_ARGS
+for k = OWN_KEYS, #KEYS, 2 do
+  local key, prints, template, n = KEYS[k], KEYS[k + 1], ARGV[a], tonumber(ARGV[a + 1])
+  a = a + 2
+  if not redis.call('HGET', key, 'state') then
+    redis.call('HINCRBY', key, 'total', n)
+    for i = a, a + n - 1 do
+      local pages = redis.call('HINCRBY', key, 'pages', 1)
+      local fresh = redis.call('HINCRBY', key, 'fresh', redis.call('SADD', prints, ARGV[i]))
+      if pages >= WINDOW and judge(key, prints, template, fresh) then
+        break
+      end
+    end
+  end
+  a = a + n
+end
+return out
