@@ -21,6 +21,7 @@ from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Patient, Sink, export, follow, matching, open_sink
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
+from crawler.inquiring import explain_, quarantine
 from crawler.monitor import screen
 from crawler.monitor.status import Monitor, Status
 from crawler.operating import delete, delete_crawl, list_, pause, resume, set_, status
@@ -69,51 +70,68 @@ def cli() -> None:
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option("-o", "--output", metavar="FILE", help="export the records when the crawl is done")
 @click.option("--format", "form", metavar="NAME", help="jsonl or csv, where FILE's ending does not say it")
+@click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
 @settings(*OF_CRAWL, *_WORK, *OF_REDIS)
-def run(sources: tuple[str, ...], output: str | None, form: str | None, fresh: bool, yes: bool, **given: Any) -> int:
+def run(
+    sources: tuple[str, ...],
+    output: str | None,
+    form: str | None,
+    sitemaps: tuple[str, ...],
+    fresh: bool,
+    yes: bool,
+    **given: Any,
+) -> int:
     """Seed SOURCEs (URLs, files of URLs, - for stdin), crawl until nothing is left, and print a summary.
 
     Ctrl-C stops cleanly; the same command again goes on. Press it twice to stop at once.
     """
     loaded = load_given(given)
-    _check(loaded, sources)
-    if fresh and not sources:
+    _check(loaded, sources, sitemaps)
+    if fresh and not (sources or sitemaps):
         raise UsageError("--fresh starts over: name the SOURCEs to start from")
     sink = open_sink(output, form) if output else None
     try:
-        with Session(loaded, say, begins=bool(sources)) as session:
+        with Session(loaded, say, begins=bool(sources or sitemaps)) as session:
             if fresh:
                 delete_crawl(session, yes, missing_ok=True)
-            if not sources:
+            if not (sources or sitemaps):
                 session.require()
-            return _run(session, sources, sink)
+            return _run(session, sources, sitemaps, sink)
     except BaseException:
         if sink is not None:
             sink.abort()
         raise
 
 
-def _check(loaded: Loaded, sources: Sequence[str]) -> None:
+def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
     """What can be found wrong before anything is started."""
     if loaded.settings.hook:
         hooks.load(loaded.settings.hook)
     plan_of(loaded.settings)
     seeding.check(sources)
+    for sitemap in sitemaps:
+        seeding.check_sitemap(sitemap)
+    if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
+        say("hint: --sitemap-only finds sitemaps by robots.txt; with --ignore-robots name them, --sitemap URL")
 
 
-def _run(session: Session, sources: Sequence[str], sink: Sink | None) -> int:
+def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink: Sink | None) -> int:
     frontier = session.create_or_join()
     if session.made:
         _hint_at_contact(session)
-    seeded = session.seed(frontier, sources, _seeding)
+    seeded = session.seed(frontier, sources, _seeding, sitemaps)
     line.clear()
+    if seeded.over_budget:
+        say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are left out")
     before = Monitor(frontier, session.ledger).look()
     if before.accepted == 0:
         session.discard(frontier)
         raise UsageError(
-            "nothing to crawl: no line of the sources is a URL" if sources else "give a URL or a file of URLs"
+            "nothing to crawl: no line of the sources is a URL"
+            if sources or sitemaps
+            else "give a URL or a file of URLs"
         )
     if before.done:
         say(
@@ -178,21 +196,24 @@ def _summarize(ended: Ended) -> None:
         "zcat urls.gz | crawler seed - --crawl big --delay 2s",
     ),
 )
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
 @settings(*OF_CRAWL, *OF_REDIS)
-def seed(sources: tuple[str, ...], **given: Any) -> int:
+def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> int:
     """Put URLs into the frontier: URLs, files of URLs (one a line, # comments, .gz), or - for stdin.
 
     Makes the crawl if it is not there. Safe to repeat: a URL that was accepted once is not taken again.
     """
     loaded = load_given(given)
-    _check(loaded, sources)
+    if not (sources or sitemaps):
+        raise UsageError("name SOURCEs to seed: URLs, files of URLs, - for stdin, or --sitemap URL")
+    _check(loaded, sources, sitemaps)
     with Session(loaded, say) as session:
         frontier = session.create_or_join()
-        seeded = session.seed(frontier, sources, _seeding)
+        seeded = session.seed(frontier, sources, _seeding, sitemaps)
         session.discard(frontier)
         line.clear()
-        over = f", {seeded.over_budget:,} over their host's budget" if seeded.over_budget else ""
+        over = f", {seeded.over_budget:,} over a budget (--max-pages-per-host, -site)" if seeded.over_budget else ""
         refused = f", {seeded.refused:,} refused" if seeded.refused else ""
         say(f"{seeded.new:,} new URLs, {seeded.seen:,} known{over}{refused}; crawl {session.settings.crawl!r}")
         return 2 if seeded.refused else 0
@@ -340,7 +361,7 @@ def _summarize_demo(sink: Sink | None) -> Callable[[Ended, Ledger], None]:
     return summarize
 
 
-for command in (status, list_, set_, pause, resume, delete):
+for command in (status, explain_, quarantine, list_, set_, pause, resume, delete):
     cli.add_command(command)
 
 

@@ -101,6 +101,13 @@ def positive(text: str) -> int:
     return value
 
 
+def factor(text: str) -> float:
+    """A number from 0 to 100."""
+    if not re.fullmatch(r"\d{1,3}(?:\.\d+)?", text.strip(), re.ASCII) or float(text) > 100:
+        raise ValueError("a number from 0 to 100 is needed")
+    return float(text)
+
+
 def few(text: str) -> int:
     """A whole number from 0 to 14: attempts are kept in half a byte."""
     value = count(text)
@@ -170,17 +177,42 @@ class Settings:
 
     scope: str = _setting("site", str, _F, "which links belong to the crawl", choices=("host", "site", "prefix", "all"))
     store: str = _setting("text", str, _F, "what is kept of a page", choices=("meta", "text"))
+    strip_tracking: bool = _setting(False, str, _F, "take utm_*, gclid, fbclid, ... out of URLs", switch=True)
+    strip_sessions: bool = _setting(False, str, _F, "take session ids (jsessionid, ...) out of URLs", switch=True)
+    sort_query: bool = _setting(False, str, _F, "one order of a query's parameters", switch=True)
+    one_scheme: bool = _setting(False, str, _F, "http and https of one address are one page", switch=True)
 
     delay: float = _setting(1.0, duration, _C, "least time between two requests to one host", unit="TIME")
     per_host: int = _setting(1, positive, _C, "transfers at once to one host", unit="N")
+    per_ip: int | None = _setting(
+        None, optional(positive), _C, "transfers at once to all hosts of an address", unit="N"
+    )
+    adaptive: float = _setting(1.0, factor, _C, "a slow host rests so many times its latency; 0: off", unit="FACTOR")
     include: tuple[str, ...] = _setting((), str, _C, "only links that match one of these", unit="REGEX", many=True)
     exclude: tuple[str, ...] = _setting((), str, _C, "no links that match one of these", unit="REGEX", many=True)
-    max_depth: int | None = _setting(None, optional(count), _C, "links away from a seed at most", unit="N")
+    max_depth: int | None = _setting(250, optional(count), _C, "links away from a seed at most", unit="N")
     max_pages: int | None = _setting(None, optional(positive), _C, "pages fetched in all at most", unit="N")
     max_pages_per_host: int | None = _setting(None, optional(positive), _C, "URLs a host at most", unit="N")
+    max_pages_per_site: int | None = _setting(None, optional(positive), _C, "URLs a site at most", unit="N")
+    max_hosts_per_site: int | None = _setting(1000, optional(positive), _C, "hosts a site at most", unit="N")
     max_time: float | None = _setting(None, optional(duration), _C, "stop after this long", unit="TIME")
     user_agent: str = _setting(DEFAULT_AGENT, agent, _C, "who we say we are; add a way to reach you", unit="TEXT")
     ignore_robots: bool = _setting(False, str, _C, "do not ask for robots.txt (only where you may)", switch=True)
+    ignore_noindex: bool = _setting(False, str, _C, "keep pages that ask not to be kept", switch=True)
+    ignore_nofollow: bool = _setting(False, str, _C, "follow links that ask not to be followed", switch=True)
+    canonical: str = _setting(
+        "follow",
+        str,
+        _C,
+        "rel=canonical is a link, or no link, or makes the page its duplicate",
+        choices=("follow", "ignore", "obey"),
+    )
+    ignore_sitemaps: bool = _setting(False, str, _C, "do not read the sitemaps that robots.txt names", switch=True)
+    sitemap_only: bool = _setting(False, str, _C, "follow sitemaps alone, no links of pages", switch=True)
+    follow_duplicates: bool = _setting(
+        False, str, _C, "follow links of pages whose content was met before", switch=True
+    )
+    ignore_traps: bool = _setting(False, str, _C, "follow what looks like a trap, quarantine nothing", switch=True)
     timeout: float = _setting(30.0, lasting, _C, "a fetch in all, from start to last byte", unit="TIME")
     page_timeout: float = _setting(30.0, lasting, _C, "parsing (and hooks) of one page", unit="TIME")
     lease_term: float = _setting(90.0, lease_seconds, _C, "after which a silent worker's URLs go back", unit="TIME")
@@ -336,6 +368,8 @@ def format_value(setting: str, value: Any) -> str:
         return "yes" if value else "no"
     if meta.unit == "TIME":
         return _shown_time(value)
+    if meta.unit == "FACTOR":
+        return f"{value:g}"
     return _shown_size(value) if meta.unit == "SIZE" else str(value)
 
 

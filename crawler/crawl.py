@@ -19,7 +19,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -164,10 +164,14 @@ class Crawl(AbstractContextManager["Crawl"]):
         name: str = "default",
         redis: str | None = None,
         hook: Hook | str | None = None,
+        sitemaps: Sequence[str] = (),
         say: Say = lambda line: print(f"crawler: {line}", file=sys.stderr),
         **settings: Any,
     ) -> None:
-        """*seeds* are URLs or files of URLs. *hook* gets each Page in a worker and returns what `data` shall be."""
+        """*seeds* are URLs or files of URLs, *sitemaps* URLs of sitemaps.
+
+        *hook* gets each Page in a worker and returns what `data` shall be.
+        """
         flags = {setting: coerce(setting, value) for setting, value in settings.items()}
         flags["crawl"] = coerce("crawl", name)
         if redis is not None:
@@ -175,6 +179,7 @@ class Crawl(AbstractContextManager["Crawl"]):
         if hook is not None:
             flags["hook"] = hook if isinstance(hook, str) else _hook_spec(hook)
         self._seeds = seeds
+        self._sitemaps = (sitemaps,) if isinstance(sitemaps, str) else tuple(sitemaps)
         self._session = Session(load(flags), say)
         self._frontier: Frontier | None = None
 
@@ -191,6 +196,8 @@ class Crawl(AbstractContextManager["Crawl"]):
             raise UsageError('a worker is importing this script: put its crawl under `if __name__ == "__main__":`')
         if self._frontier is None:
             seeding.check(self._seeds)
+            for sitemap in self._sitemaps:
+                seeding.check_sitemap(sitemap)
             self._session.__enter__()
             try:
                 self._frontier = self._session.create_or_join()
@@ -207,8 +214,8 @@ class Crawl(AbstractContextManager["Crawl"]):
     def run(self, *, until_done: bool = True) -> Status:
         """Seed, crawl until nothing is left (or Ctrl-C), and say what the crawl is at."""
         frontier = self._open()
-        if self._seeds:
-            self._session.seed(frontier, self._seeds, lambda _: None)
+        if self._seeds or self._sitemaps:
+            self._session.seed(frontier, self._seeds, lambda _: None, self._sitemaps)
         return work(self._session, frontier, until_done=until_done).status
 
     def status(self) -> Status:

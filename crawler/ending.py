@@ -6,10 +6,12 @@ import hashlib
 import time
 import zlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, Final
 
+from crawler.errors import without_credentials
 from crawler.fetch.fetcher import Response
 from crawler.frontier.leases import Ending, Event, Lease
 from crawler.page import Page
@@ -27,6 +29,13 @@ class Held:
     lease: Lease
     entry: Entry
     id: str
+    shown: str = ""
+    """Its URL in the crawl's form, where that is another spelling than the one that is asked for."""
+
+    @property
+    def url(self) -> str:
+        """The URL as records have it."""
+        return self.shown or self.entry.request.url
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +56,25 @@ class Rest:
 
     event: Event = "none"
     rest_ms: int = 0
+    ip: str = ""
+    """The address that answered, where slots are counted by it."""
+
+
+UNSENT: Final = Rest("unsent")
+"""Nothing was asked of the host: the delay that the lease began is given back."""
 
 
 def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = Rest()) -> Ending:
     """The end of a URL without an answer, or before it was asked for."""
     entry = held.entry
     record = Record(
-        url=entry.request.url,
+        url=held.url,
         outcome=outcome,
         depth=entry.request.depth,
         via=_via(entry),
+        hops=entry.request.hops,
+        sitemap=entry.request.sitemap,
+        lastmod=_utc(entry.request.lastmod),
         attempts=_attempts(entry),
         error=_cut(error),
     )
@@ -69,7 +87,7 @@ def of_bad_entry(lease: Lease, url_id: str) -> Ending:
     record = Record(
         url=shown, outcome="failed:bad-entry", depth=0, error=_cut(f"not a queue entry: {lease.raw[:80]!r}")
     )
-    return Ending(lease, url_id, record.outcome, record.encode())
+    return Ending(lease, url_id, record.outcome, record.encode(), event="unsent")
 
 
 def of_response(held: Held, outcome: str, response: Response, rest: Rest, *, error: str | None = None) -> Ending:
@@ -77,36 +95,56 @@ def of_response(held: Held, outcome: str, response: Response, rest: Rest, *, err
     return _ending(held, _response_fields(held, outcome, response, error), response, rest, Found())
 
 
-def of_redirect(held: Held, response: Response, target: str | None, found: Found, rest: Rest) -> Ending:
+def of_redirect(
+    held: Held, response: Response, target: str | None, found: Found, rest: Rest, *, outcome: str = "redirected"
+) -> Ending:
     """The end of a URL that sends us elsewhere; *target* is canonical, or none when it cannot be crawled."""
-    fields = _response_fields(held, "redirected", response, found.error)
-    fields["redirect_to"] = target or _cut(response.headers.get("location"))
+    fields = _response_fields(held, outcome, response, found.error)
+    fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location")))
     return _ending(held, fields, response, rest, found)
 
 
-def of_page(held: Held, page: Page, found: Found, rest: Rest) -> Ending:
-    """The end of a page that was read and parsed."""
+def of_page(held: Held, page: Page, found: Found, rest: Rest, *, original: str | None = None) -> Ending:
+    """The end of a page that was read and parsed; *original* is the URL that it calls its canonical form."""
     response = page.response
     outcome = "dropped:noindex" if page.noindex else "fetched"
     fields = _response_fields(held, outcome, response, found.error)
     fields |= {"charset": page.charset, "links": page.links_total, "canonical": page.canonical}
+    if page.noindex:
+        return _ending(held, fields, response, rest, found)
+    fields |= {"title": page.title, "description": page.description, "lang": page.lang, "data": found.data}
+    fields |= {"outlinks": found.outlinks, "duplicate_of": original}
     text = b""
-    if not page.noindex:
-        fields |= {"title": page.title, "description": page.description, "lang": page.lang, "data": found.data}
-        fields["outlinks"] = found.outlinks
-        if page.text is not None:
-            text = zlib.compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
-    return _ending(held, fields, response, rest, found, text)
+    if page.text is not None and original is None:
+        text = zlib.compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
+    ending = _ending(held, fields, response, rest, found, {} if original is None else {"duplicates": 1})
+    # Stubs that only lead on by a refresh are often the same to the letter, and lead to different places.
+    comparable = response.body and not response.truncated and original is None and page.refresh is None
+    return replace(ending, text=text, digest=_bits(fields["digest"]) if comparable else "")
+
+
+def of_sitemap(held: Held, response: Response, found: Found, rest: Rest, *, locations: int | None) -> Ending:
+    """The end of a sitemap with so many *locations*; none: it cannot be read as one."""
+    fields = _response_fields(held, "fetched", response, found.error)
+    fields |= {"links": locations, "sitemap": True}
+    return _ending(held, fields, response, rest, found)
+
+
+def _bits(digest: str) -> str:
+    """63 bits of a `sha256:...` as a decimal string."""
+    return str(int(digest.removeprefix("sha256:")[:16], 16) >> 1)
 
 
 def _response_fields(held: Held, outcome: str, response: Response, error: str | None) -> dict[str, Any]:
     entry = held.entry
     headers = response.headers
     return {
-        "url": entry.request.url,
+        "url": held.url,
         "outcome": outcome,
         "depth": entry.request.depth,
         "via": _via(entry),
+        "hops": entry.request.hops,
+        "lastmod": _utc(entry.request.lastmod),
         "status": response.status,
         "content_type": _cut(response.content_type) or None,
         "size": None if response.skipped else len(response.body),
@@ -122,10 +160,17 @@ def _response_fields(held: Held, outcome: str, response: Response, error: str | 
 
 
 def _ending(
-    held: Held, fields: dict[str, Any], response: Response, rest: Rest, found: Found, text: bytes = b""
+    held: Held,
+    fields: dict[str, Any],
+    response: Response,
+    rest: Rest,
+    found: Found,
+    more: Mapping[str, int] = MappingProxyType({}),
 ) -> Ending:
     record = Record(**fields)
-    tallies = {f"status:{response.status}": 1, "bytes": len(response.body)}
+    tallies = {f"status:{response.status}": 1, "bytes": len(response.body), **more}
+    if record.outcome == "fetched" and (record.sitemap or held.entry.request.sitemap):
+        tallies["sitemaps"] = 1  # they do not count as pages
     for reason, n in found.refused.items():
         tallies[f"refused:{reason}"] = n
     return Ending(
@@ -133,10 +178,11 @@ def _ending(
         held.id,
         record.outcome,
         record.encode(),
-        text=text,
         event=rest.event,
         rest_ms=rest.rest_ms,
-        latency_ms=round(response.first_byte * 1000),
+        # Errors and redirects come sooner than pages: they say nothing of how busy the host is.
+        latency_ms=round(response.first_byte * 1000) if 200 <= response.status < 300 else None,
+        ip=rest.ip,
         tallies=tallies,
         roots=found.roots,
         requests=found.requests,
@@ -153,8 +199,11 @@ def _attempts(entry: Entry) -> int:
 
 def _at(response: Response) -> str:
     """When the answer ended, RFC 3339 in UTC."""
-    ended = time.time() - (time.monotonic() - response.ended if response.ended else 0.0)
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(ended))
+    return _utc(time.time() - (time.monotonic() - response.ended if response.ended else 0.0)) or ""
+
+
+def _utc(seconds: float | None) -> str | None:
+    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _cut(text: str | None) -> str | None:

@@ -14,9 +14,10 @@ from typing import Any, Final
 
 from crawler.errors import CrawlDeleting, FrontierError, LeaseLost, NoCrawl, OutOfMemory, RedisAway
 from crawler.frontier.frontier import Frontier, new_call
-from crawler.frontier.leases import Leased
+from crawler.frontier.leases import Accepted, Barren, Leased
 from crawler.frontier.link import Call, Patience
 from crawler.handling import Outgoing
+from crawler.harvest import Harvest
 from crawler.links import Known
 
 BEAT: Final = 1.0
@@ -42,6 +43,8 @@ class Exchange:
         self, frontier: Frontier, known: Known, worker: str, term: float, say: Callable[[str], None], patience: Patience
     ) -> None:
         self.term = term
+        self.harvest = Harvest()
+        """What pages of templates held, on its way to the frontier."""
         self.outgoing: list[Outgoing] = []
         self.not_ours = 0
         """Ends that came too late: their leases had been given to others."""
@@ -148,12 +151,20 @@ class Exchange:
         self.outgoing = waiting
         for out, reply in zip(ready, replies, strict=False):
             self._acknowledge(out, reply)
+        for reply in replies:
+            if isinstance(reply, Barren):
+                self._tell_quarantined(reply.templates)
         lost = _value(replies[len(ready)]) if tokens else NOTHING_LOST
         return News(self._leased(replies[-1]) if want else None, lost)
 
     def _routine(self, now: float, beat: Callable[[], bytes]) -> list[Call]:
         """The beat, and the leases of the dead: reaped only after a whole term of an unbroken connection of our own."""
-        calls = [self._frontier.beat_call(self._worker, beat())] if now >= self._beat_at else []
+        calls = []
+        due = now >= self._beat_at
+        if due:
+            calls.append(self._frontier.beat_call(self._worker, beat()))
+        if weights := self.harvest.take(due=due):
+            calls.append(self._frontier.weigh_call(weights))
         if now >= self._reap_at and now - self._connected >= self.term:
             calls.append(self._frontier.reap_call())
         return calls
@@ -182,8 +193,12 @@ class Exchange:
             raise reply
         elif isinstance(reply, FrontierError):
             self._say(f"lease {out.token}: {reply}")
-        else:
+        elif not (isinstance(reply, Accepted) and reply.left_out):
             self._known.acknowledge(out.urls)
+
+    def _tell_quarantined(self, templates: Sequence[str]) -> None:
+        for template in templates:
+            self._say(f"quarantined: {template} (its pages hold nothing new); `crawler quarantine` tells more")
 
     def _tell_full(self, error: OutOfMemory) -> None:
         """Redis is full: said once. What is in flight ends; a page with too many links waits until there is room."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from crawler import charset as charsets
@@ -63,6 +63,10 @@ class ExtractOptions:
     """Characters of the title, the description and the like."""
     obey_nofollow: bool = True
     obey_noindex: bool = True
+    follow_canonical: bool = True
+    """`rel=canonical` is a link like others; it is read in any case."""
+    form: urls.Form = field(default_factory=urls.Form)
+    """Which spellings of a URL the crawl takes for one."""
 
 
 def is_html(response: Response) -> bool:
@@ -121,7 +125,8 @@ class Resolver:
     ROOM: Final = 16 * 1024 * 1024
     """Bytes kept, about; then all is forgotten. Memory is bounded though pages are hostile."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: urls.Form) -> None:
+        self._form = form
         self._folders: dict[str, dict[str, str]] = {}
         self._room = self.ROOM
 
@@ -141,7 +146,7 @@ class Resolver:
     def resolve(self, reference: str, base: str, table: dict[str, str]) -> str:
         """The canonical URL of *reference*, or one of `url.REFUSALS`; kept in the *table* of *base* where it may be."""
         try:
-            found = urls.canonicalize(reference, base)
+            found = self._form.apply(urls.canonicalize(reference, base))
         except InvalidURL as error:
             found = error.reason
         bare = reference.strip(_EDGE).translate(_NO_BREAKS)
@@ -161,7 +166,7 @@ class Extractor:
 
     def __init__(self, options: ExtractOptions) -> None:
         self.options = options
-        self._resolver = Resolver()
+        self._resolver = Resolver(options.form)
 
     def extract(self, response: Response) -> Page:
         """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read."""
@@ -289,7 +294,11 @@ class _Reader:
         kind = (attributes.get("type") or "").partition(";")[0].strip().lower()
         alternate = "alternate" in words and "stylesheet" not in words and kind in _HTML_ALTERNATES
         if alternate or not words.isdisjoint(("next", "prev", "canonical")):
-            target = self.take(href, rel)
+            if words == {"canonical"} and not self.options.follow_canonical:
+                found = self._resolve(href)
+                target = None if found in _REFUSALS else found
+            else:
+                target = self.take(href, rel)
             if "canonical" in words and self.page.canonical is None:
                 self.page.canonical = target
 

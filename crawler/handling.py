@@ -5,28 +5,33 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
 
 from crawler import ending as endings
 from crawler import hook as hooks
+from crawler import sitemap as sitemaps
 from crawler import url as urls
 from crawler.ending import Found, Held, Rest
+from crawler.entrances import Entrances
 from crawler.errors import InvalidURL
 from crawler.extract import Extractor
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier
-from crawler.frontier.leases import Ending
+from crawler.frontier.leases import Ending, Lease
 from crawler.frontier.link import Call
+from crawler.harvest import Harvest
 from crawler.links import Links, is_private_name
 from crawler.page import Page
 from crawler.plan import Plan
 from crawler.politeness import Verdict, judge
 from crawler.records import Charge, Request
 from crawler.redirects import location
+from crawler.rulebook import RobotsAnswer
 from crawler.watch import Watch
 
 
@@ -49,14 +54,46 @@ class Handler:
     """Takes one completed fetch to its outcome. Safe to repeat until its call was sent: nothing is remembered here."""
 
     def __init__(
-        self, frontier: Frontier, links: Links, extractor: Extractor, plan: Plan, watch: Watch, hook: hooks.Hook | None
+        self,
+        frontier: Frontier,
+        links: Links,
+        extractor: Extractor,
+        plan: Plan,
+        watch: Watch,
+        *,
+        hook: hooks.Hook | None = None,
+        harvest: Harvest | None = None,
     ) -> None:
+        """*harvest* takes what templates bear; none: nothing is quarantined."""
         self._frontier = frontier
         self._links = links
         self._extractor = extractor
         self._plan = plan
         self._watch = watch
         self._hook = hook
+        self._entrances = Entrances(links, plan.form)
+        self._harvest = harvest
+
+    def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> Outgoing:
+        """The end of a robots lease; the sitemaps that it names are put before."""
+        named: list[Request] = []
+        refused: Counter[str] = Counter()
+        if self._plan.sitemaps and answer.event == "ok":
+            with self._asking(lease.token):
+                usual = self._plan.sitemap_only
+                named, refused = self._entrances.of_robots(lease.origin, answer.sitemaps, usual=usual)
+        before = [self._frontier.put_call(named)] if named else []
+        call = answer.call(self._frontier, lease, ip if self._plan.per_ip else "", refused)
+        return Outgoing(call, lease.token, [request.url for request in named], before)
+
+    @contextmanager
+    def _asking(self, token: str) -> Iterator[None]:
+        """Redis may be asked inside: whoever waits for it must not pass for a page that hangs."""
+        self._watch.enter("redis")
+        try:
+            yield
+        finally:
+            self._watch.enter("handle", token)
 
     def handle(self, held: Held, result: FetchResult, *, forgiving: bool) -> Outgoing:
         """The call that ends the lease. *forgiving*: a time-out is our own fault and costs nothing.
@@ -66,7 +103,8 @@ class Handler:
         verdict = judge(result, held.entry.retries, self._plan.retries, random.random())
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
-        rest = Rest(verdict.event, _rest_ms(held, result, verdict))
+        ip = result.address if self._plan.per_ip and isinstance(result, Response) else ""
+        rest = Rest(verdict.event, _rest_ms(held, result, verdict), ip)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
@@ -75,7 +113,9 @@ class Handler:
         if verdict.outcome == "redirected":
             return self._redirect(held, result, rest)
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
-            return self._page(held, result, rest)
+            return (
+                self._sitemap(held, result, rest) if self._is_sitemap(held, result) else self._page(held, result, rest)
+            )
         ending = endings.of_response(held, verdict.outcome, result, rest, error=verdict.error)
         return self._outgoing(ending, failed=verdict.outcome.startswith("failed"))
 
@@ -91,29 +131,51 @@ class Handler:
         """A redirect is an outlink of the same depth, judged anew; to itself it is tried again, then given up."""
         request = held.entry.request
         try:
-            target = urls.canonicalize(location(response) or "", request.url)
+            spelled = urls.canonicalize(location(response) or "", request.url)
         except InvalidURL as error:
             found = Found(error=f"redirect to {error}")
             return self._outgoing(endings.of_redirect(held, response, None, found, rest))
-        if target == request.url:
-            return self._redirect_to_itself(held, response, rest)
+        form = self._plan.form
+        if form.identity(spelled) == form.identity(request.url):
+            return self._redirect_to_itself(held, response, spelled, rest)
+        target = form.apply(spelled)
         found = self._redirected(held, target)
-        return self._outgoing(endings.of_redirect(held, response, target, found, rest), found.requests)
+        too_many = bool(found.refused["hops"])
+        outcome = "failed:redirect-loop" if too_many else "redirected"
+        ending = endings.of_redirect(held, response, target, found, rest, outcome=outcome)
+        return self._outgoing(ending, found.requests, failed=too_many)
 
-    def _redirect_to_itself(self, held: Held, response: Response, rest: Rest) -> Outgoing:
-        if held.entry.retries >= self._plan.retries:
-            ending = endings.of_response(held, "failed:redirect-loop", response, rest, error="it redirects to itself")
-            return self._outgoing(ending, failed=True)
+    def _redirect_to_itself(self, held: Held, response: Response, spelled: str, rest: Rest) -> Outgoing:
+        """The same URL, or another spelling of it (see `url.Form`): tried again so, politely, by its queue."""
+        request = held.entry.request
+        if spelled != request.url:
+            if request.hops >= self._plan.scope.max_hops:
+                return self._loop(held, response, rest, _too_many(request.hops))
+            respelled = replace(request, url=spelled, hops=request.hops + 1)
+            charge = Charge.NONE
+        elif held.entry.retries >= self._plan.retries:
+            return self._loop(held, response, rest, "it redirects to itself")
+        else:
+            respelled, charge = None, Charge.RETRY
+        alone_ms = 1000 if respelled is None else 0
         call = self._frontier.retry_call(
-            held.lease, rest.event, charge=Charge.RETRY, rest_ms=rest.rest_ms, alone_ms=1000
+            held.lease, rest.event, charge=charge, rest_ms=rest.rest_ms, alone_ms=alone_ms, respelled=respelled
         )
         return Outgoing(call, held.lease.token)
+
+    def _loop(self, held: Held, response: Response, rest: Rest, error: str) -> Outgoing:
+        ending = endings.of_response(held, "failed:redirect-loop", response, rest, error=error)
+        return self._outgoing(ending, failed=True)
 
     def _redirected(self, held: Held, target: str) -> Found:
         """A seed that redirects takes its root along, but never to an address that only a seed itself may name."""
         request = held.entry.request
         via, hops = held.id, request.hops + 1
+        if request.sitemap:
+            return self._redirected_sitemap(held, target, hops)
         requests, refused = self._admit(held, [target], request.depth, hops)
+        if refused["hops"]:
+            return Found(refused=refused, error=_too_many(request.hops))
         if requests or request.depth or set(refused) != {"scope"}:
             return Found(requests=requests, refused=refused)
         if is_private_name(target) and not self._plan.allow_private:
@@ -121,18 +183,105 @@ class Handler:
         root = self._plan.scope.root_of(target)
         return Found(requests=[Request(target, request.depth, hops, via)], roots=[root])
 
+    def _redirected_sitemap(self, held: Held, target: str, hops: int) -> Found:
+        request = held.entry.request
+        if hops > self._plan.scope.max_hops:
+            return Found(refused=Counter(hops=1), error=_too_many(request.hops))
+        with self._asking(held.lease.token):
+            admitted, refused = self._links.admit_sitemaps([target], request.url)
+        requests = [Request(url, request.depth, hops, held.id, sitemap=True) for url in admitted]
+        return Found(requests=requests, refused=refused)
+
+    # -- sitemaps ------------------------------------------------------------------------------------------------------
+
+    def _is_sitemap(self, held: Held, response: Response) -> bool:
+        """It was named as one; or it is met by a link, and is one by what it holds."""
+        if held.entry.request.sitemap:
+            return True
+        return self._plan.sitemaps and "xml" in response.content_type and sitemaps.looks_like_one(response.body)
+
+    def _sitemap(self, held: Held, response: Response, rest: Rest) -> Outgoing:
+        sitemap = sitemaps.parse(response.body, held.entry.request.url)
+        if sitemap is None:
+            found = Found(error="this is no sitemap that can be read")
+            return self._outgoing(endings.of_sitemap(held, response, found, rest, locations=None))
+        if response.truncated:
+            kept = sitemap.locations[:-1] if sitemap.kind == "text" else sitemap.locations  # its last line may be cut
+            sitemap = replace(sitemap, truncated=True, locations=kept)
+        with self._asking(held.lease.token):
+            requests, refused = self._entrances.of_sitemap(held, sitemap)
+        error = "it was cut: it breaks off, or has more than a sitemap may have" if sitemap.truncated else None
+        now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
+        found = Found(now, refused=refused, error=error)
+        ending = endings.of_sitemap(held, response, found, rest, locations=len(sitemap.locations))
+        return self._outgoing(ending, requests, later)
+
     # -- pages ---------------------------------------------------------------------------------------------------------
 
     def _page(self, held: Held, response: Response, rest: Rest) -> Outgoing:
         page = self._extractor.extract(response)
         data, error = self._call_hook(held, page)
-        request = held.entry.request
-        requests, refused = self._admit(held, page.outlinks, request.depth + 1)
+        request, original = held.entry.request, self._canonical_elsewhere(held, page)
+        requests, refused = self._follow(held, page, original)
         refused.update(page.refused)
         outlinks = page.outlinks if self._plan.keep_outlinks else None
         now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
         found = Found(now, refused=refused, data=data, error=error, outlinks=outlinks)
-        return self._outgoing(endings.of_page(held, page, found, rest), requests, later)
+        ending = endings.of_page(held, page, found, rest, original=original)
+        # Who names a URL wants it with its links, though it may look like another one that was named.
+        all_links = self._plan.all_links or request.depth == 0
+        ending = replace(ending, all_links=all_links, alias=self._alias(request.url))
+        if later and not all_links and self._is_copy(ending):
+            later = []  # they would be put before the commit finds out
+        if self._harvest is not None:
+            self._harvest.page(request.url, page)
+        return self._outgoing(ending, requests, later)
+
+    def _alias(self, url: str) -> str:
+        """The id of *url* with, or without, a slash at its end: copies that differ in it have links that differ too."""
+        path, mark, query = url.partition("?")
+        other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+        return self._frontier.id(other + mark + query) if other.count("/") > 2 else ""
+
+    def _is_copy(self, ending: Ending) -> bool:
+        """Whether another page had this content before, as far as is known before the commit."""
+        if not ending.digest:
+            return False
+        with self._asking(ending.lease.token):
+            return self._frontier.first_with(ending.digest) not in (None, ending.id, ending.alias)
+
+    def _canonical_elsewhere(self, held: Held, page: Page) -> str | None:
+        """The page that this one says it is a copy of, if that is obeyed and may be fetched."""
+        canonical, form = page.canonical, self._plan.form
+        if not self._plan.obey_canonical or canonical is None or page.nofollow:
+            return None
+        depth = held.entry.request.depth
+        if form.identity(canonical) == form.identity(page.url) or self._plan.scope.admit(canonical, depth):
+            return None
+        if self._plan.quarantine and self._links.trap_of(canonical):
+            return None
+        with self._asking(held.lease.token):
+            return canonical if canonical in self._links.inside([canonical]) else None
+
+    def _follow(self, held: Held, page: Page, original: str | None) -> tuple[list[Request], Counter[str]]:
+        """The requests that a page leads to; a meta refresh is a redirect, and an obeyed canonical has its depth."""
+        request, refresh = held.entry.request, page.refresh
+        requests: list[Request] = []
+        refused: Counter[str] = Counter()
+        first = []
+        if refresh is not None and refresh in page.outlinks:
+            first.append((refresh, request.hops + 1))
+        if original is not None and original != refresh:
+            first.append((original, 0))
+        for url, hops in first:
+            more, counts = self._admit(held, [url], request.depth, hops)
+            requests, refused = requests + more, refused + counts
+        links = [] if self._plan.sitemap_only else page.outlinks
+        if first:
+            told = [url for url, _ in first]
+            links = [link for link in links if link not in told]
+        more, counts = self._admit(held, links, request.depth + 1)
+        return requests + more, refused + counts
 
     def _call_hook(self, held: Held, page: Page) -> tuple[Any, str | None]:
         """What the user's hook returned, or what it raised: the page is kept all the same."""
@@ -151,12 +300,8 @@ class Handler:
     def _admit(
         self, held: Held, outlinks: Sequence[str], depth: int, hops: int = 0
     ) -> tuple[list[Request], Counter[str]]:
-        """`Links.admit`. It may ask Redis, and whoever waits for Redis must not pass for a page that hangs."""
-        self._watch.enter("redis")
-        try:
+        with self._asking(held.lease.token):
             return self._links.admit(outlinks, depth=depth, via=held.id, hops=hops)
-        finally:
-            self._watch.enter("handle", held.lease.token)
 
     def _outgoing(
         self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
@@ -171,6 +316,10 @@ class Handler:
             failed=failed,
             size=ending.tallies.get("bytes", 0),
         )
+
+
+def _too_many(hops: int) -> str:
+    return f"more than {hops} redirects in a row"
 
 
 def _rest_ms(held: Held, result: FetchResult, verdict: Verdict) -> int:

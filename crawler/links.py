@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
+from crawler import traps
 from crawler import url as urls
 from crawler.records import Request
 from crawler.scope import Scope
@@ -53,6 +55,20 @@ class Links:
         self._is_root = is_root
         self._roots: dict[str, bool] = {}
         self._roots_rev = -1
+        self._traps: frozenset[str] = frozenset()
+        self._trap_hosts: frozenset[str] = frozenset()
+
+    def beware(self, templates: Collection[str]) -> None:
+        """These templates are quarantined now: their URLs are refused."""
+        self._traps = frozenset(templates)
+        self._trap_hosts = frozenset(re.split("[/?;]", name, maxsplit=1)[0] for name in templates)
+
+    def trap_of(self, url: str) -> str | None:
+        """The quarantined template that *url* is of."""
+        if not self._traps or not self.scope.traps or urls.host(url) not in self._trap_hosts:
+            return None
+        name = traps.template(url)
+        return name if name in self._traps else None
 
     def renew(self, scope: Scope) -> None:
         """Obey another scope from now on. What it refused before may be admitted now, so nothing is remembered."""
@@ -78,6 +94,8 @@ class Links:
         admitted = []
         for link in self.known.unknown(outlinks):
             reason = self.scope.admit(link, depth, hops)
+            if reason is None and self._traps and self.trap_of(link):
+                reason = "trap-template"
             if reason is None:
                 admitted.append(link)
             else:
@@ -87,6 +105,26 @@ class Links:
         if len(requests) < len(admitted):
             refused["scope"] += len(admitted) - len(requests)
         return requests, refused
+
+    def admit_sitemaps(self, sitemaps: Iterable[str], beside: str) -> tuple[list[str], Counter[str]]:
+        """Those of *sitemaps* that may be read, and the others counted by reason; may raise RedisAway.
+
+        One may lie anywhere on the site of *beside*, which named it, and else where the scope is: filters and a scope
+        by prefix are meant for pages.
+        """
+        refused: Counter[str] = Counter()
+        site, admitted, elsewhere = urls.site(beside), [], []
+        for sitemap in self.known.unknown(sitemaps):
+            if self.scope.traps and (trap := self.scope.trap(sitemap)):
+                refused[trap] += 1
+            elif urls.site(sitemap) == site:
+                admitted.append(sitemap)
+            else:
+                elsewhere.append(sitemap)
+        inside = self.inside(elsewhere)
+        if len(inside) < len(elsewhere):
+            refused["scope"] += len(elsewhere) - len(inside)
+        return [*admitted, *(sitemap for sitemap in elsewhere if sitemap in inside)], refused
 
     def inside(self, links: Sequence[str]) -> set[str]:
         """Those of *links* that are under a root."""

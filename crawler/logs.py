@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
@@ -24,6 +25,10 @@ class Log:
     """In the log file; on stderr only with -v."""
 
 
+_ERASE: Final = "\r\x1b[2K"
+"""Clears the line of a terminal: the pool, another process, may have its live line there."""
+
+
 class _JsonLines(logging.Formatter):
     def __init__(self, who: str) -> None:
         super().__init__()
@@ -37,7 +42,7 @@ class _JsonLines(logging.Formatter):
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"crawler: {printable(record.getMessage())}"
+        return f"{_ERASE if sys.stderr.isatty() else ''}crawler: {printable(record.getMessage())}"
 
 
 def open_log(file: str | None, verbose: bool, who: str) -> Log:

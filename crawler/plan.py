@@ -11,6 +11,7 @@ from crawler.fetch.fetcher import FetcherOptions
 from crawler.frontier.leases import Limits
 from crawler.robots import product_token
 from crawler.scope import Scope, ScopeKind
+from crawler.url import Form
 
 READ_TYPES: Final = (
     "text/",
@@ -40,6 +41,18 @@ class Plan:
     max_size: int
     keep_outlinks: bool
     allow_private: bool
+    form: Form
+    obey_canonical: bool
+    """A page that names another one as its canonical is its duplicate."""
+    sitemaps: bool
+    """Read the sitemaps that robots.txt names."""
+    sitemap_only: bool
+    all_links: bool
+    """Follow the links of duplicates too."""
+    quarantine: bool
+    """Weigh templates; else none is quarantined."""
+    per_ip: bool
+    """Slots are counted by address: tell the frontier which one answered."""
 
 
 def plan_of(settings: Settings) -> Plan:
@@ -52,6 +65,10 @@ def plan_of(settings: Settings) -> Plan:
             max_text=settings.max_text,
             want_text=settings.store == "text",
             agent=agent,
+            obey_nofollow=not settings.ignore_nofollow,
+            obey_noindex=not settings.ignore_noindex,
+            follow_canonical=settings.canonical != "ignore",
+            form=form_of(settings),
         ),
         agent=agent,
         obey_robots=not settings.ignore_robots,
@@ -62,7 +79,19 @@ def plan_of(settings: Settings) -> Plan:
         max_size=settings.max_size,
         keep_outlinks=settings.outlinks,
         allow_private=settings.allow_private,
+        form=form_of(settings),
+        obey_canonical=settings.canonical == "obey",
+        sitemaps=settings.sitemap_only or not settings.ignore_sitemaps,
+        sitemap_only=settings.sitemap_only,
+        all_links=settings.follow_duplicates,
+        quarantine=not settings.ignore_traps,
+        per_ip=settings.per_ip is not None and settings.proxy is None,  # a proxy hides the address
     )
+
+
+def form_of(settings: Settings) -> Form:
+    """Which spellings of a URL the crawl takes for one."""
+    return Form(settings.strip_tracking, settings.strip_sessions, settings.sort_query, settings.one_scheme)
 
 
 def scope_of(settings: Settings) -> Scope:
@@ -72,6 +101,7 @@ def scope_of(settings: Settings) -> Scope:
         include=settings.include,
         exclude=settings.exclude,
         max_depth=settings.max_depth,
+        traps=not settings.ignore_traps,
     )
 
 
@@ -84,6 +114,10 @@ def limits_of(settings: Settings) -> Limits:
         max_pages=settings.max_pages,
         max_pages_per_host=settings.max_pages_per_host,
         patience_ms=round(settings.host_patience * 1000),
+        adaptive=settings.adaptive,
+        max_pages_per_site=settings.max_pages_per_site,
+        max_hosts_per_site=settings.max_hosts_per_site,
+        per_ip=settings.per_ip,
     )
 
 

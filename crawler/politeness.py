@@ -12,7 +12,7 @@ from typing import Final, Literal
 
 from crawler import robots
 from crawler.fetch.fetcher import FetchError, FetchResult, Headers, Response
-from crawler.records import Charge
+from crawler.records import Charge, HostEvent
 
 MAX_RETRY_AFTER: Final = 3600.0
 """Seconds a host may send us away for (RFC 9110 section 10.2.3); more is cut."""
@@ -28,9 +28,8 @@ MAX_ROBOTS_HOPS: Final = 5
 
 _BUSY: Final = frozenset({429, 503, 999})
 _PASSING: Final = frozenset({408, 425, 500, 502, 504, *range(506, 600)})
+_HOPELESS: Final[dict[str, HostEvent]] = {"dns": "dead", "tls": "untrusted"}
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-
-HostEvent = Literal["ok", "slow", "fail", "stall", "dead", "robots", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +72,7 @@ def _judge_error(error: FetchError, tried: int, retries: int, back_off: float) -
         case "expired":
             return Verdict("none", error=error.detail)
         case "refused":
-            return Verdict("none", "failed:connect", error=error.detail)
+            return Verdict("unsent", "failed:connect", error=error.detail)
         case "tls":
             return Verdict("none", "failed:tls", error=error.detail)
         case "dns":
@@ -139,7 +138,7 @@ def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
             return RobotsVerdict("allow", "none")
         if result.kind == "expired":  # nothing was sent: the host is not to blame
             return RobotsVerdict("fail", "none")
-        return RobotsVerdict("fail", "dead" if result.kind in ("dns", "tls") else "robots")
+        return RobotsVerdict("fail", _HOPELESS.get(result.kind, "robots"))
     if result.status in REDIRECTS and hops < MAX_ROBOTS_HOPS and result.headers.get("location"):
         return RobotsVerdict("follow")
     meaning = robots.judge(result.status)

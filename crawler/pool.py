@@ -236,7 +236,8 @@ class Pool:
             self._frontier.retry(lease, "none", charge=Charge.CRASH)
             return
         entry = lease.entry()
-        held = Held(lease, entry, self._frontier.id(entry.request.url))
+        url = entry.request.url
+        held = Held(lease, entry, self._frontier.id(url), self._frontier.form.apply(url))
         error = f"one page took more than {self.page_timeout:g} s to parse; its worker was killed"
         self._frontier.commit(endings.of_failure(held, "failed:hang", error))
 

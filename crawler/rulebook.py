@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from crawler import robots
 from crawler import url as urls
 from crawler.errors import InvalidURL
-from crawler.fetch.fetcher import FetchResult, Response
+from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Lease
 from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Call
-from crawler.politeness import ROBOTS_TTL, HostEvent, judge_robots
+from crawler.politeness import ROBOTS_TTL, judge_robots
+from crawler.records import HostEvent
 from crawler.redirects import location
 
 _RULES: Final = 2_000
@@ -32,11 +33,23 @@ class RobotsAnswer:
     text: bytes = b""
     crawl_delay: float | None = None
     rest_ms: int = 0
+    sitemaps: tuple[str, ...] = ()
+    """As they are written there."""
 
-    def call(self, frontier: Frontier, lease: Lease) -> Call:
-        """The call that ends *lease* so."""
+    def call(self, frontier: Frontier, lease: Lease, ip: str, refused: Mapping[str, int]) -> Call:
+        """The call that ends *lease* so.
+
+        *ip* is the address that answered, where slots are counted by it; *refused* counts sitemaps by reason.
+        """
         return frontier.robots_call(
-            lease, self.event, text=self.text, ttl=ROBOTS_TTL, crawl_delay=self.crawl_delay, rest_ms=self.rest_ms
+            lease,
+            self.event,
+            text=self.text,
+            ttl=ROBOTS_TTL,
+            crawl_delay=self.crawl_delay,
+            rest_ms=self.rest_ms,
+            ip=ip,
+            tallies={f"refused:{reason}": n for reason, n in refused.items()},
         )
 
 
@@ -65,8 +78,10 @@ class Rulebook:
         rules: robots.Rules = self._rules[lease.origin, lease.robots_rev]
         return rules.allowed(url, self.agent)
 
-    def answer(self, lease: Lease, result: FetchResult, hops: int) -> RobotsAnswer:
-        """What an answer to robots.txt, after *hops* redirects, means."""
+    def answer(self, lease: Lease, result: FetchResult, hops: int, *, forgiving: bool = False) -> RobotsAnswer:
+        """What an answer to robots.txt, after *hops* redirects, means. *forgiving*: a time-out is our own fault."""
+        if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
+            return RobotsAnswer(event="none")
         verdict = judge_robots(result, hops)
         if verdict.step == "follow" and isinstance(result, Response):
             target = location(result)
@@ -80,7 +95,8 @@ class Rulebook:
             rules = robots.parse(result.body)
             delay = rules.crawl_delay(self.agent)
             rest_ms = _rest_ms(lease, result, delay or 0.0)
-            return RobotsAnswer(text=zlib.compress(rules.body), crawl_delay=delay, rest_ms=rest_ms)
+            text = zlib.compress(rules.body)
+            return RobotsAnswer(text=text, crawl_delay=delay, rest_ms=rest_ms, sitemaps=rules.sitemaps)
         return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
 
 

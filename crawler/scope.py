@@ -46,6 +46,15 @@ REFUSALS: Final = {
 }
 """Why a link is not accepted: counted word -> meaning. `url.REFUSALS` has those that come before."""
 
+LATER_REFUSALS: Final = {
+    "trap-template": "its template was quarantined: pages of it hold nothing new",
+    "sitemap-nesting": "too many sitemap indexes in a row led to it",
+    "budget": "its host has all the URLs that --max-pages-per-host allows",
+    "site-budget": "its site has all the URLs that --max-pages-per-site allows",
+    "site-hosts": "its site has all the hosts that --max-hosts-per-site allows",
+}
+"""Why one is refused by what the frontier knows: quarantined templates, budgets, nesting."""
+
 
 class _Pattern(Protocol):
     """What `re` and `re2` have in common here."""
@@ -66,6 +75,8 @@ class Scope:
     """Most links from a seed; 0 is the seeds alone."""
     max_hops: int = 20
     """Most redirects in a row."""
+    traps: bool = True
+    """Refuse what looks like a trap by its length or path, or belongs to a quarantined template."""
     max_url: int = 2083
     """Most characters of a link (the limit of Scrapy and Heritrix)."""
     _includes: tuple[_Pattern, ...] = field(init=False, repr=False, compare=False)
@@ -82,11 +93,15 @@ class Scope:
             return "depth"
         if hops > self.max_hops:
             return "hops"
-        if len(url) > self.max_url:
-            return "trap-length"
-        if url.count("/") > _PLAIN_SLASHES and (trap := _path_trap(url)):
+        if self.traps and (trap := self.trap(url)):
             return trap
         return self._filtered(url.encode()) if self._excludes or self._includes else None
+
+    def trap(self, url: str) -> str | None:
+        """One of REFUSALS where the canonical *url* alone gives a trap away."""
+        if len(url) > self.max_url:
+            return "trap-length"
+        return _path_trap(url) if url.count("/") > _PLAIN_SLASHES else None
 
     def _filtered(self, url: bytes) -> str | None:
         if any(pattern.search(url) for pattern in self._excludes):

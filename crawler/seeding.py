@@ -8,7 +8,8 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -66,6 +67,13 @@ def check(sources: Sequence[str]) -> None:
             _open(source).close()
 
 
+def check_sitemap(url: str) -> None:
+    """Raise UsageError for the address of a sitemap that cannot be used."""
+    if _URL_MARK not in url:
+        raise UsageError(f"--sitemap {url}: a URL is needed, which begins with https:// or http://")
+    urls.canonicalize(url)
+
+
 def lines(sources: Sequence[str]) -> Iterator[Line]:
     """The lines of all sources that hold something: no comments (`#` at the start), no empty ones."""
     for source in sources:
@@ -101,30 +109,42 @@ def seed(
     scope: Scope,
     sources: Iterable[Line],
     *,
+    sitemaps: Sequence[str] = (),
+    alone: bool = False,
     refuse: Callable[[str], None],
     progress: Callable[[Seeded], None] = lambda _: None,
 ) -> Seeded:
     """Put every line into the frontier; *refuse* is told each line that is no URL (the first ten).
 
+    *sitemaps* are URLs of sitemaps, which are read and not kept as pages. Their hosts are roots like those of seeds; in
+    a scope by prefix only when they stand *alone*, for then nothing else says what belongs to the crawl.
+
     The crawl counts as being seeded meanwhile. Safe to repeat: URLs that were accepted are counted as seen. Raises
     OutOfMemory when Redis is full: what was accepted stays, and the same seeds may be given again.
     """
+
+    def roots_of(batch: Sequence[Request]) -> list[str]:
+        return sorted({root for request in batch if (root := _root(scope, request, alone)) is not None})
+
     source = f"seeder-{secrets.token_hex(8)}"
     seeded = Seeded()
     try:
         frontier.open(source, TERM)
         put_at = time.monotonic()
         batch: list[Request] = []
-        for line in sources:
-            request = _request(line, seeded, refuse)
+        named = ((Line(url, url), True) for url in sitemaps)
+        for line, is_sitemap in chain(named, ((line, False) for line in sources)):
+            request = _request(line, frontier.form, seeded, refuse)
+            if request is not None and is_sitemap:
+                request = replace(request, sitemap=True)
             if request is not None:
                 batch.append(request)
             if len(batch) == MOST_REQUESTS or (batch and time.monotonic() - put_at > PUT_EVERY):
-                _put(frontier, scope, batch, seeded, source)
+                _put(frontier, roots_of(batch), batch, seeded, source)
                 progress(seeded)
                 batch, put_at = [], time.monotonic()
         if batch:
-            _put(frontier, scope, batch, seeded, source)
+            _put(frontier, roots_of(batch), batch, seeded, source)
             progress(seeded)
     except OutOfMemory as error:
         raise OutOfMemory(
@@ -135,9 +155,9 @@ def seed(
     return seeded
 
 
-def _request(line: Line, seeded: Seeded, refuse: Callable[[str], None]) -> Request | None:
+def _request(line: Line, form: urls.Form, seeded: Seeded, refuse: Callable[[str], None]) -> Request | None:
     try:
-        return Request(urls.canonicalize(line.text))
+        return Request(form.apply(urls.canonicalize(line.text)))
     except InvalidURL as error:
         seeded.refused += 1
         seeded.reasons[error.reason] = seeded.reasons.get(error.reason, 0) + 1
@@ -149,8 +169,13 @@ def _request(line: Line, seeded: Seeded, refuse: Callable[[str], None]) -> Reque
         return None
 
 
-def _put(frontier: Frontier, scope: Scope, batch: list[Request], seeded: Seeded, source: str) -> None:
-    roots = sorted({scope.root_of(request.url) for request in batch})
+def _root(scope: Scope, request: Request, alone: bool) -> str | None:
+    if scope.kind == "prefix" and request.sitemap:
+        return f"{urls.host(request.url)}/" if alone else None
+    return scope.root_of(request.url)
+
+
+def _put(frontier: Frontier, roots: Sequence[str], batch: list[Request], seeded: Seeded, source: str) -> None:
     accepted = frontier.put(batch, source=source, term=TERM, roots=roots)
     seeded.new += accepted.new
     seeded.seen += accepted.seen

@@ -15,7 +15,7 @@ from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisAway, RedisU
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger, crawls
 from crawler.frontier.link import Link, Patience
-from crawler.plan import limits_of, plan_of, scope_of
+from crawler.plan import form_of, limits_of, plan_of, scope_of
 from crawler.redis_server import EmbeddedRedis, check_server
 from crawler.seeding import Seeded
 
@@ -143,7 +143,13 @@ class Session:
         """
         plan_of(self.settings)  # what cannot be used is said before anything is made
         try:
-            frontier = Frontier.create(self.link, self.settings.crawl, self.settings.encode(), limits_of(self.settings))
+            frontier = Frontier.create(
+                self.link,
+                self.settings.crawl,
+                self.settings.encode(),
+                limits_of(self.settings),
+                form=form_of(self.settings),
+            )
         except CrawlExists:
             return self._join()
         self.made = True
@@ -173,6 +179,8 @@ class Session:
         for name, value in different.items():
             before = format_value(name, getattr(self.settings, name))
             self.say(f"{name.replace('_', '-')}: {before} -> {format_value(name, value)}")
+        if different.keys() & {"ignore_sitemaps", "sitemap_only"}:
+            self.say("sitemaps are looked for when a host's robots.txt is read: of hosts that are known, within 24 h")
         if not different and changed.get("max_time") is None:
             return
         self.settings = replace(self.settings, **different)
@@ -190,10 +198,22 @@ class Session:
         if self.made and frontier.state().accepted == 0:
             self.delete()
 
-    def seed(self, frontier: Frontier, sources: Sequence[str], progress: Callable[[Seeded], None]) -> Seeded:
-        """Put the URLs of *sources* (URLs, files, `-`) into the frontier."""
+    def seed(
+        self,
+        frontier: Frontier,
+        sources: Sequence[str],
+        progress: Callable[[Seeded], None],
+        sitemaps: Sequence[str] = (),
+    ) -> Seeded:
+        """Put the URLs of *sources* (URLs, files, `-`) and of *sitemaps* into the frontier."""
         return seeding.seed(
-            frontier, scope_of(self.settings), seeding.lines(sources), refuse=self.say, progress=progress
+            frontier,
+            scope_of(self.settings),
+            seeding.lines(sources),
+            sitemaps=sitemaps,
+            alone=not sources,
+            refuse=self.say,
+            progress=progress,
         )
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from crawler import robots
+from crawler import robots, sitemap
 from crawler import url as urls
 from crawler.ending import Held
+from crawler.errors import RedisAway
 from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
 from crawler.frontier.leases import Lease
 from crawler.links import Links, is_private_name
@@ -22,6 +24,8 @@ NOT_AFTER_MARGIN: Final = 2.0
 LONG_STALL: Final = 1.0
 """Seconds of not driving transfers after which their time-outs are our own fault."""
 CONNECT_TIMEOUT: Final = 10.0
+MOST_SITEMAPS: Final = 2
+"""Sitemaps on their way at once: each may have 50 MiB."""
 
 
 @dataclass(slots=True)
@@ -44,6 +48,10 @@ class Transfers:
         self._fetcher = fetcher
         self._links = links
         self._flights: dict[str, Flight] = {}
+        self._sitemaps: set[str] = set()
+        """Tokens of sitemaps whose transfers have begun and that are not yet handled."""
+        self._waiting: deque[Flight] = deque()
+        """Sitemaps that wait for others: in flight for all the rest of the worker."""
         self._private: frozenset[str] = frozenset()
         """Hosts at private addresses that a seed named."""
         self._driven = time.monotonic()
@@ -54,12 +62,12 @@ class Transfers:
     @property
     def moving(self) -> bool:
         """Something is on its way that has not come to its result."""
-        return len(self._flights) > len(self.results)
+        return len(self._flights) - len(self._waiting) > len(self.results)
 
     @property
     def free(self) -> int:
         """How many more may begin."""
-        return self._fetcher.free
+        return self._fetcher.free - len(self._waiting)
 
     @property
     def tokens(self) -> list[str]:
@@ -69,14 +77,35 @@ class Transfers:
     def drive(self, seconds: float) -> None:
         """Let transfers go on for so long, or until one ends."""
         self.stalled = time.monotonic() - self._driven > LONG_STALL
+        if self._waiting:
+            self._begin_waiting()
         for token, result in self._fetcher.poll(seconds, MOST_RESULTS):
             if token in self._flights:
                 self.results.append((self._flights[token], result))
         self._driven = time.monotonic()
 
     def fetch_page(self, held: Held) -> None:
-        """Begin the transfer of a page."""
-        self._submit(Flight(held.lease, held), held.entry.request.url, READ_TYPES, self.plan.max_size)
+        """Begin the transfer of a page; of a sitemap only when few are on their way."""
+        flight = Flight(held.lease, held)
+        if not held.entry.request.sitemap:
+            self._submit(flight, held.entry.request.url, READ_TYPES, self.plan.max_size)
+        elif len(self._sitemaps) < MOST_SITEMAPS:
+            self._fetch_sitemap(flight)
+        else:
+            self._waiting.append(flight)
+            self._flights[held.lease.token] = flight
+
+    def _fetch_sitemap(self, flight: Flight) -> None:
+        assert flight.held is not None
+        self._submit(flight, flight.held.entry.request.url, None, sitemap.MAX_BYTES)
+        self._sitemaps.add(flight.lease.token)
+
+    def _begin_waiting(self) -> None:
+        """Sitemaps that waited, as far as others have ended; while Redis cannot be asked about them they go on."""
+        with suppress(RedisAway):
+            while self._waiting and len(self._sitemaps) < MOST_SITEMAPS:
+                self._fetch_sitemap(self._waiting[0])
+                self._waiting.popleft()
 
     def fetch_robots(self, flight: Flight, url: str) -> None:
         """Begin the transfer of a robots.txt, or of what it redirects to."""
@@ -107,12 +136,15 @@ class Transfers:
     def land(self, flight: Flight) -> None:
         """The flight's result has been handled."""
         self._flights.pop(flight.lease.token, None)
+        self._sitemaps.discard(flight.lease.token)
 
     def drop(self, tokens: frozenset[str]) -> None:
         """These leases were given to others: their transfers are void."""
+        self._waiting = deque(flight for flight in self._waiting if flight.lease.token not in tokens)
         for token in tokens & self._flights.keys():
             self._fetcher.cancel(token)
             del self._flights[token]
+            self._sitemaps.discard(token)
         self.results = deque(pair for pair in self.results if pair[0].lease.token not in tokens)
 
     def refit(self, fetcher: Fetcher, plan: Plan) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from crawler import hook as hooks
 from crawler import robots
+from crawler import sitemap as sitemaps
 from crawler import url as urls
 from crawler.config import Settings
 from crawler.ending import Found as FoundOnPage
-from crawler.ending import Held, of_failure, of_page, of_redirect, of_response
+from crawler.ending import Held, of_failure, of_page, of_redirect, of_response, of_sitemap
 from crawler.ending import Rest as NoRest
 from crawler.errors import CrawlerError, InvalidURL
 from crawler.extract import Extractor
@@ -46,7 +49,7 @@ class Tried:
         shown = [
             f"  {name:<14} {_short(value)}"
             for name, value in rows
-            if value not in (None, False) and name not in ("outlinks", "text", "depth", "attempts")
+            if value not in (None, False) and name not in ("outlinks", "text", "depth", "hops", "attempts")
         ]
         if record.text:
             shown.append(f"  {'text':<14} {_short(record.text)} ({len(record.text):,} characters)")
@@ -100,7 +103,8 @@ class _Try:
         if verdict.outcome == "redirected":
             return self._redirected(held, result)
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
-            return self._page(held, result)
+            is_sitemap = "xml" in result.content_type and sitemaps.looks_like_one(result.body)
+            return self._sitemap(held, result) if is_sitemap else self._page(held, result)
         return _record(of_response(held, verdict.outcome or "failed:http", result, NoRest(), error=verdict.error))
 
     def _redirected(self, held: Held, response: Response) -> Record:
@@ -110,12 +114,19 @@ class _Try:
             return _record(of_redirect(held, response, None, FoundOnPage(error=f"redirect to {error}"), NoRest()))
         return _record(of_redirect(held, response, target, FoundOnPage(), NoRest()))
 
+    @staticmethod
+    def _sitemap(held: Held, response: Response) -> Record:
+        read = sitemaps.parse(response.body, response.url)
+        found = [location.url for location in read.locations] if read else []
+        record = _record(of_sitemap(held, response, FoundOnPage(), NoRest(), locations=len(found)))
+        return msgspec.structs.replace(record, outlinks=found)
+
     def _page(self, held: Held, response: Response) -> Record:
         page = Extractor(self._plan.extract).extract(response)
         found = FoundOnPage(data=self._data(page), outlinks=page.outlinks)
         ending = of_page(held, page, found, NoRest())
         record = _record(ending)
-        return Record(**{name: getattr(record, name) for name in record.__struct_fields__} | {"text": page.text})
+        return msgspec.structs.replace(record, text=page.text)
 
     def _data(self, page: Page) -> object:
         if self._hook is None:
@@ -172,7 +183,7 @@ class _Try:
 
 def _held(url: str, hops: int) -> Held:
     host, entry = Request(url, hops=hops).place()
-    lease = Lease("one", "P", host, entry, 0, 0, False, 0.0)
+    lease = Lease("one", "P", host, entry, 0, 0, "", 0.0)
     return Held(lease, Entry.decode(host, entry), "0")
 
 

@@ -21,7 +21,7 @@ from crawler.ending import Held
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.exchange import Exchange, News
 from crawler.extract import Extractor
-from crawler.fetch.fetcher import Fetcher, FetchResult
+from crawler.fetch.fetcher import Fetcher, FetchResult, Response
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Ending, Lease, Leased
 from crawler.frontier.ledger import Ledger
@@ -54,6 +54,14 @@ ORPHAN_GRACE: Final = 2.0
 """Seconds that transfers in flight get when the pool is gone."""
 STOPPING_WAIT: Final = 0.05
 """Seconds between two looks at whether everything has ended, once asked to stop."""
+
+
+_TROUBLES: Final = {
+    "dns": ("failed:dns", "its host's name does not resolve"),
+    "tls": ("failed:tls", "its host's certificate or TLS handshake fails, as was seen with robots.txt"),
+    "away": ("failed:host-unreachable", "its host has not answered for longer than --host-patience"),
+}
+"""What becomes of the URLs of a host that is given up, and why."""
 
 
 @dataclass(slots=True)
@@ -123,6 +131,7 @@ class Worker:
         self._lease_at = 0.0
         self._limit = "starting"
         self._settings_rev = -1
+        self._traps_rev = 0
         self._refit: bytes | None = None
         """Settings that the fetcher does not obey yet."""
         self._stop_by: float | None = None
@@ -202,12 +211,13 @@ class Worker:
         self._watch.enter("handle", flight.lease.token)
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
         if flight.held is None:
-            answer = self._rules.answer(flight.lease, result, flight.hops)
+            answer = self._rules.answer(flight.lease, result, flight.hops, forgiving=self._transfers.stalled)
             if answer.follow is not None:
                 self._transfers.fetch_robots(flight, answer.follow)
                 flight.hops += 1
                 return
-            outgoing = Outgoing(answer.call(self._frontier, flight.lease), flight.lease.token)
+            ip = result.address if isinstance(result, Response) and not flight.hops else ""
+            outgoing = self._handler.robots(flight.lease, answer, ip)
         else:
             outgoing = self._end_page(flight.held, result)
             self.tally.add(outgoing)
@@ -233,7 +243,10 @@ class Worker:
             self._drop(news.lost)
         if news.leased is not None:
             self._unplaced.extend(news.leased.leases)
-            self._learn(news.leased)
+            try:
+                self._learn(news.leased)
+            except RedisAway as error:  # what is not known yet is told again with the next leases
+                self._exchange.failed(error)
         if self._refit is not None and not self._transfers:
             self._transfers.refit(self.tools.refit(self._refit), self.plan)
             self._refit = None
@@ -283,11 +296,13 @@ class Worker:
         self._lease_at = time.monotonic() + min(max(wait, least), ASK_AGAIN)
         self._limit = self._what_limits(leased)
         self._links.at_revision(leased.roots_rev)
+        if leased.traps_rev != self._traps_rev:
+            self._links.beware(self.tools.ledger.traps())
+            self._traps_rev = leased.traps_rev
         if leased.settings_rev != self._settings_rev:
-            changed = self._settings_rev >= 0 or leased.settings_rev > 0
-            self._settings_rev = leased.settings_rev
-            if changed:
+            if self._settings_rev >= 0 or leased.settings_rev > 0:
                 self._renew()
+            self._settings_rev = leased.settings_rev
 
     def _what_limits(self, leased: Leased) -> str:
         """What the speed depends on now, in one word for the beat."""
@@ -310,7 +325,10 @@ class Worker:
 
     def _new_handler(self) -> Handler:
         extractor = Extractor(self.plan.extract)
-        return Handler(self._frontier, self._links, extractor, self.plan, self._watch, self.tools.hook)
+        harvest = self._exchange.harvest if self.plan.quarantine else None
+        return Handler(
+            self._frontier, self._links, extractor, self.plan, self._watch, hook=self.tools.hook, harvest=harvest
+        )
 
     # -- what was leased -----------------------------------------------------------------------------------------------
 
@@ -339,10 +357,11 @@ class Worker:
         except (ValueError, IndexError):
             self._end(endings.of_bad_entry(lease, self._frontier.id(f"bad-entry:{lease.token}")))
             return
-        held = Held(lease, entry, self._frontier.id(entry.request.url))
+        url = entry.request.url
+        held = Held(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
         refusal = self._refusal(held)
         if refusal is not None:
-            self._end(endings.of_failure(held, *refusal))
+            self._end(endings.of_failure(held, *refusal, endings.UNSENT))
         elif entry.crashes:
             self._suspects.append(held)
         else:
@@ -352,9 +371,13 @@ class Worker:
         """The outcome of a page that is not to be fetched, and why."""
         lease, entry = held.lease, held.entry
         if lease.unreachable:
-            return "failed:host-unreachable", f"{lease.host} has not answered for too long"
+            return _TROUBLES[lease.trouble]
         if entry.crashes >= CRASH_LIMIT:
             return "failed:crash", f"{entry.crashes} workers died while handling it"
+        request = entry.request
+        exempt = request.sitemap or (request.via == "0" and request.depth == 0)  # seeds, and what is read once
+        if not exempt and (trap := self._links.trap_of(request.url)):
+            return "dropped:trap", f"quarantined: {trap}"
         if self.plan.obey_robots and not self._rules.allows(lease, entry.request.url):
             return "dropped:robots", "robots.txt disallows it"
         return None

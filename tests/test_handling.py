@@ -36,7 +36,7 @@ def test_waiting_for_redis_is_no_hang(
 
     plan = plan_of(Settings())
     frontier = Frontier(Link(redis_url), "default", "generation", b"salt")
-    handler = Handler(frontier, Links(plan.scope, is_root), Extractor(plan.extract), plan, watch, None)
+    handler = Handler(frontier, Links(plan.scope, is_root), Extractor(plan.extract), plan, watch)
     host, raw = Request("http://a.example/").place()
     held = Held(Lease("t:1", "P", host, raw, 0, 0, False, 0.0), Entry.decode(host, raw), "1")
     if answer == "page":

@@ -10,8 +10,6 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-import msgspec
-
 from crawler.errors import UsageError
 from crawler.export.sink import Sink
 from crawler.frontier.ledger import START, Stored
@@ -62,7 +60,10 @@ class ExportResult:
 
 
 def read(ledger: Records) -> Iterator[Record]:
-    """All records so far, in the order of their commits; `via` is a URL. Raises FrontierError for an unreadable one."""
+    """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
+
+    Raises FrontierError for an unreadable one.
+    """
     for batch, _ in _Reading(ledger, None).batches(START):
         yield from batch
 
@@ -178,7 +179,7 @@ def _next_size(most: int, batch: Sequence[Stored]) -> int:
 
 
 class _Origins:
-    """Puts the URL in place of the id in `via`; what is not known (any more) is left out."""
+    """Puts the URLs in place of the ids in `via` and `duplicate_of`; what is not known (any more) is left out."""
 
     def __init__(self, ledger: Records) -> None:
         self._ledger = ledger
@@ -189,9 +190,9 @@ class _Origins:
         for stored in batch:
             self._remember(stored.id, stored.record.url)
         picked = [stored.record for stored in batch if wanted is None or stored.record.outcome in wanted]
-        urls = self._urls({record.via for record in picked if record.via})
+        urls = self._urls({i for record in picked for i in record.ids})
         for record in picked:
-            yield record if record.via is None else msgspec.structs.replace(record, via=urls.get(record.via))
+            yield record.named(urls)
 
     def _urls(self, ids: set[str]) -> dict[str, str]:
         known = {i: self._known[i] for i in ids if i in self._known}

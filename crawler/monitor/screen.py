@@ -9,6 +9,7 @@ from typing import Any, Final, TextIO
 from crawler.monitor.status import Status
 from crawler.text import printable
 
+_TRAPS_SHOWN: Final = 10
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -59,9 +60,22 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
     if status.refused:
         refused = ", ".join(f"{reason} {n:,}" for reason, n in sorted(status.refused.items(), key=lambda kv: -kv[1]))
         lines.append(f"  links left out: {refused}")
+    if status.duplicates:
+        lines.append(f"  pages whose content was met before: {status.duplicates:,} (see `duplicate_of`)")
+    lines += _quarantined(status)
     if losses:
         lines.append(f"  {losses}")
     return lines
+
+
+def _quarantined(status: Status) -> list[str]:
+    """The templates that were quarantined, the first few of them."""
+    if not status.quarantined:
+        return []
+    shown = status.quarantined[:_TRAPS_SHOWN]
+    more = len(status.quarantined) - len(shown)
+    lines = ["  quarantined (`crawler quarantine` tells more):", *(f"    {name}" for name in shown)]
+    return [*lines, f"    and {more:,} templates more"] if more else lines
 
 
 def _state(status: Status) -> str:
@@ -99,7 +113,9 @@ def status_lines(status: Status) -> list[str]:
     for title, counts in (("outcomes", status.outcomes), ("statuses", status.statuses), ("left out", status.refused)):
         if counts:
             lines.append(f"  {title:<9} " + ", ".join(f"{name} {n:,}" for name, n in counts.items()))
-    return lines
+    if status.duplicates:
+        lines.append(f"  {'copies':<9} {status.duplicates:,} pages have the content of another one")
+    return lines + _quarantined(status)
 
 
 def _workers(status: Status) -> str:

@@ -7,11 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import Ledger
+from crawler.frontier.ledger import HostFacts, Ledger
 from crawler.records import OUTCOMES
 
 SILENT: Final = 10.0
 """Seconds after its last beat from which a worker does not count as alive."""
+
+
+ADAPTED_MAX_MS: Final = 30_000
+"""The longest delay that a slow host gets by being slow (see prelude.lua)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,10 @@ class Status:
     """What the speed depends on now, in words."""
     rate: float
     redis_bytes: int | None
+    duplicates: int
+    """Pages whose content another page had before."""
+    quarantined: list[str]
+    """Templates whose URLs are not fetched, because their pages held nothing new."""
 
     @property
     def fetched(self) -> int:
@@ -77,7 +85,7 @@ class Monitor:
         beats = self._ledger.workers()
         hosts, first, _ = self._ledger.hosts(1)
         alive = [beat for beat in beats if beat.age < SILENT]
-        delay = max(int(self._ledger.meta().get("delay", b"0")), first[0].delay if first else 0)
+        delay = self._delay(first[0] if first else None)
         return Status(
             crawl=self._frontier.crawl,
             state=state.word,
@@ -97,7 +105,16 @@ class Monitor:
             limit=_limit([str(beat.facts.get("limit", "")) for beat in alive], state.word, hosts, delay / 1000),
             rate=self._rate(state.ended),
             redis_bytes=self._ledger.memory(),
+            duplicates=counters.get("duplicates", 0),
+            quarantined=sorted(self._ledger.traps()),
         )
+
+    def _delay(self, host: HostFacts | None) -> int:
+        """Milliseconds between two requests to *host*, the next that is due: as `host_delay` in prelude.lua has it."""
+        meta = self._ledger.meta()
+        delay = max(int(meta.get("delay", b"0")), host.delay if host else 0)
+        adapted = host.latency * int(meta.get("adaptive", b"0")) // 1000 if host and delay else 0
+        return max(delay, min(adapted, ADAPTED_MAX_MS))
 
     def _rate(self, ended: int) -> float:
         """Pages a second over the last ten seconds."""

@@ -34,6 +34,8 @@ def field_values(name: str) -> st.SearchStrategy[Any]:
     kinds: dict[str, st.SearchStrategy[Any]] = {
         **dict.fromkeys(("status", "size", "links", "elapsed_ms", "attempts"), st.none() | NUMBERS),
         "depth": NUMBERS,
+        "hops": NUMBERS,
+        "sitemap": st.booleans(),
         "outcome": st.sampled_from(OUTCOMES),
         "truncated": st.booleans(),
         "outlinks": st.none() | st.lists(NASTY, max_size=3),

@@ -1,0 +1,236 @@
+"""`crawler explain URL`: what the crawl knows of one URL, how it came there, which rule let it in or kept it out."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from crawler import robots
+from crawler import url as urls
+from crawler.config import Settings
+from crawler.frontier.frontier import Frontier, site_key
+from crawler.frontier.leases import Lease
+from crawler.frontier.ledger import HostFacts, Ledger
+from crawler.links import Links
+from crawler.plan import plan_of
+from crawler.records import Entry, Record
+from crawler.scope import LATER_REFUSALS, REFUSALS
+
+MOST_SEARCHED: Final = 1_000_000
+"""Queue entries that are looked through for the place of a URL."""
+MOST_ORIGINS: Final = 100
+"""Pages told of the way from a URL to its seed."""
+_QUEUES: Final = ("sitemaps and second tries", "pages")
+
+
+@dataclass(slots=True)
+class Explanation:
+    """All that is known; fields are None where there is nothing to say."""
+
+    url: str
+    """In the crawl's form."""
+    given: str
+    id: str
+    state: str = "unknown"
+    """unknown, queued, leased, the outcome, or accepted where its place could not be found."""
+    where: str | None = None
+    """Its place in a queue, or who holds it until when."""
+    scope: str = ""
+    """Why it may join the crawl, or why it may not."""
+    robots: str | None = None
+    """The line of robots.txt that decides, or that none does."""
+    trap: str | None = None
+    """Its template, where that is quarantined."""
+    host: dict[str, Any] = field(default_factory=dict)
+    origins: list[str] = field(default_factory=list)
+    """The pages by which it was found, the nearest first, up to the seed."""
+    record: Record | None = None
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        rows = [
+            ("given as", self.given if self.given != self.url else None),
+            ("state", self.state),
+            ("", self.where),
+            ("scope", self.scope),
+            ("robots", self.robots),
+            ("trap", self.trap and f"quarantined: {self.trap}"),
+            ("host", ", ".join(f"{name} {value}" for name, value in self.host.items())),
+            *(("found on" if n == 0 else "  on", url) for n, url in enumerate(self.origins)),
+        ]
+        lines = [self.url, *(f"  {name:<9} {value}" for name, value in rows if value)]
+        return lines + (_record_lines(self.record) if self.record is not None else [])
+
+
+def _record_lines(record: Record) -> list[str]:
+    hidden = ("url", "outcome", "text", "outlinks", "via", "depth")
+    rows = [(name, getattr(record, name)) for name in record.__struct_fields__ if name not in hidden]
+    return [f"  {name:<14} {' '.join(str(value).split())[:120]}" for name, value in rows if value not in (None, False)]
+
+
+def explain(frontier: Frontier, ledger: Ledger, settings: Settings, given: str) -> Explanation:
+    """Explain the URL *given*. Raises InvalidURL where it is none that can be crawled."""
+    return _Explainer(frontier, ledger, settings).explain(given)
+
+
+class _Explainer:
+    def __init__(self, frontier: Frontier, ledger: Ledger, settings: Settings) -> None:
+        self._frontier, self._ledger = frontier, ledger
+        self._plan = plan_of(settings)
+        self._settings = settings
+        self._links = Links(self._plan.scope, ledger.roots)
+        self._links.beware(ledger.traps())
+
+    def explain(self, given: str) -> Explanation:
+        url = self._frontier.form.apply(urls.canonicalize(given))
+        told = Explanation(url, given, self._frontier.id(url))
+        told.trap = self._links.trap_of(url)
+        told.robots = self._robots(url)
+        facts, now = self._ledger.host(urls.host(url))
+        told.host = self._host(facts, now)
+        record = self._ledger.record(told.id)
+        via: str | None = "unknown"
+        if record is not None:
+            told.state, via = record.outcome, record.via
+            told.record = self._named(record)
+        elif self._ledger.is_seen(told.id):
+            told.state = "accepted"
+            via = self._pending(told)
+        told.origins = self._origins(via)
+        told.scope = self._scope(url, told, facts, is_seed=via is None)
+        return told
+
+    def _named(self, record: Record) -> Record:
+        """The record with URLs in place of ids."""
+        return record.named(self._ledger.urls(record.ids))
+
+    # -- where it is ---------------------------------------------------------------------------------------------------
+
+    def _pending(self, told: Explanation) -> str | None:
+        """Say where an accepted URL is that has not ended; the id of the page that it was found on, none for a seed."""
+        host = urls.host(told.url)
+        for worker, lease in self._ledger.leases():
+            entry = self._entry(lease.host, lease.raw) if lease.kind == "P" and lease.host == host else None
+            if entry is not None and self._is(entry, told.id):
+                return self._leased(told, worker, lease, entry)
+        searched = 0
+        for priority, name in enumerate(_QUEUES):
+            for place, raw in enumerate(self._ledger.queued(host, priority), 1):
+                entry = self._entry(host, raw)
+                if entry is not None and self._is(entry, told.id):
+                    told.state, told.where = "queued", f"place {place:,} of its host's queue of {name}{_tries(entry)}"
+                    return _via(entry)
+                searched += 1
+                if searched >= MOST_SEARCHED:
+                    told.state, told.where = "queued", f"behind the first {MOST_SEARCHED:,} URLs of its host"
+                    return "unknown"
+        told.where = "on its way from one place to another just now: ask again"
+        return "unknown"
+
+    def _leased(self, told: Explanation, worker: str, lease: Lease, entry: Entry) -> str | None:
+        left = self._ledger.deadline(lease.token)
+        until = "" if left is None else f", its lease ends in {max(left, 0) / 1000:.0f} s"
+        told.state, told.where = "leased", f"in the hands of worker {worker}{until}{_tries(entry)}"
+        return _via(entry)
+
+    @staticmethod
+    def _entry(host: str, raw: bytes) -> Entry | None:
+        try:
+            return Entry.decode(host, raw)
+        except ValueError:
+            return None
+
+    def _is(self, entry: Entry, url_id: str) -> bool:
+        return self._frontier.id(entry.request.url) == url_id
+
+    def _origins(self, via: str | None) -> list[str]:
+        found: list[str] = []
+        met: set[str] = set()
+        while via is not None and via not in met and len(found) < MOST_ORIGINS:
+            met.add(via)
+            record = self._ledger.record(via)
+            if record is None:
+                break
+            found.append(record.url)
+            via = record.via
+        return found
+
+    # -- why -----------------------------------------------------------------------------------------------------------
+
+    def _scope(self, url: str, told: Explanation, facts: HostFacts, *, is_seed: bool) -> str:
+        if is_seed:
+            return "it was named as a seed (or by robots.txt as a sitemap)"
+        depth = told.record.depth if told.record is not None else 1
+        reason = self._links.scope.admit(url, depth)
+        if reason is None and told.trap:
+            reason = "trap-template"
+        if reason is None and url not in self._links.inside([url]):
+            reason = "scope"
+        if reason is None and told.state == "unknown":
+            reason = self._over_budget(urls.host(url), facts.accepted)
+        if reason is not None:
+            known = (
+                "; it was accepted all the same, by other settings or another way" if told.state != "unknown" else ""
+            )
+            return f"refused as a link: {reason}: {(REFUSALS | LATER_REFUSALS)[reason]}{known}"
+        kind = self._links.scope.kind
+        root = next((c for c in self._links.scope.candidates(url) if self._ledger.roots([c])[0]), None)
+        return (
+            f"a link to it is followed: its {kind} {root} is a root" if root else "a link to it is followed: scope all"
+        )
+
+    def _over_budget(self, host: str, accepted: int) -> str | None:
+        """The budget that would keep another URL of *host* out: `room_of` in frontier/prelude.lua."""
+        settings, site = self._settings, site_key(host)
+        of_site, hosts = self._ledger.site(site) if site else (accepted, 0)
+        if settings.max_pages_per_host is not None and accepted >= settings.max_pages_per_host:
+            return "budget"
+        if settings.max_pages_per_site is not None and of_site >= settings.max_pages_per_site:
+            return "site-budget"
+        full = settings.max_hosts_per_site is not None and hosts >= settings.max_hosts_per_site
+        return "site-hosts" if full and accepted == 0 else None
+
+    def _robots(self, url: str) -> str:
+        if not self._plan.obey_robots:
+            return "not obeyed in this crawl (--ignore-robots)"
+        host, scheme, _ = urls.split(url)
+        origin = urls.origin(host, scheme)
+        (raw,) = self._ledger.robots([origin])
+        if raw is None:
+            return f"{origin}/robots.txt was not read yet"
+        rules = robots.parse(zlib.decompress(raw)) if raw else robots.ALLOW_ALL
+        line = rules.deciding_line(url, self._plan.agent)
+        verdict = "allowed" if rules.allowed(url, self._plan.agent) else "disallowed"
+        return f"{verdict} by the line {line!r} of {origin}/robots.txt" if line else f"{verdict}: no line concerns it"
+
+    def _host(self, facts: HostFacts, now: int) -> dict[str, Any]:
+        """What its host is at; times in seconds."""
+        if not facts.accepted:
+            return {}
+        told: dict[str, Any] = {
+            "queued": facts.queued,
+            "in flight": facts.in_flight,
+            "next request in": f"{max(facts.due - now, 0) / 1000:.1f} s",
+            "latency": f"{facts.latency} ms",
+        }
+        if facts.delay:
+            told["its robots.txt's delay"] = f"{facts.delay / 1000:g} s"
+        if facts.backoff:
+            told["backing off by"] = f"{facts.backoff / 1000:g} s"
+        if facts.failing_since > 2:
+            told["failing for"] = f"{(now - facts.failing_since) / 1000:.0f} s"
+        elif facts.failing_since:
+            told["given up"] = "its name does not exist" if facts.failing_since == 1 else "no trust in its certificate"
+        if facts.asking:
+            told["robots.txt"] = "being asked for"
+        return told
+
+
+def _via(entry: Entry) -> str | None:
+    return None if entry.request.via == "0" else entry.request.via
+
+
+def _tries(entry: Entry) -> str:
+    tried = entry.retries + entry.crashes
+    return f", tried {tried} times before" if tried else ""

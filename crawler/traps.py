@@ -1,0 +1,83 @@
+"""Traps: endless URLs of one template whose pages hold nothing new (calendars, session ids, generated lists).
+
+Pure. A *template* is what URLs have in common when their numbers, ids and the values of their queries are taken out;
+a *fingerprint* is what a page held, without what its URL says of it. The frontier counts fingerprints (`weigh`) and
+quarantines a template that brings no new ones. `scope` has the traps that one URL alone gives away.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Final
+from urllib.parse import unquote_plus
+
+from crawler import url as urls
+
+MAX_TEMPLATE: Final = 500
+"""Characters of a template; what is longer is cut."""
+_MOST_TEXT: Final = 64 * 1024
+"""Characters of a page's text that are looked at."""
+_NEAR: Final = 10
+"""Numbers of a text that are as near to one of the URL's do not count: a calendar names the next years too."""
+_MOST_NUMBERS: Final = 20
+_MOST_SOURCES: Final = 200
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
+_PARAMETER = re.compile(r";([A-Za-z_]+)=[^/;]*")
+# A run of letters and digits that nobody would choose as a name: hexadecimal of 8 and more, anything of 16 and more.
+_TOKEN = re.compile(
+    r"(?<![0-9A-Za-z])(?:(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8,}|(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[0-9A-Za-z]{16,})"
+    r"(?![0-9A-Za-z])"
+)
+_DIGITS = re.compile(r"[0-9]+")
+_SEPARATOR = re.compile(r"[&;]")
+_SOURCE = re.compile(rb"""\bsrc[ \t\r\n]*=[ \t\r\n]*["']?([^"'> \t\r\n]{1,500})""", re.IGNORECASE)
+
+
+def template(url: str) -> str | None:
+    """The template of a canonical URL, with its host; None where nothing in it looks as if it could vary.
+
+    `http://a.example/cal/2031-04?view=day&d=3` is one of `a.example/cal/#-#?d=*&view=*`.
+    """
+    host, _, rest = urls.split(url)
+    path, _, query = rest.partition("?")
+    shape = path
+    if ";" in path:
+        shape = _PARAMETER.sub(r";\1=*", shape)
+    shape = _DIGITS.sub("#", _TOKEN.sub("*", _UUID.sub("*", shape)))
+    if query:
+        names = {_DIGITS.sub("#", pair.partition("=")[0]) for pair in _SEPARATOR.split(query, _MOST_NUMBERS)}
+        shape += "?" + "&".join(f"{name}=*" for name in sorted(names))
+    return None if shape == path else (host + shape)[:MAX_TEMPLATE]
+
+
+def template_id(name: str) -> str:
+    """63 bits of a template as a decimal string: it names the template's keys."""
+    return _hashed(name.encode())
+
+
+def fingerprint(url: str, text: str, sources: Iterable[bytes] = ()) -> str:
+    """63 bits of what the page at *url* held: its visible *text* without what the URL says itself, and *sources*.
+
+    *sources* are the addresses of its images and the like: a gallery may have no other content.
+    """
+    text = text[:_MOST_TEXT]
+    query = url.partition("?")[2]
+    for pair in _SEPARATOR.split(query, _MOST_NUMBERS) if query else ():
+        value = unquote_plus(pair.partition("=")[2])
+        if len(value) > 2:
+            text = text.replace(value, "")
+    near = {int(run[:15]) + step for run in _DIGITS.findall(url)[:_MOST_NUMBERS] for step in range(-_NEAR, _NEAR + 1)}
+    text = _DIGITS.sub(lambda run: "" if int(run[0][:15]) in near else run[0], text)
+    return _hashed(" ".join(text.split()).encode("utf-8", "replace") + b"\0" + b"\0".join(sources))
+
+
+def sources(body: bytes) -> list[bytes]:
+    """The values of `src` in a document, as written, at most 200."""
+    return [match[1] for match, _ in zip(_SOURCE.finditer(body), range(_MOST_SOURCES), strict=False)]
+
+
+def _hashed(raw: bytes) -> str:
+    return str(int.from_bytes(blake2b(raw, digest_size=8).digest(), "big") >> 1)
