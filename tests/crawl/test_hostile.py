@@ -1,50 +1,38 @@
-"""Pages made to break crawlers, beside a hundred normal ones: one outcome each, and the others do not notice."""
+"""Servers made to break crawlers, beside a hundred normal pages: one outcome each, and the others do not notice."""
 
 from __future__ import annotations
 
-import gzip
+import signal
 import threading
-from typing import Final
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from typing import Any, Final
 
 import pytest
+import trustme
 
-from tests.crawl.commands import Commands, Running, outcomes, peak_memory
-from tests.crawl.sites import Site, Sites, html
-from tests.servers import chunk, drip, endless, head
+from crawler import fetch as engines
+from crawler.records import OUTCOMES
+from tests.crawl.commands import Commands, Json, Running, peak_memory, wait_until
+from tests.crawl.hostile import ANSWERS, MOST_LINKS, Stage
+from tests.crawl.hostile_scenes import SCENES
+from tests.crawl.sites import Site, Sites
+from tests.fetch.hostile import HTML, digest, document
+from tests.redis_for_tests import PrivateRedis
 
 NORMAL: Final = 100
 MOST_MEMORY: Final = 400 * 1024 * 1024
 """Bytes a worker may have in memory at most, whatever comes."""
-MOST_LINKS: Final = 200
+LIMITS: Final = {
+    "--timeout": "3s",
+    "--page-timeout": "2s",  # less than --timeout: a page that hangs must not be the end of what loads beside it
+    "--host-patience": "1s",
+    "--retries": "0",
+    "--max-links": str(MOST_LINKS),
+}
 
-_HTML: Final = [("Content-Type", "text/html")]
-
-
-def _gzip_bomb(size: int) -> bytes:
-    """*size* bytes of zeros, as few of gzip: members one behind the other, each of a megabyte."""
-    member = gzip.compress(bytes(1 << 20), 9)
-    return member * (size >> 20)
-
-
-def _hostile(site: Site) -> dict[str, set[str]]:
-    """URL -> the outcomes that are right for it."""
-    many = b"<!doctype html>" + b"".join(b"<a href=/many/%d>x</a>" % n for n in range(1_000_000))
-    deep = b"<!doctype html>" + b"<div>" * 100_000 + b"deep" + b'<a href="/from-the-deep">x</a>'
-    wide = b"<!doctype html><p " + b" ".join(b"a%d=x" % n for n in range(300_000)) + b">wide"
-    bomb = _gzip_bomb(300 << 20)
-    read = {"fetched", "failed:hang"}  # a matter of how busy the machine is: the limit is 3 s
-    site.pages["/never"] = endless(
-        chunk(b"more and more " * 512), head(200, [*_HTML, ("Transfer-Encoding", "chunked")])
-    )
-    site.pages["/drip"] = drip(b"x" * 10_000, each=0.1, before=head(200, [*_HTML, ("Content-Length", "10000")]))
-    return {
-        site.serve("/many", many, headers=_HTML): read,
-        site.serve("/deep", deep, headers=_HTML): read,
-        site.serve("/wide", wide, headers=_HTML): read,
-        site.serve("/bomb", bomb, headers=[*_HTML, ("Content-Encoding", "gzip")]): read,
-        site.url("/never"): {"fetched", "failed:hang", "failed:timeout"},
-        site.url("/drip"): {"failed:timeout"},
-    }
+each_fetcher = pytest.mark.parametrize("fetcher", engines.ENGINES)
 
 
 class _Memory(threading.Thread):
@@ -68,35 +56,121 @@ class _Memory(threading.Thread):
         return max(self.peaks.values())
 
 
-@pytest.mark.timeout(120)
-def test_hostile_pages_beside_normal_ones(commands: Commands, sites: Sites) -> None:
-    hostile_site, site = sites.add(), sites.add("127.0.0.2")
-    expected = _hostile(hostile_site)
-    site.serve("/", html(f"/{n}" for n in range(NORMAL)))
-    normal = [site.url("/"), *(site.serve(f"/{n}", html(title=str(n))) for n in range(NORMAL))]
-    limits = [
-        "-o",
-        "out.jsonl",
-        "--timeout",
-        "3s",
-        "--page-timeout",
-        "3s",
-        "--max-links",
-        str(MOST_LINKS),
-        "--retries",
-        "0",
+@pytest.fixture
+def stage(commands: Commands, sites: Sites) -> Iterator[Stage]:
+    """All situations, and an authority that the commands trust."""
+    authority = trustme.CA()
+    bundle = commands.base / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    commands.env["SSL_CERT_FILE"] = str(bundle)
+    with ExitStack() as stack:
+        made = Stage(sites, authority, stack)
+        for situation in (*ANSWERS, *SCENES):
+            situation.play(made)
+        yield made
+
+
+def _normal(stage: Stage, site: Site) -> None:
+    """A hundred pages as they should be."""
+    paths = [f"/{n}" for n in range(NORMAL)]
+    for path in paths:
+        body = document(path)
+        stage.found(site.serve(path, body, headers=HTML), title=path, digest=digest(body), attempts=1)
+    stage.index(site, paths)
+
+
+def _wrong(stage: Stage, records: Mapping[str, Json]) -> list[str]:
+    """The records that say what is not right, or are missing or too many; a line each."""
+    urls = stage.right.keys() | records.keys()
+    return [
+        f"{url}: {str(records.get(url))[:500]}, not {stage.right.get(url)}"
+        for url in sorted(urls)
+        if url not in stage.right or not stage.right[url].fits(records.get(url))
     ]
-    going = commands.start("run", *expected, normal[0], "--delay", "0", "--per-host", "4", "--workers", "2", *limits)
+
+
+def _mistaken(stage: Stage, records: Mapping[str, Json]) -> list[str]:
+    """The URLs whose record has the title of another page."""
+    return [
+        url
+        for url, record in records.items()
+        if record.get("title") not in (None, "/" + url.split("/", 3)[3], stage.right[url].says.get("title"))
+    ]
+
+
+def _run(commands: Commands, stage: Stage, fetcher: str) -> tuple[dict[str, Json], int]:
+    """Crawl all of it; the records, and the most memory that a worker had."""
+    options = [word for option in LIMITS.items() for word in option]
+    seeds = commands.write("seeds.txt", "\n".join(stage.seeds))
+    going = commands.start(
+        *("run", seeds, "--fetcher", fetcher, "--delay", "0", "--per-host", "4", "--workers", "2", *options),
+        *("-o", "out.jsonl"),
+    )
     memory = _Memory(going)
     memory.start()
-    done = going.wait(100)
-    peak = memory.stop()
+    try:
+        done = going.wait(100)
+    finally:
+        peak = memory.stop()
     assert done.code == 0, done.err
-    assert "Traceback" not in done.err
-    found = outcomes(commands.written("out.jsonl"))
-    assert {url: found[url] for url in normal} == dict.fromkeys(normal, "fetched")
-    wrong = {url: found.get(url) for url, right in expected.items() if found.get(url) not in right}
-    assert not wrong
+    assert "Traceback" not in done.err and "defect" not in done.err, done.err
+    return commands.written("out.jsonl"), peak
+
+
+@each_fetcher
+@pytest.mark.timeout(120)
+def test_each_situation_has_its_outcome_beside_normal_pages(
+    commands: Commands, sites: Sites, stage: Stage, fetcher: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing hangs or crashes, no body comes under another URL's name, no worker takes more than 400 MiB."""
+    _normal(stage, sites.add("127.0.0.2"))
+    began = time.monotonic()
+    records, peak = _run(commands, stage, fetcher)
+    seconds = time.monotonic() - began
+    with capsys.disabled():
+        situations = f"{len(ANSWERS) + len(SCENES)} hostile situations ({len(stage.right)} URLs) by {fetcher}"
+        print(f"\n{situations}: {seconds:.1f} s, {peak >> 20} MiB at most in a worker")
+    assert {record["outcome"] for record in records.values()} <= set(OUTCOMES)
+    assert not (wrong := _wrong(stage, records)), "\n".join(wrong)
+    assert not _mistaken(stage, records)
+    assert all(check(records) for check in stage.checks)
     assert peak < MOST_MEMORY, f"{peak >> 20} MiB"
-    followed = sum(url.startswith(hostile_site.url("/many/")) for url in found)
-    assert followed == (MOST_LINKS if found[hostile_site.url("/many")] == "fetched" else 0)
+
+
+@each_fetcher
+@pytest.mark.parametrize("retry_after", ["99999999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_a_host_that_sends_us_away_for_ages(
+    redis_server: PrivateRedis, commands_on: Callable[[str], Commands], sites: Sites, fetcher: str, retry_after: str
+) -> None:
+    """Its URL waits in the queue for an hour at most, and the worker crawls another host meanwhile."""
+    busy, site = sites.add(), sites.add("127.0.0.2")
+    now = time.strftime("%a, %d %b %Y %H:%M:%S GMT", time.gmtime())
+    busy.serve("/", b"busy", 503, [("Retry-After", retry_after), ("Date", now)])
+    for n in range(30):
+        site.serve(f"/{n}", document(f"/{n}", [f"/{n + 1}"]), headers=HTML)
+    options = ["--fetcher", fetcher, "--delay", "0", "--per-host", "4", "--workers", "1", "--concurrency", "1"]
+    going = commands_on(redis_server.url).start("run", busy.url("/"), site.url("/0"), *options)
+    with redis_server.client() as client:
+        rest = _Rest(client, busy.authority)
+        wait_until(lambda: rest.seconds() > 60, "the host to be left alone")
+        wait_until(lambda: site.asked()["/29"], "the end of the other host")
+        assert 3_000 < rest.seconds() <= 3_600
+        assert rest.queued() == 1
+    going.signal(signal.SIGINT)
+    assert going.wait().code == 130
+    assert busy.asked()["/"] == 1
+
+
+class _Rest:
+    """How long a host is left alone, and what waits there."""
+
+    def __init__(self, client: Any, host: str) -> None:
+        self._client = client
+        self._key = f"crawler:{{default.0}}:host:{host}"
+
+    def seconds(self) -> float:
+        seconds, microseconds = self._client.time()
+        return int(self._client.hget(self._key, "due") or 0) / 1000 - (seconds + microseconds / 1e6)
+
+    def queued(self) -> int:
+        return int(self._client.hget(self._key, "queued"))

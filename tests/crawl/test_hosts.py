@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import trustme
+
 from tests.crawl.commands import Commands, by_url, wait_until
 from tests.crawl.sites import ROBOTS, Site, Sites, closed_port, html
+from tests.fetch.conftest import tls_context
 from tests.redis_for_tests import PrivateRedis
-from tests.servers import Call
+from tests.servers import Call, Server
 
 
 def _busy(site: Site, target: str, times: int, status: int, retry_after: str | None = None) -> str:
@@ -106,3 +109,18 @@ def test_nothing_but_failures_is_an_error(commands: Commands) -> None:
     )
     assert done.code == 4
     assert "nothing was fetched" in done.lines[-1]
+
+
+def test_a_host_that_will_not_mend_itself_is_given_up_soon(commands: Commands) -> None:
+    """A name that does not exist and a certificate that nobody vouches for: the records say which it was."""
+    with Server(tls=tls_context(trustme.CA().issue_cert("127.0.0.1"))) as secure:
+        gone = [f"http://nosuch.invalid/{n}" for n in range(3)]
+        untrusted = [secure.url(f"/{n}") for n in range(3)]
+        done = commands.run("run", *gone, *untrusted, "--delay", "0", "--workers", "1", "-o", "-")
+    assert done.code == 4
+    records = by_url(done.records())
+    assert {url: record["outcome"] for url, record in records.items()} == {
+        **dict.fromkeys(gone, "failed:dns"),
+        **dict.fromkeys(untrusted, "failed:tls"),
+    }
+    assert "certificate" in records[untrusted[0]]["error"]

@@ -166,7 +166,7 @@ def test_settings_of_a_crawl_that_is_there(commands: Commands) -> None:
     assert "scope                host  (fixed)" in shown
     assert "include              none" in shown
     done = commands.run("set", "max-depth", "3")
-    assert (done.code, done.lines) == (0, ["crawler: max-depth: none -> 3"])
+    assert (done.code, done.lines) == (0, ["crawler: max-depth: 250 -> 3"])
     done = commands.run("seed", URL, "--max-depth", "4", "--scope", "host")
     assert done.code == 0
     assert "crawler: max-depth: 3 -> 4" in done.lines
