@@ -7,10 +7,10 @@ LOCK := requirements-dev.lock
 PURE := url scope robots extract politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint bench check-real lock clean
+.PHONY: help dev demo test lint bench check-real bench-hosts lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: $(VENV)/.dev ## make .venv with the crawler and all tools (quick the second time)
 
@@ -30,6 +30,9 @@ bench: $(VENV)/.dev ## measure the crawler beside Scrapy and a bare loop, some t
 
 check-real: $(VENV)/.dev ## crawl real sites in every setting, each must find what an independent walk finds (needs nginx)
 	$(BIN)/python -m benchmarks.real $(ARGS)
+
+bench-hosts: $(VENV)/.dev ## measure 300 fast hosts with and without a slow one beside them
+	$(BIN)/python -m benchmarks.hosts $(ARGS)
 
 lock: $(BIN)/pip ## write requirements-dev.lock anew, with today's versions
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -171,9 +171,10 @@ def _bench(args: argparse.Namespace) -> int:
         else:
             print(f"without Scrapy, which cannot be installed: {missing}", file=sys.stderr)
     often = [
-        crawler("crawler", "-n", "1"),
-        crawler("crawler --store text", "-n", "1", "--store", "text"),
-        crawler("crawler, 2 workers", "-n", "2"),
+        # The same sites on several addresses: without the option, copies of a page would not be followed.
+        crawler("crawler", "-n", "1", "--follow-duplicates"),
+        crawler("crawler --store text", "-n", "1", "--store", "text", "--follow-duplicates"),
+        crawler("crawler, 2 workers", "-n", "2", "--follow-duplicates"),
         floor(),
     ]
     machine = report.machine(load())
