@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements-dev.lock
-PURE := url scope robots extract politeness records config
+PURE := url scope robots sitemap traps extract politeness records config
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test lint bench check-real bench-hosts lock clean

@@ -456,3 +456,21 @@ def test_hostile_pages_are_read_in_bounds(body: bytes) -> None:
     assert len(page.outlinks) <= 6000
     assert len(page.title or "") <= 2000
     assert len((page.text or "").encode()) <= 1024 * 1024
+
+
+# What the crawl asks for
+
+
+@pytest.mark.parametrize(
+    ("follow", "links"), [(True, ["http://h.example/c", "http://h.example/x"]), (False, ["http://h.example/x"])]
+)
+def test_canonical_is_read_in_any_case(follow: bool, links: list[str]) -> None:
+    """And is a link only where that is wanted; one that is no URL is none."""
+    page = read("<link rel=canonical href=/c><a href=/x>x</a>", follow_canonical=follow)
+    assert (page.canonical, page.outlinks) == ("http://h.example/c", links)
+    assert read("<link rel=canonical href='mailto:a@b'>", follow_canonical=follow).canonical is None
+
+
+def test_links_are_in_the_form_of_the_crawl() -> None:
+    page = read("<a href='/x?utm_source=m&b=2&a=1'>x</a><a href='/x?a=1&b=2'>y</a>", form=urls.Form(True, True, True))
+    assert page.outlinks == ["http://h.example/x?a=1&b=2"]

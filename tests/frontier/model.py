@@ -248,7 +248,9 @@ class Model:
         due = sorted((at, name) for name, at in self.ready.items() if at <= self.now)
         share = math.ceil(len(tokens) / len(due)) if due else 0
         given = 0
-        for _, name in due:
+        for _, name in due[: len(tokens)]:
+            if given == len(tokens):
+                break
             host = self.hosts[name]
             most = min(share, len(tokens) - given)
             if not self._unreachable(host):
