@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from crawler import robots
 from crawler import url as urls
@@ -21,6 +21,19 @@ MOST_SEARCHED: Final = 1_000_000
 """Queue entries that are looked through for the place of a URL."""
 MOST_ORIGINS: Final = 100
 """Pages told of the way from a URL to its seed."""
+_OF_HOST: Final = {
+    "queued": "{} queued",
+    "in_flight": "{} in flight",
+    "due_in": "next request in {:.1f} s",
+    "latency_ms": "latency {} ms",
+    "crawl_delay": "its robots.txt asks for {:g} s",
+    "backing_off_by": "backing off by {:g} s",
+    "failing_for": "failing for {:.0f} s",
+    "given_up": "given up ({})",
+    "asking_robots": "robots.txt is being asked for",
+}
+"""Field of `host` -> how a person reads it."""
+_ALWAYS: Final = ("queued", "in_flight", "due_in")
 _QUEUES: Final = ("sitemaps and second tries", "pages")
 
 
@@ -42,7 +55,8 @@ class Explanation:
     """The line of robots.txt that decides, or that none does."""
     trap: str | None = None
     """Its template, where that is quarantined."""
-    host: dict[str, Any] = field(default_factory=dict)
+    host: dict[str, int | float | str] = field(default_factory=dict)
+    """What its host is at."""
     origins: list[str] = field(default_factory=list)
     """The pages by which it was found, the nearest first, up to the seed."""
     record: Record | None = None
@@ -56,7 +70,7 @@ class Explanation:
             ("scope", self.scope),
             ("robots", self.robots),
             ("trap", self.trap and f"quarantined: {self.trap}"),
-            ("host", ", ".join(f"{name} {value}" for name, value in self.host.items())),
+            ("host", ", ".join(_OF_HOST[name].format(value) for name, value in self.host.items())),
             *(("found on" if n == 0 else "  on", url) for n, url in enumerate(self.origins)),
         ]
         lines = [self.url, *(f"  {name:<9} {value}" for name, value in rows if value)]
@@ -204,27 +218,20 @@ class _Explainer:
         verdict = "allowed" if rules.allowed(url, self._plan.agent) else "disallowed"
         return f"{verdict} by the line {line!r} of {origin}/robots.txt" if line else f"{verdict}: no line concerns it"
 
-    def _host(self, facts: HostFacts, now: int) -> dict[str, Any]:
-        """What its host is at; times in seconds."""
-        if not facts.accepted:
-            return {}
-        told: dict[str, Any] = {
+    def _host(self, facts: HostFacts, now: int) -> dict[str, int | float | str]:
+        """What its host is at, as far as there is something to say; the units are in _OF_HOST."""
+        told: dict[str, int | float | str] = {
             "queued": facts.queued,
-            "in flight": facts.in_flight,
-            "next request in": f"{max(facts.due - now, 0) / 1000:.1f} s",
-            "latency": f"{facts.latency} ms",
+            "in_flight": facts.in_flight,
+            "due_in": max(facts.due - now, 0) / 1000,
+            "latency_ms": facts.latency,
+            "crawl_delay": facts.delay / 1000,
+            "backing_off_by": facts.backoff / 1000,
+            "failing_for": (now - facts.failing_since) / 1000 if facts.failing_since > 2 else 0,
+            "given_up": {1: "dns", 2: "tls"}.get(facts.failing_since, ""),
+            "asking_robots": "yes" if facts.asking else "",
         }
-        if facts.delay:
-            told["its robots.txt's delay"] = f"{facts.delay / 1000:g} s"
-        if facts.backoff:
-            told["backing off by"] = f"{facts.backoff / 1000:g} s"
-        if facts.failing_since > 2:
-            told["failing for"] = f"{(now - facts.failing_since) / 1000:.0f} s"
-        elif facts.failing_since:
-            told["given up"] = "its name does not exist" if facts.failing_since == 1 else "no trust in its certificate"
-        if facts.asking:
-            told["robots.txt"] = "being asked for"
-        return told
+        return {name: value for name, value in told.items() if value or name in _ALWAYS} if facts.accepted else {}
 
 
 def _via(entry: Entry) -> str | None:

@@ -70,7 +70,7 @@ def test_what_is_under_way(commands: Commands, sites: Sites) -> None:
     assert leased["where"].startswith("in the hands of worker ")
     queued = explained(commands, site.url("/17"))
     assert (queued["state"], queued["where"]) == ("queued", "place 18 of its host's queue of pages")
-    assert (queued["host"]["queued"], queued["host"]["in flight"]) == (30, 1)
+    assert (queued["host"]["queued"], queued["host"]["in_flight"]) == (30, 1)
     let_go.set()
     going.signal(signal.SIGINT)
     going.wait()
@@ -85,6 +85,7 @@ def test_a_dead_host(commands: Commands, sites: Sites) -> None:
     commands.run("pause")
     told = explained(commands, home)
     assert told["state"] in ("queued", "leased")
+    assert told["host"]["queued"] + told["host"]["in_flight"] >= 1
     going.signal(signal.SIGINT)
     going.wait()
 
