@@ -6,9 +6,8 @@ import hashlib
 import time
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crawler.errors import without_credentials
@@ -48,6 +47,8 @@ class Found:
     data: Any = None
     error: str | None = None
     outlinks: list[str] | None = None
+    spared: str = ""
+    """See Ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,13 +115,13 @@ def of_page(held: Held, page: Page, found: Found, rest: Rest, *, original: str |
         return _ending(held, fields, response, rest, found)
     fields |= {"title": page.title, "description": page.description, "lang": page.lang, "data": found.data}
     fields |= {"outlinks": found.outlinks, "duplicate_of": original}
-    text = b""
-    if page.text is not None and original is None:
-        text = zlib.compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
-    ending = _ending(held, fields, response, rest, found, {} if original is None else {"duplicates": 1})
+    if original is not None:
+        return _ending(held, fields, response, rest, found)
+    text = b"" if page.text is None else zlib.compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
     # Stubs that only lead on by a refresh are often the same to the letter, and lead to different places.
-    comparable = response.body and not response.truncated and original is None and page.refresh is None
-    return replace(ending, text=text, digest=_bits(fields["digest"]) if comparable else "")
+    comparable = response.body and not response.truncated and page.refresh is None
+    digest = _bits(fields["digest"]) if comparable else ""
+    return _ending(held, fields, response, rest, found, text=text, digest=digest)
 
 
 def of_sitemap(held: Held, response: Response, found: Found, rest: Rest, *, locations: int | None) -> Ending:
@@ -165,10 +166,13 @@ def _ending(
     response: Response,
     rest: Rest,
     found: Found,
-    more: Mapping[str, int] = MappingProxyType({}),
+    **more: Any,
 ) -> Ending:
+    """*more* are further fields of the Ending."""
     record = Record(**fields)
-    tallies = {f"status:{response.status}": 1, "bytes": len(response.body), **more}
+    tallies = {f"status:{response.status}": 1, "bytes": len(response.body)}
+    if record.duplicate_of is not None:
+        tallies["duplicates"] = 1
     if record.outcome == "fetched" and (record.sitemap or held.entry.request.sitemap):
         tallies["sitemaps"] = 1  # they do not count as pages
     for reason, n in found.refused.items():
@@ -186,6 +190,8 @@ def _ending(
         tallies=tallies,
         roots=found.roots,
         requests=found.requests,
+        spared=found.spared,
+        **more,
     )
 
 

@@ -22,7 +22,7 @@ from crawler.errors import InvalidURL
 from crawler.extract import Extractor
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier
-from crawler.frontier.leases import Ending, Lease
+from crawler.frontier.leases import ANY, Ending, Lease
 from crawler.frontier.link import Call
 from crawler.harvest import Harvest
 from crawler.links import Links, is_private_name
@@ -198,7 +198,9 @@ class Handler:
         """It was named as one; or it is met by a link, and is one by what it holds."""
         if held.entry.request.sitemap:
             return True
-        return self._plan.sitemaps and "xml" in response.content_type and sitemaps.looks_like_one(response.body)
+        if not self._plan.sitemaps or response.body[:9].lower() == b"<!doctype":
+            return False
+        return "xml" in response.content_type and sitemaps.looks_like_one(response.body)
 
     def _sitemap(self, held: Held, response: Response, rest: Rest) -> Outgoing:
         sitemap = sitemaps.parse(response.body, held.entry.request.url)
@@ -226,12 +228,13 @@ class Handler:
         refused.update(page.refused)
         outlinks = page.outlinks if self._plan.keep_outlinks else None
         now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
-        found = Found(now, refused=refused, data=data, error=error, outlinks=outlinks)
-        ending = endings.of_page(held, page, found, rest, original=original)
         # Who names a URL wants it with its links, though it may look like another one that was named.
-        all_links = self._plan.all_links or request.depth == 0
-        ending = replace(ending, all_links=all_links, alias=self._alias(request.url))
-        if later and not all_links and self._is_copy(ending):
+        spared = ANY
+        if requests and request.depth and not self._plan.all_links:
+            spared = self._alias(request.url)
+        found = Found(now, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
+        ending = endings.of_page(held, page, found, rest, original=original)
+        if later and spared != ANY and self._is_copy(ending):
             later = []  # they would be put before the commit finds out
         if self._harvest is not None:
             self._harvest.page(request.url, page)
@@ -248,7 +251,7 @@ class Handler:
         if not ending.digest:
             return False
         with self._asking(ending.lease.token):
-            return self._frontier.first_with(ending.digest) not in (None, ending.id, ending.alias)
+            return self._frontier.first_with(ending.digest) not in (None, ending.id, ending.spared)
 
     def _canonical_elsewhere(self, held: Held, page: Page) -> str | None:
         """The page that this one says it is a copy of, if that is obeyed and may be fetched."""
@@ -266,6 +269,8 @@ class Handler:
     def _follow(self, held: Held, page: Page, original: str | None) -> tuple[list[Request], Counter[str]]:
         """The requests that a page leads to; a meta refresh is a redirect, and an obeyed canonical has its depth."""
         request, refresh = held.entry.request, page.refresh
+        if original is None and refresh is None:
+            return self._admit(held, [] if self._plan.sitemap_only else page.outlinks, request.depth + 1)
         requests: list[Request] = []
         refused: Counter[str] = Counter()
         first = []
@@ -276,10 +281,8 @@ class Handler:
         for url, hops in first:
             more, counts = self._admit(held, [url], request.depth, hops)
             requests, refused = requests + more, refused + counts
-        links = [] if self._plan.sitemap_only else page.outlinks
-        if first:
-            told = [url for url, _ in first]
-            links = [link for link in links if link not in told]
+        told = [url for url, _ in first]
+        links = [] if self._plan.sitemap_only else [link for link in page.outlinks if link not in told]
         more, counts = self._admit(held, links, request.depth + 1)
         return requests + more, refused + counts
 
@@ -300,8 +303,11 @@ class Handler:
     def _admit(
         self, held: Held, outlinks: Sequence[str], depth: int, hops: int = 0
     ) -> tuple[list[Request], Counter[str]]:
-        with self._asking(held.lease.token):
+        self._watch.enter("redis")
+        try:
             return self._links.admit(outlinks, depth=depth, via=held.id, hops=hops)
+        finally:
+            self._watch.enter("handle", held.lease.token)
 
     def _outgoing(
         self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False

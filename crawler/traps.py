@@ -31,6 +31,7 @@ _TOKEN = re.compile(
     r"(?<![0-9A-Za-z])(?:(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8,}|(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[0-9A-Za-z]{16,})"
     r"(?![0-9A-Za-z])"
 )
+_VARIES = re.compile("[0-9?;]")  # nothing varies in most URLs
 _DIGITS = re.compile(r"[0-9]+")
 _SEPARATOR = re.compile(r"[&;]")
 _SOURCE = re.compile(rb"""\bsrc[ \t\r\n]*=[ \t\r\n]*["']?([^"'> \t\r\n]{1,500})""", re.IGNORECASE)
@@ -41,6 +42,8 @@ def template(url: str) -> str | None:
 
     `http://a.example/cal/2031-04?view=day&d=3` is one of `a.example/cal/#-#?d=*&view=*`.
     """
+    if not _VARIES.search(url, url.index("/", 8)):
+        return None
     host, _, rest = urls.split(url)
     path, _, query = rest.partition("?")
     shape = path

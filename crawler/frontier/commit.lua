@@ -4,7 +4,7 @@
 -- KEYS  page, `digests` hash of the content if there is one, then host, queue and `seen` sets of the requests
 --       (see accept in the prelude)
 -- ARGV  generation, token, what is held (see holds in the prelude), id, event, rest_ms, latency_ms or '', outcome,
---       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('1' any, or an id), ip,
+--       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an id), ip,
 --       number of tallies, tally and n of each, number of roots, roots, groups of requests
 -- RETURNS OK new seen over_budget duplicate | DONE_ALREADY duplicate | LEASE_LOST | NO_CRAWL
 local no = refusal()
@@ -13,7 +13,7 @@ if no then
 end
 local PAGE, token, id = KEYS[OWN_KEYS], ARGV[2], ARGV[4]
 local event, rest_ms, latency, outcome = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local record, text, digest, all_links, ip = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local record, text, digest, spared, ip = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
 if not holds(token, ARGV[3]) then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
   if known[1] == token then
@@ -25,11 +25,11 @@ end
 local lease = end_lease(token)
 local k, first = OWN_KEYS + 1, nil
 if digest ~= '' then
-  first = redis.call('HGET', KEYS[k], digest)
-  if not first then
-    redis.call('HSET', KEYS[k], digest, id)
-  elseif first == id then
-    first = nil
+  if redis.call('HSETNX', KEYS[k], digest, id) == 0 then
+    first = redis.call('HGET', KEYS[k], digest)
+    if first == id then
+      first = nil
+    end
   end
   k = k + 1
 end
@@ -55,7 +55,7 @@ for _ = 1, tonumber(ARGV[14]) do
 end
 a = add_roots(a)
 local new, seen, over = 0, 0, 0
-local left_out = first and all_links ~= '1' and all_links ~= first
+local left_out = first and spared ~= '*' and spared ~= first
 if not left_out then
   new, seen, over = accept(k, a)
 end

@@ -207,8 +207,7 @@ class Frontier:
         keys, groups = self._groups(ending.requests)
         latency = "" if ending.latency_ms is None else ending.latency_ms
         args: Args = [ending.lease.token, ending.lease.what, ending.id, ending.event, ending.rest_ms, latency]
-        args += ending.outcome, ending.record, ending.text, ending.digest, "1" if ending.all_links else ending.alias
-        args.append(ending.ip)
+        args += ending.outcome, ending.record, ending.text, ending.digest, ending.spared, ending.ip
         args.append(len(ending.tallies))
         for name, n in ending.tallies.items():
             args += name, n

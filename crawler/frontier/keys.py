@@ -16,7 +16,7 @@ robots_until:<scheme>, robots_rev, accepted, ip, undo (token of the latest lease
 | `page:<id>` | HASH | `m` record as JSON, `t` zlib text, `at` its stream id, `token` of its commit, `d` id of the \
 page with the same content |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id of the first page that had it |
-| `sites` | HASH | site -> `<URLs accepted> <hosts>` |
+| `sites` | HASH | site -> URLs accepted, `<site> hosts` -> hosts |
 | `traps` | HASH | quarantined template -> when in ms |
 | `template:<id>` | HASH | a template that many URLs share: pages, fresh (in this window), total, state |
 | `prints:<id>` | SET | fingerprints of what its pages held |

@@ -123,6 +123,10 @@ local function hand_out(f, kind, priority, entry)
   if f.ip and not f.unreachable then
     redis.call('HSET', IP_OF, token, f.ip)
     redis.call('HINCRBY', IPS, f.ip, 1)
+    if not IPS_USED then
+      IPS_USED = '1'
+      redis.call('HSET', META, 'ips_used', 1)
+    end
   end
   leases[#leases + 1] = told(token, kind, entry, f)
   return token

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from crawler import url as urls
 from crawler.records import Entry, HostEvent, Request
@@ -112,6 +112,10 @@ class Leased:
         return self.queued + self.leased + self.sources == 0
 
 
+ANY: Final = "*"
+"""Any page."""
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """All that `commit` needs to end a lease with its outcome."""
@@ -127,10 +131,8 @@ class Ending:
     latency_ms: int | None = None
     digest: str = ""
     """63 bits of the content's digest as a decimal string: of pages whose links are not followed twice."""
-    all_links: bool = False
-    """Take the requests also where another page had the same content."""
-    alias: str = ""
-    """Or where the one that had it is this: the id of the same URL with, or without, a slash at its end."""
+    spared: str = ""
+    """Whose copy this may be so that its requests are taken all the same: the id of a page, or ANY."""
     ip: str = ""
     """The address that answered, where slots are counted by it."""
     tallies: Mapping[str, int] = field(default_factory=dict)

@@ -163,9 +163,8 @@ class Ledger:
 
     def site(self, site: str) -> tuple[int, int]:
         """How many URLs of a site were accepted, on how many hosts (see `site_key`)."""
-        (raw,) = self._ask(("HGET", self._keys.sites, site))
-        accepted, hosts = (raw or b"0 0").split()
-        return int(accepted), int(hosts)
+        ((accepted, hosts),) = self._ask(("HMGET", self._keys.sites, site, f"{site} hosts"))
+        return int(accepted or 0), int(hosts or 0)
 
     def deadline(self, token: str) -> int | None:
         """Milliseconds until a lease runs out; None when it is not held."""

@@ -19,7 +19,7 @@ local ADAPTED_MAX_MS = 30000 -- the longest delay that a slow host gets by being
 -- settings and state, read once a call
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
   'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
-  'max_hosts_per_site', 'per_ip')
+  'max_hosts_per_site', 'per_ip', 'ips_used')
 local GENERATION, STATE = m[1], m[2]
 local DELAY, SLOTS, ROBOTS = tonumber(m[3]) or 0, tonumber(m[4]) or 1, m[5] == '1'
 local MAX_PAGES, MAX_PAGES_PER_HOST = tonumber(m[6]), tonumber(m[7])
@@ -27,6 +27,7 @@ local PATIENCE, UNTIL = tonumber(m[8]) or 0, tonumber(m[9])
 local SETTINGS_REV, ROOTS_REV, TRAPS_REV = m[10] or '0', m[11] or '0', m[12] or '0'
 local ADAPTIVE = tonumber(m[13]) or 0 -- thousandths
 local MAX_PAGES_PER_SITE, MAX_HOSTS_PER_SITE, PER_IP = tonumber(m[14]), tonumber(m[15]), tonumber(m[16])
+local IPS_USED = m[17] -- leases were ever counted by address
 
 local T = now_ms()
 
@@ -132,7 +133,7 @@ local function end_lease(token)
     return nil
   end
   local key = host_key(lease.host)
-  local ip = redis.call('HGET', IP_OF, token)
+  local ip = IPS_USED and redis.call('HGET', IP_OF, token)
   if ip then
     redis.call('HDEL', IP_OF, token)
     if redis.call('HINCRBY', IPS, ip, -1) <= 0 then
@@ -265,9 +266,9 @@ local function room_of(hash, site, seeded)
     room = MAX_PAGES_PER_HOST - accepted
   end
   local of_site, hosts = accepted, 0
-  if site ~= '' then
-    of_site, hosts = string.match(redis.call('HGET', SITES, site) or '0 0', '(%d+) (%d+)')
-    of_site, hosts = tonumber(of_site), tonumber(hosts)
+  if site ~= '' and (MAX_PAGES_PER_SITE or (accepted == 0 and MAX_HOSTS_PER_SITE)) then
+    local s = redis.call('HMGET', SITES, site, site .. ' hosts')
+    of_site, hosts = tonumber(s[1]) or 0, tonumber(s[2]) or 0
   end
   if MAX_PAGES_PER_SITE and MAX_PAGES_PER_SITE - of_site < room then
     room, why = MAX_PAGES_PER_SITE - of_site, 'site-budget'
@@ -275,7 +276,7 @@ local function room_of(hash, site, seeded)
   if accepted == 0 and MAX_HOSTS_PER_SITE and hosts >= MAX_HOSTS_PER_SITE and room > 0 and not seeded then
     room, why = 0, 'site-hosts'
   end
-  return room, why, accepted, of_site, hosts
+  return room, why, accepted
 end
 
 -- accept: requests in groups of one queue each. KEYS from k: host, queue, then a `seen` set for each request;
@@ -291,7 +292,7 @@ local function accept(k, a, seeded)
     local host, site, n = ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2])
     local hash, queue = KEYS[k], KEYS[k + 1]
     a, k = a + 3, k + 2
-    local room, why, accepted, of_site, hosts = room_of(hash, site, seeded)
+    local room, why, accepted = room_of(hash, site, seeded)
     local sitemaps = is_sitemap(ARGV[a + 1])
     if sitemaps then
       room = NEVER
@@ -320,7 +321,10 @@ local function accept(k, a, seeded)
         redis.call('HINCRBY', hash, 'accepted', #fresh)
       end
       if site ~= '' and not sitemaps then
-        redis.call('HSET', SITES, site, (of_site + #fresh) .. ' ' .. (accepted == 0 and hosts + 1 or hosts))
+        redis.call('HINCRBY', SITES, site, #fresh)
+        if accepted == 0 then
+          redis.call('HINCRBY', SITES, site .. ' hosts', 1)
+        end
       end
       new = new + #fresh
       settle(host)

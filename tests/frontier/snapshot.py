@@ -114,7 +114,7 @@ class Snapshot:
             case "digests":
                 self.digests.update({k.decode(): v.decode() for k, v in _pairs(value)})
             case "sites":
-                self.sites = {k.decode(): _two(v) for k, v in _pairs(value)}
+                self.sites = _sites({k.decode(): int(v) for k, v in _pairs(value)})
             case "traps":
                 self.traps = {k.decode() for k, _ in _pairs(value)}
             case "template":
@@ -195,9 +195,8 @@ def _held(value: bytes) -> Held:
     return Held(kind_priority[:1].decode(), int(kind_priority[1:]), worker.decode(), host.decode(), entry, None)
 
 
-def _two(value: bytes) -> tuple[int, int]:
-    accepted, hosts = value.split()
-    return int(accepted), int(hosts)
+def _sites(numbers: dict[str, int]) -> dict[str, tuple[int, int]]:
+    return {site: (n, numbers[f"{site} hosts"]) for site, n in numbers.items() if " " not in site}
 
 
 def _order(at: str) -> tuple[int, int]:

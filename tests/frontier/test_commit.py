@@ -250,7 +250,7 @@ def test_links_of_a_duplicate_can_be_wanted(crawl: Crawl) -> None:
     crawl.put(URL, "http://b.example/copy")
     one, copy = crawl.lease()
     crawl.commit(one, digest="77")
-    assert crawl.commit(copy, digest="77", links=["http://b.example/x"], all_links=True) == Accepted(1, 0, 0)
+    assert crawl.commit(copy, digest="77", links=["http://b.example/x"], spared="*") == Accepted(1, 0, 0)
 
 
 def test_a_page_that_is_fetched_again_is_no_duplicate_of_itself(crawl: Crawl) -> None:
@@ -293,6 +293,6 @@ def test_a_copy_that_differs_by_a_slash_alone_is_followed(crawl: Crawl) -> None:
     one, copy = crawl.lease()
     crawl.commit(one, digest="77")
     alias = crawl.frontier.id("http://a.example/guide")
-    told = crawl.commit(copy, digest="77", links=["http://b.example/guide/x"], alias=alias)
+    told = crawl.commit(copy, digest="77", links=["http://b.example/guide/x"], spared=alias)
     assert told == Accepted(1, 0, 0)
     assert "d" in crawl.snapshot().pages[crawl.frontier.id("http://b.example/guide/")]

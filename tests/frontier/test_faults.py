@@ -94,7 +94,7 @@ FAULTS: Final = {
     ),
     "a lease that ends does not free its address": Fault("'HINCRBY', IPS, ip, -1", "'HINCRBY', IPS, ip, 0"),
     "more are leased than an address has slots": Fault("math.max(of_ip, 0))", "most)", ("lease",)),
-    "the hosts of a site are not counted": Fault("accepted == 0 and hosts + 1 or hosts", "hosts"),
+    "the hosts of a site are not counted": Fault("site .. ' hosts', 1)", "site .. ' hosts', 0)"),
     "a site has the budget once more with each host": Fault("MAX_PAGES_PER_SITE - of_site < room", "false"),
     "a template is judged again after a pardon": Fault(
         "  if not redis.call('HGET', key, 'state') then", "  if true then", ("weigh",)
