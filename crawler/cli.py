@@ -110,9 +110,7 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
     if loaded.settings.hook:
         hooks.load(loaded.settings.hook)
     plan_of(loaded.settings)
-    seeding.check(sources)
-    for sitemap in sitemaps:
-        seeding.check_sitemap(sitemap)
+    seeding.check(sources, sitemaps)
     if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
         say("hint: --sitemap-only finds sitemaps by robots.txt; with --ignore-robots name them, --sitemap URL")
 

@@ -195,9 +195,7 @@ class Crawl(AbstractContextManager["Crawl"]):
         if os.environ.get(IN_WORKER):
             raise UsageError('a worker is importing this script: put its crawl under `if __name__ == "__main__":`')
         if self._frontier is None:
-            seeding.check(self._seeds)
-            for sitemap in self._sitemaps:
-                seeding.check_sitemap(sitemap)
+            seeding.check(self._seeds, self._sitemaps)
             self._session.__enter__()
             try:
                 self._frontier = self._session.create_or_join()

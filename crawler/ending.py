@@ -72,11 +72,11 @@ def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = Rest())
         url=held.url,
         outcome=outcome,
         depth=entry.request.depth,
-        via=_via(entry),
+        via=entry.request.found_on,
         hops=entry.request.hops,
         sitemap=entry.request.sitemap,
         lastmod=_utc(entry.request.lastmod),
-        attempts=_attempts(entry),
+        attempts=entry.tries + 1,
         error=_cut(error),
     )
     return Ending(held.lease, held.id, outcome, record.encode(), event=rest.event, rest_ms=rest.rest_ms)
@@ -101,7 +101,7 @@ def of_redirect(
 ) -> Ending:
     """The end of a URL that sends us elsewhere; *target* is canonical, or none when it cannot be crawled."""
     fields = _response_fields(held, outcome, response, found.error)
-    fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location")))
+    fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location") or ""))
     return _ending(held, fields, response, rest, found)
 
 
@@ -143,7 +143,7 @@ def _response_fields(held: Held, outcome: str, response: Response, error: str | 
         "url": held.url,
         "outcome": outcome,
         "depth": entry.request.depth,
-        "via": _via(entry),
+        "via": entry.request.found_on,
         "hops": entry.request.hops,
         "lastmod": _utc(entry.request.lastmod),
         "status": response.status,
@@ -155,7 +155,7 @@ def _response_fields(held: Held, outcome: str, response: Response, error: str | 
         "last_modified": _cut(headers.get("last-modified")),
         "fetched_at": _at(response),
         "elapsed_ms": round(response.elapsed * 1000),
-        "attempts": _attempts(entry),
+        "attempts": entry.tries + 1,
         "error": _cut(error),
     }
 
@@ -193,14 +193,6 @@ def _ending(
         spared=found.spared,
         **more,
     )
-
-
-def _via(entry: Entry) -> str | None:
-    return None if entry.request.via == "0" else entry.request.via
-
-
-def _attempts(entry: Entry) -> int:
-    return entry.retries + entry.crashes + 1
 
 
 def _at(response: Response) -> str:

@@ -27,9 +27,9 @@ _SHOWN: Final = 200
 """Characters of a URL that a message repeats."""
 
 
-def without_credentials(url: str | None) -> str | None:
+def without_credentials(url: str) -> str:
     """*url*, whatever it is, without a name and a password before its host: for records and messages."""
-    return None if url is None else _CREDENTIALS.sub("***@", url)
+    return _CREDENTIALS.sub("***@", url)
 
 
 class CrawlerError(Exception):
@@ -46,7 +46,7 @@ class InvalidURL(UsageError):
     """A URL that cannot be crawled; `reason` is one of the counted words in `url.REFUSALS`, *meaning* explains it."""
 
     def __init__(self, url: str, reason: str, meaning: str = "") -> None:
-        url = without_credentials(url) or ""
+        url = without_credentials(url)
         url = url if len(url) <= _SHOWN else f"{url[:_SHOWN]}..."
         super().__init__(f"{url!r} is not a URL to crawl: {f'{meaning} ({reason})' if meaning else reason}")
         self.url = url

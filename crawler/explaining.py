@@ -104,49 +104,49 @@ class _Explainer:
         facts, now = self._ledger.host(urls.host(url))
         told.host = self._host(facts, now)
         record = self._ledger.record(told.id)
-        via: str | None = "unknown"
+        via, is_seed = None, False
         if record is not None:
-            told.state, via = record.outcome, record.via
-            told.record = self._named(record)
+            told.state, via, is_seed = record.outcome, record.via, record.via is None
+            told.record = record.named(self._ledger.urls(record.ids))
         elif self._ledger.is_seen(told.id):
             told.state = "accepted"
-            via = self._pending(told)
+            entry = self._pending(told)
+            if entry is not None:
+                told.where = f"{told.where}{_tries(entry)}"
+                via = entry.request.found_on
+                is_seed = via is None
         told.origins = self._origins(via)
-        told.scope = self._scope(url, told, facts, is_seed=via is None)
+        told.scope = self._scope(url, told, facts, is_seed=is_seed)
         return told
-
-    def _named(self, record: Record) -> Record:
-        """The record with URLs in place of ids."""
-        return record.named(self._ledger.urls(record.ids))
 
     # -- where it is ---------------------------------------------------------------------------------------------------
 
-    def _pending(self, told: Explanation) -> str | None:
-        """Say where an accepted URL is that has not ended; the id of the page that it was found on, none for a seed."""
+    def _pending(self, told: Explanation) -> Entry | None:
+        """Say where an accepted URL is that has not ended; its entry, if that is found."""
         host = urls.host(told.url)
         for worker, lease in self._ledger.leases():
             entry = self._entry(lease.host, lease.raw) if lease.kind == "P" and lease.host == host else None
             if entry is not None and self._is(entry, told.id):
-                return self._leased(told, worker, lease, entry)
+                self._leased(told, worker, lease)
+                return entry
         searched = 0
         for priority, name in enumerate(_QUEUES):
             for place, raw in enumerate(self._ledger.queued(host, priority), 1):
                 entry = self._entry(host, raw)
                 if entry is not None and self._is(entry, told.id):
-                    told.state, told.where = "queued", f"place {place:,} of its host's queue of {name}{_tries(entry)}"
-                    return _via(entry)
+                    told.state, told.where = "queued", f"place {place:,} of its host's queue of {name}"
+                    return entry
                 searched += 1
                 if searched >= MOST_SEARCHED:
                     told.state, told.where = "queued", f"behind the first {MOST_SEARCHED:,} URLs of its host"
-                    return "unknown"
+                    return None
         told.where = "on its way from one place to another just now: ask again"
-        return "unknown"
+        return None
 
-    def _leased(self, told: Explanation, worker: str, lease: Lease, entry: Entry) -> str | None:
+    def _leased(self, told: Explanation, worker: str, lease: Lease) -> None:
         left = self._ledger.deadline(lease.token)
         until = "" if left is None else f", its lease ends in {max(left, 0) / 1000:.0f} s"
-        told.state, told.where = "leased", f"in the hands of worker {worker}{until}{_tries(entry)}"
-        return _via(entry)
+        told.state, told.where = "leased", f"in the hands of worker {worker}{until}"
 
     @staticmethod
     def _entry(host: str, raw: bytes) -> Entry | None:
@@ -227,17 +227,12 @@ class _Explainer:
             "latency_ms": facts.latency,
             "crawl_delay": facts.delay / 1000,
             "backing_off_by": facts.backoff / 1000,
-            "failing_for": (now - facts.failing_since) / 1000 if facts.failing_since > 2 else 0,
-            "given_up": {1: "dns", 2: "tls"}.get(facts.failing_since, ""),
+            "failing_for": (now - facts.failing_since) / 1000 if facts.failing_since and not facts.given_up else 0,
+            "given_up": facts.given_up,
             "asking_robots": "yes" if facts.asking else "",
         }
         return {name: value for name, value in told.items() if value or name in _ALWAYS} if facts.accepted else {}
 
 
-def _via(entry: Entry) -> str | None:
-    return None if entry.request.via == "0" else entry.request.via
-
-
 def _tries(entry: Entry) -> str:
-    tried = entry.retries + entry.crashes
-    return f", tried {tried} times before" if tried else ""
+    return f", tried {entry.tries} times before" if entry.tries else ""

@@ -113,9 +113,8 @@ class Handler:
         if verdict.outcome == "redirected":
             return self._redirect(held, result, rest)
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
-            return (
-                self._sitemap(held, result, rest) if self._is_sitemap(held, result) else self._page(held, result, rest)
-            )
+            read = self._sitemap if self._is_sitemap(held, result) else self._page
+            return read(held, result, rest)
         ending = endings.of_response(held, verdict.outcome, result, rest, error=verdict.error)
         return self._outgoing(ending, failed=verdict.outcome.startswith("failed"))
 
@@ -261,7 +260,7 @@ class Handler:
         depth = held.entry.request.depth
         if form.identity(canonical) == form.identity(page.url) or self._plan.scope.admit(canonical, depth):
             return None
-        if self._plan.quarantine and self._links.trap_of(canonical):
+        if self._links.trap_of(canonical):
             return None
         with self._asking(held.lease.token):
             return canonical if canonical in self._links.inside([canonical]) else None
@@ -303,11 +302,8 @@ class Handler:
     def _admit(
         self, held: Held, outlinks: Sequence[str], depth: int, hops: int = 0
     ) -> tuple[list[Request], Counter[str]]:
-        self._watch.enter("redis")
-        try:
+        with self._asking(held.lease.token):
             return self._links.admit(outlinks, depth=depth, via=held.id, hops=hops)
-        finally:
-            self._watch.enter("handle", held.lease.token)
 
     def _outgoing(
         self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False

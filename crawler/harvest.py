@@ -62,5 +62,5 @@ def _text(page: Page) -> str:
     if page.text is not None:
         return page.text
     if page.tree is not None:
-        return visible_text(page.tree, readable_nodes(page.tree), 1 << 16)[0]
-    return "" if page.is_html else page.response.body[: 1 << 16].decode("latin-1")
+        return visible_text(page.tree, readable_nodes(page.tree), traps.MOST_TEXT)[0]
+    return "" if page.is_html else page.response.body[: traps.MOST_TEXT].decode("latin-1")

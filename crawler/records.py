@@ -66,6 +66,11 @@ class Request:
     lastmod: int | None = None
     """When the page changed last, as a sitemap tells: seconds since the epoch, up to 2106."""
 
+    @property
+    def found_on(self) -> str | None:
+        """The id of the page that it was first found on; none for a seed."""
+        return None if self.via == "0" else self.via
+
     def place(self) -> tuple[str, bytes]:
         """The host whose queue it belongs to, and its entry there: 12 bytes (16 with lastmod), then path and query."""
         host, scheme, path = urls.split(self.url)
@@ -85,6 +90,11 @@ class Entry:
     request: Request
     retries: int
     crashes: int
+
+    @property
+    def tries(self) -> int:
+        """How often it was tried before."""
+        return self.retries + self.crashes
 
     @classmethod
     def decode(cls, host: str, raw: bytes) -> Entry:

@@ -52,8 +52,15 @@ class Line:
     where: str
 
 
-def check(sources: Sequence[str]) -> None:
-    """Raise UsageError for a source that is neither a URL, nor a file that can be read, nor `-`, before any is used."""
+def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
+    """Raise UsageError, before anything is used, for what cannot be.
+
+    That is a source that is neither a URL, nor a file that can be read, nor `-`; and a sitemap that is no URL.
+    """
+    for sitemap in sitemaps:
+        if _URL_MARK not in sitemap:
+            raise UsageError(f"--sitemap {sitemap}: a URL is needed, which begins with https:// or http://")
+        urls.canonicalize(sitemap)
     for source in sources:
         if source == "-":
             continue
@@ -65,13 +72,6 @@ def check(sources: Sequence[str]) -> None:
             raise UsageError(f"{source}: is not a file of URLs")
         else:
             _open(source).close()
-
-
-def check_sitemap(url: str) -> None:
-    """Raise UsageError for the address of a sitemap that cannot be used."""
-    if _URL_MARK not in url:
-        raise UsageError(f"--sitemap {url}: a URL is needed, which begins with https:// or http://")
-    urls.canonicalize(url)
 
 
 def lines(sources: Sequence[str]) -> Iterator[Line]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from hashlib import blake2b
+from itertools import islice
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -17,7 +18,7 @@ from crawler import url as urls
 
 MAX_TEMPLATE: Final = 500
 """Characters of a template; what is longer is cut."""
-_MOST_TEXT: Final = 64 * 1024
+MOST_TEXT: Final = 64 * 1024
 """Characters of a page's text that are looked at."""
 _NEAR: Final = 10
 """Numbers of a text that are as near to one of the URL's do not count: a calendar names the next years too."""
@@ -66,7 +67,7 @@ def fingerprint(url: str, text: str, sources: Iterable[bytes] = ()) -> str:
 
     *sources* are the addresses of its images and the like: a gallery may have no other content.
     """
-    text = text[:_MOST_TEXT]
+    text = text[:MOST_TEXT]
     query = url.partition("?")[2]
     for pair in _SEPARATOR.split(query, _MOST_NUMBERS) if query else ():
         value = unquote_plus(pair.partition("=")[2])
@@ -79,7 +80,7 @@ def fingerprint(url: str, text: str, sources: Iterable[bytes] = ()) -> str:
 
 def sources(body: bytes) -> list[bytes]:
     """The values of `src` in a document, as written, at most 200."""
-    return [match[1] for match, _ in zip(_SOURCE.finditer(body), range(_MOST_SOURCES), strict=False)]
+    return [match[1] for match in islice(_SOURCE.finditer(body), _MOST_SOURCES)]
 
 
 def _hashed(raw: bytes) -> str:

@@ -375,7 +375,7 @@ class Worker:
         if entry.crashes >= CRASH_LIMIT:
             return "failed:crash", f"{entry.crashes} workers died while handling it"
         request = entry.request
-        exempt = request.sitemap or (request.via == "0" and request.depth == 0)  # seeds, and what is read once
+        exempt = request.sitemap or (request.found_on is None and request.depth == 0)  # seeds, and what is read once
         if not exempt and (trap := self._links.trap_of(request.url)):
             return "dropped:trap", f"quarantined: {trap}"
         if self.plan.obey_robots and not self._rules.allows(lease, entry.request.url):

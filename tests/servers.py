@@ -294,6 +294,25 @@ def endless(piece: bytes, before: bytes) -> Behaviour:
     return behaviour
 
 
+def once_a_connection(parties: int) -> Behaviour:
+    """Answer one request of each connection and close it at the next; `/first` waits until *parties* have come.
+
+    So that many connections idle at the same time, and all of them are dead as soon as they are used again.
+    """
+    together = threading.Barrier(parties)
+    used: set[int] = set()
+
+    def behaviour(call: Call) -> None:
+        if call.seen.connection in used:
+            return call.close()
+        used.add(call.seen.connection)
+        if call.seen.path == "/first":
+            together.wait(5)
+        return call.answer(b"body")
+
+    return behaviour
+
+
 def silence(call: Call) -> None:
     """Never answer."""
     call.wait(_IDLE)

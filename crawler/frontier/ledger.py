@@ -16,8 +16,9 @@ from crawler.frontier.link import Link
 from crawler.records import Record
 
 START: Final = "0-0"
+_GIVEN_UP: Final = {1: "dns", 2: "tls"}  # NO_NAME and NO_TRUST in prelude.lua
 _HOST_FIELDS: Final = (
-    *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency", "robots_rev"),
+    *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency"),
     "asking",
 )
 _BATCH: Final = 500
@@ -50,7 +51,11 @@ class HostFacts:
     asking: bool
     accepted: int = 0
     latency: int = 0
-    robots_rev: int = 0
+
+    @property
+    def given_up(self) -> str:
+        """Why it is not asked any more, whatever the patience: `dns` or `tls`; else empty."""
+        return _GIVEN_UP.get(self.failing_since, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,10 +219,8 @@ class Ledger:
     def host(self, host: str) -> tuple[HostFacts, int]:
         """One host, and the server's clock in ms."""
         values, clock = self._ask(("HMGET", self._keys.host(host), *_HOST_FIELDS), ("TIME",))
-        queued, in_flight, due, delay, backoff, failing, accepted, latency, rev = (int(v or 0) for v in values[:9])
-        facts = HostFacts(
-            host, queued, in_flight, due, delay, backoff, failing, bool(values[9]), accepted, latency, rev
-        )
+        queued, in_flight, due, delay, backoff, failing, accepted, latency = (int(v or 0) for v in values[:8])
+        facts = HostFacts(host, queued, in_flight, due, delay, backoff, failing, bool(values[8]), accepted, latency)
         return facts, _now_ms(clock)
 
     def backing_off(self) -> int:

@@ -292,10 +292,10 @@ local function accept(k, a, seeded)
     local host, site, n = ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2])
     local hash, queue = KEYS[k], KEYS[k + 1]
     a, k = a + 3, k + 2
-    local room, why, accepted = room_of(hash, site, seeded)
     local sitemaps = is_sitemap(ARGV[a + 1])
-    if sitemaps then
-      room = NEVER
+    local room, why, accepted = NEVER, nil, nil
+    if not sitemaps then
+      room, why, accepted = room_of(hash, site, seeded)
     end
     local fresh = {}
     for _ = 1, n do

@@ -20,7 +20,7 @@ import pytest
 from crawler.fetch.fetcher import FetchError, FetchRequest, FetchResult, Response
 from tests.fetch.conftest import Fetch, OpenFetcher, fetch_by
 from tests.fetch.hostile import full_queue, lined, zeros
-from tests.servers import Call, Server, broken, chunk, drip, endless, head, page, raw, silence
+from tests.servers import Call, Server, broken, chunk, drip, endless, head, once_a_connection, page, raw, silence
 
 OK = head(200, [("Content-Length", "2")]) + b"ok"
 CHUNKED = head(200, [("Transfer-Encoding", "chunked")])
@@ -293,18 +293,7 @@ def test_a_connection_closed_as_it_is_used_again_is_tried_once_more(server: Serv
 
 def test_many_idle_connections_may_all_be_closed_as_they_are_used(server: Server, open_fetcher: OpenFetcher) -> None:
     """The next try is not made by another one that is as dead."""
-    together = threading.Barrier(4)
-    used: set[int] = set()
-
-    def behaviour(call: Call) -> None:
-        if call.seen.connection in used:
-            return call.close()
-        used.add(call.seen.connection)
-        if call.seen.path == "/first":
-            together.wait(5)
-        call.answer(b"body")
-
-    server.otherwise = behaviour
+    server.otherwise = once_a_connection(4)
     fetcher = open_fetcher()
     for ticket in "abcd":
         fetcher.submit(FetchRequest(server.url("/first")), ticket)

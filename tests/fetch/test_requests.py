@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from crawler.fetch import wire
 from crawler.fetch.fetcher import FetcherOptions, FetchRequest, Response
 from crawler.fetch.requests import RequestsFetcher
 from tests.fetch.conftest import fetch_by
-from tests.servers import Call, Server
+from tests.servers import Server, once_a_connection
 
 
 @pytest.fixture
@@ -28,18 +27,7 @@ def other_threads_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("other_threads_are_quick")
 def test_the_second_try_is_not_made_on_another_idle_connection(server: Server) -> None:
-    together = threading.Barrier(3)
-    used: set[int] = set()
-
-    def behaviour(call: Call) -> None:
-        if call.seen.connection in used:
-            return call.close()
-        used.add(call.seen.connection)
-        if call.seen.path == "/first":
-            together.wait(5)
-        call.answer(b"body")
-
-    server.otherwise = behaviour
+    server.otherwise = once_a_connection(3)
     fetcher = RequestsFetcher(FetcherOptions(user_agent="test", concurrency=3, allow_private=True))
     for ticket in "abc":
         fetcher.submit(FetchRequest(server.url("/first")), ticket)

@@ -281,7 +281,7 @@ class FrontierMachine(CheckedMachine):
                 self._commit(lease, "failed:host-unreachable", "none")
             else:
                 event: Event = "unsent" if outcome.startswith("dropped") else "ok"
-                self._commit(lease, outcome, event, 0, requests, digested=digested)
+                self._commit(lease, outcome, event, 0, requests, digested=digested, ip=ADDRESSES[1])
             return
         end = partial(self.model.robots, lease.token, self._what(lease), "ok")
         self._send(self.frontier.robots_call(lease, "ok"), partial(end, ttl=86_400_000, delay=None, rest_ms=0))
