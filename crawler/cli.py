@@ -16,9 +16,9 @@ import msgspec
 from crawler import hook as hooks
 from crawler import seeding
 from crawler.config import VERSION, Loaded, Settings
-from crawler.crawl import Ended, interrupts, work
+from crawler.crawl import Ended, work
 from crawler.errors import CrawlerError, NothingFetched, UsageError
-from crawler.export import Patient, Sink, export, follow, matching, open_sink
+from crawler.export import Sink, export, follow, matching, open_sink
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.inquiring import explain_, quarantine
@@ -150,7 +150,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
 
 def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> int:
     if sink is not None:
-        count = export(Patient(session.ledger, session.patience), sink).count
+        count = export(session.ledger, sink).count
         sink.finish()
         say(f"{count:,} records written to {sink.target}")
     if status.fetched == 0 and status.done:
@@ -232,8 +232,8 @@ def work_(until_done: bool, **given: Any) -> int:
     loaded = load_given(given)
     _check(loaded, ())
     with Session(loaded, say) as session:
-        with interrupts() as asked:
-            frontier = session.wait_for("work", lambda: asked() > 0)
+        with session.interruptible() as stopped:
+            frontier = session.wait_for("work", stopped)
         if frontier is None:
             return INTERRUPTED
         ended = work(session, frontier, until_done=until_done, show=_show)
@@ -273,25 +273,23 @@ def export_(
             return _follow(session, output, form, only, not raw_cells)
         session.find()
         with open_sink(output, form, defuse=not raw_cells) as sink:
-            ledger = Patient(session.ledger, session.patience)
-            count = export(ledger, sink, outcomes=only or None, on_batch=_exporting).count
+            count = export(session.ledger, sink, outcomes=only or None, on_batch=_exporting).count
             sink.finish()
         _exported(count, output)
     return 0
 
 
 def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
-    with interrupts() as asked:
-        frontier = session.wait_for("export", lambda: asked() > 0)
+    with session.interruptible() as stopped:
+        frontier = session.wait_for("export", stopped)
         if frontier is None:
             return INTERRUPTED
         with open_sink(output, form, follow=True, defuse=defuse) as sink:
-            over = partial(_is_over, frontier, session, asked)
-            ledger = Patient(session.ledger, session.patience)
-            count = follow(ledger, sink, over, time.sleep, outcomes=only or None, on_batch=_exporting).count
+            over = partial(_is_over, frontier, stopped)
+            count = follow(session.ledger, sink, over, time.sleep, outcomes=only or None, on_batch=_exporting).count
             sink.finish()
         _exported(count, output)
-        return INTERRUPTED if asked() else 0
+        return INTERRUPTED if stopped() else 0
 
 
 def _exported(count: int, output: str) -> None:
@@ -299,9 +297,8 @@ def _exported(count: int, output: str) -> None:
     say(f"{count:,} records written to {'stdout' if output == '-' else output}")
 
 
-def _is_over(frontier: Frontier, session: Session, asked: Callable[[], int]) -> bool:
-    state = session.patience.through(frontier.state)
-    return asked() > 0 or state.word in ("done", "limit", "deleting")
+def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
+    return stopped() or frontier.state().word in ("done", "limit", "deleting")
 
 
 def _exporting(count: int) -> None:

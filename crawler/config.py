@@ -228,6 +228,7 @@ class Settings:
     redis: str | None = _setting(
         None, optional(str), _P, "a shared Redis; none: an embedded one", unit="URL", secret=True
     )
+    wait: bool = _setting(False, str, _P, "wait for a Redis that cannot be reached yet", switch=True)
     crawl: str = _setting("default", name, _P, "the crawl's name on its Redis", unit="NAME")
     folder: str = _setting(".crawler", str, _P, "where the embedded Redis lives", unit="DIR")
     workers: int | None = _setting(None, optional(positive), _P, "worker processes (default: one a core)", unit="N")

@@ -15,12 +15,10 @@ if __name__ == "__main__":
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,7 +35,9 @@ from crawler.errors import (
 )
 from crawler.export import read
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.ledger import Ledger
 from crawler.hook import Hook
+from crawler.interrupts import interrupts
 from crawler.monitor.status import Monitor, Status
 from crawler.pool import IN_WORKER, STOP_PATIENCE, Losses, Pool
 from crawler.records import Record
@@ -65,32 +65,38 @@ def work(
 ) -> Ended:
     """Run worker processes until the crawl is over or a signal comes; *show* gets a snapshot twice a second."""
     began = time.monotonic()
-    monitor = Monitor(frontier, session.ledger)
-    before = session.patience.through(frontier.state).ended
-    pool = Pool(
-        frontier,
-        session.ledger,
-        session.settings,
-        redis_url=session.url,
-        until_done=until_done,
-        say=session.say,
-        pass_fds=session.inherited,
-    )
-    with interrupts() as asked:
+    before = frontier.state().ended
+    with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
+        ledger = Ledger(link, frontier.crawl)
+        monitor = Monitor(frontier.on(link), ledger)
+        pool = Pool(
+            frontier.on(link),
+            ledger,
+            session.settings,
+            redis_url=session.url,
+            until_done=until_done,
+            say=session.say,
+            pass_fds=session.inherited,
+        )
         try:
             pool.start(session.settings.workers or os.cpu_count() or 1)
-            _watch(session, pool, monitor, asked, lambda status: show(status, time.monotonic() - began))
+            _watch(session, pool, monitor, ledger, asked, lambda status: show(status, time.monotonic() - began))
         except BaseException:
             pool.kill()
             raise
         interrupted = asked() > 0
-    # Who interrupts does not want to wait for a Redis that is away: RedisAway is all there is to say then.
-    status = monitor.look() if interrupted else session.patience.through(monitor.look)
+        # Who interrupts does not want to wait for a Redis that is away: RedisAway is all there is to say then.
+        status = monitor.look() if interrupted else session.patience.through(monitor.look)
     return Ended(status, status.ended - before, pool.losses, time.monotonic() - began, interrupted)
 
 
 def _watch(
-    session: Session, pool: Pool, monitor: Monitor, asked: Callable[[], int], show: Callable[[Status], None]
+    session: Session,
+    pool: Pool,
+    monitor: Monitor,
+    ledger: Ledger,
+    asked: Callable[[], int],
+    show: Callable[[Status], None],
 ) -> None:
     """Tick the pool until its workers are gone; the first signal asks them to leave, the second ends them."""
     told, kill_at, look_at = 0, float("inf"), 0.0
@@ -109,17 +115,17 @@ def _watch(
             return
         if now >= look_at:
             look_at = now + LOOK_EVERY
-            _look(session, pool, monitor, show)
+            _look(session, pool, monitor, ledger, show)
         time.sleep(TICK)
 
 
-def _look(session: Session, pool: Pool, monitor: Monitor, show: Callable[[Status], None]) -> None:
+def _look(session: Session, pool: Pool, monitor: Monitor, ledger: Ledger, show: Callable[[Status], None]) -> None:
     patience = session.patience
     if patience.since is not None and time.monotonic() < patience.again_at:
         return
     try:
         status = monitor.look()
-        pool.page_timeout = session.stored().page_timeout
+        pool.page_timeout = session.settings.with_stored(ledger.meta().get("settings", b"{}")).page_timeout
     except RedisAway as error:
         patience.failed(error)
         session.mend()
@@ -128,28 +134,6 @@ def _look(session: Session, pool: Pool, monitor: Monitor, show: Callable[[Status
     else:
         patience.answered()
         show(status)
-
-
-@contextmanager
-def interrupts() -> Iterator[Callable[[], int]]:
-    """Count SIGINT and SIGTERM instead of dying of them, up to the third; outside the main thread none is counted."""
-    count = 0
-
-    def note(_signal: int, _frame: object) -> None:
-        nonlocal count
-        count += 1
-        if count > 2:  # whoever counts does not look: it waits for a Redis that is away, for example
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: 0
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: count
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 class Crawl(AbstractContextManager["Crawl"]):

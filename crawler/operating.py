@@ -10,7 +10,6 @@ import click
 import msgspec
 
 from crawler.config import TABLE, Kind, format_value, parse_change
-from crawler.crawl import interrupts
 from crawler.errors import NoCrawl, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
@@ -54,14 +53,14 @@ def _echo_lines(seen: Status) -> None:
 def _watch(session: Session, monitor: Monitor, seen: Status, as_json: bool) -> Status:
     """Look until the crawl is over or a signal comes: one line that is written over, or an object a second."""
     began = time.monotonic()
-    with interrupts() as asked:
-        while not asked() and seen.state not in ("done", "limit", "deleting"):
+    with session.interruptible() as stopped:
+        while not stopped() and seen.state not in ("done", "limit", "deleting"):
             if as_json:
                 _echo_json(seen)
             else:
                 line.show(screen.live(seen, time.monotonic() - began))
             time.sleep(1.0 if as_json else 0.5)
-            seen = session.patience.through(monitor.look)
+            seen = monitor.look()
     line.clear()
     return seen
 

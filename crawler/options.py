@@ -12,7 +12,7 @@ from crawler.logs import open_log
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OF_REDIS: Final = ("redis", "crawl", "folder", "log_file", "verbose")
+OF_REDIS: Final = ("redis", "wait", "crawl", "folder", "log_file", "verbose")
 """Settings of every command that talks to Redis."""
 OF_CRAWL: Final = tuple(name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
 """Settings that are stored with the crawl."""

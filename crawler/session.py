@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -11,10 +12,11 @@ from typing import Any, Self
 
 from crawler import seeding
 from crawler.config import TABLE, Kind, Loaded, Settings, format_value
-from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisAway, RedisUnavailable
+from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger, crawls
 from crawler.frontier.link import Link, Patience
+from crawler.interrupts import interrupts
 from crawler.plan import form_of, limits_of, plan_of, scope_of
 from crawler.redis_server import EmbeddedRedis, check_server
 from crawler.seeding import Seeded
@@ -33,21 +35,25 @@ class Session:
         """The crawl was begun by this session."""
         self.named = loaded.named
         self.say = say
-        self.patience = Patience(say)
+        self.patience = Patience(say, mend=self.mend)
         self._server: EmbeddedRedis | None = None
         self._link: Link | None = None
 
     def __enter__(self) -> Self:
-        """Reach Redis: start or join the embedded one where none is named. Raises RedisUnavailable, NoCrawl."""
+        """Reach Redis: start or join the embedded one where none is named. Raises RedisUnavailable, NoCrawl.
+
+        A shared one that cannot be reached now is waited for only with the setting `wait`; once reached, it always is.
+        """
         if not self._begins and not has_begun(self.settings):
             raise NoCrawl(f"there is no crawl {self.settings.crawl!r}: begin one with `crawler run` or `crawler seed`")
         if self.settings.redis is None:
             self._server = EmbeddedRedis(Path(self.settings.folder))
             self._server.__enter__()
         try:
-            self._link = Link(self.url)
+            self._link = Link(self.url, patience=self.patience if self.settings.wait else None)
             self._link.ask(self._link.client.ping)
             warnings = self._link.ask(lambda: check_server(self.link.client))
+            self._link.patience = self.patience
         except BaseException:
             self.close()
             raise
@@ -77,10 +83,14 @@ class Session:
 
     @property
     def link(self) -> Link:
-        """The connection of this process."""
+        """The connection of this process, which waits while Redis is away."""
         if self._link is None:
             raise RedisUnavailable("the session is closed")
         return self._link
+
+    def new_link(self) -> Link:
+        """A connection that does not wait: for who has something else to do meanwhile. The caller closes it."""
+        return Link(self.url)
 
     @property
     def inherited(self) -> tuple[int, ...]:
@@ -122,19 +132,23 @@ class Session:
         told = False
         while not stopped():
             try:
-                frontier = self.find()
+                return self.find()
             except NoCrawl:
-                self.patience.answered()
                 if not told:
                     told = True
                     self.say(f"{what}: waiting for crawl {self.settings.crawl!r} to begin (`crawler seed`)")
                 time.sleep(0.2)
-            except RedisAway as error:
-                time.sleep(self.patience.failed(error))
-            else:
-                self.patience.answered()
-                return frontier
         return None
+
+    @contextmanager
+    def interruptible(self) -> Iterator[Callable[[], bool]]:
+        """Whether a signal came that asks to end; who waits for Redis by then gives up with RedisAway."""
+        with interrupts() as asked:
+            self.patience.stopped = lambda: asked() > 0
+            try:
+                yield self.patience.stopped
+            finally:
+                self.patience.stopped = lambda: False
 
     def create_or_join(self) -> Frontier:
         """The crawl: made with these settings, or the one that is there with its changeable settings changed.

@@ -44,7 +44,7 @@ LAYERS = (
     ("redis_server",),
     ("redis_binary",),
     ("logs",),
-    ("config",),
+    ("config", "interrupts"),
     ("records",),
     ("url",),
     ("text", "watch"),

@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from crawler.export.sink import FORMATS, Sink, open_sink
-from crawler.export.transfer import ExportResult, Patient, export, follow, matching, read
+from crawler.export.transfer import ExportResult, export, follow, matching, read
 
-__all__ = ["FORMATS", "ExportResult", "Patient", "Sink", "export", "follow", "matching", "open_sink", "read"]
+__all__ = ["FORMATS", "ExportResult", "Sink", "export", "follow", "matching", "open_sink", "read"]

@@ -13,7 +13,6 @@ from typing import Final, Protocol
 from crawler.errors import UsageError
 from crawler.export.sink import Sink
 from crawler.frontier.ledger import START, Stored
-from crawler.frontier.link import Patience
 from crawler.records import OUTCOMES, Record
 
 _BATCH: Final = 100
@@ -34,21 +33,6 @@ class Records(Protocol):
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """URLs of stored pages by id."""
-
-
-class Patient:
-    """A ledger that waits while Redis is away: reading may be repeated, so an export goes on where it was."""
-
-    def __init__(self, ledger: Records, patience: Patience) -> None:
-        self._ledger, self._patience = ledger, patience
-
-    def records(self, after: str, most: int) -> tuple[list[Stored], str]:
-        """As of the ledger."""
-        return self._patience.through(lambda: self._ledger.records(after, most))
-
-    def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        """As of the ledger."""
-        return self._patience.through(lambda: self._ledger.urls(ids))
 
 
 @dataclass(frozen=True, slots=True)

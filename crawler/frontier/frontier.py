@@ -90,6 +90,10 @@ class Frontier:
         salt = bytes.fromhex((salt or b"").decode())
         return cls(link, crawl, generation.decode(), salt, form=_form_of(form or b""), clock=clock)
 
+    def on(self, link: Link) -> Frontier:
+        """The same crawl by another connection."""
+        return Frontier(link, self.crawl, self.generation, self.salt, form=self.form, clock=self._clock)
+
     def id(self, url: str) -> str:
         """The id of a canonical URL in this crawl, the same for all spellings that its form takes for one."""
         return url_id(self.form.identity(url), self.salt)

@@ -1,7 +1,8 @@
 """The connection to Redis: sends script calls in one pipeline and turns the library's errors into ours.
 
-The library's own retries are off: it would send a call twice without our knowing. Every verb may be repeated, but *who*
-repeats (and extends its leases first) is the caller's policy, in one place: `Patience`.
+The library's own retries are off: it would send a call twice without our knowing. Every verb may be repeated, and who
+repeats has one policy: `Patience`. A link that is given one waits by itself until Redis is back, which is what commands
+want; one without says RedisAway, for a loop that has something else to do meanwhile (and extends its leases first).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from redis.exceptions import (
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
+    ResponseError,
     TimeoutError,
     TryAgainError,
 )
@@ -43,6 +45,9 @@ _AWAY: Final = frozenset({"BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICA
 _CODE: Final = re.compile(r"(?:^|: -?)([A-Z]{3,})\b")
 """The code of an error: at its beginning, or where 6.2 puts it: `Error running script (...): @user_script:9: -OOM`."""
 _NO_PERMISSION: Final = re.compile("user executing the script can't|ACL failure in script|unauthenticated")
+
+_STOP_TICK: Final = 0.1
+"""Seconds between two looks at whether to stop waiting."""
 
 _REFUSED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
 _ABSENT: Final = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, ClusterError, TryAgainError, AskError)
@@ -70,9 +75,15 @@ def shown(url: str) -> str:
 class Link:
     """One process's connection to one Redis; not shared between threads or processes."""
 
-    def __init__(self, url: str, *, timeout: float = 20.0, connect_timeout: float = 5.0) -> None:
-        """*url* is redis://, rediss:// or unix://; *timeout* is how long to wait for a reply, in seconds."""
+    def __init__(
+        self, url: str, *, timeout: float = 20.0, connect_timeout: float = 5.0, patience: Patience | None = None
+    ) -> None:
+        """*url* is redis://, rediss:// or unix://; *timeout* is how long to wait for a reply, in seconds.
+
+        With *patience* everything waits while Redis is away; else it raises RedisAway.
+        """
         self.url = url
+        self.patience = patience
         self.timeout = timeout
         self.connect_timeout = connect_timeout
         self.connections = 0
@@ -107,15 +118,18 @@ class Link:
 
         Raises RedisAway (the same calls may be sent again) or RedisUnavailable (they will not go through).
         """
+        return self._through(lambda: self._execute(calls))
+
+    def _execute(self, calls: Sequence[Call]) -> list[Any]:
         pipe = self.client.pipeline(transaction=False)
         for call in calls:
             pipe.evalsha(call.script.digest, len(call.keys), *call.keys, *call.args)
-        replies = self.ask(lambda: pipe.execute(raise_on_error=False))
+        replies = self._ask(lambda: pipe.execute(raise_on_error=False))
         unknown = [call for call, reply in zip(calls, replies, strict=True) if isinstance(reply, NoScriptError)]
         again = iter(())
         if unknown:
             self._load({call.script.digest: call.script for call in unknown}.values())
-            again = iter(self.execute(unknown))
+            again = iter(self._execute(unknown))
         return [
             next(again) if isinstance(reply, NoScriptError) else self._read(call, reply)
             for call, reply in zip(calls, replies, strict=True)
@@ -123,11 +137,11 @@ class Link:
 
     def _load(self, scripts: Iterable[Script]) -> None:
         for script in scripts:
-            self.ask(partial(self.client.script_load, script.source))
+            self._ask(partial(self.client.script_load, script.source))
 
     def _read(self, call: Call, reply: Any) -> Any:
         if isinstance(reply, RedisError):
-            error = translate(reply, self.url)
+            error = self._translated(reply)
             if isinstance(error, RedisUnavailable):
                 raise error
             return error
@@ -137,18 +151,30 @@ class Link:
             return error
 
     def ask(self, question: Callable[[], T]) -> T:
-        """Do something with the client, its errors translated."""
+        """Do something with the client that may be repeated, its errors translated."""
+        return self._through(lambda: self._ask(question))
+
+    def _ask(self, question: Callable[[], T]) -> T:
         try:
             return question()
         except RedisError as error:
-            raise translate(error, self.url) from None
+            raise self._translated(error) from None
+
+    def _translated(self, error: RedisError) -> FrontierError | RedisUnavailable:
+        found = translate(error, self.url)
+        if isinstance(found, RedisAway) and isinstance(error, ResponseError):
+            self.client.connection_pool.disconnect()  # a replica answers: ask again where the master is by then
+        return found
+
+    def _through(self, question: Callable[[], T]) -> T:
+        return question() if self.patience is None else self.patience.through(question)
 
     def wait(self, key: str, seconds: float) -> bool:
         """Block on the list *key* for at most *seconds*, on a connection of its own; true if it held something."""
         if self._waiting is None:
             self._waiting = self._client(timeout=30.0)
         waiting = self._waiting
-        return bool(self.ask(lambda: waiting.blpop([key], timeout=max(seconds, 0.01))))
+        return bool(self._ask(lambda: waiting.blpop([key], timeout=max(seconds, 0.01))))
 
     def forget_waiting(self) -> None:
         """A wait was broken off: its connection is in the middle of a reply and is not used again."""
@@ -187,8 +213,18 @@ def _line(text: str) -> str:
 class Patience:
     """When to try again while Redis is away: exponential with jitter, told once at its begin and end."""
 
-    def __init__(self, say: Callable[[str], None], first: float = 0.1, most: float = 5.0) -> None:
+    def __init__(
+        self,
+        say: Callable[[str], None],
+        first: float = 0.1,
+        most: float = 5.0,
+        mend: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Seconds of the *first* and of the longest pause; *mend* is done before each new try."""
         self._say = say
+        self._mend = mend
+        self.stopped: Callable[[], bool] = lambda: False
+        """Nobody wants to wait any longer: the RedisAway is raised."""
         self._first, self._most = first, most
         self._step = first
         self.since: float | None = None
@@ -218,7 +254,12 @@ class Patience:
             try:
                 result = question()
             except RedisAway as error:
-                time.sleep(self.failed(error))
+                until = time.monotonic() + self.failed(error)
+                while (left := until - time.monotonic()) > 0:
+                    if self.stopped():
+                        raise
+                    time.sleep(min(left, _STOP_TICK))
+                self._mend()
             else:
                 self.answered()
                 return result

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import FrontierError, UsageError
-from crawler.export import ExportResult, Patient, export, follow, matching, open_sink
+from crawler.export import ExportResult, export, follow, matching, open_sink
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Limits
 from crawler.frontier.ledger import Ledger
@@ -255,10 +255,6 @@ def test_follow_picks_outcomes_and_does_not_stop_at_those_passed_over(crawl: Cra
 
 
 def test_a_patient_export_goes_on_after_redis_was_restarted(durable_redis: Any, tmp_path: Path) -> None:
-    link = Link(durable_redis.url)
-    frontier = Frontier.create(link, "export", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
-    crawl = Crawl(durable_redis.url, frontier, Ledger(link, "export"))
-    crawl.commit([page(n) for n in range(400)])
     said: list[str] = []
 
     def say(line: str) -> None:
@@ -270,8 +266,12 @@ def test_a_patient_export_goes_on_after_redis_was_restarted(durable_redis: Any, 
         if not said:
             durable_redis.kill()
 
+    link = Link(durable_redis.url, patience=Patience(say, first=0.01))
+    frontier = Frontier.create(link, "export", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
+    crawl = Crawl(durable_redis.url, frontier, Ledger(link, "export"))
+    crawl.commit([page(n) for n in range(400)])
     with open_sink(str(tmp_path / "a.jsonl")) as sink:
-        result = export(Patient(crawl.ledger, Patience(say, first=0.01)), sink, on_batch=break_once)
+        result = export(crawl.ledger, sink, on_batch=break_once)
     link.close()
     assert result.count == 400
     assert len(lines(tmp_path / "a.jsonl")) == 400
