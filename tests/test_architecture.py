@@ -47,7 +47,7 @@ LAYERS = (
     ("config", "interrupts"),
     ("records",),
     ("url",),
-    ("text", "watch"),
+    ("text", "watch", "clock"),
     ("errors",),
 )
 """From the top: a module imports from lower layers alone. A package stands for all its modules, which may import each

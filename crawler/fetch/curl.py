@@ -153,8 +153,7 @@ class _Transfer:
             if fd is not None and fd >= 0 and _stirs(fd):
                 self.dirty = True
                 return int(pycurl.PREREQFUNC_ABORT)
-            not_after = self.request.not_after
-            if not_after is not None and time.monotonic() > not_after:
+            if self.request.is_too_late:
                 self.fault = ("expired", "not_after passed while connecting")
                 return int(pycurl.PREREQFUNC_ABORT)
             reason = None if self.proxied else self._guard.check(self.host, address)
@@ -256,7 +255,7 @@ class CurlFetcher:
             transfer.start(request, ticket, proxy)
         except (pycurl.error, ValueError, IndexError) as error:
             return self._refuse(transfer, ticket, FetchError(request.url, "protocol", f"not a URL: {error}", False))
-        if request.not_after is not None and transfer.started > request.not_after:
+        if request.is_too_late:
             return self._refuse(transfer, ticket, transfer.error("expired", "not_after passed", transfer.started))
         if transfer.proxied and (reason := self._guard.check_name(transfer.host)):
             detail = f"{transfer.host} is {reason}"

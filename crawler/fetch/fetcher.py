@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from crawler.clock import since_boot
+
 FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused", "expired"]
 """dns: the name does not resolve; connect: no connection, or it broke before or within the answer; tls: handshake or
 certificate; timeout: one of the deadlines; protocol: an answer that is not HTTP, or broken encodings; refused: the
@@ -49,7 +51,7 @@ class Headers(Sequence[tuple[str, str]]):
 
 @dataclass(frozen=True, slots=True)
 class FetchRequest:
-    """One GET and its limits. Times are in seconds; `not_after` is on `time.monotonic()`'s clock."""
+    """One GET and its limits. Times are in seconds; `not_after` is on `clock.since_boot`."""
 
     url: str
     headers: tuple[tuple[str, str], ...] = ()
@@ -66,6 +68,11 @@ class FetchRequest:
     """From the start of the transfer to the last byte, however it drips."""
     not_after: float | None = None
     """Do not send the request after this time: checked at the start and once more just before sending."""
+
+    @property
+    def is_too_late(self) -> bool:
+        """`not_after` has passed."""
+        return self.not_after is not None and since_boot() > self.not_after
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class RequestsFetcher:
             except (ValueError, IndexError) as error:
                 self._ended.append((ticket, FetchError(request.url, "protocol", f"not a URL: {error}", False)))
                 return
-            if request.not_after is not None and exchange.started > request.not_after:
+            if request.is_too_late:
                 self._ended.append((ticket, exchange.error("expired", "not_after passed")))
                 return
             self._active[ticket] = exchange

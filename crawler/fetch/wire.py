@@ -109,8 +109,7 @@ class Exchange:
         """The last moment before bytes of the request leave on *connection*, new or used; raises Stopped."""
         self.hold(connection.sock)
         self.address = str(connection.sock.getpeername()[0])
-        not_after = self.request.not_after
-        if not_after is not None and time.monotonic() > not_after:
+        if self.request.is_too_late:
             self.stop("expired", "not_after passed while connecting")
         elif connection.proxy is None and (reason := self.guard.check(_host(connection), self.address)):
             self.stop("refused", f"{self.address} is {reason}")

@@ -7,12 +7,12 @@ raised by the methods; in the results of `run` they are values, so that one refu
 from __future__ import annotations
 
 import secrets
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Final, NoReturn
 
+from crawler.clock import since_boot
 from crawler.errors import (
     CrawlDeleting,
     CrawlExists,
@@ -167,7 +167,7 @@ class Frontier:
 
     def lease_call(self, call: str, want: int, term: float, worker: str) -> Call:
         """Ask for up to *want* leases of *term* seconds under the name *call* (`new_call`); a repetition keeps it."""
-        asked = time.monotonic()
+        asked = since_boot()
         return self._call("lease", [], [call, want, _ms(term), worker], lambda reply: _leased(reply, asked + term))
 
     def lease(self, want: int, term: float, worker: str, call: str | None = None) -> Leased:

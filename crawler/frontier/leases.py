@@ -51,7 +51,7 @@ def _or_empty(limit: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A URL, or the robots.txt of an origin, in the hands of one worker until `deadline` (monotonic seconds)."""
+    """A URL, or the robots.txt of an origin, in the hands of one worker until `deadline` (by `clock.since_boot`)."""
 
     token: str
     kind: Literal["P", "R"]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import datetime
-import time
 from collections.abc import Iterator
 
 import pytest
 import trustme
 
+from crawler.clock import since_boot
 from crawler.fetch.fetcher import FetchError, FetchRequest, Response
 from tests.fetch.conftest import OpenFetcher, fetch_by, has_ipv6, tls_context
 from tests.fetch.hostile import old_tls, self_signed
@@ -230,6 +230,6 @@ def test_the_time_of_a_request_may_pass_while_connecting(tls_server: Server, ope
     with Server() as proxy:
         proxy.otherwise = slowly
         fetcher = open_fetcher(proxy=proxy.url().rstrip("/"))
-        result = fetch_by(fetcher, tls_server.url("/", "localhost"), not_after=time.monotonic() + 0.1)
+        result = fetch_by(fetcher, tls_server.url("/", "localhost"), not_after=since_boot() + 0.1)
         assert isinstance(result, FetchError) and result.kind == "expired"
     assert tls_server.seen == []
