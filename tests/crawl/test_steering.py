@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.crawl.commands import Commands, children, command_line, wait_until
-from tests.crawl.sites import Site, Sites, html
+from tests.crawl.sites import Graph, Site, Sites, html
 from tests.crawl.tcp_redis import TcpRedis
 
 MARK = "s3cr3t-MARK"
@@ -46,6 +47,29 @@ def test_pause_and_resume(commands: Commands, sites: Sites) -> None:
     assert commands.run("resume").code == 0
     assert (going.wait().code, again.wait().code) == (0, 0)
     assert set(commands.records()) == set(urls)
+
+
+def test_paused_all_workers_stopped_and_resumed_with_others(commands: Commands, sites: Sites) -> None:
+    """With no process left, not even Redis; later more workers, on other settings, bring it to the same result."""
+    hosts = [sites.add(f"127.0.0.{n}") for n in (1, 2, 3)]
+    graph = Graph(hosts, 150, seed=41, slow=0.01)
+    going = commands.start("run", *graph.seeds, "--delay", "20ms", "--workers", "3")
+    wait_until(lambda: sum(len(host.seen) for host in hosts) > 40, "the crawl to get on")
+    assert commands.run("pause").code == 0
+    going.signal(signal.SIGTERM)
+    assert going.wait().code == 130
+    asked = sum(len(host.seen) for host in hosts)
+    status = commands.status()
+    assert (status["state"], status["leased"], status["workers"]) == ("paused", 0, 0)
+    waiting = commands.start("work", "--workers", "1", "--until-done")
+    waiting.wait_for_workers(1)
+    assert "goes on" in commands.run("resume").err
+    more = commands.start("run", "--workers", "5", "--concurrency", "2")
+    assert (waiting.wait().code, more.wait().code) == (0, 0)
+    assert sum(len(host.seen) for host in hosts) > asked
+    graph.check(commands.records())
+    for host in hosts:
+        assert set(host.asked_of_pages().values()) == {1}
 
 
 def test_a_time_limit(commands: Commands, sites: Sites) -> None:
