@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 import sys
 import time
@@ -29,11 +30,12 @@ from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.plan import plan_of
 from crawler.seeding import Seeded
 from crawler.session import Session
-from crawler.terminal import line, say
+from crawler.terminal import lead_stdout_nowhere, line, occupy_standard_streams, say
 from crawler.text import printable
 from crawler.tryout import try_url
 
 INTERRUPTED: Final = 130
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
 _WORK: Final = ("workers", "concurrency", "fetcher", "header", "proxy", "trust_env", "hook")
 _FETCH: Final = ("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private")
@@ -362,6 +364,7 @@ for command in (status, explain_, quarantine, list_, set_, pause, resume, delete
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; every error is one line and an exit code."""
+    occupy_standard_streams()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave as after Ctrl-C: an embedded Redis is stopped
     sys.exit(_main(args))
 
@@ -381,11 +384,22 @@ def _main(args: Sequence[str] | None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
-    except Exception as error:  # a defect of ours: no traceback reaches a user unasked
-        say(f"this is a defect of the crawler: {type(error).__name__}: {error}; please report it with what -v shows")
-        if "-v" in (args or sys.argv) or "--verbose" in (args or sys.argv):
-            traceback.print_exc()
-        return 1
+    except OSError as error:
+        if error.errno not in _FULL:
+            return _defect(error, args)
+        lead_stdout_nowhere()
+        say(f"what it had to say cannot be written: {error.strerror}")
+        return 2
+    except Exception as error:
+        return _defect(error, args)
+
+
+def _defect(error: Exception, args: Sequence[str] | None) -> int:
+    """A defect of ours: no traceback reaches a user unasked."""
+    say(f"this is a defect of the crawler: {type(error).__name__}: {error}; please report it with what -v shows")
+    if "-v" in (args or sys.argv) or "--verbose" in (args or sys.argv):
+        traceback.print_exception(error)
+    return 1
 
 
 def _click_message(error: click.ClickException) -> str:

@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TextIO
 
 import msgspec
 
@@ -40,6 +40,25 @@ class _JsonLines(logging.Formatter):
         return msgspec.json.encode(line).decode()
 
 
+class _Lines(logging.FileHandler):
+    """A log file that cannot be written any more is given up, which is said once; the crawl goes on."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the library's
+        error = sys.exc_info()[1]
+        logger = logging.getLogger("crawler")
+        if self in logger.handlers:
+            logger.removeHandler(self)
+            reason = error.strerror if isinstance(error, OSError) else error
+            logger.warning("--log-file %s: cannot be written any more: %s; going on without", self.baseFilename, reason)
+
+
+class _Screen(logging.StreamHandler[TextIO]):
+    """Nobody may be there to read it."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the library's
+        """Say nothing: there is nowhere to say it."""
+
+
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return f"{_ERASE if sys.stderr.isatty() else ''}crawler: {printable(record.getMessage())}"
@@ -51,13 +70,13 @@ def open_log(file: str | None, verbose: bool, who: str) -> Log:
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.handlers.clear()
     logger.propagate = False
-    screen = logging.StreamHandler(sys.stderr)
+    screen = _Screen(sys.stderr)
     screen.setFormatter(_Plain())
     screen.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logger.addHandler(screen)
     if file is not None:
         try:
-            lines = logging.FileHandler(file, encoding="utf-8")
+            lines = _Lines(file, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"--log-file {file}: cannot be written: {error.strerror}") from None
         lines.setFormatter(_JsonLines(who))

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+
 import click
 
 from crawler.monitor.screen import LiveLine
@@ -11,6 +16,25 @@ line = LiveLine()
 
 
 def say(text: str) -> None:
-    """A line for people, on stderr."""
-    line.clear()
-    click.echo(f"crawler: {printable(text)}", err=True)
+    """A line for people, on stderr; where nobody can read it, it is not said."""
+    with suppress(OSError):
+        line.clear()
+        click.echo(f"crawler: {printable(text)}", err=True)
+
+
+def occupy_standard_streams() -> None:
+    """Streams that were closed (`2>&-`) lead nowhere: else the next file or socket would take their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for life
+
+
+def lead_stdout_nowhere() -> None:
+    """It cannot be written to: what is held for it is let go, so that the interpreter's last flush does not fail."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
+    os.close(nowhere)

@@ -18,7 +18,7 @@ class LiveLine:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._on = self._stream.isatty()
+        self._on = self._stream is not None and self._stream.isatty()
         self._shown = False
 
     def show(self, text: str) -> None:
