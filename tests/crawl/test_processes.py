@@ -10,6 +10,7 @@ import pytest
 from tests.crawl.commands import Commands, Running, by_url, wait_until
 from tests.crawl.sites import Graph, Sites, html
 from tests.crawl.tcp_redis import TcpRedis
+from tests.servers import Call
 
 EMBEDDED = (("work", "seed", "export"), ("export", "work", "seed"))
 SHARED = (("seed", "export", "work"), ("export", "seed", "work"))
@@ -77,3 +78,37 @@ def test_workers_wait_for_more(commands: Commands, sites: Sites) -> None:
     working.signal(signal.SIGINT)
     assert working.wait().code == 0
     assert {site.url(path) for path in ("/", "/a", "/later", "/b")} == set(commands.records())
+
+
+def test_workers_that_have_nothing_to_do_wait_for_the_one_that_has(commands: Commands, sites: Sites) -> None:
+    """A chain: only ever one page is known, whose end brings the next. Seven workers of eight are always idle."""
+    hosts = [sites.add(f"127.0.0.{n}") for n in (1, 2, 3)]
+    chain = [hosts[n % 3].url(f"/{n}") for n in range(25)]
+
+    def link(n: int) -> Callable[[Call], None]:
+        def answer(call: Call) -> None:
+            call.wait(0.05)
+            call.answer(html(chain[n + 1 : n + 2]))
+
+        return answer
+
+    for n in range(25):
+        hosts[n % 3].pages[f"/{n}"] = link(n)
+    done = commands.run("run", chain[0], "--scope", "all", "--allow-private", "--delay", "0", "--workers", "8")
+    assert done.code == 0, done.err
+    assert commands.records().keys() == set(chain)
+    assert all(host.asked_of_pages().total() == len(host.asked_of_pages()) for host in hosts)
+
+
+def test_no_worker_has_the_id_of_another(commands: Commands, sites: Sites) -> None:
+    """Machine, process and chance: also in containers, where every pool is process 1."""
+    site = sites.add()
+    site.pages["/"] = lambda call: call.wait(20)
+    going = commands.start("run", site.url("/"), "--workers", "3")
+    more = commands.start("work", "--workers", "3")
+    wait_until(lambda: len(commands.watch_files()) == 6, "six workers")
+    names = {path.name for path in commands.watch_files()}
+    assert len({name.rpartition("-")[2] for name in names}) == 6
+    assert len({name.rpartition("-")[0] for name in names}) == 2
+    for running in (going, more):
+        running.kill()
