@@ -114,6 +114,12 @@ local function rest(host, ms)
   end
 end
 
+-- rest_again: whoever held a lease of this host may have asked it at the last moment: its delay begins anew.
+local function rest_again(host)
+  local h = redis.call('HMGET', host_key(host), 'delay', 'latency')
+  rest(host, host_delay(h[1], h[2]))
+end
+
 local function read_lease(value)
   local kind, priority, worker, host, entry = string.match(value, '^(%u)(%d) (%S+) (%S+) (.*)$')
   return { kind = kind, priority = priority, worker = worker, host = host, entry = entry }

@@ -18,8 +18,7 @@ for _, token in ipairs(overdue) do
     if lease.kind == 'P' then
       requeue(lease, 'LEFT', CRASH)
     end
-    local h = redis.call('HMGET', host_key(lease.host), 'delay', 'latency')
-    rest(lease.host, host_delay(h[1], h[2]))
+    rest_again(lease.host)
     settle(lease.host)
   end
 end

@@ -1,4 +1,5 @@
--- release.lua: give leases back unused: their URLs go to the front of their queues, not charged.
+-- release.lua: give leases back unused: their URLs go to the front of their queues, not charged. Hosts rest for their
+-- delay: a request may have been on its way that was broken off.
 -- ARGV  generation, tokens in the order in which they were leased    RETURNS OK number | NO_CRAWL
 local no = refusal()
 if no then
@@ -17,6 +18,7 @@ for i = #ARGV, OWN_ARGS, -1 do
     if lease.kind == 'P' then
       requeue(lease, 'LEFT', 0)
     end
+    rest_again(lease.host)
     settle(lease.host)
     released = released + 1
   end

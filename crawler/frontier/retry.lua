@@ -25,6 +25,9 @@ if lease.kind == 'P' then
     lease.entry = string.sub(lease.entry, 1, 1) .. string.sub(ARGV[8], 2)
   end
   requeue(lease, 'RIGHT', charge)
+  if charge >= CRASH then -- nobody is left who could tell when its fetch had ended
+    rest_again(lease.host)
+  end
   if redis.call('HGET', host_key(lease.host), 'queued') == '1' then
     rest(lease.host, alone_ms)
   end

@@ -397,6 +397,8 @@ class Model:
         self._feel(host, event)
         if out.kind == "P":
             self._requeue(out, 0 if event == "fail" and was_failing else charge, front=False)
+            if charge >= CRASH and not (event == "fail" and was_failing):
+                self._rest(host, self._delay(host))
             if host.queued == 1:
                 self._rest(host, alone_ms)
         self._rest(host, rest_ms)
@@ -405,7 +407,9 @@ class Model:
     def release(self, tokens: Sequence[str]) -> Reply:
         held = [token for token in reversed(tokens) if token in self.leases]
         for token in held:
-            self._requeue(self._end(token), 0, front=True)
+            out = self._end(token)
+            self._requeue(out, 0, front=True)
+            self._rest(self.hosts[out.host], self._delay(self.hosts[out.host]))
         return "OK", len(held)
 
     def reap(self, most: int) -> Reply:

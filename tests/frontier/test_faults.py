@@ -78,7 +78,9 @@ FAULTS: Final = {
     "release does not free the slot": Fault(_END_IN_RELEASE, _END_IN_RELEASE + _TAKE_SLOT_AGAIN, ("release",)),
     "reap does not put the page back": Fault("      requeue(lease, 'LEFT', CRASH)\n", "", ("reap",)),
     "reap does not charge": Fault("'LEFT', CRASH)", "'LEFT', 0)", ("reap",)),
-    "reap does not let the host rest": Fault("    rest(lease.host, host", "    local _ = (host", ("reap",)),
+    "reap does not let the host rest": Fault("    rest_again(lease.host)\n", "", ("reap",)),
+    "release does not let the host rest": Fault("    rest_again(lease.host)\n", "", ("release",)),
+    "a crash does not let the host rest": Fault("    rest_again(lease.host)\n", "", ("retry",)),
     "commit takes any token": Fault(_END_IN_COMMIT, _BELIEVE, ("commit",)),
     "retry takes any token": Fault(_END_IN_RETRY, _BELIEVE, ("retry",)),
     "a token of a repeated lease stands for any URL": Fault(

@@ -71,3 +71,16 @@ def test_a_worker_s_leases_are_found_and_given_back_in_order(crawl: Crawl) -> No
     crawl.frontier.release(tokens)
     queued = crawl.snapshot().queues["a.example", 1]
     assert queued == [entry for n, entry in enumerate(before["a.example", 1]) if n not in (4, 5)]
+
+
+def test_the_host_rests_again(make: Make) -> None:
+    """A request may have been on its way just now: its delay counts from the release."""
+    crawl = make(delay_ms=1000)
+    crawl.put(f"{A}1", f"{A}2")
+    lease = crawl.one()
+    crawl.advance(0.7)
+    crawl.frontier.release([lease.token])
+    crawl.advance(0.9)
+    assert crawl.lease() == []
+    crawl.advance(0.1)
+    assert crawl.lease() != []

@@ -146,3 +146,16 @@ def test_another_spelling_takes_the_place_of_the_first(crawl: Crawl, link: Link)
     assert (lease.entry().request, lease.entry().retries) == (respelled, 1)
     assert frontier.put([Request("http://a.example/x")]).seen == 1
     assert crawl.frontier.form == Form()
+
+
+def test_after_a_crash_the_host_rests_again(make: Make) -> None:
+    """Nobody is left who could tell when its fetch ended."""
+    crawl = make(delay_ms=1000)
+    crawl.put(f"{A}1", f"{A}2")
+    lease = crawl.one()
+    crawl.advance(5)
+    crawl.frontier.retry(lease, "none", charge=Charge.CRASH)
+    crawl.advance(0.9)
+    assert crawl.lease() == []
+    crawl.advance(0.1)
+    assert crawl.lease() != []
