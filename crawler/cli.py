@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, Final
 
 import click
@@ -19,10 +17,11 @@ from crawler import seeding
 from crawler.config import VERSION, Loaded, Settings
 from crawler.crawl import Ended, work
 from crawler.errors import CrawlerError, NothingFetched, UsageError
-from crawler.export import Sink, export, follow, matching, open_sink
-from crawler.frontier.frontier import Frontier
+from crawler.export import Sink, open_sink
+from crawler.exporting import export_, write_all
 from crawler.frontier.ledger import Ledger
 from crawler.inquiring import explain_, quarantine
+from crawler.interrupts import INTERRUPTED
 from crawler.monitor import screen
 from crawler.monitor.status import Monitor, Status
 from crawler.operating import delete, delete_crawl, list_, pause, resume, set_, status
@@ -34,7 +33,6 @@ from crawler.terminal import lead_stdout_nowhere, line, occupy_standard_streams,
 from crawler.text import printable
 from crawler.tryout import try_url
 
-INTERRUPTED: Final = 130
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
 _WORK: Final = ("workers", "concurrency", "fetcher", "header", "proxy", "trust_env", "hook")
@@ -152,9 +150,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
 
 def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> int:
     if sink is not None:
-        count = export(session.ledger, sink).count
-        sink.finish()
-        say(f"{count:,} records written to {sink.target}")
+        write_all(session.ledger, sink)
     if status.fetched == 0 and status.done:
         raise NothingFetched("nothing was fetched in the whole crawl: see `crawler export -o -` for the reasons")
     return code
@@ -247,64 +243,7 @@ def work_(until_done: bool, **given: Any) -> int:
 # -- results -----------------------------------------------------------------------------------------------------------
 
 
-@cli.command(
-    "export",
-    short_help="write the records to a file or a pipe",
-    epilog=examples(
-        "crawler export -o pages.jsonl",
-        "crawler export -o pages.csv.gz --only fetched",
-        "crawler export -o - --follow | jq .title       while the crawl runs",
-    ),
-)
-@click.option(
-    "-o", "--output", metavar="FILE", required=True, help="where to; - is stdout. .jsonl .csv, .gz compresses"
-)
-@click.option("--format", "form", metavar="NAME", help="jsonl or csv, where FILE's ending does not say it")
-@click.option("--only", metavar="OUTCOME", multiple=True, help="fetched, redirected, dropped, failed, failed:dns, ...")
-@click.option("--follow", "following", is_flag=True, help="go on until the crawl is done; waits for it to begin")
-@click.option("--raw-cells", is_flag=True, help="CSV: do not defuse cells that a spreadsheet would run")
-@settings(*OF_REDIS)
-def export_(
-    output: str, form: str | None, only: tuple[str, ...], following: bool, raw_cells: bool, **given: Any
-) -> int:
-    """Write the records of the crawl in the order of their commits, one JSON object or CSV row each."""
-    loaded = load_given(given)
-    matching(only)
-    with Session(loaded, say, begins=following) as session:
-        if following:
-            return _follow(session, output, form, only, not raw_cells)
-        session.find()
-        with open_sink(output, form, defuse=not raw_cells) as sink:
-            count = export(session.ledger, sink, outcomes=only or None, on_batch=_exporting).count
-            sink.finish()
-        _exported(count, output)
-    return 0
-
-
-def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
-    with session.interruptible() as stopped:
-        frontier = session.wait_for("export", stopped)
-        if frontier is None:
-            return INTERRUPTED
-        with open_sink(output, form, follow=True, defuse=defuse) as sink:
-            over = partial(_is_over, frontier, stopped)
-            count = follow(session.ledger, sink, over, time.sleep, outcomes=only or None, on_batch=_exporting).count
-            sink.finish()
-        _exported(count, output)
-        return INTERRUPTED if stopped() else 0
-
-
-def _exported(count: int, output: str) -> None:
-    line.clear()
-    say(f"{count:,} records written to {'stdout' if output == '-' else output}")
-
-
-def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
-    return stopped() or frontier.state().word in ("done", "limit", "deleting")
-
-
-def _exporting(count: int) -> None:
-    line.show(f"exporting: {count:,} records")
+cli.add_command(export_)
 
 
 # -- trying out -------------------------------------------------------------------------------------------------------
@@ -351,9 +290,7 @@ def _summarize_demo(sink: Sink | None) -> Callable[[Ended, Ledger], None]:
         line.clear()
         _summarize(ended)
         if sink is not None:
-            count = export(ledger, sink).count
-            sink.finish()
-            say(f"{count:,} records written to {sink.target}")
+            write_all(ledger, sink)
 
     return summarize
 

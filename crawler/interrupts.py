@@ -6,6 +6,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
+
+INTERRUPTED: Final = 130
+"""What a command ends with that was asked to end."""
 
 
 @contextmanager

@@ -176,5 +176,30 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return _decoder.decode(raw)
 
 
+class Stub(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stays of a record that was exported and drained: that the URL ended, how, and how it was found.
+
+    Its JSON is that of a record in which nothing else is known.
+    """
+
+    url: str
+    outcome: str
+    depth: int
+    via: str | None = None
+    hops: int = 0
+    sitemap: bool = False
+    lastmod: str | None = None
+
+    def encode(self) -> bytes:
+        """The stub as one line of JSON in UTF-8."""
+        return _encoder.encode(self)
+
+    @classmethod
+    def of(cls, raw: bytes) -> Stub:
+        """The stub of an encoded record; msgspec.ValidationError if *raw* is none."""
+        return _stub_decoder.decode(raw)
+
+
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
+_stub_decoder = msgspec.json.Decoder(Stub)

@@ -11,3 +11,8 @@ _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u
 def printable(text: str) -> str:
     """*text* on one line, with everything that could steer a terminal shown as U+FFFD."""
     return _UNSEEN.sub("\ufffd", text.replace("\n", " ").replace("\t", " "))
+
+
+def escaped(json: str) -> str:
+    """*json*, one line of it, with everything that could steer a terminal written as `\\uXXXX`: it means the same."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json)

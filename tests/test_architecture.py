@@ -21,7 +21,7 @@ MOST_LINES_OF_A_FUNCTION = 50
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("operating", "inquiring", "demonstration", "tryout"),
+    ("operating", "inquiring", "exporting", "demonstration", "tryout"),
     ("explaining", "options", "terminal"),
     ("demo",),
     (PACKAGE,),  # what `import crawler` offers
@@ -58,7 +58,7 @@ DOORS = {
     "bs4": ("extract", "page", "charset"),
     "brotli": ("fetch",),
     "certifi": ("fetch",),
-    "click": ("cli", "options", "operating", "inquiring", "terminal"),
+    "click": ("cli", "options", "operating", "inquiring", "exporting", "terminal"),
     # Records and JSON: a codec of values, without I/O. Who else needs it is named here.
     "msgspec": (
         *("records", "config"),

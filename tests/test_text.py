@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.text import printable
+from crawler.text import escaped, printable
 
 
 @pytest.mark.parametrize(
@@ -38,4 +39,12 @@ def test_nothing_that_steers_is_left(text: str) -> None:
     )
     assert len(shown) == len(text)
     assert shown.encode().decode() == shown
+    assert printable(shown) == shown
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_json_for_a_terminal_means_the_same(text: str) -> None:
+    line = json.dumps({"x": text}, ensure_ascii=False)
+    shown = escaped(line)
+    assert json.loads(shown) == {"x": text}
     assert printable(shown) == shown

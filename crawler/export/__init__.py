@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
+from crawler.export.checkpoints import Checkpoints, Wanted
 from crawler.export.sink import FORMATS, Sink, open_sink
+from crawler.export.state import State
 from crawler.export.transfer import ExportResult, export, follow, matching, read
 
-__all__ = ["FORMATS", "ExportResult", "Sink", "export", "follow", "matching", "open_sink", "read"]
+__all__ = [
+    "FORMATS",
+    "Checkpoints",
+    "ExportResult",
+    "Sink",
+    "State",
+    "Wanted",
+    "export",
+    "follow",
+    "matching",
+    "open_sink",
+    "read",
+]

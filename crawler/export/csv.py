@@ -17,6 +17,7 @@ from typing import Any, Final
 import msgspec
 
 from crawler.records import Record
+from crawler.text import printable
 
 FIELDS: Final = (
     "url",
@@ -89,6 +90,11 @@ def encode(record: Record) -> bytes:
 def encode_raw(record: Record) -> bytes:
     """The record's line with values as they are: for programs."""
     return row([text for text, _ in _cells(record)])
+
+
+def harmless(line: bytes) -> bytes:
+    """The line for a terminal: what could steer it is U+FFFD, a row is one line."""
+    return printable(line.decode().removesuffix("\r\n")).encode() + b"\r\n"
 
 
 def _cells(record: Record) -> list[tuple[str, bool]]:

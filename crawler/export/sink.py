@@ -6,11 +6,12 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Final
+from typing import Final, Self
 
 from crawler.errors import CrawlerError, UsageError
 from crawler.export import csv, jsonl
-from crawler.export.target import Target, open_target, reason
+from crawler.export.files import reason
+from crawler.export.target import KeptTarget, Known, Target, append_to, open_target
 from crawler.records import Record
 
 _HELD: Final = 256 * 1024
@@ -22,18 +23,38 @@ _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a file of this kind begins, and the bytes of one record."""
+    """How a file of this kind begins, the bytes of one record, and what a terminal may get of them."""
 
     head: bytes
     encode: Callable[[Record], bytes]
+    harmless: Callable[[bytes], bytes]
 
 
-_JSONL: Final = Format(jsonl.HEAD, jsonl.encode)
-_CSV: Final = Format(csv.HEAD, csv.encode)
-_RAW_CSV: Final = Format(csv.HEAD, csv.encode_raw)
+_JSONL: Final = Format(jsonl.HEAD, jsonl.encode, jsonl.harmless)
+_CSV: Final = Format(csv.HEAD, csv.encode, csv.harmless)
+_RAW_CSV: Final = Format(csv.HEAD, csv.encode_raw, csv.harmless)
 
 FORMATS: Final = {"jsonl": _JSONL, "ndjson": _JSONL, "csv": _CSV}
 """By the ending of a file and for `--format`; each also with `.gz` behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """In which form a file is written. `name` says it in one word: two files of one name can be put together."""
+
+    name: str
+    format: Format
+    compressed: bool
+
+
+def form_of(target: str, format: str | None = None, *, defuse: bool = True) -> Form:
+    """The form in which *target* is to be written; UsageError if neither its ending nor *format* says one."""
+    if not target:
+        raise UsageError("name a file to write to, or - for stdout")
+    kind, compressed = _kind(target, format)
+    found = FORMATS[kind] if defuse or kind != "csv" else _RAW_CSV
+    word = {_JSONL: "jsonl", _CSV: "csv", _RAW_CSV: "csv with raw cells"}[found]
+    return Form(f"{word}, gzip" if compressed else word, found, compressed)
 
 
 def open_sink(target: str, format: str | None = None, *, follow: bool = False, defuse: bool = True) -> Sink:
@@ -44,11 +65,13 @@ def open_sink(target: str, format: str | None = None, *, follow: bool = False, d
     line by line: each whole, except that the last one may be cut when this process is killed.
     *defuse* keeps spreadsheets from running cells of a CSV file, see csv.py.
     """
-    if not target:
-        raise UsageError("name a file to write to, or - for stdout")
-    kind, compressed = _kind(target, format)
-    found = FORMATS[kind] if defuse or kind != "csv" else _RAW_CSV
-    return Sink(target, open_target(target, follow=follow), found, compressed=compressed)
+    form = form_of(target, format, defuse=defuse)
+    return Sink(target, open_target(target, follow=follow), form)
+
+
+def append_sink(target: str, form: Form, known: Known | None, *, follow: bool = False) -> KeptSink:
+    """A sink that goes on with the file *target* behind what is *known* of it; none: it must be new or empty."""
+    return KeptSink(target, append_to(target, known, follow=follow), form)
 
 
 def _kind(target: str, format: str | None) -> tuple[str, bool]:
@@ -76,14 +99,17 @@ class Sink:
     CrawlerError, after which the sink is aborted. `target` is its name, for people.
     """
 
-    def __init__(self, name: str, target: Target, format: Format, *, compressed: bool) -> None:
+    def __init__(self, name: str, target: Target, form: Form) -> None:
+        if target.terminal and form.compressed:
+            target.abort()
+            raise UsageError("compressed data is nothing for a terminal: name a file, or a pipe behind -")
         self.gone = False
         self.target = "stdout" if name == "-" else name
         self._place = target
-        self._encode = format.encode
-        self._gzip = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW) if compressed else None
-        self._held = [format.head]
-        self._size = len(format.head)
+        self._encode = _harmless(form.format) if target.terminal else form.format.encode
+        self._packer = _Packer(target.size == 0) if form.compressed else None
+        self._held = [form.format.head] if target.size == 0 else []
+        self._size = 0
         self._open = True
 
     def write(self, record: Record) -> None:
@@ -120,10 +146,8 @@ class Sink:
     def _drain(self, mode: int = zlib.Z_NO_FLUSH) -> None:
         held, self._held, self._size = self._held, [], 0
         data = b"".join(held)
-        if self._gzip is not None:
-            data = self._gzip.compress(data)
-            if mode != zlib.Z_NO_FLUSH and (held or mode == zlib.Z_FINISH):
-                data += self._gzip.flush(mode)
+        if self._packer is not None:
+            data = self._packer.pack(data, mode)
         if data and not self.gone:
             self._place.write(data)
 
@@ -147,7 +171,7 @@ class Sink:
         self._open = False
         self._place.abort()
 
-    def __enter__(self) -> Sink:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -157,3 +181,56 @@ class Sink:
             self.finish()
         else:
             self.abort()
+
+
+class KeptSink(Sink):
+    """A sink that a state follows: what was not synced is no part of the file when it is aborted."""
+
+    def __init__(self, name: str, target: KeptTarget, form: Form) -> None:
+        super().__init__(name, target, form)
+        self._kept = target
+
+    @property
+    def known(self) -> Known:
+        """What there is to know of the place, as of its opening or the last `sync`."""
+        return self._kept.known
+
+    def sync(self) -> None:
+        """All that was taken is written and outlives a power loss, as far as the place can; a gzip member ends."""
+        self._guarded(self._sync)
+
+    def _sync(self) -> None:
+        self._drain(zlib.Z_FINISH)
+        self._kept.sync()
+
+
+class _Packer:
+    """Compresses to gzip. Each end begins a new member with what comes next; a file of many is valid (RFC 1952)."""
+
+    def __init__(self, empty: bool) -> None:
+        self._empty = empty
+        """Nothing is in the file: even when nothing comes it gets a member, for no bytes are no gzip."""
+        self._member: zlib._Compress | None = None
+        self._pending = False
+        """Something was taken since the last flush."""
+
+    def pack(self, data: bytes, mode: int) -> bytes:
+        """*data* compressed, as far as zlib's *mode* asks for it at once."""
+        if self._member is None:
+            if not data and not (mode == zlib.Z_FINISH and self._empty):
+                return b""
+            self._member = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
+            self._empty = False
+        packed = self._member.compress(data)
+        self._pending = self._pending or bool(data)
+        if mode == zlib.Z_FINISH:
+            packed += self._member.flush(zlib.Z_FINISH)
+            self._member, self._pending = None, False
+        elif mode != zlib.Z_NO_FLUSH and self._pending:
+            packed += self._member.flush(mode)
+            self._pending = False
+        return packed
+
+
+def _harmless(format: Format) -> Callable[[Record], bytes]:
+    return lambda record: format.harmless(format.encode(record))

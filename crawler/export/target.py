@@ -1,33 +1,46 @@
-"""Where an export's bytes go: a file that is replaced whole, a file or a pipe written straight through, stdout.
+"""Where an export's bytes go: a file that is replaced whole, a file or a pipe written straight through, stdout, or a
+file that goes on where an earlier export was.
 
-All raise OSError when writing fails; what that means to the user is said in sink.py. A target is `live` when readers
-see each write at once.
+All raise OSError when writing fails; what that means to the user is said in sink.py.
 """
 
 from __future__ import annotations
 
-import errno
-import fcntl
+import hashlib
 import os
-import re
-import secrets
 import stat
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from crawler.errors import UsageError
+from crawler.export import files
+from crawler.export.files import mode_of, reason
 
-_UNSUPPORTED: Final = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM)
+_TAIL: Final = 4096
+"""Bytes at the end of a file by which it is known again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a state knows of its output: how long it is, and by what it is known again (see `tail_of`)."""
+
+    length: int = 0
+    tail: str = ""
 
 
 class Target(Protocol):
     """One place to write to. `abort` may be called at any time, also after `finish`, and more than once."""
 
     live: bool
+    """Readers see each write at once."""
     kept: str
     """What a person may rely on when writing failed."""
+    size: int
+    """Bytes that are there: so many are not to be written again."""
+    terminal: bool
 
     def write(self, data: bytes) -> None:
         """Write all of *data*, or raise OSError."""
@@ -39,57 +52,81 @@ class Target(Protocol):
         """Give up; never raises OSError."""
 
 
+class KeptTarget(Target, Protocol):
+    """A place that a state follows."""
+
+    known: Known
+    """What there is to know of it, as of its opening or the last `sync`."""
+
+    def sync(self) -> None:
+        """Make what was written outlive a power loss, as far as the place can."""
+
+
 def open_target(name: str, *, follow: bool) -> Target:
     """The target *name*, `-` for stdout; UsageError, before a byte is written, if it cannot be written to."""
     if name == "-":
         return Stdout()
     try:
-        kind = _kind(Path(name))
+        kind = mode_of(Path(name))
         if stat.S_ISDIR(kind):
             raise UsageError(f"{name} is a folder: name a file in it")
         if follow or (kind and not stat.S_ISREG(kind)):
             return FileInPlace(Path(name))
         return ReplacedFile(Path(os.path.realpath(name)))  # a symbolic link stays: the file behind it is replaced
-    except FileNotFoundError:
-        raise UsageError(f"{name}: its folder does not exist; make it first") from None
     except (OSError, ValueError) as error:
-        raise UsageError(f"{name} cannot be written to: {reason(error)}") from None
+        raise _unusable(name, error) from None
 
 
-def reason(error: Exception) -> str:
-    """What the system says of *error*, without the number."""
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+def append_to(name: str, known: Known | None, *, follow: bool) -> KeptTarget:
+    """The target *name*, to go on with: behind what is *known* of it; none: it must be new or empty.
 
-
-def _kind(path: Path) -> int:
+    UsageError, with all as it was, if it cannot be gone on with.
+    """
+    check_appendable(name)
+    if name == "-":
+        return Stdout()
     try:
-        return path.stat().st_mode
-    except FileNotFoundError:
-        return 0
+        return AppendedFile(Path(os.path.realpath(name)), name, known, live=follow)
+    except (OSError, ValueError) as error:
+        raise _unusable(name, error) from None
+
+
+def check_appendable(name: str) -> None:
+    """UsageError unless the target *name* is stdout, a file, or none yet."""
+    try:
+        kind = 0 if name == "-" else mode_of(Path(name))
+    except (OSError, ValueError) as error:
+        raise _unusable(name, error) from None
+    if kind and not stat.S_ISREG(kind):
+        raise UsageError(f"{name} is no regular file: with a state name a file, or - for stdout")
+
+
+def _unusable(name: str, error: Exception) -> UsageError:
+    if isinstance(error, FileNotFoundError):
+        return UsageError(f"{name}: its folder does not exist; make it first")
+    return UsageError(f"{name} cannot be written to: {reason(error)}")
 
 
 class ReplacedFile:
-    """A part file in the same folder, renamed over the target at the end: readers see the old file or the new one.
-
-    A part file is named `.NAME.XXXXXXXX.part` and locked (flock) by its owner for life. One without an owner was left
-    by an export that was killed; the next export of the same name removes it.
-    """
+    """A part file in the same folder, renamed over the target at the end: readers see the old file or the new one."""
 
     live = False
     kept = "the file is as it was before"
+    size = 0
+    terminal = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        mode = _writable_mode(path)
-        remove_orphans(path)
-        self._part, self._fd = _new_part(path)
+        mode = files.writable_mode(path)
+        files.remove_orphans(path)
+        self._part, self._fd = files.new_part(path)
         if mode is not None:
             with suppress(OSError):  # a file system without modes
                 os.fchmod(self._fd, mode)
 
     def write(self, data: bytes) -> None:
         """Write to the part file."""
-        _write(self._fd, data)
+        files.write(self._fd, data)
 
     def finish(self) -> None:
         """Put the part file in the target's place; after this it outlives a power loss."""
@@ -97,7 +134,7 @@ class ReplacedFile:
         self._part.replace(self._path)
         self.kept = "the new file is in its place, but a power loss may undo that"
         self._close()
-        _sync_folder(self._path.parent)
+        files.sync_folder(self._path.parent)
 
     def abort(self) -> None:
         """Remove the part file."""
@@ -123,24 +160,27 @@ class FileInPlace:
 
     def __init__(self, path: Path) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        self._size = 0
+        self.size = 0
+        self.terminal = os.isatty(self._fd)
         self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
-        if self._regular:
-            if _locked_by_another(self._fd):
-                os.close(self._fd)
-                raise UsageError(f"{path} is being written by another export: stop it, or name another file")
-            os.ftruncate(self._fd, 0)
+        try:
+            if self._regular:
+                _lock(self._fd, str(path))
+                os.ftruncate(self._fd, 0)
+        except BaseException:
+            os.close(self._fd)
+            raise
 
     def write(self, data: bytes) -> None:
         """Append to the file."""
         try:
-            _write(self._fd, data)
+            files.write(self._fd, data)
         except BaseException:  # Ctrl-C in the middle of a write, too
             if self._regular:
                 with suppress(OSError):
-                    os.ftruncate(self._fd, self._size)
+                    os.ftruncate(self._fd, self.size)
             raise
-        self._size += len(data)
+        self.size += len(data)
 
     def finish(self) -> None:
         """Make what was written outlive a power loss."""
@@ -156,17 +196,87 @@ class FileInPlace:
                 os.close(fd)
 
 
+class AppendedFile:
+    """A file that goes on where its state knows that it is whole; locked (flock) for life.
+
+    What is behind that was never acknowledged: it is cut off. So is what was not synced when an export ends early.
+    """
+
+    kept = "it ends where its state says, and the same command goes on there"
+    terminal = False
+
+    def __init__(self, path: Path, name: str, known: Known | None, *, live: bool) -> None:
+        self.live = live
+        self._path, self._name = path, name
+        try:
+            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if known and known.length else os.O_CREAT), 0o666)
+        except FileNotFoundError:
+            if known and known.length:
+                raise UsageError(_lost(name, "is gone", known)) from None
+            raise
+        try:
+            _lock(self._fd, name)
+            self.size = self._checked(known)
+            os.ftruncate(self._fd, self.size)
+            os.lseek(self._fd, self.size, os.SEEK_SET)
+            self.sync()
+        except BaseException:
+            os.close(self._fd)
+            raise
+
+    def _checked(self, known: Known | None) -> int:
+        """How much of the file stays; UsageError if it is not the one that is *known*."""
+        size = os.fstat(self._fd).st_size
+        if known is None:
+            if size:
+                raise UsageError(f"{self._name} is not empty, and not what this state has written: name a new file")
+            return 0
+        if size < known.length:
+            raise UsageError(_lost(self._name, f"has {size:,} bytes", known))
+        if size and tail_of(self._fd, known.length) != known.tail:
+            raise UsageError(_lost(self._name, "has other content", known))
+        return known.length
+
+    def write(self, data: bytes) -> None:
+        """Append to the file."""
+        files.write(self._fd, data)
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """The file and its name outlive a power loss."""
+        os.fsync(self._fd)
+        files.sync_folder(self._path.parent)
+        self.known = Known(self.size, tail_of(self._fd, self.size))
+
+    def finish(self) -> None:
+        """Close the file: all of it was synced."""
+        self.abort()
+
+    def abort(self) -> None:
+        """Cut off what was not synced, and close the file."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                if os.fstat(fd).st_size > self.known.length:
+                    os.ftruncate(fd, self.known.length)
+            with suppress(OSError):
+                os.close(fd)
+
+
 class Stdout:
     """Standard output. After an error it leads nowhere, so that the interpreter's last flush does not fail again."""
 
     live = True
     kept = "what was written before is whole"
+    size = 0
+    known = Known()
 
     def __init__(self) -> None:
         if sys.stdout is None:
             raise UsageError("there is no stdout: name a file")
         sys.stdout.flush()
         self._out = sys.stdout.buffer
+        self.terminal = sys.stdout.isatty()
 
     def write(self, data: bytes) -> None:
         """Write and flush."""
@@ -182,6 +292,9 @@ class Stdout:
         os.dup2(nowhere, self._out.fileno())
         os.close(nowhere)
 
+    def sync(self) -> None:
+        """Nothing is left to do: each write is flushed."""
+
     def finish(self) -> None:
         """Nothing is left to do: each write is flushed."""
 
@@ -189,75 +302,36 @@ class Stdout:
         """Nothing is left to do."""
 
 
-def remove_orphans(path: Path) -> None:
-    """Remove the part files that killed exports of *path* left; those with an owner stay."""
-    name = re.compile(re.escape(f".{path.name}.") + r"[0-9a-f]{8}\.part")
+def cut_back(path: Path, known: Known) -> None:
+    """Cut the file at *path* back to what is *known* of it, if it is that file and longer; else leave it alone."""
     try:
-        found = [entry for entry in os.scandir(path.parent) if name.fullmatch(entry.name)]
-    except PermissionError:  # a folder that may be written but not listed
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError:  # moved away, as a part that is done may be
         return
-    for entry in found:
-        with suppress(OSError):
-            fd = os.open(entry.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                Path(entry.path).unlink()
-            finally:
-                os.close(fd)
-
-
-def _new_part(path: Path) -> tuple[Path, int]:
-    """A new part file for *path*, locked, and its descriptor."""
-    while True:
-        part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
-        try:
-            fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        except FileExistsError:
-            continue
-        if not _locked_by_another(fd) and os.fstat(fd).st_nlink == 1:
-            return part, fd
-        os.close(fd)  # somebody took it for an orphan before it was locked
-
-
-def _writable_mode(path: Path) -> int | None:
-    """The mode of the file at *path*, none if there is no file; OSError if it may not be written."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        return stat.S_IMODE(os.fstat(fd).st_mode)
+        ours = stat.S_ISREG(os.fstat(fd).st_mode) and not files.locked_by_another(fd)
+        if ours and os.fstat(fd).st_size > known.length and tail_of(fd, known.length) == known.tail:
+            os.ftruncate(fd, known.length)
+            os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def _locked_by_another(fd: int) -> bool:
-    """Lock the file for the life of *fd*; true if another process holds it. File systems without locks do without."""
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
+def tail_of(fd: int, length: int) -> str:
+    """A digest of the end of the first *length* bytes of a file; where there are none, which file it is."""
+    if length == 0:
+        return f"inode {os.fstat(fd).st_ino}"
+    tail = os.pread(fd, min(length, _TAIL), max(length - _TAIL, 0))
+    return hashlib.blake2b(tail, digest_size=8).hexdigest()
 
 
-def _write(fd: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]
+def _lost(name: str, what: str, known: Known) -> str:
+    return (
+        f"{name} {what}, but its state knows of {known.length:,} bytes in it: put it back, go on in a new file"
+        " (another -o), or begin anew with another --state"
+    )
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename outlive a power loss, where the system can do that for a folder."""
-    try:
-        fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    except PermissionError:
-        return
-    try:
-        os.fsync(fd)
-    except OSError as error:
-        if error.errno not in _UNSUPPORTED:
-            raise
-    finally:
-        os.close(fd)
+def _lock(fd: int, name: str) -> None:
+    if files.locked_by_another(fd):
+        raise UsageError(f"{name} is being written by another export: stop it, or name another file")

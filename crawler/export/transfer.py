@@ -43,13 +43,22 @@ class ExportResult:
     cursor: str
 
 
+Note = Callable[[ExportResult, Sequence[Stored]], None]
+"""Is told how far an export is and what it has just written, batch by batch; when it waits for more also nothing."""
+
+
+def _never() -> bool:
+    return False
+
+
 def read(ledger: Records) -> Iterator[Record]:
     """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
 
     Raises FrontierError for an unreadable one.
     """
-    for batch, _ in _Reading(ledger, None).batches(START):
-        yield from batch
+    reading = _Reading(ledger, None)
+    for batch, _ in reading.batches(START):
+        yield from reading.named(batch)
 
 
 def export(
@@ -58,14 +67,15 @@ def export(
     *,
     after: str = START,
     outcomes: Collection[str] | None = None,
-    on_batch: Callable[[int], None] | None = None,
+    note: Note | None = None,
+    stopped: Callable[[], bool] = _never,
 ) -> ExportResult:
     """Write all records behind the cursor *after* to *sink*, which stays open. Ends early when the sink is `gone`.
 
     *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); none: all.
-    *on_batch* is told how many were written so far. Raises FrontierError for a record that cannot be read.
+    Ends with the batch during which *stopped* becomes true. Raises FrontierError for a record that cannot be read.
     """
-    return _Transfer(ledger, sink, outcomes, on_batch).run(ExportResult(0, after))
+    return _Transfer(ledger, sink, outcomes, note, stopped).run(ExportResult(0, after))
 
 
 def follow(
@@ -74,17 +84,19 @@ def follow(
     is_over: Callable[[], bool],
     pause: Callable[[float], None],
     *,
+    after: str = START,
     outcomes: Collection[str] | None = None,
-    on_batch: Callable[[int], None] | None = None,
+    note: Note | None = None,
+    stopped: Callable[[], bool] = _never,
 ) -> ExportResult:
-    """Export, then go on with what is committed, until *is_over* and one more read finds nothing.
+    """Export, then go on with what is committed, until *is_over* and one more read finds nothing, or *stopped*.
 
     *pause* waits for so many seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once more:
     its last line counts.
     """
-    transfer = _Transfer(ledger, sink, outcomes, on_batch)
-    result, wait = ExportResult(0, START), _FIRST_PAUSE
-    while not sink.gone:
+    transfer = _Transfer(ledger, sink, outcomes, note, stopped)
+    result, wait = ExportResult(0, after), _FIRST_PAUSE
+    while not (sink.gone or stopped()):
         over = is_over()  # asked before reading: what was committed until then is read now
         before, result = result, transfer.run(result)
         if result.cursor != before.cursor:
@@ -92,6 +104,8 @@ def follow(
         elif over:
             break
         else:
+            if note is not None:
+                note(result, ())
             pause(wait)
             wait = min(wait * _PAUSE_GROWTH, _LONGEST_PAUSE)
     return result
@@ -114,9 +128,10 @@ class _Transfer:
         ledger: Records,
         sink: Sink,
         outcomes: Collection[str] | None,
-        on_batch: Callable[[int], None] | None,
+        note: Note | None,
+        stopped: Callable[[], bool],
     ) -> None:
-        self._sink, self._on_batch = sink, on_batch
+        self._sink, self._note, self._stopped = sink, note, stopped
         self._reading = _Reading(ledger, None if outcomes is None else matching(outcomes))
 
     def run(self, so_far: ExportResult) -> ExportResult:
@@ -124,27 +139,27 @@ class _Transfer:
         result = so_far
         for batch, cursor in self._reading.batches(so_far.cursor):
             count = result.count
-            for record in batch:
+            for record in self._reading.named(batch):
                 self._sink.write(record)
                 count += 1
             self._sink.flush()
             result = ExportResult(count, cursor)
-            if self._on_batch:
-                self._on_batch(count)
-            if self._sink.gone:
+            if self._note is not None:
+                self._note(result, batch)
+            if self._sink.gone or self._stopped():
                 break
         return result
 
 
 class _Reading:
-    """Reads records in batches of bounded weight, `via` as a URL."""
+    """Reads records in batches of bounded weight, those whose outcome is *wanted* (none: all)."""
 
     def __init__(self, ledger: Records, wanted: frozenset[str] | None) -> None:
         self._ledger, self._wanted = ledger, wanted
         self._origins = _Origins(ledger)
         self._most = 50
 
-    def batches(self, cursor: str) -> Iterator[tuple[Iterator[Record], str]]:
+    def batches(self, cursor: str) -> Iterator[tuple[list[Stored], str]]:
         """What is there behind *cursor*, batch by batch, each with the cursor behind it."""
         while True:
             batch, reached = self._ledger.records(cursor, self._most)
@@ -152,7 +167,12 @@ class _Reading:
                 return
             cursor = reached
             self._most = _next_size(self._most, batch)
-            yield self._origins.named(batch, self._wanted), cursor
+            self._origins.remember(batch)
+            yield [stored for stored in batch if self._wanted is None or stored.record.outcome in self._wanted], cursor
+
+    def named(self, batch: Sequence[Stored]) -> Iterator[Record]:
+        """The records of *batch*, `via` as a URL."""
+        return self._origins.named([stored.record for stored in batch])
 
 
 def _next_size(most: int, batch: Sequence[Stored]) -> int:
@@ -169,13 +189,15 @@ class _Origins:
         self._ledger = ledger
         self._known: OrderedDict[str, str] = OrderedDict()
 
-    def named(self, batch: Sequence[Stored], wanted: frozenset[str] | None) -> Iterator[Record]:
-        """The records of *batch* whose outcome is *wanted* (none: all)."""
+    def remember(self, batch: Sequence[Stored]) -> None:
+        """Other pages may have been found on these."""
         for stored in batch:
             self._remember(stored.id, stored.record.url)
-        picked = [stored.record for stored in batch if wanted is None or stored.record.outcome in wanted]
-        urls = self._urls({i for record in picked for i in record.ids})
-        for record in picked:
+
+    def named(self, records: Sequence[Record]) -> Iterator[Record]:
+        """The records with URLs for ids."""
+        urls = self._urls({i for record in records for i in record.ids})
+        for record in records:
             yield record.named(urls)
 
     def _urls(self, ids: set[str]) -> dict[str, str]:

@@ -23,7 +23,7 @@ from crawler.errors import (
     RedisUnavailable,
 )
 from crawler.frontier.keys import Keys
-from crawler.frontier.leases import Accepted, Barren, Ending, Event, Lease, Leased, Limits, State, Weight
+from crawler.frontier.leases import Accepted, Barren, Ending, Event, Exported, Lease, Leased, Limits, State, Weight
 from crawler.frontier.link import Call, Link
 from crawler.frontier.scripts import SERVER_CLOCK, load
 from crawler.records import Charge, Request
@@ -34,6 +34,7 @@ SCHEMA: Final = 2
 MOST_REQUESTS: Final = 1_000
 """Requests a script takes at most: more would block Redis for too long."""
 MOST_REVIVED: Final = 500
+MOST_DRAINED: Final = 500
 PLAIN: Final = Form()
 """No two spellings are taken for one beyond the canonical form."""
 NORMAL: Final = 1
@@ -279,6 +280,16 @@ class Frontier:
             keys.append(self.keys.page(self.id(request.url)))
             args += self.id(request.url), host, entry
         return int(self.run_one(self._call("revive", keys, args, lambda r: int(_ok(r)[1]))))
+
+    def drain(self, exported: Sequence[Exported]) -> int:
+        """Free records that were exported, at most MOST_DRAINED a call, but for their stubs; how many there were.
+
+        Safe to repeat. A page that was committed again since stays whole; a dead letter keeps its record.
+        """
+        _at_most(len(exported), MOST_DRAINED)
+        keys = [self.keys.page(one.id) for one in exported]
+        args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
+        return int(self.run_one(self._call("drain", keys, args, lambda r: int(_ok(r)[1]))))
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ robots_until:<scheme>, robots_rev, accepted, ip, undo (token of the latest lease
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
 | `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
 | `page:<id>` | HASH | `m` record as JSON, `t` zlib text, `at` its stream id, `token` of its commit, `d` id of the \
-page with the same content |
+page with the same content; once it is drained, `m` is a stub (of a dead letter still the record), and no `t`, no `at` |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id of the first page that had it |
 | `sites` | HASH | site -> URLs accepted, `<site> hosts` -> hosts |
 | `traps` | HASH | quarantined template -> when in ms |
@@ -25,7 +25,7 @@ page with the same content |
 | `failed` | ZSET | id -> when in ms: the dead letters, and what was dropped as a trap |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
-| `counters` | HASH | accepted, queued, leased, ended, outcome:<x>, status:<n>, refused:<reason>, bytes |
+| `counters` | HASH | accepted, queued, leased, ended, drained, outcome:<x>, status:<n>, refused:<reason>, bytes |
 | `workers` | HASH | worker id -> ms of its last beat, then JSON |
 | `wake` | LIST | a few hints for idle workers |
 | `probe` | STRING | never written: asking to write it tells whether Redis is full |

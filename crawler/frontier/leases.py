@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from crawler import url as urls
-from crawler.records import Entry, HostEvent, Request
+from crawler.records import Entry, HostEvent, Request, Stub
 
 Event = HostEvent
 
@@ -160,6 +160,16 @@ class Weight:
     id: str
     """Names its keys."""
     prints: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An entry of `records` that may be drained: its place there, its page's id, and what stays of the page."""
+
+    at: str
+    id: str
+    stub: Stub | None
+    """None: the page was committed again later, so this entry stands for nothing."""
 
 
 @dataclass(frozen=True, slots=True)

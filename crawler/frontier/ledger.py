@@ -11,9 +11,9 @@ import msgspec
 
 from crawler.errors import FrontierError
 from crawler.frontier.keys import Keys, crawl_of_meta
-from crawler.frontier.leases import Lease
+from crawler.frontier.leases import Exported, Lease
 from crawler.frontier.link import Link
-from crawler.records import Record
+from crawler.records import Record, Stub
 
 START: Final = "0-0"
 _GIVEN_UP: Final = {1: "dns", 2: "tls"}  # NO_NAME and NO_TRUST in prelude.lua
@@ -100,13 +100,36 @@ class Ledger:
         ]
         return found, entries[-1][0].decode()
 
+    def exported(self, after: str, until: str, most: int = _BATCH) -> tuple[list[Exported], str]:
+        """What may be drained: the next *most* entries behind the cursor *after*, up to *until*, and the new cursor."""
+        (entries,) = self._ask(("XRANGE", self._keys.records, f"({after}", until, "COUNT", most))
+        ids = [fields[b"i"].decode() for _, fields in entries]
+        pages = self._ask(*(("HMGET", self._keys.page(i), "m", "at") for i in ids)) if ids else []
+        found = [
+            Exported(at.decode(), url_id, self._stub(page[0]) if page[1] == at else None)
+            for (at, _), url_id, page in zip(entries, ids, pages, strict=True)
+        ]
+        return found, found[-1].at if found else after
+
+    def entry(self, at: str) -> str | None:
+        """The id of the page that the stream's entry *at* is of; none if it is not there (any more)."""
+        (entries,) = self._ask(("XRANGE", self._keys.records, at, at))
+        return entries[0][1][b"i"].decode() if entries else None
+
+    @staticmethod
+    def _stub(raw: bytes | None) -> Stub:
+        try:
+            return Stub.of(raw or b"")
+        except msgspec.DecodeError as error:
+            raise _unreadable(error) from None
+
     @staticmethod
     def _record(page: Sequence[bytes | None]) -> Record:
         try:
             record = Record.decode(page[0] or b"")
             text = zlib.decompress(page[1]).decode("utf-8", "replace") if page[1] else None
         except (msgspec.DecodeError, zlib.error) as error:
-            raise FrontierError(f"a stored record cannot be read ({error}): does another version write it?") from None
+            raise _unreadable(error) from None
         if text is None and page[2] is None:
             return record
         return msgspec.structs.replace(
@@ -282,6 +305,10 @@ def crawls(link: Link) -> list[str]:
     client: Any = link.client
     keys = link.ask(lambda: list(client.scan_iter(match="crawler:{*.0}:meta", count=1000)))
     return sorted(name for key in keys if (name := crawl_of_meta(key.decode())))
+
+
+def _unreadable(error: Exception) -> FrontierError:
+    return FrontierError(f"a stored record cannot be read ({error}): does another version write it?")
 
 
 def _lease(token: bytes, value: bytes) -> tuple[str, Lease]:

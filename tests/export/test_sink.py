@@ -5,19 +5,23 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import pty
 import signal
 import stat
 import subprocess
 import sys
 import threading
+import tty
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crawler.errors import CrawlerError, UsageError
-from crawler.export import FORMATS, open_sink
-from crawler.export.target import remove_orphans
+from crawler.export import FORMATS, jsonl, open_sink
+from crawler.export.files import remove_orphans
+from crawler.text import printable
 from tests.export.conftest import page
 
 MEBIBYTE = 1 << 20
@@ -404,3 +408,62 @@ def test_two_cannot_follow_into_one_file(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match="being written by another export"):
             open_sink(target, follow=True)
     assert len(Path(target).read_bytes().splitlines()) == 1
+
+
+# -- terminals ---------------------------------------------------------------------------------------------------------
+
+STEERING = "".join(map(chr, [*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066, 0x200F, 0xFEFF]))
+SHOWN = """
+with open_sink(sys.argv[1], sys.argv[2]) as sink:
+    sink.write(page(1, title=sys.argv[3]))
+    sink.write(page(2))
+"""
+
+
+def on_a_terminal(target: str, format: str, title: str) -> tuple[int, bytes, bytes]:
+    """The code of an export whose stdout is a terminal, what that got, and what was said."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)  # it shows what comes, as it comes
+    with script(SHOWN, os.ttyname(slave) if target == "tty" else target, format, title, stdout=slave) as process:
+        os.close(slave)
+        got = b""
+        with suppress(OSError):  # the end of a terminal is an error
+            while data := os.read(master, 1 << 16):
+                got += data
+        os.close(master)
+        assert process.stderr
+        return process.wait(), got, process.stderr.read()
+
+
+@pytest.mark.parametrize("target", ["-", "tty"])
+def test_a_terminal_gets_json_that_cannot_steer_it_and_means_the_same(target: str) -> None:
+    title = STEERING.replace("\0", "") + "\\\u202eé漢"
+    code, got, _ = on_a_terminal(target, "jsonl", title)
+    assert code == 0
+    first, second = got.decode().splitlines()
+    assert json.loads(first)["title"] == title
+    assert printable(first) == first
+    assert second.encode() + b"\n" == jsonl.encode(page(2))
+
+
+def test_a_terminal_gets_rows_that_cannot_steer_it(tmp_path: Path) -> None:
+    title = f"two\nlines{STEERING[1:]}"
+    code, got, _ = on_a_terminal("-", "csv", title)
+    assert code == 0
+    lines = got.decode().removesuffix("\r\n").split("\r\n")
+    assert len(lines) == 3
+    assert [printable(line) for line in lines] == lines
+    with open_sink(str(tmp_path / "a.csv")) as sink:
+        sink.write(page(1, title=title))
+    assert STEERING[1:] in (tmp_path / "a.csv").read_bytes().decode()
+
+
+def test_a_terminal_gets_nothing_that_is_compressed() -> None:
+    code, got, said = on_a_terminal("-", "jsonl.gz", "x")
+    assert (code, got) == (2, b"")
+    assert said == b"compressed data is nothing for a terminal: name a file, or a pipe behind -\n"
+
+
+def test_a_pipe_gets_it_as_it_is() -> None:
+    out, _ = script(SHOWN, "-", "jsonl", STEERING[1:]).communicate(timeout=30)
+    assert STEERING[0x20:].encode() in out

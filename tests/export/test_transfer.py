@@ -103,7 +103,7 @@ def test_an_unknown_outcome_is_named(name: str) -> None:
 def test_progress_is_told(crawl: Crawl, tmp_path: Path) -> None:
     crawl.commit([page(n) for n in range(120)])
     told: list[int] = []
-    export_to(tmp_path / "a.jsonl", crawl, on_batch=told.append)
+    export_to(tmp_path / "a.jsonl", crawl, note=lambda result, _: told.append(result.count))
     assert told == sorted(told)
     assert told[-1] == 120
     assert len(told) > 1
@@ -148,7 +148,7 @@ def peak():
 ledger = Ledger(Link(sys.argv[1]), "export")
 with open_sink(sys.argv[2]) as sink:
     marks = []
-    result = export(ledger, sink, on_batch=lambda count: marks.append(peak()))
+    result = export(ledger, sink, note=lambda *_: marks.append(peak()))
 early = marks[len(marks) // 4]
 print(result.count, marks[-1] - early, early)
 """
@@ -262,7 +262,7 @@ def test_a_patient_export_goes_on_after_redis_was_restarted(durable_redis: Any, 
         if len(said) == 1:
             durable_redis.start()
 
-    def break_once(count: int) -> None:
+    def break_once(*_: object) -> None:
         if not said:
             durable_redis.kill()
 
@@ -271,7 +271,7 @@ def test_a_patient_export_goes_on_after_redis_was_restarted(durable_redis: Any, 
     crawl = Crawl(durable_redis.url, frontier, Ledger(link, "export"))
     crawl.commit([page(n) for n in range(400)])
     with open_sink(str(tmp_path / "a.jsonl")) as sink:
-        result = export(crawl.ledger, sink, on_batch=break_once)
+        result = export(crawl.ledger, sink, note=break_once)
     link.close()
     assert result.count == 400
     assert len(lines(tmp_path / "a.jsonl")) == 400

@@ -194,11 +194,12 @@ class CheckedMachine(RuleBasedStateMachine):
         assert {url_id: page["token"].decode() for url_id, page in shot.pages.items()} == {
             url_id: token for url_id, (_, token) in model.ended.items()
         }
-        assert [url_id for _, url_id in shot.records] == model.committed
+        assert [url_id for _, url_id in shot.records] == [url_id for _, url_id in model.committed]
+        assert {url_id for url_id, page in shot.pages.items() if "at" in page} == set(model.latest)
         assert set(shot.failed) == model.failed
         assert (shot.seen, shot.roots, shot.sources) == (model.seen, model.roots, model.sources)
-        for why in ("budget", "site-budget", "site-hosts"):
-            assert shot.counters.get(f"refused:{why}", 0) == model.counters[f"refused:{why}"]
+        for name in ("refused:budget", "refused:site-budget", "refused:site-hosts", "drained"):
+            assert shot.counters.get(name, 0) == model.counters[name]
         assert {url_id: page["d"].decode() for url_id, page in shot.pages.items() if "d" in page} == model.duplicates
         assert shot.sites == model.sites
         assert shot.ips == Counter(out.ip for out in model.leases.values() if out.ip)

@@ -108,7 +108,11 @@ class Model:
         self.seen: set[str] = set()
         self.ended: dict[str, tuple[str, str]] = {}
         """id -> outcome and token of its commit."""
-        self.committed: list[str] = []
+        self.committed: list[tuple[int, str]] = []
+        """The entries of the stream: number and id."""
+        self.latest: dict[str, int] = {}
+        """id -> number of its entry that stands for its record; absent once that is drained."""
+        self.commits = 0
         self.failed: set[str] = set()
         self.sources: dict[str, int] = {}
         self.roots: set[str] = set()
@@ -345,7 +349,9 @@ class Model:
         out = self._end(token)
         assert out.id == url_id
         self.ended[url_id] = outcome, token
-        self.committed.append(url_id)
+        self.commits += 1
+        self.committed.append((self.commits, url_id))
+        self.latest[url_id] = self.commits
         if outcome.startswith("failed:") or outcome == "dropped:trap":
             self.failed.add(url_id)
         self.duplicates.pop(url_id, None)
@@ -428,11 +434,24 @@ class Model:
         for put in {put.id: put for put in revived}.values():
             self.failed.remove(put.id)
             del self.ended[put.id]
+            self.latest.pop(put.id, None)
             self.duplicates.pop(put.id, None)
             host = self.hosts[put.host]
             host.failing_since, host.backoff, host.backoff_until = None, 0, 0
             host.queues[0].append((put.id, put.entry))
         return "OK", len({put.id for put in revived})
+
+    def drain(self, entries: Sequence[tuple[int, str]]) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        drained = 0
+        for number, url_id in entries:
+            if self.latest.get(url_id) == number:
+                del self.latest[url_id]
+                drained += 1
+        self.committed = [entry for entry in self.committed if entry not in entries]
+        self.counters["drained"] += drained
+        return "OK", drained
 
     def _requeue(self, out: Out, charge: int, *, front: bool) -> None:
         if out.kind == "R":

@@ -113,6 +113,7 @@ FAULTS: Final = {
     "extend revives what was reaped": Fault(
         "  if redis.call('ZREM', LEASES, ARGV[i]) == 1 then", "  if T > 0 then", ("extend",)
     ),
+    "drain takes what was committed again": Fault("  if was[1] == at then", "  if was[1] then", ("drain",)),
     "revive leaves the record": Fault("    redis.call('DEL', KEYS[k])\n", "", ("revive",)),
 }
 

@@ -74,6 +74,11 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
         [crawl.frontier.keys.page(url_id) for url_id, _ in crawl.ledger.failed()],
         [part for url_id, record in crawl.ledger.failed() for part in (url_id, *Request(record.url).place())],
     ),
+    "drain": lambda crawl: crawl.call(
+        "drain",
+        [crawl.frontier.keys.page(one.id) for one in crawl.ledger.exported("0-0", "+")[0]],
+        [part for one in crawl.ledger.exported("0-0", "+")[0] for part in (one.at, one.id, "{}")],
+    ),
     "state": lambda crawl: crawl.call("state"),
     "weigh": lambda crawl: crawl.frontier.weigh_call([Weight("a.example/0", "7", ["1"] * 100)]),
     "pardon": lambda crawl: crawl.call("pardon", [crawl.frontier.keys.template("7")], ["a.example/0"]),

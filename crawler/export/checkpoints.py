@@ -1,0 +1,223 @@
+"""An export that may be killed at any moment: at a checkpoint its output is synced, then its state, then Redis freed.
+
+So what the state says is in the output, and what was freed is in both, whatever happens. What the output holds beyond
+its state was never acknowledged: it is cut off when the export goes on, and written again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Protocol, Self
+
+import msgspec
+
+from crawler.errors import UsageError
+from crawler.export.drain import Drainable, Drains, drain
+from crawler.export.sink import Form, append_sink, form_of
+from crawler.export.state import Mark, State
+from crawler.export.target import check_appendable, cut_back
+from crawler.export.transfer import ExportResult, matching
+from crawler.frontier.leases import Exported
+from crawler.frontier.leases import State as CrawlState
+from crawler.frontier.ledger import START, Stored
+
+EVERY_RECORDS: Final = 5_000
+EVERY_SECONDS: Final = 5.0
+"""A checkpoint comes after so many records or seconds, whichever is first."""
+
+
+class Source(Drains, Protocol):
+    """What checkpoints need of a `Frontier`."""
+
+    crawl: str
+    generation: str
+
+    def state(self) -> CrawlState:
+        """What the crawl is at; NoCrawl if it is gone, or was begun anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an export with a state is asked for. Raises UsageError for what cannot be, before anything is opened."""
+
+    output: str
+    state: str
+    format: str | None = None
+    only: Collection[str] = ()
+    defuse: bool = True
+    follow: bool = False
+    drain: bool = False
+
+    def __post_init__(self) -> None:
+        matching(self.only)
+        form_of(self.output, self.format)
+        check_appendable(self.output)
+        if self.drain and self.output == "-":
+            raise UsageError("--drain needs a file to write to: what becomes of a pipe's bytes nobody can know")
+        if self.output != "-" and _same_file(self.output, self.state):
+            raise UsageError(f"-o and --state name the same file, {self.output}: name another for the state")
+
+    @property
+    def form(self) -> Form:
+        """In which form the output is written."""
+        return form_of(self.output, self.format, defuse=self.defuse)
+
+    @property
+    def outcomes(self) -> frozenset[str] | None:
+        """The outcomes that are picked; none: all."""
+        return matching(self.only) if self.only else None
+
+
+class Checkpoints:
+    """The checkpoints of one export; as a context manager it ends with one, or gives up on an exception.
+
+    `sink` is where its records go, `cursor` where it begins, `fresh` whether that is the very beginning. `drained` is
+    how many records were freed so far.
+    """
+
+    def __init__(self, state: State, frontier: Source, ledger: Drainable, wanted: Wanted) -> None:
+        """Open the output where *state* knows it; UsageError, with all as it was, if it is of another export."""
+        self._state, self._frontier, self._ledger, self._wanted = state, frontier, ledger, wanted
+        before, output = state.mark, state.name_of(wanted.output)
+        if before is not None:
+            _check_same(before, state.name, frontier, wanted)
+        goes_on = before is not None and before.output == output
+        if before is not None and goes_on and before.format != wanted.form.name:
+            raise UsageError(f"{wanted.output} holds {before.format}, not {wanted.form.name}: go on in a new file")
+        known = before.known if before is not None and goes_on else None
+        self.sink = append_sink(wanted.output, wanted.form, known, follow=wanted.follow)
+        try:
+            old = state.output_of(before) if before is not None and not goes_on else None
+            if before is not None and old is not None:
+                cut_back(old, before.known)
+            self._mark = self._first_mark(before, output)
+            state.replace(self._mark)  # before a byte is written, so that the next export knows whose bytes these are
+        except BaseException:
+            self.sink.abort()
+            raise
+        self.fresh, self.cursor, self.drained = before is None, self._mark.cursor, 0
+        self._began_with = self._mark.records
+        self._noted = ExportResult(0, self.cursor)
+        self._to_free: set[tuple[str, str]] = set()
+        """What was written since the last checkpoint: place and id of each, to be freed."""
+        self._taken_at = time.monotonic()
+
+    def _first_mark(self, before: Mark | None, output: str | None) -> Mark:
+        known, form = self.sink.known, self._wanted.form.name
+        if before is not None:
+            return msgspec.structs.replace(before, output=output, format=form, length=known.length, tail=known.tail)
+        return Mark(
+            crawl=self._frontier.crawl,
+            generation=self._frontier.generation,
+            output=output,
+            format=form,
+            length=known.length,
+            tail=known.tail,
+            only=_names(self._wanted.only),
+            cursor=START,
+        )
+
+    @property
+    def records(self) -> int:
+        """How many records the state knows to be written, in all."""
+        return self._mark.records
+
+    @property
+    def written(self) -> int:
+        """How many of them were written by this export."""
+        return self._mark.records - self._began_with
+
+    def note(self, result: ExportResult, written: Sequence[Stored]) -> None:
+        """The sink has taken what was *written*, and *result* so far: time for a checkpoint?"""
+        self._noted = result
+        if self._wanted.drain:
+            self._to_free.update((stored.at, stored.id) for stored in written)
+        new = self._began_with + result.count - self._mark.records
+        late = time.monotonic() - self._taken_at >= EVERY_SECONDS
+        if result.cursor != self._mark.cursor and (new >= EVERY_RECORDS or late):
+            self._take()
+
+    def _take(self) -> None:
+        self._taken_at = time.monotonic()
+        self._frontier.state()  # raises NoCrawl where what was read since may be of a crawl that was begun anew
+        self.sink.sync()
+        if self.sink.gone:
+            return
+        before, known, cursor = self._mark, self.sink.known, self._noted.cursor
+        mark = msgspec.structs.replace(
+            before,
+            cursor=cursor,
+            last=before.last if cursor == before.cursor else self._ledger.entry(cursor) or "",
+            records=self._began_with + self._noted.count,
+            length=known.length,
+            tail=known.tail,
+            piped=before.piped or (before.output is None and self._noted.count > 0),
+        )
+        self._state.replace(mark)
+        self._mark = mark
+        if self._wanted.drain:
+            self._drain(before.cursor, lambda one: (one.at, one.id) in self._to_free)
+            self._to_free.clear()
+
+    def _drain(self, after: str, is_written: Callable[[Exported], bool]) -> None:
+        self.drained += drain(self._frontier, self._ledger, after, self._mark.cursor, is_written)
+
+    def __enter__(self) -> Self:
+        try:
+            if self._wanted.drain:
+                self._drain_the_rest()
+        except BaseException:
+            self.sink.abort()
+            raise
+        return self
+
+    def _drain_the_rest(self) -> None:
+        """Free what the state covers: an export may have been killed before it came to that, or did without.
+
+        Its last entry goes last, so it is there if anything is left. One that is gone though, or another page's by now,
+        may be so because Redis has lost its last second: then what stands before it need not be what was written.
+        """
+        if self._mark.last and self._ledger.entry(self._mark.cursor) == self._mark.last:
+            outcomes = self._wanted.outcomes
+            self._drain(START, lambda one: outcomes is None or (one.stub is not None and one.stub.outcome in outcomes))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._take()
+                self.sink.finish()
+        finally:
+            self.sink.abort()
+
+
+def _check_same(mark: Mark, name: str, frontier: Source, wanted: Wanted) -> None:
+    """UsageError unless *mark* is of this crawl and this kind of export."""
+    other = "name another --state and a new -o"
+    if mark.crawl != frontier.crawl:
+        raise UsageError(f"{name} is the state of an export of crawl {mark.crawl!r}, not {frontier.crawl!r}: {other}")
+    if mark.generation != frontier.generation:
+        raise UsageError(f"crawl {mark.crawl!r} was begun anew since {name} was written: {other}")
+    if mark.only != _names(wanted.only):
+        picked = " ".join(f"--only {outcome}" for outcome in mark.only) if mark.only else "all outcomes"
+        raise UsageError(f"{name} is the state of an export of {picked}: ask for the same, or {other}")
+    if wanted.drain and mark.piped:
+        raise UsageError(
+            f"{name} is the state of an export to stdout, of which nobody can know what was kept: without --drain, or"
+            f" {other}"
+        )
+
+
+def _names(only: Collection[str]) -> list[str] | None:
+    return sorted(set(only)) or None
+
+
+def _same_file(one: str, other: str) -> bool:
+    try:
+        return os.path.realpath(one) == os.path.realpath(other) or Path(one).samefile(other)
+    except (OSError, ValueError):
+        return False

@@ -1,0 +1,42 @@
+"""Freeing what was exported, in the frontier: entry by entry of the stream, up to a cursor that is synced."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from crawler.frontier.frontier import MOST_DRAINED
+from crawler.frontier.leases import Exported
+
+
+class Drainable(Protocol):
+    """What draining needs of a `Ledger`."""
+
+    def exported(self, after: str, until: str, most: int) -> tuple[list[Exported], str]:
+        """The next entries behind a cursor, up to another, and the new cursor."""
+
+    def entry(self, at: str) -> str | None:
+        """The id of the page of one entry."""
+
+
+class Drains(Protocol):
+    """What draining needs of a `Frontier`."""
+
+    def drain(self, exported: Sequence[Exported]) -> int:
+        """Free these; how many there were."""
+
+
+def drain(frontier: Drains, ledger: Drainable, after: str, until: str, is_written: Callable[[Exported], bool]) -> int:
+    """Free the records from behind *after* up to *until* that are written, the last of them last; how many.
+
+    Entries that stand for nothing any more go with them. Safe to repeat: what is freed is not found again.
+    """
+    drained = 0
+    while True:
+        found, reached = ledger.exported(after, until, MOST_DRAINED)
+        if not found:
+            return drained
+        picked = [one for one in found if one.stub is None or is_written(one)]
+        if picked:
+            drained += frontier.drain(picked)
+        after = reached

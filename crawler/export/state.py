@@ -1,0 +1,165 @@
+"""The state of an export: how far it is, in a small file of its own, so that the same command goes on there.
+
+    {"version":1,"crawl":"default","generation":"7c…","output":"pages.jsonl","format":"jsonl","length":52144,
+     "tail":"5f…","only":null,"cursor":"1893456000123-0","last":"77","records":41,"piped":false}
+
+`output` is its path, from the state's folder on if it is in there; none for stdout. `length` and `tail` say how much of
+it is acknowledged, and how it is known again. The file is replaced whole and synced, so it is the old or the new one,
+whatever happens; it is locked (flock) for the life of an export. An empty one is as good as none.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Final, Self
+
+import msgspec
+
+from crawler.errors import CrawlerError, UsageError
+from crawler.export import files
+from crawler.export.target import Known
+
+VERSION: Final = 1
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+class Mark(msgspec.Struct, frozen=True, kw_only=True):
+    """What a state holds."""
+
+    version: int = VERSION
+    crawl: str
+    generation: str
+    output: str | None
+    format: str
+    """The name of its form, see sink.py."""
+    length: _Count = 0
+    tail: str = ""
+    only: list[str] | None = None
+    """The outcomes that are picked, as they were named; none: all."""
+    cursor: Annotated[str, msgspec.Meta(pattern=r"^\d+-\d+$")]
+    """The last entry of the stream that was written or passed over."""
+    last: str = ""
+    """The id of its page, by which it is known again."""
+    records: _Count = 0
+    """Written so far, into all outputs of this state."""
+    piped: bool = False
+    """Some of them went to stdout, where nothing can be synced."""
+
+    @property
+    def known(self) -> Known:
+        """What is known of the output."""
+        return Known(self.length, self.tail)
+
+
+class State:
+    """The file of a state, locked until `close`. `mark` is what it holds; none as long as it is new.
+
+    UsageError if it cannot be used: it is no state, another export holds it, it cannot be written.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not name:
+            raise UsageError("name a file for the state")
+        self.name = name
+        self.mark: Mark | None = None
+        try:
+            self.path = Path(os.path.realpath(name))
+            self._fd, self._made = _locked(self.path, name)
+        except FileNotFoundError:
+            raise UsageError(f"{name}: its folder does not exist; make it first") from None
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{name} cannot be used for the state: {files.reason(error)}") from None
+        try:
+            self.mark = _read(self._fd, name)
+        except BaseException:
+            os.close(self._fd)
+            raise
+        files.remove_orphans(self.path)
+
+    def replace(self, mark: Mark) -> None:
+        """Put *mark* in the place of what the file holds, synced. CrawlerError: it may be there then or not."""
+        try:
+            part, fd = files.new_part(self.path)
+            try:
+                files.write(fd, msgspec.json.encode(mark) + b"\n")
+                os.fsync(fd)
+                part.replace(self.path)
+            except BaseException:
+                with suppress(OSError):
+                    part.unlink()
+                os.close(fd)
+                raise
+            old, self._fd, self.mark = self._fd, fd, mark  # the new file is locked as the old one was
+            os.close(old)
+            files.sync_folder(self.path.parent)
+        except OSError as error:
+            raise CrawlerError(
+                f"{self.name} cannot be written: {files.reason(error)}; the same command goes on where it stands"
+            ) from None
+
+    def name_of(self, output: str) -> str | None:
+        """*output* as a mark names it."""
+        if output == "-":
+            return None
+        path = Path(os.path.realpath(output))
+        return str(path.relative_to(self.path.parent)) if path.is_relative_to(self.path.parent) else str(path)
+
+    def output_of(self, mark: Mark) -> Path | None:
+        """The file that *mark* names; none for stdout."""
+        return None if mark.output is None else self.path.parent / mark.output
+
+    def close(self) -> None:
+        """Let others have it; a file that was made for nothing goes."""
+        if self.mark is None and self._made:
+            with suppress(OSError):
+                self.path.unlink()
+        os.close(self._fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def _locked(path: Path, name: str) -> tuple[int, bool]:
+    """The descriptor of the file that is at *path* when it is locked (one may replace it before), whether it is new."""
+    while True:
+        kind = files.mode_of(path)
+        if kind and not stat.S_ISREG(kind):
+            raise UsageError(f"{name} is no regular file: name another one for the state")
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        if files.locked_by_another(fd):
+            os.close(fd)
+            raise UsageError(f"{name} is the state of an export that is running: stop it, or name another state")
+        with suppress(FileNotFoundError):
+            if path.stat().st_ino == os.fstat(fd).st_ino:
+                return fd, not kind
+        os.close(fd)
+
+
+class _Version(msgspec.Struct):
+    version: int
+
+
+def _read(fd: int, name: str) -> Mark | None:
+    raw = os.pread(fd, 1 << 20, 0)
+    if not raw:
+        return None
+    try:
+        version = msgspec.json.decode(raw, type=_Version).version
+        if version != VERSION:
+            raise UsageError(
+                f"{name} was written by another version of this program (state {version}, this one knows {VERSION}):"
+                " use that one, or name another --state and a new -o"
+            )
+        return msgspec.json.decode(raw, type=Mark)
+    except msgspec.DecodeError as error:
+        raise UsageError(
+            f"{name} is no state of an export, or a broken one ({error}): name another --state and a new -o"
+        ) from None
