@@ -19,6 +19,7 @@ from crawler.crawl import Ended, work
 from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Sink, open_sink
 from crawler.exporting import export_, write_all
+from crawler.failures import failed, retry
 from crawler.frontier.ledger import Ledger
 from crawler.inquiring import explain_, quarantine
 from crawler.interrupts import INTERRUPTED
@@ -30,7 +31,7 @@ from crawler.plan import plan_of
 from crawler.seeding import Seeded
 from crawler.session import Session
 from crawler.terminal import lead_stdout_nowhere, line, occupy_standard_streams, say
-from crawler.text import printable
+from crawler.text import escaped, printable
 from crawler.tryout import try_url
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -152,7 +153,9 @@ def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> i
     if sink is not None:
         write_all(session.ledger, sink)
     if status.fetched == 0 and status.done:
-        raise NothingFetched("nothing was fetched in the whole crawl: see `crawler export -o -` for the reasons")
+        raise NothingFetched(
+            "nothing was fetched in the whole crawl: `crawler failed` and `crawler export -o -` have the reasons"
+        )
     return code
 
 
@@ -264,7 +267,7 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     tried = try_url(url, loaded.settings)
     if as_json:
         record = tried.record if links else msgspec.structs.replace(tried.record, outlinks=None)
-        click.echo(record.encode().decode())
+        click.echo(escaped(record.encode().decode()))
     else:
         click.echo("\n".join(printable(text) for text in tried.lines(links=links)))
     return 0 if tried.fetched else 4
@@ -295,7 +298,7 @@ def _summarize_demo(sink: Sink | None) -> Callable[[Ended, Ledger], None]:
     return summarize
 
 
-for command in (status, explain_, quarantine, list_, set_, pause, resume, delete):
+for command in (status, explain_, failed, retry, quarantine, list_, set_, pause, resume, delete):
     cli.add_command(command)
 
 

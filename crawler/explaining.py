@@ -13,9 +13,11 @@ from crawler.frontier.frontier import Frontier, site_key
 from crawler.frontier.leases import Lease
 from crawler.frontier.ledger import HostFacts, Ledger
 from crawler.links import Links
+from crawler.monitor.status import SILENT
 from crawler.plan import plan_of
 from crawler.records import Entry, Record
 from crawler.scope import LATER_REFUSALS, REFUSALS
+from crawler.text import rfc3339
 
 MOST_SEARCHED: Final = 1_000_000
 """Queue entries that are looked through for the place of a URL."""
@@ -49,6 +51,12 @@ class Explanation:
     """unknown, queued, leased, the outcome, or accepted where its place could not be found."""
     where: str | None = None
     """Its place in a queue, or who holds it until when."""
+    waits_for: str | None = None
+    """Why a queued URL is not fetched just now."""
+    failed_at: str | None = None
+    """When it was given up (RFC 3339, UTC), as long as it is a dead letter."""
+    hint: str | None = None
+    """What can be done about it."""
     scope: str = ""
     """Why it may join the crawl, or why it may not."""
     robots: str | None = None
@@ -67,6 +75,9 @@ class Explanation:
             ("given as", self.given if self.given != self.url else None),
             ("state", self.state),
             ("", self.where),
+            ("waits for", self.waits_for),
+            ("failed at", self.failed_at),
+            ("hint", self.hint),
             ("scope", self.scope),
             ("robots", self.robots),
             ("trap", self.trap and f"quarantined: {self.trap}"),
@@ -108,6 +119,7 @@ class _Explainer:
         if record is not None:
             told.state, via, is_seed = record.outcome, record.via, record.via is None
             told.record = record.named(self._ledger.urls(record.ids))
+            self._failed(told)
         elif self._ledger.is_seen(told.id):
             told.state = "accepted"
             entry = self._pending(told)
@@ -115,6 +127,8 @@ class _Explainer:
                 told.where = f"{told.where}{_tries(entry)}"
                 via = entry.request.found_on
                 is_seed = via is None
+            if told.state == "queued":
+                told.waits_for = self._waits_for(facts, now)
         told.origins = self._origins(via)
         told.scope = self._scope(url, told, facts, is_seed=is_seed)
         return told
@@ -142,6 +156,35 @@ class _Explainer:
                     return None
         told.where = "on its way from one place to another just now: ask again"
         return None
+
+    def _waits_for(self, facts: HostFacts, now: int) -> str:
+        state = self._frontier.state().word
+        if state == "paused":
+            return "`crawler resume`: the crawl is paused"
+        if state == "limit":
+            return "a wider limit: the crawl is at --max-pages or --max-time"
+        if not any(beat.age < SILENT for beat in self._ledger.workers()):
+            return "workers: none is alive, start some with `crawler run` or `crawler work`"
+        if facts.asking:
+            return "its host's robots.txt, which is being asked for"
+        if facts.in_flight >= self._settings.per_host:
+            return "another URL of its host, which is being fetched"
+        if facts.due > now:
+            return f"its host, which may be asked in {(facts.due - now) / 1000:.1f} s"
+        return "those before it, and a free worker"
+
+    def _failed(self, told: Explanation) -> None:
+        """When a dead letter failed, and how it comes back."""
+        letter = self._ledger.letter(told.id)
+        if letter is None:
+            return
+        told.failed_at = rfc3339(letter.at)
+        trap = told.state == "dropped:trap"
+        told.hint = (
+            "`crawler quarantine --release TEMPLATE` lets it be fetched"
+            if trap
+            else (f"`crawler retry {told.url}` lets it be fetched again")
+        )
 
     def _leased(self, told: Explanation, worker: str, lease: Lease) -> None:
         left = self._ledger.deadline(lease.token)

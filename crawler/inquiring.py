@@ -21,7 +21,7 @@ from crawler.records import Record, Request
 from crawler.session import Session
 from crawler.sitemap import lastmod_of
 from crawler.terminal import say
-from crawler.text import printable
+from crawler.text import escaped, printable
 
 TRAP: Final = "dropped:trap"
 HEARD: Final = 2.0
@@ -41,7 +41,7 @@ def explain_(url: str, as_json: bool, **given: Any) -> int:
     with Session(load_given(given), say, begins=False) as session:
         told = explain(session.find(), session.ledger, session.settings, url)
     if as_json:
-        click.echo(msgspec.json.encode(told).decode())
+        click.echo(escaped(msgspec.json.encode(told).decode()))
     else:
         click.echo("\n".join(printable(text) for text in told.lines()))
     return 0
@@ -76,7 +76,8 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
 
 
 def _dropped(ledger: Ledger) -> Iterator[tuple[str, Record]]:
-    return ((url_id, record) for url_id, record in ledger.failed(most=1 << 60) if record.outcome == TRAP)
+    found = ((letter.id, letter.record) for letter in ledger.letters())
+    return ((url_id, record) for url_id, record in found if record is not None and record.outcome == TRAP)
 
 
 def _revive(frontier: Frontier, ledger: Ledger, template: str | None) -> int:
@@ -86,14 +87,15 @@ def _revive(frontier: Frontier, ledger: Ledger, template: str | None) -> int:
     for _, record in _dropped(ledger):
         name = traps.template(record.url)
         if name == template if template is not None else name not in quarantined:
-            batch.append(_request(record))
+            batch.append(request_of(record))
         if len(batch) == MOST_REVIVED:
             revived += frontier.revive(batch)
             batch = []
     return revived + (frontier.revive(batch) if batch else 0)
 
 
-def _request(record: Record) -> Request:
+def request_of(record: Record) -> Request:
+    """The request whose end *record* tells of."""
     lastmod = None if record.lastmod is None else lastmod_of(record.lastmod)
     return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
 

@@ -81,7 +81,11 @@ def list_(as_json: bool, **given: Any) -> int:
     with Session(loaded, say) as session:
         names = session.names()
         for name in names:
-            frontier = Frontier.find(session.link, name)
+            try:
+                frontier = Frontier.find(session.link, name)
+            except NoCrawl as error:  # of another version, or just being deleted
+                say(f"{name}: {error}")
+                continue
             seen = Monitor(frontier, Ledger(session.link, name)).look()
             if as_json:
                 click.echo(msgspec.json.encode(seen.as_json()).decode())

@@ -1,8 +1,9 @@
-"""Text from the web on its way to a terminal or a log (CWE-150)."""
+"""Text on its way to a person: from the web to a terminal or a log (CWE-150), and times."""
 
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 # C0 and C1 controls, line separators, and the bidirectional overrides that reorder what is seen
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -16,3 +17,8 @@ def printable(text: str) -> str:
 def escaped(json: str) -> str:
     """*json*, one line of it, with everything that could steer a terminal written as `\\uXXXX`: it means the same."""
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json)
+
+
+def rfc3339(ms: int) -> str:
+    """Milliseconds since the epoch as a date and time in UTC, to the second."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -21,6 +21,7 @@ MOST_LINES_OF_A_FUNCTION = 50
 LAYERS = (
     ("__main__",),
     ("cli",),
+    ("failures",),
     ("operating", "inquiring", "exporting", "demonstration", "tryout"),
     ("explaining", "options", "terminal"),
     ("demo",),
@@ -58,7 +59,7 @@ DOORS = {
     "bs4": ("extract", "page", "charset"),
     "brotli": ("fetch",),
     "certifi": ("fetch",),
-    "click": ("cli", "options", "operating", "inquiring", "exporting", "terminal"),
+    "click": ("cli", "options", "operating", "inquiring", "failures", "exporting", "terminal"),
     # Records and JSON: a codec of values, without I/O. Who else needs it is named here.
     "msgspec": (
         *("records", "config"),
@@ -66,6 +67,7 @@ DOORS = {
             "cli",
             "operating",
             "inquiring",
+            "failures",
             "explaining",
             "tryout",
             "crawl",

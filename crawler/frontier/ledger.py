@@ -67,6 +67,16 @@ class Beat:
     facts: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A URL that was given up: its id, when that was in ms of the server's clock, and its record without the text."""
+
+    id: str
+    at: int
+    record: Record | None
+    """None where it cannot be read."""
+
+
 class Ledger:
     """Reads one crawl's stored side on one shard."""
 
@@ -146,24 +156,50 @@ class Ledger:
         pages = self._ask(*(("HGET", self._keys.page(i), "m") for i in ids)) if ids else []
         return {i: self._record((raw, None, None)).url for i, raw in zip(ids, pages, strict=True) if raw}
 
-    def failed(self, most: int = 1_000_000) -> Iterator[tuple[str, Record]]:
-        """The dead letters of now, oldest first, with their ids; none is missed when they are revived meanwhile."""
+    def letters(self, since: int | None = None, until: int | None = None) -> Iterator[Letter]:
+        """The dead letters of now, oldest first, that failed from *since* on and before *until* (ms, server's clock).
+
+        None is missed when others, or those that were told already, are revived meanwhile.
+        """
         (newest,) = self._ask(("ZRANGE", self._keys.failed, -1, -1, "WITHSCORES"))
-        at, told = b"-inf", set[bytes]()  # `told` are those of the very millisecond `at`
-        while newest and most > 0:
-            bounds = (at, newest[1], "BYSCORE", "LIMIT", 0, _BATCH + len(told), "WITHSCORES")
-            (rows,) = self._ask(("ZRANGE", self._keys.failed, *bounds))
-            fresh = [(url_id, when) for url_id, when in _pairs(rows) if url_id not in told][:most]
-            if not fresh:
-                return
-            pages = self._ask(*(("HMGET", self._keys.page(url_id.decode()), "m", "t", "d") for url_id, _ in fresh))
-            for (url_id, _), page in zip(fresh, pages, strict=True):
-                if page[0]:
-                    most -= 1
-                    yield url_id.decode(), self._record(page)
-            last = fresh[-1][1]
-            told = {url_id for url_id, when in fresh if when == last} | (told if last == at else set())
-            at = last
+        if not newest:
+            return
+        last = (float("-inf") if since is None else float(since), b"")
+        most = float(newest[1]) if until is None else min(float(newest[1]), until - 1)
+        while rows := self._behind(last, most):
+            pages = self._ask(*(("HMGET", self._keys.page(url_id.decode()), "m") for url_id, _ in rows))
+            for (url_id, at), (raw,) in zip(rows, pages, strict=True):
+                if raw is not None:  # else it was revived just now
+                    yield Letter(url_id.decode(), int(at), self._record_or_none(raw))
+            last = rows[-1][1], rows[-1][0]
+
+    def _behind(self, last: tuple[float, bytes], most: float) -> list[tuple[bytes, float]]:
+        """The next rows of `failed` behind (score, member), by score and member, of scores up to *most*."""
+        at, member = last
+        score, rank, below = self._ask(
+            ("ZSCORE", self._keys.failed, member),
+            ("ZRANK", self._keys.failed, member),
+            ("ZCOUNT", self._keys.failed, "-inf", f"({at:.0f}" if at > float("-inf") else "-inf"),
+        )
+        start = rank if score is not None and float(score) == at else below
+        while True:
+            (raw,) = self._ask(("ZRANGE", self._keys.failed, start, start + _BATCH - 1, "WITHSCORES"))
+            rows = [(url_id, float(when)) for url_id, when in _pairs(raw)]
+            fresh = [(url_id, when) for url_id, when in rows if (when, url_id) > last and when <= most]
+            if fresh or len(rows) < _BATCH or rows[-1][1] > most:
+                return fresh
+            start += _BATCH
+
+    def letter(self, url_id: str) -> Letter | None:
+        """One dead letter; None for any other URL."""
+        at, raw = self._ask(("ZSCORE", self._keys.failed, url_id), ("HGET", self._keys.page(url_id), "m"))
+        return None if at is None or raw is None else Letter(url_id, int(float(at)), self._record_or_none(raw))
+
+    def _record_or_none(self, raw: bytes) -> Record | None:
+        try:
+            return self._record((raw, None, None))
+        except FrontierError:
+            return None
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 
@@ -278,6 +314,11 @@ class Ledger:
         """The leases that *worker* holds, by the order of their tokens; robots leases too."""
         found = [lease for owner, lease in self.leases() if owner == worker]
         return sorted(found, key=lambda lease: (lease.token.rpartition(":")[0], int(lease.token.rpartition(":")[2])))
+
+    def clock(self) -> int:
+        """The server's clock in milliseconds."""
+        (clock,) = self._ask(("TIME",))
+        return _now_ms(clock)
 
     def memory(self) -> int | None:
         """Bytes that Redis uses in all; none where it does not say."""

@@ -63,6 +63,8 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
     if status.duplicates:
         lines.append(f"  pages whose content was met before: {status.duplicates:,} (see `duplicate_of`)")
     lines += _quarantined(status)
+    if status.failed:
+        lines.append("  `crawler failed` tells of those that failed, `crawler retry` tries them again")
     if losses:
         lines.append(f"  {losses}")
     return lines

@@ -509,7 +509,7 @@ def test_only_what_was_picked_is_freed(crawl: Crawl) -> None:
         made = go_on(crawl, drain=True, only=("fetched", "failed:http"))
     assert (made.drained, made.records) == (0, 6)
     assert in_redis(crawl) == [2, 3, 6, 7, 10, 11]
-    assert len(list(crawl.ledger.failed())) == 6
+    assert len(list(crawl.ledger.letters())) == 6
     assert go_on(crawl, "b.jsonl", "b.state").records == 6
 
 

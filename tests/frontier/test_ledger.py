@@ -105,31 +105,35 @@ def test_urls_are_found_by_their_ids(crawl: Crawl) -> None:
 # -- dead letters ------------------------------------------------------------------------------------------------------
 
 
-def test_dead_letters_come_oldest_first_and_at_most_so_many(crawl: Crawl) -> None:
+def test_dead_letters_come_oldest_first_and_of_a_time(crawl: Crawl) -> None:
     old = commit_all(crawl, 2, "failed:dns")
     crawl.advance(1)
     new = commit_all(crawl, 1, "failed:http")
     commit_all(crawl, 1)
-    failed = list(crawl.ledger.failed())
-    assert sorted(record.url for _, record in failed[:2]) == old
-    assert [record.url for _, record in failed[2:]] == new
-    assert [url_id for url_id, _ in failed] == [crawl.frontier.id(record.url) for _, record in failed]
-    assert list(crawl.ledger.failed(most=1)) == failed[:1]
-    assert list(crawl.ledger.failed(most=0)) == []
+    letters = list(crawl.ledger.letters())
+    urls = [letter.record.url for letter in letters if letter.record]
+    assert (sorted(urls[:2]), urls[2:]) == (old, new)
+    assert [letter.id for letter in letters] == [crawl.frontier.id(url) for url in urls]
+    assert [letter.at for letter in letters] == [crawl.now - 1000, crawl.now - 1000, crawl.now]
+    assert list(crawl.ledger.letters(since=crawl.now)) == letters[2:]
+    assert list(crawl.ledger.letters(until=crawl.now)) == letters[:2]
+    assert [crawl.ledger.letter(letter.id) for letter in letters] == letters
+    assert crawl.ledger.letter("5") is None
 
 
 def test_no_dead_letters_are_none(crawl: Crawl) -> None:
-    assert list(crawl.ledger.failed()) == []
+    assert list(crawl.ledger.letters()) == []
 
 
 def test_dead_letters_may_be_revived_while_they_are_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.frontier.ledger._BATCH", 4)
     urls = [url for n in range(3) for url in commit_all(crawl, 7, ("failed:dns", "failed:tls", "failed:http")[n])]
     revived = []
-    for _, record in crawl.ledger.failed():
+    for letter in crawl.ledger.letters():
+        assert letter.record is not None
         crawl.advance(0.001)
-        revived.append(record.url)
-        assert crawl.frontier.revive([Request(record.url)]) == 1
+        revived.append(letter.record.url)
+        assert crawl.frontier.revive([Request(letter.record.url)]) == 1
     assert sorted(revived) == sorted(urls)
 
 
@@ -137,12 +141,35 @@ def test_what_fails_meanwhile_is_not_read_for_ever(crawl: Crawl, monkeypatch: py
     monkeypatch.setattr("crawler.frontier.ledger._BATCH", 2)
     urls = commit_all(crawl, 5, "failed:http")
     read = []
-    for _, record in crawl.ledger.failed():
-        read.append(record.url)
-        crawl.frontier.revive([Request(record.url)])
+    for letter in crawl.ledger.letters():
+        assert letter.record is not None
+        read.append(letter.record.url)
+        crawl.frontier.revive([Request(letter.record.url)])
         crawl.advance(1)
         crawl.commit(crawl.one(), "failed:http")
     assert sorted(read) == urls
+
+
+def test_many_that_failed_at_once_are_read_in_pages(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of one millisecond, some revived meanwhile, some failed again: each is read once, or was there no more."""
+    monkeypatch.setattr("crawler.frontier.ledger._BATCH", 3)
+    urls = commit_all(crawl, 20, "failed:http")
+    read = []
+    for n, letter in enumerate(crawl.ledger.letters()):
+        assert letter.record is not None
+        read.append(letter.record.url)
+        if n == 4:
+            crawl.frontier.revive([Request(url) for url in read])
+            crawl.advance(1)
+            for _ in read:
+                crawl.commit(crawl.one(), "failed:http")
+    assert sorted(read) == sorted(urls)
+
+
+def test_a_dead_letter_that_cannot_be_read(crawl: Crawl) -> None:
+    (url,) = commit_all(crawl, 1, "failed:http")
+    crawl.link.client.hset(crawl.frontier.keys.page(crawl.frontier.id(url)), "m", b"{")
+    assert [(letter.id, letter.record) for letter in crawl.ledger.letters()] == [(crawl.frontier.id(url), None)]
 
 
 # -- counts ------------------------------------------------------------------------------------------------------------
@@ -159,7 +186,7 @@ def test_the_counters_and_meta(crawl: Crawl) -> None:
 def test_a_crawl_that_does_not_exist_is_empty(link: Link) -> None:
     ledger = Ledger(link, "nothing")
     assert (ledger.meta(), ledger.counters(), ledger.workers(), ledger.records()) == ({}, {}, [], ([], START))
-    assert (list(ledger.failed()), ledger.all_roots(), ledger.leases_of("w")) == ([], [], [])
+    assert (list(ledger.letters()), ledger.all_roots(), ledger.leases_of("w")) == ([], [], [])
     assert ledger.hosts()[:2] == (0, [])
 
 
@@ -248,5 +275,5 @@ def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
     with pytest.raises(RedisAway):
         ledger.leases_of("w")
     with pytest.raises(RedisAway):
-        next(ledger.failed())
+        next(ledger.letters())
     link.close()
