@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := url scope robots sitemap traps extract politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint bench check-real bench-hosts lock clean
+.PHONY: help dev demo test lint chaos bench check-real bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: $(VENV)/.dev ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict crawler
+
+chaos: $(VENV)/.dev ## kill workers, pools and Redis under a crawl, then prove that nothing is lost (ARGS="--minutes 10 --seed 7")
+	$(BIN)/python -m tests.chaos $(ARGS)
 
 bench: $(VENV)/.dev ## measure the crawler beside Scrapy and a bare loop, some ten minutes (ARGS=--help; needs nginx)
 	$(BIN)/python -m benchmarks.peers $(ARGS)

@@ -1,0 +1,151 @@
+"""What can be seen of a crawl from beside, straight in its Redis: who holds which URL, and which leases ran out."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import redis
+
+from crawler import url as urls
+from crawler.frontier.keys import Keys
+from crawler.records import Entry
+from tests.chaos.graph import ROBOTS
+from tests.chaos.redis_server import ChaosRedis
+
+CRAWL: Final = "default"
+EVERY: Final = 0.1
+_ANSWER_LIMIT: Final = 1.0
+_RECENT: Final = 5000
+"""Milliseconds for which records are looked at before Redis loses some."""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One lease that is out. Times are of this machine's monotonic clock."""
+
+    token: str
+    worker: str
+    url: str
+    crashes: int
+    """Workers that died while handling it before."""
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True)
+class RanOut:
+    """A lease that ended when its deadline was over: it may have been reaped, which charges its URL."""
+
+    held: Held
+    at: float
+    """When it was seen to be gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One look at the crawl."""
+
+    at: float
+    held: Mapping[str, Held] = field(default_factory=dict)
+    accepted: int = 0
+    queued: int = 0
+    leased: int = 0
+    ended: int = 0
+    sources: int = 0
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to do."""
+        return self.accepted > 0 and self.queued + self.leased + self.sources == 0
+
+    def urls(self) -> set[str]:
+        """What is in anybody's hands."""
+        return {held.url for held in self.held.values()}
+
+
+class Observer:
+    """Looks ten times a second, and whenever it is asked to."""
+
+    def __init__(self, server: ChaosRedis) -> None:
+        self.ran_out: list[RanOut] = []
+        self.looks: list[Look] = []
+        """The latest looks, for a minute."""
+        self.late = 0.0
+        """Seconds by which this very thread came late at most: the machine stood still."""
+        self._server = server
+        self._keys = Keys(CRAWL)
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._client = self._connect()
+        self._last = Look(0.0)
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def start(self) -> None:
+        """Look from now on."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Look no more."""
+        self._over.set()
+        if self._thread.is_alive():
+            self._thread.join(5)
+        self._client.close()
+
+    def _connect(self) -> redis.Redis:
+        return self._server.client(socket_timeout=_ANSWER_LIMIT)
+
+    def _watch(self) -> None:
+        due = time.monotonic() + EVERY
+        while not self._over.wait(max(due - time.monotonic(), 0.0)):
+            now = time.monotonic()
+            self.late = max(self.late, now - due)
+            due = now + EVERY
+            with suppress(redis.RedisError):
+                self.look()
+
+    def look(self) -> Look:
+        """What is seen now; raises redis.RedisError while Redis is away."""
+        with self._lock:
+            look = self._look()
+            for token, held in self._last.held.items():
+                if token not in look.held and held.deadline <= look.at:
+                    self.ran_out.append(RanOut(held, look.at))
+            self._last = look
+            self.looks = [*self.looks[-600:], look]
+            return look
+
+    def _look(self) -> Look:
+        keys = self._keys
+        pipe = self._client.pipeline(transaction=True)
+        pipe.hgetall(keys.leased)
+        pipe.zrange(keys.leases, 0, -1, withscores=True)
+        pipe.time()
+        pipe.hmget(keys.counters, "accepted", "queued", "leased", "ended")
+        pipe.zcard(keys.sources)
+        replies: Any = pipe.execute()
+        leased, deadlines, (seconds, micros), counts, sources = replies
+        at = time.monotonic()
+        until = {token: at + score / 1000 - (seconds + micros / 1e6) for token, score in deadlines}
+        held = {token.decode(): _held(token, value, until.get(token, at)) for token, value in leased.items()}
+        return Look(at, held, *(int(n or 0) for n in counts), int(sources))
+
+    def records(self) -> set[tuple[bytes, bytes]]:
+        """The latest commits: their places in the stream, and the ids of their URLs."""
+        with self._lock:
+            client: Any = self._client
+            seconds, micros = client.time()
+            since = seconds * 1000 + micros // 1000 - _RECENT
+            return {(at, fields[b"i"]) for at, fields in client.xrange(self._keys.records, since, "+")}
+
+
+def _held(token: bytes, value: bytes, deadline: float) -> Held:
+    kind, worker, host, raw = value.split(b" ", 3)
+    name = host.decode()
+    if kind.startswith(b"R"):
+        return Held(token.decode(), worker.decode(), urls.origin(name, int(raw)) + ROBOTS, 0, deadline)
+    entry = Entry.decode(name, raw)
+    return Held(token.decode(), worker.decode(), entry.request.url, entry.crashes, deadline)

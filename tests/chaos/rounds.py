@@ -1,0 +1,178 @@
+"""One round of chaos: a crawl of a new graph, with events until it is done, and the proof of it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from crawler.frontier.keys import Keys
+from tests.chaos.crew import Crew
+from tests.chaos.events import KINDS, Chaos
+from tests.chaos.observer import CRAWL, Observer
+from tests.chaos.proof import Found, Verdict, prove
+from tests.chaos.proxy import Proxy
+from tests.chaos.redis_server import ChaosRedis
+from tests.chaos.site import Site
+from tests.crawl.commands import Commands
+
+LEAVING: Final = 60.0
+"""Seconds that pools get to see that the crawl is done."""
+_TICK: Final = 0.05
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a round is."""
+
+    hosts: int = 12
+    pages: int = 3000
+    pools: int = 2
+    workers: int = 2
+    delay: float = 0.1
+    term: float = 3.0
+    """The lease term."""
+    kinds: dict[str, int] = field(default_factory=lambda: dict(KINDS))
+    quiet: tuple[float, float] = (0.3, 1.5)
+    """Seconds between two events, from and to."""
+    count: int | None = None
+    """Events at most; None: until the crawl is done."""
+    limit: float = 300.0
+    """Seconds after which a crawl that is not done is given up."""
+    package: Path | None = None
+    """A folder with another `crawler` in it, which is crawled with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How a round went."""
+
+    seed: str
+    fsync: str
+    seconds: float
+    pages: int
+    events: Counter[str]
+    verdict: Verdict
+    deaths: int
+
+
+class NotDone(Exception):
+    """The crawl did not end in time: what it was at."""
+
+
+def play(seed: str, fsync: str, options: Options) -> Round:
+    """Crawl under chaos, then prove. Raises NotDone."""
+    with ExitStack() as stack:
+        stage = _Stage(seed, fsync, options, stack)
+        began = time.monotonic()
+        stage.seed()
+        stage.crawl()
+        seconds = time.monotonic() - began
+        found = stage.found()
+        verdict = prove(found)
+        events = Counter(event.kind for event in found.events)
+        deaths = sum(len(event.handled) for event in found.events)
+        return Round(seed, fsync, seconds, len(found.expected), events, verdict, deaths)
+
+
+class _Stage:
+    """All that a round is made of; *stack* takes it down again."""
+
+    def __init__(self, seed: str, fsync: str, options: Options, stack: ExitStack) -> None:
+        self._options = options
+        self._name = f"seed {seed}, appendfsync {fsync}"
+        self._server = ChaosRedis(fsync)
+        stack.callback(self._server.close)
+        self._proxy = Proxy(self._server.socket)
+        stack.callback(self._proxy.close)
+        self._direct = self._commands(self._server.url, stack)
+        self._crew = Crew(self._commands(self._proxy.url, stack), options.pools, options.workers)
+        stack.callback(self._crew.kill_strays)
+        graph_seed = random.Random(f"site {seed}").randrange(1 << 30)
+        self._site = Site(self._direct.folder, graph_seed, options.hosts, options.pages)
+        stack.callback(self._site.close)
+        self._observer = Observer(self._server)
+        self._seed = seed
+        self._chaos: Chaos | None = None
+
+    def _commands(self, redis: str, stack: ExitStack) -> Commands:
+        commands = Commands(redis)
+        stack.callback(commands.close)
+        if self._options.package is not None:
+            commands.env["PYTHONPATH"] = str(self._options.package)
+        return commands
+
+    def seed(self) -> None:
+        """Put the first URLs in, and hold the observer to it."""
+        options = self._options
+        done = self._direct.run(
+            *("seed", *self._site.graph.seeds, "--delay", f"{options.delay}s", "--lease-term", f"{options.term}s"),
+            *("--max-depth", "none", "--host-patience", "0", "--retries", "8"),
+        )
+        assert done.code == 0, done.err
+        self._observer.start()
+
+    def crawl(self) -> None:
+        """Run the pools with events until nothing is left, then let them leave."""
+        options = self._options
+        chaos = self._chaos = Chaos(
+            self._seed, options.kinds, self._crew, self._server, self._proxy, self._observer, options.term
+        )
+        chaos.pause(1.0, 2.0)  # so that there is something to disturb
+        until = time.monotonic() + options.limit
+        while not (self._observer.looks and self._observer.looks[-1].done):
+            self._crew.tend()
+            if chaos.due() and (options.count is None or len(chaos.events) < options.count):
+                chaos.happen()
+                chaos.pause(*options.quiet)
+            if time.monotonic() > until:
+                raise NotDone(self._state(f"it was not done after {options.limit:g} s"))
+            time.sleep(_TICK)
+        if not self._crew.leave(LEAVING):
+            raise NotDone(self._state(f"it was done, and its pools did not leave within {LEAVING:g} s"))
+
+    def _state(self, what: str) -> str:
+        last = self._observer.looks[-1] if self._observer.looks else None
+        status = self._direct.run("status", "--json")
+        said = [slot.running.err[-1500:] for slot in self._crew.slots if slot.running is not None]
+        events = [] if self._chaos is None else [event.kind for event in self._chaos.events[-10:]]
+        return "\n".join(
+            [f"{self._name}: {what}", f"{last}", status.out or status.err, f"last events: {events}", *said]
+        )
+
+    def found(self) -> Found:
+        """What is known of it now."""
+        self._observer.close()
+        assert self._chaos is not None
+        hits, lags = self._site.log()
+        return Found(
+            expected=self._site.graph.expected(),
+            authorities=self._site.graph.authorities,
+            records=self._direct.exported(),
+            status=self._direct.status(),
+            stored=self._stored(),
+            hits=hits,
+            lags=lags,
+            events=self._chaos.events,
+            ran_out=self._observer.ran_out,
+            said=[ending.said for ending in self._crew.endings],
+            delay=self._options.delay,
+        )
+
+    def _stored(self) -> dict[str, int]:
+        keys = Keys(CRAWL)
+        with self._server.client() as connected:
+            client: Any = connected
+            seen = list(client.scan_iter(f"{keys.prefix}seen:*", count=1000))
+            pipe = client.pipeline(transaction=False)
+            for key in seen:
+                pipe.scard(key)
+            return {
+                "records": client.xlen(keys.records),
+                "leases": client.hlen(keys.leased),
+                "seen": sum(pipe.execute()),
+            }
