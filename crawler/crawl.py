@@ -30,6 +30,7 @@ from crawler.errors import (
     CrawlDeleting,
     CrawlerError,
     NoCrawl,
+    OutOfMemory,
     RedisAway,
     UsageError,
 )
@@ -80,24 +81,20 @@ def work(
         )
         try:
             pool.start(session.settings.workers or os.cpu_count() or 1)
-            _watch(session, pool, monitor, ledger, asked, lambda status: show(status, time.monotonic() - began))
+            outlook = _Outlook(session, pool, monitor, ledger, lambda status: show(status, time.monotonic() - began))
+            _watch(session, pool, asked, outlook.look)
         except BaseException:
             pool.kill()
             raise
         interrupted = asked() > 0
         # Who interrupts does not want to wait for a Redis that is away: RedisAway is all there is to say then.
         status = monitor.look() if interrupted else session.patience.through(monitor.look)
+        if status.state == "deleting":
+            raise CrawlDeleting(f"crawl {frontier.crawl!r} is gone: it is being deleted")
     return Ended(status, status.ended - before, pool.losses, time.monotonic() - began, interrupted)
 
 
-def _watch(
-    session: Session,
-    pool: Pool,
-    monitor: Monitor,
-    ledger: Ledger,
-    asked: Callable[[], int],
-    show: Callable[[Status], None],
-) -> None:
+def _watch(session: Session, pool: Pool, asked: Callable[[], int], look: Callable[[], None]) -> None:
     """Tick the pool until its workers are gone; the first signal asks them to leave, the second ends them."""
     told, kill_at, look_at = 0, float("inf"), 0.0
     while pool.tick():
@@ -115,25 +112,60 @@ def _watch(
             return
         if now >= look_at:
             look_at = now + LOOK_EVERY
-            _look(session, pool, monitor, ledger, show)
+            look()
         time.sleep(TICK)
 
 
-def _look(session: Session, pool: Pool, monitor: Monitor, ledger: Ledger, show: Callable[[Status], None]) -> None:
-    patience = session.patience
-    if patience.since is not None and time.monotonic() < patience.again_at:
-        return
-    try:
-        status = monitor.look()
-        pool.page_timeout = session.settings.with_stored(ledger.meta().get("settings", b"{}")).page_timeout
-    except RedisAway as error:
-        patience.failed(error)
-        session.mend()
-    except (NoCrawl, CrawlDeleting):
-        return  # the workers see it as well, and leave
-    else:
-        patience.answered()
-        show(status)
+class _Outlook:
+    """Looks at the crawl and at Redis beside the workers, and says what keeps them from going on: each thing once."""
+
+    def __init__(
+        self, session: Session, pool: Pool, monitor: Monitor, ledger: Ledger, show: Callable[[Status], None]
+    ) -> None:
+        self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
+        self._full = False
+        self._trouble = ""
+        """What a worker waited for at the last look, while this process got its answers."""
+        self._told = ""
+
+    def look(self) -> None:
+        """One look; none while Redis is away and is not to be asked again yet."""
+        patience, pool = self._session.patience, self._pool
+        if patience.since is not None and time.monotonic() < patience.again_at:
+            return
+        try:
+            self._see_whether_full()
+            status = self._monitor.look()
+            pool.page_timeout = self._session.settings.with_stored(self._ledger.settings()).page_timeout
+        except RedisAway as error:
+            patience.failed(error)
+            self._session.mend()
+        except (NoCrawl, CrawlDeleting):
+            return  # the workers see it as well, and leave
+        else:
+            patience.answered()
+            self._see_what_workers_wait_for()
+            self._show(status)
+
+    def _see_whether_full(self) -> None:
+        """Asked by a write of nothing: reading alone would not meet what keeps workers from writing."""
+        try:
+            self._ledger.probe()
+        except OutOfMemory as error:
+            if not self._full:
+                self._session.say(f"{error}; until then no new page begins")
+            self._full = True
+        else:
+            if self._full:
+                self._session.say("Redis has room again; going on")
+            self._full = False
+
+    def _see_what_workers_wait_for(self) -> None:
+        """A worker may be kept out where this process is let in: too many clients, for one."""
+        before, self._trouble = self._trouble, self._pool.trouble
+        if self._trouble and self._trouble == before and self._trouble != self._told:
+            self._told = self._trouble
+            self._session.say(f"a worker waits: {self._trouble}")
 
 
 class Crawl(AbstractContextManager["Crawl"]):

@@ -6,7 +6,7 @@ import hashlib
 import time
 import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -82,13 +82,14 @@ def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = Rest())
     return Ending(held.lease, held.id, outcome, record.encode(), event=rest.event, rest_ms=rest.rest_ms)
 
 
-def of_bad_entry(lease: Lease, url_id: str) -> Ending:
-    """The end of an entry that cannot be read: something else wrote into the queue."""
-    shown = f"{lease.origin if len(lease.raw) > 3 else lease.host}/"
-    record = Record(
-        url=shown, outcome="failed:bad-entry", depth=0, error=_cut(f"not a queue entry: {lease.raw[:80]!r}")
-    )
-    return Ending(lease, url_id, record.outcome, record.encode(), event="unsent")
+def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Ending:
+    """The end of an entry that cannot be read: something else wrote into the queue.
+
+    Its record names the host by a URL with a fragment, which no other has.
+    """
+    url = f"http://{lease.host}/#bad-entry-{lease.token}"
+    record = Record(url=url, outcome="failed:bad-entry", depth=0, error=_cut(why))
+    return Ending(lease, id_of(url), record.outcome, record.encode(), event="unsent")
 
 
 def of_response(held: Held, outcome: str, response: Response, rest: Rest, *, error: str | None = None) -> Ending:

@@ -9,6 +9,7 @@ CrawlerError
 │   └── EmbeddedRedisError  the Redis that we start ourselves cannot be started
 ├── FrontierError         a frontier script refused
 │   ├── NoCrawl           the crawl is gone, or another one bears its name
+│   ├── DamagedCrawl      its keys are not what this version writes: damaged, or made by another version
 │   ├── CrawlExists       `create` of a name that is taken
 │   ├── CrawlDeleting     the crawl is being deleted
 │   ├── OutOfMemory       Redis is full: nothing new is accepted until there is room
@@ -20,7 +21,7 @@ CrawlerError
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/?#]*@")
 _SHOWN: Final = 200
@@ -30,6 +31,15 @@ _SHOWN: Final = 200
 def without_credentials(url: str) -> str:
     """*url*, whatever it is, without a name and a password before its host: for records and messages."""
     return _CREDENTIALS.sub("***@", url)
+
+
+def named(words: str) -> CrawlerError:
+    """The error that *words* tell: the name of its class and its message, as another process left them."""
+    name, _, message = words.partition(" ")
+    found: Any = globals().get(name)
+    if isinstance(found, type) and issubclass(found, CrawlerError) and found is not InvalidURL:
+        return found(message)
+    return CrawlerError(message or name)
 
 
 class CrawlerError(Exception):
@@ -64,7 +74,14 @@ class RedisUnavailable(CrawlerError):
 
 
 class RedisAway(RedisUnavailable):
-    """Redis is away for now: restarting, loading, busy, failing over. The same call may be sent again."""
+    """Redis is away for now: restarting, loading, busy, failing over. The same call may be sent again.
+
+    *why* is one word for the kind of trouble: one that lasts is told once of each kind.
+    """
+
+    def __init__(self, message: str, why: str = "") -> None:
+        super().__init__(message)
+        self.why = why
 
 
 class EmbeddedRedisError(RedisUnavailable):
@@ -77,6 +94,10 @@ class FrontierError(CrawlerError):
 
 class NoCrawl(FrontierError):
     """The crawl does not exist (any more), or a crawl of another generation bears its name."""
+
+
+class DamagedCrawl(FrontierError):
+    """The crawl's keys are not what this version writes: by another version, or changed by another hand."""
 
 
 class CrawlExists(FrontierError):

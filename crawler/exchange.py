@@ -12,10 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crawler.errors import CrawlDeleting, FrontierError, LeaseLost, NoCrawl, OutOfMemory, RedisAway
+from crawler.errors import FrontierError, LeaseLost, OutOfMemory, RedisAway
 from crawler.frontier.frontier import Frontier, new_call
 from crawler.frontier.leases import Accepted, Barren, Leased
+from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Call, Patience
+from crawler.frontier.mending import mend
 from crawler.handling import Outgoing
 from crawler.harvest import Harvest
 from crawler.links import Known
@@ -25,6 +27,12 @@ BEAT: Final = 1.0
 EXTEND_PART: Final = 1 / 3
 REAP_PART: Final = 1 / 6
 """Leases are extended, and overdue ones reaped, after this part of their term."""
+LOOK_AGAIN: Final = 1.0
+"""Seconds between two looks at whether the counts of a crawl that gives nothing can be right."""
+ROOM_AGAIN: Final = 1.0
+"""Seconds after which a Redis that is full is tried again with links that did not go in."""
+MEND_AGAIN: Final = 5.0
+"""Seconds after which they are mended once more, if they still cannot."""
 NOTHING_LOST: Final[frozenset[str]] = frozenset()
 
 
@@ -62,7 +70,10 @@ class Exchange:
         self._extend_at = 0.0
         self._beat_at = 0.0
         self._reap_at = 0.0
-        self._told_full = False
+        self._room_at = 0.0
+        """Redis is full: when links beyond what a commit takes are put again."""
+        self._look_at = 0.0
+        self._mend_at = 0.0
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
@@ -71,11 +82,19 @@ class Exchange:
         """Redis did not answer the last time."""
         return self._patience.since is not None
 
+    @property
+    def held_up(self) -> bool:
+        """Redis is away, or all that has ended waits for room in it."""
+        return self.away or (bool(self.outgoing) and self.due_at() > time.monotonic())
+
     def due_at(self) -> float:
         """When there is next something to say, on the monotonic clock; leases aside."""
         if self.away:
             return self._patience.again_at
-        return 0.0 if self.outgoing else min(self._extend_at, self._beat_at)
+        routine = min(self._extend_at, self._beat_at)
+        if not self.outgoing:
+            return routine
+        return min(routine, self._room_at) if all(out.before for out in self.outgoing) else 0.0
 
     def failed(self, error: RedisAway) -> None:
         """Redis did not answer: it is left alone for a while, longer each time."""
@@ -86,7 +105,8 @@ class Exchange:
     def talk(self, want: int, held: Sequence[str], beat: Callable[[], bytes]) -> News:
         """Say what is due, and ask for *want* leases. *held* are the tokens of all leases that have not ended.
 
-        When Redis is away there are no news. Raises NoCrawl or CrawlDeleting when the crawl is gone.
+        When Redis is away there are no news. Raises NoCrawl or CrawlDeleting when the crawl is gone, and what nobody
+        can go on with: RedisUnavailable where Redis refuses us, FrontierError where a script fails.
         """
         now = time.monotonic()
         if self._asked is not None:
@@ -125,12 +145,14 @@ class Exchange:
 
     def _put_first(self) -> None:
         """Links beyond what one script takes are put before their page's commit; without them it waits."""
+        if time.monotonic() < self._room_at:
+            return
         for out in self.outgoing:
             while out.before:
                 try:
                     self._frontier.run_one(out.before[0])
-                except OutOfMemory as error:
-                    self._tell_full(error)
+                except OutOfMemory:
+                    self._room_at = time.monotonic() + ROOM_AGAIN * random.uniform(0.5, 1.0)
                     return
                 out.before.pop(0)
 
@@ -180,8 +202,6 @@ class Exchange:
     def _leased(self, reply: Any) -> Leased:
         self._asked = None
         leased: Leased = _value(reply)
-        if leased.status == "OOM":
-            self._tell_full(OutOfMemory("Redis is full: nothing new begins until there is room"))
         return leased
 
     def _acknowledge(self, out: Outgoing, reply: Any) -> None:
@@ -189,10 +209,8 @@ class Exchange:
             self.not_ours += 1
         elif isinstance(reply, OutOfMemory):
             self.outgoing.append(out)
-        elif isinstance(reply, NoCrawl | CrawlDeleting):
-            raise reply
         elif isinstance(reply, FrontierError):
-            self._say(f"lease {out.token}: {reply}")
+            raise reply
         elif not (isinstance(reply, Accepted) and reply.left_out):
             self._known.acknowledge(out.urls)
 
@@ -200,11 +218,25 @@ class Exchange:
         for template in templates:
             self._say(f"quarantined: {template} (its pages hold nothing new); `crawler quarantine` tells more")
 
-    def _tell_full(self, error: OutOfMemory) -> None:
-        """Redis is full: said once. What is in flight ends; a page with too many links waits until there is room."""
-        if not self._told_full:
-            self._told_full = True
-            self._say(str(error))
+    # -- when nothing is given -----------------------------------------------------------------------------------------
+
+    def is_done(self, leased: Leased) -> bool:
+        """Whether nothing is left to do, after an answer without leases. Counts that cannot be right are mended."""
+        now = time.monotonic()
+        if now < (self._mend_at if leased.idle else self._look_at):
+            return False
+        self._look_at = now + LOOK_AGAIN
+        try:
+            if self._frontier.state().odd:
+                self._mend_at = now + MEND_AGAIN * random.uniform(0.5, 1.0)
+                if mended := mend(self._frontier, Ledger(self._frontier.link, self._frontier.crawl)):
+                    self._mend_at = 0.0
+                    self._say(str(mended))
+                return False
+            return leased.idle and self._frontier.done()
+        except RedisAway as error:
+            self.failed(error)
+            return False
 
     def leave(self, held: Sequence[str]) -> None:
         """The last word: what has ended, what is given back unused. Raises RedisAway, or what the frontier refuses."""

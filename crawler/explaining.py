@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -256,7 +255,7 @@ class _Explainer:
         (raw,) = self._ledger.robots([origin])
         if raw is None:
             return f"{origin}/robots.txt was not read yet"
-        rules = robots.parse(zlib.decompress(raw)) if raw else robots.ALLOW_ALL
+        rules = robots.parse(raw) if raw else robots.ALLOW_ALL
         line = rules.deciding_line(url, self._plan.agent)
         verdict = "allowed" if rules.allowed(url, self._plan.agent) else "disallowed"
         return f"{verdict} by the line {line!r} of {origin}/robots.txt" if line else f"{verdict}: no line concerns it"

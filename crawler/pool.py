@@ -19,11 +19,11 @@ import msgspec
 from crawler import ending as endings
 from crawler.config import Settings
 from crawler.ending import Held
-from crawler.errors import CrawlerError, FrontierError, RedisAway
+from crawler.errors import CrawlerError, FrontierError, RedisAway, RedisUnavailable, named
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Lease
 from crawler.frontier.ledger import Ledger
-from crawler.process import CONFIG_ERROR, EXIT_CODES, GRACE, Job
+from crawler.process import EXIT_CODES, GIVES_UP, GRACE, Job
 from crawler.records import Charge
 from crawler.watch import Watch, dead_watches
 
@@ -139,7 +139,10 @@ class Pool:
     # -- watching ------------------------------------------------------------------------------------------------------
 
     def tick(self) -> bool:
-        """Kill what hangs, settle and replace what died; false when no worker is left and none is to come."""
+        """Kill what hangs, settle and replace what died; false when no worker is left and none is to come.
+
+        Raises what a worker could not go on for: no other could.
+        """
         for member in list(self._members):
             self._kill_if_hanging(member)
             if member.process.poll() is not None:
@@ -147,6 +150,11 @@ class Pool:
                 self._bury(member, member.process.returncode)
         self._settle_due()
         return bool(self._members or self._dead)
+
+    @property
+    def trouble(self) -> str:
+        """What a worker waits for; empty when none does."""
+        return next((words for member in self._members if (words := member.watch.words())), "")
 
     @property
     def pids(self) -> list[int]:
@@ -170,9 +178,13 @@ class Pool:
             self._dead.append(_Dead(member.worker, "", hung=False, times=1))
             member.watch.close()
             return
-        if code == CONFIG_ERROR:
-            member.watch.remove()
-            raise CrawlerError("a worker cannot start; see its message above")
+        if code == GIVES_UP:
+            words = member.watch.words()
+            self._dead.append(_Dead(member.worker, "", hung=False, times=1))
+            member.watch.close()
+            if self._stopping:
+                return
+            raise named(words) if words else CrawlerError("a worker cannot go on; see its message above")
         token = seen.token if seen.stage in ("handle", "hook") else ""
         self._dead.append(_Dead(member.worker, token, member.hung))
         member.watch.close()
@@ -206,10 +218,12 @@ class Pool:
                 continue
             try:
                 self._settle(dead)
-            except RedisAway:
+            except RedisUnavailable as error:
                 dead.due = now + SETTLE_AGAIN
                 if self._stopping:  # its watch file stays, by which the next start on this machine settles it
                     self._dead.remove(dead)
+                elif not isinstance(error, RedisAway):
+                    raise
                 continue
             except FrontierError:
                 dead.times = 1  # the crawl is gone: nothing to settle

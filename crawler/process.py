@@ -1,6 +1,7 @@
 """One worker process: `main` reads its job from stdin, makes its own clients, and runs the loop.
 
-The job comes by a pipe and not by arguments, because it may bear passwords, which `ps` would show.
+The job comes by a pipe and not by arguments, because it may bear passwords, which `ps` would show. What ends it, and
+what it waits for, it leaves in its watch file: of many workers that meet the same, the pool says it once.
 """
 
 from __future__ import annotations
@@ -25,16 +26,17 @@ from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Link, Patience
 from crawler.logs import Log, open_log
 from crawler.plan import Plan, fetcher_options_of, plan_of
+from crawler.tools import Tools
 from crawler.watch import Watch
-from crawler.worker import Tools, Worker
+from crawler.worker import Worker
 
 GRACE: Final = 10.0
 """Seconds that transfers in flight get when the worker is asked to stop."""
 EXIT_CODES: Final = {"done": 10, "stopped": 11, "limit": 12, "gone": 13}
 """Why the loop ended, as the process tells it to its pool; anything else is a death, 0 too: a hook may call exit."""
 DEFECT: Final = 1
-CONFIG_ERROR: Final = 14
-"""The worker cannot work at all: starting it again would not help."""
+GIVES_UP: Final = 14
+"""It cannot work, or cannot go on, and neither could another: its last words say why."""
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -53,16 +55,23 @@ def main() -> int:
     """Run one worker until it is done or told to stop."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
-    log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
+    watch = Watch(Path(job.watch), hold=True)
     try:
-        # One that takes a dead worker's place may find Redis away: that is no reason to give the crawl up.
-        worker = Patience(log.note).through(lambda: build(job, log))
+        return _run(job, watch)
     except CrawlerError as error:
-        log.say(str(error))
-        return CONFIG_ERROR
+        watch.say(f"{type(error).__name__} {error}")
+        return GIVES_UP
+
+
+def _run(job: Job, watch: Watch) -> int:
+    log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
+    worker = build(job, watch, log)
     signal.signal(signal.SIGTERM, _stopper(worker))
     try:
         return EXIT_CODES[worker.run()]
+    except CrawlerError as error:
+        log.note(str(error))
+        raise
     except Exception as error:  # a defect of ours: the pool settles what this worker held and starts another
         log.say(
             f"this is a defect of the crawler: {type(error).__name__}: {error}; the log has more with --log-file -v"
@@ -82,14 +91,15 @@ def _stopper(worker: Worker) -> Callable[[int, object], None]:
     return stop
 
 
-def build(job: Job, log: Log) -> Worker:
-    """The worker and its own clients."""
+def build(job: Job, watch: Watch, log: Log) -> Worker:
+    """The worker and its own clients. Waits while Redis is away: that is no reason to give the crawl up."""
     own = job.settings
-    link = Link(job.redis)
-    patience = Patience(log.note)  # its pool tells people when Redis is away
-    frontier = patience.through(lambda: Frontier.find(link, own.crawl))
+    patience = Patience(log.note, trouble=watch.say)  # its pool tells people when Redis is away
+    link = Link(job.redis, patience=patience)
+    frontier = Frontier.find(link, own.crawl)
     ledger = Ledger(link, own.crawl)
-    settings = own.with_stored(ledger.meta().get("settings", b"{}"))
+    settings = own.with_stored(ledger.settings())
+    link.patience = None  # from now on the loop has something else to do meanwhile
     plan = plan_of(settings)
 
     def replan(raw: bytes) -> Plan:
@@ -102,8 +112,9 @@ def build(job: Job, log: Log) -> Worker:
         frontier=frontier,
         ledger=ledger,
         fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings)),
-        watch=Watch(Path(job.watch), hold=True),
+        watch=watch,
         say=log.say,
+        note=log.note,
         patience=patience,
         replan=replan,
         refit=refit,

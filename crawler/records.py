@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
 
 from crawler import url as urls
+from crawler.errors import InvalidURL
 
 OUTCOMES: Final = (
     "fetched",
@@ -37,6 +40,10 @@ _HEAD = struct.Struct(">BBBBQ")  # attempts, depth, hops, flags, id of via
 _LASTMOD_SIZE = 4
 # In the flags, beside the scheme's number in the two lowest bits: it is a sitemap; four bytes of `lastmod` follow.
 _SITEMAP, _LASTMOD = 0x10, 0x20
+_FLAGS: Final = 0x03 | _SITEMAP | _LASTMOD
+_PATH: Final = re.compile(rb'/[!"$-~]*')
+"""A canonical path with its query: printable ASCII without a fragment."""
+_OWN_PORT: Final = re.compile(r":\d+$")
 
 
 HostEvent = Literal["ok", "slow", "fail", "stall", "dead", "untrusted", "robots", "none", "unsent"]
@@ -100,13 +107,40 @@ class Entry:
     def decode(cls, host: str, raw: bytes) -> Entry:
         """Read an entry of *host*'s queue; ValueError if it is none (something else wrote to the queue)."""
         at = _HEAD.size + (_LASTMOD_SIZE if len(raw) > _HEAD.size and raw[3] & _LASTMOD else 0)
-        if len(raw) <= at or raw[at] != 0x2F:
-            raise ValueError(f"not a queue entry: {raw[:40]!r}")
+        if why := _no_entry(host, raw, at):
+            raise ValueError(f"not a queue entry: {_looks(raw) or why}; {len(raw):,} bytes, {raw[:40]!r}")
         attempts, depth, hops, flags, via = _HEAD.unpack_from(raw)
         url = urls.join(host, flags & 3, raw[at:].decode("ascii"))
         lastmod = int.from_bytes(raw[_HEAD.size : at], "big") if at > _HEAD.size else None
         request = Request(url, depth, hops, str(via), bool(flags & _SITEMAP), lastmod)
         return cls(request, attempts & 15, attempts >> 4)
+
+
+def _no_entry(host: str, raw: bytes, at: int) -> str | None:
+    """Why *raw* cannot be an entry of *host* whose path begins *at*: another hand put it into the queue."""
+    if len(raw) <= at:
+        return "it is too short"
+    if raw[3] & ~_FLAGS or (raw[3] & 2 and _OWN_PORT.search(host)):
+        return "its flags are none that there are"
+    if len(raw) - at > urls.MAX_URL:
+        return "it is too long"
+    if not _PATH.fullmatch(raw, at):
+        return "it holds no path of a URL"
+    return None if _is_host(host) else "its host is none"
+
+
+def _looks(raw: bytes) -> str:
+    if raw[:1] in (b"{", b"[") and raw[-1:] in (b"}", b"]"):
+        return "it looks like JSON"
+    return "it looks like a pickle" if raw[:1] == b"\x80" and raw[-1:] == b"." else ""
+
+
+@lru_cache(maxsize=4096)
+def _is_host(host: str) -> bool:
+    try:
+        return urls.split(urls.canonicalize(f"http://{host}/"))[0] == host
+    except InvalidURL:
+        return False
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

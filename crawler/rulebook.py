@@ -70,11 +70,22 @@ class Rulebook:
             self._rules.clear()
             missing = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3}
         wanted = list(missing)
-        for key, raw in zip(wanted, self._ledger.robots([origin for origin, _ in wanted]), strict=True):
-            self._rules[key] = robots.parse(zlib.decompress(raw)) if raw else robots.ALLOW_ALL
+        for key, text in zip(wanted, self._ledger.robots([origin for origin, _ in wanted]), strict=True):
+            if text is not None:
+                self._rules[key] = robots.parse(text) if text else robots.ALLOW_ALL
+
+    def knows(self, lease: Lease) -> bool:
+        """Whether its rules were learned; what is stored of them is no use otherwise, and is forgotten.
+
+        It is to be given back then. May raise RedisAway.
+        """
+        if (lease.origin, lease.robots_rev) in self._rules:
+            return True
+        self._ledger.forget_robots(lease.origin)
+        return False
 
     def allows(self, lease: Lease, url: str) -> bool:
-        """May the page be fetched? Its rules must have been learned."""
+        """May the page be fetched? Its rules must be known."""
         rules: robots.Rules = self._rules[lease.origin, lease.robots_rev]
         return rules.allowed(url, self.agent)
 

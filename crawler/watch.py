@@ -22,6 +22,8 @@ from crawler.errors import UsageError
 Stage = Literal["poll", "handle", "hook", "redis", "idle"]
 _STAGES: Final[tuple[Stage, ...]] = ("poll", "handle", "hook", "redis", "idle")
 _FORM: Final = struct.Struct("=QdB63s")  # turn, monotonic seconds, stage, token
+_WORDS: Final = struct.Struct("=H510s")  # behind it: number of bytes, words in UTF-8
+_SIZE: Final = _FORM.size + _WORDS.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +37,7 @@ class Glimpse:
 
 
 class Watch:
-    """One worker's mapped file. The worker writes by `enter`, its pool reads by `look`."""
+    """One worker's mapped file. The worker writes by `enter` and `say`, its pool reads by `look` and `words`."""
 
     def __init__(self, path: Path, *, hold: bool = False) -> None:
         """Map *path*; the worker itself does so with *hold*: its lock on the file tells that it is alive.
@@ -47,7 +49,7 @@ class Watch:
         if hold:
             fcntl.flock(self._file, fcntl.LOCK_EX)
         try:
-            self._map = mmap.mmap(self._file.fileno(), _FORM.size)
+            self._map = mmap.mmap(self._file.fileno(), _SIZE)
         except ValueError:
             self._file.close()
             raise
@@ -66,7 +68,7 @@ class Watch:
     def create(cls, generation: str, worker: str) -> Watch:
         """A new file for *worker* of a crawl's *generation*, in a folder that only this user can read."""
         path = _folder(generation) / worker
-        path.write_bytes(_FORM.pack(0, time.monotonic(), _STAGES.index("idle"), b""))
+        path.write_bytes(_FORM.pack(0, time.monotonic(), _STAGES.index("idle"), b"") + bytes(_WORDS.size))
         return cls(path)
 
     @staticmethod
@@ -86,6 +88,16 @@ class Watch:
         """What was last said."""
         turn, since, stage, token = _FORM.unpack_from(self._map, 0)
         return Glimpse(turn, since, _STAGES[stage % len(_STAGES)], token.rstrip(b"\0").decode("ascii", "replace"))
+
+    def say(self, text: str) -> None:
+        """Leave words for the pool, in place of those before: what this worker waits for, or why it ends."""
+        raw = text.encode("utf-8", "replace")[: _WORDS.size - 2]
+        _WORDS.pack_into(self._map, _FORM.size, len(raw), raw)
+
+    def words(self) -> str:
+        """The words that were left last; empty if none are."""
+        length, raw = _WORDS.unpack_from(self._map, _FORM.size)
+        return str(raw[:length].decode("utf-8", "replace"))
 
     def close(self) -> None:
         """Unmap; the file stays."""

@@ -11,7 +11,6 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -21,19 +20,15 @@ from crawler.ending import Held
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.exchange import Exchange, News
 from crawler.extract import Extractor
-from crawler.fetch.fetcher import Fetcher, FetchResult, Response
-from crawler.frontier.frontier import Frontier
+from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.leases import Ending, Lease, Leased
-from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Patience
 from crawler.handling import Handler, Outgoing
-from crawler.hook import Hook
 from crawler.links import Links
 from crawler.plan import Plan
 from crawler.records import Charge
 from crawler.rulebook import Rulebook
+from crawler.tools import Tally, Tools
 from crawler.transfers import MOST_RESULTS, Flight, Transfers
-from crawler.watch import Watch
 
 MOST_WANTED: Final = 256
 """URLs leased in one call at most."""
@@ -62,45 +57,6 @@ _TROUBLES: Final = {
     "away": ("failed:host-unreachable", "its host has not answered for longer than --host-patience"),
 }
 """What becomes of the URLs of a host that is given up, and why."""
-
-
-@dataclass(slots=True)
-class Tally:
-    """What this worker has done so far, for its beat."""
-
-    pages: int = 0
-    bytes: int = 0
-    errors: int = 0
-    retried: int = 0
-    lost: int = 0
-
-    def add(self, outgoing: Outgoing) -> None:
-        """Count one end or retry."""
-        self.pages += outgoing.ends
-        self.retried += not outgoing.ends
-        self.bytes += outgoing.size
-        self.errors += outgoing.failed
-
-
-@dataclass(slots=True)
-class Tools:
-    """What a worker is built from; all of it belongs to this process alone."""
-
-    frontier: Frontier
-    ledger: Ledger
-    fetcher: Fetcher
-    watch: Watch
-    say: Callable[[str], None]
-    patience: Patience
-    replan: Callable[[bytes], Plan]
-    """The plan from the settings stored in Redis."""
-    refit: Callable[[bytes], Fetcher]
-    """A fetcher for the settings stored in Redis."""
-    orphaned: Callable[[], bool] = lambda: False
-    """The pool that started this worker is gone."""
-    fuse: Callable[[float], object] = lambda seconds: None
-    """End this process in so many seconds unless called again; 0: never. For a page that hangs with no pool left."""
-    hook: Hook | None = None
 
 
 class Woken(Exception):
@@ -140,14 +96,14 @@ class Worker:
     # -- the whole crawl, top to bottom --------------------------------------------------------------------------------
 
     def run(self) -> str:
-        """Crawl until it is over; the reason why it ended."""
+        """Crawl until it is over; the reason why it ended. Raises what nobody can go on with: Redis refuses us, ..."""
         while not self.reason:
             try:
                 self._turn()
             except Woken:  # the signal came in the last instant of a wait
                 continue
-            except (NoCrawl, CrawlDeleting) as error:
-                self.tools.say(str(error))
+            except (NoCrawl, CrawlDeleting) as error:  # its pool finds out as well, and says so
+                self.tools.note(str(error))
                 self.reason = "gone"
         self._leave()
         return self.reason
@@ -161,7 +117,7 @@ class Worker:
         self._see_whether_over(news.leased)
         if self.reason:
             return
-        if self._exchange.away and not self._transfers.moving:
+        if self._exchange.held_up and not self._transfers.moving:
             self._sleep(max(self._exchange.due_at() - time.monotonic(), MIN_WAIT), time.sleep)
         elif not self._is_busy():
             self._idle(news.leased)
@@ -354,8 +310,11 @@ class Worker:
             return
         try:
             entry = lease.entry()
-        except (ValueError, IndexError):
-            self._end(endings.of_bad_entry(lease, self._frontier.id(f"bad-entry:{lease.token}")))
+        except ValueError as error:
+            self._end(endings.of_bad_entry(lease, str(error), self._frontier.id))
+            return
+        if self.plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
+            self._exchange.outgoing.append(Outgoing(self._frontier.release_call([lease.token]), lease.token))
             return
         url = entry.request.url
         held = Held(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
@@ -399,15 +358,8 @@ class Worker:
                 self.reason = "gone"
             elif self.until_done and leased.status == "LIMIT" and leased.leased == 0:
                 self.reason = "limit"
-            elif self.until_done and leased.status == "OK" and leased.idle and self._is_done():
+            elif leased.status == "OK" and not leased.leases and self._exchange.is_done(leased) and self.until_done:
                 self.reason = "done"
-
-    def _is_done(self) -> bool:
-        try:
-            return self._frontier.done()
-        except RedisAway as error:
-            self._exchange.failed(error)
-            return False
 
     def _idle(self, leased: Leased | None) -> None:
         """Nothing to do: wait for a hint that a host became ready, or until the next one is due."""
@@ -442,5 +394,5 @@ class Worker:
             if self.reason != "gone":
                 self._exchange.leave(self._held())
         except CrawlerError as error:
-            self.tools.say(f"leaving without a last word to Redis: {error}")
+            self.tools.note(f"leaving without a last word to Redis: {error}")
         self._transfers.close()

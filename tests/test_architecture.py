@@ -32,6 +32,7 @@ LAYERS = (
     ("process",),
     ("worker",),
     ("exchange", "transfers"),
+    ("tools",),
     ("handling",),
     ("entrances", "rulebook"),
     ("links", "ending", "hook", "plan", "harvest"),

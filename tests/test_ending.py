@@ -110,14 +110,14 @@ def test_an_end_without_an_answer() -> None:
 
 
 def test_an_entry_that_cannot_be_read() -> None:
-    """The host is known, and the beginning of what stood there."""
-    for raw, url in ((b"\0\0\0\1 nonsense", "https://example.org/"), (b"x", "example.org/")):
-        lease = Lease("token:1", "P", "example.org", raw, 0, 0, False, 0.0)
-        ending = endings.of_bad_entry(lease, "9")
-        record = Record.decode(ending.record)
-        assert (record.url, record.outcome) == (url, "failed:bad-entry")
-        assert repr(raw) in (record.error or "")
-        assert ending.id == "9"
+    """The host is known, and what was found; no other record has its URL."""
+    lease = Lease("token:1", "P", "example.org", b"x", 0, 0, "", 0.0)
+    ending = endings.of_bad_entry(lease, "not a queue entry: " + "x" * 10_000, lambda url: f"id of {url}")
+    record = Record.decode(ending.record)
+    assert (record.url, record.outcome) == ("http://example.org/#bad-entry-token:1", "failed:bad-entry")
+    assert (record.error or "").startswith("not a queue entry: ")
+    assert len(ending.record) < 1_000
+    assert ending.id == "id of http://example.org/#bad-entry-token:1"
 
 
 def test_long_fields_are_cut() -> None:

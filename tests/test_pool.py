@@ -15,7 +15,7 @@ from crawler.frontier.leases import Limits
 from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Link
 from crawler.pool import Pool
-from crawler.process import CONFIG_ERROR, EXIT_CODES
+from crawler.process import EXIT_CODES, GIVES_UP
 from crawler.records import Request
 from crawler.watch import dead_watches
 from tests.redis_for_tests import PrivateRedis
@@ -109,10 +109,10 @@ def test_workers_that_die_at_their_start_are_given_up(crawl: Crawl, monkeypatch:
 
 
 def test_a_worker_that_cannot_work_ends_the_pool(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    _worker(monkeypatch, CONFIG_ERROR)
+    _worker(monkeypatch, GIVES_UP)
     pool = crawl.pool()
     pool.start(1)
-    with pytest.raises(CrawlerError, match="cannot start"):
+    with pytest.raises(CrawlerError, match="cannot go on"):
         while pool.tick():
             pass
     pool.kill()

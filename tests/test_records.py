@@ -76,10 +76,37 @@ def test_depths_beyond_a_byte_are_one() -> None:
     assert (request.depth, request.hops) == (255, 255)
 
 
-@pytest.mark.parametrize("raw", [b"", b"short", b"http://example.org/", bytes(12), bytes(12) + b"x", b"\xff" * 30])
-def test_what_is_no_entry_is_refused(raw: bytes) -> None:
-    with pytest.raises(ValueError, match="not a queue entry"):
-        Entry.decode("example.org", raw)
+@pytest.mark.parametrize(
+    ("host", "raw", "why"),
+    [
+        ("example.org", b"", "it is too short; 0 bytes, b''"),
+        ("example.org", b"short", "it is too short; 5 bytes, b'short'"),
+        ("example.org", bytes(12), "it is too short"),
+        ("example.org", b'{"url": "http://example.org/"}', "it looks like JSON"),
+        ("example.org", b"\x80\x04\x95\x0b\0\0\0\0\0\0\0\x8c\x07os.exit\x94.", "it looks like a pickle"),
+        ("example.org", b"http://example.org/", "its flags are none that there are"),
+        ("example.org", bytes(3) + b"\x44" + bytes(8) + b"/", "its flags are none that there are"),
+        ("example.org:81", bytes(3) + b"\x02" + bytes(8) + b"/", "its flags are none that there are"),
+        ("example.org", bytes(12) + b"x", "it holds no path"),
+        ("example.org", bytes(3) + b"\x20" + bytes(8) + b"/abcde", "it holds no path"),
+        ("example.org", bytes(12) + b"/\n", "it holds no path"),
+        ("example.org", bytes(12) + b"/\0", "it holds no path"),
+        ("example.org", bytes(12) + b"/a b", "it holds no path"),
+        ("example.org", bytes(12) + b"/a#b", "it holds no path"),
+        ("example.org", bytes(12) + "/ü".encode(), "it holds no path"),
+        ("example.org", bytes(12) + b"/" * 10_000_000, "it is too long; 10,000,012 bytes"),
+        ("user@example.org", bytes(12) + b"/", "its host is none"),
+        ("Example.org", bytes(12) + b"/", "its host is none"),
+        ("example.org/a", bytes(12) + b"/", "its host is none"),
+    ],
+)
+def test_what_is_no_entry_is_refused(host: str, raw: bytes, why: str) -> None:
+    """In one short line that says what was found."""
+    with pytest.raises(ValueError, match=r"^not a queue entry: ") as caught:
+        Entry.decode(host, raw)
+    assert why in str(caught.value)
+    assert len(str(caught.value)) < 250
+    assert str(caught.value).isprintable()
 
 
 @given(st.binary(max_size=40))

@@ -56,6 +56,21 @@ def test_what_is_entered_is_seen() -> None:
     assert not pools.path.exists()
 
 
+def test_words_are_left_for_the_pool() -> None:
+    """The last ones only, as far as there is room; they outlive the worker."""
+    pools = Watch.create(GENERATION, "machine-1-00000001")
+    workers = Watch(pools.path, hold=True)
+    assert pools.words() == ""
+    for words in ("Redis is away", "", "Grüße: it is back", "é" * 1_000):
+        workers.say(words)
+        workers.enter("poll")
+        assert pools.words() == words[:255]
+        assert pools.look().stage == "poll"
+    workers.close()
+    assert pools.words() == "é" * 255
+    pools.remove()
+
+
 def test_files_are_private() -> None:
     watch = Watch.create(GENERATION, "machine-1-00000001")
     assert watch.path.parent.stat().st_mode & 0o777 == 0o700

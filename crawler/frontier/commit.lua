@@ -22,6 +22,8 @@ if not holds(token, ARGV[3]) then
   return { 'LEASE_LOST' }
 end
 
+redis.call('XLEN', RECORDS) -- these too: see sound
+redis.call('ZCARD', FAILED)
 local lease = end_lease(token)
 local k, first = OWN_KEYS + 1, nil
 if digest ~= '' then
@@ -50,7 +52,7 @@ count('outcome:' .. outcome, 1)
 
 local a = 15
 for _ = 1, tonumber(ARGV[14]) do
-  redis.call('HINCRBY', COUNTERS, ARGV[a], ARGV[a + 1])
+  count(ARGV[a], ARGV[a + 1])
   a = a + 2
 end
 a = add_roots(a)
@@ -62,7 +64,7 @@ end
 
 local key = host_key(lease.host)
 if latency then
-  local old = tonumber(redis.call('HGET', key, 'latency'))
+  local old = number(redis.call('HGET', key, 'latency'))
   redis.call('HSET', key, 'latency', math.floor(old and (old * 0.6 + latency * 0.4) or latency))
 end
 if ip ~= '' then

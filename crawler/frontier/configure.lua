@@ -17,6 +17,6 @@ for i = 3, #ARGV, 2 do
     redis.call('HSET', META, ARGV[i], ARGV[i + 1])
   end
 end
-redis.call('HINCRBY', META, 'settings_rev', 1)
+add(META, 'settings_rev', 1)
 -- a slot more may make hosts leasable that are in no other verb's hands: their next commit settles them
 return { 'OK' }

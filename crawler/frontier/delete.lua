@@ -1,6 +1,6 @@
 -- delete.lua: the crawl's state becomes deleting.
 -- ARGV  generation    RETURNS OK (also when it is so already) | NO_CRAWL
-local no = refusal()
+local no = gone()
 if no then
   return { no }
 end

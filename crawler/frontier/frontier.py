@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from types import MappingProxyType
-from typing import Any, Final, NoReturn
+from typing import Any, Final, Literal
 
 from crawler.clock import since_boot
 from crawler.errors import (
-    CrawlDeleting,
-    CrawlExists,
+    DamagedCrawl,
     FrontierError,
-    LeaseLost,
     NoCrawl,
-    OutOfMemory,
     RedisUnavailable,
 )
+from crawler.frontier import replies
+from crawler.frontier.damage import naming
 from crawler.frontier.keys import Keys
 from crawler.frontier.leases import Accepted, Barren, Ending, Event, Exported, Lease, Leased, Limits, State, Weight
 from crawler.frontier.link import Call, Link
-from crawler.frontier.scripts import SERVER_CLOCK, load
+from crawler.frontier.scripts import SCHEMA, SERVER_CLOCK, load
 from crawler.records import Charge, Request
 from crawler.url import Form, site_of_host, url_id
 
-SCHEMA: Final = 2
-"""Version of keys and entries; a crawl of another one is refused."""
 MOST_REQUESTS: Final = 1_000
 """Requests a script takes at most: more would block Redis for too long."""
 MOST_REVIVED: Final = 500
@@ -75,21 +73,35 @@ class Frontier:
         meta["form"] = _form_words(form)
         meta |= limits.fields()
         args: Args = [part for name, value in meta.items() if value for part in (name, value)]
-        frontier.run_one(frontier._call("create", [], args, _ok))
+        frontier.run_one(frontier._call("create", [], args, replies.ok))
         return frontier
 
     @classmethod
     def find(cls, link: Link, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
-        """The crawl of that name; NoCrawl if there is none."""
-        names = ["generation", "salt", "schema", "form"]
-        found: Any = link.ask(lambda: link.client.hmget(Keys(crawl).meta, names))
-        generation, salt, schema, form = found
-        if generation is None:
+        """The crawl of that name. Raises NoCrawl if there is none, DamagedCrawl if it cannot be worked on."""
+        names, keys = ["generation", "salt", "schema", "form"], Keys(crawl)
+        with naming(link, crawl):
+            found: Any = link.ask(lambda: link.client.hmget(keys.meta, names))
+        generation, salt, schema, form = (None if raw is None else raw.decode("latin-1") for raw in found)
+        if generation is None and not link.ask(lambda: link.client.exists(*keys.fixed)):
             raise NoCrawl(f"there is no crawl {crawl!r}: begin one with `crawler run` or `crawler seed`")
-        if schema is None or int(schema) != SCHEMA:
-            raise NoCrawl(f"crawl {crawl!r} was made by another version of this program: use that one, or delete it")
-        salt = bytes.fromhex((salt or b"").decode())
-        return cls(link, crawl, generation.decode(), salt, form=_form_of(form or b""), clock=clock)
+        if generation is None:
+            replies.refuse("REMAINS")
+        if schema != str(SCHEMA):
+            raise _of_another_version(crawl, schema)
+        try:
+            return cls(link, crawl, generation, _salt_of(salt), form=_form_of(form or ""), clock=clock)
+        except (ValueError, TypeError) as error:
+            raise DamagedCrawl(
+                f"the `meta` of crawl {crawl!r} is damaged ({error}): `crawler delete` takes the crawl away"
+            ) from None
+
+    @classmethod
+    def condemn(cls, link: Link, crawl: str) -> None:
+        """Say that the crawl is being deleted, whatever its version, as far as it can be told which one it is."""
+        with suppress(DamagedCrawl, NoCrawl):
+            found: Any = link.ask(lambda: link.client.hget(Keys(crawl).meta, "generation"))
+            cls(link, crawl, (found or b"").decode("latin-1"), b"").delete()
 
     def on(self, link: Link) -> Frontier:
         """The same crawl by another connection."""
@@ -102,7 +114,7 @@ class Frontier:
     def first_with(self, digest: str) -> str | None:
         """The id of the first page that had content of this digest (see Ending.digest)."""
         found: Any = self.link.ask(lambda: self.link.client.hget(self.keys.digests(digest), digest))
-        return None if found is None else str(found.decode())
+        return None if found is None else str(found.decode("utf-8", "replace"))
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
@@ -113,11 +125,19 @@ class Frontier:
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """Send *calls* in one round trip; results in order, refusals as FrontierError values."""
-        return self.link.execute(calls) if calls else []
+        results = self.link.execute(calls) if calls else []
+        return [self._named(result) if isinstance(result, DamagedCrawl) else result for result in results]
+
+    def _named(self, error: DamagedCrawl) -> DamagedCrawl:
+        try:
+            with naming(self.link, self.crawl):
+                raise error
+        except DamagedCrawl as named:
+            return named
 
     def run_one(self, call: Call) -> Any:
         """Send one call and raise what it refused."""
-        (result,) = self.link.execute([call])
+        (result,) = self.run([call])
         if isinstance(result, FrontierError | RedisUnavailable):
             raise result
         return result
@@ -126,18 +146,18 @@ class Frontier:
 
     def open(self, source: str, term: float) -> None:
         """Say that *source* is seeding: the crawl is not done for *term* seconds, or until `close`."""
-        self.run_one(self._call("open", [], [source, _ms(term)], _ok))
+        self.run_one(self._call("open", [], [source, _ms(term)], replies.ok))
 
     def close(self, source: str) -> None:
         """*source* has put all it had."""
-        self.run_one(self._call("close", [], [source], _ok))
+        self.run_one(self._call("close", [], [source], replies.ok))
 
     def put_call(
         self, requests: Sequence[Request], *, source: str = "", term: float = 60.0, roots: Sequence[str] = ()
     ) -> Call:
         """Accept up to MOST_REQUESTS requests, and the *roots* that they bring; extends *source* by *term* seconds."""
         keys, args = self._groups(requests)
-        return self._call("put", keys, [source, _ms(term), len(roots), *roots, *args], _accepted)
+        return self._call("put", keys, [source, _ms(term), len(roots), *roots, *args], replies.accepted)
 
     def put(
         self, requests: Sequence[Request], *, source: str = "", term: float = 60.0, roots: Sequence[str] = ()
@@ -169,7 +189,9 @@ class Frontier:
     def lease_call(self, call: str, want: int, term: float, worker: str) -> Call:
         """Ask for up to *want* leases of *term* seconds under the name *call* (`new_call`); a repetition keeps it."""
         asked = since_boot()
-        return self._call("lease", [], [call, want, _ms(term), worker], lambda reply: _leased(reply, asked + term))
+        return self._call(
+            "lease", [], [call, want, _ms(term), worker], lambda reply: replies.leased(reply, asked + term)
+        )
 
     def lease(self, want: int, term: float, worker: str, call: str | None = None) -> Leased:
         """`lease_call`, sent alone."""
@@ -178,7 +200,9 @@ class Frontier:
 
     def extend_call(self, tokens: Sequence[str], term: float) -> Call:
         """Keep leases for another *term* seconds; the result is the tokens that are no longer held."""
-        return self._call("extend", [], [_ms(term), *tokens], lambda r: frozenset(t.decode() for t in _ok(r)[1:]))
+        return self._call(
+            "extend", [], [_ms(term), *tokens], lambda r: frozenset(t.decode() for t in replies.ok(r)[1:])
+        )
 
     def extend(self, tokens: Sequence[str], term: float) -> frozenset[str]:
         """`extend_call`, sent alone."""
@@ -187,7 +211,7 @@ class Frontier:
 
     def release_call(self, tokens: Sequence[str]) -> Call:
         """Give leases back unused, in the order in which they were leased; the result is how many were still held."""
-        return self._call("release", [], tokens, lambda r: int(_ok(r)[1]))
+        return self._call("release", [], tokens, lambda r: int(replies.ok(r)[1]))
 
     def release(self, tokens: Sequence[str]) -> int:
         """`release_call`, sent alone."""
@@ -195,7 +219,7 @@ class Frontier:
 
     def reap_call(self, most: int = 50) -> Call:
         """Take back leases past their deadline: how many, and milliseconds to the next deadline (-1: none)."""
-        return self._call("reap", [], [most], lambda r: (int(_ok(r)[1]), int(r[2])))
+        return self._call("reap", [], [most], lambda r: (int(replies.ok(r)[1]), int(r[2])))
 
     def reap(self, most: int = 50) -> tuple[int, int]:
         """`reap_call`, sent alone."""
@@ -218,7 +242,7 @@ class Frontier:
             args += name, n
         args += len(ending.roots), *ending.roots, *groups
         own = [self.keys.page(ending.id), *([self.keys.digests(ending.digest)] if ending.digest else [])]
-        return self._call("commit", [*own, *keys], args, _committed)
+        return self._call("commit", [*own, *keys], args, replies.committed)
 
     def commit(self, ending: Ending) -> Accepted:
         """`commit_call`, sent alone; raises LeaseLost."""
@@ -240,7 +264,7 @@ class Frontier:
         *respelled* is the same URL in another spelling (of the same id and host), by which it is tried next.
         """
         entry = b"" if respelled is None else respelled.place()[1]
-        return self._call("retry", [], [lease.token, lease.what, event, rest_ms, charge, alone_ms, entry], _ok)
+        return self._call("retry", [], [lease.token, lease.what, event, rest_ms, charge, alone_ms, entry], replies.ok)
 
     def retry(
         self, lease: Lease, event: Event, *, charge: int = Charge.RETRY, rest_ms: int = 0, alone_ms: int = 0
@@ -264,7 +288,7 @@ class Frontier:
         delay = "" if crawl_delay is None else _ms(crawl_delay)
         args: Args = [lease.token, lease.what, lease.scheme, event, text, _ms(ttl), delay, rest_ms, ip]
         args += (part for tally in tallies.items() for part in tally)
-        return self._call("robots", [self.keys.robots(lease.origin)], args, _ok)
+        return self._call("robots", [self.keys.robots(lease.origin)], args, replies.ok)
 
     def robots(self, lease: Lease, event: Event, *, text: bytes = b"", ttl: float = 86_400.0) -> None:
         """`robots_call`, sent alone; raises LeaseLost, which is harmless."""
@@ -279,7 +303,7 @@ class Frontier:
             host, entry = request.place()
             keys.append(self.keys.page(self.id(request.url)))
             args += self.id(request.url), host, entry
-        return int(self.run_one(self._call("revive", keys, args, lambda r: int(_ok(r)[1]))))
+        return int(self.run_one(self._call("revive", keys, args, lambda r: int(replies.ok(r)[1]))))
 
     def drain(self, exported: Sequence[Exported]) -> int:
         """Free records that were exported, at most MOST_DRAINED a call, but for their stubs; how many there were.
@@ -289,7 +313,7 @@ class Frontier:
         _at_most(len(exported), MOST_DRAINED)
         keys = [self.keys.page(one.id) for one in exported]
         args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
-        return int(self.run_one(self._call("drain", keys, args, lambda r: int(_ok(r)[1]))))
+        return int(self.run_one(self._call("drain", keys, args, lambda r: int(replies.ok(r)[1]))))
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 
@@ -300,7 +324,7 @@ class Frontier:
         for weight in weights:
             keys += self.keys.template(weight.id), self.keys.prints(weight.id)
             args += weight.template, len(weight.prints), *weight.prints
-        return self._call("weigh", keys, args, lambda r: Barren(tuple(t.decode() for t in _ok(r)[1:])))
+        return self._call("weigh", keys, args, lambda r: Barren(tuple(t.decode() for t in replies.ok(r)[1:])))
 
     def weigh(self, weights: Sequence[Weight]) -> Barren:
         """`weigh_call`, sent alone."""
@@ -310,8 +334,22 @@ class Frontier:
     def pardon(self, template: str, template_id: str) -> bool:
         """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
         return bool(
-            self.run_one(self._call("pardon", [self.keys.template(template_id)], [template], lambda r: _ok(r)[1]))
+            self.run_one(
+                self._call("pardon", [self.keys.template(template_id)], [template], lambda r: replies.ok(r)[1])
+            )
         )
+
+    # -- mending -------------------------------------------------------------------------------------------------------
+
+    def mend(self, part: Literal["leases", "hosts", "counts"], values: Sequence[bytes | int]) -> tuple[int, int]:
+        """Put one part right (see mend.lua, and `mending.mend`, which does all of it): how much of it was wrong.
+
+        Beside it: of hosts how many entries they hold, of counts how many URLs are lost.
+        """
+        result: tuple[int, int] = self.run_one(
+            self._call("mend", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))
+        )
+        return result
 
     # -- the crawl as a whole ------------------------------------------------------------------------------------------
 
@@ -319,11 +357,11 @@ class Frontier:
         """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
         until = "-" if max_time == "-" else "" if max_time is None else str(_ms(float(max_time)))
         changed: Mapping[str, str | bytes] = {"settings": settings, **limits.fields()}
-        self.run_one(self._call("configure", [], [until, *(p for kv in changed.items() for p in kv)], _ok))
+        self.run_one(self._call("configure", [], [until, *(p for kv in changed.items() for p in kv)], replies.ok))
 
     def state_call(self) -> Call:
         """What the crawl is at."""
-        return self._call("state", [], [], _state)
+        return self._call("state", [], [], replies.state)
 
     def state(self) -> State:
         """`state_call`, sent alone."""
@@ -337,19 +375,19 @@ class Frontier:
 
     def pause(self) -> None:
         """Hand out nothing more until `resume`; what is in flight ends."""
-        self.run_one(self._call("pause", [], [], _ok))
+        self.run_one(self._call("pause", [], [], replies.ok))
 
     def resume(self) -> None:
         """Hand out URLs again."""
-        self.run_one(self._call("resume", [], [], _ok))
+        self.run_one(self._call("resume", [], [], replies.ok))
 
     def delete(self) -> None:
         """Refuse all from now on; `Ledger.sweep` then takes the keys away."""
-        self.run_one(self._call("delete", [], [], _ok))
+        self.run_one(self._call("delete", [], [], replies.ok))
 
     def beat_call(self, worker: str, text: bytes) -> Call:
         """Say what *worker* is doing (JSON); an empty text takes it off the list."""
-        return self._call("beat", [], [worker, text], _ok)
+        return self._call("beat", [], [worker, text], replies.ok)
 
     def beat(self, worker: str, text: bytes) -> None:
         """`beat_call`, sent alone."""
@@ -369,8 +407,23 @@ def _form_words(form: Form) -> str:
     return " ".join(field.name for field in fields(form) if getattr(form, field.name))
 
 
-def _form_of(words: bytes) -> Form:
-    return Form(**dict.fromkeys(words.decode().split(), True))
+def _form_of(words: str) -> Form:
+    return Form(**dict.fromkeys(words.split(), True))
+
+
+def _salt_of(text: str | None) -> bytes:
+    """Without it every URL would have another id, and be fetched again."""
+    salt = bytes.fromhex(text or "")
+    if not salt:
+        raise ValueError("its salt is missing")
+    return salt
+
+
+def _of_another_version(crawl: str, schema: str | None) -> DamagedCrawl:
+    return DamagedCrawl(
+        f"crawl {crawl!r} was made by another version of this program (its format is {schema!r:.20}, ours '{SCHEMA}'):"
+        " use that version, or `crawler delete` it"
+    )
 
 
 def site_key(host: str) -> str:
@@ -386,49 +439,3 @@ def _at_most(n: int, most: int) -> None:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _ok(reply: list[Any]) -> list[Any]:
-    status = reply[0]
-    if status != b"OK":
-        _refuse(status.decode())
-    return reply
-
-
-def _accepted(reply: list[Any]) -> Accepted:
-    return Accepted(*_ok(reply)[1:4])
-
-
-def _committed(reply: list[Any]) -> Accepted:
-    if reply[0] == b"DONE_ALREADY":
-        return Accepted(left_out=bool(reply[1]))
-    new, seen, over, left_out = _ok(reply)[1:5]
-    return Accepted(new, seen, over, bool(left_out))
-
-
-def _state(reply: list[Any]) -> State:
-    return State(_ok(reply)[1].decode(), *reply[2:8])
-
-
-def _leased(reply: list[Any], deadline: float) -> Leased:
-    if len(reply) < 10:
-        _refuse(reply[0].decode())
-    leases = [
-        Lease(t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark.decode(), deadline)
-        for t, k, host, raw, rev, delay, mark in reply[10:]
-    ]
-    return Leased(leases, reply[0].decode(), *(int(n) for n in reply[1:10]))
-
-
-_REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
-    "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
-    "EXISTS": (CrawlExists, "a crawl of this name exists already"),
-    "DELETING": (CrawlDeleting, "the crawl is being deleted"),
-    "OOM": (OutOfMemory, "Redis is full: raise its maxmemory, or export and delete a crawl"),
-    "LEASE_LOST": (LeaseLost, "the lease ended and is no longer ours"),
-}
-
-
-def _refuse(status: str) -> NoReturn:
-    error, text = _REFUSALS.get(status, (FrontierError, f"the frontier answered {status}"))
-    raise error(text)

@@ -61,6 +61,18 @@ FIXED: Final = (
 """The keys that every script is given first, in this order; prelude.lua names them."""
 
 
+_KINDS: Final = {
+    **dict.fromkeys(("meta", "leased", "counters", "workers", "sites", "traps", "ips", "ip_of"), "hash"),
+    **dict.fromkeys(("host", "page", "digests", "template"), "hash"),
+    **dict.fromkeys(("ready", "leases", "failed", "sources"), "zset"),
+    **dict.fromkeys(("wake", "queue"), "list"),
+    **dict.fromkeys(("roots", "seen", "prints"), "set"),
+    **dict.fromkeys(("probe", "robots"), "string"),
+    "records": "stream",
+}
+"""What TYPE says of each, by the name's first part."""
+
+
 class Keys:
     """The names of one shard's keys."""
 
@@ -70,6 +82,15 @@ class Keys:
         self.meta, self.ready, self.leases, self.leased, self.counters, self.wake = self.fixed[:6]
         self.records, self.failed, self.sources, self.roots, self.workers, self.probe = self.fixed[6:12]
         self.sites, self.traps, self.ips, self.ip_of = self.fixed[12:]
+
+    def kind(self, key: str) -> str | None:
+        """Of what kind *key* has to be; none where it is not one of ours."""
+        return _KINDS.get(key.removeprefix(self.prefix).partition(":")[0])
+
+    def pattern(self, names: str = "") -> str:
+        """For SCAN: the keys of this crawl whose names begin with what *names* matches."""
+        escaped = "".join(f"\\{char}" if char in "*?[]\\" else char for char in self.prefix)
+        return f"{escaped}{names}*"
 
     def host(self, host: str) -> str:
         """The hash of a host."""

@@ -22,11 +22,12 @@ local function facts(host)
     'latency', 'ip')
   return {
     host = host,
-    queued = tonumber(h[1]) or 0,
-    in_flight = tonumber(h[2]) or 0,
+    queued = number(h[1]) or 0,
+    counted = number(h[1]) and true, -- else its count is lost, or another hand wrote it
+    in_flight = number(h[2]) or 0,
     delay = host_delay(h[3], h[7]),
-    unreachable = unreachable(tonumber(h[4])),
-    robots_rev = h[5] or '0',
+    unreachable = unreachable(number(h[4])),
+    robots_rev = number(h[5]) or 0,
     asking = h[6],
     ip = PER_IP and h[8],
   }
@@ -42,8 +43,8 @@ local function reply(status, leases, least_wait)
   if wait >= 0 then
     wait = math.max(wait, least_wait or 0)
   end
-  local out = { status, wait, tonumber(c[1]) or 0, tonumber(c[2]) or 0, tonumber(c[3]) or 0,
-    tonumber(c[4]) or 0, open_sources(), SETTINGS_REV, ROOTS_REV, TRAPS_REV }
+  local out = { status, wait, number(c[1]) or 0, number(c[2]) or 0, number(c[3]) or 0,
+    number(c[4]) or 0, open_sources(), SETTINGS_REV, ROOTS_REV, TRAPS_REV }
   for i = 1, #leases do
     out[#out + 1] = leases[i]
   end
@@ -97,7 +98,7 @@ for _, host in ipairs(hosts) do
 end
 
 local function robots_known(host, scheme)
-  local till = tonumber(redis.call('HGET', host_key(host), 'robots_until:' .. scheme)) or 0
+  local till = number(redis.call('HGET', host_key(host), 'robots_until:' .. scheme)) or 0
   return till > T and redis.call('EXISTS', robots_key(host, scheme)) == 1
 end
 
@@ -122,7 +123,7 @@ local function hand_out(f, kind, priority, entry)
   redis.call('HSET', LEASED, token, kind .. priority .. ' ' .. worker .. ' ' .. f.host .. ' ' .. entry)
   if f.ip and not f.unreachable then
     redis.call('HSET', IP_OF, token, f.ip)
-    redis.call('HINCRBY', IPS, f.ip, 1)
+    add(IPS, f.ip, 1)
     if not IPS_USED then
       IPS_USED = '1'
       redis.call('HSET', META, 'ips_used', 1)
@@ -130,6 +131,18 @@ local function hand_out(f, kind, priority, entry)
   end
   leases[#leases + 1] = told(token, kind, entry, f)
   return token
+end
+
+-- a host whose entries are all handed out, by its count: what another hand put into its queues is taken in
+local function take_in(f)
+  local more = queued_in(f.host)
+  if more > 0 then
+    add(host_key(f.host), 'queued', more)
+    if f.counted then
+      count('queued', more)
+      count('accepted', more)
+    end
+  end
 end
 
 -- one host's part: up to `most` entries, or one robots lease
@@ -140,13 +153,13 @@ local function lease_from(f, most)
     if not entry then
       local lost = f.queued - taken -- the list was emptied by another hand: mend the counts
       f.queued = taken
-      redis.call('HINCRBY', host_key(f.host), 'queued', -lost)
+      add(host_key(f.host), 'queued', -lost)
       count('queued', -lost)
       count('lost', lost)
       break
     end
-    local scheme = (string.byte(entry, 4) or 0) % 4
-    if ROBOTS and not f.unreachable and not robots_known(f.host, scheme) then
+    local scheme = is_ours(entry, f.host) and string.byte(entry, 4) % 4
+    if ROBOTS and scheme and not f.unreachable and not robots_known(f.host, scheme) then
       if taken == 0 then
         redis.call('HSET', host_key(f.host), 'asking', hand_out(f, 'R', 0, tostring(scheme)))
         asked = true
@@ -158,7 +171,7 @@ local function lease_from(f, most)
     taken = taken + 1
   end
   if taken > 0 or asked then
-    redis.call('HINCRBY', host_key(f.host), 'in_flight', taken + (asked and 1 or 0))
+    add(host_key(f.host), 'in_flight', taken + (asked and 1 or 0))
     if not f.unreachable then
       rest(f.host, f.delay)
       if f.delay > 0 and not asked then
@@ -167,25 +180,26 @@ local function lease_from(f, most)
     end
   end
   if taken > 0 then
-    redis.call('HINCRBY', host_key(f.host), 'queued', -taken)
+    add(host_key(f.host), 'queued', -taken)
     pages = pages + taken
+  end
+  if taken == f.queued then
+    take_in(f)
   end
   settle(f.host)
 end
 
 local share = math.ceil(want / due)
-for _, host in ipairs(hosts) do
-  local free = want - #leases
-  if free <= 0 then
-    break
-  end
+
+-- one host's turn
+local function lease_of(host)
   local f = facts(host)
-  local most = math.min(share, free)
+  local most = math.min(share, want - #leases)
   if not f.unreachable then
     most = math.min(most, f.delay > 0 and 1 or NEVER, SLOTS - f.in_flight)
   end
   if f.ip and not f.unreachable then
-    local of_ip = PER_IP - (tonumber(redis.call('HGET', IPS, f.ip)) or 0)
+    local of_ip = PER_IP - (number(redis.call('HGET', IPS, f.ip)) or 0)
     if of_ip <= 0 then
       rest(host, IP_WAIT_MS)
     end
@@ -195,6 +209,17 @@ for _, host in ipairs(hosts) do
     most = 0
   end
   lease_from(f, most)
+end
+
+for _, host in ipairs(hosts) do
+  if #leases >= want then
+    break
+  end
+  if is_name(host) then
+    lease_of(host)
+  else
+    redis.call('ZREM', READY, host) -- another hand put it there
+  end
 end
 count('queued', -pages)
 count('leased', pages)

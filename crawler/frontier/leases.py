@@ -190,11 +190,13 @@ class State:
     ended: int
     sources: int
     wait_ms: int
+    odd: bool = False
+    """These numbers cannot be right: another hand changed what is in Redis (see odd in prelude.lua, and mend.lua)."""
 
     @property
     def idle(self) -> bool:
         """Nothing is queued, leased or being seeded."""
-        return self.queued + self.leased + self.sources == 0
+        return self.queued + self.leased + self.sources == 0 and not self.odd
 
     @property
     def word(self) -> str:

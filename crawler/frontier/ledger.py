@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import msgspec
 
-from crawler.errors import FrontierError
+from crawler.errors import DamagedCrawl, FrontierError, NoCrawl
+from crawler.frontier import parsing
+from crawler.frontier.damage import misfits, naming
 from crawler.frontier.keys import Keys, crawl_of_meta
 from crawler.frontier.leases import Exported, Lease
 from crawler.frontier.link import Link
 from crawler.records import Record, Stub
+from crawler.text import printable
 
 START: Final = "0-0"
 _GIVEN_UP: Final = {1: "dns", 2: "tls"}  # NO_NAME and NO_TRUST in prelude.lua
@@ -84,12 +86,18 @@ class Ledger:
         self._link = link
         self._redis: Any = link.client
         self._keys = Keys(crawl)
+        self._crawl = crawl
 
     def _ask(self, *commands: tuple[Any, ...]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         for command in commands:
             pipe.execute_command(*command)
-        return self._link.ask(pipe.execute)
+        with naming(self._link, self._crawl):
+            return self._link.ask(pipe.execute)
+
+    def _scan(self, scan: Callable[..., Iterator[Any]], *args: str, **options: Any) -> list[Any]:
+        with naming(self._link, self._crawl):
+            return self._link.ask(lambda: list(scan(*args, **options, count=1000)))
 
     # -- records -------------------------------------------------------------------------------------------------------
 
@@ -101,10 +109,10 @@ class Ledger:
         (entries,) = self._ask(("XRANGE", self._keys.records, f"({after}", "+", "COUNT", most))
         if not entries:
             return [], after
-        ids = [fields[b"i"].decode() for _, fields in entries]
+        ids = parsing.ids(entries)
         pages = self._ask(*(("HMGET", self._keys.page(i), "m", "t", "d", "at") for i in ids))
         found = [
-            Stored(at.decode(), url_id, self._record(page))
+            Stored(at.decode(), url_id, self._record(url_id, page))
             for (at, _), url_id, page in zip(entries, ids, pages, strict=True)
             if page[3] == at
         ]
@@ -113,10 +121,10 @@ class Ledger:
     def exported(self, after: str, until: str, most: int = _BATCH) -> tuple[list[Exported], str]:
         """What may be drained: the next *most* entries behind the cursor *after*, up to *until*, and the new cursor."""
         (entries,) = self._ask(("XRANGE", self._keys.records, f"({after}", until, "COUNT", most))
-        ids = [fields[b"i"].decode() for _, fields in entries]
+        ids = parsing.ids(entries)
         pages = self._ask(*(("HMGET", self._keys.page(i), "m", "at") for i in ids)) if ids else []
         found = [
-            Exported(at.decode(), url_id, self._stub(page[0]) if page[1] == at else None)
+            Exported(at.decode(), url_id, self._stub(url_id, page[0]) if page[1] == at else None)
             for (at, _), url_id, page in zip(entries, ids, pages, strict=True)
         ]
         return found, found[-1].at if found else after
@@ -124,37 +132,42 @@ class Ledger:
     def entry(self, at: str) -> str | None:
         """The id of the page that the stream's entry *at* is of; none if it is not there (any more)."""
         (entries,) = self._ask(("XRANGE", self._keys.records, at, at))
-        return entries[0][1][b"i"].decode() if entries else None
+        return parsing.ids(entries)[0] if entries else None
 
-    @staticmethod
-    def _stub(raw: bytes | None) -> Stub:
+    def _stub(self, url_id: str, raw: bytes | None) -> Stub:
         try:
             return Stub.of(raw or b"")
         except msgspec.DecodeError as error:
-            raise _unreadable(error) from None
+            raise self._unreadable(url_id, error) from None
 
-    @staticmethod
-    def _record(page: Sequence[bytes | None]) -> Record:
+    def _record(self, url_id: str, page: Sequence[bytes | None]) -> Record:
         try:
             record = Record.decode(page[0] or b"")
-            text = zlib.decompress(page[1]).decode("utf-8", "replace") if page[1] else None
-        except (msgspec.DecodeError, zlib.error) as error:
-            raise _unreadable(error) from None
+            text = parsing.unpacked(page[1]).decode("utf-8", "replace") if page[1] else None
+        except (msgspec.DecodeError, ValueError) as error:
+            raise self._unreadable(url_id, error) from None
         if text is None and page[2] is None:
             return record
         return msgspec.structs.replace(
-            record, text=text, duplicate_of=page[2].decode() if page[2] else record.duplicate_of
+            record, text=text, duplicate_of=page[2].decode("utf-8", "replace") if page[2] else record.duplicate_of
+        )
+
+    def _unreadable(self, url_id: str, error: Exception) -> FrontierError:
+        """Another version wrote it, or another hand: who deletes the key has all the others."""
+        return FrontierError(
+            f"a stored record cannot be read ({error}): does another version write it? its key is"
+            f" {printable(self._keys.page(url_id))[:120]}"
         )
 
     def record(self, url_id: str) -> Record | None:
         """The record of one URL, if it has ended."""
         (page,) = self._ask(("HMGET", self._keys.page(url_id), "m", "t", "d"))
-        return self._record(page) if page[0] else None
+        return self._record(url_id, page) if page[0] else None
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of stored pages by id; those that are not stored (any more) are absent."""
         pages = self._ask(*(("HGET", self._keys.page(i), "m") for i in ids)) if ids else []
-        return {i: self._record((raw, None, None)).url for i, raw in zip(ids, pages, strict=True) if raw}
+        return {i: self._record(i, (raw, None, None)).url for i, raw in zip(ids, pages, strict=True) if raw}
 
     def letters(self, since: int | None = None, until: int | None = None) -> Iterator[Letter]:
         """The dead letters of now, oldest first, that failed from *since* on and before *until* (ms, server's clock).
@@ -167,10 +180,11 @@ class Ledger:
         last = (float("-inf") if since is None else float(since), b"")
         most = float(newest[1]) if until is None else min(float(newest[1]), until - 1)
         while rows := self._behind(last, most):
-            pages = self._ask(*(("HMGET", self._keys.page(url_id.decode()), "m") for url_id, _ in rows))
-            for (url_id, at), (raw,) in zip(rows, pages, strict=True):
+            ids = [url_id.decode("utf-8", "replace") for url_id, _ in rows]
+            pages = self._ask(*(("HMGET", self._keys.page(url_id), "m") for url_id in ids))
+            for url_id, (_, at), (raw,) in zip(ids, rows, pages, strict=True):
                 if raw is not None:  # else it was revived just now
-                    yield Letter(url_id.decode(), int(at), self._record_or_none(raw))
+                    yield Letter(url_id, parsing.whole(at), self._record_or_none(url_id, raw))
             last = rows[-1][1], rows[-1][0]
 
     def _behind(self, last: tuple[float, bytes], most: float) -> list[tuple[bytes, float]]:
@@ -184,7 +198,7 @@ class Ledger:
         start = rank if score is not None and float(score) == at else below
         while True:
             (raw,) = self._ask(("ZRANGE", self._keys.failed, start, start + _BATCH - 1, "WITHSCORES"))
-            rows = [(url_id, float(when)) for url_id, when in _pairs(raw)]
+            rows = [(url_id, float(when)) for url_id, when in parsing.pairs(raw)]
             fresh = [(url_id, when) for url_id, when in rows if (when, url_id) > last and when <= most]
             if fresh or len(rows) < _BATCH or rows[-1][1] > most:
                 return fresh
@@ -193,11 +207,15 @@ class Ledger:
     def letter(self, url_id: str) -> Letter | None:
         """One dead letter; None for any other URL."""
         at, raw = self._ask(("ZSCORE", self._keys.failed, url_id), ("HGET", self._keys.page(url_id), "m"))
-        return None if at is None or raw is None else Letter(url_id, int(float(at)), self._record_or_none(raw))
+        return (
+            None
+            if at is None or raw is None
+            else Letter(url_id, parsing.whole(float(at)), self._record_or_none(url_id, raw))
+        )
 
-    def _record_or_none(self, raw: bytes) -> Record | None:
+    def _record_or_none(self, url_id: str, raw: bytes) -> Record | None:
         try:
-            return self._record((raw, None, None))
+            return self._record(url_id, (raw, None, None))
         except FrontierError:
             return None
 
@@ -206,12 +224,12 @@ class Ledger:
     def traps(self) -> dict[str, int]:
         """The quarantined templates, and when each was, in ms of the server's clock."""
         (raw,) = self._ask(("HGETALL", self._keys.traps))
-        return {template.decode(): int(when) for template, when in _pairs(raw)}
+        return {template.decode("utf-8", "replace"): parsing.number(when) for template, when in parsing.pairs(raw)}
 
     def template(self, template_id: str) -> dict[str, str]:
         """What is known of one template that many URLs share: total (pages weighed), state; empty when nothing is."""
         (raw,) = self._ask(("HGETALL", self._keys.template(template_id)))
-        return {name.decode(): value.decode() for name, value in _pairs(raw)}
+        return {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, value in parsing.pairs(raw)}
 
     # -- one URL -------------------------------------------------------------------------------------------------------
 
@@ -222,18 +240,39 @@ class Ledger:
 
     def leases(self) -> Iterator[tuple[str, Lease]]:
         """All leases that are out, each with the worker that holds it; no deadlines."""
-        for token, value in self._link.ask(lambda: list(self._redis.hscan_iter(self._keys.leased, count=1000))):
-            yield _lease(token, value)
+        for token, value in self._scan(self._redis.hscan_iter, self._keys.leased):
+            yield parsing.lease(token, value)
+
+    def tokens(self) -> set[bytes]:
+        """The tokens of all leases, whichever of the two keys names them."""
+        rows = self._scan(self._redis.hscan_iter, self._keys.leased)
+        return {token for token, _ in [*rows, *self._scan(self._redis.zscan_iter, self._keys.leases)]}
+
+    def host_names(self) -> set[bytes]:
+        """All hosts that have facts, a queue or a place in `ready`: found by looking through all keys."""
+        names = {host for host, _ in self._scan(self._redis.zscan_iter, self._keys.ready)}
+        prefix = self._keys.prefix.encode()
+        for key in self._scan(self._redis.scan_iter, match=self._keys.pattern("[hq]")):
+            what, _, name = key.removeprefix(prefix).partition(b":")
+            if what == b"host":
+                names.add(name)
+            elif what == b"queue":
+                names.add(name.rpartition(b":")[0])
+        return names
+
+    def misfits(self) -> Iterator[str]:
+        """The keys that hold something of another kind, in words."""
+        return misfits(self._link, self._crawl)
 
     def site(self, site: str) -> tuple[int, int]:
         """How many URLs of a site were accepted, on how many hosts (see `site_key`)."""
         ((accepted, hosts),) = self._ask(("HMGET", self._keys.sites, site, f"{site} hosts"))
-        return int(accepted or 0), int(hosts or 0)
+        return parsing.number(accepted), parsing.number(hosts)
 
     def deadline(self, token: str) -> int | None:
         """Milliseconds until a lease runs out; None when it is not held."""
         at, clock = self._ask(("ZSCORE", self._keys.leases, token), ("TIME",))
-        return None if at is None else int(float(at)) - _now_ms(clock)
+        return None if at is None else int(float(at)) - parsing.now_ms(clock)
 
     def queued(self, host: str, priority: int) -> Iterator[bytes]:
         """The entries of one of a host's queues, the next one first; read in slices while others take from it."""
@@ -250,21 +289,41 @@ class Ledger:
     def meta(self) -> dict[str, bytes]:
         """The fields of `meta`; empty when the crawl does not exist."""
         (raw,) = self._ask(("HGETALL", self._keys.meta))
-        return {k.decode(): v for k, v in _pairs(raw)}
+        return {k.decode("utf-8", "replace"): v for k, v in parsing.pairs(raw)}
+
+    def settings(self) -> bytes:
+        """The settings stored with the crawl, as JSON. Raises NoCrawl, or DamagedCrawl where they are missing."""
+        meta = self.meta()
+        if not meta:
+            raise NoCrawl(f"crawl {self._crawl!r} is gone: it was deleted")
+        if "settings" not in meta:
+            raise DamagedCrawl(
+                f"the `meta` of crawl {self._crawl!r} is damaged (its settings are missing): `crawler delete` takes the"
+                " crawl away"
+            )
+        return meta["settings"]
+
+    def probe(self) -> None:
+        """Write nothing: raises RedisAway or OutOfMemory where Redis would take no writes."""
+        self._ask(("SETRANGE", self._keys.probe, 0, ""))
 
     def counters(self) -> dict[str, int]:
         """All counters by name."""
         (raw,) = self._ask(("HGETALL", self._keys.counters))
-        return {k.decode("utf-8", "replace"): int(v) for k, v in _pairs(raw)}
+        return {k.decode("utf-8", "replace"): parsing.number(v) for k, v in parsing.pairs(raw)}
 
     def workers(self) -> list[Beat]:
         """The workers that said what they do, by name."""
         raw, clock = self._ask(("HGETALL", self._keys.workers), ("TIME",))
-        now = _now_ms(clock)
+        now = parsing.now_ms(clock)
         beats = []
-        for name, value in _pairs(raw):
+        for name, value in parsing.pairs(raw):
             at, _, text = value.partition(b" ")
-            beats.append(Beat(name.decode(), max(now - int(at), 0) / 1000, msgspec.json.decode(text)))
+            try:
+                facts = msgspec.json.decode(text, type=dict[str, Any])
+            except msgspec.DecodeError:  # no worker wrote that
+                continue
+            beats.append(Beat(name.decode("utf-8", "replace"), max(now - parsing.number(at), 0) / 1000, facts))
         return sorted(beats, key=lambda beat: beat.worker)
 
     def hosts(self, most: int = 100) -> tuple[int, list[HostFacts], int]:
@@ -272,20 +331,20 @@ class Ledger:
         total, first, clock = self._ask(
             ("ZCARD", self._keys.ready), ("ZRANGE", self._keys.ready, 0, most - 1), ("TIME",)
         )
-        names = [raw.decode() for raw in first]
-        return int(total), [self.host(name)[0] for name in names], _now_ms(clock)
+        names = [raw.decode("utf-8", "replace") for raw in first]
+        return int(total), [self.host(name)[0] for name in names], parsing.now_ms(clock)
 
     def host(self, host: str) -> tuple[HostFacts, int]:
         """One host, and the server's clock in ms."""
         values, clock = self._ask(("HMGET", self._keys.host(host), *_HOST_FIELDS), ("TIME",))
-        queued, in_flight, due, delay, backoff, failing, accepted, latency = (int(v or 0) for v in values[:8])
+        queued, in_flight, due, delay, backoff, failing, accepted, latency = (parsing.number(v) for v in values[:8])
         facts = HostFacts(host, queued, in_flight, due, delay, backoff, failing, bool(values[8]), accepted, latency)
-        return facts, _now_ms(clock)
+        return facts, parsing.now_ms(clock)
 
     def backing_off(self) -> int:
         """How many hosts wait for later than a minute from now: they rest after failures or long delays."""
         (clock,) = self._ask(("TIME",))
-        (n,) = self._ask(("ZCOUNT", self._keys.ready, _now_ms(clock) + 60_000, "+inf"))
+        (n,) = self._ask(("ZCOUNT", self._keys.ready, parsing.now_ms(clock) + 60_000, "+inf"))
         return int(n)
 
     def roots(self, candidates: Sequence[str]) -> list[bool]:
@@ -300,25 +359,30 @@ class Ledger:
         cursor, roots = 0, set[str]()
         while len(roots) < most:
             ((raw, found),) = self._ask(("SSCAN", self._keys.roots, cursor, "COUNT", 1000))
-            roots.update(item.decode() for item in found)
+            roots.update(item.decode("utf-8", "replace") for item in found)
             cursor = int(raw)
             if cursor == 0:
                 break
         return list(roots)[:most]
 
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
-        """The stored robots.txt (zlib) of each origin; none where it is not known."""
-        return self._ask(*(("GET", self._keys.robots(origin)) for origin in origins)) if origins else []
+        """The stored robots.txt of each origin; none where it is not known, or cannot be read."""
+        stored = self._ask(*(("GET", self._keys.robots(origin)) for origin in origins)) if origins else []
+        return [parsing.readable(raw) if raw else raw for raw in stored]
+
+    def forget_robots(self, origin: str) -> None:
+        """The stored robots.txt of *origin* is no use: it is asked for again before the next page of its host."""
+        self._ask(("DEL", self._keys.robots(origin)))
 
     def leases_of(self, worker: str) -> list[Lease]:
         """The leases that *worker* holds, by the order of their tokens; robots leases too."""
         found = [lease for owner, lease in self.leases() if owner == worker]
-        return sorted(found, key=lambda lease: (lease.token.rpartition(":")[0], int(lease.token.rpartition(":")[2])))
+        return sorted(found, key=lambda lease: parsing.order(lease.token))
 
     def clock(self) -> int:
         """The server's clock in milliseconds."""
         (clock,) = self._ask(("TIME",))
-        return _now_ms(clock)
+        return parsing.now_ms(clock)
 
     def memory(self) -> int | None:
         """Bytes that Redis uses in all; none where it does not say."""
@@ -331,11 +395,12 @@ class Ledger:
     def sweep(self, batch: int = 500) -> int:
         """Take away all keys of a crawl that is being deleted, the fixed ones with `meta` last; how many there were."""
         keys = self._keys
+        fixed = {key.encode() for key in keys.fixed}
         (swept,) = self._ask(("UNLINK", keys.leases, keys.leased))  # first: without a lease no commit writes
         cursor = None
         while cursor != 0:
-            ((cursor, found),) = self._ask(("SCAN", cursor or 0, "MATCH", f"{_escaped(keys.prefix)}*", "COUNT", batch))
-            names = [key for key in found if key.decode() not in keys.fixed]
+            ((cursor, found),) = self._ask(("SCAN", cursor or 0, "MATCH", keys.pattern(), "COUNT", batch))
+            names = [key for key in found if key not in fixed]
             if names:
                 swept += self._ask(("UNLINK", *names))[0]
         return int(swept + self._ask(("UNLINK", *keys.fixed))[0])
@@ -345,31 +410,4 @@ def crawls(link: Link) -> list[str]:
     """The names of all crawls on this Redis."""
     client: Any = link.client
     keys = link.ask(lambda: list(client.scan_iter(match="crawler:{*.0}:meta", count=1000)))
-    return sorted(name for key in keys if (name := crawl_of_meta(key.decode())))
-
-
-def _unreadable(error: Exception) -> FrontierError:
-    return FrontierError(f"a stored record cannot be read ({error}): does another version write it?")
-
-
-def _lease(token: bytes, value: bytes) -> tuple[str, Lease]:
-    """A row of `leased` as (worker, lease)."""
-    kind_priority, _, rest = value.partition(b" ")
-    worker, _, rest = rest.partition(b" ")
-    host, _, raw = rest.partition(b" ")
-    kind: Literal["P", "R"] = "R" if kind_priority[:1] == b"R" else "P"
-    return worker.decode(), Lease(token.decode(), kind, host.decode(), raw, 0, 0, "", 0.0)
-
-
-def _escaped(prefix: str) -> str:
-    return "".join(f"\\{char}" if char in "*?[]\\" else char for char in prefix)
-
-
-def _now_ms(clock: Sequence[Any]) -> int:
-    return int(clock[0]) * 1000 + int(clock[1]) // 1000
-
-
-def _pairs(raw: Any) -> list[tuple[bytes, bytes]]:
-    if isinstance(raw, dict):
-        return list(raw.items())
-    return list(zip(raw[::2], raw[1::2], strict=True))
+    return sorted(name for key in keys if (name := crawl_of_meta(key.decode("utf-8", "replace"))))

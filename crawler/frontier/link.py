@@ -8,49 +8,28 @@ want; one without says RedisAway, for a loop that has something else to do meanw
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import NoBackoff
-from redis.exceptions import (
-    AskError,
-    AuthenticationError,
-    AuthorizationError,
-    BusyLoadingError,
-    ClusterError,
-    ConnectionError,
-    NoPermissionError,
-    NoScriptError,
-    OutOfMemoryError,
-    ReadOnlyError,
-    RedisError,
-    ResponseError,
-    TimeoutError,
-    TryAgainError,
-)
-from redis.retry import Retry
+from redis.exceptions import NoScriptError, RedisError, ResponseError
 
-from crawler.errors import FrontierError, OutOfMemory, RedisAway, RedisUnavailable, UsageError
+from crawler.errors import FrontierError, RedisAway, RedisUnavailable
+from crawler.frontier.address import Address
 from crawler.frontier.scripts import Script
+from crawler.frontier.troubles import translate
 
 T = TypeVar("T")
 
-_AWAY: Final = frozenset({"BUSY", "LOADING", "MASTERDOWN", "MISCONF", "NOREPLICAS", "READONLY", "UNKILLABLE"})
-_CODE: Final = re.compile(r"(?:^|: -?)([A-Z]{3,})\b")
-"""The code of an error: at its beginning, or where 6.2 puts it: `Error running script (...): @user_script:9: -OOM`."""
-_NO_PERMISSION: Final = re.compile("user executing the script can't|ACL failure in script|unauthenticated")
-
+ANSWER_LIMIT: Final = 20.0
+"""Seconds in which Redis answers, or it counts as away."""
+WAITING_LIMIT: Final = 30.0
+"""The same while a list is blocked on, for which it is asked to wait itself."""
 _STOP_TICK: Final = 0.1
 """Seconds between two looks at whether to stop waiting."""
-
-_REFUSED: Final = (AuthenticationError, AuthorizationError, NoPermissionError)
-_ABSENT: Final = (ConnectionError, TimeoutError, BusyLoadingError, ReadOnlyError, ClusterError, TryAgainError, AskError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,55 +42,28 @@ class Call:
     read: Callable[[list[Any]], Any]
 
 
-def shown(url: str) -> str:
-    """A Redis URL without its password, for messages."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return f"unix://{parts.path}"
-    database = parts.path if parts.path[1:].isdigit() else ""  # anything else may be a piece of an unescaped password
-    return f"{parts.scheme}://{parts.hostname or 'localhost'}:{parts.port or 6379}{database}"
-
-
 class Link:
     """One process's connection to one Redis; not shared between threads or processes."""
 
     def __init__(
-        self, url: str, *, timeout: float = 20.0, connect_timeout: float = 5.0, patience: Patience | None = None
+        self, url: str, *, timeout: float | None = None, connect_timeout: float = 5.0, patience: Patience | None = None
     ) -> None:
-        """*url* is redis://, rediss:// or unix://; *timeout* is how long to wait for a reply, in seconds.
+        """*url* is any of `address.SCHEMES`; *timeout* is how long to wait for a reply, in seconds (ANSWER_LIMIT).
 
         With *patience* everything waits while Redis is away; else it raises RedisAway.
         """
         self.url = url
+        self.address = Address.of(url)
         self.patience = patience
-        self.timeout = timeout
+        self.timeout = ANSWER_LIMIT if timeout is None else timeout
         self.connect_timeout = connect_timeout
         self.connections = 0
         """How often it was connected: the library reconnects silently when it finds a connection closed."""
-        self.client = self._client(timeout, redis_connect_func=self._count_connection)
+        self.client = self.address.client(self.timeout, connect_timeout, self._count_connection)
         self._waiting: redis.Redis | None = None
 
-    def _count_connection(self, connection: Any) -> None:
-        connection.on_connect()
+    def _count_connection(self) -> None:
         self.connections += 1
-
-    def _client(self, timeout: float, **more: Any) -> redis.Redis:
-        if not self.url.startswith(("redis://", "rediss://", "unix://")):
-            raise UsageError("the Redis URL must begin with redis://, rediss:// or unix://")
-        try:
-            return redis.Redis.from_url(
-                self.url,
-                socket_timeout=timeout,
-                socket_connect_timeout=self.connect_timeout,
-                retry=Retry(NoBackoff(), 0),
-                protocol=2,
-                decode_responses=False,
-                **more,
-            )
-        except ValueError:  # its message may quote a piece of the password
-            raise UsageError(
-                "the Redis URL cannot be used: check host and port, and write special characters of the password as %XX"
-            ) from None
 
     def execute(self, calls: Sequence[Call]) -> list[Any]:
         """Send all calls in one round trip; each result is what its `read` gives, or the FrontierError it raised.
@@ -161,10 +113,19 @@ class Link:
             raise self._translated(error) from None
 
     def _translated(self, error: RedisError) -> FrontierError | RedisUnavailable:
-        found = translate(error, self.url)
+        found = self.address.explain(error, self.client) or translate(error, str(self.address), self._place())
         if isinstance(found, RedisAway) and isinstance(error, ResponseError):
-            self.client.connection_pool.disconnect()  # a replica answers: ask again where the master is by then
+            # A replica answers: ask again where the master is by then.
+            self.client.connection_pool.disconnect()
+            self.forget_waiting()
         return found
+
+    def _place(self) -> tuple[str, int] | str | None:
+        """Where who hangs up may be heard once more (see `troubles.translate`)."""
+        address = self.address
+        if address.tls or address.master:
+            return None
+        return address.path or address.hosts[0]
 
     def _through(self, question: Callable[[], T]) -> T:
         return question() if self.patience is None else self.patience.through(question)
@@ -172,7 +133,7 @@ class Link:
     def wait(self, key: str, seconds: float) -> bool:
         """Block on the list *key* for at most *seconds*, on a connection of its own; true if it held something."""
         if self._waiting is None:
-            self._waiting = self._client(timeout=30.0)
+            self._waiting = self.address.client(WAITING_LIMIT, self.connect_timeout, lambda: None)
         waiting = self._waiting
         return bool(self._ask(lambda: waiting.blpop([key], timeout=max(seconds, 0.01))))
 
@@ -189,29 +150,8 @@ class Link:
             self._waiting.close()
 
 
-def translate(error: RedisError, url: str) -> FrontierError | RedisUnavailable:
-    """What a library's error means to us, as one line."""
-    text = _line(str(error))
-    found = _CODE.search(text)
-    code = found[1] if found else ""
-    where = shown(url)
-    if isinstance(error, _REFUSED) or _NO_PERMISSION.search(text):
-        return RedisUnavailable(f"Redis at {where} refuses this user: {text}; check name, password and permissions")
-    if isinstance(error, OutOfMemoryError) or code == "OOM":
-        return OutOfMemory(f"Redis at {where} is full: raise its maxmemory, or export and delete a crawl")
-    if isinstance(error, _ABSENT) or code in _AWAY or "non local key" in text:
-        return RedisAway(f"Redis at {where} cannot be reached: {text}; start it, or name another with --redis")
-    if code == "WRONGTYPE":
-        return FrontierError(f"Redis at {where} holds a key of another kind under the crawl's name: {text}")
-    return FrontierError(f"Redis at {where} refused a script: {text}")
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())[:200] or "no answer"
-
-
 class Patience:
-    """When to try again while Redis is away: exponential with jitter, told once at its begin and end."""
+    """When to try again while Redis is away: exponential with jitter; told once of each kind and at the end."""
 
     def __init__(
         self,
@@ -219,14 +159,19 @@ class Patience:
         first: float = 0.1,
         most: float = 5.0,
         mend: Callable[[], None] = lambda: None,
+        trouble: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Seconds of the *first* and of the longest pause; *mend* is done before each new try."""
+        """Seconds of the *first* and of the longest pause; *mend* is done before each new try.
+
+        *trouble* is told what is waited for, and then that it is nothing any more, by an empty text.
+        """
         self._say = say
-        self._mend = mend
+        self._mend, self._trouble = mend, trouble
         self.stopped: Callable[[], bool] = lambda: False
         """Nobody wants to wait any longer: the RedisAway is raised."""
         self._first, self._most = first, most
         self._step = first
+        self._told: set[str] = set()
         self.since: float | None = None
         self.again_at = 0.0
 
@@ -234,7 +179,10 @@ class Patience:
         """Redis did not answer: seconds to wait before the next try."""
         if self.since is None:
             self.since = time.monotonic()
+        if error.why not in self._told:
+            self._told.add(error.why)
             self._say(f"{error}; waiting for it")
+            self._trouble(str(error))
         pause = self._step * random.uniform(0.5, 1.0)
         self._step = min(self._step * 2, self._most)
         self.again_at = time.monotonic() + pause
@@ -246,6 +194,8 @@ class Patience:
             return False
         self._say(f"Redis is back after {time.monotonic() - self.since:.1f} s; going on")
         self.since, self._step = None, self._first
+        self._told.clear()
+        self._trouble("")
         return True
 
     def through(self, question: Callable[[], T]) -> T:

@@ -4,5 +4,6 @@ local no = refusal() or deleting()
 if no then
   return { no }
 end
+redis.call('ZREM', SOURCES, ARGV[2]) -- first, so that it goes through when Redis is full
 redis.call('ZADD', SOURCES, T + tonumber(ARGV[3]), ARGV[2])
 return { 'OK' }

@@ -8,6 +8,6 @@ end
 local was = redis.call('HDEL', TRAPS, ARGV[2]) -- first, so that it goes through when Redis is full
 if was == 1 then
   redis.call('HSET', KEYS[OWN_KEYS], 'state', 'pardoned')
-  redis.call('HINCRBY', META, 'traps_rev', 1)
+  add(META, 'traps_rev', 1)
 end
 return { 'OK', was }

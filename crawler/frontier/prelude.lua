@@ -1,4 +1,5 @@
 -- prelude.lua: what all verbs share: names of keys, the clock, refusals, settle, end_lease, rest, accept.
+-- What is read from Redis may have been written by another hand: numbers are read by `number` and added to by `add`.
 -- KEYS[1..16] are the fixed keys (keys.py); ARGV[1] is the generation that the caller works for.
 -- Every verb returns an array whose first element says what became of it: OK or the name of a refusal.
 local META, READY, LEASES, LEASED, COUNTERS, WAKE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
@@ -16,25 +17,48 @@ local NO_NAME, NO_TRUST = 1, 2 -- `failing_since` of a host that is given up
 local WAKE_HINTS = 8
 local ADAPTED_MAX_MS = 30000 -- the longest delay that a slow host gets by being slow
 
+-- number: a value as one; nil for anything that is none, or none that can be reckoned with (inf, nan)
+local function number(value)
+  local n = tonumber(value)
+  if n and n > -NEVER and n < NEVER then
+    return n
+  end
+end
+
+-- add: to a number in a hash, and what it is then. What is no number counts as 0; `mend` counts again.
+local function add(key, field, n)
+  local now = redis.pcall('HINCRBY', key, field, n)
+  if type(now) == 'table' then -- a field that is no number, or an error that HSET raises as well
+    redis.call('HSET', key, field, n)
+    return tonumber(n)
+  end
+  return now
+end
+
 -- settings and state, read once a call
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
   'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
-  'max_hosts_per_site', 'per_ip', 'ips_used')
+  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema')
 local GENERATION, STATE = m[1], m[2]
-local DELAY, SLOTS, ROBOTS = tonumber(m[3]) or 0, tonumber(m[4]) or 1, m[5] == '1'
-local MAX_PAGES, MAX_PAGES_PER_HOST = tonumber(m[6]), tonumber(m[7])
-local PATIENCE, UNTIL = tonumber(m[8]) or 0, tonumber(m[9])
-local SETTINGS_REV, ROOTS_REV, TRAPS_REV = m[10] or '0', m[11] or '0', m[12] or '0'
-local ADAPTIVE = tonumber(m[13]) or 0 -- thousandths
-local MAX_PAGES_PER_SITE, MAX_HOSTS_PER_SITE, PER_IP = tonumber(m[14]), tonumber(m[15]), tonumber(m[16])
+local DELAY, SLOTS, ROBOTS = number(m[3]) or 0, math.max(number(m[4]) or 1, 1), m[5] == '1'
+local MAX_PAGES, MAX_PAGES_PER_HOST = number(m[6]), number(m[7])
+local PATIENCE, UNTIL = number(m[8]) or 0, number(m[9])
+local SETTINGS_REV, ROOTS_REV, TRAPS_REV = number(m[10]) or 0, number(m[11]) or 0, number(m[12]) or 0
+local ADAPTIVE = number(m[13]) or 0 -- thousandths
+local MAX_PAGES_PER_SITE, MAX_HOSTS_PER_SITE, PER_IP = number(m[14]), number(m[15]), number(m[16])
 local IPS_USED = m[17] -- leases were ever counted by address
 
 local T = now_ms()
 
-local function refusal()
+local function gone()
   if not GENERATION or GENERATION ~= ARGV[1] then
     return 'NO_CRAWL'
   end
+end
+
+-- SCHEMA is what scripts.py puts before: another version may have taken the crawl over since it was found.
+local function refusal()
+  return gone() or (m[18] ~= SCHEMA and 'OTHER_SCHEMA' or nil)
 end
 
 local function deleting()
@@ -67,9 +91,33 @@ local function touch(host)
   redis.call('EXISTS', host_key(host), queue_key(host, 0), queue_key(host, 1), queue_key(host, 2))
 end
 
+-- is_name: whether a host's name can be one; entries of any other are never handed out
+local function is_name(host)
+  return host ~= '' and not string.find(host, '[^!-~]') and not string.find(host, '[#%%/<>?@\\^|]')
+end
+
+-- queued_in: how many entries a host's queues hold, whatever its count says
+local function queued_in(host)
+  local n = 0
+  for priority = 0, 2 do
+    n = n + redis.call('LLEN', queue_key(host, priority))
+  end
+  return n
+end
+
+-- sound: stop here, before the first write, if a key that is written later is of another kind: half of a page's end
+-- would lose its URL.
+local function sound(host)
+  redis.call('HLEN', host_key(host))
+  queued_in(host)
+  redis.call('HLEN', COUNTERS)
+  redis.call('ZCARD', READY)
+  redis.call('LLEN', WAKE)
+end
+
 local function count(field, n)
   if n ~= 0 then
-    redis.call('HINCRBY', COUNTERS, field, n)
+    add(COUNTERS, field, n)
   end
 end
 
@@ -81,9 +129,9 @@ end
 -- settle: a host is in `ready` at `due` exactly when it has queued entries, a free slot and no robots lease out.
 local function settle(host)
   local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking')
-  local queued, in_flight = tonumber(h[1]) or 0, tonumber(h[2]) or 0
+  local queued, in_flight = number(h[1]) or 0, number(h[2]) or 0
   if queued > 0 and in_flight < SLOTS and not h[4] then
-    if redis.call('ZADD', READY, h[3] or T, host) == 1 then
+    if redis.call('ZADD', READY, number(h[3]) or T, host) == 1 then
       wake()
     end
   else
@@ -94,9 +142,9 @@ end
 -- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.
 -- Without any delay nothing is adapted: who sets it to 0 wants speed.
 local function host_delay(crawl_delay, latency)
-  local delay = math.max(DELAY, tonumber(crawl_delay) or 0)
-  if delay > 0 and ADAPTIVE > 0 and latency then
-    delay = math.max(delay, math.min(math.floor(tonumber(latency) * ADAPTIVE / 1000), ADAPTED_MAX_MS))
+  local delay = math.max(DELAY, number(crawl_delay) or 0)
+  if delay > 0 and ADAPTIVE > 0 then
+    delay = math.max(delay, math.min(math.floor((number(latency) or 0) * ADAPTIVE / 1000), ADAPTED_MAX_MS))
   end
   return delay
 end
@@ -108,7 +156,7 @@ local function rest(host, ms)
   if ms > 0 then
     redis.call('HDEL', key, 'undo')
   end
-  local due = tonumber(redis.call('HGET', key, 'due')) or 0
+  local due = number(redis.call('HGET', key, 'due')) or 0
   if T + ms > due then
     redis.call('HSET', key, 'due', T + ms)
   end
@@ -142,11 +190,11 @@ local function end_lease(token)
   local ip = IPS_USED and redis.call('HGET', IP_OF, token)
   if ip then
     redis.call('HDEL', IP_OF, token)
-    if redis.call('HINCRBY', IPS, ip, -1) <= 0 then
+    if add(IPS, ip, -1) <= 0 then
       redis.call('HDEL', IPS, ip)
     end
   end
-  redis.call('HINCRBY', key, 'in_flight', -1)
+  add(key, 'in_flight', -1)
   if lease.kind == 'R' then
     redis.call('HDEL', key, 'asking')
   else
@@ -167,6 +215,7 @@ local function holds(token, what)
     return false
   end
   touch(lease.host)
+  sound(lease.host)
   return true
 end
 
@@ -195,7 +244,7 @@ end
 local function requeue(lease, side, charge)
   redis.call(side == 'LEFT' and 'LPUSH' or 'RPUSH', queue_key(lease.host, lease.priority),
     charged(lease.entry, charge))
-  redis.call('HINCRBY', host_key(lease.host), 'queued', 1)
+  add(host_key(lease.host), 'queued', 1)
   count('queued', 1)
 end
 
@@ -203,10 +252,10 @@ end
 local function back_off(host, first_ms, max_ms)
   local key = host_key(host)
   local h = redis.call('HMGET', key, 'backoff', 'backoff_until', 'failing_since')
-  local backoff, over = tonumber(h[1]) or 0, tonumber(h[2]) or 0
+  local backoff, over = number(h[1]) or 0, number(h[2]) or 0
   if T >= over then
     backoff = math.min(math.max(backoff * 2, first_ms), max_ms)
-    local since = tonumber(h[3])
+    local since = number(h[3])
     if since and PATIENCE > 0 then -- do not sleep past the moment at which patience ends
       backoff = math.min(backoff, math.max(since + PATIENCE + 1 - T, 1000))
     end
@@ -258,6 +307,16 @@ local function unreachable(failing_since)
   return failing_since and PATIENCE > 0 and T - failing_since > PATIENCE and 'away' or nil
 end
 
+-- is_ours: whether an entry is one at all; whatever else lies in a queue is handed out to be ended as a dead letter,
+-- and nothing is asked for its sake. What it takes for one, Entry.decode (records.py) judges more strictly.
+local function is_ours(entry, host)
+  local flags = string.byte(entry, 4)
+  if not flags or flags >= 64 or flags % 16 >= 4 or (flags % 4 >= 2 and string.find(host, ':%d+$')) then
+    return false
+  end
+  return string.byte(entry, math.floor(flags / 32) == 1 and 17 or 13) == 47
+end
+
 -- is_sitemap: whether a queue entry is to be read as a sitemap
 local function is_sitemap(entry)
   return math.floor((string.byte(entry, 4) or 0) / 16) % 2 == 1
@@ -266,7 +325,7 @@ end
 -- room_of: how many more URLs of a host are accepted, and by which budget; '' as site: the host is a site by itself.
 -- seeded: they were named by a person, who may name as many hosts as he likes.
 local function room_of(hash, site, seeded)
-  local accepted = tonumber(redis.call('HGET', hash, 'accepted')) or 0
+  local accepted = number(redis.call('HGET', hash, 'accepted')) or 0
   local room, why = NEVER, 'budget'
   if MAX_PAGES_PER_HOST then
     room = MAX_PAGES_PER_HOST - accepted
@@ -274,7 +333,7 @@ local function room_of(hash, site, seeded)
   local of_site, hosts = accepted, 0
   if site ~= '' and (MAX_PAGES_PER_SITE or (accepted == 0 and MAX_HOSTS_PER_SITE)) then
     local s = redis.call('HMGET', SITES, site, site .. ' hosts')
-    of_site, hosts = tonumber(s[1]) or 0, tonumber(s[2]) or 0
+    of_site, hosts = number(s[1]) or 0, number(s[2]) or 0
   end
   if MAX_PAGES_PER_SITE and MAX_PAGES_PER_SITE - of_site < room then
     room, why = MAX_PAGES_PER_SITE - of_site, 'site-budget'
@@ -298,6 +357,7 @@ local function accept(k, a, seeded)
     local host, site, n = ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2])
     local hash, queue = KEYS[k], KEYS[k + 1]
     a, k = a + 3, k + 2
+    redis.call('LLEN', queue) -- of another kind: said before its URLs count as seen
     local sitemaps = is_sitemap(ARGV[a + 1])
     local room, why, accepted = NEVER, nil, nil
     if not sitemaps then
@@ -321,15 +381,15 @@ local function accept(k, a, seeded)
     end
     if #fresh > 0 then
       redis.call('RPUSH', queue, unpack(fresh))
-      redis.call('HINCRBY', hash, 'queued', #fresh)
+      add(hash, 'queued', #fresh)
       redis.call('HSETNX', hash, 'due', T)
       if not sitemaps then
-        redis.call('HINCRBY', hash, 'accepted', #fresh)
+        add(hash, 'accepted', #fresh)
       end
       if site ~= '' and not sitemaps then
-        redis.call('HINCRBY', SITES, site, #fresh)
+        add(SITES, site, #fresh)
         if accepted == 0 then
-          redis.call('HINCRBY', SITES, site .. ' hosts', 1)
+          add(SITES, site .. ' hosts', 1)
         end
       end
       new = new + #fresh
@@ -352,7 +412,7 @@ local function add_roots(a)
     added = added + redis.call('SADD', ROOTS, ARGV[i])
   end
   if added > 0 then
-    redis.call('HINCRBY', META, 'roots_rev', 1)
+    add(META, 'roots_rev', 1)
   end
   return a + 1 + n
 end
@@ -370,11 +430,23 @@ local function limit()
     return nil, NEVER
   end
   local c = redis.call('HMGET', COUNTERS, 'outcome:fetched', 'leased', 'sitemaps')
-  local fetched, leased = (tonumber(c[1]) or 0) - (tonumber(c[3]) or 0), tonumber(c[2]) or 0
+  local fetched, leased = (number(c[1]) or 0) - (number(c[3]) or 0), number(c[2]) or 0
   if fetched >= MAX_PAGES then
     return 'LIMIT', 0
   end
   return nil, math.max(MAX_PAGES - fetched - leased, 0)
+end
+
+-- odd: the counts contradict each other or what there is, which no verb brings about: another hand changed keys.
+local function odd()
+  local c = redis.call('HMGET', COUNTERS, 'queued', 'leased')
+  local queued, leased = number(c[1]) or 0, number(c[2]) or 0
+  local rows, ready = redis.call('HLEN', LEASED), redis.call('ZCARD', READY)
+  return rows ~= redis.call('ZCARD', LEASES)
+    or (rows == 0 and leased ~= 0)
+    or (rows == 0 and ready == 0 and queued ~= 0)
+    or (ready > 0 and queued <= 0)
+    or (rows > 0 and queued <= 0 and leased <= 0)
 end
 
 local function next_due()
@@ -382,5 +454,5 @@ local function next_due()
   if #first == 0 then
     return -1
   end
-  return math.max(tonumber(first[2]) - T, 0)
+  return math.max((number(first[2]) or NEVER) - T, 0)
 end

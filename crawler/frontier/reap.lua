@@ -23,4 +23,4 @@ for _, token in ipairs(overdue) do
   end
 end
 local first = redis.call('ZRANGE', LEASES, 0, 0, 'WITHSCORES')
-return { 'OK', #overdue, #first > 0 and math.max(tonumber(first[2]) - T, 0) or -1 }
+return { 'OK', #overdue, #first > 0 and math.max((number(first[2]) or NEVER) - T, 0) or -1 }

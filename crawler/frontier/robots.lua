@@ -19,7 +19,7 @@ if event == 'ok' then
   local ttl = tonumber(ARGV[7])
   redis.call('SET', KEYS[OWN_KEYS], text, 'PX', ttl + 3600000)
   redis.call('HSET', key, 'robots_until:' .. scheme, T + ttl)
-  redis.call('HINCRBY', key, 'robots_rev', 1)
+  add(key, 'robots_rev', 1)
   if ARGV[8] == '' then
     redis.call('HDEL', key, 'delay')
   else
@@ -30,7 +30,7 @@ if ARGV[10] ~= '' then
   redis.call('HSET', key, 'ip', ARGV[10])
 end
 for i = 11, #ARGV, 2 do
-  redis.call('HINCRBY', COUNTERS, ARGV[i], ARGV[i + 1])
+  count(ARGV[i], ARGV[i + 1])
 end
 feel(lease.host, event)
 rest(lease.host, tonumber(ARGV[9]))

@@ -7,6 +7,9 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
+SCHEMA: Final = 2
+"""Version of keys and entries; a crawl of another one is refused."""
+
 SERVER_CLOCK: Final = """local function now_ms()
   local t = redis.call('TIME')
   return t[1] * 1000 + math.floor(t[2] / 1000)
@@ -31,4 +34,5 @@ def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     """The script of *verb*, with *clock* as the Lua source that defines `now_ms()`."""
     folder = files(__package__)
     prelude = folder.joinpath("prelude.lua").read_text(encoding="utf-8")
-    return Script(verb, clock + prelude + folder.joinpath(f"{verb}.lua").read_text(encoding="utf-8"))
+    head = f"local SCHEMA = '{SCHEMA}'\n{clock}"
+    return Script(verb, head + prelude + folder.joinpath(f"{verb}.lua").read_text(encoding="utf-8"))

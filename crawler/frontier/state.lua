@@ -1,15 +1,15 @@
 -- state.lua: what the crawl is at; reads only.
--- ARGV  generation    RETURNS OK state accepted queued leased ended open_sources wait_ms | NO_CRAWL
--- state: deleting, paused, limit, or running
+-- ARGV  generation    RETURNS OK state accepted queued leased ended open_sources wait_ms odd | NO_CRAWL
+-- state: deleting, paused, limit, or running; odd: 1 where the counts cannot be right (see odd in the prelude)
 local no = refusal()
 if no then
   return { no }
 end
 local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended')
-local leased = tonumber(c[3]) or 0
+local leased = number(c[3]) or 0
 local state = STATE
 if state == 'running' and limit() and leased == 0 then
   state = 'limit'
 end
-return { 'OK', state, tonumber(c[1]) or 0, tonumber(c[2]) or 0, leased, tonumber(c[4]) or 0, open_sources(),
-  next_due() }
+return { 'OK', state, number(c[1]) or 0, number(c[2]) or 0, leased, number(c[4]) or 0, open_sources(),
+  next_due(), odd() and 1 or 0 }

@@ -16,7 +16,7 @@ local function judge(key, prints, template, fresh)
   if fresh < LEAST_FRESH then
     redis.call('HSET', key, 'state', 'quarantined')
     redis.call('HSET', TRAPS, template, T)
-    redis.call('HINCRBY', META, 'traps_rev', 1)
+    add(META, 'traps_rev', 1)
     redis.call('DEL', prints)
     out[#out + 1] = template
     return true
@@ -32,10 +32,10 @@ for k = OWN_KEYS, #KEYS, 2 do
   local key, prints, template, n = KEYS[k], KEYS[k + 1], ARGV[a], tonumber(ARGV[a + 1])
   a = a + 2
   if not redis.call('HGET', key, 'state') then
-    redis.call('HINCRBY', key, 'total', n)
+    add(key, 'total', n)
     for i = a, a + n - 1 do
-      local pages = redis.call('HINCRBY', key, 'pages', 1)
-      local fresh = redis.call('HINCRBY', key, 'fresh', redis.call('SADD', prints, ARGV[i]))
+      local pages = add(key, 'pages', 1)
+      local fresh = add(key, 'fresh', redis.call('SADD', prints, ARGV[i]))
       if pages >= WINDOW and judge(key, prints, template, fresh) then
         break
       end

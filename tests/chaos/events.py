@@ -53,6 +53,9 @@ _BUSY_PART: Final = 0.8
 _IN_HAND_PART: Final = 0.5
 """Of the workers that are hit, those that hold URLs; of those that are killed, those that are handling a page."""
 _A_PAGE: Final = 0.5
+_HALF: Final = 0.7
+_LOOK_TICK: Final = 0.02
+_ALONE: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -153,21 +156,35 @@ class Chaos:
             kill_hard(one.pid)
         return True
 
-    def _frozen(self, event: Event, seconds: float) -> bool:
+    def _frozen(self, event: Event, seconds: float, *, until_reaped: bool = False) -> bool:
         worker = self._one()
         if worker is None:
             return False
         self._stop(event, [worker])
         event.handled.clear()  # nobody died
-        time.sleep(seconds)
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not (until_reaped and self._holds_nothing(worker)):
+            time.sleep(_LOOK_TICK)
+        others = [one for one in self._crew.workers() if one.pid != worker.pid] if until_reaped else []
+        others = [one for one in others if stop(one.pid)]
         go_on(worker.pid)
+        if others:
+            time.sleep(_ALONE)
+            for one in others:
+                go_on(one.pid)
         return True
+
+    def _holds_nothing(self, worker: Worker) -> bool:
+        return worker.name not in {held.worker for held in self._look().held.values()}
 
     def _worker_freeze(self, event: Event) -> bool:
         return self._frozen(event, self._dice.uniform(0.2, min(2.0, self._term - 1)))
 
     def _worker_freeze_long(self, event: Event) -> bool:
-        return self._frozen(event, self._term + self._dice.uniform(0.3, 1.5))
+        """Half of them go on at the moment when their leases were reaped, the others standing still in their turn: so
+        they may be given again what they bring too late."""
+        until_reaped = self._dice.random() < _HALF
+        return self._frozen(event, self._term + self._dice.uniform(0.3, 1.5), until_reaped=until_reaped)
 
     def _worker_term(self, event: Event) -> bool:
         worker = self._one()

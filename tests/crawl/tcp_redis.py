@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import redis
@@ -17,13 +18,13 @@ from tests.redis_for_tests import START_LIMIT
 
 
 class TcpRedis:
-    """One server, without persistence; with *password* it asks for it."""
+    """One server, without persistence; with *password* it asks for it. *more* are further options of the server."""
 
-    def __init__(self, binary: Path, password: str = "") -> None:
+    def __init__(self, binary: Path, password: str = "", more: Sequence[str] = ()) -> None:
         self.port = closed_port()
         self.url = f"redis://{f':{password}@' if password else ''}127.0.0.1:{self.port}/0"
         self._folder = Path(tempfile.mkdtemp(prefix="crw-"))
-        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", *more]
         if password:
             options += ["--requirepass", password]
         with (self._folder / "log").open("wb") as log:
@@ -53,8 +54,12 @@ class TcpRedis:
                         raise RuntimeError((self._folder / "log").read_text()) from error
                     time.sleep(0.005)
 
-    def close(self) -> None:
-        """Kill it and remove its folder."""
+    def kill(self) -> None:
+        """kill -9; returns when it is gone."""
         self._process.kill()
         self._process.wait()
+
+    def close(self) -> None:
+        """Kill it and remove its folder."""
+        self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)

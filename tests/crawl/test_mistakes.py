@@ -203,7 +203,7 @@ def test_something_else_under_the_crawls_name(
         client.set("crawler:{default.0}:meta", "mine")
         done = commands.run("status")
         assert done.code == 2
-        assert "a key of another kind" in done.lines[-1]
+        assert "its key crawler:{default.0}:meta holds a string, not a hash" in done.lines[-1]
         assert "Traceback" not in done.err
         client.delete("crawler:{default.0}:meta")
         client.hset("crawler:{default.0}:meta", mapping={"generation": "x", "schema": "99", "salt": "00"})

@@ -87,7 +87,7 @@ def test_without_the_guard(commands: Commands) -> None:
     assert done.code != 0
     assert 'put its crawl under `if __name__ == "__main__":`' in done.err
     assert done.err.count("Traceback") <= 1
-    assert "crawler.errors.CrawlerError" in done.err.splitlines()[-1]
+    assert "crawler.errors.HookError" in done.err.splitlines()[-1]
 
 
 def test_steps_and_mistakes(commands: Commands, sites: Sites) -> None:

@@ -140,6 +140,7 @@ class CheckedMachine(RuleBasedStateMachine):
         self._check_places(shot)
         self._check_hosts(shot)
         self._check_against_model(shot)
+        assert not self.frontier.state().odd
         self.sound = True
 
     def _check_politeness(self, leases: Sequence[Lease]) -> None:

@@ -13,6 +13,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
 from crawler.frontier.leases import Ending, Event, Lease, Limits, Weight
+from crawler.frontier.mending import mend
 from crawler.records import Charge, Request
 from tests.frontier.checked import POOL, CheckedMachine
 from tests.frontier.crawls import record_of
@@ -252,6 +253,14 @@ class FrontierMachine(CheckedMachine):
     @rule()
     def state(self) -> None:
         self._send(self.frontier.state_call(), self.model.told_state)
+
+    @rule()
+    def mend(self) -> None:
+        """Nothing is wrong, so nothing is changed."""
+        ledger = self.crawl.ledger
+        assert not mend(self.frontier, ledger)
+        assert self.frontier.mend("hosts", sorted(ledger.host_names())) == (0, self.model.queued)
+        assert self.frontier.mend("counts", [self.model.queued]) == (0, 0)
 
     @rule(ms=MOMENTS)
     def advance(self, ms: int) -> None:

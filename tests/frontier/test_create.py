@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.errors import CrawlDeleting, CrawlExists, NoCrawl, OutOfMemory
+from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, NoCrawl, OutOfMemory
 from crawler.frontier.frontier import SCHEMA, Frontier
 from crawler.frontier.leases import Limits
 from crawler.frontier.link import Link
@@ -72,8 +72,57 @@ def test_find_says_how_to_begin_when_there_is_none(link: Link) -> None:
 
 def test_find_refuses_a_crawl_of_another_version(link: Link, crawl: Crawl) -> None:
     link.client.hset(crawl.frontier.keys.meta, "schema", SCHEMA + 1)
-    with pytest.raises(NoCrawl, match="another version"):
+    with pytest.raises(DamagedCrawl, match=f"another version .*its format is '{SCHEMA + 1}', ours '{SCHEMA}'"):
         Frontier.find(link, crawl.name)
+
+
+def test_a_crawl_that_another_version_takes_over_is_left_alone(link: Link, crawl: Crawl) -> None:
+    """Workers of this version stop with their next call; only `delete` goes through."""
+    crawl.put("http://a.example/")
+    link.client.hset(crawl.frontier.keys.meta, "schema", SCHEMA + 1)
+    for call in (crawl.frontier.lease_call("c", 1, 90, "w"), crawl.frontier.state_call()):
+        with pytest.raises(DamagedCrawl, match="another version"):
+            crawl.frontier.run_one(call)
+    crawl.frontier.delete()
+    link.client.hset(crawl.frontier.keys.meta, "schema", SCHEMA)
+    assert crawl.frontier.state().word == "deleting"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("salt", None, "its salt is missing"),
+        ("salt", "no hex", "damaged"),
+        ("salt", b"\xff", "damaged"),
+        ("form", "strip_everything", "damaged"),
+        ("schema", None, "another version"),
+        ("schema", b"\xfftwo", "another version"),
+        ("generation", None, "remains"),
+    ],
+)
+def test_find_refuses_a_damaged_crawl(
+    link: Link, crawl: Crawl, field: str, value: str | bytes | None, words: str
+) -> None:
+    """Without the salt, for one, every URL would have another id."""
+    if value is None:
+        link.client.hdel(crawl.frontier.keys.meta, field)
+    else:
+        link.client.hset(crawl.frontier.keys.meta, field, value)
+    with pytest.raises(DamagedCrawl, match=words) as caught:
+        Frontier.find(link, crawl.name)
+    assert "crawler delete" in str(caught.value)
+    Frontier.condemn(link, crawl.name)
+    crawl.ledger.sweep()
+    assert link.client.keys("crawler:*") == []
+
+
+def test_nothing_is_made_on_the_remains_of_another_crawl(link: Link, crawl: Crawl) -> None:
+    """Whose `meta` is gone: its queues and ids would become part of the new one."""
+    crawl.put("http://a.example/")
+    link.client.delete(crawl.frontier.keys.meta)
+    for make in (lambda: Frontier.create(link, crawl.name, b"{}", Limits()), lambda: Frontier.find(link, crawl.name)):
+        with pytest.raises(DamagedCrawl, match="remains"):
+            make()
 
 
 def test_a_full_redis_makes_no_crawl(link: Link) -> None:

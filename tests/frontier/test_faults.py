@@ -59,6 +59,8 @@ _END_IN_COMMIT = """if not holds(token, ARGV[3]) then
   return { 'LEASE_LOST' }
 end
 
+redis.call('XLEN', RECORDS) -- these too: see sound
+redis.call('ZCARD', FAILED)
 local lease = end_lease(token)
 """
 _END_IN_RETRY = """if not holds(token, ARGV[3]) then
@@ -94,7 +96,7 @@ FAULTS: Final = {
     "a rest is forgotten when a delay is given back": Fault(
         "  if ms > 0 then\n    redis.call('HDEL', key, 'undo')\n  end\n", ""
     ),
-    "a lease that ends does not free its address": Fault("'HINCRBY', IPS, ip, -1", "'HINCRBY', IPS, ip, 0"),
+    "a lease that ends does not free its address": Fault("add(IPS, ip, -1)", "add(IPS, ip, 0)"),
     "more are leased than an address has slots": Fault("math.max(of_ip, 0))", "most)", ("lease",)),
     "the hosts of a site are not counted": Fault("site .. ' hosts', 1)", "site .. ' hosts', 0)"),
     "a site has the budget once more with each host": Fault("MAX_PAGES_PER_SITE - of_site < room", "false"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.errors import CrawlDeleting, OutOfMemory
+from crawler.errors import CrawlDeleting
 from tests.frontier.crawls import Crawl
 
 
@@ -46,11 +46,15 @@ def test_sources_are_counted_apart(crawl: Crawl) -> None:
     assert crawl.frontier.state().sources == 2
 
 
-def test_a_full_redis_lets_nobody_begin_to_seed(crawl: Crawl) -> None:
+def test_a_full_redis_lets_a_seeder_stay_open(crawl: Crawl) -> None:
+    """It waits for room, and the crawl is not done meanwhile."""
+    crawl.frontier.open("one", 60)
+    crawl.advance(59)
     crawl.link.client.config_set("maxmemory", 1)
-    with pytest.raises(OutOfMemory):
-        crawl.frontier.open("one", 60)
-    assert crawl.snapshot().sources == {}
+    crawl.frontier.open("one", 60)
+    crawl.link.client.config_set("maxmemory", 0)
+    crawl.advance(59)
+    assert crawl.frontier.state().sources == 1
 
 
 def test_a_crawl_that_is_being_deleted_refuses(crawl: Crawl) -> None:

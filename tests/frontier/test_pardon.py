@@ -34,7 +34,7 @@ def test_what_is_not_quarantined_is_not_pardoned(crawl: Crawl) -> None:
 def test_what_was_dropped_can_be_revived(crawl: Crawl) -> None:
     crawl.put("http://a.example/1")
     crawl.commit(crawl.one(), "dropped:trap", event="unsent")
-    assert [record.outcome for _, record in crawl.ledger.failed()] == ["dropped:trap"]
+    assert [letter.record and letter.record.outcome for letter in crawl.ledger.letters()] == ["dropped:trap"]
     assert crawl.frontier.revive([Request("http://a.example/1")]) == 1
     assert crawl.urls(crawl.lease()) == ["http://a.example/1"]
 

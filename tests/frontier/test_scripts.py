@@ -15,7 +15,10 @@ from crawler.frontier.scripts import load
 from crawler.records import Request
 from tests.frontier.crawls import CLOCK_KEY, Crawl, Make
 
-READS = {"HGET", "HMGET", "HGETALL", "EXISTS", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE", "LINDEX", "SISMEMBER"}
+READS = {
+    *("EXISTS", "HGET", "HMGET", "HGETALL", "HLEN", "HKEYS", "HVALS", "LINDEX", "LLEN", "SISMEMBER", "XLEN"),
+    *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE"),
+}
 SOURCE = files("crawler.frontier")
 VERBS = sorted(path.name[:-4] for path in SOURCE.iterdir() if path.name.endswith(".lua") and "prelude" not in path.name)
 
@@ -38,6 +41,11 @@ def set_up(make: Make) -> Crawl:
 def held(crawl: Crawl, kind: str) -> Any:
     """A lease that is out."""
     return next(lease for lease in crawl.ledger.leases_of("w") if lease.kind == kind)
+
+
+def failed(crawl: Crawl) -> dict[str, str]:
+    """The dead letters: id -> URL."""
+    return {letter.id: letter.record.url for letter in crawl.ledger.letters() if letter.record is not None}
 
 
 def with_hosts_that_are_due(crawl: Crawl) -> Crawl:
@@ -71,14 +79,15 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     "reap": lambda crawl: crawl.frontier.reap_call(),
     "revive": lambda crawl: crawl.call(
         "revive",
-        [crawl.frontier.keys.page(url_id) for url_id, _ in crawl.ledger.failed()],
-        [part for url_id, record in crawl.ledger.failed() for part in (url_id, *Request(record.url).place())],
+        [crawl.frontier.keys.page(url_id) for url_id in failed(crawl)],
+        [part for url_id, url in failed(crawl).items() for part in (url_id, *Request(url).place())],
     ),
     "drain": lambda crawl: crawl.call(
         "drain",
         [crawl.frontier.keys.page(one.id) for one in crawl.ledger.exported("0-0", "+")[0]],
         [part for one in crawl.ledger.exported("0-0", "+")[0] for part in (one.at, one.id, "{}")],
     ),
+    "mend": lambda crawl: crawl.call("mend", (), ["hosts", "a.example", "c.example:81"]),
     "state": lambda crawl: crawl.call("state"),
     "weigh": lambda crawl: crawl.frontier.weigh_call([Weight("a.example/0", "7", ["1"] * 100)]),
     "pardon": lambda crawl: crawl.call("pardon", [crawl.frontier.keys.template("7")], ["a.example/0"]),

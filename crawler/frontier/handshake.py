@@ -1,0 +1,140 @@
+"""Why a connection does not come about though somebody listens: TLS where none is spoken, a certificate, a database.
+
+None of this passes by waiting, and none of it is said aloud: who speaks TLS hangs up on who does not, and the other way
+round there is silence. So a connection that ended without a word is followed by a look of our own.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Final
+
+from redis.exceptions import ConnectionError, InvalidResponse, RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+_LOOK: Final = 1.0
+"""Seconds for a look."""
+_PASSING: Final = ("DECRYPTION_FAILED_OR_BAD_RECORD_MAC", "UNEXPECTED_EOF_WHILE_READING", "TLSV1_ALERT_INTERNAL_ERROR")
+"""Reasons of TLS that another try may not meet again."""
+
+
+_WORDLESS: Final = (ConnectionError, RedisTimeoutError, InvalidResponse)
+"""What the library raises where Redis said nothing; what it said has classes derived from these."""
+_OTHER_HOST: Final = (62, 64)
+"""OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH."""
+_NO_TLS: Final = "speaks no TLS at this port: name its TLS port, or write redis:// for rediss://"
+
+
+class HopelessError(RedisError):
+    """What it says will not pass by waiting; its text continues "Redis at X"."""
+
+
+def trust(
+    *,
+    ssl_cert_reqs: str = "required",
+    ssl_check_hostname: bool = True,
+    ssl_ca_certs: str | None = None,
+    ssl_certfile: str | None = None,
+    ssl_keyfile: str | None = None,
+) -> ssl.SSLContext:
+    """TLS as the library speaks it with these options. Raises OSError or ValueError for a file that is no use."""
+    context = ssl.create_default_context()
+    context.check_hostname = ssl_check_hostname
+    context.verify_mode = ssl.CERT_REQUIRED if ssl_cert_reqs == "required" else ssl.CERT_NONE
+    if ssl_certfile or ssl_keyfile:
+        # A key that asks for a password would ask on the terminal.
+        context.load_cert_chain(ssl_certfile or "", ssl_keyfile, password="")
+    if ssl_ca_certs:
+        context.load_verify_locations(cafile=ssl_ca_certs)
+    return context
+
+
+def explained(
+    error: BaseException,
+    place: tuple[str, int] | None,
+    context: ssl.SSLContext | None = None,
+    *,
+    unanswered: bool = False,
+) -> str | None:
+    """Why waiting would not mend *error*, as the rest of a sentence; None where it may pass.
+
+    *unanswered*: nothing ever came over this connection, which *context* made by TLS, or none without.
+    """
+    if isinstance(error, HopelessError):
+        return str(error)
+    if "DB index is out of range" in str(error):
+        return "has no database of that number: see `databases` in its settings"
+    causes = list(_causes(error))
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError) and (why := _of_tls(cause)):
+            return why
+    if place is None:
+        return None
+    if any("handshake operation timed out" in str(cause) for cause in causes):
+        return _NO_TLS if _speaks_plainly(place) else None
+    if not unanswered or type(error) not in _WORDLESS:
+        return None
+    if context is not None:
+        return _refusal(place, context)
+    return "wants TLS: write rediss:// for redis://" if _speaks_tls(place) else None
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _of_tls(error: ssl.SSLError) -> str | None:
+    reason = error.reason or ""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        mend = "renew it, or name who signed it by ssl_ca_certs=FILE in the URL"
+        if error.verify_code in _OTHER_HOST:
+            mend = "name it as its certificate does, or write ssl_check_hostname=no in the URL"
+        return f"has a certificate that cannot be trusted: {error.verify_message.rstrip('.')}; {mend}"
+    if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or not reason or reason in _PASSING:
+        return None
+    if reason == "WRONG_VERSION_NUMBER":
+        return _NO_TLS
+    words = re.sub(r"^.*ALERT_", "", reason).replace("_", " ").lower()
+    if "ALERT" in reason:
+        return f"refuses our side of TLS: {words}; ssl_certfile and ssl_keyfile in the URL name our certificate"
+    return f"cannot be spoken with by TLS: {words}"
+
+
+def _speaks_tls(place: tuple[str, int]) -> bool:
+    """Whether who listens answers as TLS does, whatever it says."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    try:
+        with socket.create_connection(place, _LOOK) as plain, context.wrap_socket(plain):
+            return True
+    except ssl.SSLError as error:
+        return "ALERT" in (error.reason or "")
+    except OSError:
+        return False
+
+
+def _speaks_plainly(place: tuple[str, int]) -> bool:
+    """Whether who listens answers as Redis does without TLS, be it by a refusal."""
+    with suppress(OSError), socket.create_connection(place, _LOOK) as plain:
+        plain.sendall(b"PING\r\n")
+        return plain.recv(1) in (b"+", b"-")
+    return False
+
+
+def _refusal(place: tuple[str, int], context: ssl.SSLContext) -> str | None:
+    """What who listens has against us, heard by who does not go on talking at once."""
+    try:
+        plain = socket.create_connection(place, _LOOK)
+        with plain, context.wrap_socket(plain, server_hostname=place[0]) as secure:
+            secure.recv(1)
+    except ssl.SSLError as error:
+        return _of_tls(error)
+    except OSError:
+        pass
+    return None

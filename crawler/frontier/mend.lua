@@ -1,0 +1,138 @@
+-- mend.lua: put right what another hand did to leases, to the counts and to the index of hosts; a healthy crawl is not
+-- changed. One call is one part, for what the caller has found; `state` tells whether there is need (odd).
+-- Why Lua: what is counted must not move while it is counted.
+-- ARGV  generation, part, then
+--       leases: tokens. One without its row in `leased` goes; a row without its token ends, its URL goes back; a row
+--               that cannot be read goes; a deadline that no worker ever set is over.
+--       hosts:  hosts. Counts, fields and place in `ready` of each, by its queues and leases.
+--       counts: how many entries all queues hold. The crawl's counters; what was accepted and is nowhere is lost.
+-- RETURNS OK, how many of these were mended, and of hosts the entries they hold, of counts the URLs that are lost
+--         | NO_CRAWL
+local LONGEST_TERM_MS = 30 * 86400000
+local NUMBERS = { 'due', 'delay', 'latency', 'accepted', 'backoff', 'backoff_until', 'failing_since', 'robots_rev',
+  'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3' }
+local no = refusal()
+if no then
+  return { no }
+end
+local part, mended, told = ARGV[2], 0, 0
+
+-- set: a number of a hash as it must be; an absent one is 0
+local function set(key, field, was, n)
+  if (number(was) or not was and 0) ~= n then
+    redis.call('HSET', key, field, n)
+    return true
+  end
+  return false
+end
+
+local function mend_lease(token)
+  local row, deadline = redis.call('HGET', LEASED, token), redis.call('ZSCORE', LEASES, token)
+  local lease = row and read_lease(row)
+  if not row then
+    return redis.call('ZREM', LEASES, token) == 1
+  elseif not lease.host or not is_name(lease.host) then
+    redis.call('ZREM', LEASES, token)
+    redis.call('HDEL', LEASED, token)
+  elseif not deadline then
+    end_lease(token)
+    if lease.kind == 'P' then
+      requeue(lease, 'LEFT', 0)
+    end
+    rest_again(lease.host)
+    settle(lease.host)
+  elseif (number(deadline) or NEVER) > T + LONGEST_TERM_MS then
+    redis.call('ZADD', LEASES, T, token)
+  else
+    return false
+  end
+  return true
+end
+
+local function held()
+  local pages, of_host, asking = 0, {}, {}
+  for _, row in ipairs(redis.call('HVALS', LEASED)) do
+    local lease = read_lease(row)
+    if lease.host then
+      of_host[lease.host] = (of_host[lease.host] or 0) + 1
+      asking[lease.host] = asking[lease.host] or lease.kind == 'R'
+      pages = pages + (lease.kind == 'P' and 1 or 0)
+    end
+  end
+  return pages, of_host, asking
+end
+
+-- one host: whether anything was wrong with it, and how many entries it holds
+local function mend_host(host, out, asking)
+  local key, wrong = host_key(host), false
+  local entries = is_name(host) and queued_in(host) or 0
+  local h = redis.call('HMGET', key, 'queued', 'in_flight', 'asking', unpack(NUMBERS))
+  for i, field in ipairs(NUMBERS) do
+    if h[i + 3] and not number(h[i + 3]) then
+      redis.call('HDEL', key, field)
+      h[i + 3] = false
+      wrong = true
+    end
+  end
+  count('queued', entries - (number(h[1]) or 0))
+  wrong = set(key, 'queued', h[1], entries) or wrong
+  wrong = set(key, 'in_flight', h[2], out) or wrong
+  if h[3] and not asking then
+    redis.call('HDEL', key, 'asking')
+    wrong = true
+  end
+  if not h[4] and entries > 0 then -- when it was asked last is lost: it rests as if that were now
+    rest_again(host)
+    redis.call('HSETNX', key, 'due', T)
+    wrong = true
+  end
+  local place = redis.call('ZSCORE', READY, host)
+  if is_name(host) then
+    settle(host)
+  else
+    redis.call('ZREM', READY, host) -- its entries are never handed out
+  end
+  return wrong or place ~= redis.call('ZSCORE', READY, host), entries
+end
+
+local function mend_counts(entries)
+  for _, field in ipairs(redis.call('HKEYS', COUNTERS)) do
+    if not number(redis.call('HGET', COUNTERS, field)) then
+      redis.call('HDEL', COUNTERS, field)
+      mended = mended + 1
+    end
+  end
+  local c = redis.call('HMGET', COUNTERS, 'queued', 'leased', 'accepted', 'ended', 'lost')
+  local pages = held()
+  local ended = number(c[4]) or 0
+  local known = entries + pages + ended
+  local accepted = math.max(number(c[3]) or 0, known)
+  local right = { queued = { c[1], entries }, leased = { c[2], pages }, accepted = { c[3], accepted },
+    lost = { c[5], accepted - known } }
+  for field, values in pairs(right) do
+    if set(COUNTERS, field, values[1], values[2]) then
+      mended = mended + 1
+    end
+  end
+  return accepted - known
+end
+
+for i = 3, part == 'counts' and 0 or #ARGV do
+  local row = part == 'leases' and redis.call('HGET', LEASED, ARGV[i])
+  touch(part == 'hosts' and ARGV[i] or row and read_lease(row).host or '')
+end
+redis.call('DEL', PROBE) -- a taking away first, so that it goes through when Redis is full
+if part == 'leases' then
+  for i = 3, #ARGV do
+    mended = mended + (mend_lease(ARGV[i]) and 1 or 0)
+  end
+elseif part == 'hosts' then
+  local _, of_host, asking = held()
+  for i = 3, #ARGV do
+    local wrong, entries = mend_host(ARGV[i], of_host[ARGV[i]] or 0, asking[ARGV[i]])
+    mended, told = mended + (wrong and 1 or 0), told + entries
+  end
+else
+  told = mend_counts(tonumber(ARGV[3]))
+end
+return { 'OK', mended, told }

@@ -1,0 +1,78 @@
+"""What keys hold as values, read without trust: another version, or another hand, may have written them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final, Literal
+
+from crawler.frontier.leases import Lease
+
+_LARGEST: Final = 64 << 20
+"""Bytes of what was packed: more was packed by another hand, to fill our memory."""
+
+
+def lease(token: bytes, value: bytes) -> tuple[str, Lease]:
+    """A row of `leased` as (worker, lease)."""
+    kind_priority, _, rest = value.partition(b" ")
+    worker, _, rest = rest.partition(b" ")
+    host, _, raw = rest.partition(b" ")
+    kind: Literal["P", "R"] = "R" if kind_priority[:1] == b"R" else "P"
+    names = [name.decode("utf-8", "replace") for name in (worker, token, host)]
+    return names[0], Lease(names[1], kind, names[2], raw, 0, 0, "", 0.0)
+
+
+def order(token: str) -> tuple[str, int]:
+    """What tokens are sorted by: their call, then their number in it."""
+    call, _, index = token.rpartition(":")
+    return call, number(index)
+
+
+def ids(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[str]:
+    """The ids that entries of `records` name; empty of what another hand put there."""
+    return [fields.get(b"i", b"").decode("utf-8", "replace") for _, fields in entries]
+
+
+def whole(score: float) -> int:
+    """A time that is stored as a score; 0 where it is none that can be told."""
+    return int(score) if abs(score) < 1 << 63 else 0
+
+
+def number(raw: bytes | str | None) -> int:
+    """A number that is stored; 0 where it is missing, or is none."""
+    try:
+        return int(raw or 0)
+    except ValueError:
+        return 0
+
+
+def readable(raw: bytes) -> bytes | None:
+    """As `unpacked`; none where that fails."""
+    with suppress(ValueError):
+        return unpacked(raw)
+    return None
+
+
+def unpacked(raw: bytes) -> bytes:
+    """What was packed with zlib; ValueError where it was not, breaks off, or fills the memory."""
+    reading = zlib.decompressobj()
+    try:
+        found = reading.decompress(raw, _LARGEST)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if not reading.eof:
+        raise ValueError("it breaks off, or is too large")
+    return found
+
+
+def now_ms(clock: Sequence[Any]) -> int:
+    """The server's clock, in ms, from an answer to TIME."""
+    return int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+
+def pairs(raw: Any) -> list[tuple[bytes, bytes]]:
+    """Names and values of a hash, or members and scores."""
+    if isinstance(raw, dict):
+        return list(raw.items())
+    return list(zip(raw[::2], raw[1::2], strict=True))

@@ -1,0 +1,77 @@
+"""The answers of scripts as values: what a verb gives, or the error of ours that its refusal is."""
+
+from __future__ import annotations
+
+from typing import Any, Final, NoReturn
+
+from crawler.errors import (
+    CrawlDeleting,
+    CrawlExists,
+    DamagedCrawl,
+    FrontierError,
+    LeaseLost,
+    NoCrawl,
+    OutOfMemory,
+)
+from crawler.frontier.leases import Accepted, Lease, Leased, State
+
+_REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
+    "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
+    "EXISTS": (CrawlExists, "a crawl of this name exists already"),
+    "DELETING": (CrawlDeleting, "the crawl is being deleted"),
+    "OOM": (OutOfMemory, "Redis is full: raise its maxmemory, or export and delete a crawl"),
+    "LEASE_LOST": (LeaseLost, "the lease ended and is no longer ours"),
+    "OTHER_SCHEMA": (
+        DamagedCrawl,
+        "another version of this program has taken the crawl over: stop what runs of this one, and use that one",
+    ),
+    "REMAINS": (
+        DamagedCrawl,
+        "there are remains of a crawl of this name, but its `meta` is damaged or gone: `crawler delete` takes them"
+        " away, or name another with --crawl",
+    ),
+}
+
+
+def refuse(status: str) -> NoReturn:
+    """Raise what a refusal means."""
+    error, text = _REFUSALS.get(status, (FrontierError, f"the frontier answered {status}"))
+    raise error(text)
+
+
+def ok(reply: list[Any]) -> list[Any]:
+    """The answer, if it is OK."""
+    status = reply[0]
+    if status != b"OK":
+        refuse(status.decode())
+    return reply
+
+
+def accepted(reply: list[Any]) -> Accepted:
+    """Of put."""
+    return Accepted(*ok(reply)[1:4])
+
+
+def committed(reply: list[Any]) -> Accepted:
+    """Of commit."""
+    if reply[0] == b"DONE_ALREADY":
+        return Accepted(left_out=bool(reply[1]))
+    new, seen, over, left_out = ok(reply)[1:5]
+    return Accepted(new, seen, over, bool(left_out))
+
+
+def state(reply: list[Any]) -> State:
+    """Of state."""
+    word, accepted, queued, leased, ended, sources, wait_ms, odd = ok(reply)[1:9]
+    return State(word.decode("utf-8", "replace"), accepted, queued, leased, ended, sources, wait_ms, bool(odd))
+
+
+def leased(reply: list[Any], deadline: float) -> Leased:
+    """Of lease; its leases run until *deadline*."""
+    if len(reply) < 10:
+        refuse(reply[0].decode())
+    leases = [
+        Lease(t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark.decode(), deadline)
+        for t, k, host, raw, rev, delay, mark in reply[10:]
+    ]
+    return Leased(leases, reply[0].decode(), *(int(n) for n in reply[1:10]))

@@ -1,0 +1,114 @@
+"""A master, a replica and the sentinels that watch them, on TCP ports of loopback: a fail-over for tests.
+
+with Watched(binary) as redis:
+    redis.url                     # redis+sentinel://...
+    redis.master.kill()           # a sentinel makes the replica the master, about two seconds later
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from tests.crawl.commands import wait_until
+from tests.crawl.sites import closed_port
+from tests.crawl.tcp_redis import TcpRedis
+
+MASTER: Final = "crawl"
+
+
+class SentinelProcess:
+    """One sentinel of *master*; with *password* it asks for it."""
+
+    def __init__(self, binary: Path, master: TcpRedis, password: str = "", master_password: str = "") -> None:
+        self.port = closed_port()
+        self._password = password
+        self._folder = Path(tempfile.mkdtemp(prefix="crw-"))
+        settings = [
+            f"port {self.port}",
+            "bind 127.0.0.1",
+            f"sentinel monitor {MASTER} 127.0.0.1 {master.port} 1",
+            f"sentinel down-after-milliseconds {MASTER} 300",
+            f"sentinel failover-timeout {MASTER} 3000",
+        ]
+        settings += [f"requirepass {password}"] if password else []
+        settings += [f"sentinel auth-pass {MASTER} {master_password}"] if master_password else []
+        (self._folder / "sentinel.conf").write_text("\n".join(settings) + "\n")
+        with (self._folder / "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [binary, "sentinel.conf", "--sentinel"],
+                cwd=self._folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def client(self) -> Any:
+        """A new client that retries nothing."""
+        return redis.Redis(port=self.port, password=self._password or None, retry=Retry(NoBackoff(), 0))
+
+    def state(self) -> dict[str, Any]:
+        """What it knows of the master; nothing while it does not answer."""
+        with self.client() as client, suppress(redis.RedisError):
+            found: dict[str, Any] = client.sentinel_masters()[MASTER]
+            return found
+        return {}
+
+    def kill(self) -> None:
+        """kill -9; returns when it is gone."""
+        self._process.kill()
+        self._process.wait()
+
+    def close(self) -> None:
+        """Kill it and remove its folder."""
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+class Watched:
+    """A master, its replica, and one sentinel that is enough to elect."""
+
+    def __init__(self, binary: Path, password: str = "", sentinel_password: str = "") -> None:
+        self.master = TcpRedis(binary, password, ["--repl-diskless-sync-delay", "0"])
+        replica_of = ["--replicaof", "127.0.0.1", str(self.master.port)]
+        self.replica = TcpRedis(binary, password, [*replica_of, *(["--masterauth", password] if password else [])])
+        wait_until(lambda: _replication(self.replica)["master_link_status"] == "up", "the replica")
+        self.sentinel = SentinelProcess(binary, self.master, sentinel_password, password)
+        wait_until(lambda: self.sentinel.state().get("num-slaves") == 1, "the sentinel to know the replica")
+        login = f":{password}@" if password else ""
+        more = f"?sentinel_password={sentinel_password}" if sentinel_password else ""
+        self.url = f"redis+sentinel://{login}127.0.0.1:{self.sentinel.port}/{MASTER}/0{more}"
+
+    def catch_up_and_kill(self) -> None:
+        """Kill the master at a moment at which the replica has all that it acknowledged."""
+        with self.master.client() as client:
+            client.client_pause(60_000, all=False)  # writes wait, and die with the master unacknowledged
+            at = int(_replication(self.master)["master_repl_offset"])
+            wait_until(lambda: int(_replication(self.replica)["slave_repl_offset"]) >= at, "the replica to catch up")
+            self.master.kill()
+
+    def cut_off(self) -> None:
+        """From now on nothing reaches the replica, which nobody notices."""
+        with self.master.client() as client:
+            client.execute_command("ACL", "SETUSER", "default", "-psync", "-sync")
+            client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+
+    def close(self) -> None:
+        """Kill all and remove their folders."""
+        for part in (self.sentinel, self.replica, self.master):
+            part.close()
+
+
+def _replication(server: TcpRedis) -> dict[str, Any]:
+    with server.client() as client:
+        found: dict[str, Any] = client.info("replication")
+        return found
