@@ -85,7 +85,8 @@ def _tell(played: Round) -> bool:
     refetched = played.verdict.refetched.total()
     print(
         f"round {played.seed} ({played.fsync}): {played.pages} URLs in {played.seconds:.0f} s,"
-        f" {played.events.total()} events, {refetched} fetched again, {len(played.verdict.wrong)} kinds of wrong",
+        f" {played.events.total()} events, {refetched} fetched again, {len(played.verdict.wrong)} kinds of wrong"
+        f" (looked at least every {played.gap:.1f} s)",
         flush=True,
     )
     for line in played.verdict.lines():

@@ -20,6 +20,8 @@ from tests.chaos.redis_server import ChaosRedis
 CRAWL: Final = "default"
 EVERY: Final = 0.1
 _ANSWER_LIMIT: Final = 1.0
+_INEXACT: Final = 0.2
+"""Seconds by which a deadline may be nearer than it seems: answers take their time."""
 _RECENT: Final = 5000
 """Milliseconds for which records are looked at before Redis loses some."""
 
@@ -76,6 +78,9 @@ class Observer:
         """The latest looks, for a minute."""
         self.late = 0.0
         """Seconds by which this very thread came late at most: the machine stood still."""
+        self.gap = 0.0
+        """Seconds between two looks at most."""
+        self._seen = time.monotonic()
         self._server = server
         self._keys = Keys(CRAWL)
         self._lock = threading.Lock()
@@ -105,14 +110,15 @@ class Observer:
             self.late = max(self.late, now - due)
             due = now + EVERY
             with suppress(redis.RedisError):
-                self.look()
+                self.gap = max(self.gap, self.look().at - self._seen)
+                self._seen = self._last.at
 
     def look(self) -> Look:
         """What is seen now; raises redis.RedisError while Redis is away."""
         with self._lock:
             look = self._look()
             for token, held in self._last.held.items():
-                if token not in look.held and held.deadline <= look.at:
+                if token not in look.held and held.deadline <= look.at + _INEXACT:
                     self.ran_out.append(RanOut(held, look.at))
             self._last = look
             self.looks = [*self.looks[-600:], look]

@@ -190,7 +190,18 @@ def _refetches(found: Found, verdict: Verdict) -> None:
             cause = _cause(url, one, other, found.events, reaped[url])
             verdict.refetched[cause or "unknown"] += 1
             if cause is None:
-                verdict.say("refetched", f"{url} at {one.arrived:.3f} and {other.arrived:.3f}, and nothing explains it")
+                verdict.say(
+                    "refetched",
+                    f"{url} at {one.arrived:.3f} (status {one.status}) and {other.arrived:.3f}, and nothing explains:"
+                    f" {_around(found, one.arrived, other.arrived)}",
+                )
+
+
+def _around(found: Found, since: float, until: float) -> str:
+    """What happened around a time, for who has to find out."""
+    near = [event for event in found.events if event.over > since - 5 and event.began < until + 1]
+    events = ", ".join(f"{event.kind} {event.began:.3f}-{event.over:.3f}" for event in near)
+    return events or "no event"
 
 
 def _cause(url: str, one: Hit, other: Hit, events: Sequence[Event], reaped: Sequence[float]) -> str | None:

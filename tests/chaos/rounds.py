@@ -58,6 +58,8 @@ class Round:
     events: Counter[str]
     verdict: Verdict
     deaths: int
+    gap: float
+    """Seconds for which nobody looked at Redis at most: what began and ended in them is not known."""
 
 
 class NotDone(Exception):
@@ -76,7 +78,7 @@ def play(seed: str, fsync: str, options: Options) -> Round:
         verdict = prove(found)
         events = Counter(event.kind for event in found.events)
         deaths = sum(len(event.handled) for event in found.events)
-        return Round(seed, fsync, seconds, len(found.expected), events, verdict, deaths)
+        return Round(seed, fsync, seconds, len(found.expected), events, verdict, deaths, stage.gap)
 
 
 class _Stage:
@@ -98,6 +100,11 @@ class _Stage:
         self._observer = Observer(self._server)
         self._seed = seed
         self._chaos: Chaos | None = None
+
+    @property
+    def gap(self) -> float:
+        """Seconds between two looks of the observer at most."""
+        return self._observer.gap
 
     def _commands(self, redis: str, stack: ExitStack) -> Commands:
         commands = Commands(redis)

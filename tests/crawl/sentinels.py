@@ -13,6 +13,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import redis
 from redis.backoff import NoBackoff
@@ -39,8 +40,8 @@ class SentinelProcess:
             f"sentinel down-after-milliseconds {MASTER} 300",
             f"sentinel failover-timeout {MASTER} 3000",
         ]
-        settings += [f"requirepass {password}"] if password else []
-        settings += [f"sentinel auth-pass {MASTER} {master_password}"] if master_password else []
+        settings += [f'requirepass "{password}"'] if password else []
+        settings += [f'sentinel auth-pass {MASTER} "{master_password}"'] if master_password else []
         (self._folder / "sentinel.conf").write_text("\n".join(settings) + "\n")
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
@@ -84,8 +85,8 @@ class Watched:
         wait_until(lambda: _replication(self.replica)["master_link_status"] == "up", "the replica")
         self.sentinel = SentinelProcess(binary, self.master, sentinel_password, password)
         wait_until(lambda: self.sentinel.state().get("num-slaves") == 1, "the sentinel to know the replica")
-        login = f":{password}@" if password else ""
-        more = f"?sentinel_password={sentinel_password}" if sentinel_password else ""
+        login = f":{quote(password)}@" if password else ""
+        more = f"?sentinel_password={quote(sentinel_password)}" if sentinel_password else ""
         self.url = f"redis+sentinel://{login}127.0.0.1:{self.sentinel.port}/{MASTER}/0{more}"
 
     def catch_up_and_kill(self) -> None:

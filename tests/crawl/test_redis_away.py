@@ -48,6 +48,26 @@ def test_a_shared_redis_is_restarted(
         assert host.asked_of_pages().total() <= len(graph.asked_for(host)) + 2 * 3
 
 
+def test_killed_twenty_times(durable_redis: PrivateRedis, commands_on: Callable[[str], Commands], sites: Sites) -> None:
+    """With `appendfsync always` the result is that of an undisturbed crawl, and nobody is charged."""
+    graph, hosts = _graph(sites, 24)
+    commands = commands_on(durable_redis.url)
+    going = commands.start("run", *graph.seeds, "--delay", "30ms", "--per-host", "1", "--workers", "2")
+    for n in range(20):
+        wait_until(lambda n=n: sum(len(host.seen) for host in hosts) > (n + 1) * SIZE // 24, "the crawl to get on")  # type: ignore[misc]
+        assert going.process.poll() is None
+        durable_redis.kill()
+        durable_redis.start()
+    done = going.wait()
+    assert done.code == 0, done.err
+    assert "Traceback" not in done.err
+    records = commands.records()
+    graph.check(records)
+    assert {record["attempts"] for record in records.values()} == {1}
+    for host in hosts:
+        assert host.asked_of_pages().total() == len(graph.asked_for(host)), "a page was fetched again"
+
+
 def test_the_embedded_redis_is_killed(commands: Commands, sites: Sites) -> None:
     """The command that uses it starts it again; up to a second of acknowledgements may be lost, not a URL."""
     graph, hosts = _graph(sites, 22)
