@@ -13,12 +13,13 @@ import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_type_hints
 
 import msgspec
 
-from crawler.errors import UsageError
+from crawler.errors import DamagedCrawl, UsageError
 
 VERSION: Final = "0.1.0"
 DEFAULT_AGENT: Final = f"crawler/{VERSION} (+https://crawler.example/bot)"
@@ -246,15 +247,33 @@ class Settings:
         return msgspec.json.encode({n: getattr(self, n) for n in stored_names()})
 
     def with_stored(self, raw: bytes) -> Settings:
-        """These settings with the stored kinds taken from *raw*; what this version does not know is passed over."""
-        values = msgspec.json.decode(raw)
-        known: dict[str, Any] = {
-            n: tuple(v) if isinstance(v, list) else v for n, v in values.items() if n in stored_names()
-        }
+        """These settings with the stored kinds taken from *raw*; what this version does not know is passed over.
+
+        Raises DamagedCrawl for a value that no version stores.
+        """
+        name = ""
+        try:
+            values = msgspec.json.decode(raw, type=dict[str, Any])
+            known = {}
+            for name in stored_names() & values.keys():
+                known[name] = msgspec.convert(values[name], _types()[name])
+                if TABLE[name].choices and known[name] not in TABLE[name].choices:
+                    raise msgspec.ValidationError(f"{known[name]!r} is none of {', '.join(TABLE[name].choices)}")
+        except msgspec.DecodeError as error:
+            where = f"{name.replace('_', '-')}: " if name else ""
+            raise DamagedCrawl(
+                f"the settings stored in the `meta` of crawl {self.crawl!r} cannot be used: {where}{error};"
+                " another hand wrote there: `crawler delete` takes the crawl away"
+            ) from None
         return replace(self, **known)
 
 
 TABLE: Final[dict[str, Meta]] = {f.name: cast(Meta, f.metadata["meta"]) for f in fields(Settings)}
+
+
+@cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(Settings)
 
 
 def stored_names() -> frozenset[str]:

@@ -47,6 +47,8 @@ from crawler.session import Say, Session
 
 TICK: Final = 0.1
 LOOK_EVERY: Final = 0.5
+LATE: Final = 10.0
+"""Seconds that a worker may take to get through to Redis after this process did: longer than it leaves it alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +127,8 @@ class _Outlook:
         self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
         self._full = False
         self._trouble = ""
-        """What a worker waited for at the last look, while this process got its answers."""
+        """What a worker waits for while this process gets its answers, and since when."""
+        self._since = 0.0
         self._told = ""
 
     def look(self) -> None:
@@ -139,6 +142,7 @@ class _Outlook:
             pool.page_timeout = self._session.settings.with_stored(self._ledger.settings()).page_timeout
         except RedisAway as error:
             patience.failed(error)
+            self._trouble = ""
             self._session.mend()
         except (NoCrawl, CrawlDeleting):
             return  # the workers see it as well, and leave
@@ -162,8 +166,11 @@ class _Outlook:
 
     def _see_what_workers_wait_for(self) -> None:
         """A worker may be kept out where this process is let in: too many clients, for one."""
-        before, self._trouble = self._trouble, self._pool.trouble
-        if self._trouble and self._trouble == before and self._trouble != self._told:
+        now, before = time.monotonic(), self._trouble
+        self._trouble = self._pool.trouble
+        if self._trouble != before:
+            self._since = now
+        elif self._trouble and self._trouble != self._told and now - self._since > LATE:
             self._told = self._trouble
             self._session.say(f"a worker waits: {self._trouble}")
 

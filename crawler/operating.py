@@ -10,7 +10,7 @@ import click
 import msgspec
 
 from crawler.config import TABLE, Kind, format_value, parse_change
-from crawler.errors import NoCrawl, UsageError
+from crawler.errors import DamagedCrawl, NoCrawl, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.monitor import screen
@@ -78,15 +78,14 @@ def list_(as_json: bool, **given: Any) -> int:
     if not has_begun(loaded.settings):
         say(_NO_CRAWLS)
         return 0
-    with Session(loaded, say) as session:
+    with Session(loaded, say, begins=False) as session:
         names = session.names()
         for name in names:
             try:
-                frontier = Frontier.find(session.link, name)
-            except NoCrawl as error:  # of another version, or just being deleted
+                seen = Monitor(Frontier.find(session.link, name), Ledger(session.link, name)).look()
+            except (NoCrawl, DamagedCrawl) as error:  # just being deleted; of another version, or damaged
                 say(f"{name}: {error}")
                 continue
-            seen = Monitor(frontier, Ledger(session.link, name)).look()
             if as_json:
                 click.echo(msgspec.json.encode(seen.as_json()).decode())
             else:
@@ -158,18 +157,20 @@ def delete_crawl(session: Session, yes: bool, *, missing_ok: bool) -> None:
     """Ask, then take the crawl away; UsageError when the answer is no."""
     asked = session.settings
     try:
-        frontier = session.find()
+        records = f"its {session.find().state().ended:,} records"
     except NoCrawl:
         if missing_ok:
             return
         raise
-    ended = frontier.state().ended
+    except DamagedCrawl as error:
+        say(str(error))
+        records = "whatever is left of it"
     if not yes:
-        question = f"Delete crawl {asked.crawl!r} with its {ended:,} records?"
+        question = f"Delete crawl {asked.crawl!r} with {records}?"
         if not sys.stdin.isatty():
             raise UsageError(f"{question} Say --yes, for there is no terminal to ask")
         if not click.confirm(question, err=True):
             raise UsageError("nothing was deleted")
     session.delete()
     session.settings = asked
-    say(f"crawl {asked.crawl!r} and its {ended:,} records are deleted")
+    say(f"crawl {asked.crawl!r} and {records} are deleted")

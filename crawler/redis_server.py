@@ -27,7 +27,7 @@ from urllib.parse import quote
 
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import BusyLoadingError, RedisError, ResponseError
+from redis.exceptions import BusyLoadingError, NoPermissionError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
 from crawler.errors import EmbeddedRedisError, RedisUnavailable
@@ -361,21 +361,24 @@ def _version_of(info: dict[str, Any]) -> tuple[Flavor, Version]:
     return flavor, (major, minor, patch)
 
 
-def check_server(client: Redis) -> list[str]:
+def check_server(client: Redis, *, writing: bool = True) -> list[str]:
     """What a user of this Redis, ours or a shared one, should know: a line each, the graver ones first.
 
-    Raises RedisUnavailable if it is older than 6.2 or cannot be asked. CONFIG may be forbidden (managed Redis):
-    then only what INFO tells is judged.
+    Raises RedisUnavailable if it is older than 6.2, ReadOnlyError if it is a replica and we are *writing*, and what
+    the library raises if it cannot be asked. CONFIG may be forbidden (managed Redis): then only what INFO tells is
+    judged.
     """
     try:
         info = dict(client.info())
-    except ResponseError:  # INFO is forbidden as well
+    except ResponseError as error:
+        if not isinstance(error, NoPermissionError) and "unknown command" not in str(error):
+            raise
         return ["this Redis answers no INFO to us, so its persistence and memory limit could not be checked"]
-    except RedisError as error:
-        raise RedisUnavailable(f"Redis cannot be reached: {error}") from error
     flavor, version = _version_of(info)
     if version < OLDEST:
         raise RedisUnavailable(f"this Redis is {flavor} {dotted(version)}: the crawler needs 6.2 or newer")
+    if writing and info.get("role") == "slave":
+        raise ReadOnlyError("it is a replica")
     return list(_warnings(info, _config(client)))
 
 
@@ -390,10 +393,12 @@ def _config(client: Redis) -> dict[str, str]:
 
 def _warnings(info: dict[str, Any], config: dict[str, str]) -> Iterator[str]:
     policy = info.get("maxmemory_policy", "noeviction")
-    if int(info.get("maxmemory", 0)) and policy != "noeviction":
+    if int(info.get("maxmemory", 0)) and policy.startswith("allkeys"):  # of volatile ones only robots.txt is a victim
         yield f"maxmemory-policy is {policy}: when Redis is full it throws away parts of the crawl; set noeviction"
     if not info.get("aof_enabled", 1) and config.get("save") == "":
         yield "neither appendonly nor save is set: this crawl is lost when Redis restarts; set appendonly yes"
+    elif not info.get("aof_enabled", 1) and config.get("save"):
+        yield "appendonly is off: if Redis dies, the crawl falls back to its last snapshot; set appendonly yes"
     entries = int(config.get("set-max-intset-entries", INTSET_ENTRIES))
     if entries < INTSET_ENTRIES:
         yield f"set-max-intset-entries is {entries}: {INTSET_ENTRIES} would save memory in large crawls"

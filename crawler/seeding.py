@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import secrets
 import sys
 import time
@@ -23,6 +24,8 @@ TERM: Final = 60.0
 """Seconds that a seeder counts as open after its last batch."""
 PUT_EVERY: Final = 5.0
 """Seconds after which a batch goes out though it is not full: lines may come slowly."""
+ROOM_AGAIN: Final = 2.0
+"""Seconds after which a Redis that is full is tried again."""
 SHOWN: Final = 10
 """Refused lines that are told one by one."""
 _URL_MARK: Final = "://"
@@ -114,13 +117,13 @@ def seed(
     refuse: Callable[[str], None],
     progress: Callable[[Seeded], None] = lambda _: None,
 ) -> Seeded:
-    """Put every line into the frontier; *refuse* is told each line that is no URL (the first ten).
+    """Put every line into the frontier; *refuse* is told the first ten lines that are no URLs, and of waiting.
 
     *sitemaps* are URLs of sitemaps, which are read and not kept as pages. Their hosts are roots like those of seeds; in
     a scope by prefix only when they stand *alone*, for then nothing else says what belongs to the crawl.
 
-    The crawl counts as being seeded meanwhile. Safe to repeat: URLs that were accepted are counted as seen. Raises
-    OutOfMemory when Redis is full: what was accepted stays, and the same seeds may be given again.
+    The crawl counts as being seeded meanwhile, also while Redis is full and the seeds wait for room. Safe to repeat:
+    URLs that were accepted are counted as seen, so who interrupts it gives the same seeds again.
     """
 
     def roots_of(batch: Sequence[Request]) -> list[str]:
@@ -140,18 +143,19 @@ def seed(
             if request is not None:
                 batch.append(request)
             if len(batch) == MOST_REQUESTS or (batch and time.monotonic() - put_at > PUT_EVERY):
-                _put(frontier, roots_of(batch), batch, seeded, source)
+                _put(frontier, roots_of(batch), batch, seeded, source, refuse)
                 progress(seeded)
                 batch, put_at = [], time.monotonic()
         if batch:
-            _put(frontier, roots_of(batch), batch, seeded, source)
+            _put(frontier, roots_of(batch), batch, seeded, source, refuse)
             progress(seeded)
-    except OutOfMemory as error:
-        raise OutOfMemory(
-            f"{error}; {seeded.new + seeded.seen:,} seeds are in, give the same ones again then"
-        ) from None
+    except KeyboardInterrupt:
+        refuse(f"{seeded.new + seeded.seen:,} seeds are in; give the same ones again for the rest")
+        raise
     finally:
-        frontier.close(source)
+        patience = frontier.link.patience
+        if patience is None or patience.since is None:  # else Redis is away: it ends by itself with its term
+            frontier.close(source)
     return seeded
 
 
@@ -175,8 +179,28 @@ def _root(scope: Scope, request: Request, alone: bool) -> str | None:
     return scope.root_of(request.url)
 
 
-def _put(frontier: Frontier, roots: Sequence[str], batch: list[Request], seeded: Seeded, source: str) -> None:
-    accepted = frontier.put(batch, source=source, term=TERM, roots=roots)
+def _put(
+    frontier: Frontier,
+    roots: Sequence[str],
+    batch: list[Request],
+    seeded: Seeded,
+    source: str,
+    say: Callable[[str], None],
+) -> None:
+    """Put one batch, as soon as Redis has room for it."""
+    waiting = False
+    while True:
+        try:
+            accepted = frontier.put(batch, source=source, term=TERM, roots=roots)
+            break
+        except OutOfMemory as error:
+            if not waiting:
+                say(f"{error}; {seeded.new + seeded.seen:,} seeds are in, the others wait for room")
+            waiting = True
+            frontier.open(source, TERM)
+            time.sleep(ROOM_AGAIN * random.uniform(0.5, 1.0))
+    if waiting:
+        say("Redis has room again; seeding goes on")
     seeded.new += accepted.new
     seeded.seen += accepted.seen
     seeded.over_budget += accepted.over_budget

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Any, Self
 
 from crawler import seeding
 from crawler.config import TABLE, Kind, Loaded, Settings, format_value
-from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
+from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl, RedisUnavailable
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger, crawls
 from crawler.frontier.link import Link, Patience
@@ -52,7 +52,7 @@ class Session:
         try:
             self._link = Link(self.url, patience=self.patience if self.settings.wait else None)
             self._link.ask(self._link.client.ping)
-            warnings = self._link.ask(lambda: check_server(self.link.client))
+            warnings = self._link.ask(lambda: check_server(self.link.client, writing=self._begins))
             self._link.patience = self.patience
         except BaseException:
             self.close()
@@ -121,7 +121,7 @@ class Session:
 
     def stored(self) -> Settings:
         """This session's settings with those of the crawl as they are now."""
-        return self.settings.with_stored(self.ledger.meta().get("settings", b"{}"))
+        return self.settings.with_stored(self.ledger.settings())
 
     def require(self) -> None:
         """Raise NoCrawl where there is no crawl to join."""
@@ -202,9 +202,10 @@ class Session:
         frontier.configure(self.settings.encode(), limits_of(self.settings), max_time)
 
     def delete(self) -> int:
-        """Take the crawl and all it stored away; how many keys there were."""
-        frontier = self.find()
-        frontier.delete()
+        """Take the crawl and all it stored away, also one that is damaged; how many keys there were."""
+        with suppress(DamagedCrawl):
+            self.require()
+        Frontier.condemn(self.link, self.settings.crawl)
         return self.ledger.sweep()
 
     def discard(self, frontier: Frontier) -> None:

@@ -272,7 +272,7 @@ class Worker:
 
     def _renew(self) -> None:
         """Settings were changed: work by the new ones; the fetcher follows when its transfers have ended."""
-        self._refit = self.tools.ledger.meta().get("settings", b"{}")
+        self._refit = self.tools.ledger.settings()
         self.plan = self.tools.replan(self._refit)
         self._links.renew(self.plan.scope)
         self._rules.agent = self.plan.agent

@@ -30,6 +30,8 @@ class PrivateRedis:
         # Short: the path of a unix socket has at most about 100 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="crw-"))
         self.url = f"unix://{self.folder}/s"
+        self.more: list[str] = []
+        """Further options of the server, from its next start on."""
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
@@ -57,6 +59,7 @@ class PrivateRedis:
             *("--port", "0", "--unixsocket", "s", "--dir", "."),
             *("--set-max-intset-entries", "4096", "--maxmemory-policy", "noeviction"),
             *("--save", "", "--appendonly", "yes" if self.durable else "no", "--appendfsync", "always"),
+            *self.more,
         ]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawler import config
 from crawler.config import TABLE, Kind, Settings, coerce, format_value, load, parse, parse_change
-from crawler.errors import UsageError
+from crawler.errors import DamagedCrawl, UsageError
 
 
 def _refused(wrong: Any, *words: str) -> None:
@@ -224,3 +224,22 @@ def test_changes() -> None:
     _refused(lambda: parse_change("delay", ()), "one value")
     _refused(lambda: parse_change("delay", ("1", "2")), "one value")
     _refused(lambda: parse_change("include", ()), "values")
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"", "cannot be used"),
+        (b"[1]", "cannot be used"),
+        (b"\xff", "cannot be used"),
+        (b'{"delay": "1s"}', "delay: "),
+        (b'{"include": [1]}', "include: "),
+        (b'{"max_pages": 1.5}', "max-pages: "),
+        (b'{"scope": "planet"}', "scope: 'planet' is none of host, site, prefix, all"),
+    ],
+)
+def test_settings_that_no_version_stores_are_refused_by_name(raw: bytes, words: str) -> None:
+    with pytest.raises(DamagedCrawl, match="crawl 'x'") as caught:
+        Settings(crawl="x").with_stored(raw)
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)

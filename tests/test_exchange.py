@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 from redis.exceptions import ConnectionError as ConnectionLost
 
 from crawler.ending import Held, of_failure
+from crawler.errors import DamagedCrawl
 from crawler.exchange import Exchange
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Leased, Limits
@@ -110,6 +112,60 @@ def test_a_lost_reply_is_asked_for_again(setting: Setting, monkeypatch: pytest.M
     assert setting.exchange.outgoing == []
     assert setting.said[0].startswith("Redis at ")
     assert setting.said[1].startswith("Redis is back")
+
+
+def test_a_full_redis_is_not_asked_all_the_time(setting: Setting) -> None:
+    """Links beyond what a commit takes wait for room, and their page with them; beats and leases go on meanwhile."""
+    leased = setting.lease(1)
+    setting.end(leased, 0)
+    (out,) = setting.exchange.outgoing
+    out.before = [setting.frontier.put_call([Request(f"{URL}more/{n}") for n in range(10)])]
+    client = setting.link.client
+    client.config_set("maxmemory", 1)
+    setting.exchange.talk(0, [], lambda: b"{}")
+    assert setting.exchange.held_up
+    assert not setting.exchange.away
+    assert 0 < setting.exchange.due_at() - time.monotonic() <= 1
+    asked = client.info("commandstats")["cmdstat_evalsha"]["calls"]
+    for _ in range(50):
+        setting.exchange.talk(0, [], lambda: b"{}")
+    assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == asked
+    client.config_set("maxmemory", 0)
+    while setting.exchange.outgoing:
+        setting.exchange.talk(0, [], lambda: b"{}")
+    state = setting.frontier.state()
+    assert (state.ended, state.queued) == (1, 19)
+    assert setting.said == []
+
+
+def test_counts_that_cannot_be_right_are_mended(setting: Setting) -> None:
+    """By who is given nothing; the crawl does not pass for done meanwhile, and it is said once."""
+    setting.link.client.delete(setting.frontier.keys.ready)
+    setting.link.client.hset(setting.frontier.keys.counters, "queued", 0)
+    leased = setting.lease(1)
+    assert (leased.leases, leased.idle) == ([], True)
+    setting.link.client.hset(setting.frontier.keys.counters, "queued", 5)
+    assert not setting.exchange.is_done(leased)
+    assert setting.said == ["another hand changed the crawl in Redis: 1 host, 1 count put right"]
+    leased = setting.lease(10)
+    for n in range(10):
+        setting.end(leased, n)
+    setting.exchange.talk(0, [], lambda: b"{}")
+    leased = setting.lease(1)
+    assert setting.exchange.is_done(leased)
+    assert len(setting.said) == 1
+
+
+def test_a_script_that_fails_is_not_passed_over(setting: Setting) -> None:
+    """The lease would be handed out again, and fail again."""
+    leased = setting.lease(1)
+    setting.end(leased, 0)
+    setting.link.client.rename(setting.frontier.keys.counters, "kept")
+    setting.link.client.set(setting.frontier.keys.counters, "x")
+    with pytest.raises(DamagedCrawl, match="counters holds a string, not a hash"):
+        setting.exchange.talk(0, [], lambda: b"{}")
+    setting.link.client.rename("kept", setting.frontier.keys.counters)
+    assert setting.frontier.state().leased == 1, "half of its end was written"
 
 
 def test_leaving_gives_the_rest_back(setting: Setting) -> None:

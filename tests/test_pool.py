@@ -9,7 +9,7 @@ import pytest
 
 from crawler import pool as pools
 from crawler.config import Settings
-from crawler.errors import CrawlerError
+from crawler.errors import CrawlerError, DamagedCrawl, HookError, RedisUnavailable
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Limits
 from crawler.frontier.ledger import Ledger
@@ -117,6 +117,57 @@ def test_a_worker_that_cannot_work_ends_the_pool(crawl: Crawl, monkeypatch: pyte
             pass
     pool.kill()
     assert dead_watches(crawl.frontier.generation) == []
+
+
+SPEAKS = """
+import sys
+from crawler.watch import Watch
+from pathlib import Path
+import msgspec
+job = msgspec.json.decode(sys.stdin.buffer.read())
+Watch(Path(job["watch"]), hold=True).say({words!r})
+sys.exit({code})
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("RedisUnavailable it refuses us", RedisUnavailable),
+        ("DamagedCrawl it refuses us", DamagedCrawl),
+        ("HookError it refuses us", HookError),
+        ("InvalidURL it refuses us", CrawlerError),
+        ("SystemExit it refuses us", CrawlerError),
+    ],
+)
+def test_the_last_words_of_a_worker_end_the_pool(
+    crawl: Crawl, monkeypatch: pytest.MonkeyPatch, words: str, kind: type[CrawlerError]
+) -> None:
+    """Of however many workers, in the words and with the exit code of their error; what they held goes back."""
+    monkeypatch.setattr(pools, "START", SPEAKS.format(words=words, code=GIVES_UP))
+    pool = crawl.pool()
+    pool.start(3)
+    for member in pool._members:
+        crawl.frontier.lease(1, 90.0, member.worker)
+        member.process.wait(30)
+    with pytest.raises(CrawlerError, match=r"^it refuses us$") as caught:
+        while pool.tick():
+            pass
+    assert type(caught.value) is kind
+    pool.kill()
+    assert crawl.told == []
+    assert (crawl.frontier.state().leased, crawl.frontier.state().queued) == (0, 3)
+    assert dead_watches(crawl.frontier.generation) == []
+
+
+def test_what_a_worker_waits_for_is_seen(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "START", "import sys; sys.stdin.read(); import signal; signal.pause()")
+    pool = crawl.pool()
+    pool.start(2)
+    assert pool.trouble == ""
+    pool._members[1].watch.say("Redis is full of clients")
+    assert pool.trouble == "Redis is full of clients"
+    pool.kill()
 
 
 def test_one_that_is_asked_to_leave_before_it_began_did_not_die(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crawler import seeding
-from crawler.errors import OutOfMemory, UsageError
+from crawler.errors import UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Limits
 from crawler.frontier.ledger import Ledger
@@ -167,13 +167,39 @@ def test_a_source_that_breaks_closes_the_seeding(frontier: Frontier, tmp_path: P
     assert frontier.state().sources == 0
 
 
-def test_a_full_redis_says_how_far_it_came(frontier: Frontier, redis_server: PrivateRedis) -> None:
-    """The same seeds may be given again when there is room."""
+def test_a_full_redis_is_waited_for(
+    frontier: Frontier, redis_server: PrivateRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Said once; the crawl counts as being seeded meanwhile, and all seeds are in at the end."""
+    sources = []
     with redis_server.client() as client:
+
+        def sleep(seconds: float) -> None:
+            assert 0 < seconds <= seeding.ROOM_AGAIN
+            sources.append(frontier.state().sources)
+            if len(sources) == 3:
+                client.config_set("maxmemory", 0)
+
+        monkeypatch.setattr("crawler.seeding.time.sleep", sleep)
         _seed(frontier, ["http://a.example/"])
         client.config_set("maxmemory", 1)
-        with pytest.raises(OutOfMemory, match="give the same ones again"):
-            _seed(frontier, ["http://a.example/", "http://b.example/"])
-        client.config_set("maxmemory", 0)
-    seeded, _ = _seed(frontier, ["http://a.example/", "http://b.example/"])
-    assert (seeded.new, seeded.seen) == (1, 1)
+        seeded, told = _seed(frontier, ["http://a.example/", "http://b.example/"])
+    assert (seeded.new, seeded.seen, sources) == (1, 1, [1, 1, 1])
+    assert len(told) == 2
+    assert "raise its maxmemory" in told[0]
+    assert "0 seeds are in, the others wait" in told[0]
+    assert "goes on" in told[1]
+    assert frontier.state().sources == 0
+
+
+def test_who_interrupts_is_told_how_far_it_came(frontier: Frontier) -> None:
+    def lines() -> Iterable[Line]:
+        for n in range(1_500):
+            yield Line(f"http://a.example/{n}", str(n))
+        raise KeyboardInterrupt
+
+    told: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        seeding.seed(frontier, Scope(), lines(), refuse=told.append)
+    assert told == ["1,000 seeds are in; give the same ones again for the rest"]
+    assert frontier.state().sources == 0

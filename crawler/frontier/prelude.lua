@@ -28,11 +28,13 @@ end
 -- add: to a number in a hash, and what it is then. What is no number counts as 0; `mend` counts again.
 local function add(key, field, n)
   local now = redis.pcall('HINCRBY', key, field, n)
-  if type(now) == 'table' then -- a field that is no number, or an error that HSET raises as well
+  if type(now) ~= 'table' then
+    return now
+  elseif string.find(now.err, 'not an integer', 1, true) or string.find(now.err, 'overflow', 1, true) then
     redis.call('HSET', key, field, n)
     return tonumber(n)
   end
-  return now
+  return redis.call('HINCRBY', key, field, n) -- another trouble: its error is the answer
 end
 
 -- settings and state, read once a call
@@ -439,7 +441,7 @@ end
 
 -- odd: the counts contradict each other or what there is, which no verb brings about: another hand changed keys.
 local function odd()
-  local c = redis.call('HMGET', COUNTERS, 'queued', 'leased')
+  local c = redis.call('HMGET', COUNTERS, 'queued', 'leased', 'ended', 'accepted')
   local queued, leased = number(c[1]) or 0, number(c[2]) or 0
   local rows, ready = redis.call('HLEN', LEASED), redis.call('ZCARD', READY)
   return rows ~= redis.call('ZCARD', LEASES)
@@ -447,6 +449,7 @@ local function odd()
     or (rows == 0 and ready == 0 and queued ~= 0)
     or (ready > 0 and queued <= 0)
     or (rows > 0 and queued <= 0 and leased <= 0)
+    or (number(c[4]) or 0) < queued + leased + (number(c[3]) or 0)
 end
 
 local function next_due()

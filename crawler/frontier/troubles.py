@@ -37,6 +37,7 @@ PASSING: Final = {
     "MISCONF": "takes no writes, for it cannot save its data: make room where it saves them; its log says what failed",
     "NOREPLICAS": "takes no writes, for too few replicas follow it (min-replicas-to-write): see to them",
     "READONLY": "is a replica, which takes no writes: name its master with --redis, or make it one, REPLICAOF NO ONE",
+    "UNBLOCKED": "has become a replica, which takes no writes: name its master with --redis",
     "CLIENTS": "takes no more clients: raise its maxclients, or end some of them",
     "SILENT": "does not answer: it may be stopped, overloaded or cut off",
     "CLUSTER": "is a cluster that is not whole, or is moving our keys",
@@ -88,6 +89,8 @@ def translate(
     if code == "AWAY" and place is not None and any(words in text for words in _HUNG_UP):
         text = _first_words(place) or text
         code = _code_of_refusal(text)
+    if _NO_PERMISSION.search(text):
+        text = "a command in a script is forbidden to it; `ACL LOG` names which"
     if code in FINAL:
         return RedisUnavailable(f"Redis at {where} {FINAL[code].format(text)}")
     if code == "OOM":

@@ -62,6 +62,8 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         lines.append(f"  links left out: {refused}")
     if status.duplicates:
         lines.append(f"  pages whose content was met before: {status.duplicates:,} (see `duplicate_of`)")
+    if status.lost:
+        lines.append(f"  lost: {_lost(status)}")
     lines += _quarantined(status)
     if status.failed:
         lines.append("  `crawler failed` tells of those that failed, `crawler retry` tries them again")
@@ -78,6 +80,10 @@ def _quarantined(status: Status) -> list[str]:
     more = len(status.quarantined) - len(shown)
     lines = ["  quarantined (`crawler quarantine` tells more):", *(f"    {name}" for name in shown)]
     return [*lines, f"    and {more:,} templates more"] if more else lines
+
+
+def _lost(status: Status) -> str:
+    return f"{status.lost:,} URLs, which another hand took out of their queues in Redis"
 
 
 def _state(status: Status) -> str:
@@ -117,6 +123,8 @@ def status_lines(status: Status) -> list[str]:
             lines.append(f"  {title:<9} " + ", ".join(f"{name} {n:,}" for name, n in counts.items()))
     if status.duplicates:
         lines.append(f"  {'copies':<9} {status.duplicates:,} pages have the content of another one")
+    if status.lost:
+        lines.append(f"  {'lost':<9} {_lost(status)}")
     return lines + _quarantined(status)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import HostFacts, Ledger
+from crawler.frontier.parsing import number
 from crawler.records import OUTCOMES
 
 SILENT: Final = 10.0
@@ -45,6 +46,8 @@ class Status:
     """Pages whose content another page had before."""
     quarantined: list[str]
     """Templates whose URLs are not fetched, because their pages held nothing new."""
+    lost: int
+    """URLs that were accepted and vanished from their queues: another hand changed what is in Redis."""
 
     @property
     def fetched(self) -> int:
@@ -107,13 +110,14 @@ class Monitor:
             redis_bytes=self._ledger.memory(),
             duplicates=counters.get("duplicates", 0),
             quarantined=sorted(self._ledger.traps()),
+            lost=counters.get("lost", 0),
         )
 
     def _delay(self, host: HostFacts | None) -> int:
         """Milliseconds between two requests to *host*, the next that is due: as `host_delay` in prelude.lua has it."""
         meta = self._ledger.meta()
-        delay = max(int(meta.get("delay", b"0")), host.delay if host else 0)
-        adapted = host.latency * int(meta.get("adaptive", b"0")) // 1000 if host and delay else 0
+        delay = max(number(meta.get("delay")), host.delay if host else 0)
+        adapted = host.latency * number(meta.get("adaptive")) // 1000 if host and delay else 0
         return max(delay, min(adapted, ADAPTED_MAX_MS))
 
     def _rate(self, ended: int) -> float:

@@ -69,6 +69,8 @@ class Event:
     """What workers that died of it were handling: each is charged once."""
     held: set[str] = field(default_factory=set)
     """The URLs in the hands of those whom it hit."""
+    lost: float = 0.0
+    """Seconds of what Redis had acknowledged that are gone."""
 
 
 class Chaos:
@@ -257,7 +259,7 @@ class Chaos:
 
     def _power_cut(self, event: Event) -> bool:
         event.held |= self._look().urls()
-        self._server.cut_power()
+        event.lost = self._server.cut_power()
         time.sleep(DOWN + self._dice.uniform(0.0, 0.8))
         self._server.start()
         return True

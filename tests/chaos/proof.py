@@ -12,7 +12,6 @@ from typing import Any, Final
 from tests.chaos.events import Event
 from tests.chaos.graph import ROBOTS, Expected
 from tests.chaos.observer import RanOut
-from tests.chaos.redis_server import LOST
 from tests.chaos.site import HUNG_UP, Hit, Lag
 
 Json = dict[str, Any]
@@ -168,6 +167,11 @@ def _charges(found: Found, verdict: Verdict) -> None:
     """Attempts beyond the first: of a busy page one; and what a worker handled that died, and what was reaped."""
     allowed = Counter(held.url for event in found.events for held in event.handled)
     allowed.update(out.held.url for out in found.ran_out)
+    for event in found.events:
+        if event.kind == "power-cut":  # leases that had ended are there again, and nobody holds them any more
+            since = event.began - event.lost - SLACK
+            again = {_url(found, hit) for hit in found.hits if since < hit.ended and hit.arrived < event.over}
+            allowed.update(again)
     for record in found.records:
         url = record["url"]
         wanted = found.expected.get(url)
@@ -176,12 +180,16 @@ def _charges(found: Found, verdict: Verdict) -> None:
             verdict.say("charged", f"{url} has {record['attempts']} attempts, {allowed[url]} are explained")
 
 
+def _url(found: Found, hit: Hit) -> str:
+    return f"http://{found.authorities[hit.host]}{hit.target}"
+
+
 def _refetches(found: Found, verdict: Verdict) -> None:
     """Why a page was asked for again: its first asker died, its lease ran out, or its end was lost with a power cut."""
     asked: dict[str, list[Hit]] = defaultdict(list)
     for hit in found.hits:
         if hit.target != ROBOTS and hit.status != _BUSY:
-            asked[f"http://{found.authorities[hit.host]}{hit.target}"].append(hit)
+            asked[_url(found, hit)].append(hit)
     reaped: dict[str, list[float]] = defaultdict(list)
     for out in found.ran_out:
         reaped[out.held.url].append(out.at)
@@ -213,7 +221,7 @@ def _cause(url: str, one: Hit, other: Hit, events: Sequence[Event], reaped: Sequ
         last = between[-1].kind if between else "a slow machine"
         return f"its lease ran out ({last})"
     for event in between:
-        if event.kind == "power-cut" and one.ended > event.began - LOST - SLACK:
+        if event.kind == "power-cut" and one.ended > event.began - event.lost - SLACK:
             return event.kind
     for event in between:
         if event.kind in _KILLS or (event.kind == "worker-freeze-long" and one.status == HUNG_UP):

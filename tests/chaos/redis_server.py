@@ -57,15 +57,17 @@ class ChaosRedis(PrivateRedis):
         with suppress(ProcessLookupError):
             os.kill(self.pid, signal.SIGCONT)
 
-    def cut_power(self) -> None:
-        """Kill it, and cut the file to what it had `LOST` seconds ago."""
+    def cut_power(self) -> float:
+        """Kill it, and cut the file to what it had `LOST` seconds ago; how many seconds are lost really."""
         self.kill()
-        before = time.monotonic() - LOST
-        file = self._last_file()
-        lengths = [length for at, path, length in list(self._lengths) if path == file and at <= before]
-        if file is not None and lengths:
-            with file.open("r+b") as data:
-                data.truncate(min(lengths[-1], file.stat().st_size))
+        now, file = time.monotonic(), self._last_file()
+        lengths = [(at, length) for at, path, length in list(self._lengths) if path == file and at <= now - LOST]
+        if file is None or not lengths:
+            return 0.0
+        at, length = lengths[-1]
+        with file.open("r+b") as data:
+            data.truncate(min(length, file.stat().st_size))
+        return now - at
 
     def _last_file(self) -> Path | None:
         """The file that is being appended to: since 7.0 it lies in a folder, and its number grows."""

@@ -1,17 +1,13 @@
-"""Steering a crawl while it runs, ending it early, starting it over; and secrets, which nobody gets to see."""
+"""Steering a crawl while it runs, ending it early, starting it over."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.crawl.commands import Commands, children, command_line, wait_until
+from tests.crawl.commands import Commands, wait_until
 from tests.crawl.sites import Graph, Site, Sites, html
-from tests.crawl.tcp_redis import TcpRedis
-
-MARK = "s3cr3t-MARK"
 
 
 def _wide(site: Site, width: int) -> list[str]:
@@ -134,40 +130,6 @@ def test_deleted_while_it_runs(commands: Commands, sites: Sites) -> None:
     assert "the crawl is gone" in done.err or "there is no crawl" in done.err
     assert commands.run("list").out == ""
     assert commands.watch_files() == []
-
-
-def test_secrets_are_not_shown(
-    tcp_redis: Callable[..., TcpRedis], commands_on: Callable[[str], Commands], sites: Sites
-) -> None:
-    """Neither Redis's password nor a header: not on a screen, not in a log, not in `ps`, not in Redis, not exported."""
-    site = sites.add()
-    urls = _wide(site, 30)
-    redis = tcp_redis(password=MARK)
-    commands = commands_on(redis.url)
-    arguments = ["--delay", "20ms", "--workers", "2", "--log-file", "log.jsonl", "-v", "-o", "out.jsonl"]
-    going = commands.start("run", urls[0], "--header", f"Authorization: Bearer {MARK}-header", *arguments)
-    workers = going.wait_for_workers(2)
-    wait_until(lambda: len(site.seen) > 5, "the middle of the crawl")
-    shown = b"".join(command_line(pid) for pid in (*workers, *children(going.pid)))
-    assert shown
-    assert MARK.encode() not in shown
-    done = going.wait()
-    assert done.code == 0, done.err
-    assert {seen.headers.get("authorization") for seen in site.seen} == {f"Bearer {MARK}-header"}
-    told = [done.out, done.err]
-    for more in (["status", "--json"], ["set"]):
-        done = commands.run(*more)
-        told += [done.out, done.err]
-    told += [path.read_text() for path in (commands.folder / "log.jsonl", commands.folder / "out.jsonl")]
-    assert not [text for text in told if MARK in text]
-    with redis.client() as client:
-        everything = b"".join(client.dump(key) or b"" for key in client.scan_iter())
-    assert everything
-    assert MARK.encode() not in everything
-    wrong = commands_on(redis.url.replace(MARK, f"wrong-{MARK}"))
-    done = wrong.run("status")
-    assert done.code == 3
-    assert MARK not in done.err
 
 
 def test_what_sites_say_cannot_steer_a_terminal(commands: Commands, sites: Sites) -> None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
+
+import hypothesis.strategies as st
 import pytest
+from hypothesis import HealthCheck, given, settings
 
 from crawler.errors import NoCrawl
 from crawler.frontier.leases import Limits
-from crawler.records import Charge, Request
+from crawler.frontier.link import Link
+from crawler.records import Charge, Entry, Request
 from tests.frontier.crawls import TERM, Crawl, Make
 
 A, B = "a.example", "b.example"
@@ -310,6 +315,77 @@ def test_a_queue_that_was_emptied_by_hand_is_counted_as_lost(crawl: Crawl) -> No
     for n in range(3):
         url_id = crawl.frontier.id(f"http://{A}/{n}")
         crawl.link.client.srem(crawl.frontier.keys.seen(url_id), url_id)
+
+
+JUNK = (b"", b"x", b'{"url": "http://a.example/"}', b"\xff" * 40, bytes(3) + b"\x02" + bytes(8) + b"/", bytes(99))
+
+
+@pytest.mark.parametrize("raw", JUNK)
+def test_what_is_no_entry_is_handed_out_without_a_question(make: Make, raw: bytes) -> None:
+    """Its worker ends it as a dead letter; no robots.txt is asked for its sake, least of all on another port."""
+    crawl = make(robots=True)
+    crawl.put("http://a.example:81/")
+    crawl.link.client.lpush(crawl.frontier.keys.queue("a.example:81", 1), raw)
+    leases = crawl.lease(9)
+    assert [(lease.kind, lease.raw) for lease in leases] == [("P", raw)]
+    with pytest.raises(ValueError, match="not a queue entry"):
+        leases[0].entry()
+    crawl.frontier.release([leases[0].token])
+    crawl.link.client.flushdb()
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=40), st.sampled_from(("a.example", "a.example:81", "[::1]", "[::1]:81")))
+def test_what_a_worker_takes_for_an_entry_is_asked_about(redis_url: str, raw: bytes, host: str) -> None:
+    """The script's look at an entry is never stricter than ours: else a page would go out without its robots.txt."""
+    raw = raw[:3] + bytes([raw[3] & 0x33]) + raw[4:] if len(raw) > 3 else raw
+    for text in (raw, raw[:12] + b"/" + raw[12:], raw[:16] + b"/" + raw[16:]):
+        try:
+            Entry.decode(host, text)
+        except ValueError:
+            continue
+        assert _asks_first(redis_url, host, text)
+
+
+@cache
+def _asking(redis_url: str) -> Crawl:
+    return Crawl(Link(redis_url), Limits(delay_ms=0))
+
+
+def _asks_first(redis_url: str, host: str, raw: bytes) -> bool:
+    crawl = _asking(redis_url)
+    crawl.link.client.rpush(crawl.frontier.keys.queue(host, 1), raw)
+    crawl.link.client.hset(crawl.frontier.keys.host(host), "queued", 1)
+    crawl.link.client.zadd(crawl.frontier.keys.ready, {host: 0})
+    (lease,) = crawl.lease(1)
+    crawl.link.client.delete(
+        crawl.frontier.keys.queue(host, 1), crawl.frontier.keys.host(host), crawl.frontier.keys.ready
+    )
+    return lease.kind == "R"
+
+
+def test_more_in_a_queue_than_its_count_says_is_taken_in(crawl: Crawl) -> None:
+    """Another hand put it there: nobody's URL stays in the queue for its sake, and the counts agree."""
+    crawl.put("http://a.example/1")
+    crawl.link.client.lpush(crawl.frontier.keys.queue("a.example", 1), b"junk", b"more junk")
+    assert [lease.raw for lease in crawl.lease(1)] == [b"more junk"]
+    state = crawl.frontier.state()
+    assert (state.accepted, state.queued, state.leased, state.odd) == (3, 2, 1, False)
+    assert [lease.raw[12:] for lease in crawl.lease(9)] == [b"", b"/1"]
+    crawl.link.client.flushdb()
+
+
+def test_hosts_that_cannot_be_are_dropped(crawl: Crawl) -> None:
+    """A lease's row could not be read again with a blank in its host."""
+    client, keys = crawl.link.client, crawl.frontier.keys
+    crawl.put("http://a.example/1")
+    for host in (b"a b", b"\xff", b"", b"a/b", b"u@h", b"no.example"):
+        client.zadd(keys.ready, {host: 0})
+        client.lpush(b"%squeue:%s:1" % (keys.prefix.encode(), host), bytes(12) + b"/")
+    client.delete(keys.queue("no.example", 1))
+    assert crawl.urls(crawl.lease(9)) == ["http://a.example/1"]
+    assert client.zcard(keys.ready) == 0
+    client.flushdb()
 
 
 def test_due_hosts_that_are_left_over_wake_another_worker(crawl: Crawl) -> None:

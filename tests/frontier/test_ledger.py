@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from crawler.errors import FrontierError, RedisAway
+from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, OutOfMemory, RedisAway
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.ledger import START, HostFacts, Ledger, crawls
 from crawler.frontier.link import Link
@@ -277,3 +277,74 @@ def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
     with pytest.raises(RedisAway):
         next(ledger.letters())
     link.close()
+
+
+# -- what another hand wrote -------------------------------------------------------------------------------------------
+
+
+def test_nonsense_counts_for_nothing(crawl: Crawl) -> None:
+    """Numbers that are none are 0; entries, ids and workers that nobody wrote are passed over."""
+    urls = commit_all(crawl, 2)
+    client, keys = crawl.link.client, crawl.frontier.keys
+    client.xadd(keys.records, {b"\xff": b"\xff"})
+    client.xadd(keys.records, {"i": b"\xff"})
+    client.zadd(keys.failed, {b"\xff": "+inf", "none": 5})
+    client.hset(keys.counters, mapping={b"\xff": "x", "bytes": "many"})
+    client.hset(keys.workers, mapping={b"\xff": b"1 {}", "a": "x", "b": "5 [1]", "c": b"5 \xff"})
+    client.hset(keys.host("a.example"), mapping={"due": "soon", "latency": ""})
+    client.hset(keys.traps, mapping={b"\xff": "then"})
+    client.hset(keys.leased, mapping={b"\xff": b"\xff", "x": ""})
+    assert exported(crawl, 1) == urls
+    assert list(crawl.ledger.letters()) == []
+    assert crawl.ledger.counters()["bytes"] == 0
+    assert [beat.worker for beat in crawl.ledger.workers()] == ["\ufffd"]
+    assert crawl.ledger.host("a.example")[0].due == 0
+    assert crawl.ledger.traps() == {"\ufffd": 0}
+    assert len(list(crawl.ledger.leases())) == 2
+    client.flushdb()
+
+
+def test_what_is_packed_is_not_trusted(crawl: Crawl) -> None:
+    """A bomb, what breaks off, and what was never packed; a robots.txt that cannot be read is as good as none."""
+    client, keys = crawl.link.client, crawl.frontier.keys
+    commit_all(crawl, 1)
+    page = keys.page(crawl.frontier.id(f"{A}fetched/0"))
+    whole = zlib.compress(b"text" * 1_000)
+    for raw in (zlib.compress(bytes(65 << 20)), whole[:-5], b"text"):
+        client.set(keys.robots("http://a.example"), raw)
+        assert crawl.ledger.robots(["http://a.example"]) == [None]
+        client.hset(page, "t", raw)
+        with pytest.raises(FrontierError, match=f"cannot be read .* its key is {page}$"):
+            crawl.ledger.records()
+    crawl.ledger.forget_robots("http://a.example")
+    assert not client.exists(keys.robots("http://a.example"))
+
+
+def test_settings_that_are_missing_are_no_settings(crawl: Crawl) -> None:
+    assert crawl.ledger.settings() == b"{}"
+    crawl.link.client.hdel(crawl.frontier.keys.meta, "settings")
+    with pytest.raises(DamagedCrawl, match="its settings are missing"):
+        crawl.ledger.settings()
+    crawl.link.client.flushdb()
+    with pytest.raises(NoCrawl):
+        crawl.ledger.settings()
+
+
+def test_a_probe_writes_nothing_and_tells_whether_it_could(crawl: Crawl) -> None:
+    crawl.ledger.probe()
+    assert not crawl.link.client.exists(crawl.frontier.keys.probe)
+    crawl.link.client.config_set("maxmemory", 1)
+    with pytest.raises(OutOfMemory):
+        crawl.ledger.probe()
+
+
+def test_keys_of_another_kind_are_found_wherever_they_are(crawl: Crawl) -> None:
+    assert list(crawl.ledger.misfits()) == []
+    crawl.link.client.set(crawl.frontier.keys.page("7"), "x")
+    crawl.link.client.lpush(crawl.frontier.keys.roots, "x")
+    crawl.link.client.set(f"{crawl.frontier.keys.prefix}unknown", "x")
+    assert sorted(crawl.ledger.misfits()) == [
+        f"its key {crawl.frontier.keys.page('7')} holds a string, not a hash",
+        f"its key {crawl.frontier.keys.roots} holds a list, not a set",
+    ]
+    crawl.link.client.flushdb()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -214,6 +215,20 @@ def test_a_replica_is_away_until_it_is_master_again(crawl: Crawl) -> None:
     assert crawl.put(A) == Accepted(1, 0, 0)
 
 
+def test_who_waits_when_redis_becomes_a_replica_asks_again(crawl: Crawl) -> None:
+    """Redis ends the wait with an error of its own."""
+    with redis.Redis.from_url(crawl.link.url) as admin, ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(crawl.link.wait, crawl.frontier.keys.wake, 20)
+        while not admin.info("clients")["blocked_clients"]:
+            pass
+        admin.execute_command("REPLICAOF", "127.0.0.1", "1")
+        try:
+            assert type(trouble(waiting.result)) is RedisAway
+        finally:
+            admin.execute_command("REPLICAOF", "NO", "ONE")
+    assert crawl.link.wait(crawl.frontier.keys.wake, 0) is False
+
+
 def test_a_redis_that_is_busy_with_a_script_is_away(crawl: Crawl) -> None:
     client: Any = crawl.link.client
     client.config_set("lua-time-limit", 1)
@@ -269,7 +284,7 @@ WHERE = "redis://h:1/0"
         (exceptions.AuthenticationError("Authentication required."), RedisUnavailable, "wants a password"),
         (exceptions.AuthenticationError("invalid username-password pair"), RedisUnavailable, "name and password"),
         (exceptions.NoPermissionError("no permissions to run the 'set' command"), RedisUnavailable, "'set' command"),
-        (exceptions.ResponseError("ACL failure in script: User bob may not 'set'"), RedisUnavailable, "may not 'set'"),
+        (exceptions.ResponseError("ACL failure in script: User bob may not 'set'"), RedisUnavailable, "ACL LOG"),
         (exceptions.OutOfMemoryError("command not allowed"), OutOfMemory, "maxmemory"),
         (exceptions.ResponseError("user_script:3: attempt to index a nil value\nstack"), FrontierError, "nil value"),
     ],

@@ -140,7 +140,9 @@ def test_what_lies_in_no_queue_is_lost_and_counted(make: Make) -> None:
     crawl.link.client.delete(key(crawl, "queue:a.example:1"), key(crawl, "ready"))
     mended = mend(crawl.frontier, crawl.ledger)
     assert mended == Mended(0, 3, 1, 2)
-    assert str(mended) == ("another hand changed the crawl in Redis: 3 hosts, 1 count put right; 2 URLs are lost")
+    assert str(mended) == (
+        "another hand changed the crawl in Redis: 3 hosts, 1 count put right; 2 URLs were taken out of it and are lost"
+    )
     assert not mend(crawl.frontier, crawl.ledger)
     assert len(finish(crawl)) == len(URLS) - 2
     assert crawl.ledger.counters()["lost"] == 2
