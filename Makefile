@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := url scope robots sitemap traps extract politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test lint chaos bench check-real bench-hosts lock clean
+.PHONY: help dev demo test coverage lint chaos bench check-real bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,8 +17,11 @@ dev: $(VENV)/.dev ## make .venv with the crawler and all tools (quick the second
 demo: $(VENV)/.run ## crawl a small site that the crawler serves by itself: works offline
 	$(BIN)/crawler demo
 
-test: lint ## lint, then every test, with the coverage of the pure modules
-	$(BIN)/python -m pytest $(PURE:%=--cov=crawler.%) --cov-report=term
+test: lint ## lint, then every test
+	$(BIN)/python -m pytest
+
+coverage: $(VENV)/.dev ## the coverage of the pure modules by their own tests
+	$(BIN)/python -m pytest $(PURE:%=tests/test_%.py) $(PURE:%=--cov=crawler.%) --cov-report=term
 
 lint: $(VENV)/.dev ## check style, format and types
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -32,6 +33,7 @@ def main() -> int:
         kinds={kind: KINDS[kind] for kind in given.only or KINDS},
         count=given.count,
     )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # all that was started is ended
     try:
         return _run(given, options) if given.faults is None else _catch_all(given.faults or list(FAULTS), given.seed)
     except KeyboardInterrupt:

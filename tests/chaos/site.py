@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -139,13 +140,14 @@ class _Connection(asyncio.Protocol):
 
 
 async def _watch_lateness(log: _Log) -> None:
-    due = time.monotonic() + _TICK
-    while True:
+    due, parent = time.monotonic() + _TICK, os.getppid()
+    while os.getppid() == parent:
         await asyncio.sleep(max(due - time.monotonic(), 0.0))
         now = time.monotonic()
         if now - due > _LATE:
             log.lag(now, now - due)
         due = now + _TICK
+    os.kill(os.getpid(), signal.SIGTERM)  # who started it is gone
 
 
 async def _serve(folder: Path, graph: Graph) -> None:
