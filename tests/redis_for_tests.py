@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from crawler.redis_binary import Binary
+from crawler.redis_server import TORN, rewrite
 
 START_LIMIT = 20.0
 """Seconds that a server may take to start on a busy machine."""
@@ -62,6 +63,7 @@ class PrivateRedis:
             *self.more,
         ]
         with (self.folder / "log").open("ab") as log:
+            began = log.tell()
             self._process = subprocess.Popen(
                 [self.binary.path, *options],
                 cwd=self.folder,
@@ -75,6 +77,8 @@ class PrivateRedis:
             while True:
                 try:
                     client.ping()
+                    if TORN in (self.folder / "log").read_bytes()[began:]:
+                        rewrite(client)
                     return
                 except redis.RedisError as error:
                     if not self.alive or time.monotonic() > until:

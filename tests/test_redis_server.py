@@ -389,6 +389,22 @@ def test_a_tail_cut_by_a_power_loss_costs_only_the_last_command(folder: Path, an
         assert ask(server, "MGET", "first", "last") == ["1", None]
 
 
+def test_half_of_a_transaction_does_not_come_back(folder: Path, any_binary: Binary) -> None:
+    """Redis leaves the commands of one that broke off in its file, and does them at the start after the next."""
+    push = "for i = 1, 5 do redis.call('RPUSH', KEYS[1], ARGV[1] .. i) end"
+    with EmbeddedRedis(folder) as server:
+        for letter in "ab":
+            ask(server, "EVAL", push, "1", "list", letter)
+        kill_server(folder)
+        tail = aof_tail(folder)
+        os.truncate(tail, tail.stat().st_size - 70)
+        server.ensure()
+        ask(server, "EVAL", push, "1", "list", "c")
+        kill_server(folder)
+        server.ensure()
+        assert ask(server, "LRANGE", "list", "0", "-1") == [f"{letter}{n}" for letter in "ac" for n in range(1, 6)]
+
+
 def test_damaged_data_are_named_in_one_line(folder: Path, any_binary: Binary) -> None:
     with EmbeddedRedis(folder):
         pass

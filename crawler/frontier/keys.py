@@ -61,7 +61,9 @@ FIXED: Final = (
 """The keys that every script is given first, in this order; prelude.lua names them."""
 
 
-_KINDS: Final = {
+KINDS: Final = ("string", "list", "set", "zset", "hash", "stream")
+"""What TYPE may say of a key."""
+_KIND_OF: Final = {
     **dict.fromkeys(("meta", "leased", "counters", "workers", "sites", "traps", "ips", "ip_of"), "hash"),
     **dict.fromkeys(("host", "page", "digests", "template"), "hash"),
     **dict.fromkeys(("ready", "leases", "failed", "sources"), "zset"),
@@ -70,7 +72,7 @@ _KINDS: Final = {
     **dict.fromkeys(("probe", "robots"), "string"),
     "records": "stream",
 }
-"""What TYPE says of each, by the name's first part."""
+"""What it says of ours, by the name's first part."""
 
 
 class Keys:
@@ -85,7 +87,7 @@ class Keys:
 
     def kind(self, key: str) -> str | None:
         """Of what kind *key* has to be; none where it is not one of ours."""
-        return _KINDS.get(key.removeprefix(self.prefix).partition(":")[0])
+        return _KIND_OF.get(key.removeprefix(self.prefix).partition(":")[0])
 
     def pattern(self, names: str = "") -> str:
         """For SCAN: the keys of this crawl whose names begin with what *names* matches."""

@@ -245,12 +245,12 @@ class Ledger:
 
     def tokens(self) -> set[bytes]:
         """The tokens of all leases, whichever of the two keys names them."""
-        rows = self._scan(self._redis.hscan_iter, self._keys.leased)
-        return {token for token, _ in [*rows, *self._scan(self._redis.zscan_iter, self._keys.leases)]}
+        rows = {token for token, _ in self._scan(self._redis.hscan_iter, self._keys.leased)}
+        return rows.union(self._members(self._keys.leases))
 
     def host_names(self) -> set[bytes]:
         """All hosts that have facts, a queue or a place in `ready`: found by looking through all keys."""
-        names = {host for host, _ in self._scan(self._redis.zscan_iter, self._keys.ready)}
+        names = set(self._members(self._keys.ready))
         prefix = self._keys.prefix.encode()
         for key in self._scan(self._redis.scan_iter, match=self._keys.pattern("[hq]")):
             what, _, name = key.removeprefix(prefix).partition(b":")
@@ -259,6 +259,14 @@ class Ledger:
             elif what == b"queue":
                 names.add(name.rpartition(b":")[0])
         return names
+
+    def _members(self, key: str) -> Iterator[bytes]:
+        """The members of a sorted set, read in slices; one that moves meanwhile may be missed."""
+        at, found = 0, [b""] * _SLICE
+        while len(found) == _SLICE:
+            (found,) = self._ask(("ZRANGE", key, at, at + _SLICE - 1))
+            yield from found
+            at += _SLICE
 
     def misfits(self) -> Iterator[str]:
         """The keys that hold something of another kind, in words."""

@@ -159,12 +159,12 @@ def test_in_what_is_said_of_a_url_that_does_not_work(
 ) -> None:
     server = tcp_redis(password="another")
     wrong = url.replace("{port}", str(server.port)).replace("{closed}", str(closed_port()))
-    for mark in (MARK, quote(f"{MARK} /?#@")):
-        commands = commands_on(wrong.replace("{0}", mark))
-        done = commands.run("status", "-v", "--log-file", "log.jsonl")
-        assert done.code in (2, 3), done.err
-        assert len(done.lines) == 1, done.err
-        assert leaks(MARK, done.err, done.out, *files_of(commands)) == []
+    mark = quote(f"{MARK} /?#@") if "{0}@" in url else MARK
+    commands = commands_on(wrong.replace("{0}", mark))
+    done = commands.run("status", "-v", "--log-file", "log.jsonl")
+    assert done.code in (2, 3), done.err
+    assert len(done.lines) == 1, done.err
+    assert leaks(MARK, done.err, done.out, *files_of(commands)) == []
 
 
 def test_in_what_is_said_of_a_proxy(

@@ -61,7 +61,7 @@ def test_streams_that_are_closed(commands: Commands, sites: Sites) -> None:
     assert (closed.returncode, closed.stderr) == (2, "crawler: there is no stdout: name a file\n")
 
 
-@pytest.mark.parametrize("command", ["status", "status --json", "set", "list", "--help", "explain http://a.example/"])
+@pytest.mark.parametrize("command", ["status --json", "--help", "explain http://a.example/"])
 def test_a_reader_that_leaves_and_a_disk_that_is_full(commands: Commands, sites: Sites, command: str) -> None:
     assert commands.run("seed", _site(sites).url("/")).code == 0
     left = _shell(commands, f"crawler {command} | true")
