@@ -19,7 +19,7 @@ _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
     "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
     "EXISTS": (CrawlExists, "a crawl of this name exists already"),
     "DELETING": (CrawlDeleting, "the crawl is being deleted"),
-    "OOM": (OutOfMemory, "Redis is full: raise its maxmemory, or export and delete a crawl"),
+    "OOM": (OutOfMemory, "Redis is full: raise its maxmemory, or make room with `crawler export --drain`"),
     "LEASE_LOST": (LeaseLost, "the lease ended and is no longer ours"),
     "OTHER_SCHEMA": (
         DamagedCrawl,

@@ -94,7 +94,7 @@ def translate(
     if code in FINAL:
         return RedisUnavailable(f"Redis at {where} {FINAL[code].format(text)}")
     if code == "OOM":
-        return OutOfMemory(f"Redis at {where} is full: raise its maxmemory, or export and delete a crawl")
+        return OutOfMemory(f"Redis at {where} is full: raise its maxmemory, or make room with `crawler export --drain`")
     if code in PASSING:
         return RedisAway(f"Redis at {where} {PASSING[code].format(text)}", code)
     if code == "WRONGTYPE":

@@ -56,6 +56,7 @@ _A_PAGE: Final = 0.5
 _HALF: Final = 0.7
 _LOOK_TICK: Final = 0.02
 _ALONE: Final = 1.0
+_LOOKS: Final = 100
 
 
 @dataclass(slots=True)
@@ -145,8 +146,13 @@ class Chaos:
         names = {worker.name for worker in stopped}
         event.held |= {held.url for held in look.held.values() if held.worker in names}
         tokens = {worker.handling() for worker in stopped} - {""}
-        event.handled += [held for token, held in look.held.items() if token in tokens]
+        event.handled += [held for token in tokens if (held := self._seen(token, look)) is not None]
         return stopped
+
+    def _seen(self, token: str, look: Look) -> Held | None:
+        """The lease of that token, when it was last seen: Redis may be away just now."""
+        looks = [look, *reversed(self._observer.looks[-_LOOKS:])]
+        return next((one.held[token] for one in looks if token in one.held), None)
 
     def _worker_kill(self, event: Event) -> bool:
         worker = self._one()
