@@ -143,6 +143,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
     ended = work(session, frontier, until_done=True, show=_show)
     line.clear()
     _summarize(ended)
+    _hint_at_failures(ended.status)
     if ended.interrupted:
         _hint_after_interrupt(session, sink)
         return INTERRUPTED
@@ -162,6 +163,11 @@ def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> i
 def _hint_at_contact(session: Session) -> None:
     if session.settings.user_agent == _DEFAULTS.user_agent and not session.settings.allow_private:
         say("hint: name a way to reach you with --user-agent 'mybot/1.0 (+https://example.org/bot)'")
+
+
+def _hint_at_failures(status: Status) -> None:
+    if status.failed:
+        say("`crawler failed` tells of those that failed, `crawler retry` tries them again")
 
 
 def _hint_after_interrupt(session: Session, sink: Sink | None) -> None:
@@ -240,6 +246,7 @@ def work_(until_done: bool, **given: Any) -> int:
         ended = work(session, frontier, until_done=until_done, show=_show)
         line.clear()
         _summarize(ended)
+        _hint_at_failures(ended.status)
         return INTERRUPTED if ended.interrupted and until_done else 0
 
 

@@ -197,7 +197,9 @@ def _summary(crawl: str, letters: Iterable[Letter]) -> list[str]:
             hosts[urls.host(letter.record.url)] += 1
     if first is None or last is None:
         return [f"crawl {crawl!r}: no dead letters"]
-    lines = [f"crawl {crawl!r}: {reasons.total():,} dead letters, from {rfc3339(first.at)} to {rfc3339(last.at)}"]
+    lines = [
+        f"crawl {crawl!r}: {_counted(reasons.total(), 'dead letter')}, from {rfc3339(first.at)} to {rfc3339(last.at)}"
+    ]
     lines += [f"  {n:>9,}  {reason}" for reason, n in reasons.most_common()]
     lines += ["  by host:", *(f"  {n:>9,}  {host}" for host, n in hosts.most_common(_HOSTS_SHOWN))]
     if len(hosts) > _HOSTS_SHOWN:
@@ -309,13 +311,17 @@ def _tell(session: Session, frontier: Frontier, retried: Retried, dry_run: bool)
     for reason, n in retried.left.items():
         say(f"{n:,} {reason} cannot be tried again: {_NOT_AGAIN[reason]}")
     if dry_run:
-        say(f"{retried.queued:,} URLs would be queued again")
+        say(f"{_counted(retried.queued, 'URL')} would be queued again")
     elif retried.queued:
         state = frontier.state().word
         alive = any(beat.age < SILENT for beat in session.ledger.workers())
         then = {"paused": "the crawl is paused, `crawler resume` goes on", "limit": "the crawl is at its limit"}.get(
             state, "workers are at it" if alive else "`crawler run` or `crawler work` fetches them"
         )
-        say(f"{retried.queued:,} URLs queued again; {then}")
+        say(f"{_counted(retried.queued, 'URL')} queued again; {then}")
     elif not retried.refused:
         say("there is nothing to try again")
+
+
+def _counted(n: int, what: str) -> str:
+    return f"{n:,} {what}" + ("" if n == 1 else "s")

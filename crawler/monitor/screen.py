@@ -65,8 +65,6 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
     if status.lost:
         lines.append(f"  lost: {_lost(status)}")
     lines += _quarantined(status)
-    if status.failed:
-        lines.append("  `crawler failed` tells of those that failed, `crawler retry` tries them again")
     if losses:
         lines.append(f"  {losses}")
     return lines
