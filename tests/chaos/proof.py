@@ -23,7 +23,7 @@ SLACK: Final = 1.0
 _BUSY: Final = 503
 _KILLS: Final = ("worker-kill", "pool-kill", "pool-kill-alone", "pool-term", "worker-term")
 _SHOWN: Final = 5
-DEFECTS: Final = ("Traceback", "this is a defect", "DeprecationWarning")
+DEFECTS: Final = ("Traceback", "this is a defect", "handling http", "DeprecationWarning")
 
 
 @dataclass(slots=True)
@@ -149,7 +149,9 @@ def _politeness(found: Found, verdict: Verdict) -> None:
             if gap < found.delay - late:
                 how = "while" if gap < 0 else f"{gap:.3f} s after"
                 verdict.say(
-                    "politeness", f"{name}{other.target} was asked for {how} {one.target} at {other.arrived:.3f}"
+                    "politeness",
+                    f"{name}{other.target} was asked for {how} {one.target} (status {one.status})"
+                    f" at {other.arrived:.3f}: {_around(found, one.arrived, other.arrived)}",
                 )
 
 
