@@ -196,6 +196,8 @@ def _refetches(found: Found, verdict: Verdict) -> None:
     for out in found.ran_out:
         reaped[out.held.url].append(out.at)
     for url, hits in asked.items():
+        if url not in found.expected:
+            verdict.say("unexpected", f"{url} was asked for, and no page leads there")
         for one, other in pairwise(hits):
             cause = _cause(url, one, other, found.events, reaped[url])
             verdict.refetched[cause or "unknown"] += 1

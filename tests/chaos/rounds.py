@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import secrets
 import time
 from collections import Counter
 from contextlib import ExitStack
@@ -99,6 +100,8 @@ class _Stage:
         stack.callback(self._site.close)
         self._observer = Observer(self._server)
         self._seed = seed
+        self._agent = f"chaos/{secrets.token_hex(4)}"
+        """Tells this crawl from any other that may ask at an address that another site had before."""
         self._chaos: Chaos | None = None
 
     @property
@@ -118,7 +121,7 @@ class _Stage:
         options = self._options
         done = self._direct.run(
             *("seed", *self._site.graph.seeds, "--delay", f"{options.delay}s", "--lease-term", f"{options.term}s"),
-            *("--max-depth", "none", "--host-patience", "0", "--retries", "8"),
+            *("--max-depth", "none", "--host-patience", "0", "--retries", "8", "--user-agent", self._agent),
         )
         assert done.code == 0, done.err
         self._observer.start()
@@ -162,7 +165,7 @@ class _Stage:
             records=self._direct.exported(),
             status=self._direct.status(),
             stored=self._stored(),
-            hits=hits,
+            hits=[hit for hit in hits if hit.agent == self._agent],
             lags=lags,
             events=self._chaos.events,
             ran_out=self._observer.ran_out,
