@@ -29,7 +29,7 @@ def hook(page):
 """
 
 
-@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("workers", [2])
 def test_three_poison_pages_among_five_hundred(
     redis_server: PrivateRedis, commands_on: Callable[[str], Commands], sites: Sites, workers: int
 ) -> None:
