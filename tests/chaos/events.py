@@ -57,6 +57,7 @@ _HALF: Final = 0.7
 _LOOK_TICK: Final = 0.02
 _ALONE: Final = 1.0
 _LOOKS: Final = 100
+_MOST_CRASHES: Final = 2
 
 
 @dataclass(slots=True)
@@ -160,9 +161,18 @@ class Chaos:
             return False
         if self._dice.random() < _IN_HAND_PART:
             self._wait_for_a_page(worker)
-        for one in self._stop(event, [worker]):
+        stopped = self._stop(event, [worker])
+        if self._would_condemn(event):
+            go_on(worker.pid)
+            return False
+        for one in stopped:
             kill_hard(one.pid)
         return True
+
+    @staticmethod
+    def _would_condemn(event: Event) -> bool:
+        """A page would be given up (`failed:crash`) that has done nothing: chance has hit it twice already."""
+        return any(held.crashes >= _MOST_CRASHES for held in event.handled)
 
     def _frozen(self, event: Event, seconds: float, *, until_reaped: bool = False) -> bool:
         worker = self._one()
@@ -214,7 +224,12 @@ class Chaos:
             return False
         slot.killed = True
         stop(slot.running.pid)
-        self._stop(event, self._crew.workers([slot]))
+        stopped = self._stop(event, self._crew.workers([slot]))
+        if self._would_condemn(event):
+            slot.killed = False
+            for pid in (slot.running.pid, *(worker.pid for worker in stopped)):
+                go_on(pid)
+            return False
         slot.running.kill()
         self._start_later(slot)
         return True
