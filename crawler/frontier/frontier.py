@@ -20,7 +20,7 @@ from crawler.errors import (
     NoCrawl,
     RedisUnavailable,
 )
-from crawler.frontier import leases, replies
+from crawler.frontier import replies
 from crawler.frontier.damage import naming
 from crawler.frontier.keys import Keys
 from crawler.frontier.leases import Accepted, Barren, Ending, Event, Exported, Lease, Leased, Limits, State, Weight
@@ -294,18 +294,15 @@ class Frontier:
         """`robots_call`, sent alone; raises LeaseLost, which is harmless."""
         self.run_one(self.robots_call(lease, event, text=text, ttl=ttl))
 
-    def revive(self, letters: Sequence[leases.Revival]) -> int:
-        """Put dead letters back into their queues, at most MOST_REVIVED a call; how many there were.
-
-        A repetition brings back nothing more, also when they have failed again since.
-        """
-        _at_most(len(letters), MOST_REVIVED)
+    def revive(self, requests: Sequence[Request]) -> int:
+        """Put dead letters back into their queues, at most MOST_REVIVED a call; how many there were."""
+        _at_most(len(requests), MOST_REVIVED)
         keys: list[str] = []
         args: Args = []
-        for letter in letters:
-            url_id = self.id(letter.request.url)
-            keys.append(self.keys.page(url_id))
-            args += url_id, letter.token, *letter.request.place()
+        for request in requests:
+            host, entry = request.place()
+            keys.append(self.keys.page(self.id(request.url)))
+            args += self.id(request.url), host, entry
         return int(self.run_one(self._call("revive", keys, args, lambda r: int(replies.ok(r)[1]))))
 
     def drain(self, exported: Sequence[Exported]) -> int:
@@ -344,12 +341,10 @@ class Frontier:
 
     # -- mending -------------------------------------------------------------------------------------------------------
 
-    def mend(
-        self, part: Literal["leases", "entries", "counts", "hosts"], values: Sequence[bytes | int]
-    ) -> tuple[int, int]:
+    def mend(self, part: Literal["leases", "hosts", "counts"], values: Sequence[bytes | int]) -> tuple[int, int]:
         """Put one part right (see mend.lua, and `mending.mend`, which does all of it): how much of it was wrong.
 
-        Beside it: of entries how many there are, of counts how many URLs are lost.
+        Beside it: of hosts how many entries they hold, of counts how many URLs are lost.
         """
         result: tuple[int, int] = self.run_one(
             self._call("mend", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from crawler import url as urls
-from crawler.records import Entry, HostEvent, Record, Request, Stub
-from crawler.sitemap import lastmod_of
+from crawler.records import Entry, HostEvent, Request, Stub
 
 Event = HostEvent
 
@@ -151,50 +150,6 @@ class Accepted:
     over_budget: int = 0
     left_out: bool = False
     """None was taken: another page had the same content before."""
-
-
-@dataclass(frozen=True, slots=True)
-class Revival:
-    """A dead letter that is to be queued again: its request, and the token of the commit by which it ended."""
-
-    request: Request
-    token: str
-
-
-UNREADABLE: Final = "unreadable"
-"""The outcome of a dead letter whose record is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A URL that was given up, or dropped as a trap."""
-
-    id: str
-    at: int
-    """When that was, in ms of the server's clock."""
-    token: str
-    """Of the commit by which it ended."""
-    record: Record | None
-    """Without its text; None where it cannot be read."""
-
-    @property
-    def outcome(self) -> str:
-        """How it ended, or UNREADABLE."""
-        return UNREADABLE if self.record is None else self.record.outcome
-
-    @property
-    def host(self) -> str:
-        """Its host; empty where that is not known."""
-        return "" if self.record is None else urls.host(self.record.url)
-
-    def revival(self) -> Revival:
-        """What brings it back: the request of which its record tells. ValueError where it tells of none."""
-        record = self.record
-        if record is None or min(record.depth, record.hops) < 0 or not 0 <= int(record.via or 0) < 1 << 64:
-            raise ValueError("no record of a request")
-        lastmod = None if record.lastmod is None else lastmod_of(record.lastmod)
-        request = Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
-        return Revival(request, self.token)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +12,7 @@ from crawler.errors import DamagedCrawl, FrontierError, NoCrawl
 from crawler.frontier import parsing
 from crawler.frontier.damage import misfits, naming
 from crawler.frontier.keys import Keys, crawl_of_meta
-from crawler.frontier.leases import Exported, Lease, Letter
+from crawler.frontier.leases import Exported, Lease
 from crawler.frontier.link import Link
 from crawler.records import Record, Stub
 from crawler.text import printable
@@ -68,6 +67,16 @@ class Beat:
     worker: str
     age: float
     facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A URL that was given up: its id, when that was in ms of the server's clock, and its record without the text."""
+
+    id: str
+    at: int
+    record: Record | None
+    """None where it cannot be read."""
 
 
 class Ledger:
@@ -156,13 +165,9 @@ class Ledger:
         return self._record(url_id, page) if page[0] else None
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        """The URLs of stored pages by id; those that are not stored (any more), or cannot be read, are absent."""
+        """The URLs of stored pages by id; those that are not stored (any more) are absent."""
         pages = self._ask(*(("HGET", self._keys.page(i), "m") for i in ids)) if ids else []
-        found = {}
-        for i, raw in zip(ids, pages, strict=True):
-            with suppress(msgspec.DecodeError):
-                found |= {i: Record.decode(raw).url} if raw else {}
-        return found
+        return {i: self._record(i, (raw, None, None)).url for i, raw in zip(ids, pages, strict=True) if raw}
 
     def letters(self, since: int | None = None, until: int | None = None) -> Iterator[Letter]:
         """The dead letters of now, oldest first, that failed from *since* on and before *until* (ms, server's clock).
@@ -176,52 +181,43 @@ class Ledger:
         most = float(newest[1]) if until is None else min(float(newest[1]), until - 1)
         while rows := self._behind(last, most):
             ids = [url_id.decode("utf-8", "replace") for url_id, _ in rows]
-            pages = self._ask(*(("HMGET", self._keys.page(url_id), "m", "token") for url_id in ids))
-            for url_id, (_, at), page in zip(ids, rows, pages, strict=True):
-                if page[0] is not None:  # else it was revived just now
-                    yield self._letter(url_id, at, page)
+            pages = self._ask(*(("HMGET", self._keys.page(url_id), "m") for url_id in ids))
+            for url_id, (_, at), (raw,) in zip(ids, rows, pages, strict=True):
+                if raw is not None:  # else it was revived just now
+                    yield Letter(url_id, parsing.whole(at), self._record_or_none(url_id, raw))
             last = rows[-1][1], rows[-1][0]
 
     def _behind(self, last: tuple[float, bytes], most: float) -> list[tuple[bytes, float]]:
-        """The next rows of `failed` behind *last* (score, member), of scores up to *most*; none: there are no more.
-
-        Rows of one score are in the order of their members. Ranks move while rows before them are taken away, so what
-        is read begins with a row that was told already, or with the first of all: then none was passed over.
-        """
-        while True:
-            start = self._rank_of_told(last)
-            (raw,) = self._ask(("ZRANGE", self._keys.failed, start, start + 2 * _BATCH, "WITHSCORES"))
-            rows = [(url_id, float(when)) for url_id, when in parsing.pairs(raw)]
-            if start == 0 or (rows and (rows[0][1], rows[0][0]) <= last):
-                fresh = [(url_id, when) for url_id, when in rows if (when, url_id) > last]
-                return [(url_id, when) for url_id, when in fresh if when <= most][:_BATCH]
-
-    def _rank_of_told(self, last: tuple[float, bytes]) -> int:
-        """The rank of a row at *last*, or before it by less than _BATCH; 0 where there is none."""
+        """The next rows of `failed` behind (score, member), by score and member, of scores up to *most*."""
         at, member = last
-        bounds = f"({at!r}", at  # those before its score, and those up to it
-        low, high = self._ask(*(("ZCOUNT", self._keys.failed, "-inf", bound) for bound in bounds))
-        while high - low >= _BATCH:  # very many of one millisecond
-            middle = (low + high) // 2
-            (found,) = self._ask(("ZRANGE", self._keys.failed, middle, middle))
-            low, high = (middle, high) if found and found[0] <= member else (low, middle)
-        return max(int(low) - 1, 0)
+        score, rank, below = self._ask(
+            ("ZSCORE", self._keys.failed, member),
+            ("ZRANK", self._keys.failed, member),
+            ("ZCOUNT", self._keys.failed, "-inf", f"({at:.0f}" if at > float("-inf") else "-inf"),
+        )
+        start = rank if score is not None and float(score) == at else below
+        while True:
+            (raw,) = self._ask(("ZRANGE", self._keys.failed, start, start + _BATCH - 1, "WITHSCORES"))
+            rows = [(url_id, float(when)) for url_id, when in parsing.pairs(raw)]
+            fresh = [(url_id, when) for url_id, when in rows if (when, url_id) > last and when <= most]
+            if fresh or len(rows) < _BATCH or rows[-1][1] > most:
+                return fresh
+            start += _BATCH
 
     def letter(self, url_id: str) -> Letter | None:
         """One dead letter; None for any other URL."""
-        at, page = self._ask(
-            ("ZSCORE", self._keys.failed, url_id), ("HMGET", self._keys.page(url_id), "m", "token")
+        at, raw = self._ask(("ZSCORE", self._keys.failed, url_id), ("HGET", self._keys.page(url_id), "m"))
+        return (
+            None
+            if at is None or raw is None
+            else Letter(url_id, parsing.whole(float(at)), self._record_or_none(url_id, raw))
         )
-        return None if at is None or page[0] is None else self._letter(url_id, float(at), page)
 
-    def _letter(self, url_id: str, at: float, page: Sequence[bytes | None]) -> Letter:
+    def _record_or_none(self, url_id: str, raw: bytes) -> Record | None:
         try:
-            record: Record | None = self._record(url_id, (page[0], None, None))
+            return self._record(url_id, (raw, None, None))
         except FrontierError:
-            record = None
-        if record is not None and not _is_url(record.url):
-            record = None
-        return Letter(url_id, parsing.whole(at), (page[1] or b"").decode("utf-8", "replace"), record)
+            return None
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 
@@ -416,10 +412,6 @@ class Ledger:
             if names:
                 swept += self._ask(("UNLINK", *names))[0]
         return int(swept + self._ask(("UNLINK", *keys.fixed))[0])
-
-
-def _is_url(text: str) -> bool:
-    return text.startswith(("http://", "https://")) and text.count("/") > 2 and text.isascii()
 
 
 def crawls(link: Link) -> list[str]:

@@ -245,7 +245,7 @@ def test_a_full_redis(durable_redis: PrivateRedis, commands_on: Callable[[str], 
             done = commands.run(*command)
             assert done.code == 0, (command, done.err)
         seeding.wait_to_say("0 seeds are in, the others wait for room")
-        seeding.signal(signal.SIGTERM)
+        seeding.signal(signal.SIGINT)
         done = seeding.wait()
         assert (done.code, done.lines[-1]) == (130, "crawler: interrupted")
         assert "0 seeds are in; give the same ones again" in done.err
