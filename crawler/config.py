@@ -31,6 +31,7 @@ _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_4
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
 MOST_SECONDS: Final = 3650 * 86_400.0
 MOST_BYTES: Final = float(1 << 50)
+MOST_SHARDS: Final = 256
 _NONE: Final = ("", "none", "no", "off")
 
 
@@ -109,6 +110,14 @@ def factor(text: str) -> float:
     return float(text)
 
 
+def shards(text: str) -> int:
+    """How many shards: the buckets of what was seen are divided among them."""
+    value = positive(text)
+    if value > MOST_SHARDS:
+        raise ValueError(f"at most {MOST_SHARDS}")
+    return value
+
+
 def few(text: str) -> int:
     """A whole number from 0 to 14: attempts are kept in half a byte."""
     value = count(text)
@@ -178,6 +187,7 @@ class Settings:
 
     scope: str = _setting("site", str, _F, "which links belong to the crawl", choices=("host", "site", "prefix", "all"))
     store: str = _setting("text", str, _F, "what is kept of a page", choices=("meta", "text"))
+    shards: int = _setting(1, shards, _F, "parts of the frontier; each may live on another node of a cluster", unit="N")
     strip_tracking: bool = _setting(False, str, _F, "take utm_*, gclid, fbclid, ... out of URLs", switch=True)
     strip_sessions: bool = _setting(False, str, _F, "take session ids (jsessionid, ...) out of URLs", switch=True)
     sort_query: bool = _setting(False, str, _F, "one order of a query's parameters", switch=True)

@@ -35,6 +35,7 @@ from crawler.errors import (
     UsageError,
 )
 from crawler.export import read
+from crawler.frontier import sharded
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.hook import Hook
@@ -70,10 +71,11 @@ def work(
     began = time.monotonic()
     before = frontier.state().ended
     with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
-        ledger = Ledger(link, frontier.crawl)
-        monitor = Monitor(frontier.on(link), ledger)
+        own = frontier.on(link)
+        ledger = sharded.ledger_of(own)
+        monitor = Monitor(own, ledger)
         pool = Pool(
-            frontier.on(link),
+            own,
             ledger,
             session.settings,
             redis_url=session.url,

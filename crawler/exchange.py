@@ -1,4 +1,4 @@
-"""A worker's talk with Redis: in one pipeline a turn it tells all that has ended, keeps what is held, and leases more.
+"""A worker's talk with one shard: in a pipeline a turn it tells all that has ended, keeps what is held, leases more.
 
 What is not acknowledged is kept and sent again; while Redis is away nothing is leased, and after it came back what is
 held is extended before anything else. Every verb may be repeated, so a reply that was lost does no harm.
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crawler.errors import FrontierError, LeaseLost, OutOfMemory, RedisAway
+from crawler.frontier.delivery import Courier
 from crawler.frontier.frontier import Frontier, new_call
 from crawler.frontier.leases import Accepted, Barren, Leased
 from crawler.frontier.ledger import Ledger
@@ -22,6 +23,11 @@ from crawler.handling import Outgoing
 from crawler.harvest import Harvest
 from crawler.links import Known
 
+ASK_AGAIN: Final = 0.5
+"""Seconds after which Redis is asked for leases again, whatever it said: others may have put or ended something."""
+CARRY: Final = 0.1
+LOOK_AFTER: Final = 1.0
+"""Seconds between two deliveries while parcels are pending, and between two looks at those that were delivered."""
 BEAT: Final = 1.0
 """Seconds between two beats."""
 EXTEND_PART: Final = 1 / 3
@@ -48,15 +54,24 @@ class Exchange:
     """Everything between a worker and its frontier, and when it is next to be done."""
 
     def __init__(
-        self, frontier: Frontier, known: Known, worker: str, term: float, say: Callable[[str], None], patience: Patience
+        self,
+        frontier: Frontier,
+        known: Known,
+        worker: str,
+        term: float,
+        say: Callable[[str], None],
+        patience: Patience,
+        *,
+        courier: Courier | None = None,
     ) -> None:
+        """*courier* delivers what is for other shards; the first shard is the one that hears of the worker."""
         self.term = term
         self.harvest = Harvest()
         """What pages of templates held, on its way to the frontier."""
         self.outgoing: list[Outgoing] = []
         self.not_ours = 0
         """Ends that came too late: their leases had been given to others."""
-        self._frontier = frontier
+        self.frontier = frontier
         self._known = known
         self._worker = worker
         self._say = say
@@ -74,6 +89,16 @@ class Exchange:
         """Redis is full: when links beyond what a commit takes are put again."""
         self._look_at = 0.0
         self._mend_at = 0.0
+        self._courier = courier
+        self._carry_at = 0.0
+        self.lease_at = 0.0
+        """When there is next something to be leased, or to ask for it."""
+        self.asked_at = random.random()
+        """When it was last asked for, at first in any order."""
+        self.revisions = (0, 0, 0)
+        """Of settings, roots and traps."""
+        self.idle = False
+        """Nothing was left to do when it was last asked for."""
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
@@ -91,7 +116,9 @@ class Exchange:
         """When there is next something to say, on the monotonic clock; leases aside."""
         if self.away:
             return self._patience.again_at
-        routine = min(self._extend_at, self._beat_at)
+        routine = min(self._extend_at, float("inf") if self.frontier.shard else self._beat_at)
+        if self._courier is not None:
+            routine = min(routine, self._carry_at)
         if not self.outgoing:
             return routine
         return min(routine, self._room_at) if all(out.before for out in self.outgoing) else 0.0
@@ -117,6 +144,8 @@ class Exchange:
             lost = self._come_back(held) if self.away else NOTHING_LOST
             self._put_first()
             news = self._send(now, want, held, beat)
+            if self._courier is not None and now >= self._carry_at:
+                self._carry(self._courier)
         except RedisAway as error:
             self.failed(error)
             return News()
@@ -124,9 +153,13 @@ class Exchange:
         self._see_whether_reconnected()
         return News(news.leased, news.lost | lost)
 
+    def _carry(self, courier: Courier) -> None:
+        carried = courier.carry()
+        self._carry_at = time.monotonic() + (CARRY if carried else LOOK_AFTER) * random.uniform(0.5, 1.0)
+
     def _see_whether_reconnected(self) -> None:
         """A new connection may be to a Redis that restarted between two turns: no less careful than after an outage."""
-        connections = self._frontier.link.connections
+        connections = self.frontier.link.connections
         if connections != self._connections:
             if self._connections:
                 self._known.forget()
@@ -140,7 +173,7 @@ class Exchange:
         """
         self._known.forget()
         tokens = [*held, *(out.token for out in self.outgoing)]
-        lost = self._frontier.extend(tokens, self.term) if tokens else NOTHING_LOST
+        lost = self.frontier.extend(tokens, self.term) if tokens else NOTHING_LOST
         return lost & set(held)
 
     def _put_first(self) -> None:
@@ -150,7 +183,7 @@ class Exchange:
         for out in self.outgoing:
             while out.before:
                 try:
-                    self._frontier.run_one(out.before[0])
+                    self.frontier.run_one(out.before[0])
                 except OutOfMemory:
                     self._room_at = time.monotonic() + ROOM_AGAIN * random.uniform(0.5, 1.0)
                     return
@@ -162,13 +195,16 @@ class Exchange:
         calls = [out.call for out in ready]
         tokens = [*held, *(out.token for out in waiting)] if now >= self._extend_at else []
         if tokens:
-            calls.append(self._frontier.extend_call(tokens, self.term))
+            calls.append(self.frontier.extend_call(tokens, self.term))
         calls += self._routine(now, beat)
         if want:
             if self._asked is None:
-                self._asked = self._frontier.lease_call(new_call(), want, self.term, self._worker), want
+                self._asked = (
+                    self.frontier.lease_call(new_call(self.frontier.shard), want, self.term, self._worker),
+                    want,
+                )
             calls.append(self._asked[0])
-        replies = self._frontier.run(calls)
+        replies = self.frontier.run(calls)
         self._set_timers(now)
         self.outgoing = waiting
         for out, reply in zip(ready, replies, strict=False):
@@ -183,12 +219,12 @@ class Exchange:
         """The beat, and the leases of the dead: reaped only after a whole term of an unbroken connection of our own."""
         calls = []
         due = now >= self._beat_at
-        if due:
-            calls.append(self._frontier.beat_call(self._worker, beat()))
+        if due and not self.frontier.shard:
+            calls.append(self.frontier.beat_call(self._worker, beat()))
         if weights := self.harvest.take(due=due):
-            calls.append(self._frontier.weigh_call(weights))
+            calls.append(self.frontier.weigh_call(weights))
         if now >= self._reap_at and now - self._connected >= self.term:
-            calls.append(self._frontier.reap_call())
+            calls.append(self.frontier.reap_call())
         return calls
 
     def _set_timers(self, now: float) -> None:
@@ -202,6 +238,13 @@ class Exchange:
     def _leased(self, reply: Any) -> Leased:
         self._asked = None
         leased: Leased = _value(reply)
+        now = time.monotonic()
+        wait = leased.wait_ms / 1000 if leased.wait_ms >= 0 else ASK_AGAIN
+        self.lease_at = now + min(max(wait, 0.0 if leased.leases else 0.01), ASK_AGAIN)
+        self.asked_at, self.idle = now, leased.idle and not leased.leases
+        self.revisions = leased.settings_rev, leased.roots_rev, leased.traps_rev
+        if leased.pending:
+            self._carry_at = min(self._carry_at, now + CARRY)
         return leased
 
     def _acknowledge(self, out: Outgoing, reply: Any) -> None:
@@ -227,13 +270,14 @@ class Exchange:
             return False
         self._look_at = now + LOOK_AGAIN
         try:
-            if self._frontier.state().odd:
+            if self.frontier.state().odd:
                 self._mend_at = now + MEND_AGAIN * random.uniform(0.5, 1.0)
-                if mended := mend(self._frontier, Ledger(self._frontier.link, self._frontier.crawl)):
+                shard = self.frontier
+                if mended := mend(shard, Ledger(shard.link, shard.crawl, shard.shard, shard.count)):
                     self._mend_at = 0.0
                     self._say(str(mended))
                 return False
-            return leased.idle and self._frontier.done()
+            return leased.idle and self.frontier.done()
         except RedisAway as error:
             self.failed(error)
             return False
@@ -241,10 +285,12 @@ class Exchange:
     def leave(self, held: Sequence[str]) -> None:
         """The last word: what has ended, what is given back unused. Raises RedisAway, or what the frontier refuses."""
         self._put_first()
-        self._frontier.run([out.call for out in self.outgoing if not out.before])
+        self.frontier.run([out.call for out in self.outgoing if not out.before])
         held = [*held, *(out.token for out in self.outgoing if out.before)]
-        closing = [self._frontier.release_call(held)] if held else []
-        self._frontier.run([*closing, self._frontier.beat_call(self._worker, b"")])
+        closing = [self.frontier.release_call(held)] if held else []
+        if not self.frontier.shard:
+            closing.append(self.frontier.beat_call(self._worker, b""))
+        self.frontier.run(closing)
 
 
 def _value(reply: Any) -> Any:

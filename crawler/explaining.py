@@ -8,9 +8,10 @@ from typing import Final
 from crawler import robots
 from crawler import url as urls
 from crawler.config import Settings
-from crawler.frontier.frontier import Frontier, site_key
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Lease
 from crawler.frontier.ledger import HostFacts, Ledger
+from crawler.frontier.parcel import site_key
 from crawler.links import Links
 from crawler.monitor.status import SILENT
 from crawler.plan import plan_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -24,7 +24,6 @@ from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier
 from crawler.frontier.leases import ANY, Ending, Lease
 from crawler.frontier.link import Call
-from crawler.harvest import Harvest
 from crawler.links import Links, is_private_name
 from crawler.page import Page
 from crawler.plan import Plan
@@ -62,7 +61,7 @@ class Handler:
         watch: Watch,
         *,
         hook: hooks.Hook | None = None,
-        harvest: Harvest | None = None,
+        harvest: Callable[[str, Page], None] | None = None,
     ) -> None:
         """*harvest* takes what templates bear; none: nothing is quarantined."""
         self._frontier = frontier
@@ -82,7 +81,7 @@ class Handler:
             with self._asking(lease.token):
                 usual = self._plan.sitemap_only
                 named, refused = self._entrances.of_robots(lease.origin, answer.sitemaps, usual=usual)
-        before = [self._frontier.put_call(named)] if named else []
+        before = [self._frontier.at(lease.token).put_call(named)] if named else []
         call = answer.call(self._frontier, lease, ip if self._plan.per_ip else "", refused)
         return Outgoing(call, lease.token, [request.url for request in named], before)
 
@@ -236,7 +235,7 @@ class Handler:
         if later and spared != ANY and self._is_copy(ending):
             later = []  # they would be put before the commit finds out
         if self._harvest is not None:
-            self._harvest.page(request.url, page)
+            self._harvest(request.url, page)
         return self._outgoing(ending, requests, later)
 
     def _alias(self, url: str) -> str:
@@ -250,7 +249,8 @@ class Handler:
         if not ending.digest:
             return False
         with self._asking(ending.lease.token):
-            return self._frontier.first_with(ending.digest) not in (None, ending.id, ending.spared)
+            first = self._frontier.at(ending.lease.token).first_with(ending.digest)
+        return first not in (None, ending.id, ending.spared)
 
     def _canonical_elsewhere(self, held: Held, page: Page) -> str | None:
         """The page that this one says it is a copy of, if that is obeyed and may be fetched."""
@@ -308,7 +308,8 @@ class Handler:
     def _outgoing(
         self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
     ) -> Outgoing:
-        before = [self._frontier.put_call(later[i : i + MOST_REQUESTS]) for i in range(0, len(later), MOST_REQUESTS)]
+        shard = self._frontier.at(ending.lease.token)
+        before = [shard.put_call(later[i : i + MOST_REQUESTS]) for i in range(0, len(later), MOST_REQUESTS)]
         return Outgoing(
             self._frontier.commit_call(ending),
             ending.lease.token,

@@ -11,8 +11,7 @@ import msgspec
 
 from crawler.config import TABLE, Kind, format_value, parse_change
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import Ledger
+from crawler.frontier import sharded
 from crawler.monitor import screen
 from crawler.monitor.status import Monitor, Status
 from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
@@ -82,7 +81,8 @@ def list_(as_json: bool, **given: Any) -> int:
         names = session.names()
         for name in names:
             try:
-                seen = Monitor(Frontier.find(session.link, name), Ledger(session.link, name)).look()
+                found = sharded.find(session.link, name)
+                seen = Monitor(found, sharded.ledger_of(found)).look()
             except (NoCrawl, DamagedCrawl) as error:  # just being deleted; of another version, or damaged
                 say(f"{name}: {error}")
                 continue

@@ -21,8 +21,7 @@ from crawler.config import Settings
 from crawler.errors import CrawlerError
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import Fetcher
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import Ledger
+from crawler.frontier import sharded
 from crawler.frontier.link import Link, Patience
 from crawler.logs import Log, open_log
 from crawler.plan import Plan, fetcher_options_of, plan_of
@@ -96,8 +95,8 @@ def build(job: Job, watch: Watch, log: Log) -> Worker:
     own = job.settings
     patience = Patience(log.note, trouble=watch.say)  # its pool tells people when Redis is away
     link = Link(job.redis, patience=patience)
-    frontier = Frontier.find(link, own.crawl)
-    ledger = Ledger(link, own.crawl)
+    frontier = sharded.find(link, own.crawl)
+    ledger = sharded.ledger_of(frontier)
     settings = own.with_stored(ledger.settings())
     link.patience = None  # from now on the loop has something else to do meanwhile
     plan = plan_of(settings)

@@ -13,8 +13,11 @@ from typing import Any, Self
 from crawler import seeding
 from crawler.config import TABLE, Kind, Loaded, Settings, format_value
 from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl, RedisUnavailable
+from crawler.frontier import sharded
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import shards_known
 from crawler.frontier.ledger import Ledger, crawls
+from crawler.frontier.ledgers import ShardedLedger
 from crawler.frontier.link import Link, Patience
 from crawler.interrupts import interrupts
 from crawler.plan import form_of, limits_of, plan_of, scope_of
@@ -38,6 +41,7 @@ class Session:
         self.patience = Patience(say, mend=self.mend)
         self._server: EmbeddedRedis | None = None
         self._link: Link | None = None
+        self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
         """Reach Redis: start or join the embedded one where none is named. Raises RedisUnavailable, NoCrawl.
@@ -67,6 +71,7 @@ class Session:
 
     def close(self) -> None:
         """Leave Redis; the last to leave an embedded one stops it."""
+        self._frontier = None
         if self._link is not None:
             self._link.close()
             self._link = None
@@ -105,7 +110,9 @@ class Session:
     @property
     def ledger(self) -> Ledger:
         """What the crawl has stored."""
-        return Ledger(self.link, self.settings.crawl)
+        if self._frontier is None:
+            return Ledger(self.link, self.settings.crawl)
+        return sharded.ledger_of(self._frontier)
 
     def names(self) -> list[str]:
         """All crawls on this Redis."""
@@ -115,7 +122,7 @@ class Session:
 
     def find(self) -> Frontier:
         """The crawl that is there; its stored settings become this session's. Raises NoCrawl."""
-        frontier = Frontier.find(self.link, self.settings.crawl)
+        self._frontier = frontier = sharded.find(self.link, self.settings.crawl)
         self.settings = self.stored()
         return frontier
 
@@ -157,16 +164,17 @@ class Session:
         """
         plan_of(self.settings)  # what cannot be used is said before anything is made
         try:
-            frontier = Frontier.create(
+            frontier = sharded.create(
                 self.link,
                 self.settings.crawl,
                 self.settings.encode(),
                 limits_of(self.settings),
                 form=form_of(self.settings),
+                shards=self.settings.shards,
             )
         except CrawlExists:
             return self._join()
-        self.made = True
+        self._frontier, self.made = frontier, True
         if self.settings.max_time is not None:
             frontier.configure(self.settings.encode(), limits_of(self.settings), self.settings.max_time)
         return frontier
@@ -205,8 +213,11 @@ class Session:
         """Take the crawl and all it stored away, also one that is damaged; how many keys there were."""
         with suppress(DamagedCrawl):
             self.require()
-        Frontier.condemn(self.link, self.settings.crawl)
-        return self.ledger.sweep()
+        shards = shards_known(self.link, self.settings.crawl)
+        for shard in range(shards):
+            Frontier.condemn(self.link, self.settings.crawl, shard)
+        self._frontier = None
+        return ShardedLedger(self.link, self.settings.crawl, shards).sweep()
 
     def discard(self, frontier: Frontier) -> None:
         """Take a crawl away that was made by this session and got no URL: its settings should not bind the next."""

@@ -18,7 +18,8 @@ import msgspec
 from crawler import ending as endings
 from crawler.ending import Held
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
-from crawler.exchange import Exchange, News
+from crawler.exchange import ASK_AGAIN, News
+from crawler.exchanges import Exchanges
 from crawler.extract import Extractor
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.leases import Ending, Lease, Leased
@@ -36,8 +37,6 @@ CRASH_LIMIT: Final = 3
 """Deaths of workers while handling a URL after which it is given up (`failed:crash`)."""
 LONG_PAGE: Final = 0.1
 """Seconds of handling one page after which transfers are driven before the next."""
-ASK_AGAIN: Final = 0.5
-"""Seconds after which Redis is asked for leases again, whatever it said: others may have put or ended something."""
 IDLE_WAIT: Final = 5.0
 """Seconds that an idle worker waits for a hint at most."""
 LATENESS: Final = 0.15
@@ -77,14 +76,13 @@ class Worker:
         self._frontier, self._watch = tools.frontier, tools.watch
         self._links = Links(plan.scope, tools.ledger.roots)
         self._rules = Rulebook(tools.ledger, plan.agent)
-        self._exchange = Exchange(tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience)
+        self._exchange = Exchanges(tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience)
         self._handler = self._new_handler()
         self._transfers = Transfers(tools.fetcher, self._links, plan)
         self._unplaced: deque[Lease] = deque()
         """Leased, but not yet given their way."""
         self._suspects: deque[Held] = deque()
         """Leased pages during which a worker died: each is run alone."""
-        self._lease_at = 0.0
         self._limit = "starting"
         self._settings_rev = -1
         self._traps_rev = 0
@@ -118,7 +116,8 @@ class Worker:
         if self.reason:
             return
         if self._exchange.held_up and not self._transfers.moving:
-            self._sleep(max(self._exchange.due_at() - time.monotonic(), MIN_WAIT), time.sleep)
+            until = min(self._exchange.due_at(), self._exchange.lease_at)
+            self._sleep(max(until - time.monotonic(), MIN_WAIT), time.sleep)
         elif not self._is_busy():
             self._idle(news.leased)
 
@@ -145,6 +144,7 @@ class Worker:
                 self._handle(*transfers.results[0])
             except RedisAway as error:  # it is handled again when Redis is back
                 self._exchange.failed(error)
+                transfers.results.rotate(-1)  # what needs another shard may go on
                 break
             transfers.results.popleft()
             if time.monotonic() - began > LONG_PAGE:
@@ -158,7 +158,7 @@ class Worker:
         if not self._exchange.away and (self._transfers.results or self._unplaced or not self._transfers):
             return 0.0
         if self._may_lease():
-            until = min(until, self._lease_at)
+            until = min(until, self._exchange.lease_at)
         if self._stop_by is not None:
             until = min(until, self._stop_by)
         return max(min(until - time.monotonic(), ASK_AGAIN), 0.0)
@@ -178,7 +178,7 @@ class Worker:
             outgoing = self._end_page(flight.held, result)
             self.tally.add(outgoing)
         self._transfers.land(flight)
-        self._exchange.outgoing.append(outgoing)
+        self._exchange.post(outgoing)
 
     def _end_page(self, held: Held, result: FetchResult) -> Outgoing:
         """Take a page to its outcome; a defect of ours is charged to it like a crash, and does not stop the worker."""
@@ -210,7 +210,7 @@ class Worker:
 
     def _wanted(self) -> int:
         """How many leases to ask for now: after something ended, or when a host is due."""
-        if not self._may_lease() or not (self._exchange.outgoing or time.monotonic() >= self._lease_at):
+        if not self._may_lease() or not self._exchange.may_lease:
             return 0
         return max(min(self._transfers.free, MOST_WANTED), 0)
 
@@ -246,19 +246,17 @@ class Worker:
         )
 
     def _learn(self, leased: Leased) -> None:
-        """What the answer to `lease` says beside its leases: when to ask again, and what was changed."""
-        wait = leased.wait_ms / 1000 if leased.wait_ms >= 0 else ASK_AGAIN
-        least = 0.0 if leased.leases else 0.01
-        self._lease_at = time.monotonic() + min(max(wait, least), ASK_AGAIN)
+        """What the answer to `lease` says beside its leases: what the speed depends on, and what was changed."""
+        settings_rev, roots_rev, traps_rev = self._exchange.revisions
         self._limit = self._what_limits(leased)
-        self._links.at_revision(leased.roots_rev)
-        if leased.traps_rev != self._traps_rev:
+        self._links.at_revision(roots_rev)
+        if traps_rev != self._traps_rev:
             self._links.beware(self.tools.ledger.traps())
-            self._traps_rev = leased.traps_rev
-        if leased.settings_rev != self._settings_rev:
-            if self._settings_rev >= 0 or leased.settings_rev > 0:
+            self._traps_rev = traps_rev
+        if settings_rev != self._settings_rev:
+            if self._settings_rev >= 0 or settings_rev > 0:
                 self._renew()
-            self._settings_rev = leased.settings_rev
+            self._settings_rev = settings_rev
 
     def _what_limits(self, leased: Leased) -> str:
         """What the speed depends on now, in one word for the beat."""
@@ -276,7 +274,7 @@ class Worker:
         self.plan = self.tools.replan(self._refit)
         self._links.renew(self.plan.scope)
         self._rules.agent = self.plan.agent
-        self._exchange.term = self.plan.lease_term
+        self._exchange.set_term(self.plan.lease_term)
         self._handler = self._new_handler()
 
     def _new_handler(self) -> Handler:
@@ -314,7 +312,7 @@ class Worker:
             self._end(endings.of_bad_entry(lease, str(error), self._frontier.id))
             return
         if self.plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
-            self._exchange.outgoing.append(Outgoing(self._frontier.release_call([lease.token]), lease.token))
+            self._exchange.post(Outgoing(self._frontier.release_call([lease.token]), lease.token))
             return
         url = entry.request.url
         held = Held(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
@@ -342,7 +340,7 @@ class Worker:
         return None
 
     def _end(self, ending: Ending) -> None:
-        self._exchange.outgoing.append(Outgoing(self._frontier.commit_call(ending), ending.lease.token, ends=True))
+        self._exchange.post(Outgoing(self._frontier.commit_call(ending), ending.lease.token, ends=True))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -363,16 +361,16 @@ class Worker:
 
     def _idle(self, leased: Leased | None) -> None:
         """Nothing to do: wait for a hint that a host became ready, or until the next one is due."""
-        wait = self._lease_at - time.monotonic()
-        if leased is not None:
+        wait = self._exchange.lease_at - time.monotonic()
+        if leased is not None and self._frontier.count == 1:
             hosts_wait = leased.status == "OK" and leased.wait_ms >= 0  # paused, full or at its limit: nothing is due
             wait = leased.wait_ms / 1000 if hosts_wait else IDLE_WAIT
         wait = min(wait, ASK_AGAIN if self.until_done else IDLE_WAIT)
         if wait > LATENESS:
-            self._sleep((wait - LATENESS) * random.uniform(0.9, 1.0), self._frontier.wait)
+            self._sleep((wait - LATENESS) * random.uniform(0.9, 1.0), self._exchange.wait)
         elif wait > MIN_WAIT:
             self._sleep(wait, time.sleep)
-        self._lease_at = 0.0
+        self._exchange.ask_now()
 
     def _sleep(self, seconds: float, wait: Callable[[float], None]) -> None:
         """Wait; `stop` cuts it short."""
@@ -383,7 +381,7 @@ class Worker:
         except RedisAway as error:
             self._exchange.failed(error)
         except Woken:
-            self._frontier.link.forget_waiting()
+            self._exchange.forget_waiting()
         finally:
             self._may_be_woken = False
 

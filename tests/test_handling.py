@@ -12,12 +12,14 @@ from crawler.ending import Held
 from crawler.extract import Extractor
 from crawler.fetch.fetcher import Headers, Response
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import Identity
 from crawler.frontier.leases import Lease
 from crawler.frontier.link import Link
 from crawler.handling import Handler
 from crawler.links import Links
 from crawler.plan import plan_of
 from crawler.records import Entry, Request
+from crawler.url import Form
 from crawler.watch import Watch
 
 
@@ -35,7 +37,7 @@ def test_waiting_for_redis_is_no_hang(
         return [True] * len(candidates)
 
     plan = plan_of(Settings())
-    frontier = Frontier(Link(redis_url), "default", "generation", b"salt")
+    frontier = Frontier(Link(redis_url), "default", Identity("generation", b"salt", Form()))
     handler = Handler(frontier, Links(plan.scope, is_root), Extractor(plan.extract), plan, watch)
     host, raw = Request("http://a.example/").place()
     held = Held(Lease("t:1", "P", host, raw, 0, 0, False, 0.0), Entry.decode(host, raw), "1")

@@ -161,11 +161,11 @@ class Checkpoints:
         self._state.replace(mark)
         self._mark = mark
         if self._wanted.drain:
-            self._drain(before.cursor, lambda one: (one.at, one.id) in self._to_free)
+            self._drain(before.cursor, cursor, lambda one: (one.at, one.id) in self._to_free)
             self._to_free.clear()
 
-    def _drain(self, after: str, is_written: Callable[[Exported], bool]) -> None:
-        self.drained += drain(self._frontier, self._ledger, after, self._mark.cursor, is_written)
+    def _drain(self, after: str, until: str, is_written: Callable[[Exported], bool]) -> None:
+        self.drained += drain(self._frontier, self._ledger, after, until, is_written)
 
     def __enter__(self) -> Self:
         try:
@@ -182,9 +182,12 @@ class Checkpoints:
         Its last entry goes last, so it is there if anything is left. One that is gone though, or another page's by now,
         may be so because Redis has lost its last second: then what stands before it need not be what was written.
         """
-        if self._mark.last and self._ledger.entry(self._mark.cursor) == self._mark.last:
-            outcomes = self._wanted.outcomes
-            self._drain(START, lambda one: outcomes is None or (one.stub is not None and one.stub.outcome in outcomes))
+        outcomes = self._wanted.outcomes
+        until = self._ledger.standing(self._mark.cursor, self._mark.last)
+        if until != START:
+            self._drain(
+                START, until, lambda one: outcomes is None or (one.stub is not None and one.stub.outcome in outcomes)
+            )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         try:

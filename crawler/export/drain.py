@@ -18,6 +18,9 @@ class Drainable(Protocol):
     def entry(self, at: str) -> str | None:
         """The id of the page of one entry."""
 
+    def standing(self, cursor: str, last: str) -> str:
+        """The cursor, if its entry is still there and of that page; else the beginning."""
+
 
 class Drains(Protocol):
     """What draining needs of a `Frontier`."""

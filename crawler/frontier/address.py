@@ -3,6 +3,7 @@
     redis://[USER:PASSWORD@]HOST[:PORT][/DATABASE]                          rediss:// is the same by TLS
     unix://[USER:PASSWORD@]/PATH[?db=DATABASE]
     redis+sentinel://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]/MASTER[/DATABASE]     rediss+sentinel:// by TLS
+    redis+cluster://[USER:PASSWORD@]HOST[:PORT][,HOST[:PORT]...]                         rediss+cluster:// by TLS
 
 What stands behind `?` is in OPTIONS. What cannot be read is refused: it may be a password with a character that has to
 be written as %XX, and its other half would be taken for a host, a database or an option, and be shown.
@@ -22,15 +23,16 @@ from urllib.parse import SplitResult, unquote, urlsplit
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import MovedError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
 from crawler.errors import RedisUnavailable, UsageError
 from crawler.frontier.handshake import HopelessError, explained, trust
+from crawler.frontier.nodes import Nodes
 from crawler.frontier.sentinels import Sentinels
 
-SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel")
+SCHEMES: Final = ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
 OPTIONS: Final = {
     "db": "the number of the database",
     "username": "instead of USER",
@@ -59,7 +61,7 @@ class Address:
 
     scheme: str
     hosts: tuple[tuple[str, int], ...] = ()
-    """Of Redis, or of the sentinels; none for a unix socket."""
+    """Of Redis, of the sentinels, or of some nodes of the cluster; none for a unix socket."""
     path: str = ""
     """Of the unix socket."""
     master: str = ""
@@ -87,8 +89,13 @@ class Address:
             raise _unusable("behind the hosts comes the master's name, redis+sentinel://HOST:26379,HOST:26379/MASTER")
         if watched and not all(rest.split(",")):
             raise _unusable("name the sentinels, redis+sentinel://HOST:26379,HOST:26379/MASTER")
-        if len(hosts) > 1 and not watched:
-            raise _unusable("only redis+sentinel:// may name several hosts")
+        clustered = parts.scheme.endswith("+cluster")
+        if len(hosts) > 1 and not (watched or clustered):
+            raise _unusable("only redis+sentinel:// and redis+cluster:// may name several hosts")
+        if clustered and not all(rest.split(",")):
+            raise _unusable("name some nodes of the cluster, redis+cluster://HOST:6379,HOST:6379")
+        if clustered and (database or "db" in options):
+            raise _unusable("a cluster has one database, so none is named: redis+cluster://HOST:6379")
         found = cls(parts.scheme, hosts, "", master, _database(database or options.get("db", "")), options)
         found._check_options()
         return found
@@ -96,7 +103,7 @@ class Address:
     def _check_options(self) -> None:
         for name in self.options:
             if name.startswith("ssl_") and not self.tls:
-                raise _unusable(f"{name} is for rediss:// and rediss+sentinel://")
+                raise _unusable(f"{name} is for rediss://, rediss+sentinel:// and rediss+cluster://")
             if name.startswith("sentinel_") and not self.master:
                 raise _unusable(f"{name} is for redis+sentinel:// and rediss+sentinel://")
         if self.options.get("ssl_cert_reqs", "required") not in ("none", "required"):
@@ -108,6 +115,11 @@ class Address:
     def tls(self) -> bool:
         """Whether it is reached by TLS."""
         return self.scheme.startswith("rediss")
+
+    @property
+    def clustered(self) -> bool:
+        """Whether it is a Redis Cluster: each slot of it may be on another server."""
+        return self.scheme.endswith("+cluster")
 
     @property
     def bears_password(self) -> bool:
@@ -142,8 +154,13 @@ class Address:
         checked = self.options.get("ssl_check_hostname", "yes").lower() in _YES
         return found | {"ssl_check_hostname": checked and found["ssl_cert_reqs"] == "required"}
 
-    def client(self, timeout: float, connect_timeout: float, connected: Callable[[], None]) -> redis.Redis:
-        """A client that repeats nothing by itself; *connected* is called each time that it has connected."""
+    def client(
+        self, timeout: float, connect_timeout: float, connected: Callable[[], None], slot: int = 0
+    ) -> redis.Redis:
+        """A client that repeats nothing by itself; *connected* is called each time that it has connected.
+
+        Of a cluster it reaches the server that holds *slot*, which is looked for at each connection.
+        """
         context = self.context()  # also: a file that is missing is told before anything is tried
 
         def connect(connection: Any) -> None:
@@ -168,12 +185,25 @@ class Address:
                 **trusting,
             )
             return cast(redis.Redis, found)
+        if self.clustered:
+            ours |= {"nodes": self.nodes(), "slot": slot}
+            return redis.Redis.from_pool(
+                ConnectionPool(connection_class=_SecureToOwner if self.tls else _ToOwner, **ours, **trusting)
+            )
         host, port = self.hosts[0]
         kind = _Secure if self.tls else Connection
         return redis.Redis.from_pool(ConnectionPool(connection_class=kind, host=host, port=port, **ours, **trusting))
 
+    def nodes(self) -> Nodes:
+        """The nodes of the cluster that this is."""
+        secret = {name: self.options.get(name) for name in ("username", "password")}
+        trusting = self._trust() if self.tls else {}
+        return Nodes(self.hosts, {**secret, **_ONCE, **trusting, "ssl": self.tls, "redis_connect_func": _introduce})
+
     def explain(self, error: RedisError, client: redis.Redis) -> RedisUnavailable | None:
         """Why waiting would not mend *error* of *client*: TLS, a certificate, a database; None where it might."""
+        if isinstance(error, MovedError) and not self.clustered:
+            return RedisUnavailable(f"Redis at {self} is one node of a cluster: name it so, redis+cluster://HOST:PORT")
         pool: Any = client.connection_pool
         place = pool.master_address if self.master else self.hosts[0] if self.hosts else None
         why = explained(error, place)
@@ -199,6 +229,26 @@ class _Secure(_Prompt, SSLConnection):
 
 
 class _SecureToMaster(_Prompt, SentinelManagedSSLConnection):
+    pass
+
+
+class _Owned:
+    """A connection to whichever server of a cluster holds a slot when it is made."""
+
+    def __init__(self, *, nodes: Nodes, slot: int, **options: Any) -> None:
+        super().__init__(**options)
+        self._nodes, self._slot = nodes, slot
+
+    def _connect(self: Any) -> Any:
+        self.host, self.port = self._nodes.owner(self._slot)
+        return super()._connect()  # type: ignore[misc]
+
+
+class _ToOwner(_Owned, Connection):
+    pass
+
+
+class _SecureToOwner(_Owned, _Secure):
     pass
 
 

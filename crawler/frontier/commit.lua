@@ -1,15 +1,20 @@
 -- commit.lua: end a page's lease with its one outcome: record, outlinks, counters and host state in one step.
 -- Why Lua: a record without its links, or links without the record, would lose or repeat work when a worker dies.
 -- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
--- KEYS  page, `digests` hash of the content if there is one, then host, queue and `seen` sets of the requests
---       (see accept in the prelude)
+-- KEYS  page, `digests` hash of the content if there is one, parcels of other shards (see post in the prelude), then host,
+--       queue and `seen` sets of the requests (see accept there)
 -- ARGV  generation, token, what is held (see holds in the prelude), id, event, rest_ms, latency_ms or '', outcome,
 --       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an id), ip,
---       number of tallies, tally and n of each, number of roots, roots, groups of requests
+--       number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
 -- RETURNS OK new seen over_budget duplicate | DONE_ALREADY duplicate | LEASE_LOST | NO_CRAWL
 local no = refusal()
 if no then
   return { no }
+end
+for k = OWN_KEYS + 1, SHARDS > 1 and #KEYS or 0 do
+  if string.find(KEYS[k], PREFIX .. 'parcels:', 1, true) then
+    redis.call('XLEN', KEYS[k]) -- of another kind: said before anything is written
+  end
 end
 local PAGE, token, id = KEYS[OWN_KEYS], ARGV[2], ARGV[4]
 local event, rest_ms, latency, outcome = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
@@ -58,6 +63,7 @@ end
 a = add_roots(a)
 local new, seen, over = 0, 0, 0
 local left_out = first and spared ~= '*' and spared ~= first
+k, a = post(k, a, left_out)
 if not left_out then
   new, seen, over = accept(k, a)
 end

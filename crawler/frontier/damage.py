@@ -20,24 +20,23 @@ _NAMED: Final = 3
 
 
 @contextmanager
-def naming(link: Link, crawl: str) -> Iterator[None]:
+def naming(link: Link, keys: Keys) -> Iterator[None]:
     """Inside, an error of a key of another kind names the key: it is looked for among all keys of the crawl."""
     try:
         yield
     except WrongKind as error:
-        found = list(islice(misfits(link, crawl), _NAMED))
+        found = list(islice(misfits(link, keys), _NAMED))
         if not found:
             raise
         raise DamagedCrawl(
-            f"crawl {crawl!r} cannot go on: {', '.join(found)}; another hand wrote there: rename or delete the key,"
-            " or take the crawl away with `crawler delete`"
+            f"crawl {keys.crawl!r} cannot go on: {', '.join(found)}; another hand wrote there: rename or delete the"
+            " key, or take the crawl away with `crawler delete`"
         ) from error
 
 
-def misfits(link: Link, crawl: str) -> Iterator[str]:
+def misfits(link: Link, keys: Keys) -> Iterator[str]:
     """The keys of a crawl that are not of their kind, in words; of a very large Redis half a million are looked at."""
     client: Any = link.client
-    keys = Keys(crawl)
     for kind in KINDS:
         cursor = 0
         for _ in range(_ROUNDS):

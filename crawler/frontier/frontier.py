@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import fields
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
@@ -22,12 +21,26 @@ from crawler.errors import (
 )
 from crawler.frontier import replies
 from crawler.frontier.damage import naming
+from crawler.frontier.identity import Identity
 from crawler.frontier.keys import Keys
-from crawler.frontier.leases import Accepted, Barren, Ending, Event, Exported, Lease, Leased, Limits, State, Weight
+from crawler.frontier.leases import (
+    Accepted,
+    Barren,
+    Ending,
+    Event,
+    Exported,
+    Lease,
+    Leased,
+    Limits,
+    Sack,
+    State,
+    Weight,
+)
 from crawler.frontier.link import Call, Link
-from crawler.frontier.scripts import SCHEMA, SERVER_CLOCK, load
+from crawler.frontier.parcel import Args, sort
+from crawler.frontier.scripts import SERVER_CLOCK, load
 from crawler.records import Charge, Request
-from crawler.url import Form, site_of_host, url_id
+from crawler.url import Form, url_id
 
 MOST_REQUESTS: Final = 1_000
 """Requests a script takes at most: more would block Redis for too long."""
@@ -35,24 +48,28 @@ MOST_REVIVED: Final = 500
 MOST_DRAINED: Final = 500
 PLAIN: Final = Form()
 """No two spellings are taken for one beyond the canonical form."""
-NORMAL: Final = 1
-
-Args = list[str | bytes | int]
 
 
 class Frontier:
-    """One crawl's frontier on one shard, bound to the generation that was found or made."""
+    """One crawl's frontier on one shard, bound to the generation that was found or made.
+
+    Requests for other shards may be given to any: they go into its outbox, and from there on by a `delivery.Courier`.
+    """
 
     def __init__(
-        self, link: Link, crawl: str, generation: str, salt: bytes, *, form: Form = PLAIN, clock: str = SERVER_CLOCK
+        self, link: Link, crawl: str, identity: Identity, *, shard: int = 0, clock: str = SERVER_CLOCK
     ) -> None:
-        self.link = link
-        self.form = form
-        self.crawl = crawl
-        self.generation = generation
-        self.salt = salt
-        self.keys = Keys(crawl)
-        self._clock = clock
+        """*link* may be to any server of a cluster."""
+        self.crawl, self.identity, self.shard = crawl, identity, shard
+        self.generation, self.salt, self.form, self.count = (
+            identity.generation,
+            identity.salt,
+            identity.form,
+            identity.shards,
+        )
+        self.keys = Keys(crawl, shard, self.count)
+        self.link = link.at(self.keys.meta)
+        self.clock = clock
 
     # -- making and finding a crawl ------------------------------------------------------------------------------------
 
@@ -66,46 +83,45 @@ class Frontier:
         *,
         form: Form = PLAIN,
         clock: str = SERVER_CLOCK,
+        shards: int = 1,
     ) -> Frontier:
-        """Make a crawl; CrawlExists if its name is taken. *settings* is all of them, as JSON."""
-        frontier = cls(link, crawl, secrets.token_hex(8), secrets.token_bytes(16), form=form, clock=clock)
-        meta: dict[str, str | bytes] = {"schema": str(SCHEMA), "salt": frontier.salt.hex(), "settings": settings}
-        meta["form"] = _form_words(form)
-        meta |= limits.fields()
-        args: Args = [part for name, value in meta.items() if value for part in (name, value)]
-        frontier.run_one(frontier._call("create", [], args, replies.ok))
+        """Make a crawl, here its first shard; CrawlExists if its name is taken. *settings* is all of them, as JSON."""
+        frontier = cls(link, crawl, Identity.new(form, shards), clock=clock)
+        frontier.make({"settings": settings} | {name: value.encode() for name, value in limits.fields().items()})
         return frontier
+
+    def make(self, meta: Mapping[str, bytes]) -> None:
+        """Make this shard, with what else stands in *meta*; CrawlExists if another crawl's is there."""
+        fields = self.identity.fields() | dict(meta)
+        args: Args = [part for name, value in fields.items() if value for part in (name, value)]
+        self.run_one(self.call("create", [], args, replies.ok))
 
     @classmethod
     def find(cls, link: Link, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
-        """The crawl of that name. Raises NoCrawl if there is none, DamagedCrawl if it cannot be worked on."""
-        names, keys = ["generation", "salt", "schema", "form"], Keys(crawl)
-        with naming(link, crawl):
-            found: Any = link.ask(lambda: link.client.hmget(keys.meta, names))
-        generation, salt, schema, form = (None if raw is None else raw.decode("latin-1") for raw in found)
-        if generation is None and not link.ask(lambda: link.client.exists(*keys.fixed)):
-            raise NoCrawl(f"there is no crawl {crawl!r}: begin one with `crawler run` or `crawler seed`")
-        if generation is None:
-            replies.refuse("REMAINS")
-        if schema != str(SCHEMA):
-            raise _of_another_version(crawl, schema)
-        try:
-            return cls(link, crawl, generation, _salt_of(salt), form=_form_of(form or ""), clock=clock)
-        except (ValueError, TypeError) as error:
-            raise DamagedCrawl(
-                f"the `meta` of crawl {crawl!r} is damaged ({error}): `crawler delete` takes the crawl away"
-            ) from None
+        """The crawl of that name, here its first shard. Raises NoCrawl, DamagedCrawl (see `Identity.read`)."""
+        return cls(link, crawl, Identity.read(link, crawl), clock=clock)
 
     @classmethod
-    def condemn(cls, link: Link, crawl: str) -> None:
+    def condemn(cls, link: Link, crawl: str, shard: int = 0) -> None:
         """Say that the crawl is being deleted, whatever its version, as far as it can be told which one it is."""
+        meta = Keys(crawl, shard).meta
+        at = link.at(meta)
         with suppress(DamagedCrawl, NoCrawl):
-            found: Any = link.ask(lambda: link.client.hget(Keys(crawl).meta, "generation"))
-            cls(link, crawl, (found or b"").decode("latin-1"), b"").delete()
+            found: Any = at.ask(lambda: at.client.hget(meta, "generation"))
+            cls(link, crawl, Identity((found or b"").decode("latin-1"), b"", PLAIN), shard=shard).delete()
 
     def on(self, link: Link) -> Frontier:
         """The same crawl by another connection."""
-        return Frontier(link, self.crawl, self.generation, self.salt, form=self.form, clock=self._clock)
+        return Frontier(link, self.crawl, self.identity, shard=self.shard, clock=self.clock)
+
+    @property
+    def parts(self) -> Sequence[Frontier]:
+        """The shards of the crawl: this one alone."""
+        return (self,)
+
+    def at(self, token: str) -> Frontier:
+        """The shard that a lease is of."""
+        return self
 
     def id(self, url: str) -> str:
         """The id of a canonical URL in this crawl, the same for all spellings that its form takes for one."""
@@ -118,10 +134,10 @@ class Frontier:
 
     # -- sending -------------------------------------------------------------------------------------------------------
 
-    def _call(
+    def call(
         self, verb: str, keys: Sequence[str], args: Iterable[str | bytes | int], read: Callable[[list[Any]], Any]
     ) -> Call:
-        return Call(load(verb, self._clock), [*self.keys.fixed, *keys], [self.generation, *args], read)
+        return Call(load(verb, self.clock), [*self.keys.fixed, *keys], [self.generation, *args], read, self.shard)
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """Send *calls* in one round trip; results in order, refusals as FrontierError values."""
@@ -130,7 +146,7 @@ class Frontier:
 
     def _named(self, error: DamagedCrawl) -> DamagedCrawl:
         try:
-            with naming(self.link, self.crawl):
+            with naming(self.link, self.keys):
                 raise error
         except DamagedCrawl as named:
             return named
@@ -146,18 +162,18 @@ class Frontier:
 
     def open(self, source: str, term: float) -> None:
         """Say that *source* is seeding: the crawl is not done for *term* seconds, or until `close`."""
-        self.run_one(self._call("open", [], [source, _ms(term)], replies.ok))
+        self.run_one(self.call("open", [], [source, _ms(term)], replies.ok))
 
     def close(self, source: str) -> None:
         """*source* has put all it had."""
-        self.run_one(self._call("close", [], [source], replies.ok))
+        self.run_one(self.call("close", [], [source], replies.ok))
 
     def put_call(
         self, requests: Sequence[Request], *, source: str = "", term: float = 60.0, roots: Sequence[str] = ()
     ) -> Call:
         """Accept up to MOST_REQUESTS requests, and the *roots* that they bring; extends *source* by *term* seconds."""
-        keys, args = self._groups(requests)
-        return self._call("put", keys, [source, _ms(term), len(roots), *roots, *args], replies.accepted)
+        keys, args = self._sorted(requests, roots)
+        return self.call("put", keys, [source, _ms(term), *args], replies.accepted)
 
     def put(
         self, requests: Sequence[Request], *, source: str = "", term: float = 60.0, roots: Sequence[str] = ()
@@ -166,43 +182,49 @@ class Frontier:
         result: Accepted = self.run_one(self.put_call(requests, source=source, term=term, roots=roots))
         return result
 
-    def _groups(self, requests: Sequence[Request]) -> tuple[list[str], Args]:
-        """Requests as `accept` in prelude.lua reads them: by queue, each with its `seen` set."""
+    def _sorted(self, requests: Sequence[Request], roots: Sequence[str]) -> tuple[list[str], Args]:
+        """Roots, parcels of other shards and requests of this one, as `post` and `accept` in prelude.lua read them."""
         _at_most(len(requests), MOST_REQUESTS)
-        groups: dict[str, list[tuple[str, bytes]]] = {}
-        for request in requests:
-            host, entry = request.place()
-            groups.setdefault(f"{0 if request.sitemap else NORMAL} {host}", []).append((self.id(request.url), entry))
-        keys: list[str] = []
-        args: Args = [len(groups)]
-        for name, members in groups.items():
-            priority, _, host = name.partition(" ")
-            keys += self.keys.host(host), self.keys.queue(host, int(priority))
-            args += host, site_key(host), len(members)
-            for member_id, entry in members:
-                keys.append(self.keys.seen(member_id))
-                args += member_id, entry
-        return keys, args
+        parcels = sort(requests, roots, self.shard, self.count, self.id)
+        own = parcels.pop(self.shard)
+        keys, args = own.laid_out(self.keys)
+        away = [part for target, parcel in parcels.items() for part in (target, parcel.packed())]
+        return [*map(self.keys.parcels, parcels), *keys], [len(own.roots), *own.roots, len(parcels), *away, *args]
+
+    def collect(self, courier: str, term: float, most: int, targets: Sequence[int]) -> list[Sack]:
+        """What lies in the outbox for *targets*, *most* parcels each; nobody else gets any for *term* seconds."""
+        keys = [self.keys.parcels(target) for target in targets]
+        call = self.call("collect", keys, [courier, _ms(term), most, *targets], replies.collected)
+        result: list[Sack] = self.run_one(call)
+        return result
+
+    def sent(self, target: int, run: str, at: bytes = b"") -> bool:
+        """Parcels up to *at* were put into *target*, whose server's run id was *run* before; true if all go again."""
+        keys = [self.keys.parcels(target)]
+        return bool(self.run_one(self.call("sent", keys, [target, run, at], lambda r: replies.ok(r)[1])))
+
+    def run_id(self) -> str:
+        """What names this run of the server, which may have lost its last second with the one before."""
+        info: Any = self.link.ask(lambda: self.link.client.info("server"))
+        return str(info["run_id"])
 
     # -- leasing -------------------------------------------------------------------------------------------------------
 
     def lease_call(self, call: str, want: int, term: float, worker: str) -> Call:
         """Ask for up to *want* leases of *term* seconds under the name *call* (`new_call`); a repetition keeps it."""
         asked = since_boot()
-        return self._call(
+        return self.call(
             "lease", [], [call, want, _ms(term), worker], lambda reply: replies.leased(reply, asked + term)
         )
 
     def lease(self, want: int, term: float, worker: str, call: str | None = None) -> Leased:
         """`lease_call`, sent alone."""
-        result: Leased = self.run_one(self.lease_call(call or new_call(), want, term, worker))
+        result: Leased = self.run_one(self.lease_call(call or new_call(self.shard), want, term, worker))
         return result
 
     def extend_call(self, tokens: Sequence[str], term: float) -> Call:
         """Keep leases for another *term* seconds; the result is the tokens that are no longer held."""
-        return self._call(
-            "extend", [], [_ms(term), *tokens], lambda r: frozenset(t.decode() for t in replies.ok(r)[1:])
-        )
+        return self.call("extend", [], [_ms(term), *tokens], lambda r: frozenset(t.decode() for t in replies.ok(r)[1:]))
 
     def extend(self, tokens: Sequence[str], term: float) -> frozenset[str]:
         """`extend_call`, sent alone."""
@@ -211,7 +233,7 @@ class Frontier:
 
     def release_call(self, tokens: Sequence[str]) -> Call:
         """Give leases back unused, in the order in which they were leased; the result is how many were still held."""
-        return self._call("release", [], tokens, lambda r: int(replies.ok(r)[1]))
+        return self.call("release", [], tokens, lambda r: int(replies.ok(r)[1]))
 
     def release(self, tokens: Sequence[str]) -> int:
         """`release_call`, sent alone."""
@@ -219,7 +241,7 @@ class Frontier:
 
     def reap_call(self, most: int = 50) -> Call:
         """Take back leases past their deadline: how many, and milliseconds to the next deadline (-1: none)."""
-        return self._call("reap", [], [most], lambda r: (int(replies.ok(r)[1]), int(r[2])))
+        return self.call("reap", [], [most], lambda r: (int(replies.ok(r)[1]), int(r[2])))
 
     def reap(self, most: int = 50) -> tuple[int, int]:
         """`reap_call`, sent alone."""
@@ -233,16 +255,16 @@ class Frontier:
 
         A repetition of a commit that went through succeeds with nothing new.
         """
-        keys, groups = self._groups(ending.requests)
+        keys, groups = self._sorted(ending.requests, ending.roots)
         latency = "" if ending.latency_ms is None else ending.latency_ms
         args: Args = [ending.lease.token, ending.lease.what, ending.id, ending.event, ending.rest_ms, latency]
         args += ending.outcome, ending.record, ending.text, ending.digest, ending.spared, ending.ip
         args.append(len(ending.tallies))
         for name, n in ending.tallies.items():
             args += name, n
-        args += len(ending.roots), *ending.roots, *groups
+        args += groups
         own = [self.keys.page(ending.id), *([self.keys.digests(ending.digest)] if ending.digest else [])]
-        return self._call("commit", [*own, *keys], args, replies.committed)
+        return self.call("commit", [*own, *keys], args, replies.committed)
 
     def commit(self, ending: Ending) -> Accepted:
         """`commit_call`, sent alone; raises LeaseLost."""
@@ -264,7 +286,7 @@ class Frontier:
         *respelled* is the same URL in another spelling (of the same id and host), by which it is tried next.
         """
         entry = b"" if respelled is None else respelled.place()[1]
-        return self._call("retry", [], [lease.token, lease.what, event, rest_ms, charge, alone_ms, entry], replies.ok)
+        return self.call("retry", [], [lease.token, lease.what, event, rest_ms, charge, alone_ms, entry], replies.ok)
 
     def retry(
         self, lease: Lease, event: Event, *, charge: int = Charge.RETRY, rest_ms: int = 0, alone_ms: int = 0
@@ -288,7 +310,7 @@ class Frontier:
         delay = "" if crawl_delay is None else _ms(crawl_delay)
         args: Args = [lease.token, lease.what, lease.scheme, event, text, _ms(ttl), delay, rest_ms, ip]
         args += (part for tally in tallies.items() for part in tally)
-        return self._call("robots", [self.keys.robots(lease.origin)], args, replies.ok)
+        return self.call("robots", [self.keys.robots(lease.origin)], args, replies.ok)
 
     def robots(self, lease: Lease, event: Event, *, text: bytes = b"", ttl: float = 86_400.0) -> None:
         """`robots_call`, sent alone; raises LeaseLost, which is harmless."""
@@ -303,7 +325,7 @@ class Frontier:
             host, entry = request.place()
             keys.append(self.keys.page(self.id(request.url)))
             args += self.id(request.url), host, entry
-        return int(self.run_one(self._call("revive", keys, args, lambda r: int(replies.ok(r)[1]))))
+        return int(self.run_one(self.call("revive", keys, args, lambda r: int(replies.ok(r)[1]))))
 
     def drain(self, exported: Sequence[Exported]) -> int:
         """Free records that were exported, at most MOST_DRAINED a call, but for their stubs; how many there were.
@@ -313,7 +335,7 @@ class Frontier:
         _at_most(len(exported), MOST_DRAINED)
         keys = [self.keys.page(one.id) for one in exported]
         args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
-        return int(self.run_one(self._call("drain", keys, args, lambda r: int(replies.ok(r)[1]))))
+        return int(self.run_one(self.call("drain", keys, args, lambda r: int(replies.ok(r)[1]))))
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 
@@ -324,7 +346,7 @@ class Frontier:
         for weight in weights:
             keys += self.keys.template(weight.id), self.keys.prints(weight.id)
             args += weight.template, len(weight.prints), *weight.prints
-        return self._call("weigh", keys, args, lambda r: Barren(tuple(t.decode() for t in replies.ok(r)[1:])))
+        return self.call("weigh", keys, args, lambda r: Barren(tuple(t.decode() for t in replies.ok(r)[1:])))
 
     def weigh(self, weights: Sequence[Weight]) -> Barren:
         """`weigh_call`, sent alone."""
@@ -334,9 +356,7 @@ class Frontier:
     def pardon(self, template: str, template_id: str) -> bool:
         """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
         return bool(
-            self.run_one(
-                self._call("pardon", [self.keys.template(template_id)], [template], lambda r: replies.ok(r)[1])
-            )
+            self.run_one(self.call("pardon", [self.keys.template(template_id)], [template], lambda r: replies.ok(r)[1]))
         )
 
     # -- mending -------------------------------------------------------------------------------------------------------
@@ -347,7 +367,7 @@ class Frontier:
         Beside it: of hosts how many entries they hold, of counts how many URLs are lost.
         """
         result: tuple[int, int] = self.run_one(
-            self._call("mend", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))
+            self.call("mend", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))
         )
         return result
 
@@ -357,11 +377,11 @@ class Frontier:
         """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
         until = "-" if max_time == "-" else "" if max_time is None else str(_ms(float(max_time)))
         changed: Mapping[str, str | bytes] = {"settings": settings, **limits.fields()}
-        self.run_one(self._call("configure", [], [until, *(p for kv in changed.items() for p in kv)], replies.ok))
+        self.run_one(self.call("configure", [], [until, *(p for kv in changed.items() for p in kv)], replies.ok))
 
     def state_call(self) -> Call:
         """What the crawl is at."""
-        return self._call("state", [], [], replies.state)
+        return self.call("state", [], [], replies.state)
 
     def state(self) -> State:
         """`state_call`, sent alone."""
@@ -375,19 +395,19 @@ class Frontier:
 
     def pause(self) -> None:
         """Hand out nothing more until `resume`; what is in flight ends."""
-        self.run_one(self._call("pause", [], [], replies.ok))
+        self.run_one(self.call("pause", [], [], replies.ok))
 
     def resume(self) -> None:
         """Hand out URLs again."""
-        self.run_one(self._call("resume", [], [], replies.ok))
+        self.run_one(self.call("resume", [], [], replies.ok))
 
     def delete(self) -> None:
         """Refuse all from now on; `Ledger.sweep` then takes the keys away."""
-        self.run_one(self._call("delete", [], [], replies.ok))
+        self.run_one(self.call("delete", [], [], replies.ok))
 
     def beat_call(self, worker: str, text: bytes) -> Call:
         """Say what *worker* is doing (JSON); an empty text takes it off the list."""
-        return self._call("beat", [], [worker, text], replies.ok)
+        return self.call("beat", [], [worker, text], replies.ok)
 
     def beat(self, worker: str, text: bytes) -> None:
         """`beat_call`, sent alone."""
@@ -398,38 +418,18 @@ class Frontier:
         self.link.wait(self.keys.wake, seconds)
 
 
-def new_call() -> str:
-    """A name for one call of `lease`: 64 random bits, never a counter (a counter rolls back with Redis)."""
-    return secrets.token_hex(8)
+def new_call(shard: int = 0) -> str:
+    """A name for one call of `lease`: 64 random bits, never a counter (a counter rolls back with Redis).
+
+    Behind the first shard's it says which shard gave the lease (see `shard_of_token`).
+    """
+    return f"{shard}.{secrets.token_hex(8)}" if shard else secrets.token_hex(8)
 
 
-def _form_words(form: Form) -> str:
-    return " ".join(field.name for field in fields(form) if getattr(form, field.name))
-
-
-def _form_of(words: str) -> Form:
-    return Form(**dict.fromkeys(words.split(), True))
-
-
-def _salt_of(text: str | None) -> bytes:
-    """Without it every URL would have another id, and be fetched again."""
-    salt = bytes.fromhex(text or "")
-    if not salt:
-        raise ValueError("its salt is missing")
-    return salt
-
-
-def _of_another_version(crawl: str, schema: str | None) -> DamagedCrawl:
-    return DamagedCrawl(
-        f"crawl {crawl!r} was made by another version of this program (its format is {schema!r:.20}, ours '{SCHEMA}'):"
-        " use that version, or `crawler delete` it"
-    )
-
-
-def site_key(host: str) -> str:
-    """The site under which a host's budgets are counted; "" for one that is a site by itself and has no others."""
-    site = site_of_host(host)
-    return "" if site == host and (":" in host or "." not in host or host.replace(".", "").isdigit()) else site
+def shard_of_token(token: str) -> int:
+    """The shard that a lease is of; 0 of what is no token."""
+    shard, dot, _ = token.partition(".")
+    return int(shard) if dot and shard.isdecimal() else 0
 
 
 def _at_most(n: int, most: int) -> None:

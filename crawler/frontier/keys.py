@@ -1,5 +1,7 @@
 """The one key table of the frontier. All keys of a shard carry its hash tag, so a shard lives in one cluster slot.
 
+A site lives in one shard with all its hosts, so budgets of a site, and what a template bears, are counted in one place.
+
 Prefix `crawler:{NAME.SHARD}:`, then:
 
 | key | type | holds |
@@ -22,6 +24,10 @@ page with the same content; once it is drained, `m` is a stub (of a dead letter 
 | `prints:<id>` | SET | fingerprints of what its pages held |
 | `ips`, `ip_of` | HASH | address -> leases out to it, token -> address (only with --per-ip) |
 | `records` | STREAM | `i` = id of a page, in the order of commits |
+| `outbox` | HASH | of each other shard, its number in front: pending (parcels that are to be delivered), at (the last \
+that was), run (its server's run id then), mark and mark_ms (what may be trimmed later); pending in all, courier, \
+courier_until |
+| `parcels:<shard>` | STREAM | `d` = requests for that shard (see parcel.py), until they were delivered for a while |
 | `failed` | ZSET | id -> when in ms: the dead letters, and what was dropped as a trap |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
@@ -33,7 +39,12 @@ page with the same content; once it is drained, `m` is a stub (of a dead letter 
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import Final
+from zlib import crc32
+
+from crawler.url import site_of_host
 
 BUCKETS: Final = 65_536
 """`seen` sets over all shards of a crawl; a set of up to 4,096 ids stays packed at about 10 bytes an id."""
@@ -57,6 +68,7 @@ FIXED: Final = (
     "traps",
     "ips",
     "ip_of",
+    "outbox",
 )
 """The keys that every script is given first, in this order; prelude.lua names them."""
 
@@ -64,13 +76,13 @@ FIXED: Final = (
 KINDS: Final = ("string", "list", "set", "zset", "hash", "stream")
 """What TYPE may say of a key."""
 _KIND_OF: Final = {
-    **dict.fromkeys(("meta", "leased", "counters", "workers", "sites", "traps", "ips", "ip_of"), "hash"),
+    **dict.fromkeys(("meta", "leased", "counters", "workers", "sites", "traps", "ips", "ip_of", "outbox"), "hash"),
     **dict.fromkeys(("host", "page", "digests", "template"), "hash"),
     **dict.fromkeys(("ready", "leases", "failed", "sources"), "zset"),
     **dict.fromkeys(("wake", "queue"), "list"),
     **dict.fromkeys(("roots", "seen", "prints"), "set"),
     **dict.fromkeys(("probe", "robots"), "string"),
-    "records": "stream",
+    **dict.fromkeys(("records", "parcels"), "stream"),
 }
 """What it says of ours, by the name's first part."""
 
@@ -78,12 +90,14 @@ _KIND_OF: Final = {
 class Keys:
     """The names of one shard's keys."""
 
-    def __init__(self, crawl: str, shard: int = 0) -> None:
+    def __init__(self, crawl: str, shard: int = 0, shards: int = 1) -> None:
         self.prefix = f"crawler:{{{crawl}.{shard}}}:"
+        self.crawl = crawl
+        self._buckets = max(BUCKETS // shards, 1)
         self.fixed = tuple(self.prefix + name for name in FIXED)
         self.meta, self.ready, self.leases, self.leased, self.counters, self.wake = self.fixed[:6]
         self.records, self.failed, self.sources, self.roots, self.workers, self.probe = self.fixed[6:12]
-        self.sites, self.traps, self.ips, self.ip_of = self.fixed[12:]
+        self.sites, self.traps, self.ips, self.ip_of, self.outbox = self.fixed[12:]
 
     def kind(self, key: str) -> str | None:
         """Of what kind *key* has to be; none where it is not one of ours."""
@@ -112,7 +126,7 @@ class Keys:
 
     def seen(self, url_id: str) -> str:
         """The set that an id belongs to."""
-        return f"{self.prefix}seen:{int(url_id) % BUCKETS}"
+        return f"{self.prefix}seen:{int(url_id) % self._buckets}"
 
     def digests(self, digest: str) -> str:
         """The hash that a content's digest (63 bits, decimal) belongs to."""
@@ -122,9 +136,24 @@ class Keys:
         """The hash of a template of URLs."""
         return f"{self.prefix}template:{template_id}"
 
+    def parcels(self, shard: int) -> str:
+        """The stream of what is to be delivered to another shard."""
+        return f"{self.prefix}parcels:{shard}"
+
     def prints(self, template_id: str) -> str:
         """The set of what a template's pages held."""
         return f"{self.prefix}prints:{template_id}"
+
+
+@lru_cache(maxsize=100_000)
+def shard_of(host: str, shards: int) -> int:
+    """The shard in which a host lives, with its whole site; also of what begins with a host: a root, a template."""
+    if shards == 1:
+        return 0
+    return crc32(site_of_host(_BEHIND_HOST.split(host, maxsplit=1)[0]).encode()) % shards
+
+
+_BEHIND_HOST = re.compile("[/?;]")
 
 
 def crawl_of_meta(key: str) -> str | None:

@@ -5,7 +5,7 @@
 -- has enough pages queued. With `per_ip`, a host whose address is busy is looked at again a little later.
 -- ARGV  generation, call (64 random bits, made by the client), want, term_ms, worker
 -- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
---         ended, open sources, settings_rev, roots_rev, traps_rev, then a lease each:
+--         ended, open sources, parcels that are not delivered, settings_rev, roots_rev, traps_rev, then a lease each:
 --         {token, kind, host, entry, robots_rev, delay_ms, why it is not to be asked or ''}; of a robots lease the entry is the
 --         number of its scheme. A repeated call gives the same leases and nothing new.
 local BUDGET_WAIT_MS = 1000
@@ -44,7 +44,7 @@ local function reply(status, leases, least_wait)
     wait = math.max(wait, least_wait or 0)
   end
   local out = { status, wait, number(c[1]) or 0, number(c[2]) or 0, number(c[3]) or 0,
-    number(c[4]) or 0, open_sources(), SETTINGS_REV, ROOTS_REV, TRAPS_REV }
+    number(c[4]) or 0, open_sources(), pending(), SETTINGS_REV, ROOTS_REV, TRAPS_REV }
   for i = 1, #leases do
     out[#out + 1] = leases[i]
   end

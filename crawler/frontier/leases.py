@@ -102,14 +102,16 @@ class Leased:
     leased: int
     ended: int
     sources: int
+    pending: int
+    """Parcels for other shards that are not delivered yet."""
     settings_rev: int
     roots_rev: int
     traps_rev: int
 
     @property
     def idle(self) -> bool:
-        """Nothing is queued, leased or being seeded: the crawl may be done."""
-        return self.queued + self.leased + self.sources == 0
+        """Nothing is queued, leased, being seeded or on its way to another shard: the crawl may be done."""
+        return self.queued + self.leased + self.sources + self.pending == 0
 
 
 ANY: Final = "*"
@@ -170,6 +172,7 @@ class Exported:
     id: str
     stub: Stub | None
     """None: the page was committed again later, so this entry stands for nothing."""
+    shard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +180,14 @@ class Barren:
     """Templates that were quarantined, because their pages held nothing new."""
 
     templates: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Sack:
+    """What lies in one shard's outbox for another: place and data of each parcel that is to be delivered."""
+
+    target: int
+    parcels: Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,11 +203,22 @@ class State:
     wait_ms: int
     odd: bool = False
     """These numbers cannot be right: another hand changed what is in Redis (see odd in prelude.lua, and mend.lua)."""
+    pending: int = 0
+    """Parcels for other shards that are not delivered yet."""
+    fetched: int = 0
+    """Pages with a final answer."""
+    max_pages: int | None = None
+    """How many of them there may be."""
+
+    @property
+    def spent(self) -> bool:
+        """As many pages were fetched as may be."""
+        return self.max_pages is not None and self.fetched >= self.max_pages
 
     @property
     def idle(self) -> bool:
-        """Nothing is queued, leased or being seeded."""
-        return self.queued + self.leased + self.sources == 0 and not self.odd
+        """Nothing is queued, leased, being seeded or on its way to another shard."""
+        return self.queued + self.leased + self.sources + self.pending == 0 and not self.odd
 
     @property
     def word(self) -> str:
@@ -207,6 +229,6 @@ class State:
             return "seeding" if self.sources else "empty"
         if self.idle:
             return "done"
-        if self.queued + self.leased == 0:
+        if self.queued + self.leased + self.pending == 0:
             return "seeding"
         return "running" if self.leased else "waiting"

@@ -82,21 +82,22 @@ class Letter:
 class Ledger:
     """Reads one crawl's stored side on one shard."""
 
-    def __init__(self, link: Link, crawl: str) -> None:
-        self._link = link
-        self._redis: Any = link.client
-        self._keys = Keys(crawl)
+    def __init__(self, link: Link, crawl: str, shard: int = 0, shards: int = 1) -> None:
+        """*link* may be to any server of a cluster."""
+        self._keys = Keys(crawl, shard, shards)
+        self._link = link.at(self._keys.meta)
+        self._redis: Any = self._link.client
         self._crawl = crawl
 
     def _ask(self, *commands: tuple[Any, ...]) -> list[Any]:
         pipe = self._redis.pipeline(transaction=False)
         for command in commands:
             pipe.execute_command(*command)
-        with naming(self._link, self._crawl):
+        with naming(self._link, self._keys):
             return self._link.ask(pipe.execute)
 
     def _scan(self, scan: Callable[..., Iterator[Any]], *args: str, **options: Any) -> list[Any]:
-        with naming(self._link, self._crawl):
+        with naming(self._link, self._keys):
             return self._link.ask(lambda: list(scan(*args, **options, count=1000)))
 
     # -- records -------------------------------------------------------------------------------------------------------
@@ -133,6 +134,10 @@ class Ledger:
         """The id of the page that the stream's entry *at* is of; none if it is not there (any more)."""
         (entries,) = self._ask(("XRANGE", self._keys.records, at, at))
         return parsing.ids(entries)[0] if entries else None
+
+    def standing(self, cursor: str, last: str) -> str:
+        """*cursor*, if its entry is still there and of the page *last*; else START."""
+        return cursor if last and self.entry(cursor) == last else START
 
     def _stub(self, url_id: str, raw: bytes | None) -> Stub:
         try:
@@ -270,7 +275,7 @@ class Ledger:
 
     def misfits(self) -> Iterator[str]:
         """The keys that hold something of another kind, in words."""
-        return misfits(self._link, self._crawl)
+        return misfits(self._link, self._keys)
 
     def site(self, site: str) -> tuple[int, int]:
         """How many URLs of a site were accepted, on how many hosts (see `site_key`)."""
@@ -393,10 +398,10 @@ class Ledger:
         return parsing.now_ms(clock)
 
     def memory(self) -> int | None:
-        """Bytes that Redis uses in all; none where it does not say."""
-        info = self._link.ask(lambda: self._redis.info("memory"))
-        used = info.get("used_memory")
-        return None if used is None else int(used)
+        """Bytes that Redis uses in all, of a cluster all its masters; none where it does not say."""
+        infos: list[Any] = [link.ask(lambda link=link: link.client.info("memory")) for link in self._link.masters()]  # type: ignore[misc]
+        used = [info.get("used_memory") for info in infos]
+        return None if None in used else sum(int(n) for n in used)
 
     # -- deleting ------------------------------------------------------------------------------------------------------
 
@@ -416,6 +421,8 @@ class Ledger:
 
 def crawls(link: Link) -> list[str]:
     """The names of all crawls on this Redis."""
-    client: Any = link.client
-    keys = link.ask(lambda: list(client.scan_iter(match="crawler:{*.0}:meta", count=1000)))
+    keys = []
+    for server in link.masters():
+        client: Any = server.client
+        keys += server.ask(lambda client=client: list(client.scan_iter(match="crawler:{*.0}:meta", count=1000)))  # type: ignore[misc]
     return sorted(name for key in keys if (name := crawl_of_meta(key.decode("utf-8", "replace"))))

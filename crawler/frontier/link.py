@@ -19,6 +19,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from crawler.errors import FrontierError, RedisAway, RedisUnavailable
 from crawler.frontier.address import Address
+from crawler.frontier.nodes import slot_of
 from crawler.frontier.scripts import Script
 from crawler.frontier.troubles import translate
 
@@ -40,27 +41,67 @@ class Call:
     keys: Sequence[str]
     args: Sequence[str | bytes | int]
     read: Callable[[list[Any]], Any]
+    shard: int = 0
 
 
 class Link:
     """One process's connection to one Redis; not shared between threads or processes."""
 
     def __init__(
-        self, url: str, *, timeout: float | None = None, connect_timeout: float = 5.0, patience: Patience | None = None
+        self,
+        url: str,
+        *,
+        timeout: float | None = None,
+        connect_timeout: float = 5.0,
+        patience: Patience | None = None,
+        first: Link | None = None,
+        slot: int = 0,
     ) -> None:
         """*url* is any of `address.SCHEMES`; *timeout* is how long to wait for a reply, in seconds (ANSWER_LIMIT).
 
-        With *patience* everything waits while Redis is away; else it raises RedisAway.
+        With *patience* everything waits while Redis is away; else it raises RedisAway. To a cluster it is the link to
+        the server of one *slot*; those to others share the patience of the *first* (see `at`).
         """
         self.url = url
         self.address = Address.of(url)
-        self.patience = patience
+        self._patience = patience
         self.timeout = ANSWER_LIMIT if timeout is None else timeout
         self.connect_timeout = connect_timeout
         self.connections = 0
         """How often it was connected: the library reconnects silently when it finds a connection closed."""
-        self.client = self.address.client(self.timeout, connect_timeout, self._count_connection)
+        self.slot = slot
+        self._first = first or self
+        self._by_slot: dict[int, Link] = {slot: self}
+        self.client = self.address.client(self.timeout, connect_timeout, self._count_connection, slot)
         self._waiting: redis.Redis | None = None
+
+    @property
+    def patience(self) -> Patience | None:
+        """What waits while Redis is away."""
+        return self._first._patience
+
+    @patience.setter
+    def patience(self, patience: Patience | None) -> None:
+        self._first._patience = patience
+
+    def at(self, key: str) -> Link:
+        """The link to the server that holds *key*: this one, but for a cluster, which has one for each slot."""
+        return self._at_slot(slot_of(key)) if self.address.clustered else self
+
+    def _at_slot(self, slot: int) -> Link:
+        first = self._first
+        if slot not in first._by_slot:
+            first._by_slot[slot] = Link(
+                first.url, timeout=first.timeout, connect_timeout=first.connect_timeout, first=first, slot=slot
+            )
+        return first._by_slot[slot]
+
+    def masters(self) -> list[Link]:
+        """Links to all servers that hold a part of the data: this one, or the masters of the cluster."""
+        if not self.address.clustered:
+            return [self]
+        found = self.ask(lambda: {place: start for start, _, place in self.address.nodes().slots()})
+        return [self._at_slot(start) for start in found.values()]
 
     def _count_connection(self) -> None:
         self.connections += 1
@@ -123,7 +164,7 @@ class Link:
     def _place(self) -> tuple[str, int] | str | None:
         """Where who hangs up may be heard once more (see `troubles.translate`)."""
         address = self.address
-        if address.tls or address.master:
+        if address.tls or address.master or address.clustered:
             return None
         return address.path or address.hosts[0]
 
@@ -133,7 +174,7 @@ class Link:
     def wait(self, key: str, seconds: float) -> bool:
         """Block on the list *key* for at most *seconds*, on a connection of its own; true if it held something."""
         if self._waiting is None:
-            self._waiting = self.address.client(WAITING_LIMIT, self.connect_timeout, lambda: None)
+            self._waiting = self.address.client(WAITING_LIMIT, self.connect_timeout, lambda: None, self.slot)
         waiting = self._waiting
         return bool(self._ask(lambda: waiting.blpop([key], timeout=max(seconds, 0.01))))
 
@@ -145,6 +186,9 @@ class Link:
 
     def close(self) -> None:
         """Give the connections back."""
+        for link in self._by_slot.values():
+            if link is not self:
+                link.close()
         self.client.close()
         if self._waiting is not None:
             self._waiting.close()
@@ -174,6 +218,10 @@ class Patience:
         self._told: set[str] = set()
         self.since: float | None = None
         self.again_at = 0.0
+
+    def another(self) -> Patience:
+        """One for another server, that tells the same people."""
+        return Patience(self._say, self._first, self._most, self._mend, self._trouble)
 
     def failed(self, error: RedisAway) -> float:
         """Redis did not answer: seconds to wait before the next try."""

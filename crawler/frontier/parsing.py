@@ -29,6 +29,12 @@ def order(token: str) -> tuple[str, int]:
     return call, number(index)
 
 
+def place(at: str) -> tuple[int, int]:
+    """The id of a stream's entry as its two numbers: milliseconds, and which of them."""
+    ms, _, sequence = at.partition("-")
+    return number(ms), number(sequence)
+
+
 def ids(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[str]:
     """The ids that entries of `records` name; empty of what another hand put there."""
     return [fields.get(b"i", b"").decode("utf-8", "replace") for _, fields in entries]

@@ -1,11 +1,11 @@
 -- prelude.lua: what all verbs share: names of keys, the clock, refusals, settle, end_lease, rest, accept.
 -- What is read from Redis may have been written by another hand: numbers are read by `number` and added to by `add`.
--- KEYS[1..16] are the fixed keys (keys.py); ARGV[1] is the generation that the caller works for.
+-- KEYS[1..17] are the fixed keys (keys.py); ARGV[1] is the generation that the caller works for.
 -- Every verb returns an array whose first element says what became of it: OK or the name of a refusal.
 local META, READY, LEASES, LEASED, COUNTERS, WAKE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local RECORDS, FAILED, SOURCES, ROOTS, WORKERS, PROBE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
-local SITES, TRAPS, IPS, IP_OF = KEYS[13], KEYS[14], KEYS[15], KEYS[16]
-local OWN_KEYS, OWN_ARGS = 17, 2 -- where a verb's own keys and arguments begin
+local SITES, TRAPS, IPS, IP_OF, OUTBOX = KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
+local OWN_KEYS, OWN_ARGS = 18, 2 -- where a verb's own keys and arguments begin
 local PREFIX = string.sub(META, 1, -5)
 
 local NEVER = 9007199254740991 -- 2^53 - 1: a time that does not come
@@ -40,7 +40,7 @@ end
 -- settings and state, read once a call
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
   'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
-  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema')
+  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards')
 local GENERATION, STATE = m[1], m[2]
 local DELAY, SLOTS, ROBOTS = number(m[3]) or 0, math.max(number(m[4]) or 1, 1), m[5] == '1'
 local MAX_PAGES, MAX_PAGES_PER_HOST = number(m[6]), number(m[7])
@@ -49,6 +49,7 @@ local SETTINGS_REV, ROOTS_REV, TRAPS_REV = number(m[10]) or 0, number(m[11]) or 
 local ADAPTIVE = number(m[13]) or 0 -- thousandths
 local MAX_PAGES_PER_SITE, MAX_HOSTS_PER_SITE, PER_IP = number(m[14]), number(m[15]), number(m[16])
 local IPS_USED = m[17] -- leases were ever counted by address
+local SHARDS = number(m[19]) or 1
 
 local T = now_ms()
 
@@ -419,8 +420,33 @@ local function add_roots(a)
   return a + 1 + n
 end
 
+-- post: requests of other shards, into this one's outbox, with the roots they bring. KEYS from k: the parcels of each
+-- target; ARGV from a: number of parcels, then target and data of each. Returns the indexes behind them.
+local function post(k, a, left_out)
+  local n = tonumber(ARGV[a])
+  for i = 1, left_out and 0 or n do
+    redis.call('XADD', KEYS[k + i - 1], '*', 'd', ARGV[a + 2 * i])
+    add(OUTBOX, ARGV[a + 2 * i - 1] .. ':pending', 1)
+  end
+  if n > 0 and not left_out then
+    add(OUTBOX, 'pending', n)
+  end
+  return k + n, a + 1 + 2 * n
+end
+
+-- pending: how many parcels are not yet delivered
+local function pending()
+  return SHARDS > 1 and number(redis.call('HGET', OUTBOX, 'pending')) or 0
+end
+
 local function open_sources()
   return redis.call('ZCOUNT', SOURCES, '(' .. T, '+inf')
+end
+
+-- fetched: pages with a final answer; sitemaps do not count as pages
+local function fetched()
+  local c = redis.call('HMGET', COUNTERS, 'outcome:fetched', 'sitemaps')
+  return (number(c[1]) or 0) - (number(c[2]) or 0)
 end
 
 -- limit: 'LIMIT' when nothing more is to be leased, by the crawl's own limits; and how many pages still may be
@@ -431,12 +457,11 @@ local function limit()
   if not MAX_PAGES then
     return nil, NEVER
   end
-  local c = redis.call('HMGET', COUNTERS, 'outcome:fetched', 'leased', 'sitemaps')
-  local fetched, leased = (number(c[1]) or 0) - (number(c[3]) or 0), number(c[2]) or 0
-  if fetched >= MAX_PAGES then
+  local left = MAX_PAGES - fetched()
+  if left <= 0 then
     return 'LIMIT', 0
   end
-  return nil, math.max(MAX_PAGES - fetched - leased, 0)
+  return nil, math.max(left - (number(redis.call('HGET', COUNTERS, 'leased')) or 0), 0)
 end
 
 -- odd: the counts contradict each other or what there is, which no verb brings about: another hand changed keys.

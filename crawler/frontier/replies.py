@@ -13,7 +13,7 @@ from crawler.errors import (
     NoCrawl,
     OutOfMemory,
 )
-from crawler.frontier.leases import Accepted, Lease, Leased, State
+from crawler.frontier.leases import Accepted, Lease, Leased, Sack, State
 
 _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
     "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
@@ -60,18 +60,25 @@ def committed(reply: list[Any]) -> Accepted:
     return Accepted(new, seen, over, bool(left_out))
 
 
+def collected(reply: list[Any]) -> list[Sack]:
+    """Of collect."""
+    return [Sack(int(target), list(zip(rest[::2], rest[1::2], strict=True))) for target, *rest in ok(reply)[1:]]
+
+
 def state(reply: list[Any]) -> State:
     """Of state."""
-    word, accepted, queued, leased, ended, sources, wait_ms, odd = ok(reply)[1:9]
-    return State(word.decode("utf-8", "replace"), accepted, queued, leased, ended, sources, wait_ms, bool(odd))
+    word, accepted, queued, leased, ended, sources, wait_ms, odd, pending, fetched, most = ok(reply)[1:12]
+    word = word.decode("utf-8", "replace")
+    most = None if most < 0 else most
+    return State(word, accepted, queued, leased, ended, sources, wait_ms, bool(odd), pending, fetched, most)
 
 
 def leased(reply: list[Any], deadline: float) -> Leased:
     """Of lease; its leases run until *deadline*."""
-    if len(reply) < 10:
+    if len(reply) < 11:
         refuse(reply[0].decode())
     leases = [
         Lease(t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark.decode(), deadline)
-        for t, k, host, raw, rev, delay, mark in reply[10:]
+        for t, k, host, raw, rev, delay, mark in reply[11:]
     ]
-    return Leased(leases, reply[0].decode(), *(int(n) for n in reply[1:10]))
+    return Leased(leases, reply[0].decode(), *(int(n) for n in reply[1:11]))

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Final
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from crawler.errors import CrawlDeleting, FrontierError, LeaseLost, NoCrawl
-from crawler.frontier.frontier import site_key
 from crawler.frontier.leases import Accepted, Barren, Lease, Leased, Limits, State
 from crawler.frontier.link import Call, Link
+from crawler.frontier.parcel import site_key
 from crawler.records import Request
 from tests.frontier.crawls import BEGIN, Crawl
 from tests.frontier.model import Model, Put, Reply

@@ -106,7 +106,7 @@ class Crawl:
 
     def call(self, verb: str, keys: Sequence[str] = (), args: Sequence[str | bytes | int] = ()) -> Call:
         """A call of a verb by name, which gives the raw reply."""
-        return self.frontier._call(verb, keys, args, lambda reply: reply)
+        return self.frontier.call(verb, keys, args, lambda reply: reply)
 
     def raw(self, verb: str, args: Sequence[str | bytes | int] = ()) -> list[Any]:
         """The raw reply of a verb that has no keys of its own."""

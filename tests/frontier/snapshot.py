@@ -66,6 +66,8 @@ class Snapshot:
     prints: dict[str, set[str]] = field(default_factory=dict)
     ips: dict[str, int] = field(default_factory=dict)
     ip_of: dict[str, str] = field(default_factory=dict)
+    outbox: dict[str, str] = field(default_factory=dict)
+    parcels: dict[int, list[str]] = field(default_factory=dict)
     wake: int = 0
     other: list[str] = field(default_factory=list)
 
@@ -103,6 +105,10 @@ class Snapshot:
                 self.robots[rest] = value
             case "page":
                 self.pages[rest] = {k.decode(): v for k, v in _pairs(value)}
+            case "outbox":
+                self.outbox = {k.decode(): v.decode() for k, v in _pairs(value)}
+            case "parcels":
+                self.parcels[int(rest)] = [at.decode() for at, _ in value]
             case "records":
                 self.records = [(at.decode(), fields[1].decode()) for at, fields in value]
             case "seen":

@@ -10,9 +10,11 @@ import pytest
 
 from crawler.errors import CrawlDeleting, FrontierError, NoCrawl
 from crawler.frontier.frontier import MOST_DRAINED, Frontier
+from crawler.frontier.identity import Identity
 from crawler.frontier.leases import Accepted, Ending, Exported, Lease
 from crawler.frontier.ledger import START
 from crawler.records import Record, Request, Stub
+from crawler.url import Form
 from tests.frontier.crawls import Crawl
 
 A: Final = "http://a.example/"
@@ -183,7 +185,7 @@ def test_it_goes_through_when_redis_is_full(crawl: Crawl) -> None:
 def test_a_crawl_that_is_gone_or_going_is_not_drained(crawl: Crawl) -> None:
     end(crawl, ONE)
     entries = exported(crawl)
-    other = Frontier(crawl.link, crawl.name, "another", b"")
+    other = Frontier(crawl.link, crawl.name, Identity("another", b"", Form()))
     before = crawl.snapshot()
     with pytest.raises(NoCrawl):
         other.drain(entries)

@@ -24,10 +24,12 @@ from crawler.errors import (
     UsageError,
 )
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import Identity
 from crawler.frontier.leases import Accepted, Limits
 from crawler.frontier.link import Link, Patience
 from crawler.frontier.troubles import translate
 from crawler.records import Request
+from crawler.url import Form
 from tests.frontier.crawls import Crawl
 
 SECRET = "geheim-73"
@@ -65,7 +67,7 @@ def test_one_refusal_does_not_hide_the_others(crawl: Crawl) -> None:
     kept, lost = crawl.lease(2)
     crawl.frontier.release([lost.token])
     frontier = crawl.frontier
-    stranger = Frontier(crawl.link, crawl.name, "another", b"")
+    stranger = Frontier(crawl.link, crawl.name, Identity("another", b"", Form()))
     results = frontier.run(
         [
             frontier.put_call([Request(f"{A}3")]),
@@ -84,7 +86,7 @@ def test_one_refusal_does_not_hide_the_others(crawl: Crawl) -> None:
 
 def test_no_calls_are_no_round_trip() -> None:
     with linked("unix:///nowhere") as link:
-        assert Frontier(link, "test", "0", b"").run([]) == []
+        assert Frontier(link, "test", Identity("0", b"", Form())).run([]) == []
 
 
 def test_scripts_that_redis_forgot_are_sent_again(crawl: Crawl) -> None:
@@ -156,9 +158,7 @@ def test_a_redis_that_does_not_answer_in_time_is_away_and_the_call_may_be_sent_a
     crawl.put(f"{A}1")
     client: Any = crawl.link.client
     with linked(crawl.link.url, timeout=0.1) as link:
-        frontier = Frontier(
-            link, crawl.name, crawl.frontier.generation, crawl.frontier.salt, clock=crawl.frontier._clock
-        )
+        frontier = Frontier(link, crawl.name, crawl.frontier.identity, clock=crawl.frontier.clock)
         calls = [frontier.lease_call("c", 1, 90, "w")]
         client.execute_command("CLIENT", "PAUSE", 400, "ALL")
         assert type(trouble(lambda: frontier.run(calls))) is RedisAway

@@ -60,6 +60,13 @@ def with_hosts_that_are_due(crawl: Crawl) -> Crawl:
     return crawl
 
 
+def with_parcels(crawl: Crawl) -> list[str]:
+    """What lies in the outbox for one other shard."""
+    parcels = crawl.frontier.keys.parcels(1)
+    crawl.link.client.xadd(parcels, {"d": "x"}, id="1-1")
+    return [parcels]
+
+
 LINKS = ["http://a.example/new", "https://d.example/", "http://a.example/sitemap"]
 
 CALLS: dict[str, Callable[[Crawl], Call]] = {
@@ -88,6 +95,8 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
         [part for one in crawl.ledger.exported("0-0", "+")[0] for part in (one.at, one.id, "{}")],
     ),
     "mend": lambda crawl: crawl.call("mend", (), ["hosts", "a.example", "c.example:81"]),
+    "collect": lambda crawl: crawl.call("collect", with_parcels(crawl), ["w", 5, 5, 1]),
+    "sent": lambda crawl: crawl.call("sent", with_parcels(crawl), [1, "run", "1-1"]),
     "state": lambda crawl: crawl.call("state"),
     "weigh": lambda crawl: crawl.frontier.weigh_call([Weight("a.example/0", "7", ["1"] * 100)]),
     "pardon": lambda crawl: crawl.call("pardon", [crawl.frontier.keys.template("7")], ["a.example/0"]),

@@ -1,0 +1,31 @@
+-- collect.lua: what lies in this shard's outbox for others, for one courier at a time.
+-- Parcels that were delivered stay for a while (see sent.lua), and their targets are named as well: the courier looks
+-- whether their servers are still the same.
+-- KEYS  parcels of each target
+-- ARGV  generation, courier, term_ms, most, then the targets
+-- RETURNS OK, then {target, id and data of each parcel that is to be delivered...} of each target that has any, delivered
+--         or not; nothing where another courier is at work | NO_CRAWL | DELETING
+local no = refusal() or deleting()
+if no then
+  return { no }
+end
+local courier = redis.call('HMGET', OUTBOX, 'courier', 'courier_until')
+local out = { 'OK' }
+if courier[1] and courier[1] ~= ARGV[2] and (number(courier[2]) or 0) > T then
+  return out
+end
+redis.call('HDEL', OUTBOX, 'courier') -- first, so that it goes through when Redis is full
+redis.call('HSET', OUTBOX, 'courier', ARGV[2], 'courier_until', T + tonumber(ARGV[3]))
+for i = 5, #ARGV do
+  local parcels = KEYS[OWN_KEYS + i - 5]
+  if redis.call('XLEN', parcels) > 0 then
+    local found = { ARGV[i] }
+    local at = redis.call('HGET', OUTBOX, ARGV[i] .. ':at') or '0-0'
+    for _, entry in ipairs(redis.call('XRANGE', parcels, '(' .. at, '+', 'COUNT', tonumber(ARGV[4]))) do
+      found[#found + 1] = entry[1]
+      found[#found + 1] = entry[2][2]
+    end
+    out[#out + 1] = found
+  end
+end
+return out

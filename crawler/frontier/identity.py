@@ -1,0 +1,96 @@
+"""What makes a crawl the one that it is: fixed when it is made, in `meta`, and read by all who join it."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from crawler.config import MOST_SHARDS
+from crawler.errors import DamagedCrawl, NoCrawl
+from crawler.frontier import replies
+from crawler.frontier.damage import naming
+from crawler.frontier.keys import Keys
+from crawler.frontier.link import Link
+from crawler.frontier.scripts import SCHEMA
+from crawler.url import Form
+
+_NAMES: Final = ("generation", "salt", "schema", "form", "shards")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Generation, salt of the ids, which spellings of a URL are one, and into how many shards it is divided."""
+
+    generation: str
+    salt: bytes
+    form: Form
+    shards: int = 1
+
+    @classmethod
+    def new(cls, form: Form, shards: int) -> Identity:
+        """Of a crawl that is about to be made."""
+        return cls(secrets.token_hex(8), secrets.token_bytes(16), form, shards)
+
+    @classmethod
+    def read(cls, link: Link, crawl: str) -> Identity:
+        """Of the crawl of that name. Raises NoCrawl if there is none, DamagedCrawl if it cannot be worked on."""
+        keys = Keys(crawl)
+        link = link.at(keys.meta)
+        with naming(link, keys):
+            found: Any = link.ask(lambda: link.client.hmget(keys.meta, _NAMES))
+        generation, salt, schema, form, shards = (None if raw is None else raw.decode("latin-1") for raw in found)
+        if generation is None and not link.ask(lambda: link.client.exists(*keys.fixed)):
+            raise NoCrawl(f"there is no crawl {crawl!r}: begin one with `crawler run` or `crawler seed`")
+        if generation is None:
+            replies.refuse("REMAINS")
+        if schema != str(SCHEMA):
+            raise _of_another_version(crawl, schema)
+        try:
+            return cls(generation, _salt_of(salt), _form_of(form or ""), _shards_of(shards))
+        except (ValueError, TypeError) as error:
+            raise DamagedCrawl(
+                f"the `meta` of crawl {crawl!r} is damaged ({error}): `crawler delete` takes the crawl away"
+            ) from None
+
+    def fields(self) -> dict[str, bytes]:
+        """As fields of `meta`; the generation comes with every call."""
+        form = " ".join(field.name for field in fields(self.form) if getattr(self.form, field.name))
+        words = {"schema": str(SCHEMA), "salt": self.salt.hex(), "form": form, "shards": str(self.shards)}
+        return {name: word.encode() for name, word in words.items()}
+
+
+def shards_known(link: Link, crawl: str) -> int:
+    """Into how many shards a crawl is divided, as far as can be told; 1 where it is damaged or not there."""
+    link = link.at(Keys(crawl).meta)
+    try:
+        found: Any = link.ask(lambda: link.client.hget(Keys(crawl).meta, "shards"))
+        return _shards_of((found or b"").decode("latin-1"))
+    except (ValueError, DamagedCrawl):
+        return 1
+
+
+def _form_of(words: str) -> Form:
+    return Form(**dict.fromkeys(words.split(), True))
+
+
+def _shards_of(text: str | None) -> int:
+    shards = int(text or 1)
+    if not 1 <= shards <= MOST_SHARDS:
+        raise ValueError(f"its number of shards is {shards}")
+    return shards
+
+
+def _salt_of(text: str | None) -> bytes:
+    """Without it every URL would have another id, and be fetched again."""
+    salt = bytes.fromhex(text or "")
+    if not salt:
+        raise ValueError("its salt is missing")
+    return salt
+
+
+def _of_another_version(crawl: str, schema: str | None) -> DamagedCrawl:
+    return DamagedCrawl(
+        f"crawl {crawl!r} was made by another version of this program (its format is {schema!r:.20}, ours '{SCHEMA}'):"
+        " use that version, or `crawler delete` it"
+    )

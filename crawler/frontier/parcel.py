@@ -1,0 +1,70 @@
+"""Requests sorted by the shard that they belong to: those of one shard are a parcel, as it lies in another's outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from crawler.frontier.keys import Keys, shard_of
+from crawler.records import Request
+from crawler.url import site_of_host
+
+NORMAL = 1
+"""The priority of pages; that of sitemaps is 0."""
+
+Args = list[str | bytes | int]
+
+
+class Parcel(msgspec.Struct):
+    """Requests of one shard, by queue, and the roots that they bring."""
+
+    roots: list[str] = []
+    groups: dict[str, list[tuple[str, bytes]]] = {}
+    """Priority and host, divided by a blank -> id and entry of each."""
+
+    def packed(self) -> bytes:
+        """As MessagePack."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def of(cls, raw: bytes) -> Parcel:
+        """Unpack; ValueError if another hand wrote it."""
+        try:
+            return msgspec.msgpack.decode(raw, type=cls)
+        except msgspec.DecodeError as error:
+            raise ValueError(str(error)) from None
+
+    def laid_out(self, keys: Keys) -> tuple[list[str], Args]:
+        """Its groups as keys and arguments, as `accept` in prelude.lua reads them."""
+        names: list[str] = []
+        args: Args = [len(self.groups)]
+        for name, members in self.groups.items():
+            priority, _, host = name.partition(" ")
+            names += keys.host(host), keys.queue(host, int(priority))
+            args += host, site_key(host), len(members)
+            for member_id, entry in members:
+                names.append(keys.seen(member_id))
+                args += member_id, entry
+        return names, args
+
+
+def sort(
+    requests: Sequence[Request], roots: Sequence[str], home: int, shards: int, id_of: Callable[[str], str]
+) -> dict[int, Parcel]:
+    """Parcels by shard; the one of *home* is always there."""
+    parcels: dict[int, Parcel] = {home: Parcel()}
+    for root in roots:
+        parcels.setdefault(shard_of(root, shards), Parcel()).roots.append(root)
+    for request in requests:
+        host, entry = request.place()
+        parcel = parcels.setdefault(shard_of(host, shards), Parcel())
+        group = parcel.groups.setdefault(f"{0 if request.sitemap else NORMAL} {host}", [])
+        group.append((id_of(request.url), entry))
+    return parcels
+
+
+def site_key(host: str) -> str:
+    """The site under which a host's budgets are counted; "" for one that is a site by itself and has no others."""
+    site = site_of_host(host)
+    return "" if site == host and (":" in host or "." not in host or host.replace(".", "").isdigit()) else site

@@ -1,0 +1,79 @@
+"""A crawl of several shards on one server, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from crawler.frontier import sharded
+from crawler.frontier.delivery import Courier
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.keys import shard_of
+from crawler.frontier.leases import Accepted, Ending, Lease, Limits
+from crawler.frontier.link import Link
+from crawler.records import Request
+from tests.frontier.crawls import BEGIN, CLOCK, CLOCK_KEY, SETTINGS, record_of
+
+SHARDS = 3
+
+
+def host_in(shard: int, which: int = 0) -> str:
+    """The *which*-th host that lives in a shard."""
+    found = (host for n in range(10_000) if shard_of(host := f"s{n}.example", SHARDS) == shard)
+    return [next(found) for _ in range(which + 1)][-1]
+
+
+def url_in(shard: int, path: str = "/", which: int = 0) -> str:
+    """A URL of that host."""
+    return f"http://{host_in(shard, which)}{path}"
+
+
+class Sharded:
+    """The crawl, its parts, and a courier of each."""
+
+    def __init__(self, link: Link, **limits: Any) -> None:
+        self.link = link
+        self.set_clock(BEGIN)
+        settings = {"delay_ms": 0, "robots": False, "per_host": 10, **limits}
+        self.frontier = sharded.create(link, "test", SETTINGS, Limits(**settings), shards=SHARDS, clock=CLOCK)
+        self.ledger = sharded.ledger_of(self.frontier)
+        self.parts = self.frontier.parts
+        self.couriers = [Courier(part, self.parts, f"courier {part.shard}") for part in self.parts]
+
+    def set_clock(self, ms: int) -> None:
+        """It is *ms* now."""
+        self.now = ms
+        self.link.client.set(CLOCK_KEY, ms)
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.set_clock(self.now + round(seconds * 1000))
+
+    def seed(self, *urls: str) -> Accepted:
+        """Accept URLs as seeds."""
+        return self.frontier.put([Request(url) for url in urls])
+
+    def lease(self, shard: int, want: int = 1) -> list[Lease]:
+        """Lease from one shard."""
+        return list(self.parts[shard].lease(want, 90, "w").leases)
+
+    def commit(self, lease: Lease, *links: str, roots: tuple[str, ...] = (), **more: Any) -> Accepted:
+        """End a lease with links."""
+        url = lease.entry().request.url
+        requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
+        record = record_of(url, "fetched")
+        return self.frontier.commit(
+            Ending(lease, self.frontier.id(url), "fetched", record, requests=requests, roots=roots, **more)
+        )
+
+    def carry(self) -> int:
+        """Every courier goes once."""
+        return sum(courier.carry() for courier in self.couriers)
+
+    def queued(self) -> list[int]:
+        """How many URLs each shard has queued."""
+        return [part.state().queued for part in self.parts]
+
+    def parcels(self, home: int, target: int) -> int:
+        """How many parcels one shard keeps for another."""
+        part: Frontier = self.parts[home]
+        return int(self.link.client.xlen(part.keys.parcels(target)))

@@ -1,0 +1,180 @@
+"""A crawl of several shards as one: what concerns a lease or a host goes to its shard, the rest to all."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from crawler.errors import CrawlExists, NoCrawl
+from crawler.frontier import sharded
+from crawler.frontier.frontier import Frontier, shard_of_token
+from crawler.frontier.keys import BUCKETS, Keys, shard_of
+from crawler.frontier.leases import Ending, Limits
+from crawler.frontier.ledger import START, Ledger
+from crawler.frontier.ledgers import ShardedLedger
+from crawler.frontier.link import Link
+from crawler.frontier.sharded import ShardedFrontier
+from crawler.records import Request
+from tests.frontier.crawls import SETTINGS, record_of
+from tests.frontier.shards import SHARDS, Sharded, host_in, url_in
+
+OF_ONE_SHARD = {
+    *("create", "find", "condemn", "make", "call", "id", "run_one", "run_id", "collect", "sent", "mend", "wait"),
+    *("lease", "lease_call", "put_call", "extend_call", "reap_call", "weigh_call", "state_call", "beat_call"),
+    *("commit", "retry", "robots"),  # they send what their `_call`, which finds the shard, has built
+}
+"""Methods of Frontier that mean one shard, or find it by themselves."""
+OF_THE_FIRST = {"meta", "settings", "workers", "clock", "leases_of", "tokens", "host_names", "memory"}
+"""Methods of Ledger that mean the first shard, or are made of others."""
+
+
+@pytest.fixture
+def crawl(link: Link) -> Sharded:
+    return Sharded(link)
+
+
+def public(kind: type) -> set[str]:
+    return {name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
+
+
+def test_every_method_of_a_shard_means_something_for_all() -> None:
+    assert public(Frontier) - OF_ONE_SHARD <= vars(ShardedFrontier).keys()
+    assert public(Ledger) - OF_THE_FIRST <= vars(ShardedLedger).keys()
+
+
+def test_a_site_lives_in_one_shard_with_all_its_hosts() -> None:
+    for hosts in (["a.example.org", "b.example.org", "example.org"], ["x.github.io"], ["127.0.0.1:80", "127.0.0.1:80"]):
+        assert len({shard_of(host, 7) for host in hosts}) == 1
+    assert shard_of("example.org/docs/", 7) == shard_of("example.org", 7) == shard_of("www.example.org/#?x", 7)
+    spread = [shard_of(f"s{n}.example", 8) for n in range(4_000)]
+    assert all(400 < spread.count(shard) < 600 for shard in range(8))
+
+
+def test_the_buckets_of_seen_are_divided_among_the_shards() -> None:
+    keys = Keys("x", 1, 4)
+    assert len({keys.seen(str(n)) for n in range(2 * BUCKETS)}) == BUCKETS // 4
+
+
+def test_seeds_and_leases_find_their_shards(crawl: Sharded) -> None:
+    accepted = crawl.seed(*(url_in(shard, f"/{n}") for shard in range(SHARDS) for n in range(shard + 1)))
+    assert accepted.new == 6
+    assert crawl.queued() == [1, 2, 3]
+    leases = [lease for shard in range(SHARDS) for lease in crawl.lease(shard, 10)]
+    assert [shard_of_token(lease.token) for lease in leases] == [0, 1, 1, 2, 2, 2]
+    state = crawl.frontier.state()
+    assert (state.leased, state.queued) == (6, 0)
+    tokens = [lease.token for lease in leases]
+    assert {lease.token for lease in crawl.ledger.leases_of("w")} == set(tokens)
+    assert crawl.frontier.extend([*tokens, "2.gone:1"], 90) == {"2.gone:1"}
+    assert crawl.frontier.release(tokens[:3]) == 3
+    assert crawl.queued() == [1, 2, 0]
+    assert crawl.ledger.deadline(tokens[0]) is None
+    assert crawl.ledger.deadline(tokens[-1]) is not None
+
+
+def test_exports_and_their_cursors_cover_all_shards(crawl: Sharded) -> None:
+    crawl.seed(*(url_in(shard, f"/{n}") for shard in range(SHARDS) for n in range(4)))
+    for shard in range(SHARDS):
+        for lease in crawl.lease(shard, 4):
+            crawl.commit(lease)
+    found, cursor = [], START
+    while True:
+        more, cursor = crawl.ledger.records(cursor, 3)
+        if not more:
+            break
+        found += more
+    assert sorted(stored.record.url for stored in found) == sorted(
+        url_in(shard, f"/{n}") for shard in range(SHARDS) for n in range(4)
+    )
+    last = crawl.ledger.entry(cursor)
+    assert last is not None
+    assert crawl.ledger.standing(cursor, last) == cursor
+    drained = 0
+    while True:
+        some, _ = crawl.ledger.exported(START, cursor, 3)
+        if not some:
+            break
+        drained += crawl.frontier.drain(some)
+    assert drained == 12
+    assert crawl.ledger.entry(cursor) is None
+    assert crawl.ledger.urls([stored.id for stored in found]).keys() == {stored.id for stored in found}
+
+
+def test_what_of_an_export_is_no_longer_there_is_told_shard_by_shard(crawl: Sharded) -> None:
+    crawl.seed(url_in(0), url_in(1))
+    for shard in (0, 1):
+        crawl.commit(crawl.lease(shard)[0])
+    found, cursor = crawl.ledger.records()
+    last = crawl.ledger.entry(cursor) or ""
+    exported, _ = crawl.ledger.exported(START, cursor)
+    crawl.frontier.drain(exported)
+    places = cursor.split(",")
+    assert crawl.ledger.standing(cursor, last).split(",") == [START, *places[1:2], START]
+    assert len(found) == 2
+
+
+def test_the_limit_of_pages_is_one_for_all(link: Link) -> None:
+    crawl = Sharded(link, max_pages=2)
+    crawl.seed(*(url_in(shard) for shard in range(SHARDS)))
+    crawl.commit(crawl.lease(0)[0])
+    assert not crawl.frontier.state().spent
+    crawl.commit(crawl.lease(1)[0])
+    state = crawl.frontier.state()
+    assert state.spent and state.word == "limit"
+
+
+def test_pausing_and_deleting_reach_all(crawl: Sharded) -> None:
+    crawl.seed(url_in(1))
+    crawl.frontier.pause()
+    assert [part.state().state for part in crawl.parts] == ["paused"] * SHARDS
+    crawl.frontier.resume()
+    assert crawl.frontier.state().word == "waiting"
+    crawl.frontier.delete()
+    assert crawl.ledger.sweep() > 0
+    assert crawl.link.client.keys("crawler:*") == []
+
+
+def test_a_shard_that_was_not_made_yet_is_made_by_who_joins(link: Link) -> None:
+    """Its maker died behind the first one."""
+    first = Frontier.create(link, "test", SETTINGS, Limits(delay_ms=7), shards=SHARDS)
+    found = sharded.find(link, "test")
+    assert [part.state().word for part in found.parts] == ["empty"] * SHARDS
+    assert {part.generation for part in found.parts} == {first.generation}
+    delays = [link.client.hget(part.keys.meta, "delay") for part in found.parts]
+    assert delays == [b"7"] * SHARDS
+    with pytest.raises(CrawlExists):
+        sharded.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
+
+
+def test_remains_of_an_older_crawl_are_taken_away(link: Link) -> None:
+    crawl = Sharded(link)
+    crawl.seed(*(url_in(shard) for shard in range(SHARDS)))
+    client = link.client
+    client.delete(*client.keys(f"{crawl.parts[0].keys.prefix}*"))  # type: ignore[misc]
+    with pytest.raises(NoCrawl):
+        sharded.find(link, "test")
+    again = sharded.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
+    assert again.state().accepted == 0
+
+
+def test_a_crawl_that_is_being_deleted_is_not_completed(crawl: Sharded, link: Link) -> None:
+    crawl.frontier.delete()
+    client = link.client
+    client.delete(*client.keys(f"{crawl.parts[1].keys.prefix}*"))  # type: ignore[misc]
+    sharded.find(link, "test")
+    assert client.keys(f"{crawl.parts[1].keys.prefix}*") == []
+
+
+def test_revived_and_pardoned_where_they_live(crawl: Sharded) -> None:
+    crawl.seed(url_in(1), url_in(2))
+    for shard in (1, 2):
+        lease = crawl.lease(shard)[0]
+        url = lease.entry().request.url
+        crawl.frontier.commit(Ending(lease, crawl.frontier.id(url), "failed:http", record_of(url, "failed:http")))
+    letters = list(crawl.ledger.letters())
+    assert len(letters) == 2
+    assert crawl.ledger.letter(letters[1].id) == letters[1]
+    assert crawl.frontier.revive([Request(url_in(1)), Request(url_in(2))]) == 2
+    assert crawl.queued() == [0, 1, 1]
+    assert not crawl.frontier.pardon(f"{host_in(1)}/0", "7")
