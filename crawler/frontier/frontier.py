@@ -341,10 +341,12 @@ class Frontier:
 
     # -- mending -------------------------------------------------------------------------------------------------------
 
-    def mend(self, part: Literal["leases", "hosts", "counts"], values: Sequence[bytes | int]) -> tuple[int, int]:
+    def mend(
+        self, part: Literal["leases", "entries", "counts", "hosts"], values: Sequence[bytes | int]
+    ) -> tuple[int, int]:
         """Put one part right (see mend.lua, and `mending.mend`, which does all of it): how much of it was wrong.
 
-        Beside it: of hosts how many entries they hold, of counts how many URLs are lost.
+        Beside it: of entries how many there are, of counts how many URLs are lost.
         """
         result: tuple[int, int] = self.run_one(
             self._call("mend", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))

@@ -259,8 +259,10 @@ class FrontierMachine(CheckedMachine):
         """Nothing is wrong, so nothing is changed."""
         ledger = self.crawl.ledger
         assert not mend(self.frontier, ledger)
-        assert self.frontier.mend("hosts", sorted(ledger.host_names())) == (0, self.model.queued)
-        assert self.frontier.mend("counts", [self.model.queued]) == (0, 0)
+        hosts = sorted(ledger.host_names())
+        assert self.frontier.mend("hosts", hosts) == (0, 0)
+        assert self.frontier.mend("entries", hosts) == (0, self.model.queued)
+        assert self.frontier.mend("counts", [self.model.queued, *self.model.numbers()]) == (0, 0)
 
     @rule(ms=MOMENTS)
     def advance(self, ms: int) -> None:
