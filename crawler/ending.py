@@ -146,6 +146,7 @@ def _response_fields(held: Held, outcome: str, response: Response, error: str | 
         "depth": entry.request.depth,
         "via": entry.request.found_on,
         "hops": entry.request.hops,
+        "sitemap": entry.request.sitemap and outcome.startswith("failed:"),  # so that it is tried again as one
         "lastmod": _utc(entry.request.lastmod),
         "status": response.status,
         "content_type": _cut(response.content_type) or None,

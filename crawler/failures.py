@@ -15,12 +15,12 @@ from crawler import url as urls
 from crawler.config import duration
 from crawler.errors import InvalidURL, OutOfMemory, UsageError
 from crawler.explaining import explain
-from crawler.frontier.frontier import MOST_REVIVED, Frontier
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger, Letter
-from crawler.inquiring import TRAP, request_of
+from crawler.inquiring import TRAP, revive
 from crawler.monitor.status import SILENT
 from crawler.options import OF_REDIS, examples, load_given, settings
-from crawler.records import OUTCOMES, Request
+from crawler.records import OUTCOMES, Record
 from crawler.session import Session
 from crawler.terminal import say
 from crawler.text import escaped, printable, rfc3339
@@ -248,7 +248,7 @@ def retry(
     until: str | None,
     **given: Any,
 ) -> int:
-    """Put dead letters back into the queue, as if never tried; their hosts are asked again at once.
+    """Put dead letters back into the queue, as if never tried; hosts that were given up are asked again.
 
     Name URLs, or pick them by reason, host and time, or take --all. Safe to repeat, also while the crawl runs: what was
     put back once is no dead letter any more.
@@ -287,22 +287,16 @@ def _named(session: Session, frontier: Frontier, named: Sequence[str], retried: 
 
 
 def _retry(frontier: Frontier, letters: Iterable[Letter], retried: Retried, dry_run: bool) -> None:
-    batch: list[Request] = []
-
-    def send() -> None:
-        retried.queued += len(batch) if dry_run else frontier.revive(batch)
-        batch.clear()
-
-    try:
+    def again() -> Iterator[tuple[int, Record]]:
         for letter in letters:
             if letter.record is None or _reason(letter) in _NOT_AGAIN:
                 retried.left[_reason(letter)] += 1
-                continue
-            batch.append(request_of(letter.record))
-            if len(batch) == MOST_REVIVED:
-                send()
-        if batch:
-            send()
+            else:
+                yield letter.at, letter.record
+
+    try:
+        for queued in (1 for _ in again()) if dry_run else revive(frontier, again()):
+            retried.queued += queued
     except OutOfMemory as error:
         raise OutOfMemory(f"{error}; {retried.queued:,} are queued again, say it once more then") from None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 import click
@@ -75,26 +76,30 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
     return 0
 
 
-def _dropped(ledger: Ledger) -> Iterator[tuple[str, Record]]:
-    found = ((letter.id, letter.record) for letter in ledger.letters())
-    return ((url_id, record) for url_id, record in found if record is not None and record.outcome == TRAP)
+def _dropped(ledger: Ledger) -> Iterator[tuple[int, Record]]:
+    found = ((letter.at, letter.record) for letter in ledger.letters())
+    return ((at, record) for at, record in found if record is not None and record.outcome == TRAP)
 
 
 def _revive(frontier: Frontier, ledger: Ledger, template: str | None) -> int:
     """Put back what was dropped of *template*; none: of all that are not quarantined now. How many there were."""
     quarantined = frozenset(ledger.traps())
-    revived, batch = 0, list[Request]()
-    for _, record in _dropped(ledger):
+
+    def meant(record: Record) -> bool:
         name = traps.template(record.url)
-        if name == template if template is not None else name not in quarantined:
-            batch.append(request_of(record))
-        if len(batch) == MOST_REVIVED:
-            revived += frontier.revive(batch)
-            batch = []
-    return revived + (frontier.revive(batch) if batch else 0)
+        return name not in quarantined if template is None else name == template
+
+    return sum(revive(frontier, ((at, record) for at, record in _dropped(ledger) if meant(record))))
 
 
-def request_of(record: Record) -> Request:
+def revive(frontier: Frontier, letters: Iterable[tuple[int, Record]]) -> Iterator[int]:
+    """Put dead letters (when they failed, and their records) back into their queues; how many, call by call."""
+    left = iter(letters)
+    while batch := list(islice(left, MOST_REVIVED)):
+        yield frontier.revive([_request_of(record) for _, record in batch], max(at for at, _ in batch))
+
+
+def _request_of(record: Record) -> Request:
     """The request whose end *record* tells of."""
     lastmod = None if record.lastmod is None else lastmod_of(record.lastmod)
     return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)

@@ -33,6 +33,8 @@ MOST_REQUESTS: Final = 1_000
 """Requests a script takes at most: more would block Redis for too long."""
 MOST_REVIVED: Final = 500
 MOST_DRAINED: Final = 500
+ANY_TIME: Final = (1 << 53) - 1
+"""Later than all times."""
 PLAIN: Final = Form()
 """No two spellings are taken for one beyond the canonical form."""
 NORMAL: Final = 1
@@ -294,11 +296,14 @@ class Frontier:
         """`robots_call`, sent alone; raises LeaseLost, which is harmless."""
         self.run_one(self.robots_call(lease, event, text=text, ttl=ttl))
 
-    def revive(self, requests: Sequence[Request]) -> int:
-        """Put dead letters back into their queues, at most MOST_REVIVED a call; how many there were."""
+    def revive(self, requests: Sequence[Request], latest: int = ANY_TIME) -> int:
+        """Put dead letters back into their queues, at most MOST_REVIVED a call; how many there were.
+
+        What failed after *latest* (ms, server's clock) stays: a repetition does not bring back what failed once more.
+        """
         _at_most(len(requests), MOST_REVIVED)
         keys: list[str] = []
-        args: Args = []
+        args: Args = [latest]
         for request in requests:
             host, entry = request.place()
             keys.append(self.keys.page(self.id(request.url)))
