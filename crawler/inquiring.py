@@ -9,20 +9,19 @@ from itertools import islice
 from typing import Any, Final
 
 import click
-import msgspec
 
 from crawler import traps
 from crawler.errors import UsageError
 from crawler.explaining import explain
 from crawler.frontier.frontier import MOST_REVIVED, Frontier
 from crawler.frontier.ledger import Ledger
-from crawler.monitor.status import SILENT
+from crawler.monitor.status import workers_alive
 from crawler.options import OF_REDIS, examples, load_given, settings
 from crawler.records import Record, Request
 from crawler.session import Session
 from crawler.sitemap import lastmod_of
-from crawler.terminal import say
-from crawler.text import escaped, printable
+from crawler.terminal import echo_json, say
+from crawler.text import printable
 
 TRAP: Final = "dropped:trap"
 HEARD: Final = 2.0
@@ -42,7 +41,7 @@ def explain_(url: str, as_json: bool, **given: Any) -> int:
     with Session(load_given(given), say, begins=False) as session:
         told = explain(session.find(), session.ledger, session.settings, url)
     if as_json:
-        click.echo(escaped(msgspec.json.encode(told).decode()))
+        echo_json(told)
     else:
         click.echo("\n".join(printable(text) for text in told.lines()))
     return 0
@@ -68,7 +67,7 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
             weighed = int(ledger.template(traps.template_id(name)).get("total", 0))
             if as_json:
                 row = {"template": name, "since_ms": found[name], "weighed": weighed, "dropped": dropped[name]}
-                click.echo(msgspec.json.encode(row).decode())
+                echo_json(row)
             else:
                 click.echo(printable(f"{name}  ({weighed:,} pages weighed, {dropped[name]:,} URLs dropped)"))
         if not found:
@@ -115,7 +114,7 @@ def _release(frontier: Frontier, ledger: Ledger, which: str) -> int:
     revived = 0
     while swept := _revive(frontier, ledger, None if which == "all" else which):
         revived += swept
-    if pardoned and any(beat.age < SILENT for beat in ledger.workers()):
+    if pardoned and workers_alive(ledger):
         time.sleep(HEARD)
         revived += _revive(frontier, ledger, None if which == "all" else which)
     if not pardoned and not revived:

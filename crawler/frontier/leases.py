@@ -179,6 +179,10 @@ class Barren:
     templates: Sequence[str] = ()
 
 
+OVER: Final = ("done", "limit", "deleting")
+"""Words of a crawl that does not go on by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class State:
     """What the crawl is at."""
