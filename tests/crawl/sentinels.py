@@ -7,9 +7,6 @@ with Watched(binary) as redis:
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -20,8 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.crawl.commands import PATIENCE, wait_until
-from tests.crawl.sites import closed_port
-from tests.crawl.tcp_redis import TcpRedis
+from tests.crawl.tcp_redis import TcpRedis, TcpServer
 
 MASTER: Final = "crawl"
 DOWN_AFTER_MS: Final = 1000
@@ -31,13 +27,12 @@ A replica that was cut off for ten times as long is not made master any more.
 """
 
 
-class SentinelProcess:
+class SentinelProcess(TcpServer):
     """One sentinel of *master*; with *password* it asks for it."""
 
     def __init__(self, binary: Path, master: TcpRedis, password: str = "", master_password: str = "") -> None:
-        self.port = closed_port()
+        super().__init__()
         self._password = password
-        self._folder = Path(tempfile.mkdtemp(prefix="crw-"))
         settings = [
             f"port {self.port}",
             "bind 127.0.0.1",
@@ -48,15 +43,7 @@ class SentinelProcess:
         settings += [f'requirepass "{password}"'] if password else []
         settings += [f'sentinel auth-pass {MASTER} "{master_password}"'] if master_password else []
         (self._folder / "sentinel.conf").write_text("\n".join(settings) + "\n")
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [binary, "sentinel.conf", "--sentinel"],
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._start(binary, "sentinel.conf", "--sentinel")
 
     def client(self) -> Any:
         """A new client that retries nothing."""
@@ -68,16 +55,6 @@ class SentinelProcess:
             found: dict[str, Any] = client.sentinel_masters()[MASTER]
             return found
         return {}
-
-    def kill(self) -> None:
-        """kill -9; returns when it is gone."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """Kill it and remove its folder."""
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Watched:
