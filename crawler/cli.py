@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import click
-import msgspec
 
 from crawler import hook as hooks
 from crawler import seeding
@@ -30,8 +29,8 @@ from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.plan import plan_of
 from crawler.seeding import Seeded
 from crawler.session import Session
-from crawler.terminal import lead_stdout_nowhere, line, occupy_standard_streams, say
-from crawler.text import escaped, printable
+from crawler.terminal import echo_json, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.text import printable
 from crawler.tryout import try_url
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -273,8 +272,7 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     _check(loaded, ())
     tried = try_url(url, loaded.settings)
     if as_json:
-        record = tried.record if links else msgspec.structs.replace(tried.record, outlinks=None)
-        click.echo(escaped(record.encode().decode()))
+        echo_json(tried.told(links=links))
     else:
         click.echo("\n".join(printable(text) for text in tried.lines(links=links)))
     return 0 if tried.fetched else 4

@@ -15,6 +15,7 @@ from crawler.fetch.fetcher import Response
 from crawler.frontier.leases import Ending, Event, Lease
 from crawler.page import Page
 from crawler.records import Entry, Record, Request
+from crawler.text import rfc3339
 
 MAX_FIELD: Final = 500
 """Characters kept of an error or a header in a record."""
@@ -146,6 +147,7 @@ def _response_fields(held: Held, outcome: str, response: Response, error: str | 
         "depth": entry.request.depth,
         "via": entry.request.found_on,
         "hops": entry.request.hops,
+        "sitemap": entry.request.sitemap and outcome.startswith("failed:"),  # so that it is tried again as one
         "lastmod": _utc(entry.request.lastmod),
         "status": response.status,
         "content_type": _cut(response.content_type) or None,
@@ -198,11 +200,11 @@ def _ending(
 
 def _at(response: Response) -> str:
     """When the answer ended, RFC 3339 in UTC."""
-    return _utc(time.time() - (time.monotonic() - response.ended if response.ended else 0.0)) or ""
+    return rfc3339(time.time() - (time.monotonic() - response.ended if response.ended else 0.0))
 
 
 def _utc(seconds: float | None) -> str | None:
-    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return None if seconds is None else rfc3339(seconds)
 
 
 def _cut(text: str | None) -> str | None:

@@ -266,7 +266,7 @@ class Exchange:
     def is_done(self, leased: Leased) -> bool:
         """Whether nothing is left to do, after an answer without leases. Counts that cannot be right are mended."""
         now = time.monotonic()
-        if now < (self._mend_at if leased.idle else self._look_at):
+        if now < max(self._mend_at, 0.0 if leased.idle else self._look_at):
             return False
         self._look_at = now + LOOK_AGAIN
         try:

@@ -13,11 +13,10 @@ from crawler.frontier.leases import Lease
 from crawler.frontier.ledger import HostFacts, Ledger
 from crawler.frontier.parcel import site_key
 from crawler.links import Links
-from crawler.monitor.status import SILENT
+from crawler.monitor.status import workers_alive
 from crawler.plan import plan_of
 from crawler.records import Entry, Record
 from crawler.scope import LATER_REFUSALS, REFUSALS
-from crawler.text import rfc3339
 
 MOST_SEARCHED: Final = 1_000_000
 """Queue entries that are looked through for the place of a URL."""
@@ -163,7 +162,7 @@ class _Explainer:
             return "`crawler resume`: the crawl is paused"
         if state == "limit":
             return "a wider limit: the crawl is at --max-pages or --max-time"
-        if not any(beat.age < SILENT for beat in self._ledger.workers()):
+        if not workers_alive(self._ledger):
             return "workers: none is alive, start some with `crawler run` or `crawler work`"
         if facts.asking:
             return "its host's robots.txt, which is being asked for"
@@ -178,7 +177,7 @@ class _Explainer:
         letter = self._ledger.letter(told.id)
         if letter is None:
             return
-        told.failed_at = rfc3339(letter.at)
+        told.failed_at = letter.when
         trap = told.state == "dropped:trap"
         told.hint = (
             "`crawler quarantine --release TEMPLATE` lets it be fetched"

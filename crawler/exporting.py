@@ -11,6 +11,7 @@ import click
 
 from crawler.export import Checkpoints, ExportResult, Sink, State, Wanted, export, follow, matching, open_sink
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.leases import OVER
 from crawler.frontier.ledger import Ledger, Stored
 from crawler.interrupts import INTERRUPTED
 from crawler.options import OF_REDIS, examples, load_given, settings
@@ -150,7 +151,7 @@ def _show(result: ExportResult, _: Sequence[Stored]) -> None:
 
 
 def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
-    return stopped() or frontier.state().word in ("done", "limit", "deleting")
+    return stopped() or frontier.state().word in OVER
 
 
 def _tell_of_drained(ledger: Ledger) -> None:

@@ -6,24 +6,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 
 import click
-import msgspec
 
 from crawler import url as urls
 from crawler.config import duration
 from crawler.errors import InvalidURL, OutOfMemory, UsageError
 from crawler.explaining import explain
-from crawler.frontier.frontier import MOST_REVIVED, Frontier
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger, Letter
-from crawler.inquiring import TRAP, request_of
-from crawler.monitor.status import SILENT
+from crawler.inquiring import TRAP, revive
+from crawler.monitor.status import workers_alive
 from crawler.options import OF_REDIS, examples, load_given, settings
-from crawler.records import OUTCOMES, Request
+from crawler.records import OUTCOMES, Record
 from crawler.session import Session
-from crawler.terminal import say
-from crawler.text import escaped, printable, rfc3339
+from crawler.terminal import echo_json, say
+from crawler.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -81,8 +81,13 @@ def filters(command: F) -> F:
     return command
 
 
+def _taken_from(given: dict[str, Any]) -> Callable[[Ledger], Filter]:
+    """The filter that the options of `filters` ask for, which are taken out of *given*."""
+    return partial(_filter, *(given.pop(name) for name in ("reasons", "hosts", "since", "until")))
+
+
 def _filter(
-    ledger: Ledger, reasons: Sequence[str], hosts: Sequence[str], since: str | None, until: str | None
+    reasons: Sequence[str], hosts: Sequence[str], since: str | None, until: str | None, ledger: Ledger
 ) -> Filter:
     now = ledger.clock()
     return Filter(
@@ -140,24 +145,16 @@ def _moment(flag: str, text: str, now: int) -> int:
 @click.option("--json", "as_json", is_flag=True, help="one JSON object a line on stdout")
 @filters
 @settings(*OF_REDIS)
-def failed(
-    as_list: bool,
-    limit: int | None,
-    as_json: bool,
-    reasons: tuple[str, ...],
-    hosts: tuple[str, ...],
-    since: str | None,
-    until: str | None,
-    **given: Any,
-) -> int:
+def failed(as_list: bool, limit: int | None, as_json: bool, **given: Any) -> int:
     """Tell of the URLs that were given up: how many by reason and host, or with --list one by one, oldest first."""
+    wanted = _taken_from(given)
     with Session(load_given(given), say, begins=False) as session:
         session.find()
         ledger = session.ledger
-        found = _filter(ledger, reasons, hosts, since, until).pick(ledger)
+        found = wanted(ledger).pick(ledger)
         if as_json or as_list or limit is not None:
             for row in _rows(ledger, found, limit):
-                click.echo(_json_line(row) if as_json else _line(row))
+                echo_json(row) if as_json else click.echo(_line(row))
         else:
             for text in _summary(session.settings.crawl, found):
                 click.echo(printable(text))
@@ -168,7 +165,7 @@ def _rows(ledger: Ledger, letters: Iterable[Letter], limit: int | None) -> Itera
     for n, letter in enumerate(letters):
         if limit is not None and n >= limit:
             return
-        row: dict[str, Any] = {"id": letter.id, "outcome": _reason(letter), "failed_at": rfc3339(letter.at)}
+        row: dict[str, Any] = {"id": letter.id, "outcome": _reason(letter), "failed_at": letter.when}
         record = letter.record
         if record is not None:
             via = ledger.urls([record.via]).get(record.via) if record.via else None
@@ -176,10 +173,6 @@ def _rows(ledger: Ledger, letters: Iterable[Letter], limit: int | None) -> Itera
             row |= {name: value for name in kept if (value := getattr(record, name)) is not None}
             row |= {"host": urls.host(record.url)} | ({"via": via} if via else {})
         yield row
-
-
-def _json_line(row: dict[str, Any]) -> str:
-    return escaped(msgspec.json.encode(row).decode())
 
 
 def _line(row: dict[str, Any]) -> str:
@@ -197,9 +190,7 @@ def _summary(crawl: str, letters: Iterable[Letter]) -> list[str]:
             hosts[urls.host(letter.record.url)] += 1
     if first is None or last is None:
         return [f"crawl {crawl!r}: no dead letters"]
-    lines = [
-        f"crawl {crawl!r}: {_counted(reasons.total(), 'dead letter')}, from {rfc3339(first.at)} to {rfc3339(last.at)}"
-    ]
+    lines = [f"crawl {crawl!r}: {_counted(reasons.total(), 'dead letter')}, from {first.when} to {last.when}"]
     lines += [f"  {n:>9,}  {reason}" for reason, n in reasons.most_common()]
     lines += ["  by host:", *(f"  {n:>9,}  {host}" for host, n in hosts.most_common(_HOSTS_SHOWN))]
     if len(hosts) > _HOSTS_SHOWN:
@@ -237,33 +228,23 @@ class Retried:
 @click.option("--json", "as_json", is_flag=True, help="what became of them, as one JSON object on stdout")
 @filters
 @settings(*OF_REDIS)
-def retry(
-    named: tuple[str, ...],
-    of_all: bool,
-    dry_run: bool,
-    as_json: bool,
-    reasons: tuple[str, ...],
-    hosts: tuple[str, ...],
-    since: str | None,
-    until: str | None,
-    **given: Any,
-) -> int:
-    """Put dead letters back into the queue, as if never tried; their hosts are asked again at once.
+def retry(named: tuple[str, ...], of_all: bool, dry_run: bool, as_json: bool, **given: Any) -> int:
+    """Put dead letters back into the queue, as if never tried; hosts that were given up are asked again.
 
     Name URLs, or pick them by reason, host and time, or take --all. Safe to repeat, also while the crawl runs: what was
     put back once is no dead letter any more.
     """
+    wanted = _taken_from(given)
     with Session(load_given(given), say, begins=False) as session:
         frontier, ledger = session.find(), session.ledger
-        picked = _filter(ledger, reasons, hosts, since, until)
+        picked = wanted(ledger)
         if bool(named) + (of_all or bool(picked)) != 1:
             raise UsageError("name URLs, or pick dead letters by --reason, --host, --since, --until, or take --all")
         retried = Retried()
         letters = _named(session, frontier, named, retried) if named else picked.pick(ledger)
         _retry(frontier, letters, retried, dry_run)
         if as_json:
-            found = {"queued": retried.queued, "left": dict(retried.left), "refused": retried.refused}
-            click.echo(msgspec.json.encode(found).decode())
+            echo_json({"queued": retried.queued, "left": dict(retried.left), "refused": retried.refused})
         else:
             _tell(session, frontier, retried, dry_run)
     return 2 if retried.refused else 0
@@ -287,22 +268,16 @@ def _named(session: Session, frontier: Frontier, named: Sequence[str], retried: 
 
 
 def _retry(frontier: Frontier, letters: Iterable[Letter], retried: Retried, dry_run: bool) -> None:
-    batch: list[Request] = []
-
-    def send() -> None:
-        retried.queued += len(batch) if dry_run else frontier.revive(batch)
-        batch.clear()
-
-    try:
+    def again() -> Iterator[tuple[int, Record]]:
         for letter in letters:
             if letter.record is None or _reason(letter) in _NOT_AGAIN:
                 retried.left[_reason(letter)] += 1
-                continue
-            batch.append(request_of(letter.record))
-            if len(batch) == MOST_REVIVED:
-                send()
-        if batch:
-            send()
+            else:
+                yield letter.at, letter.record
+
+    try:
+        for queued in (1 for _ in again()) if dry_run else revive(frontier, again()):
+            retried.queued += queued
     except OutOfMemory as error:
         raise OutOfMemory(f"{error}; {retried.queued:,} are queued again, say it once more then") from None
 
@@ -314,9 +289,9 @@ def _tell(session: Session, frontier: Frontier, retried: Retried, dry_run: bool)
         say(f"{_counted(retried.queued, 'URL')} would be queued again")
     elif retried.queued:
         state = frontier.state().word
-        alive = any(beat.age < SILENT for beat in session.ledger.workers())
+        works = "workers are at it" if workers_alive(session.ledger) else "`crawler run` or `crawler work` fetches them"
         then = {"paused": "the crawl is paused, `crawler resume` goes on", "limit": "the crawl is at its limit"}.get(
-            state, "workers are at it" if alive else "`crawler run` or `crawler work` fetches them"
+            state, works
         )
         say(f"{_counted(retried.queued, 'URL')} queued again; {then}")
     elif not retried.refused:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import Any, Final
 
 import click
-import msgspec
 
 from crawler import traps
 from crawler.errors import UsageError
 from crawler.explaining import explain
 from crawler.frontier.frontier import MOST_REVIVED, Frontier
 from crawler.frontier.ledger import Ledger
-from crawler.monitor.status import SILENT
+from crawler.monitor.status import workers_alive
 from crawler.options import OF_REDIS, examples, load_given, settings
 from crawler.records import Record, Request
 from crawler.session import Session
 from crawler.sitemap import lastmod_of
-from crawler.terminal import say
-from crawler.text import escaped, printable
+from crawler.terminal import echo_json, say
+from crawler.text import printable
 
 TRAP: Final = "dropped:trap"
 HEARD: Final = 2.0
@@ -41,7 +41,7 @@ def explain_(url: str, as_json: bool, **given: Any) -> int:
     with Session(load_given(given), say, begins=False) as session:
         told = explain(session.find(), session.ledger, session.settings, url)
     if as_json:
-        click.echo(escaped(msgspec.json.encode(told).decode()))
+        echo_json(told)
     else:
         click.echo("\n".join(printable(text) for text in told.lines()))
     return 0
@@ -67,7 +67,7 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
             weighed = int(ledger.template(traps.template_id(name)).get("total", 0))
             if as_json:
                 row = {"template": name, "since_ms": found[name], "weighed": weighed, "dropped": dropped[name]}
-                click.echo(msgspec.json.encode(row).decode())
+                echo_json(row)
             else:
                 click.echo(printable(f"{name}  ({weighed:,} pages weighed, {dropped[name]:,} URLs dropped)"))
         if not found:
@@ -75,26 +75,30 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
     return 0
 
 
-def _dropped(ledger: Ledger) -> Iterator[tuple[str, Record]]:
-    found = ((letter.id, letter.record) for letter in ledger.letters())
-    return ((url_id, record) for url_id, record in found if record is not None and record.outcome == TRAP)
+def _dropped(ledger: Ledger) -> Iterator[tuple[int, Record]]:
+    found = ((letter.at, letter.record) for letter in ledger.letters())
+    return ((at, record) for at, record in found if record is not None and record.outcome == TRAP)
 
 
 def _revive(frontier: Frontier, ledger: Ledger, template: str | None) -> int:
     """Put back what was dropped of *template*; none: of all that are not quarantined now. How many there were."""
     quarantined = frozenset(ledger.traps())
-    revived, batch = 0, list[Request]()
-    for _, record in _dropped(ledger):
+
+    def meant(record: Record) -> bool:
         name = traps.template(record.url)
-        if name == template if template is not None else name not in quarantined:
-            batch.append(request_of(record))
-        if len(batch) == MOST_REVIVED:
-            revived += frontier.revive(batch)
-            batch = []
-    return revived + (frontier.revive(batch) if batch else 0)
+        return name not in quarantined if template is None else name == template
+
+    return sum(revive(frontier, ((at, record) for at, record in _dropped(ledger) if meant(record))))
 
 
-def request_of(record: Record) -> Request:
+def revive(frontier: Frontier, letters: Iterable[tuple[int, Record]]) -> Iterator[int]:
+    """Put dead letters (when they failed, and their records) back into their queues; how many, call by call."""
+    left = iter(letters)
+    while batch := list(islice(left, MOST_REVIVED)):
+        yield frontier.revive([_request_of(record) for _, record in batch], max(at for at, _ in batch))
+
+
+def _request_of(record: Record) -> Request:
     """The request whose end *record* tells of."""
     lastmod = None if record.lastmod is None else lastmod_of(record.lastmod)
     return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
@@ -110,7 +114,7 @@ def _release(frontier: Frontier, ledger: Ledger, which: str) -> int:
     revived = 0
     while swept := _revive(frontier, ledger, None if which == "all" else which):
         revived += swept
-    if pardoned and any(beat.age < SILENT for beat in ledger.workers()):
+    if pardoned and workers_alive(ledger):
         time.sleep(HEARD)
         revived += _revive(frontier, ledger, None if which == "all" else which)
     if not pardoned and not revived:

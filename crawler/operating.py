@@ -7,16 +7,16 @@ import time
 from typing import Any, Final
 
 import click
-import msgspec
 
 from crawler.config import TABLE, Kind, format_value, parse_change
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
 from crawler.frontier import sharded
+from crawler.frontier.leases import OVER
 from crawler.monitor import screen
 from crawler.monitor.status import Monitor, Status
 from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.session import Session, has_begun
-from crawler.terminal import line, say
+from crawler.terminal import echo_json, line, say
 from crawler.text import printable
 
 _NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawler run`"
@@ -36,26 +36,21 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
         monitor.look()
         time.sleep(0.3)  # a rate takes two looks
         seen = monitor.look()
-        show = _echo_json if as_json else _echo_lines
-        show(_watch(session, monitor, seen, as_json) if watch else seen)
+        seen = _watch(session, monitor, seen, as_json) if watch else seen
+        if as_json:
+            echo_json(seen.as_json())
+        else:
+            click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
     return 0
-
-
-def _echo_json(seen: Status) -> None:
-    click.echo(msgspec.json.encode(seen.as_json()).decode())
-
-
-def _echo_lines(seen: Status) -> None:
-    click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
 
 
 def _watch(session: Session, monitor: Monitor, seen: Status, as_json: bool) -> Status:
     """Look until the crawl is over or a signal comes: one line that is written over, or an object a second."""
     began = time.monotonic()
     with session.interruptible() as stopped:
-        while not stopped() and seen.state not in ("done", "limit", "deleting"):
+        while not stopped() and seen.state not in OVER:
             if as_json:
-                _echo_json(seen)
+                echo_json(seen.as_json())
             else:
                 line.show(screen.live(seen, time.monotonic() - began))
             time.sleep(1.0 if as_json else 0.5)
@@ -87,7 +82,7 @@ def list_(as_json: bool, **given: Any) -> int:
                 say(f"{name}: {error}")
                 continue
             if as_json:
-                click.echo(msgspec.json.encode(seen.as_json()).decode())
+                echo_json(seen.as_json())
             else:
                 click.echo(f"{name:<24} {seen.state:<9} {seen.ended:>12,} ended {seen.queued:>12,} queued")
         if not names:

@@ -172,19 +172,16 @@ class Pool:
     def _bury(self, member: _Member, code: int) -> None:
         """A worker has ended: of its own accord, or it died and its leases have to be settled."""
         seen = member.watch.look()
-        if code in EXIT_CODES.values():
-            self.losses.ended.append(next(why for why, known in EXIT_CODES.items() if known == code))
+        if code in (*EXIT_CODES.values(), GIVES_UP):
+            words = member.watch.words()
             # If Redis was away when it left, it could not give its leases back.
             self._dead.append(_Dead(member.worker, "", hung=False, times=1))
             member.watch.close()
+            if code != GIVES_UP:
+                self.losses.ended.append(next(why for why, known in EXIT_CODES.items() if known == code))
+            elif not self._stopping:
+                raise named(words) if words else CrawlerError("a worker cannot go on; see its message above")
             return
-        if code == GIVES_UP:
-            words = member.watch.words()
-            self._dead.append(_Dead(member.worker, "", hung=False, times=1))
-            member.watch.close()
-            if self._stopping:
-                return
-            raise named(words) if words else CrawlerError("a worker cannot go on; see its message above")
         token = seen.token if seen.stage in ("handle", "hook") else ""
         self._dead.append(_Dead(member.worker, token, member.hung))
         member.watch.close()

@@ -175,7 +175,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     etag: str | None = None
     last_modified: str | None = None
     sitemap: bool = False
-    """It was read as a sitemap."""
+    """It was read as a sitemap, or would have been."""
     lastmod: str | None = None
     """When the page changed last, as a sitemap tells (RFC 3339, UTC)."""
     fetched_at: str | None = None

@@ -6,11 +6,14 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 
+from crawler.export.files import lead_nowhere
 from crawler.monitor.screen import LiveLine
-from crawler.text import printable
+from crawler.text import escaped, printable
 
 line = LiveLine()
 
@@ -20,6 +23,11 @@ def say(text: str) -> None:
     with suppress(OSError):
         line.clear()
         click.echo(f"crawler: {printable(text)}", err=True)
+
+
+def echo_json(value: Any) -> None:
+    """*value* as one line of JSON, on stdout."""
+    click.echo(escaped(msgspec.json.encode(value).decode()))
 
 
 def occupy_standard_streams() -> None:
@@ -35,6 +43,4 @@ def occupy_standard_streams() -> None:
 
 def lead_stdout_nowhere() -> None:
     """It cannot be written to: what is held for it is let go, so that the interpreter's last flush does not fail."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)
-    os.close(nowhere)
+    lead_nowhere(sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)

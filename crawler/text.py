@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+import time
 
 # C0 and C1 controls, line separators, and the bidirectional overrides that reorder what is seen
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
@@ -19,6 +19,6 @@ def escaped(json: str) -> str:
     return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json)
 
 
-def rfc3339(ms: int) -> str:
-    """Milliseconds since the epoch as a date and time in UTC, to the second."""
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def rfc3339(seconds: float) -> str:
+    """Seconds since the epoch as a date and time in UTC, to the second."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))

@@ -42,6 +42,10 @@ class Tried:
         """There was a final answer."""
         return self.record.outcome == "fetched"
 
+    def told(self, *, links: bool) -> Record:
+        """For a program."""
+        return self.record if links else msgspec.structs.replace(self.record, outlinks=None)
+
     def lines(self, *, links: bool) -> list[str]:
         """For a person."""
         record = self.record

@@ -86,6 +86,15 @@ def test_an_answer_without_a_page() -> None:
     assert (ending.event, ending.rest_ms) == ("slow", 5)
 
 
+def test_a_sitemap_that_failed_is_told_as_one_so_that_it_is_tried_again_as_one() -> None:
+    held = _held(Request(URL, sitemap=True))
+    for outcome, marked in (("failed:http", True), ("dropped:type", False)):
+        assert Record.decode(endings.of_response(held, outcome, _response(500), Rest()).record).sitemap is marked
+    loop = endings.of_redirect(held, _response(302), None, Found(), Rest(), outcome="failed:redirect-loop")
+    assert Record.decode(loop.record).sitemap
+    assert not Record.decode(endings.of_redirect(held, _response(302), None, Found(), Rest()).record).sitemap
+
+
 def test_a_body_that_was_not_read_has_no_size() -> None:
     response = _response(200, b"", ("Content-Type", "image/png"), skipped=True)
     record = Record.decode(endings.of_response(_held(), "dropped:type", response, Rest()).record)

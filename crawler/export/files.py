@@ -92,6 +92,13 @@ def write(fd: int, data: bytes) -> None:
         rest = rest[os.write(fd, rest) :]
 
 
+def lead_nowhere(fd: int) -> None:
+    """What is written to *fd* from now on is thrown away."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, fd)
+    os.close(nowhere)
+
+
 def sync_folder(folder: Path) -> None:
     """Make a new name in *folder* outlive a power loss, where the system can do that."""
     try:

@@ -284,13 +284,8 @@ class Stdout:
             self._out.write(data)
             self._out.flush()
         except OSError:
-            self._lead_nowhere()
+            files.lead_nowhere(self._out.fileno())
             raise
-
-    def _lead_nowhere(self) -> None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self._out.fileno())
-        os.close(nowhere)
 
     def sync(self) -> None:
         """Nothing is left to do: each write is flushed."""

@@ -46,6 +46,8 @@ MOST_REQUESTS: Final = 1_000
 """Requests a script takes at most: more would block Redis for too long."""
 MOST_REVIVED: Final = 500
 MOST_DRAINED: Final = 500
+ANY_TIME: Final = (1 << 53) - 1
+"""Later than all times."""
 PLAIN: Final = Form()
 """No two spellings are taken for one beyond the canonical form."""
 
@@ -316,11 +318,14 @@ class Frontier:
         """`robots_call`, sent alone; raises LeaseLost, which is harmless."""
         self.run_one(self.robots_call(lease, event, text=text, ttl=ttl))
 
-    def revive(self, requests: Sequence[Request]) -> int:
-        """Put dead letters back into their queues, at most MOST_REVIVED a call; how many there were."""
+    def revive(self, requests: Sequence[Request], latest: int = ANY_TIME) -> int:
+        """Put dead letters back into their queues, at most MOST_REVIVED a call; how many there were.
+
+        What failed after *latest* (ms, server's clock) stays: a repetition does not bring back what failed once more.
+        """
         _at_most(len(requests), MOST_REVIVED)
         keys: list[str] = []
-        args: Args = []
+        args: Args = [latest]
         for request in requests:
             host, entry = request.place()
             keys.append(self.keys.page(self.id(request.url)))
@@ -361,10 +366,12 @@ class Frontier:
 
     # -- mending -------------------------------------------------------------------------------------------------------
 
-    def mend(self, part: Literal["leases", "hosts", "counts"], values: Sequence[bytes | int]) -> tuple[int, int]:
+    def mend(
+        self, part: Literal["leases", "entries", "counts", "hosts"], values: Sequence[bytes | int]
+    ) -> tuple[int, int]:
         """Put one part right (see mend.lua, and `mending.mend`, which does all of it): how much of it was wrong.
 
-        Beside it: of hosts how many entries they hold, of counts how many URLs are lost.
+        Beside it: of entries how many there are, of counts how many URLs are lost.
         """
         result: tuple[int, int] = self.run_one(
             self.call("mend", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))

@@ -182,6 +182,10 @@ class Barren:
     templates: Sequence[str] = ()
 
 
+OVER: Final = ("done", "limit", "deleting")
+"""Words of a crawl that does not go on by itself."""
+
+
 @dataclass(frozen=True, slots=True)
 class Sack:
     """What lies in one shard's outbox for another: place and data of each parcel that is to be delivered."""

@@ -15,7 +15,7 @@ from crawler.frontier.keys import Keys, crawl_of_meta
 from crawler.frontier.leases import Exported, Lease
 from crawler.frontier.link import Link
 from crawler.records import Record, Stub
-from crawler.text import printable
+from crawler.text import printable, rfc3339
 
 START: Final = "0-0"
 _GIVEN_UP: Final = {1: "dns", 2: "tls"}  # NO_NAME and NO_TRUST in prelude.lua
@@ -77,6 +77,11 @@ class Letter:
     at: int
     record: Record | None
     """None where it cannot be read."""
+
+    @property
+    def when(self) -> str:
+        """When that was, as a date and time in UTC."""
+        return rfc3339(self.at / 1000)
 
 
 class Ledger:

@@ -2,11 +2,13 @@
 -- changed. One call is one part, for what the caller has found; `state` tells whether there is need (odd).
 -- Why Lua: what is counted must not move while it is counted.
 -- ARGV  generation, part, then
---       leases: tokens. One without its row in `leased` goes; a row without its token ends, its URL goes back; a row
---               that cannot be read goes; a deadline that no worker ever set is over.
---       hosts:  hosts. Counts, fields and place in `ready` of each, by its queues and leases.
---       counts: how many entries all queues hold. The crawl's counters; what was accepted and is nowhere is lost.
--- RETURNS OK, how many of these were mended, and of hosts the entries they hold, of counts the URLs that are lost
+--       leases:  tokens. One without its row in `leased` goes; a row without its token ends, its URL goes back; a row
+--                that cannot be read goes; a deadline that no worker ever set is over.
+--       entries: hosts. Nothing is changed; their queues are counted.
+--       counts:  how many entries all queues hold, and accepted, queued, leased and ended as they were before they
+--                were counted. The crawl's counters, unless these moved; what was accepted and is nowhere is lost.
+--       hosts:   hosts. Counts, fields and place in `ready` of each, by its queues and leases.
+-- RETURNS OK, how many of these were mended, and of `entries` how many there are, of `counts` how many URLs are lost
 --         | NO_CRAWL
 local LONGEST_TERM_MS = 30 * 86400000
 local NUMBERS = { 'due', 'delay', 'latency', 'accepted', 'backoff', 'backoff_until', 'failing_since', 'robots_rev',
@@ -62,10 +64,13 @@ local function held()
   return pages, of_host, asking
 end
 
--- one host: whether anything was wrong with it, and how many entries it holds
+local function entries_of(host)
+  return is_name(host) and queued_in(host) or 0
+end
+
+-- one host: whether anything was wrong with it
 local function mend_host(host, out, asking)
-  local key, wrong = host_key(host), false
-  local entries = is_name(host) and queued_in(host) or 0
+  local key, wrong, entries = host_key(host), false, entries_of(host)
   local h = redis.call('HMGET', key, 'queued', 'in_flight', 'asking', unpack(NUMBERS))
   for i, field in ipairs(NUMBERS) do
     if h[i + 3] and not number(h[i + 3]) then
@@ -74,7 +79,6 @@ local function mend_host(host, out, asking)
       wrong = true
     end
   end
-  count('queued', entries - (number(h[1]) or 0))
   wrong = set(key, 'queued', h[1], entries) or wrong
   wrong = set(key, 'in_flight', h[2], out) or wrong
   if h[3] and not asking then
@@ -92,22 +96,26 @@ local function mend_host(host, out, asking)
   else
     redis.call('ZREM', READY, host) -- its entries are never handed out
   end
-  return wrong or place ~= redis.call('ZSCORE', READY, host), entries
+  return wrong or place ~= redis.call('ZSCORE', READY, host)
 end
 
-local function mend_counts(entries)
+local function mend_counts(entries, accepted, queued, leased, ended)
+  local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended', 'lost')
+  for i, before in ipairs({ accepted, queued, leased, ended }) do
+    if math.modf(number(c[i]) or 0) ~= before then -- a reply bears whole numbers
+      return number(c[5]) or 0
+    end
+  end
   for _, field in ipairs(redis.call('HKEYS', COUNTERS)) do
     if not number(redis.call('HGET', COUNTERS, field)) then
       redis.call('HDEL', COUNTERS, field)
       mended = mended + 1
     end
   end
-  local c = redis.call('HMGET', COUNTERS, 'queued', 'leased', 'accepted', 'ended', 'lost')
   local pages = held()
-  local ended = number(c[4]) or 0
   local known = entries + pages + ended
-  local accepted = math.max(number(c[3]) or 0, known)
-  local right = { queued = { c[1], entries }, leased = { c[2], pages }, accepted = { c[3], accepted },
+  accepted = math.max(accepted, known)
+  local right = { accepted = { c[1], accepted }, queued = { c[2], entries }, leased = { c[3], pages },
     lost = { c[5], accepted - known } }
   for field, values in pairs(right) do
     if set(COUNTERS, field, values[1], values[2]) then
@@ -119,7 +127,7 @@ end
 
 for i = 3, part == 'counts' and 0 or #ARGV do
   local row = part == 'leases' and redis.call('HGET', LEASED, ARGV[i])
-  touch(part == 'hosts' and ARGV[i] or row and read_lease(row).host or '')
+  touch(part ~= 'leases' and ARGV[i] or row and read_lease(row).host or '')
 end
 redis.call('DEL', PROBE) -- a taking away first, so that it goes through when Redis is full
 if part == 'leases' then
@@ -129,10 +137,13 @@ if part == 'leases' then
 elseif part == 'hosts' then
   local _, of_host, asking = held()
   for i = 3, #ARGV do
-    local wrong, entries = mend_host(ARGV[i], of_host[ARGV[i]] or 0, asking[ARGV[i]])
-    mended, told = mended + (wrong and 1 or 0), told + entries
+    mended = mended + (mend_host(ARGV[i], of_host[ARGV[i]] or 0, asking[ARGV[i]]) and 1 or 0)
+  end
+elseif part == 'entries' then
+  for i = 3, #ARGV do
+    told = told + entries_of(ARGV[i])
   end
 else
-  told = mend_counts(tonumber(ARGV[3]))
+  told = mend_counts(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]))
 end
 return { 'OK', mended, told }

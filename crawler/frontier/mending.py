@@ -35,19 +35,21 @@ class Mended:
 
 
 def mend(frontier: Frontier, ledger: Ledger) -> Mended:
-    """Mend leases, then, if the numbers still contradict each other, hosts and counts.
+    """Mend leases, then, if the numbers still contradict each other, counts and hosts.
 
-    Each step is one script, so it may be done beside workers, and by several at once. While the crawl moves, the counts
-    come out right only at the next time; as long as they are not, `State.odd` says so and the crawl is not done.
+    Each step is one script, so it may be done beside workers, and by several at once. Counts are left alone where the
+    crawl moved meanwhile: then it is for the next time, and at the latest for when nothing moves any more. As long as
+    they are wrong `State.odd` says so, and the crawl is not done.
     """
     leases = sum(frontier.mend("leases", tokens)[0] for tokens in _slices(ledger.tokens()))
-    if not frontier.state().odd:
+    before = frontier.state()
+    if not before.odd:
         return Mended(leases)
-    hosts = entries = 0
-    for names in _slices(ledger.host_names()):
-        wrong, held = frontier.mend("hosts", names)
-        hosts, entries = hosts + wrong, entries + held
-    counts, lost = frontier.mend("counts", [entries])
+    slices = list(_slices(ledger.host_names()))
+    entries = sum(frontier.mend("entries", names)[1] for names in slices)
+    stamp = [before.accepted, before.queued, before.leased, before.ended]
+    counts, lost = frontier.mend("counts", [entries, *stamp])
+    hosts = sum(frontier.mend("hosts", names)[0] for names in slices)
     return Mended(leases, hosts, counts, lost)
 
 

@@ -469,7 +469,7 @@ local function odd()
   local c = redis.call('HMGET', COUNTERS, 'queued', 'leased', 'ended', 'accepted')
   local queued, leased = number(c[1]) or 0, number(c[2]) or 0
   local rows, ready = redis.call('HLEN', LEASED), redis.call('ZCARD', READY)
-  return rows ~= redis.call('ZCARD', LEASES)
+  return queued < 0 or leased < 0 or rows ~= redis.call('ZCARD', LEASES)
     or (rows == 0 and leased ~= 0)
     or (rows == 0 and ready == 0 and queued ~= 0)
     or (ready > 0 and queued <= 0)

@@ -1,25 +1,38 @@
--- revive.lua: dead letters go back into their hosts' first queues, as if never tried; their hosts are asked again.
+-- revive.lua: dead letters go back into their hosts' first queues, as if never tried. What their hosts failed is
+-- forgotten; a rest that they still have is kept.
+-- One that failed after the caller looked is another one: so a call that is delivered twice brings none back twice.
 -- KEYS  page of each
--- ARGV  generation, then id, host and entry of each, at most 500    RETURNS OK number | NO_CRAWL | DELETING | OOM
+-- ARGV  generation, when the latest of them failed (server's clock in ms), then id, host and entry of each, at most 500
+-- RETURNS OK number | NO_CRAWL | DELETING | OOM
+local FIRST = OWN_ARGS + 1
 local no = refusal() or deleting() or full()
 if no then
   return { no }
 end
-for i = OWN_ARGS, #ARGV, 3 do
+for i = FIRST, #ARGV, 3 do
   touch(ARGV[i + 1])
+  sound(ARGV[i + 1])
 end
-local revived, k = 0, OWN_KEYS
-for i = OWN_ARGS, #ARGV, 3 do
-  local id, host, entry = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  if redis.call('ZREM', FAILED, id) == 1 then
-    local record = redis.call('HGET', KEYS[k], 'm')
-    local readable, fields = pcall(cjson.decode, record or '{}')
-    if readable and fields.outcome then
-      count('outcome:' .. fields.outcome, -1)
-    end
-    redis.call('DEL', KEYS[k])
-    redis.call('HDEL', host_key(host), 'failing_since', 'backoff', 'backoff_until')
+
+local function outcome_of(page)
+  local readable, record = pcall(cjson.decode, redis.call('HGET', page, 'm') or '')
+  local outcome = readable and type(record) == 'table' and record.outcome
+  return type(outcome) == 'string' and outcome
+end
+
+local latest, revived, k = tonumber(ARGV[OWN_ARGS]), 0, OWN_KEYS
+for i = FIRST, #ARGV, 3 do
+  local id, host, entry, page = ARGV[i], ARGV[i + 1], ARGV[i + 2], KEYS[k]
+  local failed = redis.call('ZSCORE', FAILED, id)
+  if failed and (number(failed) or 0) <= latest then
+    local outcome = outcome_of(page)
+    redis.call('ZREM', FAILED, id)
+    redis.call('DEL', page)
     count('ended', -1)
+    if outcome then
+      count('outcome:' .. outcome, -1)
+    end
+    redis.call('HDEL', host_key(host), 'failing_since', 'backoff', 'backoff_until')
     requeue({ host = host, priority = '0', entry = entry }, 'RIGHT', 0)
     redis.call('HSETNX', host_key(host), 'due', T)
     settle(host)

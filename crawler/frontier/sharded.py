@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from crawler.errors import NoCrawl
-from crawler.frontier.frontier import PLAIN, Frontier, shard_of_token
+from crawler.frontier.frontier import ANY_TIME, PLAIN, Frontier, shard_of_token
 from crawler.frontier.identity import Identity
 from crawler.frontier.keys import shard_of
 from crawler.frontier.leases import (
@@ -209,9 +209,9 @@ class ShardedFrontier(Frontier):
 
     # -- what has ended ------------------------------------------------------------------------------------------------
 
-    def revive(self, requests: Sequence[Request]) -> int:
+    def revive(self, requests: Sequence[Request], latest: int = ANY_TIME) -> int:
         """Put dead letters back into their queues; how many there were."""
-        return sum(part.revive(own) for part, own in self._by_host(requests).items())
+        return sum(part.revive(own, latest) for part, own in self._by_host(requests).items())
 
     def drain(self, exported: Sequence[Exported]) -> int:
         """Free records that were exported; how many there were."""

@@ -71,6 +71,7 @@ _CODES: Final[tuple[tuple[type[RedisError], str], ...]] = (
 )
 """What the library takes the code away from."""
 _OF_CLUSTER: Final = (ClusterError, TryAgainError, AskError)
+_OF_PIPELINE: Final = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
 _HUNG_UP: Final = ("Broken pipe", "reset by peer", "closed by server")
 _LISTENED: Final = 0.2
 """Seconds in which who hangs up on everybody has said why."""
@@ -134,4 +135,5 @@ def _first_words(place: tuple[str, int] | str) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())[:200].rstrip(".") or "no answer"
+    """One short line, without what the library says of its own."""
+    return " ".join(_OF_PIPELINE.sub("", text).split())[:200].rstrip(".") or "no answer"

@@ -74,6 +74,11 @@ class Status:
         return {name: getattr(self, name) for name in self.__slots__}
 
 
+def workers_alive(ledger: Ledger) -> bool:
+    """Whether any worker gave a sign of life lately."""
+    return any(beat.age < SILENT for beat in ledger.workers())
+
+
 class Monitor:
     """Takes snapshots and remembers the last one, for rates."""
 

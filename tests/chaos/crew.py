@@ -54,21 +54,6 @@ class Slot:
     arguments: Sequence[str]
     running: Running | None = None
     start_at: float = 0.0
-    killed: bool = False
-    """It did not end of its own accord."""
-    told: bool = False
-    """It was asked to leave."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """A command that ended, and what it said."""
-
-    command: str
-    code: int
-    said: str
-    killed: bool
-    told: bool
 
 
 class Crew:
@@ -77,8 +62,8 @@ class Crew:
     def __init__(self, commands: Commands, pools: int, workers: int) -> None:
         self.commands = commands
         self.workers_each = workers
-        self.endings: list[Ending] = []
-        self.starts = 0
+        self.said: list[str] = []
+        """What each command had said that has ended."""
         commands.write("hook.py", HOOK)
         number = ("-n", str(workers), "--wait", "--hook", "hook.py:hook")
         lines = (("work", "--until-done", *number), ("run", *number))
@@ -95,17 +80,13 @@ class Crew:
 
     def start(self, slot: Slot) -> None:
         """Start a pool's command."""
-        slot.killed = slot.told = False
         slot.running = self.commands.start(*slot.arguments)
-        self.starts += 1
 
     def _note(self, slot: Slot) -> None:
         assert slot.running is not None
-        process = slot.running.process
         with suppress(OSError):
             slot.running.stdin.close()
-        said = slot.running.out + slot.running.err
-        self.endings.append(Ending(" ".join(slot.arguments), process.wait(), said, slot.killed, slot.told))
+        self.said.append(slot.running.out + slot.running.err)
         slot.running = None
 
     def alive(self) -> list[Slot]:
@@ -140,10 +121,6 @@ class Crew:
         for pid in self._pids:
             if b"crawler.process" in command_line(pid):
                 kill_hard(pid)
-
-    def strays(self) -> list[int]:
-        """Workers that are alive."""
-        return [pid for pid in self._pids if b"crawler.process" in command_line(pid)]
 
 
 def stop(pid: int) -> bool:

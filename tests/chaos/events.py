@@ -222,11 +222,9 @@ class Chaos:
         slot = self._pool()
         if slot is None or slot.running is None:
             return False
-        slot.killed = True
         stop(slot.running.pid)
         stopped = self._stop(event, self._crew.workers([slot]))
         if self._would_condemn(event):
-            slot.killed = False
             for pid in (slot.running.pid, *(worker.pid for worker in stopped)):
                 go_on(pid)
             return False
@@ -238,7 +236,6 @@ class Chaos:
         slot = self._pool()
         if slot is None or slot.running is None:
             return False
-        slot.killed = True
         names = {worker.name for worker in self._crew.workers([slot])}
         event.held |= {held.url for held in self._look().held.values() if held.worker in names}
         kill_hard(slot.running.pid)
@@ -250,7 +247,6 @@ class Chaos:
         slot = self._pool()
         if slot is None or slot.running is None:
             return False
-        slot.told = True
         slot.running.signal(signal.SIGTERM)
         self._start_later(slot)
         return True
@@ -260,23 +256,21 @@ class Chaos:
 
     # -- Redis ---------------------------------------------------------------------------------------------------------
 
-    def _redis_kill(self, event: Event) -> bool:
-        self._server.kill()
-        time.sleep(self._dice.uniform(0.0, 1.2))
-        self._server.start()
+    def _meanwhile(self, begin: Callable[[], object], end: Callable[[], object], least: float, most: float) -> bool:
+        """*begin*, and some seconds later *end*."""
+        begin()
+        time.sleep(self._dice.uniform(least, most))
+        end()
         return True
+
+    def _redis_kill(self, event: Event) -> bool:
+        return self._meanwhile(self._server.kill, self._server.start, 0.0, 1.2)
 
     def _redis_restart(self, event: Event) -> bool:
-        self._server.terminate()
-        time.sleep(self._dice.uniform(0.0, 0.5))
-        self._server.start()
-        return True
+        return self._meanwhile(self._server.terminate, self._server.start, 0.0, 0.5)
 
     def _redis_freeze(self, event: Event) -> bool:
-        self._server.freeze()
-        time.sleep(self._dice.uniform(0.5, 2.0))
-        self._server.thaw()
-        return True
+        return self._meanwhile(self._server.freeze, self._server.thaw, 0.5, 2.0)
 
     def _power_cut(self, event: Event) -> bool:
         event.held |= self._look().urls()
@@ -302,19 +296,10 @@ class Chaos:
         return True
 
     def _net_stall(self, event: Event) -> bool:
-        self._proxy.stall()
-        time.sleep(self._dice.uniform(1.0, self._term + 2))
-        self._proxy.resume()
-        return True
+        return self._meanwhile(self._proxy.stall, self._proxy.resume, 1.0, self._term + 2)
 
     def _net_lost_replies(self, event: Event) -> bool:
-        self._proxy.drop_replies()
-        time.sleep(self._dice.uniform(0.05, 0.6))
-        self._proxy.pass_replies()
-        return True
+        return self._meanwhile(self._proxy.drop_replies, self._proxy.pass_replies, 0.05, 0.6)
 
     def _net_refused(self, event: Event) -> bool:
-        self._proxy.refuse()
-        time.sleep(self._dice.uniform(0.3, self._term))
-        self._proxy.accept()
-        return True
+        return self._meanwhile(self._proxy.refuse, self._proxy.accept, 0.3, self._term)

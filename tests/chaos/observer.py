@@ -22,8 +22,6 @@ EVERY: Final = 0.1
 _ANSWER_LIMIT: Final = 1.0
 _INEXACT: Final = 0.2
 """Seconds by which a deadline may be nearer than it seems: answers take their time."""
-_RECENT: Final = 5000
-"""Milliseconds for which records are looked at before Redis loses some."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +74,6 @@ class Observer:
         self.ran_out: list[RanOut] = []
         self.looks: list[Look] = []
         """The latest looks, for a minute."""
-        self.late = 0.0
-        """Seconds by which this very thread came late at most: the machine stood still."""
         self.gap = 0.0
         """Seconds between two looks at most."""
         self._seen = time.monotonic()
@@ -106,9 +102,7 @@ class Observer:
     def _watch(self) -> None:
         due = time.monotonic() + EVERY
         while not self._over.wait(max(due - time.monotonic(), 0.0)):
-            now = time.monotonic()
-            self.late = max(self.late, now - due)
-            due = now + EVERY
+            due = time.monotonic() + EVERY
             with suppress(redis.RedisError):
                 self.gap = max(self.gap, self.look().at - self._seen)
                 self._seen = self._last.at
@@ -138,14 +132,6 @@ class Observer:
         until = {token: at + score / 1000 - (seconds + micros / 1e6) for token, score in deadlines}
         held = {token.decode(): _held(token, value, until.get(token, at)) for token, value in leased.items()}
         return Look(at, held, *(int(n or 0) for n in counts), int(sources))
-
-    def records(self) -> set[tuple[bytes, bytes]]:
-        """The latest commits: their places in the stream, and the ids of their URLs."""
-        with self._lock:
-            client: Any = self._client
-            seconds, micros = client.time()
-            since = seconds * 1000 + micros // 1000 - _RECENT
-            return {(at, fields[b"i"]) for at, fields in client.xrange(self._keys.records, since, "+")}
 
 
 def _held(token: bytes, value: bytes, deadline: float) -> Held:

@@ -72,7 +72,6 @@ class _Client(asyncio.Protocol):
     def answered(self, data: bytes) -> None:
         """Redis has answered: it is passed on, or lost."""
         if self._proxy.dropping:
-            self._proxy.dropped += 1
             self.reset()
         elif self._transport is not None and not self._gone:
             self._transport.write(data)
@@ -112,8 +111,6 @@ class Proxy:
         self.clients: set[_Client] = set()
         self.stalled = False
         self.dropping = False
-        self.dropped = 0
-        """Replies that were lost so far."""
         self._port = 0
         self._server: asyncio.Server | None = None
         self._loop = asyncio.new_event_loop()

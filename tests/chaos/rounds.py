@@ -169,7 +169,7 @@ class _Stage:
             lags=lags,
             events=self._chaos.events,
             ran_out=self._observer.ran_out,
-            said=[ending.said for ending in self._crew.endings],
+            said=self._crew.said,
             delay=self._options.delay,
         )
 

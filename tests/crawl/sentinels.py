@@ -2,14 +2,11 @@
 
 with Watched(binary) as redis:
     redis.url                     # redis+sentinel://...
-    redis.master.kill()           # a sentinel makes the replica the master, about two seconds later
+    redis.master.kill()           # a sentinel makes the replica the master, about three seconds later
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -19,39 +16,34 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from tests.crawl.commands import wait_until
-from tests.crawl.sites import closed_port
-from tests.crawl.tcp_redis import TcpRedis
+from tests.crawl.commands import PATIENCE, wait_until
+from tests.crawl.tcp_redis import TcpRedis, TcpServer
 
 MASTER: Final = "crawl"
+DOWN_AFTER_MS: Final = 1000
+"""A master that says nothing for so long is down: longer than a busy machine keeps a process waiting.
+
+A replica that was cut off for ten times as long is not made master any more.
+"""
 
 
-class SentinelProcess:
+class SentinelProcess(TcpServer):
     """One sentinel of *master*; with *password* it asks for it."""
 
     def __init__(self, binary: Path, master: TcpRedis, password: str = "", master_password: str = "") -> None:
-        self.port = closed_port()
+        super().__init__()
         self._password = password
-        self._folder = Path(tempfile.mkdtemp(prefix="crw-"))
         settings = [
             f"port {self.port}",
             "bind 127.0.0.1",
             f"sentinel monitor {MASTER} 127.0.0.1 {master.port} 1",
-            f"sentinel down-after-milliseconds {MASTER} 300",
+            f"sentinel down-after-milliseconds {MASTER} {DOWN_AFTER_MS}",
             f"sentinel failover-timeout {MASTER} 3000",
         ]
         settings += [f'requirepass "{password}"'] if password else []
         settings += [f'sentinel auth-pass {MASTER} "{master_password}"'] if master_password else []
         (self._folder / "sentinel.conf").write_text("\n".join(settings) + "\n")
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [binary, "sentinel.conf", "--sentinel"],
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._start(binary, "sentinel.conf", "--sentinel")
 
     def client(self) -> Any:
         """A new client that retries nothing."""
@@ -64,16 +56,6 @@ class SentinelProcess:
             return found
         return {}
 
-    def kill(self) -> None:
-        """kill -9; returns when it is gone."""
-        self._process.kill()
-        self._process.wait()
-
-    def close(self) -> None:
-        """Kill it and remove its folder."""
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
 
 class Watched:
     """A master, its replica, and one sentinel that is enough to elect."""
@@ -82,12 +64,20 @@ class Watched:
         self.master = TcpRedis(binary, password, ["--repl-diskless-sync-delay", "0"])
         replica_of = ["--replicaof", "127.0.0.1", str(self.master.port)]
         self.replica = TcpRedis(binary, password, [*replica_of, *(["--masterauth", password] if password else [])])
-        wait_until(lambda: _replication(self.replica)["master_link_status"] == "up", "the replica")
+        self._wait_for_replica()
         self.sentinel = SentinelProcess(binary, self.master, sentinel_password, password)
         wait_until(lambda: self.sentinel.state().get("num-slaves") == 1, "the sentinel to know the replica")
         login = f":{quote(password)}@" if password else ""
         more = f"?sentinel_password={quote(sentinel_password)}" if sentinel_password else ""
         self.url = f"redis+sentinel://{login}127.0.0.1:{self.sentinel.port}/{MASTER}/0{more}"
+
+    def _wait_for_replica(self) -> None:
+        """Until it has a first write from the master: before its first acknowledgement it is sent nothing."""
+        wait_until(lambda: _replication(self.replica)["master_link_status"] == "up", "the replica")
+        with self.master.client() as client:
+            client.set("heard", 1)
+            assert client.wait(1, int(PATIENCE * 1000)) == 1, "the replica never acknowledged a write"
+            client.delete("heard")
 
     def catch_up_and_kill(self) -> None:
         """Kill the master at a moment at which the replica has all that it acknowledged."""
@@ -102,6 +92,7 @@ class Watched:
         with self.master.client() as client:
             client.execute_command("ACL", "SETUSER", "default", "-psync", "-sync")
             client.execute_command("CLIENT", "KILL", "TYPE", "replica")
+        wait_until(lambda: _replication(self.replica)["master_link_status"] == "down", "the replica to be cut off")
 
     def close(self) -> None:
         """Kill all and remove their folders."""

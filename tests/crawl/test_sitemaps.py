@@ -204,3 +204,17 @@ def test_a_sitemap_in_a_scope_by_prefix(commands: Commands, sites: Sites) -> Non
     assert set(crawl(commands, "--sitemap", sitemap, "--scope", "prefix")) == {sitemap, docs, blog}
     records = crawl(commands, home, "--sitemap", sitemap, "--scope", "prefix", "--crawl", "second")
     assert set(records) == {home, sitemap, docs}
+
+
+def test_one_that_failed_is_tried_again_as_a_sitemap(commands: Commands, sites: Sites) -> None:
+    """Its record says that it was one; read as a page it would end as a type that is not read, and lead nowhere."""
+    site = sites.add()
+    found = pages(site, "a", "b")
+    named = site.serve("/sitemap.xml", b"no", 500)
+    home = site.serve("/", html())
+    assert outcomes(crawl(commands, home, "--sitemap", named, "--retries", "0"))[named] == "failed:http"
+    site.serve("/sitemap.xml", urlset(*found), headers=XML)
+    assert commands.run("retry", "--all").code == 0
+    records = crawl(commands)
+    assert outcomes(records) == dict.fromkeys([home, named, *found], "fetched")
+    assert (records[named]["sitemap"], records[named]["links"]) == (True, 2)

@@ -197,7 +197,7 @@ class CheckedMachine(RuleBasedStateMachine):
         }
         assert [url_id for _, url_id in shot.records] == [url_id for _, url_id in model.committed]
         assert {url_id for url_id, page in shot.pages.items() if "at" in page} == set(model.latest)
-        assert set(shot.failed) == model.failed
+        assert shot.failed == model.failed
         assert (shot.seen, shot.roots, shot.sources) == (model.seen, model.roots, model.sources)
         for name in ("refused:budget", "refused:site-budget", "refused:site-hosts", "drained"):
             assert shot.counters.get(name, 0) == model.counters[name]

@@ -209,11 +209,13 @@ class FrontierMachine(CheckedMachine):
     def reap(self, most: int) -> None:
         self._send(self.frontier.reap_call(most), partial(self.model.reap, most))
 
-    @rule(first=numbers, n=st.integers(1, 6))
-    def revive(self, first: int, n: int) -> None:
+    @rule(first=numbers, n=st.integers(1, 6), ago=st.sampled_from((0, 0, 1, 70_000)))
+    def revive(self, first: int, n: int, ago: int = 0) -> None:
         requests = [POOL[(first + k) % len(POOL)] for k in range(n)]
         requests += [request for request in POOL if self.frontier.id(request.url) in self.model.failed][:n]
-        self._do(self._attempt(self.frontier.revive, requests), partial(self.model.revive, self._puts(requests)))
+        latest = self.model.now - ago
+        expect = partial(self.model.revive, self._puts(requests), latest)
+        self._do(self._attempt(self.frontier.revive, requests, latest), expect)
 
     @rule(first=numbers, n=st.integers(1, 6), late=st.booleans())
     def drain(self, first: int, n: int, late: bool) -> None:
@@ -259,8 +261,10 @@ class FrontierMachine(CheckedMachine):
         """Nothing is wrong, so nothing is changed."""
         ledger = self.crawl.ledger
         assert not mend(self.frontier, ledger)
-        assert self.frontier.mend("hosts", sorted(ledger.host_names())) == (0, self.model.queued)
-        assert self.frontier.mend("counts", [self.model.queued]) == (0, 0)
+        hosts = sorted(ledger.host_names())
+        assert self.frontier.mend("hosts", hosts) == (0, 0)
+        assert self.frontier.mend("entries", hosts) == (0, self.model.queued)
+        assert self.frontier.mend("counts", [self.model.queued, *self.model.numbers()]) == (0, 0)
 
     @rule(ms=MOMENTS)
     def advance(self, ms: int) -> None:

@@ -113,7 +113,7 @@ class Model:
         self.latest: dict[str, int] = {}
         """id -> number of its entry that stands for its record; absent once that is drained."""
         self.commits = 0
-        self.failed: set[str] = set()
+        self.failed: dict[str, int] = {}
         self.sources: dict[str, int] = {}
         self.roots: set[str] = set()
         self.counters: Counter[str] = Counter()
@@ -353,7 +353,7 @@ class Model:
         self.committed.append((self.commits, url_id))
         self.latest[url_id] = self.commits
         if outcome.startswith("failed:") or outcome == "dropped:trap":
-            self.failed.add(url_id)
+            self.failed[url_id] = self.now
         self.duplicates.pop(url_id, None)
         if digest and self.digests.setdefault(digest, url_id) != url_id:
             self.duplicates[url_id] = self.digests[digest]
@@ -427,12 +427,12 @@ class Model:
         deadlines = [out.deadline for out in self.leases.values()]
         return "OK", len(overdue), max(min(deadlines) - self.now, 0) if deadlines else -1
 
-    def revive(self, puts: Sequence[Put]) -> Reply:
+    def revive(self, puts: Sequence[Put], latest: int) -> Reply:
         if self.state == "deleting":
             return ("DELETING",)
-        revived = [put for put in puts if put.id in self.failed]
+        revived = [put for put in puts if put.id in self.failed and self.failed[put.id] <= latest]
         for put in {put.id: put for put in revived}.values():
-            self.failed.remove(put.id)
+            del self.failed[put.id]
             del self.ended[put.id]
             self.latest.pop(put.id, None)
             self.duplicates.pop(put.id, None)

@@ -284,6 +284,11 @@ WHERE = "redis://h:1/0"
         (exceptions.AuthenticationError("Authentication required."), RedisUnavailable, "wants a password"),
         (exceptions.AuthenticationError("invalid username-password pair"), RedisUnavailable, "name and password"),
         (exceptions.NoPermissionError("no permissions to run the 'set' command"), RedisUnavailable, "'set' command"),
+        (
+            exceptions.NoPermissionError("Command # 2 (SET a (b) c) of pipeline caused error: no right to 'set'"),
+            RedisUnavailable,
+            "needed: no right to 'set'",
+        ),
         (exceptions.ResponseError("ACL failure in script: User bob may not 'set'"), RedisUnavailable, "ACL LOG"),
         (exceptions.OutOfMemoryError("command not allowed"), OutOfMemory, "maxmemory"),
         (exceptions.ResponseError("user_script:3: attempt to index a nil value\nstack"), FrontierError, "nil value"),

@@ -67,6 +67,9 @@ STALLED: dict[str, Damage] = {
     "the counters are no numbers": lambda crawl, redis: redis.hset(
         key(crawl, "counters"), mapping={"queued": "x", "leased": "1e99", "accepted": "", "status:200": "nan"}
     ),
+    "the counters are no whole numbers": lambda crawl, redis: redis.hset(
+        key(crawl, "counters"), mapping={"queued": "7.5", "leased": "-0.5"}
+    ),
     "more are leased than there are": lambda crawl, redis: redis.hset(key(crawl, "counters"), "leased", 3),
     "fewer are queued than there are": lambda crawl, redis: redis.hset(key(crawl, "counters"), "queued", 0),
     "more are queued than there are": lambda crawl, redis: redis.hset(key(crawl, "counters"), "queued", 99),
@@ -139,9 +142,9 @@ def test_what_lies_in_no_queue_is_lost_and_counted(make: Make) -> None:
     stall(crawl)
     crawl.link.client.delete(key(crawl, "queue:a.example:1"), key(crawl, "ready"))
     mended = mend(crawl.frontier, crawl.ledger)
-    assert mended == Mended(0, 3, 1, 2)
+    assert mended == Mended(0, 3, 2, 2)
     assert str(mended) == (
-        "another hand changed the crawl in Redis: 3 hosts, 1 count put right; 2 URLs were taken out of it and are lost"
+        "another hand changed the crawl in Redis: 3 hosts, 2 counts put right; 2 URLs were taken out of it and are lost"
     )
     assert not mend(crawl.frontier, crawl.ledger)
     assert len(finish(crawl)) == len(URLS) - 2
@@ -156,7 +159,7 @@ def test_a_list_that_vanishes_while_the_crawl_runs_is_lost_as_well(make: Make) -
     crawl.lease(3)
     assert crawl.ledger.counters()["lost"] == 3
     assert len(finish(crawl)) == len(URLS) - 3
-    assert crawl.frontier.mend("counts", [0]) == (0, 3)
+    assert crawl.frontier.mend("counts", [0, 9, 0, 0, 6]) == (0, 3)
     crawl.link.client.flushdb()
 
 
@@ -195,14 +198,30 @@ def test_sent_twice_it_finds_nothing_more(make: Make) -> None:
     stall(crawl)
     crawl.link.client.delete(key(crawl, "ready"))
     names = sorted(crawl.ledger.host_names())
-    assert crawl.frontier.mend("hosts", names) == (3, 8)
-    assert crawl.frontier.mend("hosts", names) == (0, 8)
-    assert crawl.frontier.mend("counts", [8]) == (0, 0)
+    assert crawl.frontier.mend("entries", names) == crawl.frontier.mend("entries", names) == (0, 8)
+    crawl.link.client.hset(key(crawl, "counters"), "queued", 99)
+    assert crawl.frontier.mend("counts", [8, 9, 99, 0, 1]) == (1, 0)
+    assert crawl.frontier.mend("counts", [8, 9, 99, 0, 1]) == (0, 0)
+    assert crawl.frontier.mend("hosts", names) == (3, 0)
+    assert crawl.frontier.mend("hosts", names) == (0, 0)
+
+
+def test_counts_that_moved_meanwhile_are_left_alone(make: Make) -> None:
+    """What was counted is no longer so: they would be put wrong, and URLs be taken for lost."""
+    crawl = set_up(make)
+    crawl.link.client.hset(key(crawl, "counters"), "queued", 0)
+    stamp = [9, 0, 2, 1]
+    entries = crawl.frontier.mend("entries", sorted(crawl.ledger.host_names()))[1]
+    crawl.one()
+    assert crawl.frontier.mend("counts", [entries, *stamp]) == (0, 0)
+    assert crawl.frontier.state().odd
+    assert finish(crawl) == set(URLS)
+    crawl.snapshot()
 
 
 def test_a_crawl_that_is_gone_is_not_mended(crawl: Crawl) -> None:
     crawl.frontier.delete()
     crawl.ledger.sweep()
     with pytest.raises(NoCrawl):
-        crawl.frontier.mend("counts", [0])
+        crawl.frontier.mend("counts", [0, 0, 0, 0, 0])
     assert crawl.link.client.keys("crawler:*") == []

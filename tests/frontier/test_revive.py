@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.errors import CrawlDeleting, LeaseLost, OutOfMemory
+from crawler.errors import CrawlDeleting, DamagedCrawl, LeaseLost, OutOfMemory
 from crawler.frontier.frontier import MOST_REVIVED
 from crawler.records import Request
 from tests.frontier.crawls import Crawl, Make
@@ -47,6 +47,28 @@ def test_sent_twice_it_revives_nothing_more(dead: Crawl) -> None:
     assert dead.snapshot() == before
 
 
+def test_sent_twice_it_does_not_revive_what_has_failed_again(dead: Crawl) -> None:
+    """The answer was lost, and the call is repeated when a worker has tried the URL already."""
+    letter = dead.ledger.letter(dead.frontier.id(ONE.url))
+    assert letter is not None
+    assert dead.frontier.revive([ONE], letter.at) == 1
+    dead.commit(dead.one(), "failed:timeout", event="stall")
+    before = dead.snapshot()
+    assert dead.frontier.revive([ONE], letter.at) == 0
+    assert dead.snapshot() == before
+    assert dead.frontier.revive([ONE], dead.now) == 1
+
+
+def test_a_queue_that_is_none_loses_no_dead_letter(dead: Crawl) -> None:
+    """Another hand put a key of another kind in its place: that is seen before the first write."""
+    queue = dead.frontier.keys.prefix + "queue:a.example:0"
+    dead.link.client.set(queue, "x")
+    with pytest.raises(DamagedCrawl):
+        dead.frontier.revive([ONE])
+    dead.link.client.delete(queue)
+    assert dead.frontier.revive([ONE]) == 1
+
+
 def test_only_dead_letters_are_revived(dead: Crawl) -> None:
     assert dead.frontier.revive([Request(f"{A}2"), Request(f"{A}never"), ONE, ONE]) == 1
     assert dead.frontier.revive([]) == 0
@@ -82,8 +104,9 @@ def test_a_host_that_was_given_up_is_asked_again(make: Make) -> None:
     assert not crawl.one().unreachable
 
 
-def test_a_record_that_cannot_be_read_is_revived_too(dead: Crawl) -> None:
-    dead.link.client.hset(dead.frontier.keys.page(dead.frontier.id(ONE.url)), "m", "not json")
+@pytest.mark.parametrize("record", ["not json", "7", '"text"', "null", '{"outcome":null}', '{"outcome":{}}'])
+def test_a_record_that_cannot_be_read_is_revived_too(dead: Crawl, record: str) -> None:
+    dead.link.client.hset(dead.frontier.keys.page(dead.frontier.id(ONE.url)), "m", record)
     assert dead.frontier.revive([ONE]) == 1
     assert dead.urls(dead.lease()) == [ONE.url]
     dead.link.client.hset(dead.frontier.keys.counters, "outcome:failed:timeout", 0)  # nobody can tell what it was

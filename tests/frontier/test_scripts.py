@@ -87,7 +87,7 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     "revive": lambda crawl: crawl.call(
         "revive",
         [crawl.frontier.keys.page(url_id) for url_id in failed(crawl)],
-        [part for url_id, url in failed(crawl).items() for part in (url_id, *Request(url).place())],
+        [crawl.now, *(part for url_id, url in failed(crawl).items() for part in (url_id, *Request(url).place()))],
     ),
     "drain": lambda crawl: crawl.call(
         "drain",
