@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from crawler import url as urls
@@ -141,7 +142,10 @@ class Exchanges:
         lost, leased = NOTHING_LOST, self._spent() if left == 0 else None
         for exchange, own in zip(self._each, tokens, strict=True):
             news = exchange.talk(want if exchange is chosen else 0, own, beat)
-            lost, leased = lost | news.lost, news.leased or leased
+            lost |= news.lost
+            if news.leased is not None:  # of another shard too, where an answer had been missed
+                more = leased.leases if leased is not None else ()
+                leased = replace(news.leased, leases=[*more, *news.leased.leases])
         if leased is not None and self._left is not None:
             self._left = max(self._left - len(leased.leases), 0)
         return News(leased, lost)
