@@ -24,7 +24,7 @@ local latest, revived, k = tonumber(ARGV[OWN_ARGS]), 0, OWN_KEYS
 for i = FIRST, #ARGV, 3 do
   local id, host, entry, page = ARGV[i], ARGV[i + 1], ARGV[i + 2], KEYS[k]
   local failed = redis.call('ZSCORE', FAILED, id)
-  if failed and (number(failed) or 0) <= latest then
+  if failed and math.floor(number(failed) or latest) <= latest then
     local outcome = outcome_of(page)
     redis.call('ZREM', FAILED, id)
     redis.call('DEL', page)

@@ -69,10 +69,13 @@ def test_paused_all_workers_stopped_and_resumed_with_others(commands: Commands, 
 
 
 def test_a_time_limit(commands: Commands, sites: Sites) -> None:
-    """--max-time ends it in state `limit`; another one lets it go on."""
+    """A time limit ends it in state `limit`; another one lets it go on."""
     site = sites.add()
     urls = _wide(site, 12)
-    done = commands.run("run", urls[0], "--delay", "100ms", "--max-time", "1s", "--workers", "1")
+    going = commands.start("run", urls[0], "--delay", "2s", "--workers", "1")
+    wait_until(lambda: site.asked_of_pages().total() > 1, "the first page to have ended")
+    assert commands.run("set", "max-time", "1s").code == 0
+    done = going.wait()
     assert done.code == 0, done.err
     assert "stopped at its limit" in done.err
     status = commands.status()

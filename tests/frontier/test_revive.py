@@ -59,6 +59,15 @@ def test_sent_twice_it_does_not_revive_what_has_failed_again(dead: Crawl) -> Non
     assert dead.frontier.revive([ONE], dead.now) == 1
 
 
+@pytest.mark.parametrize("score", [1.5, -1.5, 1e17, -1e17, float("inf"), float("-inf")])
+def test_one_whose_time_another_hand_wrote_is_revived_too(dead: Crawl, score: float) -> None:
+    url_id = dead.frontier.id(ONE.url)
+    dead.link.client.zadd(dead.frontier.keys.failed, {url_id: score})
+    letter = dead.ledger.letter(url_id)
+    assert letter is not None
+    assert dead.frontier.revive([ONE], letter.at) == 1
+
+
 def test_a_queue_that_is_none_loses_no_dead_letter(dead: Crawl) -> None:
     """Another hand put a key of another kind in its place: that is seen before the first write."""
     queue = dead.frontier.keys.prefix + "queue:a.example:0"
