@@ -7,10 +7,11 @@ LOCK := requirements-dev.lock
 PURE := url scope robots sitemap traps extract politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test coverage lint chaos bench check-real bench-hosts lock clean
+.PHONY: help dev demo test coverage lint chaos bench bench-frontier bench-wide bench-export \
+  bench-memory bench-hosts targets check-real lock clean
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: $(VENV)/.dev ## make .venv with the crawler and all tools (quick the second time)
 
@@ -31,8 +32,23 @@ lint: $(VENV)/.dev ## check style, format and types
 chaos: $(VENV)/.dev ## kill workers, pools and Redis under a crawl, then prove that nothing is lost (ARGS="--minutes 10 --seed 7")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(VENV)/.dev ## measure the crawler beside Scrapy and a bare loop, some ten minutes (ARGS=--help; needs nginx)
+bench: $(VENV)/.dev ## measure the crawler beside its peers, a quarter of an hour (ARGS=--help; needs nginx)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
+
+bench-frontier: $(VENV)/.dev ## measure Redis alone up to 10 million URLs: rates of a core, bytes a URL
+	$(BIN)/python -m benchmarks.frontier $(ARGS)
+
+bench-wide: $(VENV)/.dev ## measure leases at 100,000 hosts, and 200 workers that wait or ask at once
+	$(BIN)/python -m benchmarks.wide $(ARGS)
+
+bench-export: $(VENV)/.dev ## measure the export of real records in each form (needs nginx)
+	$(BIN)/python -m benchmarks.export $(ARGS)
+
+bench-memory: $(VENV)/.dev ## look whether a worker grows over 200,000 pages (needs nginx)
+	$(BIN)/python -m benchmarks.memory $(ARGS)
+
+targets: $(VENV)/.dev ## hold the latest results of all benchmarks against what is to be reached
+	$(BIN)/python -m benchmarks.targets
 
 check-real: $(VENV)/.dev ## crawl real sites in every setting, each must find what an independent walk finds (needs nginx)
 	$(BIN)/python -m benchmarks.real $(ARGS)

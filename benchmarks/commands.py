@@ -213,3 +213,8 @@ class Redis:
         """Bytes that the server holds."""
         with redis.Redis.from_url(self.url) as client:
             return int(client.info("memory")["used_memory"])
+
+    def peak(self) -> int:
+        """Bytes that the server has held at most."""
+        with redis.Redis.from_url(self.url) as client:
+            return int(client.info("memory")["used_memory_peak"])

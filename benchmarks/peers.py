@@ -1,9 +1,8 @@
-"""This crawler beside its peers on the same pages in the same run. Run by `make bench`.
+"""This crawler beside its peers on the same pages in the same run. Run by `make bench`; who they are: `contenders.py`.
 
-Contenders: the crawler with one worker, Scrapy's CrawlSpider as documented (in an environment of its own, made in
-`benchmarks/.cache`), and the floor (`floor.py`). Rounds alternate between them, so that what the machine does meanwhile
-falls on all; ratios are made within a round. Each runs in its own process tree on a fresh Redis. Two sizes: the sites
-once, and the same sites on four loopback addresses, for those that are fast enough.
+Rounds alternate between the contenders, so that what the machine does meanwhile falls on all; ratios are made within a
+round. Each runs in its own process tree, and on a fresh Redis where it needs one. Two sets of pages: the sites once for
+all, and the same sites on four loopback addresses for the fast ones, so that starting does not count for much.
 
 Coverage is checked by nginx's log: a contender that asked for more than 1% more or fewer URLs than the others makes the
 run fail. (Scrapy compares URLs with their query sorted, leaves out URLs that end like binary files, and does not follow
@@ -13,85 +12,85 @@ run fail. (Scrapy compares URLs with their query sorted, leaves out URLs that en
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from benchmarks import docs, report
-from benchmarks.commands import PROGRAM, Redis, Unexpected
+import redis as redis_py
+
+from benchmarks import chart, docs, report, targets
+from benchmarks.commands import Redis, Unexpected
+from benchmarks.contenders import (
+    Contender,
+    crawlee,
+    crawler,
+    floor,
+    scrapy,
+    scrapy_redis,
+    tuned_scrapy,
+    wget2,
+)
 from benchmarks.measure import Run, load, measure, wait_until_quiet
 from benchmarks.site import SiteError, Sites, exit_on_sigterm
 
-HERE: Final = Path(__file__).parent
-SCRAPY: Final = docs.CACHE / "venv-scrapy"
-SCRAPY_VERSION: Final = "2.19.*"
 ADDRESSES: Final = 4
+ROUNDS: Final = 5
 TOLERANCE: Final = 0.01
-CONCURRENCY: Final = "32"
 PATIENCE: Final = 30.0
 """Seconds that a run waits for the rest of the machine to become quiet."""
-_RUN: Final = ("--store", "meta", "--delay", "0", "--per-host", "64", "--concurrency", CONCURRENCY)
-_SCRAPY_SETTINGS: Final = {
-    "ROBOTSTXT_OBEY": "True",
-    "CONCURRENT_REQUESTS": CONCURRENCY,
-    "CONCURRENT_REQUESTS_PER_DOMAIN": CONCURRENCY,
-    "DOWNLOAD_DELAY": "0",
-    "LOG_LEVEL": "ERROR",
-}
-
-Command = Callable[[Sequence[str], str], list[str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Contender:
-    """A program to measure: its command for seeds and the URL of a Redis."""
+class Course:
+    """Pages, and who crawls them."""
 
-    name: str
-    command: Command
-    needs_redis: bool = False
-
-
-def crawler(name: str, *options: str) -> Contender:
-    """This crawler; *options* come after those that all its runs have."""
-    return Contender(name, lambda seeds, redis: [PROGRAM, "run", *seeds, "--redis", redis, *_RUN, *options], True)
+    key: str
+    what: str
+    contenders: tuple[Contender, ...]
+    addresses: int
+    folders: dict[str, Path]
 
 
-def scrapy() -> Contender:
-    """Scrapy, which writes its items into a JSON lines feed."""
-    settings = [word for name, value in _SCRAPY_SETTINGS.items() for word in ("-s", f"{name}={value}")]
-    program = [str(SCRAPY / "bin" / "python"), "-m", "scrapy", "runspider", str(HERE / "spider.py")]
-    return Contender(
-        "scrapy", lambda seeds, _: [*program, "-a", f"seeds={' '.join(seeds)}", "-O", "items.jsonl", *settings]
+def courses(folders: dict[str, Path], *, first_site: bool) -> list[Course]:
+    """What is crawled by whom; with *first_site* the first course has that alone."""
+    names = " and ".join(folders)
+    first = dict([next(iter(folders.items()))]) if first_site else folders
+    slow = (
+        crawler("crawler", "-n", "1"),
+        scrapy(),
+        tuned_scrapy(),
+        scrapy_redis(1),
+        scrapy_redis(2),
+        crawlee(),
+        floor(),
     )
+    # The same sites on several addresses: without the option, copies of a page would not be followed.
+    often = "--follow-duplicates"
+    fast = (
+        crawler("crawler", "-n", "1", often),
+        crawler("crawler, 2 workers", "-n", "2", often),
+        crawler("crawler --store text", "-n", "1", "--store", "text", often),
+        crawler("crawler --store text, 2 workers", "-n", "2", "--store", "text", often),
+        wget2("wget2 to disk"),
+        wget2("wget2 to memory", "--output-document=/dev/null"),
+        floor(),
+    )
+    return [
+        Course("slow", f"{' and '.join(first)} once, for all", slow, 1, first),
+        Course("fast", f"{names} on {ADDRESSES} addresses, for the fast ones", fast, ADDRESSES, folders),
+    ]
 
 
-def floor() -> Contender:
-    """The bare loop."""
-    return Contender("floor", lambda seeds, _: [sys.executable, str(HERE / "floor.py"), *seeds])
-
-
-def ensure_scrapy() -> str | None:
-    """Make Scrapy's environment where it is not there; None, or why it cannot be had."""
-    python = SCRAPY / "bin" / "python"
-    try:
-        if not python.exists():
-            print("installing Scrapy ...", file=sys.stderr)
-            _run([sys.executable, "-m", "venv", str(SCRAPY)])
-        if subprocess.run([python, "-c", "import scrapy"], capture_output=True, check=False).returncode:
-            _run([str(python), "-m", "pip", "install", "--quiet", f"scrapy=={SCRAPY_VERSION}"])
-    except (OSError, subprocess.CalledProcessError) as error:
-        said = getattr(error, "stderr", "") or str(error)
-        return said.strip().splitlines()[-1]
-    return None
-
-
-def _run(command: list[str]) -> None:
-    subprocess.run(command, capture_output=True, text=True, check=True)
+def present(course: Course, only: Sequence[str]) -> tuple[Course, list[str]]:
+    """The course with those that can be had here and that *only* names, if anybody; and a word on each other."""
+    wanted = [each for each in course.contenders if not only or any(name in each.name for name in only)]
+    without = {each.name: each.missing() for each in wanted}
+    words = [f"{name} is left out: {why}" for name, why in without.items() if why]
+    return replace(course, contenders=tuple(each for each in wanted if not without[each.name])), words
 
 
 # -- one run -----------------------------------------------------------------------------------------------------------
@@ -102,25 +101,36 @@ def run_once(contender: Contender, sites: Sites) -> Run:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crw-bench-")))
         if not contender.needs_redis:
-            return measure(contender.command(sites.urls, ""), sites, folder)
+            return measure(contender.commands(sites.urls, ""), sites, folder, ends=contender.ends)
         redis = stack.enter_context(Redis())
-        before = redis.cpu()
-        run = measure(contender.command(sites.urls, redis.url), sites, folder)
-        used = redis.cpu() - before
-        return replace(run, redis=used, others=max(run.others - used / run.wall, 0.0))
+        with redis_py.Redis.from_url(redis.url) as client:
+            contender.prepare(sites.urls, client)
+        cpu, memory = redis.cpu(), redis.memory()
+        commands = contender.commands(sites.urls, redis.url)
+        run = measure(commands, sites, folder, ends=contender.ends, endless=contender.endless)
+        used = redis.cpu() - cpu
+        return replace(
+            run,
+            redis=used,
+            redis_kept=redis.memory() - memory,
+            redis_peak=redis.peak() - memory,
+            others=max(run.others - used / run.wall, 0.0),
+        )
 
 
-def rounds(contenders: Sequence[Contender], sites: Sites, count: int) -> dict[str, list[Run]]:
+def rounds(
+    contenders: Sequence[Contender], sites: Sites, count: int, patience: float = PATIENCE
+) -> dict[str, list[Run]]:
     """*count* rounds, in each of which every contender runs once; the order is turned each time."""
     runs: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
     for n in range(count):
         turn = n % len(contenders)
         for contender in (*contenders[turn:], *contenders[:turn]):
-            wait_until_quiet(PATIENCE)
+            wait_until_quiet(patience)
             run = run_once(contender, sites)
             runs[contender.name].append(run)
             print(
-                f"  round {n + 1} {contender.name:<16} {run.pages:>6,} pages {run.rate:>7.0f}/s "
+                f"  round {n + 1} {contender.name:<31} {run.pages:>6,} pages {run.rate:>7.0f}/s "
                 f"{1000 * run.cpu / run.pages:>6.2f} ms CPU a page   others used {run.others:.2f} cores, {load()}",
                 flush=True,
             )
@@ -134,24 +144,30 @@ def uneven(runs: dict[str, list[Run]]) -> list[str]:
 
 
 def start_up(contenders: Sequence[Contender], count: int) -> dict[str, list[Run]]:
-    """The same programs on a site of one page: what they cost before they do anything."""
+    """The same programs on a site of one page: what they cost before they do anything. Endless ones are left out."""
     with tempfile.TemporaryDirectory(prefix="crw-one-") as folder:
         (Path(folder) / "index.html").write_text("<!doctype html><title>one page</title>", encoding="utf-8")
         with Sites({"one": Path(folder)}) as sites:
-            print("a site of one page")
-            return rounds(contenders, sites, count)
+            return rounds([each for each in contenders if not each.endless], sites, count, patience=0)
 
 
 # -- all ---------------------------------------------------------------------------------------------------------------
 
 
 def main() -> int:
-    """Measure the crawler beside Scrapy and the floor."""
+    """Measure the crawler beside its peers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=main.__doc__)
     docs.add_options(parser)
-    parser.add_argument("--runs", type=int, default=3, metavar="N", help="rounds of each size (3)")
-    parser.add_argument("--without-scrapy", action="store_true", help="leave Scrapy out; it is the slow one")
-    parser.add_argument("--results", type=Path, default=HERE / "results", metavar="DIR", help="where to write")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="rounds of each set of pages (5)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="contenders with that in their name; may be repeated",
+    )
+    parser.add_argument("--first-site", action="store_true", help="where the slow ones take part, that site alone")
+    targets.add_option(parser)
     args = parser.parse_args()
     exit_on_sigterm()
     try:
@@ -162,35 +178,33 @@ def main() -> int:
 
 
 def _bench(args: argparse.Namespace) -> int:
-    folders = docs.folders(args.folder)
-    once = [crawler("crawler", "-n", "1"), floor()]
-    if not args.without_scrapy:
-        missing = ensure_scrapy()
-        if missing is None:
-            once.insert(1, scrapy())
-        else:
-            print(f"without Scrapy, which cannot be installed: {missing}", file=sys.stderr)
-    often = [
-        # The same sites on several addresses: without the option, copies of a page would not be followed.
-        crawler("crawler", "-n", "1", "--follow-duplicates"),
-        crawler("crawler --store text", "-n", "1", "--store", "text", "--follow-duplicates"),
-        crawler("crawler, 2 workers", "-n", "2", "--follow-duplicates"),
-        floor(),
-    ]
-    machine = report.machine(load())
-    print(f"{machine}\n")
-    results = [report.Result("start", "one page", start_up(once, args.runs))]
-    for key, what, contenders, addresses in (
-        ("once", "the sites once", once, 1),
-        ("often", f"the sites on {ADDRESSES} addresses", often, ADDRESSES),
-    ):
-        print(what)
-        with Sites(folders, [f"127.0.0.{n}" for n in range(1, addresses + 1)]) as sites:
-            results.append(report.Result(key, what, rounds(contenders, sites, args.runs)))
-    table = report.table(results, machine)
-    report.write(args.results, results, table, machine)
-    print(f"\n{table}")
-    bad = [f"{result.what}: {name}" for result in results for name in uneven(result.runs)]
+    found = [present(course, args.only) for course in courses(docs.folders(args.folder), first_site=args.first_site)]
+    measured = [course for course, _ in found if course.contenders]
+    contenders = {each.name: each for course in measured for each in course.contenders}
+    if not contenders:
+        raise Unexpected(f"nobody has {' or '.join(args.only)} in its name, or can be had here")
+    for word in dict.fromkeys(word for _, words in found for word in words):
+        print(word, file=sys.stderr)
+    machine = report.machine(load(), {one for each in contenders.values() for one in each.versions()})
+    print(f"{machine}\n\na site of one page")
+    start = start_up(list(contenders.values()), min(args.rounds, 3))
+    results = []
+    for course in measured:
+        print(course.what)
+        with Sites(course.folders, [f"127.0.0.{n}" for n in range(1, course.addresses + 1)]) as sites:
+            results.append(report.Result(course.key, course.what, rounds(course.contenders, sites, args.rounds)))
+    return _tell(args, report.Report(machine, start, results))
+
+
+def _tell(args: argparse.Namespace, found: report.Report) -> int:
+    text = report.table(found)
+    print(f"\n{text}\n")
+    folder = targets.folder(args, whole=args.rounds >= ROUNDS and not (args.only or args.first_site))
+    if folder is not None:
+        report.write(folder, found, text)
+        (folder / "peers.svg").write_text(chart.draw(found), encoding="utf-8")
+    print(targets.table(targets.of_peers(found) + targets.of_results(folder or targets.RESULTS)))
+    bad = [f"{result.what}: {name}" for result in found.results for name in uneven(result.runs)]
     for each in bad:
         print(f"fetched too few pages, so its numbers count for nothing: {each}", file=sys.stderr)
     return 1 if bad else 0

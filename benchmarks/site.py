@@ -70,8 +70,13 @@ class Hit:
 class Sites:
     """Each folder as a site of its own, on every one of *addresses*; served inside the `with`."""
 
-    def __init__(self, folders: Mapping[str, Path], addresses: Sequence[str] = ("127.0.0.1",)) -> None:
-        """Raises SiteError where a folder is none, or nginx is not there."""
+    def __init__(
+        self, folders: Mapping[str, Path], addresses: Sequence[str] = ("127.0.0.1",), *, below_own_path: bool = False
+    ) -> None:
+        """Raises SiteError where a folder is none, or nginx is not there.
+
+        *below_own_path*: each address has the pages below a path that no other has.
+        """
         for name, folder in folders.items():
             if not folder.is_dir():
                 raise SiteError(f"site {name!r}: there is no folder {folder}")
@@ -83,6 +88,9 @@ class Sites:
         self._nginx = nginx
         self._folders = dict(folders)
         self._addresses = tuple(addresses)
+        self._below_own_path = below_own_path
+        self._counted = [0, 0]
+        """Bytes of the log that were counted, and the lines in them."""
         self._folder = Path()
         self._process: subprocess.Popen[bytes] | None = None
         self._stack = ExitStack()
@@ -104,11 +112,13 @@ class Sites:
         ports = free_ports(self._addresses, len(self._folders))
         servers = []
         for address in self._addresses:
+            path = f"{address.replace('.', '-')}/" if self._below_own_path else ""
+            inner = f" rewrite ^/{path}(.*)$ /$1 break;" if path else ""
             for port, folder in zip(ports, self._folders.values(), strict=True):
                 servers.append(
-                    f'    server {{ listen {address}:{port}; root "{folder.resolve()}"; index index.html; }}'
+                    f'    server {{ listen {address}:{port}; root "{folder.resolve()}"; index index.html;{inner} }}'
                 )
-                self.urls.append(f"http://{address}:{port}/")
+                self.urls.append(f"http://{address}:{port}/{path}")
         (self._folder / "temp").mkdir()
         (self._folder / "nginx.conf").write_text(_CONFIG.format(servers="\n".join(servers)), encoding="utf-8")
         self._process = subprocess.Popen(
@@ -123,7 +133,7 @@ class Sites:
     def _wait_until_ready(self) -> None:
         assert self._process is not None
         until = time.monotonic() + START_LIMIT
-        host, _, port = self.urls[-1][7:-1].partition(":")
+        host, _, port = self.urls[-1][7:].partition("/")[0].partition(":")
         while True:
             try:
                 socket.create_connection((host, int(port)), timeout=1).close()
@@ -178,6 +188,14 @@ class Sites:
         with self._log.open("rb") as log:
             log.seek(mark)
             return log.read().count(b"\n")
+
+    def total(self) -> int:
+        """How many requests there were in all; for those who ask often."""
+        with self._log.open("rb") as log:
+            log.seek(self._counted[0])
+            new = log.read()
+        self._counted = [self._counted[0] + len(new), self._counted[1] + new.count(b"\n")]
+        return self._counted[1]
 
 
 def free_ports(addresses: Sequence[str], count: int) -> list[int]:

@@ -1,0 +1,260 @@
+"""Many hosts and many workers, without fetching: `make bench-wide`.
+
+Does a lease cost more where more hosts are ready, and what does waiting cost? Hosts with three URLs each, robots.txt
+known, on a `redis-server` of its own: at 100, 1,000, 10,000 and 100,000 ready hosts, what a call of `lease` takes
+(inside Redis by INFO commandstats, and for the client) for one URL and for 64, and what a host costs in memory. Then
+200 connections that ask for one URL each in the same moment; 200 workers that wait (`idle.py`: the loop of the worker
+itself, each with a connection for its calls and one to block on); and the CPU of four worker processes that wait.
+"""
+
+from __future__ import annotations
+
+import argparse
+import selectors
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from benchmarks import report, targets
+from benchmarks.commands import PROGRAM, Home, Redis, Unexpected, environment, wait_until
+from benchmarks.crawls import Web, answer_robots, create, fill, packed
+from benchmarks.frontier import seen_bytes, usage
+from benchmarks.measure import cpu_of, load
+from benchmarks.site import exit_on_sigterm
+from crawler.frontier.frontier import Frontier, new_call
+from crawler.frontier.leases import Limits
+from crawler.frontier.link import Link
+
+LEVELS: Final = (100, 1_000, 10_000, 100_000)
+URLS_A_HOST: Final = 3
+WANTS: Final = (1, 64)
+REPEATS: Final = 60
+WORKERS: Final = 200
+PROCESSES: Final = 4
+"""Real worker processes whose idleness is measured."""
+IDLE_SECONDS: Final = 30.0
+LIMITS: Final = Limits(delay_ms=1, per_host=1)
+"""A delay, so that every host has to rest, but one that is over when the next call comes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a call of `lease` takes at so many ready hosts. Microseconds, medians."""
+
+    ready: int
+    inside: float
+    """Inside Redis."""
+    whole: float
+    """For the client: the reply is there and read."""
+
+
+def cost_of_lease(link: Link, frontier: Frontier, ready: int, want: int) -> Cost:
+    """Lease and give back, several times."""
+    inside, whole = [], []
+    for _ in range(REPEATS):
+        wait_until(lambda: frontier.state().wait_ms == 0, "a host that is due")
+        link.client.config_resetstat()
+        began = time.perf_counter()
+        leased = frontier.lease(want, 600, "benchmark")
+        whole.append((time.perf_counter() - began) * 1e6)
+        inside.append(float(link.client.info("commandstats")["cmdstat_evalsha"]["usec"]))
+        if len(leased.leases) != want:
+            raise Unexpected(f"{len(leased.leases)} URLs were leased of {want} at {ready:,} ready hosts")
+        frontier.release([lease.token for lease in leased.leases])
+    return Cost(ready, statistics.median(inside), statistics.median(whole))
+
+
+def leases(redis: Redis, link: Link, frontier: Frontier, most: int, figures: dict[str, float]) -> list[str]:
+    """What a lease takes at each level, as rows of a table."""
+    rows, begin = [], 0
+    found: dict[int, list[Cost]] = {want: [] for want in WANTS}
+    web = Web(hosts=most, run=1)
+    for level in [*(level for level in LEVELS if level < most), most]:
+        for turn in range(URLS_A_HOST):
+            fill(redis.url, web, turn * most + begin, turn * most + level)
+        answer_robots(frontier)
+        for want in WANTS:
+            found[want].append(cost_of_lease(link, frontier, level, want))
+        cells = [f"{level:,}"]
+        for want in WANTS:
+            cost = found[want][-1]
+            figures[f"lease_{want}_at_{level}"] = cost.inside
+            cells += [f"{cost.inside:,.0f}", f"{cost.whole:,.0f}"]
+        rows.append(f"| {' | '.join(cells)} |")
+        print(rows[-1], flush=True)
+        begin = level
+    for want, costs in found.items():
+        figures[f"lease_spread_{want}"] = costs[-1].inside / costs[0].inside
+    return rows
+
+
+def memory_of_hosts(redis: Redis, link: Link, frontier: Frontier, most: int, empty: int) -> dict[str, float]:
+    """Bytes a host of three URLs."""
+    names = [f"www.host{n}.example" for n in range(most)]
+    return {
+        "host_all": (redis.memory() - empty) / most,
+        "host_hash": usage(link, [frontier.keys.host(name) for name in names]) / most,
+        "host_ready": usage(link, [frontier.keys.ready]) / most,
+        "host_queue": usage(link, [frontier.keys.queue(name, 1) for name in names]) / most,
+        "host_robots": usage(link, [frontier.keys.robots(f"https://{name}") for name in names]) / most,
+        "host_seen": seen_bytes(link, frontier, most),
+    }
+
+
+# -- many workers ------------------------------------------------------------------------------------------------------
+
+
+def at_once(redis: Redis, link: Link, frontier: Frontier, count: int) -> dict[str, float]:
+    """That many connections ask for one URL in the same moment: milliseconds until each has it."""
+    calls = packed(link, [frontier.lease_call(new_call(), 1, 600, f"worker{n}") for n in range(count)])
+    took: list[float] = []
+    with ExitStack() as stack, selectors.DefaultSelector() as selector:
+        connections: list[Any] = []
+        for _ in range(count):
+            each = Link(redis.url)
+            stack.callback(each.close)
+            connections.append(each.client.connection_pool.get_connection())
+        began = time.perf_counter()
+        for connection, call in zip(connections, calls, strict=True):
+            connection.send_packed_command([call])
+            selector.register(connection._sock, selectors.EVENT_READ, connection)
+        while len(took) < count:
+            for key, _ in selector.select(30):
+                reply = key.data.read_response()
+                took.append(time.perf_counter() - began)
+                selector.unregister(key.fileobj)
+                if reply[0] != b"OK" or len(reply) != 11:
+                    raise Unexpected(f"a worker got no URL: {reply[:2]}")
+    return {"at_once_median_ms": statistics.median(took) * 1000, "at_once_last_ms": max(took) * 1000}
+
+
+def idle_connections(redis: Redis, link: Link, count: int) -> dict[str, float]:
+    """What Redis spends on workers that wait: their loops run in one process."""
+    command = [sys.executable, "-m", "benchmarks.idle", redis.url, str(count)]
+    loops = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL)
+    try:
+        wait_until(lambda: loops.poll() is not None or _waiting(link) >= count, f"{count} workers that wait", 120)
+        if loops.poll() is not None:
+            raise Unexpected(f"the workers that should wait ended with {loops.returncode}")
+        time.sleep(2)  # the last one has just begun
+        cpu, calls = redis.cpu(), link.client.info("stats")["total_commands_processed"]
+        time.sleep(IDLE_SECONDS)
+        cpu, calls = redis.cpu() - cpu, link.client.info("stats")["total_commands_processed"] - calls
+        if _waiting(link) < count / 2:
+            raise Unexpected("the workers do not wait")
+    finally:
+        loops.kill()
+        loops.wait()
+    return {"idle_redis_percent": 100 * cpu / IDLE_SECONDS, "idle_commands_per_second": calls / IDLE_SECONDS}
+
+
+def _waiting(link: Link) -> int:
+    return int(link.client.info("clients")["blocked_clients"])
+
+
+def idle_processes(redis: Redis, link: Link) -> dict[str, float]:
+    """CPU and memory of worker processes that wait, in percent of a core and MB each."""
+    with Home(redis.url) as home:
+        going = home.start("work", "--workers", str(PROCESSES))
+        wait_until(lambda: going.process.poll() is not None or _waiting(link) >= PROCESSES, "workers that wait", 60)
+        if going.process.poll() is not None:
+            raise Unexpected(f"`{PROGRAM} work` ended: {going.err}")
+        time.sleep(2)
+        pids, pool = going.workers(), going.process.pid
+        before, of_pool = sum(map(cpu_of, pids)), cpu_of(pool)
+        time.sleep(IDLE_SECONDS)
+        used = sum(map(cpu_of, pids)) - before
+        if len(pids) != PROCESSES or going.workers() != pids:
+            raise Unexpected(f"the workers died: {going.err}")
+        of_pool = cpu_of(pool) - of_pool
+        own = [_own_memory(pid) for pid in pids]
+    percent = 100 / IDLE_SECONDS
+    return {
+        "idle_worker_percent": percent * used / PROCESSES,
+        "idle_pool_percent": percent * of_pool,
+        "idle_worker_mb": statistics.median(own) / 1e6,
+    }
+
+
+def _own_memory(pid: int) -> float:
+    """Bytes of a process, its part of what it shares with others."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+    return next(float(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
+
+
+# -- all ---------------------------------------------------------------------------------------------------------------
+
+HEAD: Final = (
+    "| ready hosts | lease of 1 URL: µs inside Redis | for the client | of 64: µs inside Redis | for the client |\n"
+    "|--:|--:|--:|--:|--:|"
+)
+
+
+def told(most: int, figures: dict[str, float]) -> str:
+    """The rest in words."""
+    cores = WORKERS * figures["idle_worker_percent"] / 100
+    return "\n".join(
+        [
+            f"A host with {URLS_A_HOST} queued URLs: {figures['host_all']:,.0f} bytes in all; of it its hash"
+            f" {figures['host_hash']:.0f}, its place in `ready` {figures['host_ready']:.0f}, its queue"
+            f" {figures['host_queue']:.0f}, its robots.txt {figures['host_robots']:.0f}.",
+            f"{WORKERS} connections that ask for one URL in the same moment at {most:,} ready hosts: half have it after"
+            f" {figures['at_once_median_ms']:.1f} ms, the last after {figures['at_once_last_ms']:.1f} ms.",
+            f"{WORKERS} waiting workers cost Redis {figures['idle_redis_percent']:.2f}% of a core"
+            f" ({figures['idle_commands_per_second']:.0f} commands a second).",
+            f"A waiting worker process costs {figures['idle_worker_percent']:.2f}% of a core and"
+            f" {figures['idle_worker_mb']:.0f} MB, its pool {figures['idle_pool_percent']:.2f}%; measured on"
+            f" {PROCESSES}, {WORKERS} would cost {cores:.2f} cores.",
+        ]
+    )
+
+
+def measured(most: int, figures: dict[str, float]) -> list[str]:
+    """All of it; rows of the table."""
+    with ExitStack() as stack:
+        redis = stack.enter_context(Redis())
+        link = Link(redis.url, timeout=60)
+        stack.callback(link.close)
+        frontier = create(link, LIMITS)
+        empty = redis.memory()
+        rows = leases(redis, link, frontier, most, figures)
+        figures |= memory_of_hosts(redis, link, frontier, most, empty)
+        figures |= at_once(redis, link, frontier, WORKERS)
+        redis.flush()
+        create(link, LIMITS)  # nothing to do: workers wait for it
+        figures |= idle_connections(redis, link, WORKERS)
+        figures |= idle_processes(redis, link)
+    return rows
+
+
+def main() -> int:
+    """Measure many hosts and many workers."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.wide", description=main.__doc__)
+    parser.add_argument("--most", type=int, default=LEVELS[-1], metavar="N", help="ready hosts in the end (100000)")
+    targets.add_option(parser)
+    args = parser.parse_args()
+    exit_on_sigterm()
+    where = report.machine(load())
+    print(f"{where}\n\n{HEAD}", flush=True)
+    figures: dict[str, float] = {}
+    try:
+        rows: Sequence[str] = measured(args.most, figures)
+    except Unexpected as error:
+        print(error, file=sys.stderr)
+        return 2
+    text = told(args.most, figures)
+    folder = targets.folder(args, whole=args.most == LEVELS[-1])
+    if folder is not None:
+        targets.write(folder, "wide", where, figures, "\n".join([HEAD, *rows, "", text]))
+    print(f"\n{text}\n\n{targets.table(targets.of_figures('wide', figures))}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
