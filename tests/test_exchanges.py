@@ -34,7 +34,7 @@ class Apart(Link):
         self._other = Link(other, timeout=2.0)
 
     def at(self, key: str) -> Link:
-        return self._other if ".1}" in key else self
+        return self._other if ".1" in key else self
 
     def close(self) -> None:
         super().close()

@@ -2,7 +2,7 @@
 
 A site lives in one shard with all its hosts, so budgets of a site, and what a template bears, are counted in one place.
 
-Prefix `crawler:{NAME.SHARD}:`, then:
+Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), then:
 
 | key | type | holds |
 |---|---|---|
@@ -40,7 +40,9 @@ courier_until |
 from __future__ import annotations
 
 import re
+from binascii import crc_hqx
 from functools import lru_cache
+from itertools import chain, count
 from typing import Final
 from zlib import crc32
 
@@ -48,6 +50,8 @@ from crawler.url import site_of_host
 
 BUCKETS: Final = 65_536
 """`seen` sets over all shards of a crawl; a set of up to 4,096 ids stays packed at about 10 bytes an id."""
+SLOTS: Final = 16_384
+"""Of a Redis Cluster."""
 DIGEST_BUCKETS: Final = 16_384
 """`digests` hashes; one of up to 512 fields (Redis's default) stays packed at about 22 bytes a page."""
 
@@ -91,7 +95,7 @@ class Keys:
     """The names of one shard's keys."""
 
     def __init__(self, crawl: str, shard: int = 0, shards: int = 1) -> None:
-        self.prefix = f"crawler:{{{crawl}.{shard}}}:"
+        self.prefix = f"crawler:{{{tag(crawl, shard, shards)}}}:"
         self.crawl = crawl
         self._buckets = max(BUCKETS // shards, 1)
         self.fixed = tuple(self.prefix + name for name in FIXED)
@@ -143,6 +147,29 @@ class Keys:
     def prints(self, template_id: str) -> str:
         """The set of what a template's pages held."""
         return f"{self.prefix}prints:{template_id}"
+
+
+def slot_of(key: str) -> int:
+    """The slot of a key in a Redis Cluster: that of what stands in braces in it (Redis Cluster specification)."""
+    start = key.find("{")
+    end = key.find("}", start)
+    return crc_hqx((key[start + 1 : end] if -1 < start < end - 1 else key).encode(), 0) % SLOTS
+
+
+@lru_cache(maxsize=10_000)
+def tag(crawl: str, shard: int, shards: int) -> str:
+    """The hash tag of a shard's keys. The first one's depends on nothing but the name: by it a crawl is found.
+
+    The others' are chosen so that the shards divide the slots of a cluster evenly, as its masters do: mere chance would
+    give one of three masters nearly twice as many of 24 shards as another one.
+    """
+    plain = f"{crawl}.{shard}"
+    if shard == 0:
+        return plain
+    first = slot_of(f"{crawl}.0") * shards // SLOTS
+    wanted = (first + shard) % shards
+    names = chain([plain], (f"{plain}-{n}" for n in count(1)))
+    return next(name for name in names if slot_of(name) * shards // SLOTS == wanted)
 
 
 @lru_cache(maxsize=100_000)

@@ -19,7 +19,7 @@ from redis.exceptions import NoScriptError, RedisError, ResponseError
 
 from crawler.errors import FrontierError, RedisAway, RedisUnavailable
 from crawler.frontier.address import Address
-from crawler.frontier.nodes import slot_of
+from crawler.frontier.keys import slot_of
 from crawler.frontier.scripts import Script
 from crawler.frontier.troubles import translate
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 import redis
-from redis.crc import key_slot
 from redis.exceptions import (
     AuthenticationError,
     ClusterDownError,
@@ -64,11 +63,6 @@ class Nodes:
             self._hosts = [*self._hosts, *sorted(places.difference(self._hosts))]
             return found
         raise ConnectionError(trouble)
-
-
-def slot_of(key: str) -> int:
-    """The slot of a key: that of what stands in braces in it."""
-    return key_slot(key.encode())
 
 
 def _rows(raw: Any) -> list[list[Any]]:

@@ -7,8 +7,7 @@ from typing import Final
 
 import pytest
 
-from crawler.frontier.keys import Keys
-from crawler.frontier.nodes import slot_of
+from crawler.frontier.keys import Keys, slot_of
 from tests.cluster import RedisCluster
 from tests.crawl.commands import Commands, wait_until
 from tests.crawl.sites import Graph, Sites
@@ -76,10 +75,10 @@ def test_a_master_dies_and_slots_move(
     commands = commands_on(cluster.url)
     going = commands.start("run", *graph.seeds, *OPTIONS)
     wait_until(lambda: asked(graph) > SIZE // 5, "a fifth of the crawl")
-    cluster.move(slot_of(Keys("default", 1).meta))
+    cluster.move(slot_of(Keys("default", 1, SHARDS).meta))
     wait_until(lambda: asked(graph) > SIZE // 3, "a third of the crawl")
-    cluster.kill(cluster.owner(slot_of(Keys("default", 0).meta)))
-    cluster.move(slot_of(Keys("default", 2).meta))
+    cluster.kill(cluster.owner(slot_of(Keys("default", 0, SHARDS).meta)))
+    cluster.move(slot_of(Keys("default", 2, SHARDS).meta))
     done = going.wait(90)
     assert done.code == 0, done.err
     assert "Traceback" not in done.err

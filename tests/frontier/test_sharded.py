@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from redis.crc import key_slot
 
 from crawler.errors import CrawlExists, NoCrawl
 from crawler.frontier import sharded
 from crawler.frontier.frontier import Frontier, shard_of_token
-from crawler.frontier.keys import BUCKETS, Keys, shard_of
+from crawler.frontier.keys import BUCKETS, SLOTS, Keys, shard_of, slot_of
 from crawler.frontier.leases import Ending, Limits
 from crawler.frontier.ledger import START, Ledger
 from crawler.frontier.ledgers import ShardedLedger
@@ -54,6 +55,19 @@ def test_a_site_lives_in_one_shard_with_all_its_hosts() -> None:
 def test_the_buckets_of_seen_are_divided_among_the_shards() -> None:
     keys = Keys("x", 1, 4)
     assert len({keys.seen(str(n)) for n in range(2 * BUCKETS)}) == BUCKETS // 4
+
+
+def test_the_shards_divide_the_slots_of_a_cluster_evenly() -> None:
+    for crawl in ("default", "x", "a-long-name_1"):
+        for shards in (2, 7, 24, 256):
+            slots = [slot_of(Keys(crawl, shard, shards).meta) for shard in range(shards)]
+            assert sorted(slot * shards // SLOTS for slot in slots) == list(range(shards))
+            assert Keys(crawl, 0, shards).prefix == Keys(crawl).prefix
+
+
+@pytest.mark.parametrize("key", ["plain", "{a}", "x{user1000}.y", "{}z", "foo{{bar}}zap", "foo{bar}{zap}", "no}brace{"])
+def test_slots_are_those_of_the_library(key: str) -> None:
+    assert slot_of(key) == key_slot(key.encode())
 
 
 def test_seeds_and_leases_find_their_shards(crawl: Sharded) -> None:
