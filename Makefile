@@ -8,7 +8,7 @@ PURE := url scope robots sitemap traps extract politeness records config
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test coverage lint chaos bench bench-frontier bench-wide bench-export \
-  bench-memory bench-hosts targets check-real lock clean
+  bench-memory bench-hosts bench-cluster targets check-real lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ targets: $(VENV)/.dev ## hold the latest results of all benchmarks against what 
 
 check-real: $(VENV)/.dev ## crawl real sites in every setting, each must find what an independent walk finds (needs nginx)
 	$(BIN)/python -m benchmarks.real $(ARGS)
+
+bench-cluster: $(VENV)/.dev ## crawl over a Redis Cluster: the same result, also when a node dies; evenly spread (needs nginx)
+	$(BIN)/python -m benchmarks.cluster $(ARGS)
 
 bench-hosts: $(VENV)/.dev ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)

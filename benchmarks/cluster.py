@@ -1,8 +1,8 @@
 """A crawl over a Redis Cluster: does it find the same, also when a node dies, and do the nodes share the load?
 
 Three masters with a replica each, real servers on loopback. Run by `make bench-cluster`; non-zero where something
-differs. It tells seconds as well, but six servers, nginx and the workers share one machine here: what a cluster gains in
-speed cannot be seen on it.
+differs. It tells seconds as well, but six servers, nginx and the workers share one machine here: what a cluster gains
+in speed cannot be seen on it.
 """
 
 from __future__ import annotations
