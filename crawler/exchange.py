@@ -72,6 +72,8 @@ class Exchange:
         self._reap_at = 0.0
         self._room_at = 0.0
         """Redis is full: when links beyond what a commit takes are put again."""
+        self._long: set[str] = set()
+        """Hosts whose queues are to be packed."""
         self._look_at = 0.0
         self._mend_at = 0.0
 
@@ -122,7 +124,16 @@ class Exchange:
             return News()
         self._patience.answered()
         self._see_whether_reconnected()
+        self._tidy(news.leased)
         return News(news.leased, news.lost | lost)
+
+    def _tidy(self, leased: Leased | None) -> None:
+        """Do what the answers ask for in queues that are long; what an outage breaks off is asked for again."""
+        long, self._long = self._long, set()
+        try:
+            self._frontier.tidy(long, leased.low if leased is not None else (), self._say)
+        except RedisAway as error:
+            self.failed(error)
 
     def _see_whether_reconnected(self) -> None:
         """A new connection may be to a Redis that restarted between two turns: no less careful than after an outage."""
@@ -150,7 +161,7 @@ class Exchange:
         for out in self.outgoing:
             while out.before:
                 try:
-                    self._frontier.run_one(out.before[0])
+                    self._long.update(self._frontier.run_one(out.before[0]).long)
                 except OutOfMemory:
                     self._room_at = time.monotonic() + ROOM_AGAIN * random.uniform(0.5, 1.0)
                     return
@@ -213,6 +224,8 @@ class Exchange:
             raise reply
         elif not (isinstance(reply, Accepted) and reply.left_out):
             self._known.acknowledge(out.urls)
+        if isinstance(reply, Accepted):
+            self._long.update(reply.long)
 
     def _tell_quarantined(self, templates: Sequence[str]) -> None:
         for template in templates:

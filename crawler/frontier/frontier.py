@@ -25,6 +25,7 @@ from crawler.frontier.damage import naming
 from crawler.frontier.keys import Keys
 from crawler.frontier.leases import Accepted, Barren, Ending, Event, Exported, Lease, Leased, Limits, State, Weight
 from crawler.frontier.link import Call, Link
+from crawler.frontier.packing import Packing
 from crawler.frontier.scripts import SCHEMA, SERVER_CLOCK, load
 from crawler.records import Charge, Request
 from crawler.url import Form, site_of_host, url_id
@@ -40,7 +41,7 @@ NORMAL: Final = 1
 Args = list[str | bytes | int]
 
 
-class Frontier:
+class Frontier(Packing):
     """One crawl's frontier on one shard, bound to the generation that was found or made."""
 
     def __init__(
@@ -177,7 +178,8 @@ class Frontier:
         args: Args = [len(groups)]
         for name, members in groups.items():
             priority, _, host = name.partition(" ")
-            keys += self.keys.host(host), self.keys.queue(host, int(priority))
+            keys.append(self.keys.host(host))
+            keys += [self.keys.queue(host, 0)] if priority == "0" else self.keys.pages(host)
             args += host, site_key(host), len(members)
             for member_id, entry in members:
                 keys.append(self.keys.seen(member_id))
