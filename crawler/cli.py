@@ -35,7 +35,7 @@ from crawler.tryout import try_url
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
-_WORK: Final = ("workers", "concurrency", "fetcher", "header", "proxy", "trust_env", "hook")
+_WORK: Final = ("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook")
 _FETCH: Final = ("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private")
 
 

@@ -244,6 +244,7 @@ class Settings:
     folder: str = _setting(".crawler", str, _P, "where the embedded Redis lives", unit="DIR")
     workers: int | None = _setting(None, optional(positive), _P, "worker processes (default: one a core)", unit="N")
     concurrency: int = _setting(64, positive, _P, "transfers at once a worker", unit="N")
+    cache_size: int = _setting(64 << 20, size, _P, "memory of each worker's caches, about", unit="SIZE")
     fetcher: str = _setting("curl", str, _P, "the HTTP engine", choices=("curl", "requests"))
     header: tuple[str, ...] = _setting((), header, _P, "sent with each request", unit="LINE", many=True, secret=True)
     proxy: str | None = _setting(None, optional(str), _P, "fetch through this proxy", unit="URL", secret=True)

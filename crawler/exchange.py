@@ -87,6 +87,8 @@ class Exchange:
         self._reap_at = 0.0
         self._room_at = 0.0
         """Redis is full: when links beyond what a commit takes are put again."""
+        self._long: set[str] = set()
+        """Hosts whose queues are to be packed."""
         self._look_at = 0.0
         self._mend_at = 0.0
         self._courier = courier
@@ -151,11 +153,20 @@ class Exchange:
             return News()
         self._patience.answered()
         self._see_whether_reconnected()
+        self._tidy(news.leased)
         return News(news.leased, news.lost | lost)
 
     def _carry(self, courier: Courier) -> None:
         carried = courier.carry()
         self._carry_at = time.monotonic() + (CARRY if carried else LOOK_AFTER) * random.uniform(0.5, 1.0)
+
+    def _tidy(self, leased: Leased | None) -> None:
+        """Do what the answers ask for in queues that are long; what an outage breaks off is asked for again."""
+        long, self._long = self._long, set()
+        try:
+            self.frontier.tidy(long, leased.low if leased is not None else (), self._say)
+        except RedisAway as error:
+            self.failed(error)
 
     def _see_whether_reconnected(self) -> None:
         """A new connection may be to a Redis that restarted between two turns: no less careful than after an outage."""
@@ -183,7 +194,7 @@ class Exchange:
         for out in self.outgoing:
             while out.before:
                 try:
-                    self.frontier.run_one(out.before[0])
+                    self._long.update(self.frontier.run_one(out.before[0]).long)
                 except OutOfMemory:
                     self._room_at = time.monotonic() + ROOM_AGAIN * random.uniform(0.5, 1.0)
                     return
@@ -256,6 +267,8 @@ class Exchange:
             raise reply
         elif not (isinstance(reply, Accepted) and reply.left_out):
             self._known.acknowledge(out.urls)
+        if isinstance(reply, Accepted):
+            self._long.update(reply.long)
 
     def _tell_quarantined(self, templates: Sequence[str]) -> None:
         for template in templates:

@@ -175,7 +175,7 @@ class Exchanges:
             exchange.lease_at = self._count_at
         status = "LIMIT" if state.spent else "OK"
         counts = state.accepted, state.queued, state.leased, state.ended, state.sources, state.pending
-        return Leased([], status, round(COUNT_AGAIN * 1000), *counts, *self.revisions)  # type: ignore[arg-type]
+        return Leased([], status, (), round(COUNT_AGAIN * 1000), *counts, *self.revisions)  # type: ignore[arg-type]
 
     # -- when nothing is given -----------------------------------------------------------------------------------------
 

@@ -67,6 +67,8 @@ class ExtractOptions:
     """`rel=canonical` is a link like others; it is read in any case."""
     form: urls.Form = field(default_factory=urls.Form)
     """Which spellings of a URL the crawl takes for one."""
+    cache: int = 16 << 20
+    """Bytes of resolved references that are kept, about."""
 
 
 def is_html(response: Response) -> bool:
@@ -122,13 +124,11 @@ class Resolver:
     empty ones, those that begin with `?` or `#`, and `http:` without slashes: those are resolved anew each time.
     """
 
-    ROOM: Final = 16 * 1024 * 1024
-    """Bytes kept, about; then all is forgotten. Memory is bounded though pages are hostile."""
-
-    def __init__(self, form: urls.Form) -> None:
+    def __init__(self, form: urls.Form, size: int) -> None:
+        """Of *size* bytes, about; then all is forgotten. Memory is bounded though pages are hostile."""
         self._form = form
         self._folders: dict[str, dict[str, str]] = {}
-        self._room = self.ROOM
+        self._size = self._room = size
 
     def folder(self, base: str) -> dict[str, str]:
         """The table of references from pages beside *base*, an absolute URL: reference -> URL or refusal."""
@@ -136,7 +136,7 @@ class Resolver:
         key = path[: path.rfind("/", 8) + 1] or path
         if self._room <= 0:
             self._folders.clear()
-            self._room = self.ROOM
+            self._room = self._size
         table = self._folders.get(key)
         if table is None:
             self._room -= 400 + len(key)
@@ -166,7 +166,7 @@ class Extractor:
 
     def __init__(self, options: ExtractOptions) -> None:
         self.options = options
-        self._resolver = Resolver(options.form)
+        self._resolver = Resolver(options.form, options.cache)
 
     def extract(self, response: Response) -> Page:
         """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read."""

@@ -12,8 +12,10 @@ from crawler import url as urls
 from crawler.records import Request
 from crawler.scope import Scope
 
-KNOWN: Final = 100_000
-"""URLs remembered as sent, twice at most: about 30 MB."""
+CACHE: Final = 32 << 20
+"""Bytes of URLs that are remembered as sent, about."""
+_OF_URL: Final = 150
+"""Bytes of one of them, about."""
 _ROOTS: Final = 50_000
 
 
@@ -25,8 +27,9 @@ class Known:
     generations: when the younger is full it becomes the older, whose members are forgotten.
     """
 
-    def __init__(self, size: int = KNOWN) -> None:
-        self._size = size
+    def __init__(self, size: int = CACHE) -> None:
+        """Of *size* bytes, about."""
+        self._most = size // _OF_URL // 2
         self._young: set[str] = set()
         self._old: set[str] = set()
 
@@ -38,7 +41,7 @@ class Known:
     def acknowledge(self, accepted: Iterable[str]) -> None:
         """Redis has accepted these."""
         self._young.update(accepted)
-        if len(self._young) > self._size:
+        if len(self._young) > self._most:
             self._young, self._old = set(), self._young
 
     def forget(self) -> None:
@@ -49,9 +52,10 @@ class Known:
 class Links:
     """The gate between a page's outlinks and the frontier; asks Redis only for roots that it has not met."""
 
-    def __init__(self, scope: Scope, is_root: Callable[[Sequence[str]], list[bool]]) -> None:
+    def __init__(self, scope: Scope, is_root: Callable[[Sequence[str]], list[bool]], cache: int = CACHE) -> None:
+        """*cache*: bytes of links that are remembered, about."""
         self.scope = scope
-        self.known = Known()
+        self.known = Known(cache)
         self._is_root = is_root
         self._roots: dict[str, bool] = {}
         self._roots_rev = -1

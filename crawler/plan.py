@@ -53,6 +53,9 @@ class Plan:
     """Weigh templates; else none is quarantined."""
     per_ip: bool
     """Slots are counted by address: tell the frontier which one answered."""
+    links_cache: int
+    rules_cache: int
+    """About how much may be remembered of links that were sent, and of robots.txt."""
 
 
 def plan_of(settings: Settings) -> Plan:
@@ -69,6 +72,7 @@ def plan_of(settings: Settings) -> Plan:
             obey_noindex=not settings.ignore_noindex,
             follow_canonical=settings.canonical != "ignore",
             form=form_of(settings),
+            cache=settings.cache_size // 4,
         ),
         agent=agent,
         obey_robots=not settings.ignore_robots,
@@ -86,6 +90,8 @@ def plan_of(settings: Settings) -> Plan:
         all_links=settings.follow_duplicates,
         quarantine=not settings.ignore_traps,
         per_ip=settings.per_ip is not None and settings.proxy is None,  # a proxy hides the address
+        links_cache=settings.cache_size // 2,
+        rules_cache=settings.cache_size // 4,
     )
 
 

@@ -20,8 +20,9 @@ from crawler.politeness import ROBOTS_TTL, judge_robots
 from crawler.records import HostEvent
 from crawler.redirects import location
 
-_RULES: Final = 2_000
-"""Origins whose parsed rules are remembered."""
+_OF_BYTE: Final = 14
+_OF_ORIGIN: Final = 500
+"""Bytes that parsed rules take in memory: for each byte of the text, and beside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,10 @@ class RobotsAnswer:
 class Rulebook:
     """Parsed rules by origin and revision; reads those that it has not met from Redis, many in one round trip."""
 
-    def __init__(self, ledger: Ledger, agent: str) -> None:
+    def __init__(self, ledger: Ledger, agent: str, cache: int) -> None:
+        """*cache*: bytes of rules that are remembered, about; then all are forgotten."""
         self.agent = agent
+        self._size = self._room = cache
         self._ledger = ledger
         self._rules: dict[tuple[str, int], robots.Rules] = {}
 
@@ -66,13 +69,15 @@ class Rulebook:
         missing = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3} - self._rules.keys()
         if not missing:
             return
-        if len(self._rules) > _RULES:
+        if self._room <= 0:
             self._rules.clear()
+            self._room = self._size
             missing = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3}
         wanted = list(missing)
         for key, text in zip(wanted, self._ledger.robots([origin for origin, _ in wanted]), strict=True):
             if text is not None:
                 self._rules[key] = robots.parse(text) if text else robots.ALLOW_ALL
+                self._room -= _OF_ORIGIN + _OF_BYTE * len(text)
 
     def knows(self, lease: Lease) -> bool:
         """Whether its rules were learned; what is stored of them is no use otherwise, and is forgotten.

@@ -199,6 +199,7 @@ def _put(
             waiting = True
             frontier.open(source, TERM)
             time.sleep(ROOM_AGAIN * random.uniform(0.5, 1.0))
+    frontier.tidy(accepted.long, (), say)
     if waiting:
         say("Redis has room again; seeding goes on")
     seeded.new += accepted.new

@@ -215,7 +215,7 @@ class Session:
             self.require()
         shards = shards_known(self.link, self.settings.crawl)
         for shard in range(shards):
-            Frontier.condemn(self.link, self.settings.crawl, shard)
+            Frontier.condemn(self.link, self.settings.crawl, shard, shards)
         self._frontier = None
         return ShardedLedger(self.link, self.settings.crawl, shards).sweep()
 

@@ -74,8 +74,8 @@ class Worker:
         self.reason = ""
         """Why the loop ended: done, limit, gone, stopped."""
         self._frontier, self._watch = tools.frontier, tools.watch
-        self._links = Links(plan.scope, tools.ledger.roots)
-        self._rules = Rulebook(tools.ledger, plan.agent)
+        self._links = Links(plan.scope, tools.ledger.roots, plan.links_cache)
+        self._rules = Rulebook(tools.ledger, plan.agent, plan.rules_cache)
         self._exchange = Exchanges(tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience)
         self._handler = self._new_handler()
         self._transfers = Transfers(tools.fetcher, self._links, plan)

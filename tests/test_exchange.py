@@ -9,7 +9,7 @@ import pytest
 from redis.exceptions import ConnectionError as ConnectionLost
 
 from crawler.ending import Held, of_failure
-from crawler.errors import DamagedCrawl
+from crawler.errors import DamagedCrawl, RedisAway
 from crawler.exchange import Exchange
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Leased, Limits
@@ -112,6 +112,43 @@ def test_a_lost_reply_is_asked_for_again(setting: Setting, monkeypatch: pytest.M
     assert setting.exchange.outgoing == []
     assert setting.said[0].startswith("Redis at ")
     assert setting.said[1].startswith("Redis is back")
+
+
+def test_long_queues_are_packed_and_unpacked(setting: Setting) -> None:
+    """By who leases from them, and by who finds links, those that are put before a page's end too."""
+    setting.link.client.hset(setting.frontier.keys.meta, "overflow", 8)
+    head, packed, tail = setting.frontier.keys.pages("a.example")
+    client = setting.link.client
+    leased = setting.lease(1)
+    setting.end(leased, 0)
+    (out,) = setting.exchange.outgoing
+    out.before = [setting.frontier.put_call([Request(f"{URL}more/{n}") for n in range(6)])]
+    setting.exchange.talk(0, [], lambda: b"{}")
+    assert (client.llen(head), client.llen(packed), client.llen(tail)) == (9, 1, 0)
+    setting.lease(8)
+    assert (client.llen(head), client.llen(packed), client.llen(tail)) == (7, 0, 0)
+
+
+def test_an_outage_while_a_queue_is_unpacked_takes_no_news_away(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was leased in the same turn is told, and the next lease asks for the unpacking again."""
+    setting.link.client.hset(setting.frontier.keys.meta, "overflow", 8)
+    accepted = setting.frontier.put([Request(f"{URL}more/{n}") for n in range(6)])
+    setting.frontier.tidy(accepted.long, (), setting.said.append)
+    real = setting.frontier.unpack
+
+    def fail(host: str, segment: bytes) -> int:
+        monkeypatch.setattr(setting.frontier, "unpack", real)
+        raise RedisAway("Redis is away", "AWAY")
+
+    monkeypatch.setattr(setting.frontier, "unpack", fail)
+    assert len(setting.lease(9).leases) == 9
+    assert setting.exchange.away
+    news = setting.exchange.talk(1, [], lambda: b"{}")
+    while news.leased is None:
+        news = setting.exchange.talk(1, [], lambda: b"{}")
+    assert setting.link.client.llen(setting.frontier.keys.queue("a.example", "packed")) == 0
 
 
 def test_a_full_redis_is_not_asked_all_the_time(setting: Setting) -> None:

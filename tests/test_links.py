@@ -124,8 +124,8 @@ def test_seeds_are_known_by_their_root_in_any_scope() -> None:
 
 @given(st.lists(st.lists(st.integers(0, 60), max_size=10), max_size=40), st.integers(1, 20))
 def test_known_is_bounded_and_never_invents(batches: list[list[int]], size: int) -> None:
-    """At most about twice its size is remembered; the last ones are; what was never acknowledged is unknown."""
-    known, told = Known(size), set[str]()
+    """Twice so many are remembered at most, 150 bytes each; the last ones are; what was not acknowledged is unknown."""
+    known, told = Known(size * 2 * 150), set[str]()
     for batch in batches:
         urls = [str(n) for n in batch]
         known.acknowledge(urls)

@@ -167,6 +167,18 @@ def test_a_source_that_breaks_closes_the_seeding(frontier: Frontier, tmp_path: P
     assert frontier.state().sources == 0
 
 
+def test_a_long_queue_is_packed_by_who_seeds_it(frontier: Frontier) -> None:
+    """No worker needs to run: a million URLs of one host must not fill Redis before one comes."""
+    urls = [f"http://a.example/{n}" for n in range(30_000)]
+    seeded, _ = _seed(frontier, urls)
+    client = frontier.link.client
+    assert seeded.new == 30_000
+    head, packed, tail = (client.llen(key) for key in frontier.keys.pages("a.example"))
+    assert (head, packed, tail) == (9_000, 5, 30_000 - 9_000 - 5 * 4_096)
+    ledger = Ledger(frontier.link, frontier.crawl)
+    assert [b"http://a.example" + entry[12:] for entry in ledger.queued("a.example", 1)] == [u.encode() for u in urls]
+
+
 def test_a_full_redis_is_waited_for(
     frontier: Frontier, redis_server: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,11 +2,12 @@
 -- Why Lua: a record without its links, or links without the record, would lose or repeat work when a worker dies.
 -- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
 -- KEYS  page, `digests` hash of the content if there is one, parcels of other shards (see post in the prelude), then host,
---       queue and `seen` sets of the requests (see accept there)
+--       lists and `seen` sets of the requests (see accept there)
 -- ARGV  generation, token, what is held (see holds in the prelude), id, event, rest_ms, latency_ms or '', outcome,
 --       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an id), ip,
 --       number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
--- RETURNS OK new seen over_budget duplicate | DONE_ALREADY duplicate | LEASE_LOST | NO_CRAWL
+-- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
+--         NO_CRAWL
 local no = refusal()
 if no then
   return { no }
@@ -61,11 +62,11 @@ for _ = 1, tonumber(ARGV[14]) do
   a = a + 2
 end
 a = add_roots(a)
-local new, seen, over = 0, 0, 0
+local new, seen, over, long = 0, 0, 0, {}
 local left_out = first and spared ~= '*' and spared ~= first
 k, a = post(k, a, left_out)
 if not left_out then
-  new, seen, over = accept(k, a)
+  new, seen, over, long = accept(k, a)
 end
 
 local key = host_key(lease.host)
@@ -82,4 +83,4 @@ if event == 'unsent' then
 end
 rest(lease.host, rest_ms)
 settle(lease.host)
-return { 'OK', new, seen, over, left_out and 1 or 0 }
+return { 'OK', new, seen, over, left_out and 1 or 0, long }

@@ -57,12 +57,16 @@ class Courier:
             with suppress(ValueError):  # what another hand wrote is passed over
                 calls.append(_call(target, Parcel.of(raw)))
                 whose.append(number)
+        taken, long = len(sack.parcels), set[str]()
         for number, reply in zip(whose, target.run(calls), strict=True):
             if isinstance(reply, OutOfMemory):
-                return number
+                taken = number
+                break
             if isinstance(reply, FrontierError):
                 raise reply
-        return len(sack.parcels)
+            long.update(reply.long)
+        target.tidy(long, (), lambda _: None)  # nothing is said of packing
+        return taken
 
 
 def _call(target: Frontier, parcel: Parcel) -> Call:

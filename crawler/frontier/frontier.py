@@ -37,6 +37,7 @@ from crawler.frontier.leases import (
     Weight,
 )
 from crawler.frontier.link import Call, Link
+from crawler.frontier.packing import Packing
 from crawler.frontier.parcel import Args, sort
 from crawler.frontier.scripts import SERVER_CLOCK, load
 from crawler.records import Charge, Request
@@ -52,7 +53,7 @@ PLAIN: Final = Form()
 """No two spellings are taken for one beyond the canonical form."""
 
 
-class Frontier:
+class Frontier(Packing):
     """One crawl's frontier on one shard, bound to the generation that was found or made.
 
     Requests for other shards may be given to any: they go into its outbox, and from there on by a `delivery.Courier`.
@@ -104,13 +105,13 @@ class Frontier:
         return cls(link, crawl, Identity.read(link, crawl), clock=clock)
 
     @classmethod
-    def condemn(cls, link: Link, crawl: str, shard: int = 0) -> None:
+    def condemn(cls, link: Link, crawl: str, shard: int = 0, shards: int = 1) -> None:
         """Say that the crawl is being deleted, whatever its version, as far as it can be told which one it is."""
-        meta = Keys(crawl, shard).meta
+        meta = Keys(crawl, shard, shards).meta
         at = link.at(meta)
         with suppress(DamagedCrawl, NoCrawl):
             found: Any = at.ask(lambda: at.client.hget(meta, "generation"))
-            cls(link, crawl, Identity((found or b"").decode("latin-1"), b"", PLAIN), shard=shard).delete()
+            cls(link, crawl, Identity((found or b"").decode("latin-1"), b"", PLAIN, shards), shard=shard).delete()
 
     def on(self, link: Link) -> Frontier:
         """The same crawl by another connection."""

@@ -11,7 +11,9 @@ Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), 
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, asking, \
 robots_until:<scheme>, robots_rev, accepted, ip, undo (token of the latest lease, while its delay may be given back) |
 | `robots:<origin>` | STRING | zlib of robots.txt; empty robots allows all; its time-out only frees memory |
-| `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, 2 quarantined |
+| `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |
+| `queue:<host>:packed`, `queue:<host>:tail` | LIST | what follows the head of a long queue: compressed entries (see \
+segments.py), and the newest ones |
 | `leases` | ZSET | token -> deadline in ms |
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
 | `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
@@ -43,7 +45,7 @@ import re
 from binascii import crc_hqx
 from functools import lru_cache
 from itertools import chain, count
-from typing import Final
+from typing import Final, Literal
 from zlib import crc32
 
 from crawler.url import site_of_host
@@ -116,9 +118,13 @@ class Keys:
         """The hash of a host."""
         return f"{self.prefix}host:{host}"
 
-    def queue(self, host: str, priority: int) -> str:
-        """The list of a host's entries of one priority."""
-        return f"{self.prefix}queue:{host}:{priority}"
+    def queue(self, host: str, part: int | Literal["packed", "tail"]) -> str:
+        """The list of a host's entries of one priority; or what follows the head of its normal queue."""
+        return f"{self.prefix}queue:{host}:{part}"
+
+    def pages(self, host: str) -> tuple[str, str, str]:
+        """The lists of a host's normal queue: head, segments, tail."""
+        return self.queue(host, 1), self.queue(host, "packed"), self.queue(host, "tail")
 
     def robots(self, origin: str) -> str:
         """The string that holds an origin's robots.txt."""

@@ -3,13 +3,16 @@
 -- Politeness is decided here: at most `per_host` in flight, `due` moves on by the delay with every lease, and while an
 -- origin's robots.txt is unknown or expired a robots lease is all that its host gives. A sitemap waits while its host
 -- has enough pages queued. With `per_ip`, a host whose address is busy is looked at again a little later.
+-- A host whose next pages are packed gives none until a worker has unpacked them, who is told by this reply.
 -- ARGV  generation, call (64 random bits, made by the client), want, term_ms, worker
 -- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
---         ended, open sources, parcels that are not delivered, settings_rev, roots_rev, traps_rev, then a lease each:
+--         ended, open sources, parcels that are not delivered, settings_rev, roots_rev, traps_rev, hosts
+--         whose head is low while there are segments, then a lease each:
 --         {token, kind, host, entry, robots_rev, delay_ms, why it is not to be asked or ''}; of a robots lease the entry is the
 --         number of its scheme. A repeated call gives the same leases and nothing new.
 local BUDGET_WAIT_MS = 1000
 local IP_WAIT_MS = 250 -- until a host is looked at again whose address had no free slot
+local PACKED_WAIT_MS = 20 -- or whose pages are all packed
 local ENOUGH_PAGES = 1000 -- queued pages of a host beside which its sitemaps wait
 local call, want, term, worker = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local no = refusal()
@@ -37,6 +40,8 @@ local function told(token, kind, entry, f)
   return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable or '' }
 end
 
+local low = {}
+
 local function reply(status, leases, least_wait)
   local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended')
   local wait = next_due()
@@ -44,7 +49,7 @@ local function reply(status, leases, least_wait)
     wait = math.max(wait, least_wait or 0)
   end
   local out = { status, wait, number(c[1]) or 0, number(c[2]) or 0, number(c[3]) or 0,
-    number(c[4]) or 0, open_sources(), pending(), SETTINGS_REV, ROOTS_REV, TRAPS_REV }
+    number(c[4]) or 0, open_sources(), pending(), SETTINGS_REV, ROOTS_REV, TRAPS_REV, low }
   for i = 1, #leases do
     out[#out + 1] = leases[i]
   end
@@ -102,11 +107,30 @@ local function robots_known(host, scheme)
   return till > T and redis.call('EXISTS', robots_key(host, scheme)) == 1
 end
 
+local function has_enough_pages(host)
+  return length(host, 1) + length(host, 'tail') >= ENOUGH_PAGES or length(host, 'packed') > 0
+end
+
+-- the next page of a host; where its head is empty and nothing is packed, its tail becomes the head
+local function next_page(host)
+  local entry = redis.call('LINDEX', queue_key(host, 1), 0)
+  if not entry and length(host, 'packed') == 0 and length(host, 'tail') > 0 then
+    redis.call('RENAME', queue_key(host, 'tail'), queue_key(host, 1))
+    entry = redis.call('LINDEX', queue_key(host, 1), 0)
+  end
+  return entry
+end
+
 local function head(host)
   local waiting
   for priority = 0, 2 do
-    local entry = redis.call('LINDEX', queue_key(host, priority), 0)
-    if entry and priority == 0 and is_sitemap(entry) and redis.call('LLEN', queue_key(host, 1)) >= ENOUGH_PAGES then
+    local entry
+    if priority == 1 then
+      entry = next_page(host)
+    else
+      entry = redis.call('LINDEX', queue_key(host, priority), 0)
+    end
+    if entry and priority == 0 and is_sitemap(entry) and has_enough_pages(host) then
       waiting = entry
     elseif entry then
       return entry, priority
@@ -150,7 +174,12 @@ local function lease_from(f, most)
   local taken, asked = 0, false
   while taken < most and f.queued > taken do
     local entry, priority = head(f.host)
-    if not entry then
+    if not entry and length(f.host, 'packed') > 0 then
+      if taken == 0 then
+        rest(f.host, PACKED_WAIT_MS)
+      end
+      break
+    elseif not entry then
       local lost = f.queued - taken -- the list was emptied by another hand: mend the counts
       f.queued = taken
       add(host_key(f.host), 'queued', -lost)
@@ -185,6 +214,9 @@ local function lease_from(f, most)
   end
   if taken == f.queued then
     take_in(f)
+  end
+  if length(f.host, 'packed') > 0 and length(f.host, 1) < LOW then
+    low[#low + 1] = f.host
   end
   settle(f.host)
 end

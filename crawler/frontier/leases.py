@@ -28,6 +28,8 @@ class Limits:
     max_hosts_per_site: int | None = None
     per_ip: int | None = None
     """Leases out at once to all hosts at one address."""
+    overflow: int = 8_192
+    """Queued pages of a host from which on more go to its tail, to be packed; half as many are packed at once."""
 
     def fields(self) -> dict[str, str]:
         """As fields of `meta`; an empty one is taken away."""
@@ -42,6 +44,7 @@ class Limits:
             "max_pages_per_site": _or_empty(self.max_pages_per_site),
             "max_hosts_per_site": _or_empty(self.max_hosts_per_site),
             "per_ip": _or_empty(self.per_ip),
+            "overflow": str(self.overflow),
         }
 
 
@@ -95,6 +98,8 @@ class Leased:
 
     leases: Sequence[Lease]
     status: Literal["OK", "PAUSED", "LIMIT", "OOM", "DELETING"]
+    low: Sequence[str]
+    """Hosts whose next pages are to be unpacked (see `Packing.tidy`)."""
     wait_ms: int
     """Until the next host is due; -1: nothing is queued that could be leased."""
     accepted: int
@@ -152,6 +157,8 @@ class Accepted:
     over_budget: int = 0
     left_out: bool = False
     """None was taken: another page had the same content before."""
+    long: Sequence[str] = ()
+    """Hosts whose newest entries are to be packed (see `Packing.tidy`)."""
 
 
 @dataclass(frozen=True, slots=True)

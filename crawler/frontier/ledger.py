@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
 
 from crawler.errors import DamagedCrawl, FrontierError, NoCrawl
-from crawler.frontier import parsing
+from crawler.frontier import parsing, segments
 from crawler.frontier.damage import misfits, naming
 from crawler.frontier.keys import Keys, crawl_of_meta
 from crawler.frontier.leases import Exported, Lease
@@ -294,13 +295,19 @@ class Ledger:
 
     def queued(self, host: str, priority: int) -> Iterator[bytes]:
         """The entries of one of a host's queues, the next one first; read in slices while others take from it."""
-        at = 0
-        while True:
-            (entries,) = self._ask(("LRANGE", self._keys.queue(host, priority), at, at + _SLICE - 1))
-            yield from entries
-            at += _SLICE
-            if len(entries) < _SLICE:
-                return
+        yield from self._list(self._keys.queue(host, priority))
+        if priority == 1:
+            for segment in self._list(self._keys.queue(host, "packed"), 1):
+                with suppress(ValueError):
+                    yield from segments.decode(segment)
+            yield from self._list(self._keys.queue(host, "tail"))
+
+    def _list(self, key: str, at_once: int = _SLICE) -> Iterator[bytes]:
+        at, found = 0, [b""] * at_once
+        while len(found) == at_once:
+            (found,) = self._ask(("LRANGE", key, at, at + at_once - 1))
+            yield from found
+            at += at_once
 
     # -- counts --------------------------------------------------------------------------------------------------------
 

@@ -41,7 +41,8 @@ class Parcel(msgspec.Struct):
         args: Args = [len(self.groups)]
         for name, members in self.groups.items():
             priority, _, host = name.partition(" ")
-            names += keys.host(host), keys.queue(host, int(priority))
+            names.append(keys.host(host))
+            names += [keys.queue(host, 0)] if priority == "0" else keys.pages(host)
             args += host, site_key(host), len(members)
             for member_id, entry in members:
                 names.append(keys.seen(member_id))

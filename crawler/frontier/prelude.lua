@@ -40,7 +40,7 @@ end
 -- settings and state, read once a call
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
   'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
-  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards')
+  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards', 'overflow')
 local GENERATION, STATE = m[1], m[2]
 local DELAY, SLOTS, ROBOTS = number(m[3]) or 0, math.max(number(m[4]) or 1, 1), m[5] == '1'
 local MAX_PAGES, MAX_PAGES_PER_HOST = number(m[6]), number(m[7])
@@ -50,6 +50,8 @@ local ADAPTIVE = number(m[13]) or 0 -- thousandths
 local MAX_PAGES_PER_SITE, MAX_HOSTS_PER_SITE, PER_IP = number(m[14]), number(m[15]), number(m[16])
 local IPS_USED = m[17] -- leases were ever counted by address
 local SHARDS = number(m[19]) or 1
+local OVERFLOW = math.max(number(m[20]) or 8192, 1) -- entries in the head of a host's pages; more go to its tail
+local SEGMENT, LOW = math.ceil(OVERFLOW / 2), math.ceil(OVERFLOW / 4) -- a tail so long is packed, a head so short filled
 
 local T = now_ms()
 
@@ -85,13 +87,16 @@ local function host_key(host)
   return PREFIX .. 'host:' .. host
 end
 
-local function queue_key(host, priority)
-  return PREFIX .. 'queue:' .. host .. ':' .. priority
+-- part: 0 sitemaps and retries by hand, 1 pages, 2 quarantined. The pages of a host that has many lie in three lists,
+-- the next ones first: 1, the head, which alone is leased from; 'packed', segments of compressed entries; 'tail'.
+local function queue_key(host, part)
+  return PREFIX .. 'queue:' .. host .. ':' .. part
 end
 
 -- In a slot that is moving a missing key stops a script: touch all before the first write.
 local function touch(host)
-  redis.call('EXISTS', host_key(host), queue_key(host, 0), queue_key(host, 1), queue_key(host, 2))
+  redis.call('EXISTS', host_key(host), queue_key(host, 0), queue_key(host, 1), queue_key(host, 2),
+    queue_key(host, 'packed'), queue_key(host, 'tail'))
 end
 
 -- is_name: whether a host's name can be one; entries of any other are never handed out
@@ -99,20 +104,38 @@ local function is_name(host)
   return host ~= '' and not string.find(host, '[^!-~]') and not string.find(host, '[#%%/<>?@\\^|]')
 end
 
+local function length(host, part)
+  return redis.call('LLEN', queue_key(host, part))
+end
+
+-- segment_size: how many entries a segment says that it holds (see segments.py); none where it is no segment
+local function segment_size(segment)
+  local high, low = string.byte(segment, 1, 2)
+  return low and high * 256 + low or 0
+end
+
 -- queued_in: how many entries a host's queues hold, whatever its count says
 local function queued_in(host)
-  local n = 0
-  for priority = 0, 2 do
-    n = n + redis.call('LLEN', queue_key(host, priority))
+  local n = length(host, 0) + length(host, 1) + length(host, 2) + length(host, 'tail')
+  for i = 0, length(host, 'packed') - 1 do
+    n = n + segment_size(redis.call('LINDEX', queue_key(host, 'packed'), i))
   end
   return n
+end
+
+-- end_of: the list that a host's next pages go to
+local function end_of(host)
+  local behind = length(host, 'packed') + length(host, 'tail')
+  return queue_key(host, (length(host, 1) >= OVERFLOW or behind > 0) and 'tail' or 1)
 end
 
 -- sound: stop here, before the first write, if a key that is written later is of another kind: half of a page's end
 -- would lose its URL.
 local function sound(host)
   redis.call('HLEN', host_key(host))
-  queued_in(host)
+  length(host, 0)
+  length(host, 2)
+  end_of(host)
   redis.call('HLEN', COUNTERS)
   redis.call('ZCARD', READY)
   redis.call('LLEN', WAKE)
@@ -245,8 +268,12 @@ end
 
 -- put an ended lease's entry back to the 'LEFT' (front) or 'RIGHT' (tail) of its queue
 local function requeue(lease, side, charge)
-  redis.call(side == 'LEFT' and 'LPUSH' or 'RPUSH', queue_key(lease.host, lease.priority),
-    charged(lease.entry, charge))
+  local entry = charged(lease.entry, charge)
+  if side == 'LEFT' then
+    redis.call('LPUSH', queue_key(lease.host, lease.priority), entry)
+  else
+    redis.call('RPUSH', lease.priority == '1' and end_of(lease.host) or queue_key(lease.host, lease.priority), entry)
+  end
   add(host_key(lease.host), 'queued', 1)
   count('queued', 1)
 end
@@ -347,21 +374,26 @@ local function room_of(hash, site, seeded)
   return room, why, accepted
 end
 
--- accept: requests in groups of one queue each. KEYS from k: host, queue, then a `seen` set for each request;
+-- accept: requests in groups of one queue each. KEYS from k: host, its lists (of sitemaps: 0; of pages: 1, packed, tail),
+-- then a `seen` set for each request;
 -- ARGV from a: number of groups, then for each: host, site or '', number of requests, then id and entry of each.
 -- Those unseen and within the budgets of host and site enter seen, queue and accepted; sitemaps, which are in groups of
--- their own, have no budget. Returns new, seen, over budget.
+-- their own, have no budget. Returns new, seen, over budget, and the hosts whose tail has become long enough to be packed:
+-- told to one caller, and again when it is as long once more.
 local function accept(k, a, seeded)
-  local new, seen, over = 0, 0, 0
+  local new, seen, over, long = 0, 0, 0, {}
   local refused = {}
   local groups = tonumber(ARGV[a])
   a = a + 1
   for _ = 1, groups do
     local host, site, n = ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2])
-    local hash, queue = KEYS[k], KEYS[k + 1]
+    local hash, queue, tail = KEYS[k], KEYS[k + 1], nil
     a, k = a + 3, k + 2
-    redis.call('LLEN', queue) -- of another kind: said before its URLs count as seen
     local sitemaps = is_sitemap(ARGV[a + 1])
+    redis.call('LLEN', queue) -- of another kind: said before its URLs count as seen
+    if not sitemaps then
+      queue, tail, k = end_of(host), KEYS[k + 1], k + 2
+    end
     local room, why, accepted = NEVER, nil, nil
     if not sitemaps then
       room, why, accepted = room_of(hash, site, seeded)
@@ -383,7 +415,10 @@ local function accept(k, a, seeded)
       a, k = a + 2, k + 1
     end
     if #fresh > 0 then
-      redis.call('RPUSH', queue, unpack(fresh))
+      local length_now = redis.call('RPUSH', queue, unpack(fresh))
+      if queue == tail and length_now % SEGMENT < #fresh then
+        long[#long + 1] = host
+      end
       add(hash, 'queued', #fresh)
       redis.call('HSETNX', hash, 'due', T)
       if not sitemaps then
@@ -404,7 +439,7 @@ local function accept(k, a, seeded)
   for why, n in pairs(refused) do
     count('refused:' .. why, n)
   end
-  return new, seen, over
+  return new, seen, over, long
 end
 
 -- add_roots: ARGV from a: number, then roots. Returns the index behind them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from crawler.errors import (
@@ -49,15 +50,20 @@ def ok(reply: list[Any]) -> list[Any]:
 
 def accepted(reply: list[Any]) -> Accepted:
     """Of put."""
-    return Accepted(*ok(reply)[1:4])
+    new, seen, over, long = ok(reply)[1:5]
+    return Accepted(new, seen, over, long=_names(long))
 
 
 def committed(reply: list[Any]) -> Accepted:
     """Of commit."""
     if reply[0] == b"DONE_ALREADY":
         return Accepted(left_out=bool(reply[1]))
-    new, seen, over, left_out = ok(reply)[1:5]
-    return Accepted(new, seen, over, bool(left_out))
+    new, seen, over, left_out, long = ok(reply)[1:6]
+    return Accepted(new, seen, over, bool(left_out), _names(long))
+
+
+def _names(hosts: Sequence[bytes]) -> tuple[str, ...]:
+    return tuple(host.decode() for host in hosts)
 
 
 def collected(reply: list[Any]) -> list[Sack]:
@@ -75,10 +81,10 @@ def state(reply: list[Any]) -> State:
 
 def leased(reply: list[Any], deadline: float) -> Leased:
     """Of lease; its leases run until *deadline*."""
-    if len(reply) < 11:
+    if len(reply) < 12:
         refuse(reply[0].decode())
     leases = [
         Lease(t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark.decode(), deadline)
-        for t, k, host, raw, rev, delay, mark in reply[11:]
+        for t, k, host, raw, rev, delay, mark in reply[12:]
     ]
-    return Leased(leases, reply[0].decode(), *(int(n) for n in reply[1:11]))
+    return Leased(leases, reply[0].decode(), _names(reply[11]), *(int(n) for n in reply[1:11]))

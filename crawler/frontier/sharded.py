@@ -149,11 +149,29 @@ class ShardedFrontier(Frontier):
             if mine or theirs:
                 more = part.put(mine, source=source, term=term, roots=theirs)
                 accepted = Accepted(
-                    accepted.new + more.new, accepted.seen + more.seen, accepted.over_budget + more.over_budget
+                    accepted.new + more.new,
+                    accepted.seen + more.seen,
+                    accepted.over_budget + more.over_budget,
+                    long=[*accepted.long, *more.long],
                 )
             elif source:
                 part.open(source, term)
         return accepted
+
+    def pack_call(self, host: str, entries: Sequence[bytes]) -> Call:
+        """Make a segment of what the tail of *host* begins with."""
+        return self.home(host).pack_call(host, entries)
+
+    def unpack_call(self, host: str, segment: bytes) -> Call:
+        """Move the entries of the oldest *segment* of *host* to its head."""
+        return self.home(host).unpack_call(host, segment)
+
+    def tidy(self, long: Iterable[str], low: Iterable[str], say: Callable[[str], None]) -> None:
+        """Pack tails that are long, unpack a segment where a head is low."""
+        for host in long:
+            self.home(host).tidy([host], (), say)
+        for host in low:
+            self.home(host).tidy((), [host], say)
 
     # -- leases --------------------------------------------------------------------------------------------------------
 

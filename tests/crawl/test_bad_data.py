@@ -192,7 +192,7 @@ def _wrong(name: str) -> Callable[[redis.Redis, Commands], object]:
     [
         (lambda client, commands: client.flushall(), "is gone"),
         (lambda client, commands: commands.run("delete", "--yes"), "is gone"),
-        (lambda client, commands: client.hset(f"{PREFIX}meta", "schema", 3), "another version of this program"),
+        (lambda client, commands: client.hset(f"{PREFIX}meta", "schema", 99), "another version of this program"),
         (
             lambda client, commands: client.hset(f"{PREFIX}meta", mapping={"settings": "[", "settings_rev": 7}),
             "the settings stored in the `meta` of crawl 'default' cannot be used",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, ClassVar, Final
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
@@ -14,7 +15,7 @@ from crawler.frontier.link import Call, Link
 from crawler.frontier.parcel import site_key
 from crawler.records import Request
 from tests.frontier.crawls import BEGIN, Crawl
-from tests.frontier.model import Model, Put, Reply
+from tests.frontier.model import Host, Model, Put, Reply
 from tests.frontier.snapshot import Snapshot
 
 MOST_KNOWN: Final = 40
@@ -32,6 +33,11 @@ def _request(n: int) -> Request:
 POOL: Final = tuple(map(_request, range(24)))
 
 
+def _parts(host: Host) -> dict[str, list[tuple[str, bytes]]]:
+    parts = {str(priority): queue for priority, queue in enumerate(host.queues)}
+    return {**parts, "packed": list(chain.from_iterable(host.packed)), "tail": host.tail}
+
+
 class CheckedMachine(RuleBasedStateMachine):
     """A crawl, its model, and what its clients know and have sent."""
 
@@ -44,6 +50,7 @@ class CheckedMachine(RuleBasedStateMachine):
         self.known: list[Lease] = []
         self.sent: list[tuple[Callable[[], Reply], Callable[[], Reply]]] = []
         self.lease_calls: dict[str, tuple[Callable[[], Reply], Callable[[], Reply]]] = {}
+        self.packings: list[tuple[Callable[[], Reply], Callable[[], Reply]]] = []
         self.sound = True
         """No check has failed so far; else teardown says nothing, so that the first failure is told."""
         self.last_leased: dict[str, tuple[int, int, str]] = {}
@@ -184,11 +191,12 @@ class CheckedMachine(RuleBasedStateMachine):
         model = self.model
         assert shot.ready == model.ready
         assert shot.queues == {
-            (name, priority): [entry for _, entry in queue]
+            (name, part): [entry for _, entry in queue]
             for name, host in model.hosts.items()
-            for priority, queue in enumerate(host.queues)
+            for part, queue in _parts(host).items()
             if queue
         }
+        assert shot.segments == {name: list(map(len, host.packed)) for name, host in model.hosts.items() if host.packed}
         assert {
             token: (x.kind, x.priority, x.worker, x.host, x.entry, x.deadline) for token, x in shot.leased.items()
         } == {token: (x.kind, x.priority, x.worker, x.host, x.entry, x.deadline) for token, x in model.leases.items()}

@@ -12,10 +12,11 @@ from typing import Any, Final
 import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
+from crawler.frontier import segments
 from crawler.frontier.leases import Ending, Event, Lease, Limits, Weight
 from crawler.frontier.mending import mend
 from crawler.records import Charge, Request
-from tests.frontier.checked import POOL, CheckedMachine
+from tests.frontier.checked import HOSTS, POOL, CheckedMachine
 from tests.frontier.crawls import record_of
 
 TERM_MS: Final = 20_000
@@ -46,6 +47,7 @@ class FrontierMachine(CheckedMachine):
                 "max_pages_per_site": st.sampled_from((None, None, 5)),
                 "max_hosts_per_site": st.sampled_from((None, None, 1)),
                 "per_ip": st.sampled_from((None, None, 1, 2)),
+                "overflow": st.sampled_from((8_192, 1, 2)),
             }
         ),
     )
@@ -232,6 +234,33 @@ class FrontierMachine(CheckedMachine):
             found, entries = found[at : at + n], entries[at : at + n]
         self._do(self._attempt(self.frontier.drain, found), partial(self.model.drain, entries))
 
+    # -- long queues ---------------------------------------------------------------------------------------------------
+
+    @rule(host=st.sampled_from(HOSTS), most=st.sampled_from((1, 2, 9)))
+    def pack(self, host: str, most: int) -> None:
+        """As many as a worker may have found in the tail, by the time that it has packed them."""
+        entries = self.link.client.lrange(self.frontier.keys.queue(host, "tail"), 0, most - 1)
+        if entries:
+            self._send(self.frontier.pack_call(host, entries), partial(self.model.pack, host, entries))
+            self.packings.append(self.sent[-1])
+
+    @rule(host=st.sampled_from(HOSTS))
+    def unpack(self, host: str) -> None:
+        segment = self.link.client.lindex(self.frontier.keys.queue(host, "packed"), 0)
+        if segment is not None:
+            expect = partial(self.model.unpack, host, segments.decode(segment))
+            self._send(self.frontier.unpack_call(host, segment), expect)
+            self.packings.append(self.sent[-1])
+
+    @rule(back=st.integers(0, 5))
+    def tidy(self, back: int) -> None:
+        """All that is due; another worker does some of it once more, or comes too late."""
+        for host in HOSTS:
+            self.pack(host, 9)
+            self.unpack(host)
+        for act, expect in self.packings[-1 - back :][:2]:
+            self._compare(act, expect)
+
     # -- traps ---------------------------------------------------------------------------------------------------------
 
     @rule(name=st.sampled_from(TEMPLATES), n=st.sampled_from((1, 30, 99, 100)), kinds=st.sampled_from((1, 5, 60)))
@@ -332,6 +361,7 @@ class FrontierMachine(CheckedMachine):
         for _ in range(200):
             self.known.clear()
             self.reap(50)
+            self.tidy(0)
             self.lease(6, "ann")
             for lease in list(self.known):
                 self._end_well(lease)

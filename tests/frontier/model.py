@@ -26,10 +26,12 @@ TROUBLES: Final = {1: "dns", 2: "tls"}
 
 @dataclass(slots=True)
 class Host:
-    """One host's state; `queues` hold (id, entry)."""
+    """One host's state; `queues`, `packed` (segments) and `tail` hold (id, entry)."""
 
     due: int
     queues: tuple[list[tuple[str, bytes]], ...] = field(default_factory=lambda: ([], [], []))
+    packed: list[list[tuple[str, bytes]]] = field(default_factory=list)
+    tail: list[tuple[str, bytes]] = field(default_factory=list)
     in_flight: int = 0
     asking: bool = False
     known: dict[str, int] = field(default_factory=dict)
@@ -47,7 +49,11 @@ class Host:
 
     @property
     def queued(self) -> int:
-        return sum(map(len, self.queues))
+        return sum(map(len, (*self.queues, *self.packed, self.tail)))
+
+    def end(self, overflow: int) -> list[tuple[str, bytes]]:
+        """Where the next page goes."""
+        return self.tail if self.packed or self.tail or len(self.queues[1]) >= overflow else self.queues[1]
 
 
 @dataclass(slots=True)
@@ -82,6 +88,7 @@ class Put:
 ENOUGH_PAGES: Final = 1000
 ADAPTED_MAX: Final = 30_000
 IP_WAIT: Final = 250
+PACKED_WAIT: Final = 20
 WINDOW, LEAST_FRESH, MOST_PRINTS = 100, 10, 1000
 
 
@@ -181,6 +188,8 @@ class Model:
             groups.setdefault((put.host, put.priority), []).append(put)
         for group in groups.values():
             room, why = self._room(group[0], seeded)
+            host = self.hosts.get(group[0].host)
+            queue = None if host is None else host.end(self.limits.overflow)
             for put in group:
                 what = "seen" if put.id in self.seen else "new" if room > 0 else "over"
                 told[what] += 1
@@ -188,7 +197,7 @@ class Model:
                     self.counters[f"refused:{why}"] += 1
                 elif what == "new":
                     room -= 1
-                    self._accept_one(put)
+                    queue = self._accept_one(put, queue)
         return told["new"], told["seen"], told["over"]
 
     def _room(self, put: Put, seeded: bool) -> tuple[float, str]:
@@ -208,7 +217,8 @@ class Model:
             room, why = 0, "site-hosts"
         return room, why
 
-    def _accept_one(self, put: Put) -> None:
+    def _accept_one(self, put: Put, queue: list[tuple[str, bytes]] | None) -> list[tuple[str, bytes]]:
+        """Queue it behind the others of its group, in *queue*."""
         host = self.hosts.setdefault(put.host, Host(due=self.now))
         is_page = put.priority != 0
         if put.site and is_page:
@@ -216,7 +226,9 @@ class Model:
             self.sites[put.site] = of_site + 1, hosts + (host.accepted == 0)
         self.seen.add(put.id)
         host.accepted += is_page
-        host.queues[put.priority].append((put.id, put.entry))
+        queue = host.queues[put.priority] if put.priority != 1 or queue is None else queue
+        queue.append((put.id, put.entry))
+        return queue
 
     # -- leasing -------------------------------------------------------------------------------------------------------
 
@@ -280,6 +292,8 @@ class Model:
         for token in tokens:
             priority = self._next_queue(host)
             if priority is None:
+                if host.packed and taken == 0:
+                    self._rest(host, PACKED_WAIT)
                 break
             url_id, entry = host.queues[priority][0]
             scheme = entry[3] & 3
@@ -299,11 +313,17 @@ class Model:
         return taken
 
     def _next_queue(self, host: Host) -> int | None:
-        """Sitemaps wait while enough pages are queued."""
-        queues = [n for n, queue in enumerate(host.queues) if queue]
-        if queues[:1] == [0] and host.queues[0][0][1][3] & 16 and len(host.queues[1]) >= ENOUGH_PAGES:
-            return 1
-        return queues[0] if queues else None
+        """Sitemaps wait while enough pages are queued. A tail with no pages before it becomes the head."""
+        first = host.queues[0][:1]
+        if first and not (first[0][1][3] & 16 and self._has_enough(host)):
+            return 0
+        if not host.packed and not host.queues[1]:
+            host.queues[1].extend(host.tail)
+            host.tail.clear()
+        return next((n for n in (1, 2) if host.queues[n]), 0 if first else None)
+
+    def _has_enough(self, host: Host) -> bool:
+        return bool(host.packed) or len(host.queues[1]) + len(host.tail) >= ENOUGH_PAGES
 
     def _lend(self, token: str, out: Out) -> None:
         host = self.hosts[out.host]
@@ -461,8 +481,30 @@ class Model:
             crashes = min(crashes + 1, 15)
         else:
             retries = min(retries + charge, 15)
-        queue = self.hosts[out.host].queues[out.priority]
+        host = self.hosts[out.host]
+        queue = host.queues[out.priority] if front or out.priority != 1 else host.end(self.limits.overflow)
         queue.insert(0 if front else len(queue), (out.id, bytes([crashes << 4 | retries]) + out.entry[1:]))
+
+    # -- long queues ---------------------------------------------------------------------------------------------------
+
+    def pack(self, name: str, entries: Sequence[bytes]) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        host = self.hosts[name]
+        n = len(entries)
+        if [entry for _, entry in host.tail[:n]] == entries:
+            host.packed.append(host.tail[:n])
+            del host.tail[:n]
+        return "OK", len(host.tail) >= math.ceil(self.limits.overflow / 2)
+
+    def unpack(self, name: str, entries: Sequence[bytes]) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        host = self.hosts[name]
+        low = len(host.queues[1]) < math.ceil(self.limits.overflow / 4)
+        if low and host.packed and [entry for _, entry in host.packed[0]] == entries:
+            host.queues[1].extend(host.packed.pop(0))
+        return "OK", 0
 
     # -- hosts ---------------------------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import redis
 
+from crawler.frontier import segments
 from crawler.frontier.keys import Keys
 
 _DUMP = """
@@ -50,7 +51,10 @@ class Snapshot:
     deadlines: dict[str, int] = field(default_factory=dict)
     leased: dict[str, Held] = field(default_factory=dict)
     hosts: dict[str, dict[str, str]] = field(default_factory=dict)
-    queues: dict[tuple[str, int], list[bytes]] = field(default_factory=dict)
+    queues: dict[tuple[str, str], list[bytes]] = field(default_factory=dict)
+    """By host and part; of `packed` the entries of all its segments."""
+    segments: dict[str, list[int]] = field(default_factory=dict)
+    """Host -> how many entries each of its segments holds."""
     robots: dict[str, bytes] = field(default_factory=dict)
     pages: dict[str, dict[str, bytes]] = field(default_factory=dict)
     records: list[tuple[str, str]] = field(default_factory=list)
@@ -99,8 +103,7 @@ class Snapshot:
             case "host":
                 self.hosts[rest] = {k.decode(): v.decode() for k, v in _pairs(value)}
             case "queue":
-                host, _, priority = rest.rpartition(":")
-                self.queues[host, int(priority)] = value
+                self._add_queue(*rest.rpartition(":")[::2], value)
             case "robots":
                 self.robots[rest] = value
             case "page":
@@ -136,13 +139,20 @@ class Snapshot:
             case _:
                 self.other.append(name)
 
+    def _add_queue(self, host: str, part: str, value: list[bytes]) -> None:
+        if part == "packed":
+            read = [segments.decode(segment) for segment in value]
+            self.segments[host] = [len(entries) for entries in read]
+            value = [entry for entries in read for entry in entries]
+        self.queues[host, part] = value
+
     def number(self, host: str, name: str) -> int:
         """A number of a host's hash; 0 when it is absent."""
         return int(self.hosts.get(host, {}).get(name, 0))
 
     def queued_of(self, host: str) -> int:
         """How many entries the host's lists hold."""
-        return sum(len(self.queues.get((host, priority), ())) for priority in range(3))
+        return sum(len(entries) for (name, _), entries in self.queues.items() if name == host)
 
     def entries(self) -> list[tuple[str, bytes]]:
         """Every entry in a queue or a page's lease, with its host."""

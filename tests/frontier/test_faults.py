@@ -116,6 +116,14 @@ FAULTS: Final = {
         "  if redis.call('ZREM', LEASES, ARGV[i]) == 1 then", "  if T > 0 then", ("extend",)
     ),
     "drain takes what was committed again": Fault("  if was[1] == at then", "  if was[1] then", ("drain",)),
+    "pack does not look at what it takes": Fault("#entries == n and redis.sha1hex", "true or redis.sha1hex", ("pack",)),
+    "a head is filled though it is not low": Fault("redis.call('LLEN', head) >= LOW or ", "", ("unpack",)),
+    "what is packed counts as lost": Fault("if not entry and length(f.host, 'packed') > 0", "if false", ("lease",)),
+    "a host whose pages are packed is asked for them without a pause": Fault(
+        "        rest(f.host, PACKED_WAIT_MS)\n", "", ("lease",)
+    ),
+    "a tail is forgotten": Fault(" and length(host, 'tail') > 0 then", " and false then", ("lease",)),
+    "new pages overtake those that are packed": Fault("length(host, 'packed') + length(host, 'tail')\n", "0\n"),
     "revive leaves the record": Fault("    redis.call('DEL', KEYS[k])\n", "", ("revive",)),
 }
 

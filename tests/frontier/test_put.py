@@ -15,7 +15,7 @@ def test_new_requests_are_queued_in_order(crawl: Crawl) -> None:
     urls = [f"http://a.example/{n}" for n in range(5)]
     assert crawl.put(*urls) == Accepted(5, 0, 0)
     shot = crawl.snapshot()
-    assert shot.queues == {("a.example", 1): [Request(url).place()[1] for url in urls]}
+    assert shot.queues == {("a.example", "1"): [Request(url).place()[1] for url in urls]}
     assert shot.seen == {crawl.frontier.id(url) for url in urls}
     assert (shot.counters["accepted"], shot.counters["queued"]) == (5, 5)
     assert shot.number("a.example", "accepted") == 5

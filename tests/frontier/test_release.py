@@ -69,8 +69,8 @@ def test_a_worker_s_leases_are_found_and_given_back_in_order(crawl: Crawl) -> No
     tokens = [lease.token for lease in crawl.ledger.leases_of("gone")]
     assert tokens == ["c:1", "c:2", "c:3", "c:4"]
     crawl.frontier.release(tokens)
-    queued = crawl.snapshot().queues["a.example", 1]
-    assert queued == [entry for n, entry in enumerate(before["a.example", 1]) if n not in (4, 5)]
+    queued = crawl.snapshot().queues["a.example", "1"]
+    assert queued == [entry for n, entry in enumerate(before["a.example", "1"]) if n not in (4, 5)]
 
 
 def test_the_host_rests_again(make: Make) -> None:

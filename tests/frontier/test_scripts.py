@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from crawler.frontier import segments
 from crawler.frontier.keys import FIXED, Keys
 from crawler.frontier.leases import Weight
 from crawler.frontier.link import Call
@@ -16,7 +17,7 @@ from crawler.records import Request
 from tests.frontier.crawls import CLOCK_KEY, Crawl, Make
 
 READS = {
-    *("EXISTS", "HGET", "HMGET", "HGETALL", "HLEN", "HKEYS", "HVALS", "LINDEX", "LLEN", "SISMEMBER", "XLEN"),
+    *("EXISTS", "HGET", "HMGET", "HGETALL", "HLEN", "HKEYS", "HVALS", "LINDEX", "LLEN", "LRANGE", "SISMEMBER", "XLEN"),
     *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE"),
 }
 SOURCE = files("crawler.frontier")
@@ -67,6 +68,32 @@ def with_parcels(crawl: Crawl) -> list[str]:
     return [parcels]
 
 
+LONG = "long.example"
+
+
+def tail(crawl: Crawl) -> list[bytes]:
+    """What the tail of a long queue began with."""
+    return [Request(f"http://{LONG}/{n}").place()[1] for n in range(1, 4)]
+
+
+def with_a_long_queue(crawl: Crawl) -> Crawl:
+    """One more host: a page in the head, three in the tail."""
+    crawl.link.client.hset(crawl.frontier.keys.meta, "overflow", 1)
+    crawl.put(f"http://{LONG}/0")
+    crawl.put(*(f"http://{LONG}/{n}" for n in range(1, 4)))
+    return crawl
+
+
+def with_a_segment(crawl: Crawl) -> Crawl:
+    """Of this host two pages are packed, and the head is empty."""
+    with_a_long_queue(crawl).frontier.pack(LONG, tail(crawl)[:2])
+    for lease in crawl.lease(50):
+        if lease.kind == "R":
+            crawl.frontier.robots(lease, "ok")
+    assert LONG in {lease.host for lease in crawl.lease(50)}
+    return crawl
+
+
 LINKS = ["http://a.example/new", "https://d.example/", "http://a.example/sitemap"]
 
 CALLS: dict[str, Callable[[Crawl], Call]] = {
@@ -84,6 +111,8 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     "release": lambda crawl: crawl.frontier.release_call([x.token for x in crawl.ledger.leases_of("w")]),
     "extend": lambda crawl: crawl.frontier.extend_call([x.token for x in crawl.ledger.leases_of("w")], 90),
     "reap": lambda crawl: crawl.frontier.reap_call(),
+    "pack": lambda crawl: with_a_long_queue(crawl).frontier.pack_call(LONG, tail(crawl)),
+    "unpack": lambda crawl: with_a_segment(crawl).frontier.unpack_call(LONG, segments.encode(tail(crawl)[:2])),
     "revive": lambda crawl: crawl.call(
         "revive",
         [crawl.frontier.keys.page(url_id) for url_id in failed(crawl)],
@@ -161,7 +190,7 @@ def test_what_the_caller_can_name_is_declared(make: Make, verb: str) -> None:
     call = CALLS[verb](crawl)
     host = "" if verb == "put" else held(crawl, "R" if verb == "robots" else "P").host
     keys = crawl.frontier.keys
-    found = {keys.host(host), *(keys.queue(host, priority) for priority in range(3))}
+    found = {keys.host(host), *(keys.queue(host, part) for part in (0, 1, 2, "packed", "tail"))}
     used = {key for command in commands_of(crawl, call) for key in keys_of(command)}
     assert used - found <= set(call.keys)
 
@@ -169,8 +198,9 @@ def test_what_the_caller_can_name_is_declared(make: Make, verb: str) -> None:
 @pytest.mark.parametrize("verb", VERBS)
 def test_no_command_is_unbounded_or_newer_than_the_oldest_server(verb: str) -> None:
     source = load(verb).source
-    for word in ("'KEYS'", "SMEMBERS", "HGETALL", "LRANGE", "#!lua", "LMPOP", "ZMPOP", "'SCAN'"):
+    for word in ("'KEYS'", "SMEMBERS", "HGETALL", "#!lua", "LMPOP", "ZMPOP", "'SCAN'"):
         assert word not in source
+    assert source.count("LRANGE") == (verb == "pack")  # of as many as its caller has read
 
 
 def test_the_fixed_keys_are_those_that_the_prelude_names() -> None:

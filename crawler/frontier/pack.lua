@@ -1,0 +1,19 @@
+-- pack.lua: the oldest entries of a host's tail become a segment, which a worker has compressed: Lua cannot.
+-- Why Lua: what is taken out of the tail must be what was packed, whoever took or packed it meanwhile.
+-- KEYS  tail and segments of the host
+-- ARGV  generation, how many entries, sha1 of them joined, segment
+-- RETURNS OK 1 where the tail is still to be packed, else 0 (a repetition finds other entries, and changes nothing)
+--         | NO_CRAWL | DELETING
+local no = refusal() or deleting()
+if no then
+  return { no }
+end
+local tail, segments = KEYS[OWN_KEYS], KEYS[OWN_KEYS + 1]
+local n, sha1, segment = tonumber(ARGV[2]), ARGV[3], ARGV[4]
+redis.call('LLEN', segments) -- of another kind: said before anything is taken
+local entries = redis.call('LRANGE', tail, 0, n - 1)
+if #entries == n and redis.sha1hex(table.concat(entries)) == sha1 then
+  redis.call('LTRIM', tail, n, -1) -- a taking away first, so that it goes through when Redis is full
+  redis.call('RPUSH', segments, segment)
+end
+return { 'OK', redis.call('LLEN', tail) >= SEGMENT and 1 or 0 }
