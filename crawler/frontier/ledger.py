@@ -399,12 +399,6 @@ class Ledger:
         (clock,) = self._ask(("TIME",))
         return parsing.now_ms(clock)
 
-    def memory(self) -> int | None:
-        """Bytes that Redis uses in all; none where it does not say."""
-        info = self._link.ask(lambda: self._redis.info("memory"))
-        used = info.get("used_memory")
-        return None if used is None else int(used)
-
     # -- deleting ------------------------------------------------------------------------------------------------------
 
     def sweep(self, batch: int = 500) -> int:
