@@ -409,12 +409,6 @@ class Ledger:
         (clock,) = self._ask(("TIME",))
         return parsing.now_ms(clock)
 
-    def memory(self) -> int | None:
-        """Bytes that Redis uses in all, of a cluster all its masters; none where it does not say."""
-        infos: list[Any] = [link.ask(lambda link=link: link.client.info("memory")) for link in self._link.masters()]  # type: ignore[misc]
-        used = [info.get("used_memory") for info in infos]
-        return None if None in used else sum(int(n) for n in used)
-
     # -- deleting ------------------------------------------------------------------------------------------------------
 
     def sweep(self, batch: int = 500) -> int:

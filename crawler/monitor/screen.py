@@ -113,17 +113,33 @@ def status_lines(status: Status) -> list[str]:
         ("leased", f"{status.leased:,}"),
         ("workers", _workers(status)),
         ("read", size(status.bytes)),
-        ("Redis", size(status.redis_bytes) if status.redis_bytes is not None else "unknown"),
+        ("Redis", _memory(status)),
     ]
     lines = [f"crawl {status.crawl!r}", *(f"  {name:<9} {value}" for name, value in rows)]
     for title, counts in (("outcomes", status.outcomes), ("statuses", status.statuses), ("left out", status.refused)):
         if counts:
             lines.append(f"  {title:<9} " + ", ".join(f"{name} {n:,}" for name, n in counts.items()))
+    if status.will_fit is False:
+        whose = "Redis's maxmemory" if status.redis_bounded else "the memory of Redis's machine"
+        lines.append(f"  warning   that is more than {whose}: `crawler export --drain` frees what is written")
     if status.duplicates:
         lines.append(f"  {'copies':<9} {status.duplicates:,} pages have the content of another one")
     if status.lost:
         lines.append(f"  {'lost':<9} {_lost(status)}")
     return lines + _quarantined(status)
+
+
+def _memory(status: Status) -> str:
+    """What Redis uses, of how much if that is bounded, and what the rest will need."""
+    if status.redis_bytes is None:
+        return "unknown"
+    text = size(status.redis_bytes)
+    if status.redis_bounded and status.redis_limit is not None:
+        text += f" of {size(status.redis_limit)}"
+    if status.needed_bytes is not None:
+        left = status.queued + status.leased
+        text += f"; the {left:,} URLs that are left will need about {size(status.needed_bytes)} more"
+    return text
 
 
 def _workers(status: Status) -> str:

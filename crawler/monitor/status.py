@@ -6,6 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
+from crawler.frontier.footprint import measure
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import HostFacts, Ledger
 from crawler.frontier.parsing import number
@@ -42,6 +43,15 @@ class Status:
     """What the speed depends on now, in words."""
     rate: float
     redis_bytes: int | None
+    """What Redis uses, whatever for; none where it does not say."""
+    redis_limit: int | None
+    """Its `maxmemory`, or the memory of its machine where that is not set."""
+    redis_bounded: bool
+    """It is `maxmemory`."""
+    needed_bytes: int | None
+    """About what the URLs that are left will take of Redis if they end as the latest pages did (see footprint.py).
+
+    Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int
     """Pages whose content another page had before."""
     quarantined: list[str]
@@ -65,13 +75,20 @@ class Status:
         return sum(n for outcome, n in self.outcomes.items() if outcome.startswith("dropped:"))
 
     @property
+    def will_fit(self) -> bool | None:
+        """There is room in Redis for what is left, as far as can be told; none where it cannot."""
+        if self.redis_bytes is None or self.redis_limit is None or self.needed_bytes is None:
+            return None
+        return self.redis_bytes + self.needed_bytes <= self.redis_limit
+
+    @property
     def done(self) -> bool:
         """Nothing is left to do."""
         return self.state == "done"
 
     def as_json(self) -> dict[str, Any]:
         """For programs."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        return {name: getattr(self, name) for name in (*self.__slots__, "will_fit")}
 
 
 def workers_alive(ledger: Ledger) -> bool:
@@ -94,6 +111,8 @@ class Monitor:
         hosts, first, _ = self._ledger.hosts(1)
         alive = [beat for beat in beats if beat.age < SILENT]
         delay = self._delay(first[0] if first else None)
+        footprint = measure(self._frontier.link, self._frontier.crawl, self._frontier.count)
+        left = state.queued + state.leased
         return Status(
             crawl=self._frontier.crawl,
             state=state.word,
@@ -112,7 +131,10 @@ class Monitor:
             wait_ms=state.wait_ms,
             limit=_limit([str(beat.facts.get("limit", "")) for beat in alive], state.word, hosts, delay / 1000),
             rate=self._rate(state.ended),
-            redis_bytes=self._ledger.memory(),
+            redis_bytes=footprint.used,
+            redis_limit=footprint.most,
+            redis_bounded=footprint.bounded,
+            needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
             duplicates=counters.get("duplicates", 0),
             quarantined=sorted(self._ledger.traps()),
             lost=counters.get("lost", 0),

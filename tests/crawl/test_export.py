@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from crawler.frontier.footprint import measure
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Limits
 from crawler.frontier.ledger import Ledger
@@ -98,14 +99,18 @@ def test_killed_again_and_again(stored: Stored, name: str, flags: tuple[str, ...
     )
 
 
+def _memory(stored: Stored) -> int:
+    return measure(stored.crawl.frontier.link, "default").used or 0
+
+
 def test_what_is_drained_is_told_and_still_known(stored: Stored) -> None:
-    memory = stored.crawl.ledger.memory() or 0
+    memory = _memory(stored)
     done = stored.commands.run("export", "-o", "a.csv", "--drain")
     assert done.lines == [
         "crawler: how far this export is stands in a.csv.state",
         f"crawler: {SIZE:,} records written to a.csv, {SIZE:,} in all, {SIZE:,} drained",
     ]
-    assert (stored.crawl.ledger.memory() or 0) < memory - SIZE * 200
+    assert _memory(stored) < memory - SIZE * 200
     assert stored.commands.run("export", "-o", "b.jsonl").lines == [
         f"crawler: {SIZE:,} records were drained before: they are in the files that were written then, not in this one",
         "crawler: 0 records written to b.jsonl",

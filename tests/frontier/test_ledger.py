@@ -7,6 +7,7 @@ import zlib
 import pytest
 
 from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, OutOfMemory, RedisAway
+from crawler.frontier.footprint import measure
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.ledger import START, HostFacts, Ledger, crawls
 from crawler.frontier.link import Link
@@ -245,12 +246,6 @@ def test_robots_texts_by_origin(crawl: Crawl) -> None:
     assert crawl.ledger.robots(["http://a.example"]) == [None]
 
 
-def test_the_memory_is_told(crawl: Crawl) -> None:
-    memory = crawl.ledger.memory()
-    assert memory is not None
-    assert memory > 100_000
-
-
 def test_all_crawls_are_listed(make: Make, link: Link) -> None:
     assert crawls(link) == []
     make(name="two")
@@ -269,7 +264,7 @@ def test_only_the_meta_of_the_first_shard_names_a_crawl() -> None:
 def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
     link = Link("unix:///nowhere/at/all")
     ledger = Ledger(link, "test")
-    for ask in (ledger.records, ledger.meta, ledger.sweep, ledger.memory, lambda: crawls(link)):
+    for ask in (ledger.records, ledger.meta, ledger.sweep, lambda: measure(link, "test"), lambda: crawls(link)):
         with pytest.raises(RedisAway):
             ask()
     with pytest.raises(RedisAway):

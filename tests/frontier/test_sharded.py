@@ -26,7 +26,7 @@ OF_ONE_SHARD = {
     *("commit", "retry", "robots", "pack", "unpack"),  # they send what their `_call`, which finds the shard, has built
 }
 """Methods of Frontier that mean one shard, or find it by themselves."""
-OF_THE_FIRST = {"meta", "settings", "workers", "clock", "leases_of", "tokens", "host_names", "memory"}
+OF_THE_FIRST = {"meta", "settings", "workers", "clock", "leases_of", "tokens", "host_names"}
 """Methods of Ledger that mean the first shard, or are made of others."""
 
 
