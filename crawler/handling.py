@@ -220,7 +220,7 @@ class Handler:
     # -- pages ---------------------------------------------------------------------------------------------------------
 
     def _page(self, held: Held, response: Response, rest: Rest) -> Outgoing:
-        page = self._extractor.extract(response)
+        page = self._read(held, response)
         data, error = self._call_hook(held, page)
         request, original = held.entry.request, self._canonical_elsewhere(held, page)
         requests, refused = self._follow(held, page, original)
@@ -238,6 +238,14 @@ class Handler:
         if self._harvest is not None:
             self._harvest.page(request.url, page)
         return self._outgoing(ending, requests, later)
+
+    def _read(self, held: Held, response: Response) -> Page:
+        """The page; by its head alone where nothing else is wanted of it and no link on it leads to anything new."""
+        plan = self._plan
+        most = plan.scope.max_depth
+        follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)
+        settled = self._links.settled if follows else None
+        return self._extractor.extract(response, skims=plan.skims and self._hook is None, settled=settled)
 
     def _alias(self, url: str) -> str:
         """The id of *url* with, or without, a slash at its end: copies that differ in it have links that differ too."""

@@ -11,6 +11,7 @@ from crawler import traps
 from crawler import url as urls
 from crawler.records import Request
 from crawler.scope import Scope
+from crawler.skim import Settled
 
 KNOWN: Final = 100_000
 """URLs remembered as sent, twice at most: about 30 MB."""
@@ -25,10 +26,15 @@ class Known:
     generations: when the younger is full it becomes the older, whose members are forgotten.
     """
 
-    def __init__(self, size: int = KNOWN) -> None:
+    def __init__(self, size: int = KNOWN, forgotten: Callable[[], None] = lambda: None) -> None:
+        """*forgotten* is called when all is forgotten."""
         self._size = size
+        self._forgotten = forgotten
         self._young: set[str] = set()
         self._old: set[str] = set()
+
+    def __contains__(self, url: str) -> bool:
+        return url in self._young or url in self._old
 
     def unknown(self, candidates: Iterable[str]) -> list[str]:
         """Those of *candidates* that were not acknowledged, in order."""
@@ -44,6 +50,7 @@ class Known:
     def forget(self) -> None:
         """Redis may have lost what it acknowledged."""
         self._young, self._old = set(), set()
+        self._forgotten()
 
 
 class Links:
@@ -51,7 +58,9 @@ class Links:
 
     def __init__(self, scope: Scope, is_root: Callable[[Sequence[str]], list[bool]]) -> None:
         self.scope = scope
-        self.known = Known()
+        self.settled = Settled(self.is_settled)
+        """How pages spell links that need not be followed: forgotten whenever that may have changed for one of them."""
+        self.known = Known(forgotten=self.settled.clear)
         self._is_root = is_root
         self._roots: dict[str, bool] = {}
         self._roots_rev = -1
@@ -60,6 +69,7 @@ class Links:
 
     def beware(self, templates: Collection[str]) -> None:
         """These templates are quarantined now: their URLs are refused."""
+        self.settled.clear()
         self._traps = frozenset(templates)
         self._trap_hosts = frozenset(re.split("[/?;]", name, maxsplit=1)[0] for name in templates)
 
@@ -80,8 +90,20 @@ class Links:
         """Forget what is no root when roots were added."""
         if roots_rev != self._roots_rev:
             self._roots_rev = roots_rev
+            self.settled.clear()
             self._roots = {key: True for key, found in self._roots.items() if found}
             # a link that was out of scope may be in it now; those that were accepted stay known
+
+    def is_settled(self, url: str) -> bool:
+        """Whether a link to *url* does nothing, whatever page it is on and whatever its `rel` is.
+
+        Redis has accepted it, or it is refused for what it is: it has no canonical URL (then it is one of
+        `url.REFUSALS`), the filters or a trap refuse it, or it is under no root. Asks nobody: of a root that was never
+        looked up it says false.
+        """
+        if url in self.known or url in urls.REFUSALS or self.scope.admit(url, 0) or self.trap_of(url):
+            return True
+        return self.scope.kind != "all" and all(self._roots.get(key) is False for key in self.scope.candidates(url))
 
     def admit(
         self, outlinks: Sequence[str], *, depth: int, via: str, hops: int = 0

@@ -40,7 +40,7 @@ LAYERS = (
     ("frontier",),
     ("politeness", "extract"),
     ("scope", "robots", "sitemap", "traps"),
-    ("redirects", "page"),
+    ("redirects", "page", "skim"),
     ("charset",),
     ("fetch",),
     ("redis_server",),
