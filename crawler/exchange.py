@@ -150,7 +150,8 @@ class Exchange:
         for out in self.outgoing:
             while out.before:
                 try:
-                    self._frontier.run_one(out.before[0])
+                    if self._frontier.run_one(out.before[0]).over_budget:
+                        out.urls = ()
                 except OutOfMemory:
                     self._room_at = time.monotonic() + ROOM_AGAIN * random.uniform(0.5, 1.0)
                     return
@@ -211,7 +212,7 @@ class Exchange:
             self.outgoing.append(out)
         elif isinstance(reply, FrontierError):
             raise reply
-        elif not (isinstance(reply, Accepted) and reply.left_out):
+        elif not (isinstance(reply, Accepted) and (reply.left_out or reply.over_budget)):
             self._known.acknowledge(out.urls)
 
     def _tell_quarantined(self, templates: Sequence[str]) -> None:
