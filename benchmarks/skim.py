@@ -33,6 +33,7 @@ PIECES: Final = tuple(
         *('<a href="new">', "<a href=new>", "<A HREF='new'>", "<a\thref\n=\n'new'>", '<a href="new', "<a hRef=new/>"),
         *(
             '<a href="n&#101;w">',
+            '<a href="n?&copy=1&#35;x#y">',
             '<a href="new?a=1&amp;b=2">',
             '<a href="?new">',
             '<a href=" new ">',

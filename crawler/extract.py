@@ -16,7 +16,7 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Response
 from crawler.page import Node, Page, Tree, clean, cut, parse, readable_nodes, tag_ids, valid, visible_text
-from crawler.skim import MARK, Settled, head_of, reference, spellings, tells_more
+from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, spellings, tells_more, value_of
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
@@ -33,6 +33,7 @@ _SELECTOR: Final = "[href],[src],meta,title"  # by attribute: Lexbor compares ta
 _LINKS, _FRAMES = tag_ids("a area"), tag_ids("iframe frame")
 _LINK, _META, _TITLE, _SVG = (next(iter(tag_ids(name))) for name in ("link", "meta", "title", "svg"))
 _BASE, _MARK = (next(iter(tag_ids(name))) for name in ("base", MARK))
+_MARK_TAG: Final = f"<{MARK}>".encode()
 _HTML_ALTERNATES = frozenset({"", "text/html", "application/xhtml+xml"})
 
 # Directives whose value follows a colon, so that the word before it is no crawler's name.
@@ -214,43 +215,49 @@ class Extractor:
 
     def _skim(self, page: Page, html: bytes, settled: Settled | None, asked: set[str]) -> bool:
         """Read *page* by its head alone; false, and nothing done, if that would not do."""
-        if self.options.want_text or not (settled is None or self._is_settled(html, page.url, settled)):
+        end = end_of_head(html)
+        if end < 0 or self.options.want_text:
             return False
-        head = head_of(html)
-        if head is None:
+        rest = html[end:]
+        if settled is not None and not self._is_settled(rest, page.url, settled):
             return False
-        tree = parse(head[0])
+        tree = parse(html[:end] + _MARK_TAG)
         mark = tree.body.first_child if tree.body is not None else None
         if mark is None or mark.tag_id != _MARK or mark.next is not None:
             return False
         nodes = tree.css(_SELECTOR)
         if any(node.tag_id == _BASE for node in nodes):
             return False
-        found = Page(page.url, page.response, page.charset)
-        _Reader(found, self.options, self._resolver, page.url, set(asked)).read(nodes)
-        canonical = found.canonical is not None
-        if found.refresh is not None or tells_more(html, head[1], title=found.title is not None, canonical=canonical):
+        head = Page(page.url, page.response, page.charset)
+        _Reader(head, self.options, self._resolver, page.url, set(asked)).read(nodes)
+        if settled is not None and not all(map(settled.is_settled, head.outlinks)):
             return False
-        page.title, page.description, page.lang = found.title, found.description, self._lang(tree)
-        page.canonical, page.noindex, page.nofollow = found.canonical, found.noindex, found.nofollow
+        canonical = head.canonical is not None
+        if head.refresh is not None or tells_more(rest, title=head.title is not None, canonical=canonical):
+            return False
+        page.title, page.description, page.lang = head.title, head.description, self._lang(tree)
+        page.canonical, page.noindex, page.nofollow = head.canonical, head.noindex, head.nofollow
         page.skimmed, page.links_total = True, None
         return True
 
-    def _is_settled(self, html: bytes, url: str, settled: Settled) -> bool:
-        """Whether every link that *html* may have is settled on a page at *url*."""
+    def _is_settled(self, rest: bytes, url: str, settled: Settled) -> bool:
+        """Whether every link that the *rest* of a page at *url* may have is settled."""
         table = settled.folder(folder_of(url))
-        found = spellings(html)
+        found = spellings(rest)
         if table.issuperset(found):
             return True
+        new = set(found) - table
+        if len(new) > MOST_NEW:
+            return False
         resolver, resolved = self._resolver, self._resolver.folder(url)
-        for spelling in set(found) - table:
-            bare = reference(spelling)
-            if bare is None:
+        for spelling in new:
+            reference = _reference(spelling)
+            if reference is None:
                 return False
-            target = resolved.get(bare) or resolver.resolve(bare, url, resolved)
+            target = resolved.get(reference) or resolver.resolve(reference, url, resolved)
             if not settled.is_settled(target):
                 return False
-            if is_of_folder(bare):
+            if is_of_folder(reference):
                 settled.add(spelling, table)
         return True
 
@@ -267,6 +274,16 @@ class Extractor:
         if options.want_text and not page.noindex:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
             page.tree = None
+
+
+def _reference(spelling: bytes) -> str | None:
+    """What the parser makes of one of `skim.spellings`; None where that depends on more."""
+    value = value_of(spelling)
+    if value is None or value[1]:
+        return value and value[0].decode("ascii")
+    link = parse(b'<a href="' + value[0] + b'">').css_first("a")
+    reference = ((link and link.attributes.get("href")) or "").partition("#")[0]
+    return reference if reference.isascii() else None  # queries are encoded as the page is
 
 
 def _base(nodes: list[Node], url: str) -> str:

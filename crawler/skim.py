@@ -3,29 +3,35 @@
 On most pages of a site every link was met before. Looking at the bytes costs a fifth of parsing them, and is right as
 long as what it finds is a superset of what the parser would follow; whatever is not plain is left to the parser. Pure.
 
-- An attribute `href` is spelled so in the bytes, in any case, whatever is around it: characters of a tag cannot be
-  escaped. So all places where these letters stand are looked at, in comments, scripts and text too.
 - Up to its first `</head>` a document is parsed with a mark behind it. When the mark becomes the first element of the
   body, the parser had read that end tag as one, not as part of a comment, a script, a title or an attribute: then what
   it made of the head stands, whatever follows.
-- What follows can only matter by tags, whose names cannot be escaped either: `base`, frames, and what a head has.
+- In the rest, an attribute `href` is spelled so in the bytes, in any case, whatever is around it: the name of an
+  attribute cannot be escaped. So all places where these letters stand are looked at, in comments, scripts and text too.
+- Else the rest can only matter by tags, whose names cannot be escaped either: `base`, frames, and what a head has.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Final
 
 # What has no value in double quotes behind it is found as b"".
-_HREF = re.compile(rb'href(="[^"#]*|)')
-_ANY_HREF = re.compile(rb"""href[\t\n\f\r ]*=[\t\n\f\r ]*(?:"([^"#]*)|'([^'#]*)|([^\t\n\f\r >#]*))""", re.IGNORECASE)
-_PLAIN = re.compile(rb"(?:[!-%'-~]|&amp;)*")
+_HREF = re.compile(rb'href(="[^"#]*+(?:(?<=&)#[^"#]*+)*+|)')  # `&#` begins a character reference
+_ANY_HREF = re.compile(
+    rb"""href[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"([^"#]*+(?:(?<=&)#[^"#]*+)*+)|'([^'#]*+(?:(?<=&)#[^'#]*+)*+)"""
+    rb"""|([^\t\n\f\r >#]*+(?:(?<=&)#[^\t\n\f\r >#]*+)*+))""",
+    re.IGNORECASE,
+)
+_PLAIN = re.compile(rb"[!-%'-~]*")
+MOST_NEW: Final = 1000
+"""Spellings of a page that are looked at one by one: beyond it parsing is cheaper."""
 _TO_ITSELF: Final = b'="'
 _HEAD_END: Final = b"</head>"
 MARK: Final = "hr"
-"""The element that is put behind a head: one that no head has."""
+"""The element whose start tag is put behind a head: one that no head has."""
 
 
 class Settled:
@@ -64,7 +70,7 @@ class Settled:
         self._room = self.ROOM
 
 
-def spellings(html: bytes) -> Collection[bytes]:
+def spellings(html: bytes) -> list[bytes]:
     """All that may be the value of an `href` in *html*, up to its `#`, each with `="` before it, in any order."""
     found: list[bytes] = _HREF.findall(html)
     if html.lower().count(b"href") == len(found) and b"" not in found:
@@ -72,26 +78,23 @@ def spellings(html: bytes) -> Collection[bytes]:
     return [_TO_ITSELF + (double or single or bare) for double, single, bare in _ANY_HREF.findall(html)]
 
 
-def reference(spelling: bytes) -> str | None:
-    """The reference that one of `spellings` stands for; None where only a parser can tell."""
+def value_of(spelling: bytes) -> tuple[bytes, bool] | None:
+    """What stands between the quotes, and whether it means itself; None where another `href` may begin within."""
     value = spelling[2:]
-    if not _PLAIN.fullmatch(value) or b"href" in value.lower():  # another one may begin within
+    if b'"' in value or b"href" in value.lower():
         return None
-    return value.decode("ascii").replace("&amp;", "&")
+    return value, _PLAIN.fullmatch(value) is not None
 
 
-def head_of(html: bytes) -> tuple[bytes, int] | None:
-    """The document up to its first `</head>` with the MARK behind, and where the rest begins; None if it has none."""
+def end_of_head(html: bytes) -> int:
+    """Where the rest begins behind the first `</head>`; -1 if there is none."""
     at = html.find(_HEAD_END)
-    if at < 0:
-        return None
-    end = at + len(_HEAD_END)
-    return html[:end] + b"<" + MARK.encode() + b">", end
+    return at if at < 0 else at + len(_HEAD_END)
 
 
-def tells_more(html: bytes, at: int, *, title: bool, canonical: bool) -> bool:
-    """Whether *html* may have something from *at* on that the head did not tell: after a *title* no other counts."""
-    return _telling(title, canonical).search(html, at) is not None
+def tells_more(rest: bytes, *, title: bool, canonical: bool) -> bool:
+    """Whether the *rest* may say something of what heads tell: where there is a *title* no other counts."""
+    return _telling(title, canonical).search(rest) is not None
 
 
 @lru_cache
