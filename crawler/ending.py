@@ -8,6 +8,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 from crawler.errors import without_credentials
@@ -202,7 +203,12 @@ def _at(response: Response) -> str:
 
 
 def _utc(seconds: float | None) -> str | None:
-    return None if seconds is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    return None if seconds is None else _utc_of(int(seconds))
+
+
+@lru_cache(maxsize=1024)
+def _utc_of(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def _cut(text: str | None) -> str | None:

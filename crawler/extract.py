@@ -150,7 +150,8 @@ class Resolver:
             found = self._form.apply(urls.canonicalize(reference, base))
         except InvalidURL as error:
             found = error.reason
-        if is_of_folder(reference):
+        bare = reference.strip(_EDGE).translate(_NO_BREAKS)
+        if bare and bare[0] not in "?#" and not _OWN_SCHEME.match(bare):
             size = 250 + len(reference) + len(found)
             if size <= self._room:
                 table[reference] = found
@@ -165,12 +166,6 @@ def folder_of(base: str) -> str:
     """The folder of an absolute URL: all up to the last slash of its path."""
     path = base.partition("?")[0]
     return path[: path.rfind("/", 8) + 1] or path
-
-
-def is_of_folder(reference: str) -> bool:
-    """Whether *reference* means the same on all pages of a folder."""
-    bare = reference.strip(_EDGE).translate(_NO_BREAKS)
-    return bool(bare) and bare[0] not in "?#" and not _OWN_SCHEME.match(bare)
 
 
 class Extractor:
@@ -219,7 +214,8 @@ class Extractor:
         if end < 0 or self.options.want_text:
             return False
         rest = html[end:]
-        if settled is not None and not self._is_settled(rest, page.url, settled):
+        lowered = rest.lower()
+        if settled is not None and not self._is_settled(spellings(rest, lowered), page.url, settled):
             return False
         tree = parse(html[:end] + _MARK_TAG)
         mark = tree.body.first_child if tree.body is not None else None
@@ -233,17 +229,16 @@ class Extractor:
         if settled is not None and not all(map(settled.is_settled, head.outlinks)):
             return False
         canonical = head.canonical is not None
-        if head.refresh is not None or tells_more(rest, title=head.title is not None, canonical=canonical):
+        if head.refresh is not None or tells_more(lowered, title=head.title is not None, canonical=canonical):
             return False
         page.title, page.description, page.lang = head.title, head.description, self._lang(tree)
         page.canonical, page.noindex, page.nofollow = head.canonical, head.noindex, head.nofollow
         page.skimmed, page.links_total = True, None
         return True
 
-    def _is_settled(self, rest: bytes, url: str, settled: Settled) -> bool:
-        """Whether every link that the *rest* of a page at *url* may have is settled."""
+    def _is_settled(self, found: list[bytes], url: str, settled: Settled) -> bool:
+        """Whether all the spellings *found* on a page at *url* are settled."""
         table = settled.folder(folder_of(url))
-        found = spellings(rest)
         if table.issuperset(found):
             return True
         new = set(found) - table
@@ -257,7 +252,7 @@ class Extractor:
             target = resolved.get(reference) or resolver.resolve(reference, url, resolved)
             if not settled.is_settled(target):
                 return False
-            if is_of_folder(reference):
+            if reference in resolved:  # it means the same on every page of the folder
                 settled.add(spelling, table)
         return True
 

@@ -310,6 +310,8 @@ class Handler:
     def _admit(
         self, held: Held, outlinks: Sequence[str], depth: int, hops: int = 0
     ) -> tuple[list[Request], Counter[str]]:
+        if not outlinks:
+            return [], Counter()
         with self._asking(held.lease.token):
             return self._links.admit(outlinks, depth=depth, via=held.id, hops=hops)
 

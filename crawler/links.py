@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from crawler import traps
@@ -154,7 +155,8 @@ class Links:
             return set(links)
         candidates = {link: self.scope.candidates(link) for link in links}
         self._look_up({key for keys in candidates.values() for key in keys})
-        return {link for link, keys in candidates.items() if any(self._roots.get(key) for key in keys)}
+        is_root = self._roots.get
+        return {link for link, keys in candidates.items() if any(map(is_root, keys))}
 
     def is_seeded(self, url: str) -> bool:
         """A seed named this URL's root, in whatever scope."""
@@ -174,7 +176,11 @@ class Links:
 
 def is_private_name(url: str) -> bool:
     """The URL names its host by an address or as localhost, so a seed that does so asks for private addresses."""
-    host = urls.host(url)
+    return _is_private_host(urls.host(url))
+
+
+@lru_cache(maxsize=4096)
+def _is_private_host(host: str) -> bool:
     if host.startswith("["):
         return True
     name = host.partition(":")[0]

@@ -70,10 +70,13 @@ class Settled:
         self._room = self.ROOM
 
 
-def spellings(html: bytes) -> list[bytes]:
-    """All that may be the value of an `href` in *html*, up to its `#`, each with `="` before it, in any order."""
+def spellings(html: bytes, lowered: bytes) -> list[bytes]:
+    """All that may be the value of an `href` in *html*, up to its `#`, each with `="` before it, in any order.
+
+    *lowered* is `html.lower()`.
+    """
     found: list[bytes] = _HREF.findall(html)
-    if html.lower().count(b"href") == len(found) and b"" not in found:
+    if lowered.count(b"href") == len(found) and b"" not in found:
         return found
     return [_TO_ITSELF + (double or single or bare) for double, single, bare in _ANY_HREF.findall(html)]
 
@@ -92,15 +95,14 @@ def end_of_head(html: bytes) -> int:
     return at if at < 0 else at + len(_HEAD_END)
 
 
-def tells_more(rest: bytes, *, title: bool, canonical: bool) -> bool:
-    """Whether the *rest* may say something of what heads tell: where there is a *title* no other counts."""
-    return _telling(title, canonical).search(rest) is not None
+def tells_more(lowered: bytes, *, title: bool, canonical: bool) -> bool:
+    """Whether the rest, *lowered*, may say something of what heads tell: where there is a *title* no other counts."""
+    return _telling(title, canonical).search(lowered) is not None
 
 
 @lru_cache
 def _telling(title: bool, canonical: bool) -> re.Pattern[bytes]:
     names = ["base", "html", "meta", "frame", "iframe"]
     names += [name for name, known in (("title", title), ("link", canonical)) if not known]
-    first = "".join(sorted({name[0] + name[0].upper() for name in names}))
-    spelled = ("".join(f"[{char}{char.upper()}]" for char in name) for name in names)
-    return re.compile(f"<(?=[{first}])(?:{'|'.join(spelled)})".encode())
+    first = "".join(sorted({name[0] for name in names}))
+    return re.compile(f"<(?=[{first}])(?:{'|'.join(names)})".encode())

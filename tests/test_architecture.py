@@ -82,6 +82,7 @@ DOORS = {
             "monitor",
         ),
     ),
+    "hiredis": ("frontier",),
     "pycurl": ("fetch.curl",),
     "re2": ("scope",),
     "redis": ("frontier", "redis_server"),

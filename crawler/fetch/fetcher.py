@@ -21,10 +21,11 @@ guard forbids the address; expired: `not_after` had passed, so nothing was sent.
 class Headers(Sequence[tuple[str, str]]):
     """Response headers in order; names are lower case; `get` is by name, first one wins, `all` gives each."""
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_first", "_pairs")
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
         self._pairs = [(name.lower(), value) for name, value in pairs]
+        self._first = dict(reversed(self._pairs))
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self._pairs[index]
@@ -37,12 +38,13 @@ class Headers(Sequence[tuple[str, str]]):
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of the header *name* (any case)."""
-        name = name.lower()
-        return next((value for key, value in self._pairs if key == name), default)
+        return self._first.get(name.lower(), default)
 
     def all(self, name: str) -> list[str]:
         """Every value of the header *name* (any case), in order."""
         name = name.lower()
+        if name not in self._first:
+            return []
         return [value for key, value in self._pairs if key == name]
 
     def __repr__(self) -> str:
