@@ -16,7 +16,7 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Response
 from crawler.page import Node, Page, Tree, clean, cut, parse, readable_nodes, tag_ids, valid, visible_text
-from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, spellings, tells_more, value_of
+from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, reference, spellings, tells_more
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
@@ -146,10 +146,10 @@ class Resolver:
 
     def resolve(self, reference: str, base: str, table: dict[str, str]) -> str:
         """The canonical URL of *reference*, or one of `url.REFUSALS`; kept in the *table* of *base* where it may be."""
-        try:
-            found = self._form.apply(urls.canonicalize(reference, base))
-        except InvalidURL as error:
-            found = error.reason
+        if _SIMPLE.fullmatch(reference):
+            found = self._beside(reference, base, table)
+        else:
+            found = self._canonical(reference, base)
         bare = reference.strip(_EDGE).translate(_NO_BREAKS)
         if bare and bare[0] not in "?#" and not _OWN_SCHEME.match(bare):
             size = 250 + len(reference) + len(found)
@@ -158,7 +158,26 @@ class Resolver:
             self._room -= size
         return found
 
+    def _canonical(self, reference: str, base: str) -> str:
+        try:
+            return self._form.apply(urls.canonicalize(reference, base))
+        except InvalidURL as error:
+            return error.reason
 
+    def _beside(self, reference: str, base: str, table: dict[str, str]) -> str:
+        """The same for a name, or a path of names, in the folder of *base*: nothing of it needs to be parsed."""
+        folder = table.get(_HERE)
+        if folder is None:
+            folder = table[_HERE] = self._canonical(_HERE, base)
+        found = folder + reference
+        if folder in _REFUSALS or len(found) > urls.MAX_URL or not self._form.plain:
+            return self._canonical(reference, base)
+        return found
+
+
+_SIMPLE = re.compile(r"(?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9_.~-]*")
+"""What stays as it is behind its folder: unreserved characters, no dot segments, no scheme (RFC 3986 section 5.2)."""
+_HERE: Final = "./"
 _NO_BREAKS = {9: None, 10: None, 13: None}  # removed anywhere in a URL by WHATWG's parser
 
 
@@ -246,13 +265,13 @@ class Extractor:
             return False
         resolver, resolved = self._resolver, self._resolver.folder(url)
         for spelling in new:
-            reference = _reference(spelling)
-            if reference is None:
+            link = reference(spelling, _parsed)
+            if link is None:
                 return False
-            target = resolved.get(reference) or resolver.resolve(reference, url, resolved)
+            target = resolved.get(link) or resolver.resolve(link, url, resolved)
             if not settled.is_settled(target):
                 return False
-            if reference in resolved:  # it means the same on every page of the folder
+            if link in resolved:  # it means the same on every page of the folder
                 settled.add(spelling, table)
         return True
 
@@ -271,14 +290,10 @@ class Extractor:
             page.tree = None
 
 
-def _reference(spelling: bytes) -> str | None:
-    """What the parser makes of one of `skim.spellings`; None where that depends on more."""
-    value = value_of(spelling)
-    if value is None or value[1]:
-        return value and value[0].decode("ascii")
-    link = parse(b'<a href="' + value[0] + b'">').css_first("a")
-    reference = ((link and link.attributes.get("href")) or "").partition("#")[0]
-    return reference if reference.isascii() else None  # queries are encoded as the page is
+def _parsed(value: bytes) -> str:
+    """What the parser makes of an attribute's *value* in double quotes."""
+    link = parse(b'<a href="' + value + b'">').css_first("a")
+    return (link and link.attributes.get("href")) or ""
 
 
 def _base(nodes: list[Node], url: str) -> str:

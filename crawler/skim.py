@@ -25,7 +25,7 @@ _ANY_HREF = re.compile(
     rb"""|([^\t\n\f\r >#]*+(?:(?<=&)#[^\t\n\f\r >#]*+)*+))""",
     re.IGNORECASE,
 )
-_PLAIN = re.compile(rb"[!-%'-~]*")
+_PLAIN = re.compile(rb"[!#-%'-~]*")
 MOST_NEW: Final = 1000
 """Spellings of a page that are looked at one by one: beyond it parsing is cheaper."""
 _TO_ITSELF: Final = b'="'
@@ -81,12 +81,20 @@ def spellings(html: bytes, lowered: bytes) -> list[bytes]:
     return [_TO_ITSELF + (double or single or bare) for double, single, bare in _ANY_HREF.findall(html)]
 
 
-def value_of(spelling: bytes) -> tuple[bytes, bool] | None:
-    """What stands between the quotes, and whether it means itself; None where another `href` may begin within."""
+def reference(spelling: bytes, parsed: Callable[[bytes], str]) -> str | None:
+    """The reference that one of `spellings` stands for; None where that depends on more.
+
+    *parsed* gives what a parser makes of an attribute's value in double quotes.
+    """
     value = spelling[2:]
-    if b'"' in value or b"href" in value.lower():
+    if b"href" in value.lower():  # another one may begin within
         return None
-    return value, _PLAIN.fullmatch(value) is not None
+    if _PLAIN.fullmatch(value):
+        return value.decode("ascii")
+    if b'"' in value:
+        return None
+    found = parsed(value).partition("#")[0]
+    return found if found.isascii() else None  # how queries are encoded depends on the page
 
 
 def end_of_head(html: bytes) -> int:
