@@ -150,7 +150,7 @@ class Handler:
         if spelled != request.url:
             if request.hops >= self._plan.scope.max_hops:
                 return self._loop(held, response, rest, _too_many(request.hops))
-            respelled = replace(request, url=spelled, hops=request.hops + 1)
+            respelled = msgspec.structs.replace(request, url=spelled, hops=request.hops + 1)
             charge = Charge.NONE
         elif held.entry.retries >= self._plan.retries:
             return self._loop(held, response, rest, "it redirects to itself")

@@ -61,9 +61,10 @@ DOORS = {
     "brotli": ("fetch",),
     "certifi": ("fetch",),
     "click": ("cli", "options", "operating", "inquiring", "failures", "exporting", "terminal"),
-    # Records and JSON: a codec of values, without I/O. Who else needs it is named here.
+    # Records and JSON: a codec of values, without I/O. Who else needs it, or values that cost little, is named here.
     "msgspec": (
         *("records", "config"),
+        *("fetch.fetcher", "frontier.leases", "frontier.link", "ending", "politeness", "entrances", "seeding"),
         *(
             "cli",
             "operating",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 
+import msgspec
 import pytest
 from redis.exceptions import ConnectionError as ConnectionLost
 
@@ -184,7 +184,9 @@ def test_links_beyond_a_budget_are_not_known(setting: Setting) -> None:
     for number, links in enumerate([(f"{URL}new",), (f"{URL}newer", f"{URL}newest")]):
         lease = leased.leases[number]
         held = Held(lease, lease.entry(), setting.frontier.id(lease.entry().request.url))
-        ending = replace(of_failure(held, "failed:http", None), requests=[Request(link) for link in links])
+        ending = msgspec.structs.replace(
+            of_failure(held, "failed:http", None), requests=[Request(link) for link in links]
+        )
         setting.exchange.outgoing.append(Outgoing(setting.frontier.commit_call(ending), lease.token, links))
     setting.exchange.talk(0, [], lambda: b"{}")
     assert setting.frontier.state().accepted == 11

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import msgspec
+
 from crawler.clock import since_boot
 
 FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused", "expired"]
@@ -51,8 +53,7 @@ class Headers(Sequence[tuple[str, str]]):
         return f"Headers({self._pairs!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(msgspec.Struct, frozen=True):
     """One GET and its limits. Times are in seconds; `not_after` is on `clock.since_boot`."""
 
     url: str
@@ -77,8 +78,7 @@ class FetchRequest:
         return self.not_after is not None and since_boot() > self.not_after
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A final answer (never 1xx), its body decoded by Content-Encoding and cut at the request's `max_body`."""
 
     url: str
@@ -104,8 +104,7 @@ class Response:
         return (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
 
 
-@dataclass(frozen=True, slots=True)
-class FetchError:
+class FetchError(msgspec.Struct, frozen=True):
     """Why there is no final answer. `sent` tells whether any byte may have reached the server."""
 
     url: str
