@@ -107,8 +107,31 @@ def of_bom(body: bytes) -> str | None:
     return next((name for mark, name in _BOMS if body.startswith(mark)), None)
 
 
+_beginnings: dict[bytes, tuple[bytes, str]] = {}
+"""By their first bytes: how pages began up to their declaration, and what it was. Most pages of a site begin alike."""
+_FIRST: Final = 48
+_MOST_BEGINNINGS: Final = 256
+
+
 def of_meta(data: bytes) -> str | None:
     """The encoding that a `<meta>` in *data* declares: HTML 13.2.3.2, prescan a byte stream."""
+    first = data[:_FIRST]
+    beginning, found = _beginnings.get(first, (b"", ""))
+    if found and data.startswith(beginning):
+        return found
+    declared = _prescan(data)
+    if declared is None:
+        return None
+    found, end = declared
+    if end <= PRESCAN:
+        if len(_beginnings) >= _MOST_BEGINNINGS:
+            _beginnings.clear()
+        _beginnings[first] = data[:end], found
+    return found
+
+
+def _prescan(data: bytes) -> tuple[str, int] | None:
+    """The encoding, and where its declaration ends."""
     at = data.find(b"<")
     while at >= 0:
         if data.startswith(b"<!--", at):
@@ -117,7 +140,7 @@ def of_meta(data: bytes) -> str | None:
             meta = _META.match(data, at)
             attributes, end = _attributes(data, meta.end() if meta else tag.end(), keep=meta is not None)
             if end >= 0 and meta and (found := _declared(attributes)):
-                return found
+                return found, end + 1
         elif data.startswith((b"<!", b"</", b"<?"), at):
             end = data.find(b">", at)
         else:

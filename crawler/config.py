@@ -233,6 +233,9 @@ class Settings:
     max_links: int = _setting(6_000, count, _C, "links followed on one page", unit="N")
     max_text: int = _setting(1 << 20, size, _C, "of a page's text; more is cut", unit="SIZE")
     outlinks: bool = _setting(False, str, _C, "keep each page's links in its record", switch=True)
+    parse_all: bool = _setting(
+        False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
+    )
     allow_private: bool = _setting(False, str, _C, "let links lead to loopback and private addresses", switch=True)
     insecure: bool = _setting(False, str, _C, "accept any TLS certificate", switch=True)
 

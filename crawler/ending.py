@@ -7,8 +7,10 @@ import time
 import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
+
+import msgspec
 
 from crawler.errors import without_credentials
 from crawler.fetch.fetcher import Response
@@ -22,8 +24,7 @@ MAX_FIELD: Final = 500
 _TEXT_LEVEL: Final = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(msgspec.Struct, frozen=True):
     """A leased page: its lease, what its entry says, and its id."""
 
     lease: Lease
@@ -38,13 +39,12 @@ class Held:
         return self.shown or self.entry.request.url
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True):
     """What a page brought beside itself: requests, roots, refusals by reason, and a hook's data."""
 
     requests: Sequence[Request] = ()
     roots: Sequence[str] = ()
-    refused: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = msgspec.field(default_factory=Counter)
     data: Any = None
     error: str | None = None
     outlinks: list[str] | None = None
@@ -52,8 +52,7 @@ class Found:
     """See Ending."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rest:
+class Rest(msgspec.Struct, frozen=True):
     """What the end of a fetch means for its host."""
 
     event: Event = "none"
@@ -62,11 +61,12 @@ class Rest:
     """The address that answered, where slots are counted by it."""
 
 
+_NO_REST: Final = Rest()
 UNSENT: Final = Rest("unsent")
 """Nothing was asked of the host: the delay that the lease began is given back."""
 
 
-def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = Rest()) -> Ending:
+def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = _NO_REST) -> Ending:
     """The end of a URL without an answer, or before it was asked for."""
     entry = held.entry
     record = Record(
@@ -204,7 +204,12 @@ def _at(response: Response) -> str:
 
 
 def _utc(seconds: float | None) -> str | None:
-    return None if seconds is None else rfc3339(seconds)
+    return None if seconds is None else _utc_of(int(seconds))
+
+
+@lru_cache(maxsize=1024)
+def _utc_of(seconds: int) -> str:
+    return rfc3339(seconds)
 
 
 def _cut(text: str | None) -> str | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from crawler import url as urls
 from crawler.ending import Held
@@ -75,4 +76,4 @@ class Entrances:
 
 
 def _dated(request: Request, lastmod: int | None) -> Request:
-    return request if lastmod is None else replace(request, lastmod=lastmod)
+    return request if lastmod is None else msgspec.structs.replace(request, lastmod=lastmod)

@@ -194,7 +194,10 @@ class Exchange:
         for out in self.outgoing:
             while out.before:
                 try:
-                    self._long.update(self.frontier.run_one(out.before[0]).long)
+                    accepted = self.frontier.run_one(out.before[0])
+                    self._long.update(accepted.long)
+                    if accepted.over_budget:
+                        out.urls = ()
                 except OutOfMemory:
                     self._room_at = time.monotonic() + ROOM_AGAIN * random.uniform(0.5, 1.0)
                     return
@@ -265,7 +268,7 @@ class Exchange:
             self.outgoing.append(out)
         elif isinstance(reply, FrontierError):
             raise reply
-        elif not (isinstance(reply, Accepted) and reply.left_out):
+        elif not (isinstance(reply, Accepted) and (reply.left_out or reply.over_budget)):
             self._known.acknowledge(out.urls)
         if isinstance(reply, Accepted):
             self._long.update(reply.long)

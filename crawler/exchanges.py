@@ -8,8 +8,9 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Final
+
+import msgspec
 
 from crawler import url as urls
 from crawler.errors import RedisAway
@@ -145,7 +146,7 @@ class Exchanges:
             lost |= news.lost
             if news.leased is not None:  # of another shard too, where an answer had been missed
                 more = leased.leases if leased is not None else ()
-                leased = replace(news.leased, leases=[*more, *news.leased.leases])
+                leased = msgspec.structs.replace(news.leased, leases=[*more, *news.leased.leases])
         if leased is not None and self._left is not None:
             self._left = max(self._left - len(leased.leases), 0)
         return News(leased, lost)

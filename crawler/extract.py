@@ -15,7 +15,8 @@ from crawler import charset as charsets
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Response
-from crawler.page import Node, Page, clean, cut, parse, readable_nodes, tag_ids, valid, visible_text
+from crawler.page import Node, Page, Tree, clean, cut, parse, readable_nodes, tag_ids, valid, visible_text
+from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, reference, spellings, tells_more
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
@@ -31,7 +32,8 @@ _SNIFFED: Final = 1445
 _SELECTOR: Final = "[href],[src],meta,title"  # by attribute: Lexbor compares tag names at twice the price
 _LINKS, _FRAMES = tag_ids("a area"), tag_ids("iframe frame")
 _LINK, _META, _TITLE, _SVG = (next(iter(tag_ids(name))) for name in ("link", "meta", "title", "svg"))
-_BASE = next(iter(tag_ids("base")))
+_BASE, _MARK = (next(iter(tag_ids(name))) for name in ("base", MARK))
+_MARK_TAG: Final = f"<{MARK}>".encode()
 _HTML_ALTERNATES = frozenset({"", "text/html", "application/xhtml+xml"})
 
 # Directives whose value follows a colon, so that the word before it is no crawler's name.
@@ -132,8 +134,7 @@ class Resolver:
 
     def folder(self, base: str) -> dict[str, str]:
         """The table of references from pages beside *base*, an absolute URL: reference -> URL or refusal."""
-        path = base.partition("?")[0]
-        key = path[: path.rfind("/", 8) + 1] or path
+        key = folder_of(base)
         if self._room <= 0:
             self._folders.clear()
             self._room = self._size
@@ -145,10 +146,10 @@ class Resolver:
 
     def resolve(self, reference: str, base: str, table: dict[str, str]) -> str:
         """The canonical URL of *reference*, or one of `url.REFUSALS`; kept in the *table* of *base* where it may be."""
-        try:
-            found = self._form.apply(urls.canonicalize(reference, base))
-        except InvalidURL as error:
-            found = error.reason
+        if _SIMPLE.fullmatch(reference):
+            found = self._beside(reference, base, table)
+        else:
+            found = self._canonical(reference, base)
         bare = reference.strip(_EDGE).translate(_NO_BREAKS)
         if bare and bare[0] not in "?#" and not _OWN_SCHEME.match(bare):
             size = 250 + len(reference) + len(found)
@@ -157,8 +158,33 @@ class Resolver:
             self._room -= size
         return found
 
+    def _canonical(self, reference: str, base: str) -> str:
+        try:
+            return self._form.apply(urls.canonicalize(reference, base))
+        except InvalidURL as error:
+            return error.reason
 
+    def _beside(self, reference: str, base: str, table: dict[str, str]) -> str:
+        """The same for a name, or a path of names, in the folder of *base*: nothing of it needs to be parsed."""
+        folder = table.get(_HERE)
+        if folder is None:
+            folder = table[_HERE] = self._canonical(_HERE, base)
+        found = folder + reference
+        if folder in _REFUSALS or len(found) > urls.MAX_URL or not self._form.plain:
+            return self._canonical(reference, base)
+        return found
+
+
+_SIMPLE = re.compile(r"(?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9_.~-]*")
+"""What stays as it is behind its folder: unreserved characters, no dot segments, no scheme (RFC 3986 section 5.2)."""
+_HERE: Final = "./"
 _NO_BREAKS = {9: None, 10: None, 13: None}  # removed anywhere in a URL by WHATWG's parser
+
+
+def folder_of(base: str) -> str:
+    """The folder of an absolute URL: all up to the last slash of its path."""
+    path = base.partition("?")[0]
+    return path[: path.rfind("/", 8) + 1] or path
 
 
 class Extractor:
@@ -168,15 +194,22 @@ class Extractor:
         self.options = options
         self._resolver = Resolver(options.form, options.cache)
 
-    def extract(self, response: Response) -> Page:
-        """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read."""
+    def extract(self, response: Response, *, skims: bool = False, settled: Settled | None = None) -> Page:
+        """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read.
+
+        *skims*: a page may be read by its head alone (`Page.skimmed`), if each of its links is *settled*, or none is to
+        be followed (None), and no text is wanted.
+        """
         page = Page(response.url, response)
         if 300 <= response.status < 400 or not response.body:
             return page
         asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
         if is_html(response):
             page.is_html = True
-            self._read_html(page, asked)
+            page.charset = charsets.find(response.body, response.headers.get("content-type"))
+            html = charsets.as_utf8(response.body, page.charset)
+            if not (skims and self._skim(page, html, settled, asked)):
+                self._read_html(page, html, asked)
         elif is_text(response):
             self._read_text(page, asked)
         else:
@@ -194,18 +227,73 @@ class Extractor:
             text, truncated = cut(valid(charsets.decode(sample, page.charset)), options.max_text)
             page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
 
-    def _read_html(self, page: Page, asked: set[str]) -> None:
+    def _skim(self, page: Page, html: bytes, settled: Settled | None, asked: set[str]) -> bool:
+        """Read *page* by its head alone; false, and nothing done, if that would not do."""
+        end = end_of_head(html)
+        if end < 0 or self.options.want_text:
+            return False
+        rest = html[end:]
+        lowered = rest.lower()
+        if settled is not None and not self._is_settled(spellings(rest, lowered), page.url, settled):
+            return False
+        tree = parse(html[:end] + _MARK_TAG)
+        mark = tree.body.first_child if tree.body is not None else None
+        if mark is None or mark.tag_id != _MARK or mark.next is not None:
+            return False
+        nodes = tree.css(_SELECTOR)
+        if any(node.tag_id == _BASE for node in nodes):
+            return False
+        head = Page(page.url, page.response, page.charset)
+        _Reader(head, self.options, self._resolver, page.url, set(asked)).read(nodes)
+        if settled is not None and not all(map(settled.is_settled, head.outlinks)):
+            return False
+        canonical = head.canonical is not None
+        if head.refresh is not None or tells_more(lowered, title=head.title is not None, canonical=canonical):
+            return False
+        page.title, page.description, page.lang = head.title, head.description, self._lang(tree)
+        page.canonical, page.noindex, page.nofollow = head.canonical, head.noindex, head.nofollow
+        page.skimmed, page.links_total = True, None
+        return True
+
+    def _is_settled(self, found: list[bytes], url: str, settled: Settled) -> bool:
+        """Whether all the spellings *found* on a page at *url* are settled."""
+        table = settled.folder(folder_of(url))
+        if table.issuperset(found):
+            return True
+        new = set(found) - table
+        if len(new) > MOST_NEW:
+            return False
+        resolver, resolved = self._resolver, self._resolver.folder(url)
+        for spelling in new:
+            link = reference(spelling, _parsed)
+            if link is None:
+                return False
+            target = resolved.get(link) or resolver.resolve(link, url, resolved)
+            if not settled.is_settled(target):
+                return False
+            if link in resolved:  # it means the same on every page of the folder
+                settled.add(spelling, table)
+        return True
+
+    def _lang(self, tree: Tree) -> str | None:
+        return None if tree.root is None else clean(tree.root.attributes.get("lang") or "", self.options.max_field)
+
+    def _read_html(self, page: Page, html: bytes, asked: set[str]) -> None:
         response, options = page.response, self.options
-        page.charset = charsets.find(response.body, response.headers.get("content-type"))
-        page.tree = tree = parse(charsets.as_utf8(response.body, page.charset))
+        page.tree = tree = parse(html)
         # One walk serves both; without text, selecting in C makes far fewer objects.
         nodes = readable_nodes(tree) if options.want_text else tree.css(_SELECTOR)
         _Reader(page, options, self._resolver, _base(nodes, response.url), asked).read(nodes)
-        if tree.root is not None:
-            page.lang = clean(tree.root.attributes.get("lang") or "", options.max_field)
+        page.lang = self._lang(tree)
         if options.want_text and not page.noindex:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
             page.tree = None
+
+
+def _parsed(value: bytes) -> str:
+    """What the parser makes of an attribute's *value* in double quotes."""
+    link = parse(b'<a href="' + value + b'">').css_first("a")
+    return (link and link.attributes.get("href")) or ""
 
 
 def _base(nodes: list[Node], url: str) -> str:

@@ -149,7 +149,7 @@ class Handler:
         if spelled != request.url:
             if request.hops >= self._plan.scope.max_hops:
                 return self._loop(held, response, rest, _too_many(request.hops))
-            respelled = replace(request, url=spelled, hops=request.hops + 1)
+            respelled = msgspec.structs.replace(request, url=spelled, hops=request.hops + 1)
             charge = Charge.NONE
         elif held.entry.retries >= self._plan.retries:
             return self._loop(held, response, rest, "it redirects to itself")
@@ -219,7 +219,7 @@ class Handler:
     # -- pages ---------------------------------------------------------------------------------------------------------
 
     def _page(self, held: Held, response: Response, rest: Rest) -> Outgoing:
-        page = self._extractor.extract(response)
+        page = self._read(held, response)
         data, error = self._call_hook(held, page)
         request, original = held.entry.request, self._canonical_elsewhere(held, page)
         requests, refused = self._follow(held, page, original)
@@ -237,6 +237,14 @@ class Handler:
         if self._harvest is not None:
             self._harvest(request.url, page)
         return self._outgoing(ending, requests, later)
+
+    def _read(self, held: Held, response: Response) -> Page:
+        """The page; by its head alone where nothing else is wanted of it and no link on it leads to anything new."""
+        plan = self._plan
+        most = plan.scope.max_depth
+        follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)
+        settled = self._links.settled if follows else None
+        return self._extractor.extract(response, skims=plan.skims and self._hook is None, settled=settled)
 
     def _alias(self, url: str) -> str:
         """The id of *url* with, or without, a slash at its end: copies that differ in it have links that differ too."""
@@ -302,6 +310,8 @@ class Handler:
     def _admit(
         self, held: Held, outlinks: Sequence[str], depth: int, hops: int = 0
     ) -> tuple[list[Request], Counter[str]]:
+        if not outlinks:
+            return [], Counter()
         with self._asking(held.lease.token):
             return self._links.admit(outlinks, depth=depth, via=held.id, hops=hops)
 

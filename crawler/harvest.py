@@ -61,6 +61,7 @@ class Harvest:
 def _text(page: Page) -> str:
     if page.text is not None:
         return page.text
-    if page.tree is not None:
-        return visible_text(page.tree, readable_nodes(page.tree), traps.MOST_TEXT)[0]
-    return "" if page.is_html else page.response.body[: traps.MOST_TEXT].decode("latin-1")
+    if page.is_html:
+        tree = page.document()
+        return visible_text(tree, readable_nodes(tree), traps.MOST_TEXT)[0]
+    return page.response.body[: traps.MOST_TEXT].decode("latin-1")

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Final
 
 from crawler import traps
 from crawler import url as urls
 from crawler.records import Request
 from crawler.scope import Scope
+from crawler.skim import Settled
 
 CACHE: Final = 32 << 20
 """Bytes of URLs that are remembered as sent, about."""
@@ -27,11 +29,15 @@ class Known:
     generations: when the younger is full it becomes the older, whose members are forgotten.
     """
 
-    def __init__(self, size: int = CACHE) -> None:
-        """Of *size* bytes, about."""
+    def __init__(self, size: int = CACHE, forgotten: Callable[[], None] = lambda: None) -> None:
+        """Of *size* bytes, about; *forgotten* is called when all is forgotten."""
         self._most = size // _OF_URL // 2
+        self._forgotten = forgotten
         self._young: set[str] = set()
         self._old: set[str] = set()
+
+    def __contains__(self, url: str) -> bool:
+        return url in self._young or url in self._old
 
     def unknown(self, candidates: Iterable[str]) -> list[str]:
         """Those of *candidates* that were not acknowledged, in order."""
@@ -47,6 +53,7 @@ class Known:
     def forget(self) -> None:
         """Redis may have lost what it acknowledged."""
         self._young, self._old = set(), set()
+        self._forgotten()
 
 
 class Links:
@@ -55,7 +62,9 @@ class Links:
     def __init__(self, scope: Scope, is_root: Callable[[Sequence[str]], list[bool]], cache: int = CACHE) -> None:
         """*cache*: bytes of links that are remembered, about."""
         self.scope = scope
-        self.known = Known(cache)
+        self.settled = Settled(self.is_settled)
+        """How pages spell links that need not be followed: forgotten whenever that may have changed for one of them."""
+        self.known = Known(cache, self.settled.clear)
         self._is_root = is_root
         self._roots: dict[str, bool] = {}
         self._roots_rev = -1
@@ -64,6 +73,7 @@ class Links:
 
     def beware(self, templates: Collection[str]) -> None:
         """These templates are quarantined now: their URLs are refused."""
+        self.settled.clear()
         self._traps = frozenset(templates)
         self._trap_hosts = frozenset(re.split("[/?;]", name, maxsplit=1)[0] for name in templates)
 
@@ -84,8 +94,20 @@ class Links:
         """Forget what is no root when roots were added."""
         if roots_rev != self._roots_rev:
             self._roots_rev = roots_rev
+            self.settled.clear()
             self._roots = {key: True for key, found in self._roots.items() if found}
             # a link that was out of scope may be in it now; those that were accepted stay known
+
+    def is_settled(self, url: str) -> bool:
+        """Whether a link to *url* does nothing, whatever page it is on and whatever its `rel` is.
+
+        Redis has accepted it, or it is refused for what it is: it has no canonical URL (then it is one of
+        `url.REFUSALS`), the filters or a trap refuse it, or it is under no root. Asks nobody: of a root that was never
+        looked up it says false.
+        """
+        if url in self.known or url in urls.REFUSALS or self.scope.admit(url, 0) or self.trap_of(url):
+            return True
+        return self.scope.kind != "all" and all(self._roots.get(key) is False for key in self.scope.candidates(url))
 
     def admit(
         self, outlinks: Sequence[str], *, depth: int, via: str, hops: int = 0
@@ -136,7 +158,8 @@ class Links:
             return set(links)
         candidates = {link: self.scope.candidates(link) for link in links}
         self._look_up({key for keys in candidates.values() for key in keys})
-        return {link for link, keys in candidates.items() if any(self._roots.get(key) for key in keys)}
+        is_root = self._roots.get
+        return {link for link, keys in candidates.items() if any(map(is_root, keys))}
 
     def is_seeded(self, url: str) -> bool:
         """A seed named this URL's root, in whatever scope."""
@@ -156,7 +179,11 @@ class Links:
 
 def is_private_name(url: str) -> bool:
     """The URL names its host by an address or as localhost, so a seed that does so asks for private addresses."""
-    host = urls.host(url)
+    return _is_private_host(urls.host(url))
+
+
+@lru_cache(maxsize=4096)
+def _is_private_host(host: str) -> bool:
     if host.startswith("["):
         return True
     name = host.partition(":")[0]

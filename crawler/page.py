@@ -67,8 +67,9 @@ class Page:
     text_truncated: bool = False
     outlinks: list[str] = field(default_factory=list)
     """Canonical URLs, distinct, in the order of the document, at most `ExtractOptions.max_links`."""
-    links_total: int = 0
-    """Links on the page, repeated and refused ones too; those to a place within the page itself do not count."""
+    links_total: int | None = 0
+    """Links on the page, repeated and refused ones too; those to a place within the page itself do not count.
+    None where they were not counted."""
     refused: dict[str, int] = field(default_factory=dict)
     """Links refused, by reason: `url.REFUSALS`, `nofollow`, and `cap`: those met after max_links
     in a spelling not met before."""
@@ -76,6 +77,8 @@ class Page:
     """Where a `<meta http-equiv=refresh>` leads: a redirect; it is among the outlinks too unless nofollow."""
     is_html: bool = False
     """The body is HTML and was parsed."""
+    skimmed: bool = False
+    """Only the head was parsed, since no link leads to anything new: `outlinks` and `refused` are empty."""
     tree: Tree | None = None
     """The parsed document, as long as nothing has changed it; use `css`."""
     _soup: BeautifulSoup | None = None
@@ -104,12 +107,16 @@ class Page:
         """
         if not self.is_html:
             return []
-        if self.tree is None:
-            self.tree = parse(charsets.as_utf8(self.response.body, self.charset or charsets.DEFAULT))
         try:
-            return self.tree.css(selector)
+            return self.document().css(selector)
         except SelectolaxError:
             raise ValueError(f"not a CSS selector: {selector!r}") from None
+
+    def document(self) -> Tree:
+        """The parsed document of a page that is HTML."""
+        if self.tree is None:
+            self.tree = parse(charsets.as_utf8(self.response.body, self.charset or charsets.DEFAULT))
+        return self.tree
 
     @property
     def soup(self) -> BeautifulSoup:

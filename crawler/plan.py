@@ -40,6 +40,8 @@ class Plan:
     page_timeout: float
     max_size: int
     keep_outlinks: bool
+    skims: bool
+    """Pages may be read by their heads alone: neither their text nor their links are kept."""
     allow_private: bool
     form: Form
     obey_canonical: bool
@@ -82,6 +84,7 @@ def plan_of(settings: Settings) -> Plan:
         page_timeout=settings.page_timeout,
         max_size=settings.max_size,
         keep_outlinks=settings.outlinks,
+        skims=settings.store == "meta" and not (settings.outlinks or settings.parse_all),
         allow_private=settings.allow_private,
         form=form_of(settings),
         obey_canonical=settings.canonical == "obey",

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final, Literal
 
+import msgspec
+
 from crawler import robots
 from crawler.fetch.fetcher import FetchError, FetchResult, Headers, Response
 from crawler.records import Charge, HostEvent
@@ -32,8 +34,7 @@ _HOPELESS: Final[dict[str, HostEvent]] = {"dns": "dead", "tls": "untrusted"}
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What becomes of a URL and of its host after one try. Times are in seconds."""
 
     event: HostEvent

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, Literal
 
@@ -58,8 +57,7 @@ class Charge:
     CRASH: Final = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One URL that is or may be queued. `via` is the id of the page it was first found on, "0" for a seed."""
 
     url: str
@@ -90,8 +88,7 @@ class Request:
         return host, head + lastmod + path.encode("ascii")
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A queue entry read back: the request and how often it was tried or died."""
 
     request: Request

@@ -9,10 +9,12 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import IO, Final, cast
+
+import msgspec
 
 from crawler import url as urls
 from crawler.errors import InvalidURL, OutOfMemory, UsageError
@@ -139,7 +141,7 @@ def seed(
         for line, is_sitemap in chain(named, ((line, False) for line in sources)):
             request = _request(line, frontier.form, seeded, refuse)
             if request is not None and is_sitemap:
-                request = replace(request, sitemap=True)
+                request = msgspec.structs.replace(request, sitemap=True)
             if request is not None:
                 batch.append(request)
             if len(batch) == MOST_REQUESTS or (batch and time.monotonic() - put_at > PUT_EVERY):

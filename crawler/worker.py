@@ -316,6 +316,7 @@ class Worker:
             return
         url = entry.request.url
         held = Held(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
+        self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
         refusal = self._refusal(held)
         if refusal is not None:
             self._end(endings.of_failure(held, *refusal, endings.UNSENT))

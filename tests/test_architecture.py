@@ -41,7 +41,7 @@ LAYERS = (
     ("frontier",),
     ("politeness", "extract"),
     ("scope", "robots", "sitemap", "traps"),
-    ("redirects", "page"),
+    ("redirects", "page", "skim"),
     ("charset",),
     ("fetch",),
     ("redis_server",),
@@ -62,11 +62,13 @@ DOORS = {
     "brotli": ("fetch",),
     "certifi": ("fetch",),
     "click": ("cli", "options", "operating", "inquiring", "failures", "exporting", "terminal"),
-    # Records and JSON: a codec of values, without I/O. Who else needs it is named here.
+    # Records and JSON: a codec of values, without I/O. Who else needs it, or values that cost little, is named here.
     "msgspec": (
-        *("records", "config", "terminal", "tryout", "pool", "process", "worker", "handling", "logs"),
+        *("records", "config", "terminal", "tryout", "pool", "process", "worker", "exchanges", "handling", "logs"),
         *("frontier.ledger", "frontier.parcel", "export"),
+        *("fetch.fetcher", "frontier.leases", "frontier.link", "ending", "politeness", "entrances", "seeding"),
     ),
+    "hiredis": ("frontier",),
     "pycurl": ("fetch.curl",),
     "re2": ("scope",),
     "redis": ("frontier", "redis_server"),

@@ -169,3 +169,16 @@ def test_the_prescan_is_linear() -> None:
     """Each of these took time quadratic in its length if one attribute were read more than a few times."""
     for hostile in (b'<a b="' * 300_000, b"<x " * 500_000, b"<a " + b"=" * 1_000_000, b"<a b" + b" " * 1_000_000):
         assert charset.of_meta(hostile) is None
+
+
+def test_pages_that_begin_alike_are_told_apart() -> None:
+    """What was declared is remembered by how a page begins, up to the end of its declaration."""
+    begin = b"<!doctype html><!-- " + b"x" * 60 + b" --><meta "
+    for name, other in [(b"utf-8", "utf-8"), (b"koi8-r", "koi8-r"), (b"utf-8", "utf-8")]:
+        assert charset.of_meta(begin + b"charset=" + name + b"><title>") == other
+        assert charset.of_meta(begin + b"charset=" + name + b"x><meta charset=gbk>") == "gbk"
+        assert charset.of_meta(begin + b"charset=" + name) is None
+        assert charset.of_meta(begin + b"charset=" + name + b">") == other
+    assert charset.of_meta(b"<meta charset=gbk>") == "gbk"
+    assert charset.of_meta(b"<meta charset=gbk x>") == "gbk"
+    assert charset.of_meta(b"<meta charset=gb") is None

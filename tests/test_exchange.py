@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from redis.exceptions import ConnectionError as ConnectionLost
 
@@ -211,3 +212,26 @@ def test_leaving_gives_the_rest_back(setting: Setting) -> None:
     setting.exchange.leave([lease.token for lease in leased.leases[1:]])
     state = setting.frontier.state()
     assert (state.ended, state.leased, state.queued) == (1, 0, 9)
+
+
+def test_links_beyond_a_budget_are_not_known(setting: Setting) -> None:
+    """They were not taken, and may be when another page leads to them; nobody knows which ones."""
+    setting.frontier.configure(b"{}", Limits(delay_ms=0, per_host=20, robots=False, max_pages_per_host=11))
+    leased = setting.lease(2)
+    for number, links in enumerate([(f"{URL}new",), (f"{URL}newer", f"{URL}newest")]):
+        lease = leased.leases[number]
+        held = Held(lease, lease.entry(), setting.frontier.id(lease.entry().request.url))
+        ending = msgspec.structs.replace(
+            of_failure(held, "failed:http", None), requests=[Request(link) for link in links]
+        )
+        setting.exchange.outgoing.append(Outgoing(setting.frontier.commit_call(ending), lease.token, links))
+    setting.exchange.talk(0, [], lambda: b"{}")
+    assert setting.frontier.state().accepted == 11
+    assert setting.known.unknown([f"{URL}new", f"{URL}newer", f"{URL}newest"]) == [f"{URL}newer", f"{URL}newest"]
+    more = setting.lease(1)
+    setting.end(more, 0, (f"{URL}newest",))
+    puts = [Request(f"{URL}newest"), Request(f"{URL}new")]
+    setting.exchange.outgoing[0].before = [setting.frontier.put_call(puts)]
+    setting.exchange.talk(0, [], lambda: b"{}")
+    assert setting.exchange.outgoing == []
+    assert setting.known.unknown([f"{URL}newest"]) == [f"{URL}newest"]

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from crawler import url as urls
 from crawler.errors import InvalidURL
-from crawler.extract import ExtractOptions, Extractor, parse_refresh, robots_directives
+from crawler.extract import ExtractOptions, Extractor, Resolver, parse_refresh, robots_directives
 from crawler.fetch.fetcher import Headers, Response
 from crawler.page import Page
+from crawler.url import Form, canonicalize
 
 DATA = Path(__file__).parent / "data" / "links"
 URL = "http://h.example/dir/page?q=1"
@@ -475,3 +476,23 @@ def test_canonical_is_read_in_any_case(follow: bool, links: list[str]) -> None:
 def test_links_are_in_the_form_of_the_crawl() -> None:
     page = read("<a href='/x?utm_source=m&b=2&a=1'>x</a><a href='/x?a=1&b=2'>y</a>", form=urls.Form(True, True, True))
     assert page.outlinks == ["http://h.example/x?a=1&b=2"]
+
+
+@pytest.mark.parametrize("base", ["http://a.example/", "http://a.example/d/e.html?x/y", "http://a.example/%7e/x%/y"])
+@given(reference=st.from_regex(r"[A-Za-z0-9_.~/-]{1,12}", fullmatch=True))
+def test_names_are_resolved_as_all_references_are(base: str, reference: str) -> None:
+    """They go without a parser; what is found must be the same."""
+    try:
+        expected = canonicalize(reference, base)
+    except InvalidURL as error:
+        expected = error.reason
+    resolver = Resolver(Form(), 1 << 20)
+    assert resolver.resolve(reference, base, resolver.folder(base)) == expected
+
+
+def test_names_that_are_too_long_or_take_another_form_are_resolved_with_care() -> None:
+    base = f"http://a.example/{'x' * 4070}/"
+    resolver = Resolver(Form(), 1 << 20)
+    assert resolver.resolve("y" * 8, base, resolver.folder(base)) == f"{base}{'y' * 8}"
+    assert resolver.resolve("y" * 9, base, resolver.folder(base)) == "too-long"
+    assert resolver.resolve("name", "ftp://a.example/", resolver.folder("ftp://a.example/")) == "scheme"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
@@ -158,3 +158,59 @@ def test_known_is_bounded_and_never_invents(batches: list[list[int]], size: int)
 )
 def test_names_that_ask_for_private_addresses(url: str, private: bool) -> None:
     assert is_private_name(url) is private
+
+
+# -- what is settled ---------------------------------------------------------------------------------------------------
+
+
+def _settled(links: Links) -> list[str]:
+    """Which of three links are settled: one that was acknowledged, one under a root, one under none."""
+    return [url for url in (A, f"{A}new", B) if links.is_settled(url)]
+
+
+def test_a_link_is_settled_when_following_it_does_nothing() -> None:
+    links = _links(Roots("a.example"), Scope(exclude=("/private/",)))
+    assert _settled(links) == []  # of a root that was not looked up nobody is asked
+    links.admit([A, B], depth=1, via="0")
+    links.known.acknowledge([A])
+    assert _settled(links) == [A, B]
+    assert links.is_settled(f"{A}private/x") and links.is_settled(f"{A}x/x/x/x/x/x")
+    assert links.is_settled("scheme") and links.is_settled("too-long")
+    links.beware(["a.example/cal/#"])
+    assert links.is_settled(f"{A}cal/7") and not links.is_settled(f"{A}cal/x")
+
+
+def test_what_a_page_or_its_place_refuses_is_not_settled() -> None:
+    """Nofollow, the cap of links, depth and redirects say nothing of the URL: another page may lead to it."""
+    links = _links(Roots("a.example"), Scope(max_depth=1))
+    assert links.admit([A], depth=2, via="0") == ([], {"depth": 1})
+    links.admit([f"{A}seen"], depth=1, via="0")
+    assert _settled(links) == []
+
+
+def test_everything_is_in_scope_where_all_is() -> None:
+    links = _links(Roots(), Scope("all"))
+    links.admit([A, B], depth=1, via="0")
+    assert _settled(links) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda links: links.known.forget(),
+        lambda links: links.at_revision(7),
+        lambda links: links.beware(["a.example/cal/#"]),
+        lambda links: links.beware([]),
+        lambda links: links.renew(Scope(exclude=("x",))),
+    ],
+    ids=["a reconnect", "other roots", "a quarantine", "a pardon", "other settings"],
+)
+def test_spellings_are_forgotten_when_what_was_settled_may_have_changed(change: Callable[[Links], None]) -> None:
+    links = _links(Roots("a.example"))
+    links.at_revision(1)
+    table = links.settled.folder(A)
+    links.settled.add(b'="x', table)
+    links.at_revision(1)
+    assert b'="x' in links.settled.folder(A)
+    change(links)
+    assert b'="x' not in links.settled.folder(A)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from crawler.fetch.decode import DecodeError, Decoder, decoders
@@ -14,6 +15,10 @@ MAX_LINE_BYTES: Final = 100 * 1024
 """A header line with its end is shorter than this: libcurl's bound, so that both engines take the same."""
 SMALL: Final = 64 * 1024
 """A body of a type not wanted is read and thrown away up to this size in bytes: cheaper than a new connection."""
+
+
+_SHORT: Final = 100
+"""Bytes of a header line that is remembered."""
 
 
 class BadAnswer(Exception):
@@ -153,13 +158,23 @@ def header_fields(lines: list[bytes]) -> list[tuple[str, str]]:
     """Names and values; folded lines are joined (RFC 9112 section 5.2), lines without a name are left out."""
     fields: list[tuple[str, str]] = []
     for line in lines:
-        name, colon, value = line.partition(b":")
         if line[:1] in b" \t":
             if fields:
                 fields[-1] = (fields[-1][0], f"{fields[-1][1]} {text(line).strip()}")
-        elif colon and name.strip() and b"\0" not in line:
-            fields.append((text(name.strip()), text(value.strip())))
+        elif field := _short_field(line) if len(line) <= _SHORT else _field(line):
+            fields.append(field)
     return fields
+
+
+def _field(line: bytes) -> tuple[str, str] | None:
+    """The name and the value in one line; None where it has no name."""
+    name, colon, value = line.partition(b":")
+    if not (colon and name.strip()) or b"\0" in line:
+        return None
+    return text(name.strip()), text(value.strip())
+
+
+_short_field = lru_cache(maxsize=1024)(_field)  # most lines of a server are the same with each answer
 
 
 def text(raw: bytes) -> str:

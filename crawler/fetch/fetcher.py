@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+import msgspec
+
 from crawler.clock import since_boot
 
 FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused", "expired"]
@@ -21,10 +23,11 @@ guard forbids the address; expired: `not_after` had passed, so nothing was sent.
 class Headers(Sequence[tuple[str, str]]):
     """Response headers in order; names are lower case; `get` is by name, first one wins, `all` gives each."""
 
-    __slots__ = ("_pairs",)
+    __slots__ = ("_first", "_pairs")
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
         self._pairs = [(name.lower(), value) for name, value in pairs]
+        self._first = dict(reversed(self._pairs))
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self._pairs[index]
@@ -37,20 +40,20 @@ class Headers(Sequence[tuple[str, str]]):
 
     def get(self, name: str, default: str | None = None) -> str | None:
         """The first value of the header *name* (any case)."""
-        name = name.lower()
-        return next((value for key, value in self._pairs if key == name), default)
+        return self._first.get(name.lower(), default)
 
     def all(self, name: str) -> list[str]:
         """Every value of the header *name* (any case), in order."""
         name = name.lower()
+        if name not in self._first:
+            return []
         return [value for key, value in self._pairs if key == name]
 
     def __repr__(self) -> str:
         return f"Headers({self._pairs!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(msgspec.Struct, frozen=True):
     """One GET and its limits. Times are in seconds; `not_after` is on `clock.since_boot`."""
 
     url: str
@@ -75,8 +78,7 @@ class FetchRequest:
         return self.not_after is not None and since_boot() > self.not_after
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """A final answer (never 1xx), its body decoded by Content-Encoding and cut at the request's `max_body`."""
 
     url: str
@@ -102,8 +104,7 @@ class Response:
         return (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
 
 
-@dataclass(frozen=True, slots=True)
-class FetchError:
+class FetchError(msgspec.Struct, frozen=True):
     """Why there is no final answer. `sent` tells whether any byte may have reached the server."""
 
     url: str

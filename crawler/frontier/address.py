@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
+import hiredis
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
-from redis.exceptions import MovedError, RedisError, ResponseError
+from redis.exceptions import DataError, MovedError, RedisError, ResponseError
 from redis.retry import Retry
 from redis.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 
@@ -169,6 +170,7 @@ class Address:
 
         secret = {name: self.options.get(name) for name in ("username", "password")}
         ours = {**secret, **_ONCE, "db": self.db or 0, "socket_timeout": timeout, "redis_connect_func": connect}
+        ours["command_packer"] = _Packer()
         if self.scheme == "unix":
             pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=self.path, **ours)
             return redis.Redis.from_pool(pool)
@@ -212,6 +214,18 @@ class Address:
 
 _ONCE: Final[Mapping[str, Any]] = {"protocol": 2, "retry": Retry(NoBackoff(), 0)}
 """Nothing is sent twice without our knowing."""
+
+
+class _Packer:
+    """Writes commands as the library's packer does, in half the time: it looks at every argument twice."""
+
+    def pack(self, *args: Any) -> list[bytes]:
+        """One command; its name may have several words."""
+        words = args[0].split() if isinstance(args[0], str) else args[:1]
+        try:
+            return [hiredis.pack_command((*words, *args[1:]))]
+        except TypeError as error:
+            raise DataError(str(error)) from None
 
 
 class _Prompt:

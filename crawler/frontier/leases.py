@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, Literal
+
+import msgspec
 
 from crawler import url as urls
 from crawler.records import Entry, HostEvent, Request, Stub
@@ -52,8 +54,7 @@ def _or_empty(limit: int | None) -> str:
     return "" if limit is None else str(limit)
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(msgspec.Struct, frozen=True):
     """A URL, or the robots.txt of an origin, in the hands of one worker until `deadline` (by `clock.since_boot`)."""
 
     token: str
@@ -92,8 +93,7 @@ class Lease:
         return urls.origin(self.host, self.scheme)
 
 
-@dataclass(frozen=True, slots=True)
-class Leased:
+class Leased(msgspec.Struct, frozen=True):
     """What `lease` gave, and what it told of the crawl."""
 
     leases: Sequence[Lease]
@@ -123,8 +123,7 @@ ANY: Final = "*"
 """Any page."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
+class Ending(msgspec.Struct, frozen=True):
     """All that `commit` needs to end a lease with its outcome."""
 
     lease: Lease
@@ -142,14 +141,13 @@ class Ending:
     """Whose copy this may be so that its requests are taken all the same: the id of a page, or ANY."""
     ip: str = ""
     """The address that answered, where slots are counted by it."""
-    tallies: Mapping[str, int] = field(default_factory=dict)
+    tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
     roots: Sequence[str] = ()
     requests: Sequence[Request] = ()
     """New URLs that the page led to, at most 1,000; more are put before."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True):
     """How many requests were new, seen before, and refused because a budget of host or site is used up."""
 
     new: int = 0

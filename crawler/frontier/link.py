@@ -10,10 +10,10 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import msgspec
 import redis
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -33,8 +33,7 @@ _STOP_TICK: Final = 0.1
 """Seconds between two looks at whether to stop waiting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(msgspec.Struct, frozen=True):
     """One script with its keys and arguments, and how to read its reply."""
 
     script: Script

@@ -28,8 +28,9 @@ def _check_log(graph: Graph, hosts: list[Site]) -> None:
         (1, ("--workers", "1")),
         (2, ("--workers", "4", "--per-host", "8")),
         (3, ("--workers", "2", "--per-host", "4", "--fetcher", "requests")),
+        (4, ("--workers", "2", "--per-host", "4", "--store", "meta")),
     ],
-    ids=["one worker", "four workers", "requests"],
+    ids=["one worker", "four workers", "requests", "skimming"],
 )
 def test_every_url_ends_as_the_model_says(
     commands: Commands, sites: Sites, seed: int, options: tuple[str, ...]
