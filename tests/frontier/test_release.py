@@ -70,7 +70,7 @@ def test_a_worker_s_leases_are_found_and_given_back_in_order(crawl: Crawl) -> No
     assert tokens == ["c:1", "c:2", "c:3", "c:4"]
     crawl.frontier.release(tokens)
     queued = crawl.snapshot().queues["a.example", "1"]
-    assert queued == [entry for n, entry in enumerate(before["a.example", 1]) if n not in (4, 5)]
+    assert queued == [entry for n, entry in enumerate(before["a.example", "1"]) if n not in (4, 5)]
 
 
 def test_the_host_rests_again(make: Make) -> None:
