@@ -37,6 +37,8 @@ class Options:
     delay: float = 0.1
     term: float = 3.0
     """The lease term."""
+    overflow: int = 8
+    """Queued URLs of a host from which on more are packed: few, so that chaos comes upon much packing."""
     kinds: dict[str, int] = field(default_factory=lambda: dict(KINDS))
     quiet: tuple[float, float] = (0.3, 1.5)
     """Seconds between two events, from and to."""
@@ -124,6 +126,8 @@ class _Stage:
             *("--max-depth", "none", "--host-patience", "0", "--retries", "8", "--user-agent", self._agent),
         )
         assert done.code == 0, done.err
+        with self._server.client() as client:
+            client.hset(Keys(CRAWL).meta, "overflow", options.overflow)
         self._observer.start()
 
     def crawl(self) -> None:
