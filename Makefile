@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := url scope robots sitemap traps extract politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test coverage lint chaos bench check-real bench-hosts lock clean
+.PHONY: help dev demo test coverage lint chaos bench check-real check-skim bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ bench: $(VENV)/.dev ## measure the crawler beside Scrapy and a bare loop, some t
 
 check-real: $(VENV)/.dev ## crawl real sites in every setting, each must find what an independent walk finds (needs nginx)
 	$(BIN)/python -m benchmarks.real $(ARGS)
+
+check-skim: $(VENV)/.dev ## read real pages and damaged ones whole and skimmed, no link may be lost (ARGS="--times 50 --seed 7")
+	$(BIN)/python -m benchmarks.skim $(ARGS)
 
 bench-hosts: $(VENV)/.dev ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)
