@@ -8,7 +8,7 @@ PURE := url scope robots sitemap traps extract politeness records config
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test coverage lint chaos bench bench-frontier bench-wide bench-export \
-  bench-memory bench-hosts bench-cluster targets check-real lock clean
+  bench-memory bench-hosts bench-cluster targets check-real check-skim lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -55,6 +55,9 @@ check-real: $(VENV)/.dev ## crawl real sites in every setting, each must find wh
 
 bench-cluster: $(VENV)/.dev ## crawl over a Redis Cluster: the same result, also when a node dies; evenly spread (needs nginx)
 	$(BIN)/python -m benchmarks.cluster $(ARGS)
+
+check-skim: $(VENV)/.dev ## read real pages and damaged ones whole and skimmed, no link may be lost (ARGS="--times 50 --seed 7")
+	$(BIN)/python -m benchmarks.skim $(ARGS)
 
 bench-hosts: $(VENV)/.dev ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)
