@@ -40,7 +40,7 @@ from benchmarks.site import SiteError, Sites, exit_on_sigterm
 ADDRESSES: Final = 4
 ROUNDS: Final = 5
 TOLERANCE: Final = 0.01
-PATIENCE: Final = 30.0
+PATIENCE: Final = 10.0
 """Seconds that a run waits for the rest of the machine to become quiet."""
 
 
