@@ -14,6 +14,7 @@ import selectors
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -141,7 +142,8 @@ def at_once(redis: Redis, link: Link, frontier: Frontier, count: int) -> dict[st
 def idle_connections(redis: Redis, link: Link, count: int) -> dict[str, float]:
     """What Redis spends on workers that wait: their loops run in one process."""
     command = [sys.executable, "-m", "benchmarks.idle", redis.url, str(count)]
-    loops = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL)
+    watched = tempfile.TemporaryDirectory(prefix="crw-idle-")
+    loops = subprocess.Popen(command, env=environment() | {"TMPDIR": watched.name}, stdin=subprocess.DEVNULL)
     try:
         wait_until(lambda: loops.poll() is not None or _waiting(link) >= count, f"{count} workers that wait", 120)
         if loops.poll() is not None:
@@ -155,6 +157,7 @@ def idle_connections(redis: Redis, link: Link, count: int) -> dict[str, float]:
     finally:
         loops.kill()
         loops.wait()
+        watched.cleanup()
     return {"idle_redis_percent": 100 * cpu / IDLE_SECONDS, "idle_commands_per_second": calls / IDLE_SECONDS}
 
 
