@@ -25,6 +25,8 @@ TERM: Final = 600.0
 AT_ONCE: Final = 16
 """Pages that end in one pipeline: as many as a worker takes in one turn."""
 _PIPELINE: Final = 4
+_FEW: Final = 20_000
+"""URLs that are put by this process alone."""
 _WINDOW: Final = 8
 """Calls on their way to Redis at once, so that it never waits for the client."""
 _ROBOTS_AT_ONCE: Final = 256
@@ -84,26 +86,28 @@ def middle(found: Sequence[Spent]) -> Spent:
     return sorted(found, key=lambda each: each.per_core)[len(found) // 2]
 
 
-def create(link: Link, limits: Limits) -> Frontier:
+def create(link: Link, limits: Limits, crawl: str = CRAWL) -> Frontier:
     """An empty crawl."""
-    return Frontier.create(link, CRAWL, Settings(delay=limits.delay_ms / 1000).encode(), limits)
+    return Frontier.create(link, crawl, Settings(delay=limits.delay_ms / 1000).encode(), limits)
 
 
 # -- putting -----------------------------------------------------------------------------------------------------------
 
 
-def fill(url: str, web: Web, first: int, last: int, processes: int = PROCESSES) -> int:
-    """Put URLs *first* to *last* - 1 into the crawl on the Redis at *url*; how many were new."""
-    edges = [first + (last - first) * n // processes // web.run * web.run for n in range(processes)] + [last]
+def fill(url: str, web: Web, first: int, last: int, crawl: str = CRAWL) -> int:
+    """Put URLs *first* to *last* - 1 into a crawl on the Redis at *url*; how many were new."""
+    if last - first <= _FEW:
+        return _fill(url, crawl, web, first, last)
+    edges = [first + (last - first) * n // PROCESSES // web.run * web.run for n in range(PROCESSES)] + [last]
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
-        parts = [pool.submit(_fill, url, web, a, b) for a, b in pairwise(edges)]
+    with ProcessPoolExecutor(PROCESSES, mp_context=spawn) as pool:
+        parts = [pool.submit(_fill, url, crawl, web, a, b) for a, b in pairwise(edges)]
         return sum(part.result() for part in parts)
 
 
-def _fill(url: str, web: Web, first: int, last: int) -> int:
+def _fill(url: str, crawl: str, web: Web, first: int, last: int) -> int:
     link = Link(url, timeout=60)
-    frontier, new = Frontier.find(link, CRAWL), 0
+    frontier, new = Frontier.find(link, crawl), 0
     step = MOST_REQUESTS * _PIPELINE
     for start in range(first, last, step):
         requests = [Request(web.url(n)) for n in range(start, min(start + step, last))]

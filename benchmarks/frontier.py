@@ -1,8 +1,8 @@
 """The frontier alone, without fetching: what one Redis core does in a second, and what a URL costs in memory.
 
 `make bench-frontier`. URLs are put by the crawler's own script into a `redis-server` of its own, as durable as the
-embedded one (only the rewriting of its file is off, so that it does not fall into a measurement); at 10 k, 1 M, 5 M and
-10 M URLs seen it measures, each several times:
+embedded one (only the rewriting of its file is off, so that it does not fall into a measurement); at 1 M, 5 M and 10 M
+URLs seen it measures, five times by turns with a frontier of 10 k beside it:
 
 - links deduplicated: calls of `put` with links that were all seen before, in random order, packed beforehand and sent
   without a pause, so that Redis is the limit;
@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import argparse
 import random
+import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, Final
 
 from benchmarks import report, targets
@@ -31,11 +33,13 @@ from benchmarks.measure import load
 from benchmarks.site import exit_on_sigterm
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import BUCKETS
-from crawler.frontier.leases import Lease, Limits
+from crawler.frontier.leases import Limits
 from crawler.frontier.link import Link
 from crawler.records import Request
 
-LEVELS: Final = (10_000, 1_000_000, 5_000_000, 10_000_000)
+LEVELS: Final = (1_000_000, 5_000_000, 10_000_000)
+SMALL: Final = 10_000
+"""URLs seen by the frontier beside which a big one is measured."""
 ONE_HOST: Final = 1_000_000
 WEB: Final = Web(hosts=1_000, run=100)
 REPEATS: Final = 5
@@ -47,57 +51,66 @@ PAGES: Final = 1_000
 LIMITS: Final = Limits(delay_ms=0, per_host=64)
 
 
-def seen_links(web: Web, most: int, host: int, count: int, dice: random.Random) -> list[Request]:
-    """Random URLs of one host among the first *most*."""
-    of_host = max(most // (web.hosts * web.run), 1) * web.run
-    return [Request(web.url(web.of_host(host, dice.randrange(of_host)))) for _ in range(count)]
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """A crawl with so many URLs seen."""
+
+    redis: Redis
+    link: Link
+    frontier: Frontier
+    seen: int
+
+    def links(self, shape: Sequence[int], dice: random.Random) -> list[Request]:
+        """Random URLs that were seen: so many of each of some hosts."""
+        of_host = max(self.seen // (WEB.hosts * WEB.run), 1) * WEB.run
+        hosts = dice.sample(range(min(WEB.hosts, self.seen // WEB.run)), len(shape))
+        numbers = ((host, dice.randrange(of_host)) for host, n in zip(hosts, shape, strict=True) for _ in range(n))
+        return [Request(WEB.url(WEB.of_host(host, n))) for host, n in numbers]
 
 
-def deduplicated(redis: Redis, link: Link, frontier: Frontier, most: int, shape: Sequence[int]) -> Spent:
+def deduplicated(crawl: Grown, shape: Sequence[int], dice: random.Random) -> Spent:
     """Links that were seen before, in calls of the *shape*: how many to each host."""
-    dice = random.Random(most)
-    hosts = range(min(WEB.hosts, most // WEB.run))
-    found = []
     count = PUT_CALLS * 1_000 // sum(shape)
-    for _ in range(REPEATS):
-        calls = []
-        for _ in range(count):
-            chosen = dice.sample(hosts, len(shape))
-            parts = zip(chosen, shape, strict=True)
-            links = [each for host, n in parts for each in seen_links(WEB, most, host, n, dice)]
-            calls.append(frontier.put_call(links))
-        commands = packed(link, calls)
-        replies: list[Any] = []
+    commands = packed(crawl.link, [crawl.frontier.put_call(crawl.links(shape, dice)) for _ in range(count)])
+    replies: list[Any] = []
 
-        def work(commands: list[bytes] = commands, replies: list[Any] = replies) -> int:
-            replies += drive(link, commands)
-            return sum(reply[2] for reply in replies)
+    def work() -> int:
+        replies.extend(drive(crawl.link, commands))
+        return sum(reply[2] for reply in replies)
 
-        found.append(spent(redis, work))
-        if any(reply[0] != b"OK" or reply[1] for reply in replies):
-            raise Unexpected("a link that was seen was taken for a new one")
-    return middle(found)
+    found = spent(crawl.redis, work)
+    if any(reply[0] != b"OK" or reply[1] for reply in replies):
+        raise Unexpected("a link that was seen was taken for a new one")
+    return found
 
 
-def committed(redis: Redis, frontier: Frontier, most: int, *, links: bool) -> Spent:
-    """Pages from lease to commit; with *links*, each with 88 that were seen before."""
-    dice = random.Random(most)
-    hosts = range(min(WEB.hosts, most // WEB.run))
-
-    def of_page(lease: Lease) -> list[Request]:
-        chosen = dice.sample(hosts, len(PAGE_LINKS))
-        return [
-            each for host, n in zip(chosen, PAGE_LINKS, strict=True) for each in seen_links(WEB, most, host, n, dice)
-        ]
-
-    pages = PAGES // 2 if links else PAGES
-    found = [
-        spent(redis, lambda: lease_and_commit(frontier, pages, of_page if links else lambda lease: ()))
-        for _ in range(REPEATS)
-    ]
-    if any(each.n != pages for each in found):
+def committed(crawl: Grown, shape: Sequence[int], dice: random.Random) -> Spent:
+    """Pages from lease to commit, each with links that were seen before."""
+    pages = PAGES // 2 if shape else PAGES
+    found = spent(crawl.redis, lambda: lease_and_commit(crawl.frontier, pages, lambda lease: crawl.links(shape, dice)))
+    if found.n != pages:
         raise Unexpected("there was not enough to lease")
-    return middle(found)
+    return found
+
+
+MEASURES: Final[dict[str, tuple[Callable[[Grown, Sequence[int], random.Random], Spent], Sequence[int]]]] = {
+    "links": (deduplicated, [100] * 10),
+    "page_links": (deduplicated, PAGE_LINKS),
+    "pages": (committed, ()),
+    "linked_pages": (committed, PAGE_LINKS),
+}
+"""What is measured: how, and the links of a call or page: how many to each host."""
+
+
+def by_turns(small: Grown, big: Grown, name: str) -> tuple[Spent, Spent, float]:
+    """One measure on both by turns: the middle of each, and the median of the big one's rate by the small one's."""
+    measure, shape = MEASURES[name]
+    rounds = []
+    for n in range(REPEATS):
+        dice = random.Random(f"{name} {big.seen} {n}")
+        rounds.append((measure(small, shape, dice), measure(big, shape, dice)))
+    ratio = statistics.median(of_big.per_core / of_small.per_core for of_small, of_big in rounds)
+    return middle([each for each, _ in rounds]), middle([each for _, each in rounds]), ratio
 
 
 # -- memory ------------------------------------------------------------------------------------------------------------
@@ -159,6 +172,12 @@ def one_host(figures: dict[str, float]) -> None:
 
 # -- all ---------------------------------------------------------------------------------------------------------------
 
+HEAD: Final = (
+    "| URLs seen | links deduplicated, 1,000 a call | 88 a call | leased and committed | with 88 links each "
+    "| new links accepted | Redis busy: links | pages | bytes a seen URL |\n"
+    "|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+)
+
 
 def levels(most: int) -> list[int]:
     """At how many URLs seen it is measured."""
@@ -167,7 +186,7 @@ def levels(most: int) -> list[int]:
 
 def grow(most: int, figures: dict[str, float]) -> list[str]:
     """Fill a frontier step by step, and measure at each level; rows of a table."""
-    rows = []
+    rows: list[str] = []
     with ExitStack() as stack:
         redis = stack.enter_context(Redis())
         link = Link(redis.url, timeout=120)
@@ -179,54 +198,44 @@ def grow(most: int, figures: dict[str, float]) -> list[str]:
             filled = spent(redis, lambda a=begin, b=level: fill(redis.url, WEB, a, b))  # type: ignore[misc]
             if filled.n != level - begin:
                 raise Unexpected(f"{level - begin - filled.n:,} new URLs were taken for seen ones")
-            rows.append(at_level(redis, link, frontier, level, filled, figures))
+            answer_robots(frontier)
+            small = create(link, LIMITS, f"small{level}")
+            fill(redis.url, WEB, 0, SMALL, crawl=small.crawl)
+            answer_robots(small)
+            figures[f"seen_bytes_{level}"] = seen_bytes(link, frontier, level)
+            figures[f"new_links_{level}"] = filled.per_core
+            rows.append(at_level(Grown(redis, link, small, SMALL), Grown(redis, link, frontier, level), figures))
             print(rows[-1], flush=True)
             begin = level
         figures["used_memory_at_the_end"] = redis.memory()
     return rows
 
 
-def at_level(redis: Redis, link: Link, frontier: Frontier, level: int, filled: Spent, figures: dict[str, float]) -> str:
+def at_level(small: Grown, big: Grown, figures: dict[str, float]) -> str:
     """What is measured with so many URLs seen, as a row."""
-    figures[f"seen_bytes_{level}"] = seen = seen_bytes(link, frontier, level)
-    if level == LEVELS[0]:  # later some are leased
-        figures["few_queued_overhead"] = queued_overhead(link, frontier, WEB, level)
-    answer_robots(frontier)
-    many = deduplicated(redis, link, frontier, level, [100] * 10)
-    page = deduplicated(redis, link, frontier, level, PAGE_LINKS)
-    plain = committed(redis, frontier, level, links=False)
-    linked = committed(redis, frontier, level, links=True)
-    figures |= {
-        f"links_{level}": many.per_core,
-        f"page_links_{level}": page.per_core,
-        f"new_links_{level}": filled.per_core,
-        f"pages_{level}": plain.per_core,
-        f"linked_pages_{level}": linked.per_core,
-    }
-    cells = [
-        f"{level:,}",
-        *(f"{each.per_core:,.0f}" for each in (many, page, filled, plain, linked)),
-        f"{many.cpu / many.wall:.0%}",
-        f"{plain.cpu / plain.wall:.0%}",
-        f"{seen:.1f}",
-    ]
-    return f"| {' | '.join(cells)} |"
+    cells, busy = [f"{big.seen:,}"], {}
+    for name in MEASURES:
+        of_small, of_big, ratio = by_turns(small, big, name)
+        figures[f"{name}_{big.seen}"], figures[f"{name}_ratio_{big.seen}"] = of_big.per_core, ratio
+        figures[f"{name}_{SMALL}"] = of_small.per_core
+        busy[name] = of_big.cpu / of_big.wall
+        cells.append(f"{of_big.per_core:,.0f} ({ratio:.2f})")
+    cells += [f"{figures[f'new_links_{big.seen}']:,.0f}", f"{busy['links']:.0%}", f"{busy['pages']:.0%}"]
+    return f"| {' | '.join(cells)} | {figures[f'seen_bytes_{big.seen}']:.1f} |"
 
 
-HEAD: Final = (
-    "| URLs seen | links deduplicated, 1,000 a call | 88 a call | new links accepted | leased and committed "
-    "| with 88 links each | Redis busy: links | pages | bytes a seen URL |\n"
-    "|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
-)
-
-
-def conclude(most: int, figures: dict[str, float]) -> None:
-    """The figures that are held against the targets: of the biggest frontier, and how it compares to the smallest."""
+def conclude(most: int, figures: dict[str, float]) -> str:
+    """The figures that are held against the targets: of the biggest frontier, and how it is to a small one."""
     figures["links_per_second"] = figures[f"links_{most}"]
     figures["pages_per_second"] = figures[f"pages_{most}"]
-    figures["links_ratio"] = figures[f"links_{most}"] / figures[f"links_{LEVELS[0]}"]
-    figures["pages_ratio"] = figures[f"pages_{most}"] / figures[f"pages_{LEVELS[0]}"]
+    figures["links_ratio"] = figures[f"links_ratio_{most}"]
+    figures["pages_ratio"] = figures[f"pages_ratio_{most}"]
     figures["queued_overhead"] = figures["one_host_queued_overhead"]
+    return (
+        f"In brackets: times the rate of a frontier with {SMALL:,} URLs seen, measured beside it by turns"
+        f" (last: {figures[f'links_{SMALL}']:,.0f}, {figures[f'page_links_{SMALL}']:,.0f},"
+        f" {figures[f'pages_{SMALL}']:,.0f} and {figures[f'linked_pages_{SMALL}']:,.0f} a second)."
+    )
 
 
 def main() -> int:
@@ -246,10 +255,11 @@ def main() -> int:
     except Unexpected as error:
         print(error, file=sys.stderr)
         return 2
-    conclude(args.most, figures)
+    words = conclude(args.most, figures)
+    print(words)
     folder = targets.folder(args, whole=args.most == LEVELS[-1])
     if folder is not None:
-        targets.write(folder, "frontier", where, figures, "\n".join([HEAD, *rows]))
+        targets.write(folder, "frontier", where, figures, "\n".join([HEAD, *rows, "", words]))
     print(f"\n{targets.table(targets.of_figures('frontier', figures))}")
     return 0
 

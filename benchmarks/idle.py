@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import threading
 
 from benchmarks.crawls import CRAWL
@@ -27,24 +26,22 @@ def main() -> int:
     generation = Frontier.find(link, CRAWL).generation
     link.close()
     threads = []
-    with tempfile.TemporaryDirectory(prefix="crw-idle-") as folder:
-        tempfile.tempdir = folder  # where watch files go
-        for n in range(count):
-            watch = Watch.create(generation, f"idle{n}")
-            job = Job(
-                worker=f"idle{n}",
-                watch=str(watch.path),
-                redis=url,
-                generation=generation,
-                until_done=False,
-                settings=Settings(),
-                parent=os.getppid(),
-            )
-            worker = build(job, watch, open_log(None, False, job.worker))
-            threads.append(threading.Thread(target=worker.run, daemon=True))
-            threads[-1].start()
-        for thread in threads:
-            thread.join()
+    for n in range(count):
+        watch = Watch.create(generation, f"idle{n}")
+        job = Job(
+            worker=f"idle{n}",
+            watch=str(watch.path),
+            redis=url,
+            generation=generation,
+            until_done=False,
+            settings=Settings(),
+            parent=os.getppid(),
+        )
+        worker = build(job, watch, open_log(None, False, job.worker))
+        threads.append(threading.Thread(target=worker.run, daemon=True))
+        threads[-1].start()
+    for thread in threads:
+        thread.join()
     return 1
 
 

@@ -40,7 +40,7 @@ from benchmarks.site import SiteError, Sites, exit_on_sigterm
 ADDRESSES: Final = 4
 ROUNDS: Final = 5
 TOLERANCE: Final = 0.01
-PATIENCE: Final = 30.0
+PATIENCE: Final = 10.0
 """Seconds that a run waits for the rest of the machine to become quiet."""
 
 
@@ -124,7 +124,7 @@ def rounds(
     """*count* rounds, in each of which every contender runs once; the order is turned each time."""
     runs: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
     for n in range(count):
-        turn = n % len(contenders)
+        turn = n % max(len(contenders), 1)
         for contender in (*contenders[turn:], *contenders[:turn]):
             wait_until_quiet(patience)
             run = run_once(contender, sites)

@@ -98,8 +98,9 @@ def table(report: Report) -> str:
     for result in report.results:
         lines += _of_pages(result, start)
         lines += _ratios(result)
-    first = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in start.items())
-    lines.append(f"CPU on a site of one page (what starting costs): {first}.")
+    if start:
+        first = ", ".join(f"{name} {seconds:.2f} s" for name, seconds in start.items())
+        lines.append(f"CPU on a site of one page (what starting costs): {first}.")
     return "\n".join(lines)
 
 

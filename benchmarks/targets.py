@@ -75,7 +75,7 @@ _COLLY: Final = Target(
     "pages/s of one worker, times Colly a core", "at least", 2.5, None, "Colly is in no registry that this needs"
 )
 
-_FIGURES: Final[tuple[tuple[str, str, str, Literal["at least", "at most", "over", "under"], float], ...]] = (
+FIGURES: Final[tuple[tuple[str, str, str, Literal["at least", "at most", "over", "under"], float], ...]] = (
     ("frontier", "seen_bytes_5000000", "Redis memory, bytes a seen URL at 5 M", "at most", 12),
     ("frontier", "queued_overhead", "... bytes a queued URL beyond its length", "at most", 16),
     ("frontier", "links_per_second", "one Redis core: links deduplicated a second", "at least", 150_000),
@@ -109,14 +109,14 @@ def of_figures(benchmark: str, figures: dict[str, float]) -> list[Target]:
     note = "" if figures else f"make bench-{benchmark}"
     return [
         Target(what, sense, bound, figures.get(figure), note)
-        for name, figure, what, sense, bound in _FIGURES
+        for name, figure, what, sense, bound in FIGURES
         if name == benchmark
     ]
 
 
 def of_results(folder: Path) -> list[Target]:
     """What the other benchmarks have left in *folder*."""
-    names = dict.fromkeys(each[0] for each in _FIGURES)
+    names = dict.fromkeys(each[0] for each in FIGURES)
     return [target for name in names for target in of_figures(name, read(folder, name))]
 
 

@@ -1,9 +1,9 @@
 """Many hosts and many workers, without fetching: `make bench-wide`.
 
 Does a lease cost more where more hosts are ready, and what does waiting cost? Hosts with three URLs each, robots.txt
-known, on a `redis-server` of its own: at 100, 1,000, 10,000 and 100,000 ready hosts, what a call of `lease` takes
-(inside Redis by INFO commandstats, and for the client) for one URL and for 64, and what a host costs in memory. Then
-200 connections that ask for one URL each in the same moment; 200 workers that wait (`idle.py`: the loop of the worker
+known, on a `redis-server` of its own: in crawls with 100, 1,000, 10,000 and 100,000 ready hosts, by turns, what a call
+of `lease` takes for one URL and for 64 (of Redis's CPU, and for the client), and what a host costs in memory. Then 200
+connections that ask for one URL each in the same moment; 200 workers that wait (`idle.py`: the loop of the worker
 itself, each with a connection for its calls and one to block on); and the CPU of four worker processes that wait.
 """
 
@@ -14,6 +14,7 @@ import selectors
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -34,6 +35,7 @@ from crawler.frontier.link import Link
 LEVELS: Final = (100, 1_000, 10_000, 100_000)
 URLS_A_HOST: Final = 3
 WANTS: Final = (1, 64)
+CALLS: Final = 25
 REPEATS: Final = 60
 WORKERS: Final = 200
 PROCESSES: Final = 4
@@ -45,65 +47,68 @@ LIMITS: Final = Limits(delay_ms=1, per_host=1)
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a call of `lease` takes at so many ready hosts. Microseconds, medians."""
+    """What a call of `lease` takes. Microseconds."""
 
-    ready: int
-    inside: float
-    """Inside Redis."""
+    cpu: float
+    """Redis's, that of asking for it included (INFO cpu: some 100)."""
     whole: float
     """For the client: the reply is there and read."""
 
 
-def cost_of_lease(link: Link, frontier: Frontier, ready: int, want: int) -> Cost:
-    """Lease and give back, several times."""
-    inside, whole = [], []
+def cost_of_lease(redis: Redis, frontier: Frontier, want: int) -> Cost:
+    """Lease *want* URLs and give them back; calls for one are made CALLS times in a row."""
+    wait_until(lambda: frontier.state().wait_ms == 0, "a host that is due")
+    tokens: list[str] = []
+    calls = CALLS if want == 1 else 1
+    before, began = redis.cpu(), time.perf_counter()
+    for _ in range(calls):
+        tokens += [lease.token for lease in frontier.lease(want, 600, "benchmark").leases]
+    whole = time.perf_counter() - began
+    cpu = redis.cpu() - before
+    if len(tokens) != want * calls:
+        raise Unexpected(f"{len(tokens)} URLs were leased of {want * calls} in {frontier.crawl}")
+    frontier.release(tokens)
+    return Cost(1e6 * cpu / calls, 1e6 * whole / calls)
+
+
+def leases(redis: Redis, wide: dict[int, Frontier], figures: dict[str, float]) -> list[str]:
+    """What a lease takes at each number of ready hosts, measured by turns; rows of a table."""
+    found: dict[tuple[int, int], list[Cost]] = {(level, want): [] for level in wide for want in WANTS}
     for _ in range(REPEATS):
-        wait_until(lambda: frontier.state().wait_ms == 0, "a host that is due")
-        link.client.config_resetstat()
-        began = time.perf_counter()
-        leased = frontier.lease(want, 600, "benchmark")
-        whole.append((time.perf_counter() - began) * 1e6)
-        inside.append(float(link.client.info("commandstats")["cmdstat_evalsha"]["usec"]))
-        if len(leased.leases) != want:
-            raise Unexpected(f"{len(leased.leases)} URLs were leased of {want} at {ready:,} ready hosts")
-        frontier.release([lease.token for lease in leased.leases])
-    return Cost(ready, statistics.median(inside), statistics.median(whole))
-
-
-def leases(redis: Redis, link: Link, frontier: Frontier, most: int, figures: dict[str, float]) -> list[str]:
-    """What a lease takes at each level, as rows of a table."""
-    rows, begin = [], 0
-    found: dict[int, list[Cost]] = {want: [] for want in WANTS}
-    web = Web(hosts=most, run=1)
-    for level in [*(level for level in LEVELS if level < most), most]:
-        for turn in range(URLS_A_HOST):
-            fill(redis.url, web, turn * most + begin, turn * most + level)
-        answer_robots(frontier)
-        for want in WANTS:
-            found[want].append(cost_of_lease(link, frontier, level, want))
+        for (level, want), costs in found.items():
+            costs.append(cost_of_lease(redis, wide[level], want))
+    rows = []
+    for level in wide:
         cells = [f"{level:,}"]
         for want in WANTS:
-            cost = found[want][-1]
-            figures[f"lease_{want}_at_{level}"] = cost.inside
-            cells += [f"{cost.inside:,.0f}", f"{cost.whole:,.0f}"]
+            cpu = statistics.median(cost.cpu for cost in found[level, want])
+            figures[f"lease_{want}_at_{level}"] = cpu
+            cells += [f"{cpu:,.0f}", f"{statistics.median(cost.whole for cost in found[level, want]):,.0f}"]
         rows.append(f"| {' | '.join(cells)} |")
-        print(rows[-1], flush=True)
-        begin = level
-    for want, costs in found.items():
-        figures[f"lease_spread_{want}"] = costs[-1].inside / costs[0].inside
+    least, most = min(wide), max(wide)
+    for want in WANTS:
+        pairs = zip(found[most, want], found[least, want], strict=True)
+        figures[f"lease_spread_{want}"] = statistics.median(wider.cpu / narrow.cpu for wider, narrow in pairs)
     return rows
 
 
-def memory_of_hosts(redis: Redis, link: Link, frontier: Frontier, most: int, empty: int) -> dict[str, float]:
+def with_hosts(redis: Redis, link: Link, hosts: int) -> Frontier:
+    """A crawl with so many ready hosts, each with some URLs and a robots.txt that is known."""
+    frontier = create(link, LIMITS, f"wide{hosts}")
+    fill(redis.url, Web(hosts=hosts, run=1), 0, URLS_A_HOST * hosts, crawl=frontier.crawl)
+    answer_robots(frontier)
+    return frontier
+
+
+def memory_of_hosts(link: Link, frontier: Frontier, hosts: int) -> dict[str, float]:
     """Bytes a host of three URLs."""
-    names = [f"www.host{n}.example" for n in range(most)]
+    names = [f"www.host{n}.example" for n in range(hosts)]
     return {
-        "host_all": (redis.memory() - empty) / most,
-        "host_hash": usage(link, [frontier.keys.host(name) for name in names]) / most,
-        "host_ready": usage(link, [frontier.keys.ready]) / most,
-        "host_queue": usage(link, [frontier.keys.queue(name, 1) for name in names]) / most,
-        "host_robots": usage(link, [frontier.keys.robots(f"https://{name}") for name in names]) / most,
-        "host_seen": seen_bytes(link, frontier, most),
+        "host_hash": usage(link, [frontier.keys.host(name) for name in names]) / hosts,
+        "host_ready": usage(link, [frontier.keys.ready]) / hosts,
+        "host_queue": usage(link, [frontier.keys.queue(name, 1) for name in names]) / hosts,
+        "host_robots": usage(link, [frontier.keys.robots(f"https://{name}") for name in names]) / hosts,
+        "host_seen": seen_bytes(link, frontier, hosts),
     }
 
 
@@ -137,7 +142,8 @@ def at_once(redis: Redis, link: Link, frontier: Frontier, count: int) -> dict[st
 def idle_connections(redis: Redis, link: Link, count: int) -> dict[str, float]:
     """What Redis spends on workers that wait: their loops run in one process."""
     command = [sys.executable, "-m", "benchmarks.idle", redis.url, str(count)]
-    loops = subprocess.Popen(command, env=environment(), stdin=subprocess.DEVNULL)
+    watched = tempfile.TemporaryDirectory(prefix="crw-idle-")
+    loops = subprocess.Popen(command, env=environment() | {"TMPDIR": watched.name}, stdin=subprocess.DEVNULL)
     try:
         wait_until(lambda: loops.poll() is not None or _waiting(link) >= count, f"{count} workers that wait", 120)
         if loops.poll() is not None:
@@ -151,6 +157,7 @@ def idle_connections(redis: Redis, link: Link, count: int) -> dict[str, float]:
     finally:
         loops.kill()
         loops.wait()
+        watched.cleanup()
     return {"idle_redis_percent": 100 * cpu / IDLE_SECONDS, "idle_commands_per_second": calls / IDLE_SECONDS}
 
 
@@ -191,7 +198,7 @@ def _own_memory(pid: int) -> float:
 # -- all ---------------------------------------------------------------------------------------------------------------
 
 HEAD: Final = (
-    "| ready hosts | lease of 1 URL: µs inside Redis | for the client | of 64: µs inside Redis | for the client |\n"
+    "| ready hosts | lease of 1 URL: µs of Redis's CPU | for the client | of 64: µs of Redis's CPU | for the client |\n"
     "|--:|--:|--:|--:|--:|"
 )
 
@@ -221,11 +228,14 @@ def measured(most: int, figures: dict[str, float]) -> list[str]:
         redis = stack.enter_context(Redis())
         link = Link(redis.url, timeout=60)
         stack.callback(link.close)
-        frontier = create(link, LIMITS)
-        empty = redis.memory()
-        rows = leases(redis, link, frontier, most, figures)
-        figures |= memory_of_hosts(redis, link, frontier, most, empty)
-        figures |= at_once(redis, link, frontier, WORKERS)
+        wide = {level: with_hosts(redis, link, level) for level in LEVELS if level < most}
+        before = redis.memory()
+        wide[most] = with_hosts(redis, link, most)
+        figures["host_all"] = (redis.memory() - before) / most
+        figures |= memory_of_hosts(link, wide[most], most)
+        rows = leases(redis, wide, figures)
+        print("\n".join(rows), flush=True)
+        figures |= at_once(redis, link, wide[most], WORKERS)
         redis.flush()
         create(link, LIMITS)  # nothing to do: workers wait for it
         figures |= idle_connections(redis, link, WORKERS)
