@@ -30,6 +30,7 @@ def main() -> int:
         pools=given.pools,
         workers=given.workers,
         delay=given.delay,
+        shards=given.shards,
         kinds={kind: KINDS[kind] for kind in given.only or KINDS},
         count=given.count,
     )
@@ -52,6 +53,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--pages", type=int, default=3000, help="URLs of a round")
     parser.add_argument("--pools", type=int, default=Options.pools)
     parser.add_argument("--workers", type=int, default=Options.workers, help="processes a pool")
+    parser.add_argument("--shards", type=int, default=Options.shards, help="of the crawl, all on one Redis")
     parser.add_argument("--delay", type=float, default=Options.delay, help="seconds between two requests to a host")
     parser.add_argument(
         "--faults",

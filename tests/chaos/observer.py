@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import redis
 
@@ -56,11 +56,13 @@ class Look:
     leased: int = 0
     ended: int = 0
     sources: int = 0
+    pending: int = 0
+    """Parcels between shards."""
 
     @property
     def done(self) -> bool:
         """Nothing is left to do."""
-        return self.accepted > 0 and self.queued + self.leased + self.sources == 0
+        return self.accepted > 0 and self.queued + self.leased + self.sources + self.pending == 0
 
     def urls(self) -> set[str]:
         """What is in anybody's hands."""
@@ -70,7 +72,7 @@ class Look:
 class Observer:
     """Looks ten times a second, and whenever it is asked to."""
 
-    def __init__(self, server: ChaosRedis) -> None:
+    def __init__(self, server: ChaosRedis, shards: int = 1) -> None:
         self.ran_out: list[RanOut] = []
         self.looks: list[Look] = []
         """The latest looks, for a minute."""
@@ -78,7 +80,7 @@ class Observer:
         """Seconds between two looks at most."""
         self._seen = time.monotonic()
         self._server = server
-        self._keys = Keys(CRAWL)
+        self._shards = [Keys(CRAWL, shard, shards) for shard in range(shards)]
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._client = self._connect()
@@ -119,19 +121,25 @@ class Observer:
             return look
 
     def _look(self) -> Look:
-        keys = self._keys
         pipe = self._client.pipeline(transaction=True)
-        pipe.hgetall(keys.leased)
-        pipe.zrange(keys.leases, 0, -1, withscores=True)
         pipe.time()
-        pipe.hmget(keys.counters, "accepted", "queued", "leased", "ended")
-        pipe.zcard(keys.sources)
-        replies: Any = pipe.execute()
-        leased, deadlines, (seconds, micros), counts, sources = replies
+        for keys in self._shards:
+            pipe.hgetall(keys.leased)
+            pipe.zrange(keys.leases, 0, -1, withscores=True)
+            pipe.hmget(keys.counters, "accepted", "queued", "leased", "ended")
+            pipe.zcard(keys.sources)
+            pipe.hget(keys.outbox, "pending")
+        (seconds, micros), *replies = pipe.execute()
         at = time.monotonic()
-        until = {token: at + score / 1000 - (seconds + micros / 1e6) for token, score in deadlines}
-        held = {token.decode(): _held(token, value, until.get(token, at)) for token, value in leased.items()}
-        return Look(at, held, *(int(n or 0) for n in counts), int(sources))
+        held: dict[str, Held] = {}
+        totals = [0] * 6
+        for n in range(0, len(replies), 5):
+            leased, deadlines, counts, sources, pending = replies[n : n + 5]
+            until = {token: at + score / 1000 - (seconds + micros / 1e6) for token, score in deadlines}
+            held |= {token.decode(): _held(token, value, until.get(token, at)) for token, value in leased.items()}
+            numbers = (*counts, sources, pending)
+            totals = [total + int(number or 0) for total, number in zip(totals, numbers, strict=True)]
+        return Look(at, held, *totals)
 
 
 def _held(token: bytes, value: bytes, deadline: float) -> Held:

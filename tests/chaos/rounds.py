@@ -37,6 +37,7 @@ class Options:
     delay: float = 0.1
     term: float = 3.0
     """The lease term."""
+    shards: int = 1
     overflow: int = 8
     """Queued URLs of a host from which on more are packed: few, so that chaos comes upon much packing."""
     kinds: dict[str, int] = field(default_factory=lambda: dict(KINDS))
@@ -100,7 +101,7 @@ class _Stage:
         graph_seed = random.Random(f"site {seed}").randrange(1 << 30)
         self._site = Site(self._direct.folder, graph_seed, options.hosts, options.pages)
         stack.callback(self._site.close)
-        self._observer = Observer(self._server)
+        self._observer = Observer(self._server, options.shards)
         self._seed = seed
         self._agent = f"chaos/{secrets.token_hex(4)}"
         """Tells this crawl from any other that may ask at an address that another site had before."""
@@ -123,11 +124,13 @@ class _Stage:
         options = self._options
         done = self._direct.run(
             *("seed", *self._site.graph.seeds, "--delay", f"{options.delay}s", "--lease-term", f"{options.term}s"),
-            *("--max-depth", "none", "--host-patience", "0", "--retries", "8", "--user-agent", self._agent),
+            *("--shards", str(options.shards), "--max-depth", "none", "--host-patience", "0", "--retries", "8"),
+            *("--user-agent", self._agent),
         )
         assert done.code == 0, done.err
         with self._server.client() as client:
-            client.hset(Keys(CRAWL).meta, "overflow", options.overflow)
+            for keys in self._shards():
+                client.hset(keys.meta, "overflow", options.overflow)
         self._observer.start()
 
     def crawl(self) -> None:
@@ -175,18 +178,21 @@ class _Stage:
             ran_out=self._observer.ran_out,
             said=self._crew.said,
             delay=self._options.delay,
+            ways=self._options.shards == 1,
         )
 
+    def _shards(self) -> list[Keys]:
+        return [Keys(CRAWL, shard, self._options.shards) for shard in range(self._options.shards)]
+
     def _stored(self) -> dict[str, int]:
-        keys = Keys(CRAWL)
         with self._server.client() as connected:
             client: Any = connected
-            seen = list(client.scan_iter(f"{keys.prefix}seen:*", count=1000))
+            seen = list(client.scan_iter("crawler:*:seen:*", count=1000))
             pipe = client.pipeline(transaction=False)
             for key in seen:
                 pipe.scard(key)
             return {
-                "records": client.xlen(keys.records),
-                "leases": client.hlen(keys.leased),
+                "records": sum(client.xlen(keys.records) for keys in self._shards()),
+                "leases": sum(client.hlen(keys.leased) for keys in self._shards()),
                 "seen": sum(pipe.execute()),
             }
