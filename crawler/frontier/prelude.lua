@@ -125,8 +125,13 @@ end
 
 -- end_of: the list that a host's next pages go to
 local function end_of(host)
-  local behind = length(host, 'packed') + length(host, 'tail')
-  return queue_key(host, (length(host, 1) >= OVERFLOW or behind > 0) and 'tail' or 1)
+  local tail = queue_key(host, 'tail')
+  local is_long = redis.call('EXISTS', queue_key(host, 'packed'), tail) > 0
+  if is_long then -- of another kind: said before anything is written
+    length(host, 'packed')
+    length(host, 'tail')
+  end
+  return (length(host, 1) >= OVERFLOW or is_long) and tail or queue_key(host, 1)
 end
 
 -- sound: stop here, before the first write, if a key that is written later is of another kind: half of a page's end
@@ -390,8 +395,9 @@ local function accept(k, a, seeded)
     local hash, queue, tail = KEYS[k], KEYS[k + 1], nil
     a, k = a + 3, k + 2
     local sitemaps = is_sitemap(ARGV[a + 1])
-    redis.call('LLEN', queue) -- of another kind: said before its URLs count as seen
-    if not sitemaps then
+    if sitemaps then
+      redis.call('LLEN', queue) -- of another kind: said before its URLs count as seen
+    else
       queue, tail, k = end_of(host), KEYS[k + 1], k + 2
     end
     local room, why, accepted = NEVER, nil, nil

@@ -123,7 +123,7 @@ FAULTS: Final = {
         "        rest(f.host, PACKED_WAIT_MS)\n", "", ("lease",)
     ),
     "a tail is forgotten": Fault(" and length(host, 'tail') > 0 then", " and false then", ("lease",)),
-    "new pages overtake those that are packed": Fault("length(host, 'packed') + length(host, 'tail')\n", "0\n"),
+    "new pages overtake those that are packed": Fault("OVERFLOW or is_long)", "OVERFLOW)"),
     "revive leaves the record": Fault("    redis.call('DEL', KEYS[k])\n", "", ("revive",)),
 }
 
