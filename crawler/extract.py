@@ -146,12 +146,11 @@ class Resolver:
 
     def resolve(self, reference: str, base: str, table: dict[str, str]) -> str:
         """The canonical URL of *reference*, or one of `url.REFUSALS`; kept in the *table* of *base* where it may be."""
-        if _SIMPLE.fullmatch(reference):
-            found = self._beside(reference, base, table)
+        if simple := _SIMPLE.fullmatch(reference):
+            found = self._beside(simple[1] or _HERE, simple[2], base, table)
         else:
             found = self._canonical(reference, base)
-        bare = reference.strip(_EDGE).translate(_NO_BREAKS)
-        if bare and bare[0] not in "?#" and not _OWN_SCHEME.match(bare):
+        if simple or _is_of_folder(reference):
             size = 250 + len(reference) + len(found)
             if size <= self._room:
                 table[reference] = found
@@ -164,21 +163,27 @@ class Resolver:
         except InvalidURL as error:
             return error.reason
 
-    def _beside(self, reference: str, base: str, table: dict[str, str]) -> str:
-        """The same for a name, or a path of names, in the folder of *base*: nothing of it needs to be parsed."""
-        folder = table.get(_HERE)
+    def _beside(self, way: str, name: str, base: str, table: dict[str, str]) -> str:
+        """The same for a *name*, or a path of names, that *way* (`./`, `../`, ...) leads to: it need not be parsed."""
+        folder = table.get(way)
         if folder is None:
-            folder = table[_HERE] = self._canonical(_HERE, base)
-        found = folder + reference
+            folder = table[way] = self._canonical(way, base)
+        found = folder + name
         if folder in _REFUSALS or len(found) > urls.MAX_URL or not self._form.plain:
-            return self._canonical(reference, base)
+            return self._canonical(way + name, base)
         return found
 
 
-_SIMPLE = re.compile(r"(?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9_.~-]*")
-"""What stays as it is behind its folder: unreserved characters, no dot segments, no scheme (RFC 3986 section 5.2)."""
+_SIMPLE = re.compile(r"((?:\.\./){0,8})((?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)")
+"""A way up, and what stays as it is behind it: unreserved characters, no dot segments, no scheme (RFC 3986 5.2)."""
 _HERE: Final = "./"
 _NO_BREAKS = {9: None, 10: None, 13: None}  # removed anywhere in a URL by WHATWG's parser
+
+
+def _is_of_folder(reference: str) -> bool:
+    """Whether *reference* means the same on all pages of a folder."""
+    bare = reference.strip(_EDGE).translate(_NO_BREAKS)
+    return bool(bare) and bare[0] not in "?#" and not _OWN_SCHEME.match(bare)
 
 
 def folder_of(base: str) -> str:

@@ -479,7 +479,7 @@ def test_links_are_in_the_form_of_the_crawl() -> None:
 
 
 @pytest.mark.parametrize("base", ["http://a.example/", "http://a.example/d/e.html?x/y", "http://a.example/%7e/x%/y"])
-@given(reference=st.from_regex(r"[A-Za-z0-9_.~/-]{1,12}", fullmatch=True))
+@given(reference=st.from_regex(r"(\.\./){0,3}[A-Za-z0-9_.~/-]{1,12}", fullmatch=True))
 def test_names_are_resolved_as_all_references_are(base: str, reference: str) -> None:
     """They go without a parser; what is found must be the same."""
     try:
