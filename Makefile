@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements-dev.lock
-PURE := url scope robots sitemap traps extract politeness records config
+PURE := url scope robots sitemap traps extract skim politeness records config
 
 .DEFAULT_GOAL := help
 .PHONY: help dev demo test coverage lint chaos bench bench-frontier bench-wide bench-export \

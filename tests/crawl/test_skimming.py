@@ -86,3 +86,12 @@ def test_links_are_counted_where_they_are_kept(commands: Commands, sites: Sites)
     _serve_menu(site)
     records = _crawl(commands, site.url("/"), "--outlinks")
     assert {len(record["outlinks"]) for record in records.values()} == {len(MENU), len(MENU) + 1}
+
+
+def test_what_was_leased_is_known(commands: Commands, sites: Sites) -> None:
+    """A seed was sent by nobody that crawls: a page that names itself is skimmed all the same."""
+    site = sites.add()
+    site.serve("/", html(["/", "#top"], "alone", '<link rel="canonical" href="/">'))
+    (record,) = _crawl(commands, site.url("/")).values()
+    assert (record["title"], record["canonical"]) == ("alone", site.url("/"))
+    assert "links" not in record
