@@ -7,8 +7,7 @@ LOCK := requirements-dev.lock
 PURE := url scope robots sitemap traps extract skim politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test coverage lint chaos bench bench-frontier bench-wide bench-export \
-  bench-memory bench-hosts bench-cluster targets check-real check-skim lock clean
+.PHONY: help dev demo test coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

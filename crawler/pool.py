@@ -25,7 +25,7 @@ from crawler.frontier.leases import Lease
 from crawler.frontier.ledger import Ledger
 from crawler.process import EXIT_CODES, GIVES_UP, GRACE, Job
 from crawler.records import Charge
-from crawler.watch import Watch, dead_watches
+from crawler.watch import Glimpse, Watch, dead_watches
 
 SETTLE_AGAIN: Final = 1.0
 """Seconds after which a dead worker is settled once more: what it asked for may have been granted after its death."""
@@ -45,6 +45,8 @@ class _Member:
     process: subprocess.Popen[bytes]
     watch: Watch
     hung: bool = False
+    seen: Glimpse | None = None
+    """What it was doing when it was last looked at."""
 
 
 @dataclass(slots=True)
@@ -162,9 +164,11 @@ class Pool:
         return [member.process.pid for member in self._members]
 
     def _kill_if_hanging(self, member: _Member) -> None:
-        seen = member.watch.look()
+        """One that was seen at the same page twice, for too long: a single look may fall into the middle of a word."""
+        before, seen = member.seen, member.watch.look()
+        member.seen = seen
         stuck = seen.stage in ("handle", "hook") and time.monotonic() - seen.since > self.page_timeout
-        if stuck and not member.hung:
+        if stuck and seen == before and not member.hung:
             member.hung = True
             member.process.kill()
             member.process.wait()

@@ -82,17 +82,18 @@ class Watch:
     def enter(self, stage: Stage, token: str = "") -> None:
         """Say that a stage begins."""
         self._turn += 1
-        _FORM.pack_into(self._map, 0, self._turn, time.monotonic(), _STAGES.index(stage), token.encode())
+        # Copied at once: `pack_into` fills its place with zeros first, and a pool that looks then would see them.
+        self._map[: _FORM.size] = _FORM.pack(self._turn, time.monotonic(), _STAGES.index(stage), token.encode())
 
     def look(self) -> Glimpse:
-        """What was last said."""
+        """What was last said. A worker may write meanwhile: what matters is to be seen twice."""
         turn, since, stage, token = _FORM.unpack_from(self._map, 0)
         return Glimpse(turn, since, _STAGES[stage % len(_STAGES)], token.rstrip(b"\0").decode("ascii", "replace"))
 
     def say(self, text: str) -> None:
         """Leave words for the pool, in place of those before: what this worker waits for, or why it ends."""
         raw = text.encode("utf-8", "replace")[: _WORDS.size - 2]
-        _WORDS.pack_into(self._map, _FORM.size, len(raw), raw)
+        self._map[_FORM.size :] = _WORDS.pack(len(raw), raw)
 
     def words(self) -> str:
         """The words that were left last; empty if none are."""

@@ -140,3 +140,32 @@ def test_forgetting_twice_is_no_error() -> None:
     watch.remove()
     Watch.forget(GENERATION, "machine-1-00000001")
     assert not watch.path.exists()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from crawler.watch import Watch
+watch = Watch(Path(sys.argv[1]), hold=True)
+watch.enter("poll")
+print("writing", flush=True)
+while True:
+    watch.enter("handle", "f" * 16 + ":1")
+    watch.enter("poll")
+"""
+
+
+def test_a_word_that_is_being_written_is_not_taken_for_an_old_one() -> None:
+    """A pool that sees zeros for a time would kill a healthy worker."""
+    pools = Watch.create(GENERATION, f"machine-{os.getpid()}-00000009")
+    began = time.monotonic()
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(pools.path)], stdout=subprocess.PIPE)
+    assert writer.stdout is not None
+    try:
+        assert writer.stdout.readline() == b"writing\n"
+        assert min(pools.look().since for _ in range(200_000)) >= began
+    finally:
+        writer.kill()
+        writer.wait()
+        writer.stdout.close()
+        pools.remove()

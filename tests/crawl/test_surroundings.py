@@ -15,10 +15,10 @@ BROKEN = """
 from crawler.extract import Extractor
 extract = Extractor.extract
 
-def broken(self, response):
+def broken(self, response, **more):
     if response.url.endswith("/b"):
         raise ValueError("no")
-    return extract(self, response)
+    return extract(self, response, **more)
 
 Extractor.extract = broken
 

@@ -82,7 +82,6 @@ FAULTS: Final = {
     "reap does not charge": Fault("'LEFT', CRASH)", "'LEFT', 0)", ("reap",)),
     "reap does not let the host rest": Fault("    rest_again(lease.host)\n", "", ("reap",)),
     "release does not let the host rest": Fault("    rest_again(lease.host)\n", "", ("release",)),
-    "a crash does not let the host rest": Fault("    rest_again(lease.host)\n", "", ("retry",)),
     "commit takes any token": Fault(_END_IN_COMMIT, _BELIEVE, ("commit",)),
     "retry takes any token": Fault(_END_IN_RETRY, _BELIEVE, ("retry",)),
     "a token of a repeated lease stands for any URL": Fault(
@@ -124,7 +123,7 @@ FAULTS: Final = {
     ),
     "a tail is forgotten": Fault(" and length(host, 'tail') > 0 then", " and false then", ("lease",)),
     "new pages overtake those that are packed": Fault("OVERFLOW or is_long)", "OVERFLOW)"),
-    "revive leaves the record": Fault("    redis.call('DEL', KEYS[k])\n", "", ("revive",)),
+    "revive leaves the record": Fault("    redis.call('DEL', page)\n", "", ("revive",)),
 }
 
 
