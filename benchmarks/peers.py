@@ -73,6 +73,7 @@ def courses(folders: dict[str, Path], *, first_site: bool) -> list[Course]:
     fast = (
         crawler("crawler", "-n", "1", often),
         crawler("crawler, 2 workers", "-n", "2", often),
+        crawler("crawler --parse-all", "-n", "1", "--store", "meta", "--parse-all", often),
         crawler("crawler --store text", "-n", "1", "--store", "text", often),
         crawler("crawler --store text, 2 workers", "-n", "2", "--store", "text", often),
         wget2("wget2 to disk"),

@@ -16,8 +16,8 @@ from crawler.skim import Settled
 
 CACHE: Final = 32 << 20
 """Bytes of URLs that are remembered as sent, about."""
-_OF_URL: Final = 150
-"""Bytes of one of them, about."""
+_OF_URL: Final = 220
+"""Bytes of one of them, about: a long one, and its place in a set that has just grown."""
 _ROOTS: Final = 50_000
 
 

@@ -6,12 +6,14 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crawler.frontier.footprint import measure
+from crawler.frontier.footprint import Footprint, measure
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import HostFacts, Ledger
 from crawler.frontier.parsing import number
 from crawler.records import OUTCOMES
 
+WEIGH_AGAIN: Final = 5.0
+"""Seconds after which Redis's memory is looked at again."""
 SILENT: Final = 10.0
 """Seconds after its last beat from which a worker does not count as alive."""
 
@@ -102,6 +104,8 @@ class Monitor:
     def __init__(self, frontier: Frontier, ledger: Ledger) -> None:
         self._frontier, self._ledger = frontier, ledger
         self._before: list[tuple[float, int]] = []
+        self._footprint = Footprint()
+        self._weigh_at = 0.0
 
     def look(self) -> Status:
         """A snapshot now. Raises what the frontier raises: NoCrawl, RedisAway."""
@@ -111,7 +115,7 @@ class Monitor:
         hosts, first, _ = self._ledger.hosts(1)
         alive = [beat for beat in beats if beat.age < SILENT]
         delay = self._delay(first[0] if first else None)
-        footprint = measure(self._frontier.link, self._frontier.crawl, self._frontier.count)
+        footprint = self._weigh()
         left = state.queued + state.leased
         return Status(
             crawl=self._frontier.crawl,
@@ -146,6 +150,13 @@ class Monitor:
         delay = max(number(meta.get("delay")), host.delay if host else 0)
         adapted = host.latency * number(meta.get("adaptive")) // 1000 if host and delay else 0
         return max(delay, min(adapted, ADAPTED_MAX_MS))
+
+    def _weigh(self) -> Footprint:
+        now = time.monotonic()
+        if now >= self._weigh_at:
+            self._footprint = measure(self._frontier.link, self._frontier.crawl, self._frontier.count)
+            self._weigh_at = now + WEIGH_AGAIN
+        return self._footprint
 
     def _rate(self, ended: int) -> float:
         """Pages a second over the last ten seconds."""
