@@ -19,7 +19,7 @@ from tests.chaos.site import HUNG_UP, Hit, Lag, read_log
 
 SHORT: Final = Options(
     hosts=8,
-    pages=240,
+    pages=160,
     kinds=dict.fromkeys(
         ("worker-kill", "worker-freeze", "pool-kill", "redis-kill", "power-cut", "net-reset", "net-lost-replies"), 1
     ),

@@ -5,6 +5,7 @@ Each fault is one that a change could well bring in; it is put into the loaded L
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Final
 
@@ -127,7 +128,16 @@ FAULTS: Final = {
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+FOUND_LATE: Final = (
+    "new pages overtake those that are packed",
+    "a host whose pages are packed is asked for them without a pause",
+    "what is packed counts as lost",
+)
+"""After seconds of search each: looked for when there is time, with CRAWLER_EXAMPLES set."""
+SOUGHT: Final = [name for name in FAULTS if name not in FOUND_LATE or os.environ.get("CRAWLER_EXAMPLES")]
+
+
+@pytest.mark.parametrize("fault", [FAULTS[name] for name in SOUGHT], ids=SOUGHT)
 def test_the_machine_finds_the_fault(fault: Fault, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.frontier.frontier.load", fault.load)
     machine = type("Machine", (FrontierMachine,), {"url": redis_url})
