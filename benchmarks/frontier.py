@@ -41,6 +41,8 @@ from crawler.records import Request
 LEVELS: Final = (1_000_000, 5_000_000, 10_000_000)
 SMALL: Final = 10_000
 """URLs seen by the frontier beside which a big one is measured."""
+SHORT: Final = 8_000
+"""URLs of a queue that is not long: none of them is packed."""
 ONE_HOST: Final = 1_000_000
 WEB: Final = Web(hosts=1_000, run=100)
 REPEATS: Final = 5
@@ -156,11 +158,15 @@ def one_host(figures: dict[str, float]) -> None:
         stack.callback(link.close)
         frontier = create(link, LIMITS)
         before = redis.memory()
-        fill(redis.url, web, 0, ONE_HOST)
+        fill(redis.url, web, 0, SHORT)
+        figures["one_host_queued_overhead"] = queued_overhead(link, frontier, web, SHORT)
+        fill(redis.url, web, SHORT, ONE_HOST)
+        host = "www.host0.example"
+        frontier.tidy([host], (), print)  # as a seeder does beside its puts
         wait_until(lambda: link.client.info("persistence")["aof_rewrite_in_progress"] == 0, "the end of a rewrite")
         figures["one_host_used_memory"] = redis.memory() - before
         figures["one_host_seen_bytes"] = seen_bytes(link, frontier, ONE_HOST)
-        figures["one_host_queued_overhead"] = queued_overhead(link, frontier, web, ONE_HOST)
+        figures["one_host_queue"] = usage(link, list(frontier.keys.pages(host)))
         took = []
         answer_robots(frontier)
         for _ in range(100):
@@ -170,9 +176,10 @@ def one_host(figures: dict[str, float]) -> None:
             frontier.release([lease.token for lease in leased.leases])
         figures["one_host_lease_ms"] = sorted(took)[50] * 1000
     print(
-        f"{ONE_HOST:,} queued URLs of one host: used_memory + {figures['one_host_used_memory'] / 1e6:.0f} MB,"
-        f" a seen URL {figures['one_host_seen_bytes']:.1f} B, a queued one its length"
-        f" + {figures['one_host_queued_overhead']:.1f} B; a lease {figures['one_host_lease_ms']:.2f} ms",
+        f"{ONE_HOST:,} queued URLs of one host: queue and segments {figures['one_host_queue'] / 1e6:.1f} MB,"
+        f" used_memory + {figures['one_host_used_memory'] / 1e6:.0f} MB; a seen URL"
+        f" {figures['one_host_seen_bytes']:.1f} B, a queued one of {SHORT:,} its length +"
+        f" {figures['one_host_queued_overhead']:.1f} B; a lease {figures['one_host_lease_ms']:.2f} ms",
         flush=True,
     )
 
