@@ -200,7 +200,7 @@ def _ending(
 
 def _at(response: Response) -> str:
     """When the answer ended, RFC 3339 in UTC."""
-    return rfc3339(time.time() - (time.monotonic() - response.ended if response.ended else 0.0))
+    return _utc_of(int(time.time() - (time.monotonic() - response.ended if response.ended else 0.0)))
 
 
 def _utc(seconds: float | None) -> str | None:
