@@ -5,11 +5,7 @@ Slower machines need longer to elect: everything here waits for what the nodes t
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
-import tempfile
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +15,10 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-SLOTS: Final = 16_384
+from crawler.frontier.keys import SLOTS
+from tests.crawl import commands
+from tests.crawl.tcp_redis import TcpServer
+
 PATIENCE: Final = 60.0
 """Seconds in which the nodes must have agreed on something."""
 NODE_TIMEOUT_MS: Final = 2000
@@ -29,30 +28,22 @@ _BUS: Final = 10_000
 
 
 def wait_until(happened: Callable[[], object], what: str) -> None:
-    """Wait for what can only be looked for; AssertionError if it does not come."""
-    until = time.monotonic() + PATIENCE
-    while True:
+    """Wait for what nodes tell once they answer; AssertionError if it does not come."""
+
+    def seen() -> object:
         with suppress(redis.RedisError):
-            if happened():
-                return
-        assert time.monotonic() < until, f"waited {PATIENCE:g} s in vain: {what}"
-        time.sleep(0.02)
+            return happened()
+        return False
+
+    commands.wait_until(seen, what, PATIENCE)
 
 
-class Node:
+class Node(TcpServer):
     """One server."""
 
-    def __init__(self, binary: Path, folder: Path) -> None:
+    def __init__(self, binary: Path) -> None:
+        super().__init__()
         self.port = _free_port()
-        self._binary, self._folder = binary, folder
-        self.client = _client(self.port)
-        self.start()
-        wait_until(self.client.ping, "a node to answer")
-        self.id = str(self.ask("CLUSTER MYID"))
-
-    def start(self) -> None:
-        """Start it on what it had stored."""
-        self._folder.mkdir(exist_ok=True)
         options = {
             "port": self.port,
             "bind": "127.0.0.1",
@@ -62,15 +53,10 @@ class Node:
             "cluster-node-timeout": NODE_TIMEOUT_MS,
             "repl-diskless-sync-delay": 0,
         }
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                [self._binary, *(part for name, value in options.items() for part in (f"--{name}", str(value)))],
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+        self._start(binary, *(part for name, value in options.items() for part in (f"--{name}", str(value))))
+        self.client = _client(self.port)
+        wait_until(self.client.ping, "a node to answer")
+        self.id = str(self.ask("CLUSTER MYID"))
 
     def ask(self, *command: Any) -> Any:
         """Give a command; its answer as text where it is text."""
@@ -84,8 +70,7 @@ class Node:
 
     def kill(self) -> None:
         """kill -9; returns when it is gone."""
-        self._process.kill()
-        self._process.wait()
+        super().kill()
         self.client.close()
 
 
@@ -93,8 +78,7 @@ class RedisCluster:
     """*masters* with a replica each; `nodes` are all of them."""
 
     def __init__(self, binary: Path, masters: int = 3) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="crw-"))
-        self.nodes = [Node(binary, self._folder / str(n)) for n in range(2 * masters)]
+        self.nodes = [Node(binary) for _ in range(2 * masters)]
         self._join(masters)
 
     @property
@@ -185,8 +169,7 @@ class RedisCluster:
     def close(self) -> None:
         """Kill all and remove their folders."""
         for node in self.nodes:
-            node.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
+            node.close()
 
 
 def _client(port: int) -> redis.Redis:
