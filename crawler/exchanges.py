@@ -182,7 +182,7 @@ class Exchanges:
 
     def is_done(self, leased: Leased) -> bool:
         """Whether nothing is left to do in any shard, after an answer without leases."""
-        (asked,) = sorted(self._each, key=lambda exchange: exchange.asked_at)[-1:]
+        asked = max(self._each, key=lambda exchange: exchange.asked_at)
         if not asked.is_done(leased):
             return False
         if len(self._each) == 1:

@@ -64,12 +64,8 @@ class Frontier(Packing):
     ) -> None:
         """*link* may be to any server of a cluster."""
         self.crawl, self.identity, self.shard = crawl, identity, shard
-        self.generation, self.salt, self.form, self.count = (
-            identity.generation,
-            identity.salt,
-            identity.form,
-            identity.shards,
-        )
+        self.generation, self.salt = identity.generation, identity.salt
+        self.form, self.count = identity.form, identity.shards
         self.keys = Keys(crawl, shard, self.count)
         self.link = link.at(self.keys.meta)
         self.clock = clock

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TypeVar
@@ -21,6 +21,15 @@ from crawler.frontier.link import Link
 from crawler.records import Record
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
+
+
+def grouped(items: Iterable[T], part_of: Callable[[T], K]) -> dict[K, list[T]]:
+    """*items* by the shard that each is of, in their order."""
+    found: dict[K, list[T]] = {}
+    for item in items:
+        found.setdefault(part_of(item), []).append(item)
+    return found
 
 
 class ShardedLedger(Ledger):
@@ -33,15 +42,12 @@ class ShardedLedger(Ledger):
     def _home(self, host: str) -> Ledger:
         return self._parts[shard_of(host, len(self._parts))]
 
+    def _of_origin(self, origin: str) -> Ledger:
+        return self._home(urls.host(f"{origin}/"))
+
     def _first(self, ask: Callable[[Ledger], T | None]) -> T | None:
         """The first answer that is one; a URL's id does not tell its shard."""
         return next((found for part in self._parts if (found := ask(part)) is not None), None)
-
-    def _by_home(self, names: Sequence[str], host_of: Callable[[str], str]) -> dict[Ledger, list[str]]:
-        found: dict[Ledger, list[str]] = {}
-        for name in names:
-            found.setdefault(self._home(host_of(name)), []).append(name)
-        return found
 
     # -- records -------------------------------------------------------------------------------------------------------
 
@@ -164,7 +170,7 @@ class ShardedLedger(Ledger):
     def roots(self, candidates: Sequence[str]) -> list[bool]:
         """Which of *candidates* are roots of the scope."""
         found: dict[str, bool] = {}
-        for part, names in self._by_home(candidates, lambda root: root).items():
+        for part, names in grouped(candidates, self._home).items():
             found |= dict(zip(names, part.roots(names), strict=True))
         return [found[name] for name in candidates]
 
@@ -175,13 +181,13 @@ class ShardedLedger(Ledger):
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
         """The stored robots.txt of each origin; none where it is not known, or cannot be read."""
         found: dict[str, bytes | None] = {}
-        for part, names in self._by_home(origins, lambda origin: urls.host(f"{origin}/")).items():
+        for part, names in grouped(origins, self._of_origin).items():
             found |= dict(zip(names, part.robots(names), strict=True))
         return [found[origin] for origin in origins]
 
     def forget_robots(self, origin: str) -> None:
         """The stored robots.txt of *origin* is no use."""
-        self._home(urls.host(f"{origin}/")).forget_robots(origin)
+        self._of_origin(origin).forget_robots(origin)
 
     # -- deleting ------------------------------------------------------------------------------------------------------
 

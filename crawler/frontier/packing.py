@@ -27,7 +27,6 @@ class Packing(ABC):
     """What a frontier does with queues that are long."""
 
     link: Link
-    crawl: str
     keys: Keys
 
     @abstractmethod

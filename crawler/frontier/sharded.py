@@ -26,10 +26,10 @@ from crawler.frontier.leases import (
     Weight,
 )
 from crawler.frontier.ledger import Ledger
-from crawler.frontier.ledgers import ShardedLedger
+from crawler.frontier.ledgers import ShardedLedger, grouped
 from crawler.frontier.link import Call, Link
 from crawler.frontier.scripts import SERVER_CLOCK
-from crawler.records import Charge, Request
+from crawler.records import Request
 from crawler.url import Form
 
 
@@ -54,12 +54,11 @@ def find(link: Link, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
     return first if first.count == 1 else ShardedFrontier.of(first, link)
 
 
-def ledger_of(frontier: Frontier, link: Link | None = None) -> Ledger:
-    """What the crawl has stored, read by another *link* where one is given."""
-    link = frontier.link if link is None else link
+def ledger_of(frontier: Frontier) -> Ledger:
+    """What the crawl has stored."""
     if frontier.count == 1:
-        return Ledger(link, frontier.crawl)
-    return ShardedLedger(link, frontier.crawl, frontier.count)
+        return Ledger(frontier.link, frontier.crawl)
+    return ShardedLedger(frontier.link, frontier.crawl, frontier.count)
 
 
 class ShardedFrontier(Frontier):
@@ -107,17 +106,8 @@ class ShardedFrontier(Frontier):
         """The shard in which a host lives; also that of a root or a template, which begins with one."""
         return self._parts[shard_of(host, self.count)]
 
-    def _by_token(self, tokens: Iterable[str]) -> dict[Frontier, list[str]]:
-        found: dict[Frontier, list[str]] = {}
-        for token in tokens:
-            found.setdefault(self.at(token), []).append(token)
-        return found
-
     def _by_host(self, requests: Iterable[Request]) -> dict[Frontier, list[Request]]:
-        found: dict[Frontier, list[Request]] = {}
-        for request in requests:
-            found.setdefault(self.home(request.place()[0]), []).append(request)
-        return found
+        return grouped(requests, lambda request: self.home(request.place()[0]))
 
     def first_with(self, digest: str) -> str | None:
         """The id of the first page that had this content: copies are noticed within a shard."""
@@ -140,10 +130,7 @@ class ShardedFrontier(Frontier):
     ) -> Accepted:
         """Put each request into its shard, and each root into its own. Raises OutOfMemory: repeat all then."""
         accepted = Accepted()
-        by_shard = self._by_host(requests)
-        of_roots: dict[Frontier, list[str]] = {}
-        for root in roots:
-            of_roots.setdefault(self.home(root), []).append(root)
+        by_shard, of_roots = self._by_host(requests), grouped(roots, self.home)
         for part in self.parts:
             mine, theirs = by_shard.get(part, ()), of_roots.get(part, ())
             if mine or theirs:
@@ -177,12 +164,12 @@ class ShardedFrontier(Frontier):
 
     def extend(self, tokens: Sequence[str], term: float) -> frozenset[str]:
         """Keep leases for another *term* seconds; those that are no longer held."""
-        lost = [part.extend(own, term) for part, own in self._by_token(tokens).items()]
+        lost = [part.extend(own, term) for part, own in grouped(tokens, self.at).items()]
         return frozenset().union(*lost)
 
     def release(self, tokens: Sequence[str]) -> int:
         """Give leases back unused; how many were still held."""
-        return sum(part.release(own) for part, own in self._by_token(tokens).items())
+        return sum(part.release(own) for part, own in grouped(tokens, self.at).items())
 
     def release_call(self, tokens: Sequence[str]) -> Call:
         """Give leases of one shard back unused."""
@@ -198,20 +185,9 @@ class ShardedFrontier(Frontier):
         """End a page's lease, in its shard."""
         return self.at(ending.lease.token).commit_call(ending)
 
-    def retry_call(
-        self,
-        lease: Lease,
-        event: Event,
-        *,
-        charge: int = Charge.RETRY,
-        rest_ms: int = 0,
-        alone_ms: int = 0,
-        respelled: Request | None = None,
-    ) -> Call:
+    def retry_call(self, lease: Lease, event: Event, **more: Any) -> Call:
         """Try a page again later, in its shard."""
-        return self.at(lease.token).retry_call(
-            lease, event, charge=charge, rest_ms=rest_ms, alone_ms=alone_ms, respelled=respelled
-        )
+        return self.at(lease.token).retry_call(lease, event, **more)
 
     def robots_call(self, lease: Lease, event: Event, **more: Any) -> Call:
         """End a robots lease, in its shard."""
