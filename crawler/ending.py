@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-import zlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -19,9 +18,17 @@ from crawler.page import Page
 from crawler.records import Entry, Record, Request
 from crawler.text import rfc3339
 
+try:  # what zlib makes, in a third of its time
+    from isal.isal_zlib import compress
+
+    _TEXT_LEVEL = 2
+except ImportError:  # there are no wheels for rare processors
+    from zlib import compress
+
+    _TEXT_LEVEL = 1
+
 MAX_FIELD: Final = 500
 """Characters kept of an error or a header in a record."""
-_TEXT_LEVEL: Final = 1
 
 
 class Held(msgspec.Struct, frozen=True):
@@ -119,7 +126,7 @@ def of_page(held: Held, page: Page, found: Found, rest: Rest, *, original: str |
     fields |= {"outlinks": found.outlinks, "duplicate_of": original}
     if original is not None:
         return _ending(held, fields, response, rest, found)
-    text = b"" if page.text is None else zlib.compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
+    text = b"" if page.text is None else compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
     # Stubs that only lead on by a refresh are often the same to the letter, and lead to different places.
     comparable = response.body and not response.truncated and page.refresh is None
     digest = _bits(fields["digest"]) if comparable else ""

@@ -177,22 +177,19 @@ def visible_text(tree: Tree, nodes: list[Node], limit: int) -> tuple[str, bool]:
     if body is None:
         return "", False
     tree.merge_text_nodes()
-    return cut(valid(_lines(body.text(separator="\0", skip_empty=True), kept, limit)), limit)
+    return cut(valid(_lines(body.text(separator="\0", skip_empty=True), kept)), limit)
 
 
-def _lines(raw: str, kept: dict[str, str], limit: int) -> str:
+def _lines(raw: str, kept: dict[str, str]) -> str:
     """Blocks between NULs as lines, white space collapsed; *kept* holds preformatted ones by their marks."""
     for space in "\n\t\r\f\xa0":
         raw = raw.replace(space, " ")
     lines: list[str] = []
-    size = 0
-    for block in raw.split("\0"):
-        line = " ".join(block.split()) if "  " in block else block.strip()
+    for line in map(str.strip, raw.split("\0")):
+        if "  " in line:
+            line = " ".join(filter(None, map(str.strip, line.split("  "))))  # much cheaper than word by word
         if line[:1] == "\1" and line in kept:
             line = kept.pop(line).strip("\r\n").rstrip()
         if line:
             lines.append(line)
-            size += len(line)
-            if size > limit:
-                break
     return "\n".join(lines)

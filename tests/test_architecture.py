@@ -28,7 +28,7 @@ LAYERS = (
     (PACKAGE,),  # what `import crawler` offers
     ("crawl",),
     ("session", "pool"),
-    ("seeding",),
+    ("seeding", "launch"),
     ("process",),
     ("worker",),
     ("exchanges", "transfers"),
@@ -64,11 +64,12 @@ DOORS = {
     "click": ("cli", "options", "operating", "inquiring", "failures", "exporting", "terminal"),
     # Records and JSON: a codec of values, without I/O. Who else needs it, or values that cost little, is named here.
     "msgspec": (
-        *("records", "config", "terminal", "tryout", "pool", "process", "worker", "exchanges", "handling", "logs"),
+        *("records", "config", "terminal", "tryout", "launch", "process", "worker", "exchanges", "handling", "logs"),
         *("frontier.ledger", "frontier.parcel", "export"),
         *("fetch.fetcher", "frontier.leases", "frontier.link", "ending", "politeness", "entrances", "seeding"),
     ),
     "hiredis": ("frontier",),
+    "isal": ("ending",),
     "pycurl": ("fetch.curl",),
     "re2": ("scope",),
     "redis": ("frontier", "redis_server"),
