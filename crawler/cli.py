@@ -139,7 +139,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
         return _finish(session, sink, before, 2 if seeded.refused else 0)
     if before.state == "paused":
         say(f"crawl {before.crawl!r} is paused: `crawler resume` lets it go on")
-    ended = work(session, frontier, until_done=True, show=_show)
+    ended = work(session, frontier, until_done=True, show=_show, copies=True)
     line.clear()
     _summarize(ended)
     _hint_at_failures(ended.status)
@@ -242,7 +242,7 @@ def work_(until_done: bool, **given: Any) -> int:
             frontier = session.wait_for("work", stopped)
         if frontier is None:
             return INTERRUPTED
-        ended = work(session, frontier, until_done=until_done, show=_show)
+        ended = work(session, frontier, until_done=until_done, show=_show, copies=True)
         line.clear()
         _summarize(ended)
         _hint_at_failures(ended.status)

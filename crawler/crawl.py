@@ -41,7 +41,8 @@ from crawler.frontier.ledger import Ledger
 from crawler.hook import Hook
 from crawler.interrupts import interrupts
 from crawler.monitor.status import Monitor, Status
-from crawler.pool import IN_WORKER, STOP_PATIENCE, Losses, Pool
+from crawler.pool import STOP_PATIENCE, Losses, Pool
+from crawler.process import IN_WORKER
 from crawler.records import Record
 from crawler.seeding import Seeded
 from crawler.session import Say, Session
@@ -65,9 +66,17 @@ class Ended:
 
 
 def work(
-    session: Session, frontier: Frontier, *, until_done: bool, show: Callable[[Status, float], None] = lambda *_: None
+    session: Session,
+    frontier: Frontier,
+    *,
+    until_done: bool,
+    show: Callable[[Status, float], None] = lambda *_: None,
+    copies: bool = False,
 ) -> Ended:
-    """Run worker processes until the crawl is over or a signal comes; *show* gets a snapshot twice a second."""
+    """Run worker processes until the crawl is over or a signal comes; *show* gets a snapshot twice a second.
+
+    *copies*: the process is ours alone, so that workers may be copies of it (see `launch`).
+    """
     began = time.monotonic()
     before = frontier.state().ended
     with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
@@ -82,6 +91,7 @@ def work(
             until_done=until_done,
             say=session.say,
             pass_fds=session.inherited,
+            copies=copies,
         )
         try:
             pool.start(session.settings.workers or os.cpu_count() or 1)

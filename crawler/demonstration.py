@@ -41,7 +41,7 @@ def run_demo(
         with Session(Loaded(settings, loaded.named), say) as session:
             frontier = session.create_or_join()
             session.seed(frontier, site.seeds, lambda _: None)
-            ended = work(session, frontier, until_done=True, show=show)
+            ended = work(session, frontier, until_done=True, show=show, copies=True)
             summarize(ended, session.ledger)
             if ended.interrupted:
                 return 130

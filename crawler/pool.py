@@ -7,14 +7,10 @@ import platform
 import re
 import secrets
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
-
-import msgspec
 
 from crawler import ending as endings
 from crawler.config import Settings
@@ -23,6 +19,7 @@ from crawler.errors import CrawlerError, FrontierError, RedisAway, RedisUnavaila
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Lease
 from crawler.frontier.ledger import Ledger
+from crawler.launch import Process, launch
 from crawler.process import EXIT_CODES, GIVES_UP, GRACE, Job
 from crawler.records import Charge
 from crawler.watch import Glimpse, Watch, dead_watches
@@ -32,9 +29,6 @@ SETTLE_AGAIN: Final = 1.0
 MOST_FALSE_STARTS: Final = 5
 """Workers in a row that die before their first turn, after which the pool gives up."""
 _FIRST_TURNS: Final = 3
-START: Final = "import sys; from crawler.process import main; sys.exit(main())"
-IN_WORKER: Final = "CRAWLER_IN_WORKER"
-"""Set in the environment of workers: a script that is imported there for its hook must not crawl."""
 
 
 @dataclass(slots=True)
@@ -42,7 +36,7 @@ class _Member:
     """One process and what it is doing."""
 
     worker: str
-    process: subprocess.Popen[bytes]
+    process: Process
     watch: Watch
     hung: bool = False
     seen: Glimpse | None = None
@@ -84,13 +78,16 @@ class Pool:
         until_done: bool,
         say: Callable[[str], None],
         pass_fds: Sequence[int] = (),
+        copies: bool = False,
     ) -> None:
+        """*pass_fds* stay open in workers; *copies*: nothing but a crawl is in this process (see `launch`)."""
         self._frontier, self._ledger = frontier, ledger
         self._settings = settings
         self._redis_url = redis_url
         self._until_done = until_done
         self._say = say
         self._pass_fds = tuple(pass_fds)
+        self._copies = copies
         self._members: list[_Member] = []
         self._dead: list[_Dead] = []
         self._stopping = False
@@ -121,22 +118,7 @@ class Pool:
             settings=self._settings,
             parent=os.getpid(),
         )
-        # A group of its own, so that Ctrl-C reaches the pool alone, which then tells its workers.
-        process = subprocess.Popen(
-            [sys.executable, "-c", START],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            pass_fds=self._pass_fds,
-            process_group=0,
-            env=os.environ | {IN_WORKER: "1"},
-        )
-        assert process.stdin is not None
-        try:
-            process.stdin.write(msgspec.json.encode(job))
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # it died at once: `tick` sees it
-        return _Member(worker, process, watch)
+        return _Member(worker, launch(job, self._pass_fds, copies=self._copies), watch)
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
@@ -147,9 +129,10 @@ class Pool:
         """
         for member in list(self._members):
             self._kill_if_hanging(member)
-            if member.process.poll() is not None:
+            code = member.process.poll()
+            if code is not None:
                 self._members.remove(member)
-                self._bury(member, member.process.returncode)
+                self._bury(member, code)
         self._settle_due()
         return bool(self._members or self._dead)
 
@@ -273,7 +256,7 @@ class Pool:
             member.process.wait()
         for member in list(self._members):
             self._members.remove(member)
-            self._bury(member, member.process.returncode)
+            self._bury(member, member.process.wait())
         self._settle_due()
 
 

@@ -1,4 +1,4 @@
-"""One worker process: `main` reads its job from stdin, makes its own clients, and runs the loop.
+"""One worker process: `live` makes its own clients and runs the loop; `main` reads its job from stdin before.
 
 The job comes by a pipe and not by arguments, because it may bear passwords, which `ps` would show. What ends it, and
 what it waits for, it leaves in its watch file: of many workers that meet the same, the pool says it once.
@@ -12,6 +12,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,11 @@ DEFECT: Final = 1
 GIVES_UP: Final = 14
 """It cannot work, or cannot go on, and neither could another: its last words say why."""
 
+IN_WORKER: Final = "CRAWLER_IN_WORKER"
+"""Set in the environment of workers: a script that is imported there for its hook must not crawl."""
+NAME: Final = "crawler-worker"
+"""What `ps` and `top` call the process, where they ask for more than arguments; Linux allows 15 characters."""
+
 
 class Job(msgspec.Struct, frozen=True):
     """What a worker process is to do."""
@@ -52,9 +58,15 @@ class Job(msgspec.Struct, frozen=True):
 
 
 def main() -> int:
-    """Run one worker until it is done or told to stop."""
+    """Run the worker whose job stands on stdin."""
+    return live(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))
+
+
+def live(job: Job) -> int:
+    """Run one worker until it is done or told to stop; what the process is to end with."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    job = msgspec.json.decode(sys.stdin.buffer.read(), type=Job)
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(NAME)
     watch = Watch(Path(job.watch), hold=True)
     try:
         return _run(job, watch)

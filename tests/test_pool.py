@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from crawler import launch as launching
 from crawler import pool as pools
 from crawler.config import Settings
 from crawler.errors import CrawlerError, DamagedCrawl, HookError, RedisUnavailable
@@ -47,7 +48,7 @@ def crawl(redis_url: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def _worker(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """Workers read their job, wait for nothing and end with *code*."""
-    monkeypatch.setattr(pools, "START", f"import sys; sys.stdin.read(); sys.exit({code})")
+    monkeypatch.setattr(launching, "_START", f"import sys; sys.stdin.read(); sys.exit({code})")
 
 
 def _start(crawl: Crawl) -> tuple[Pool, str]:
@@ -144,7 +145,7 @@ def test_the_last_words_of_a_worker_end_the_pool(
     crawl: Crawl, monkeypatch: pytest.MonkeyPatch, words: str, kind: type[CrawlerError]
 ) -> None:
     """Of however many workers, in the words and with the exit code of their error; what they held goes back."""
-    monkeypatch.setattr(pools, "START", SPEAKS.format(words=words, code=GIVES_UP))
+    monkeypatch.setattr(launching, "_START", SPEAKS.format(words=words, code=GIVES_UP))
     pool = crawl.pool()
     pool.start(3)
     for member in pool._members:
@@ -161,7 +162,7 @@ def test_the_last_words_of_a_worker_end_the_pool(
 
 
 def test_what_a_worker_waits_for_is_seen(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "START", "import sys; sys.stdin.read(); import signal; signal.pause()")
+    monkeypatch.setattr(launching, "_START", "import sys; sys.stdin.read(); import signal; signal.pause()")
     pool = crawl.pool()
     pool.start(2)
     assert pool.trouble == ""
@@ -171,7 +172,7 @@ def test_what_a_worker_waits_for_is_seen(crawl: Crawl, monkeypatch: pytest.Monke
 
 
 def test_one_that_is_asked_to_leave_before_it_began_did_not_die(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "START", "import sys; sys.stdin.read(); import signal; signal.pause()")
+    monkeypatch.setattr(launching, "_START", "import sys; sys.stdin.read(); import signal; signal.pause()")
     pool = crawl.pool()
     pool.start(2)
     pool.stop()

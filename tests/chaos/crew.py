@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from crawler.watch import Watch
-from tests.crawl.commands import Commands, Running, command_line, kill_hard
+from tests.crawl.commands import Commands, Running, is_worker, kill_hard
 
 _BEGUN: Final = 3
 """Turns after which a worker is at its work."""
@@ -119,7 +119,7 @@ class Crew:
     def kill_strays(self) -> None:
         """End what is left of workers, also of those whose pool is gone."""
         for pid in self._pids:
-            if b"crawler.process" in command_line(pid):
+            if is_worker(pid):
                 kill_hard(pid)
 
 

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from crawler.process import NAME
+
 PROGRAM: Final = str(Path(sys.executable).with_name("crawler"))
-_WORKER_MARK: Final = b"crawler.process"
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 PATIENCE: Final = 45.0
 """Seconds for a command or an event on a busy machine; a test that waits so long has failed."""
@@ -73,6 +74,14 @@ def command_line(pid: int) -> bytes:
         return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return b""
+
+
+def is_worker(pid: int) -> bool:
+    """Whether a process is a worker, by the name that it gave itself."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip() == NAME
+    except OSError:
+        return False
 
 
 def peak_memory(pid: int) -> int:
@@ -144,7 +153,7 @@ class Running:
 
     def workers(self) -> list[int]:
         """Its worker processes that are alive."""
-        return [pid for pid in children(self.pid) if _WORKER_MARK in command_line(pid)]
+        return [pid for pid in children(self.pid) if is_worker(pid)]
 
     def wait_for_workers(self, count: int) -> list[int]:
         """Its worker processes, as soon as there are *count*."""

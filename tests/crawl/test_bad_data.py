@@ -209,7 +209,7 @@ def test_what_nobody_can_go_on_with(
     words: str,
 ) -> None:
     """It ends at once, wherever workers are, each command with one line; what is damaged can be deleted."""
-    _, _, going = _in_the_middle(commands, sites, 1500)
+    _, _, going = _in_the_middle(commands, sites, 5000)
     others = [commands.start("work", "-n", "2"), commands.start("export", "-o", "-", "--follow")]
     others[0].wait_for_workers(2)
     wait_until(lambda: others[1].out, "the first records")
