@@ -16,7 +16,7 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Response
 from crawler.page import Node, Page, Tree, clean, cut, parse, readable_nodes, tag_ids, valid, visible_text
-from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, reference, spellings, tells_more
+from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
@@ -238,8 +238,8 @@ class Extractor:
         if end < 0 or self.options.want_text:
             return False
         rest = html[end:]
-        lowered = rest.lower()
-        if settled is not None and not self._is_settled(spellings(rest, lowered), page.url, settled):
+        look = look_at(rest)
+        if settled is not None and not self._is_settled(spellings(rest, look), page.url, settled):
             return False
         tree = parse(html[:end] + _MARK_TAG)
         mark = tree.body.first_child if tree.body is not None else None
@@ -253,7 +253,7 @@ class Extractor:
         if settled is not None and not all(map(settled.is_settled, head.outlinks)):
             return False
         canonical = head.canonical is not None
-        if head.refresh is not None or tells_more(lowered, title=head.title is not None, canonical=canonical):
+        if head.refresh is not None or look.tells(title=head.title is not None, canonical=canonical):
             return False
         page.title, page.description, page.lang = head.title, head.description, self._lang(tree)
         page.canonical, page.noindex, page.nofollow = head.canonical, head.noindex, head.nofollow

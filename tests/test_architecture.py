@@ -69,6 +69,7 @@ DOORS = {
         *("fetch.fetcher", "frontier.leases", "frontier.link", "ending", "politeness", "entrances", "seeding"),
     ),
     "hiredis": ("frontier",),
+    "hyperscan": ("skim",),
     "isal": ("ending",),
     "pycurl": ("fetch.curl",),
     "re2": ("scope",),

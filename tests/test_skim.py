@@ -6,6 +6,7 @@ import json
 import random
 import sysconfig
 from base64 import b64decode
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.skim import PIECES, TYPES, compare, damaged, pages
+from crawler import skim as skimming
 from crawler.extract import ExtractOptions, Extractor
 from crawler.fetch.fetcher import Headers, Response
 from crawler.harvest import LEAST, Harvest
@@ -26,6 +28,16 @@ HEAD = "<!doctype html><html lang=en><head><title>a title</title>"
 REST = '</head><body><a href="x.html">x</a>'
 REAL = 100
 """Installed HTML files that are read, of each folder that has any."""
+
+
+@pytest.fixture(params=["_Lowered", "_Scanned"], autouse=True, scope="module")
+def look_at(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All that follows is true with Hyperscan and without."""
+    if request.param == "_Scanned" and skimming.hyperscan is None:
+        pytest.skip("Hyperscan has no wheel here")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("crawler.extract.look_at", getattr(skimming, request.param))
+        yield
 
 
 def _response(html: str | bytes, kind: str = "text/html; charset=utf-8", url: str = URL) -> Response:
@@ -243,8 +255,31 @@ def test_hostile_attributes_cost_linear_time() -> None:
     """A megabyte of beginnings: no spelling is looked at more than once (the test's time-out is the measure)."""
     for piece in ('href="', "href='", "href=", "href ", "hRef\t=", "href= "):
         html = piece.encode() * (1_000_000 // len(piece))
-        found = spellings(html, html.lower())
+        found = spellings(html, skimming.look_at(html))
         assert len(found) <= 250_000
+
+
+_SIGNS = ["href", "<base", "<html", "<meta", "<frame", "<iframe", "<title", "<link", "<", "x", "\0", "\xff", "="]
+_IN_ANY_CASE = st.sampled_from(_SIGNS).flatmap(
+    lambda sign: st.tuples(
+        *(st.sampled_from((letter, letter.swapcase() if letter.isascii() else letter)) for letter in sign)
+    ).map("".join)
+)
+
+
+@given(st.lists(_IN_ANY_CASE | st.sampled_from(_SIGNS), max_size=12).map("".join))
+def test_what_must_not_be_there_is_seen_in_any_case(text: str) -> None:
+    rest = text.encode("latin-1")
+    lower = rest.lower()
+    hrefs = rest.count(b"href")
+    always = any(f"<{name}".encode() in lower for name in ("base", "html", "meta", "frame", "iframe"))
+    for kind in (skimming._Lowered, *([skimming._Scanned] if skimming.hyperscan is not None else [])):
+        look = kind(rest)
+        assert look.has_capitals(hrefs) == (lower.count(b"href") != hrefs)
+        for title in (True, False):
+            for canonical in (True, False):
+                more = (not title and b"<title" in lower) or (not canonical and b"<link" in lower)
+                assert look.tells(title=title, canonical=canonical) == (always or more)
 
 
 def test_fingerprints_of_a_template_are_those_of_whole_pages() -> None:
