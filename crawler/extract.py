@@ -15,7 +15,7 @@ from crawler import charset as charsets
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Response
-from crawler.page import Node, Page, Tree, clean, cut, parse, readable_nodes, tag_ids, valid, visible_text
+from crawler.page import Node, Page, Tagged, Tree, clean, cut, find_nodes, parse, tag_ids, valid, visible_text
 from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
@@ -245,11 +245,11 @@ class Extractor:
         mark = tree.body.first_child if tree.body is not None else None
         if mark is None or mark.tag_id != _MARK or mark.next is not None:
             return False
-        nodes = tree.css(_SELECTOR)
-        if any(node.tag_id == _BASE for node in nodes):
+        told = _told(tree)
+        if any(tag == _BASE for tag, _ in told):
             return False
         head = Page(page.url, page.response, page.charset)
-        _Reader(head, self.options, self._resolver, page.url, set(asked)).read(nodes)
+        _Reader(head, self.options, self._resolver, page.url, set(asked)).read(told)
         if settled is not None and not all(map(settled.is_settled, head.outlinks)):
             return False
         canonical = head.canonical is not None
@@ -287,10 +287,11 @@ class Extractor:
         response, options = page.response, self.options
         page.tree = tree = parse(html)
         # One walk serves both; without text, selecting in C makes far fewer objects.
-        nodes = readable_nodes(tree) if options.want_text else tree.css(_SELECTOR)
-        _Reader(page, options, self._resolver, _base(nodes, response.url), asked).read(nodes)
+        nodes = find_nodes(tree) if options.want_text else None
+        told = _told(tree) if nodes is None else nodes.told
+        _Reader(page, options, self._resolver, _base(told, response.url), asked).read(told)
         page.lang = self._lang(tree)
-        if options.want_text and not page.noindex:
+        if nodes is not None and not page.noindex:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
             page.tree = None
 
@@ -301,10 +302,15 @@ def _parsed(value: bytes) -> str:
     return (link and link.attributes.get("href")) or ""
 
 
-def _base(nodes: list[Node], url: str) -> str:
+def _told(tree: Tree) -> list[Tagged]:
+    """What bears links, title and meta."""
+    return [(node.tag_id, node) for node in tree.css(_SELECTOR)]
+
+
+def _base(told: list[Tagged], url: str) -> str:
     """What the document's references are relative to: the first `<base href>` of http(s), else its own *url*."""
-    for node in nodes:
-        if node.tag_id == _BASE and (href := node.attributes.get("href")):
+    for tag, node in told:
+        if tag == _BASE and (href := node.attributes.get("href")):
             try:
                 found = urls.resolve(href, url).partition("#")[0]
             except InvalidURL:
@@ -329,11 +335,10 @@ class _Reader:
         self.social: str | None = None
         self.refreshed = False
 
-    def read(self, nodes: list[Node]) -> None:
-        """Fill the page from the document's *nodes* that match _SELECTOR."""
+    def read(self, told: list[Tagged]) -> None:
+        """Fill the page from what its document bears."""
         take = self.take
-        for node in nodes:
-            tag = node.tag_id
+        for tag, node in told:
             if tag in _LINKS:
                 attributes = node.attributes
                 href = attributes.get("href")

@@ -9,7 +9,7 @@ from typing import Final
 
 from crawler import traps
 from crawler.frontier.leases import Weight
-from crawler.page import Page, readable_nodes, visible_text
+from crawler.page import Page, find_nodes, visible_text
 
 LEAST: Final = 20
 """Pages of a template that this worker has met before it tells of any."""
@@ -63,5 +63,5 @@ def _text(page: Page) -> str:
         return page.text
     if page.is_html:
         tree = page.document()
-        return visible_text(tree, readable_nodes(tree), traps.MOST_TEXT)[0]
+        return visible_text(tree, find_nodes(tree), traps.MOST_TEXT)[0]
     return page.response.body[: traps.MOST_TEXT].decode("latin-1")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Tree = LexborHTMLParser
 Node = LexborNode
+Tagged = tuple[int, Node]
+"""A node behind Lexbor's number for its element (`tag_ids`)."""
 
 _NO_EVENTS: Final = int(LexborDocumentOptions.WO_EVENTS)
 
@@ -43,6 +45,7 @@ _INLINE: Final = {_COMMENT} | tag_ids(
     "a abbr acronym area b base bdi bdo big button cite code data del dfn em font frame i img input ins kbd label link"
     " map mark meta nobr q ruby s samp small span strike strong sub sup time tt u var wbr"
 )
+_TOLD: Final = tag_ids("a area base frame iframe link meta title")
 _OF_INTEREST: Final = _UNSEEN | _INLINE | {_PRE}
 
 
@@ -150,29 +153,53 @@ def cut(text: str, limit: int) -> tuple[str, bool]:
     return raw[:limit].decode("utf-8", "ignore"), True
 
 
-def readable_nodes(tree: Tree) -> list[Node]:
-    """All nodes that `visible_text` must touch, in the order of the document; links, title and meta are among them."""
+@dataclass(slots=True)
+class Nodes:
+    """What is to be touched of a document, each kind in the order of the document, found in one walk."""
+
+    told: list[Tagged]
+    """What bears links, title and meta."""
+    inline: list[Node]
+    pre: list[Node]
+    unseen: list[Node]
+
+
+def find_nodes(tree: Tree) -> Nodes:
+    """All nodes that `visible_text` must touch, and those that tell something else."""
+    told: list[Tagged] = []
+    inline: list[Node] = []
+    pre: list[Node] = []
+    unseen: list[Node] = []
     root = tree.root
-    return [node for node in root.traverse() if node.tag_id in _OF_INTEREST] if root is not None else []
+    for node in root.traverse() if root is not None else ():
+        tag = node.tag_id
+        if tag in _OF_INTEREST:
+            if tag in _TOLD:
+                told.append((tag, node))
+            if tag in _INLINE:
+                inline.append(node)
+            elif tag == _PRE:
+                pre.append(node)
+            else:
+                unseen.append(node)
+    return Nodes(told, inline, pre, unseen)
 
 
-def visible_text(tree: Tree, nodes: list[Node], limit: int) -> tuple[str, bool]:
+def visible_text(tree: Tree, nodes: Nodes, limit: int) -> tuple[str, bool]:
     """The text a reader sees, a line for each block, cut at *limit* bytes of UTF-8, and whether it was cut.
 
-    *nodes* are the `readable_nodes` of *tree*. Takes the tree apart: inline elements are unwrapped, so that each text
-    node left is a block's. Lexbor does nearly all of it, in linear time and without recursion.
+    *nodes* are those of *tree*. Takes the tree apart: inline elements are unwrapped, so that each text node left is a
+    block's. Lexbor does nearly all of it, in linear time and without recursion.
     """
     kept: dict[str, str] = {}
-    for node in nodes:
-        tag = node.tag_id
-        if tag in _INLINE:
-            node.unwrap(True)
-        elif tag == _PRE:
-            mark = f"\1{len(kept)}"
-            kept[mark] = node.text()
-            node.replace_with(f"\0{mark}\0")
-        else:
-            node.decompose(recursive=False)
+    for node in nodes.inline:
+        node.unwrap(True)
+    for node in nodes.pre:
+        mark = f"\1{len(kept)}"
+        kept[mark] = node.text()
+        node.replace_with(f"\0{mark}\0")
+    for node in nodes.unseen:
+        node.decompose(recursive=False)
     body = tree.body
     if body is None:
         return "", False
