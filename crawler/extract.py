@@ -7,7 +7,7 @@ pages of a folder share, because most links of a site repeat on all its pages.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,6 +16,7 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Response
 from crawler.page import Node, Page, Tagged, Tree, clean, cut, find_nodes, parse, tag_ids, valid, visible_text
+from crawler.resolver import EDGE, Resolver, folder_of
 from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
@@ -47,8 +48,9 @@ _REFRESH = re.compile(
 _REFRESH_URL = re.compile(r"url[\t\n\f\r ]*=[\t\n\f\r ]*", re.IGNORECASE)
 
 _REFUSALS = frozenset(urls.REFUSALS) | {"cap"}
-_EDGE = "".join(map(chr, range(33)))  # C0 controls and space: stripped from the ends of a URL by WHATWG's parser
-_OWN_SCHEME = re.compile(r"https?:(?![/\\])", re.IGNORECASE)
+
+
+Ask = Callable[[Sequence[str]], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,80 +118,7 @@ def parse_refresh(content: str) -> tuple[int, str] | None:
         reference = reference[named.end() :]
     if reference[:1] in ("'", '"'):
         reference = reference[1:].partition(reference[0])[0]
-    return int((match[1] or "0")[:9]), re.sub("[\t\n\r]", "", reference).strip(_EDGE)
-
-
-class Resolver:
-    """Canonical URLs, or the reasons to refuse them, of references that pages made; bounded.
-
-    What a reference means depends on the folder of its base alone (all up to the last slash of the path), except for
-    empty ones, those that begin with `?` or `#`, and `http:` without slashes: those are resolved anew each time.
-    """
-
-    def __init__(self, form: urls.Form, size: int) -> None:
-        """Of *size* bytes, about; then all is forgotten. Memory is bounded though pages are hostile."""
-        self._form = form
-        self._folders: dict[str, dict[str, str]] = {}
-        self._size = self._room = size
-
-    def folder(self, base: str) -> dict[str, str]:
-        """The table of references from pages beside *base*, an absolute URL: reference -> URL or refusal."""
-        key = folder_of(base)
-        if self._room <= 0:
-            self._folders.clear()
-            self._room = self._size
-        table = self._folders.get(key)
-        if table is None:
-            self._room -= 400 + len(key)
-            table = self._folders[key] = {}
-        return table
-
-    def resolve(self, reference: str, base: str, table: dict[str, str]) -> str:
-        """The canonical URL of *reference*, or one of `url.REFUSALS`; kept in the *table* of *base* where it may be."""
-        if simple := _SIMPLE.fullmatch(reference):
-            found = self._beside(simple[1] or _HERE, simple[2], base, table)
-        else:
-            found = self._canonical(reference, base)
-        if simple or _is_of_folder(reference):
-            size = 250 + len(reference) + len(found)
-            if size <= self._room:
-                table[reference] = found
-            self._room -= size
-        return found
-
-    def _canonical(self, reference: str, base: str) -> str:
-        try:
-            return self._form.apply(urls.canonicalize(reference, base))
-        except InvalidURL as error:
-            return error.reason
-
-    def _beside(self, way: str, name: str, base: str, table: dict[str, str]) -> str:
-        """The same for a *name*, or a path of names, that *way* (`./`, `../`, ...) leads to: it need not be parsed."""
-        folder = table.get(way)
-        if folder is None:
-            folder = table[way] = self._canonical(way, base)
-        found = folder + name
-        if folder in _REFUSALS or len(found) > urls.MAX_URL or not self._form.plain:
-            return self._canonical(way + name, base)
-        return found
-
-
-_SIMPLE = re.compile(r"((?:\.\./){0,8})((?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)")
-"""A way up, and what stays as it is behind it: unreserved characters, no dot segments, no scheme (RFC 3986 5.2)."""
-_HERE: Final = "./"
-_NO_BREAKS = {9: None, 10: None, 13: None}  # removed anywhere in a URL by WHATWG's parser
-
-
-def _is_of_folder(reference: str) -> bool:
-    """Whether *reference* means the same on all pages of a folder."""
-    bare = reference.strip(_EDGE).translate(_NO_BREAKS)
-    return bool(bare) and bare[0] not in "?#" and not _OWN_SCHEME.match(bare)
-
-
-def folder_of(base: str) -> str:
-    """The folder of an absolute URL: all up to the last slash of its path."""
-    path = base.partition("?")[0]
-    return path[: path.rfind("/", 8) + 1] or path
+    return int((match[1] or "0")[:9]), re.sub("[\t\n\r]", "", reference).strip(EDGE)
 
 
 class Extractor:
@@ -199,11 +128,18 @@ class Extractor:
         self.options = options
         self._resolver = Resolver(options.form, options.cache)
 
-    def extract(self, response: Response, *, skims: bool = False, settled: Settled | None = None) -> Page:
+    def extract(
+        self,
+        response: Response,
+        *,
+        skims: bool = False,
+        settled: Settled | None = None,
+        were_accepted: Ask | None = None,
+    ) -> Page:
         """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read.
 
         *skims*: a page may be read by its head alone (`Page.skimmed`), if each of its links is *settled*, or none is to
-        be followed (None), and no text is wanted.
+        be followed (None), and no text is wanted. Links that are not may be settled by now: *were_accepted* is asked.
         """
         page = Page(response.url, response)
         if 300 <= response.status < 400 or not response.body:
@@ -213,7 +149,7 @@ class Extractor:
             page.is_html = True
             page.charset = charsets.find(response.body, response.headers.get("content-type"))
             html = charsets.as_utf8(response.body, page.charset)
-            if not (skims and self._skim(page, html, settled, asked)):
+            if not (skims and self._skim(page, html, settled, asked, were_accepted)):
                 self._read_html(page, html, asked)
         elif is_text(response):
             self._read_text(page, asked)
@@ -232,15 +168,19 @@ class Extractor:
             text, truncated = cut(valid(charsets.decode(sample, page.charset)), options.max_text)
             page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
 
-    def _skim(self, page: Page, html: bytes, settled: Settled | None, asked: set[str]) -> bool:
+    def _skim(
+        self, page: Page, html: bytes, settled: Settled | None, asked: set[str], were_accepted: Ask | None
+    ) -> bool:
         """Read *page* by its head alone; false, and nothing done, if that would not do."""
         end = end_of_head(html)
         if end < 0 or self.options.want_text:
             return False
         rest = html[end:]
         look = look_at(rest)
-        if settled is not None and not self._is_settled(spellings(rest, look), page.url, settled):
-            return False
+        if settled is not None:
+            found = spellings(rest, look)
+            if not self._is_settled(found, page.url, settled, were_accepted):
+                return False
         tree = parse(html[:end] + _MARK_TAG)
         mark = tree.body.first_child if tree.body is not None else None
         if mark is None or mark.tag_id != _MARK or mark.next is not None:
@@ -260,7 +200,7 @@ class Extractor:
         page.skimmed, page.links_total = True, None
         return True
 
-    def _is_settled(self, found: list[bytes], url: str, settled: Settled) -> bool:
+    def _is_settled(self, found: list[bytes], url: str, settled: Settled, were_accepted: Ask | None) -> bool:
         """Whether all the spellings *found* on a page at *url* are settled."""
         table = settled.folder(folder_of(url))
         if table.issuperset(found):
@@ -269,16 +209,20 @@ class Extractor:
         if len(new) > MOST_NEW:
             return False
         resolver, resolved = self._resolver, self._resolver.folder(url)
+        opened: list[str] = []
         for spelling in new:
             link = reference(spelling, _parsed)
             if link is None:
                 return False
             target = resolved.get(link) or resolver.resolve(link, url, resolved)
-            if not settled.is_settled(target):
+            if settled.is_settled(target):
+                if link in resolved:  # it means the same on every page of the folder
+                    settled.add(spelling, table)
+            elif were_accepted is None:
                 return False
-            if link in resolved:  # it means the same on every page of the folder
-                settled.add(spelling, table)
-        return True
+            else:
+                opened.append(target)
+        return not opened or (were_accepted is not None and were_accepted(list(dict.fromkeys(opened))))
 
     def _lang(self, tree: Tree) -> str | None:
         return None if tree.root is None else clean(tree.root.attributes.get("lang") or "", self.options.max_field)

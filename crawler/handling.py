@@ -243,8 +243,16 @@ class Handler:
         plan = self._plan
         most = plan.scope.max_depth
         follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)
-        settled = self._links.settled if follows else None
-        return self._extractor.extract(response, skims=plan.skims and self._hook is None, settled=settled)
+        if not (plan.skims and self._hook is None):
+            return self._extractor.extract(response)
+        if not follows:
+            return self._extractor.extract(response, skims=True)
+
+        def were_accepted(links: Sequence[str]) -> bool:
+            with self._asking(held.lease.token):
+                return self._links.were_accepted(links)
+
+        return self._extractor.extract(response, skims=True, settled=self._links.settled, were_accepted=were_accepted)
 
     def _alias(self, url: str) -> str:
         """The id of *url* with, or without, a slash at its end: copies that differ in it have links that differ too."""

@@ -19,6 +19,12 @@ CACHE: Final = 32 << 20
 _OF_URL: Final = 220
 """Bytes of one of them, about: a long one, and its place in a set that has just grown."""
 _ROOTS: Final = 50_000
+MOST_ASKED: Final = 256
+"""URLs of a page that Redis is asked about at most before it is parsed."""
+_LEAST_HOPE: Final = 0.2
+"""Part of the questions that must have been worth it, lately."""
+_NEW_HOPE: Final = 0.002
+"""What each page adds that is not asked about."""
 
 
 class Known:
@@ -59,13 +65,21 @@ class Known:
 class Links:
     """The gate between a page's outlinks and the frontier; asks Redis only for roots that it has not met."""
 
-    def __init__(self, scope: Scope, is_root: Callable[[Sequence[str]], list[bool]], cache: int = CACHE) -> None:
-        """*cache*: bytes of links that are remembered, about."""
+    def __init__(
+        self,
+        scope: Scope,
+        is_root: Callable[[Sequence[str]], list[bool]],
+        cache: int = CACHE,
+        accepted: Callable[[Sequence[str]], list[bool]] | None = None,
+    ) -> None:
+        """*cache*: bytes of links that are remembered, about. *is_root* and *accepted* (of URLs) ask Redis."""
         self.scope = scope
         self.settled = Settled(self.is_settled)
         """How pages spell links that need not be followed: forgotten whenever that may have changed for one of them."""
         self.known = Known(cache, self.settled.clear)
         self._is_root = is_root
+        self._accepted = accepted
+        self._hope = 1.0
         self._roots: dict[str, bool] = {}
         self._roots_rev = -1
         self._traps: frozenset[str] = frozenset()
@@ -108,6 +122,22 @@ class Links:
         if url in self.known or url in urls.REFUSALS or self.scope.admit(url, 0) or self.trap_of(url):
             return True
         return self.scope.kind != "all" and all(self._roots.get(key) is False for key in self.scope.candidates(url))
+
+    def were_accepted(self, links: Sequence[str]) -> bool:
+        """Whether Redis has accepted all of *links*; those that it has are known from now on. May raise RedisAway.
+
+        Other workers find a site's links too, and this one may have forgotten some. Where asking was in vain lately it
+        is done on few pages only, and the answer is no on the others.
+        """
+        if self._accepted is None or len(links) > MOST_ASKED:
+            return False
+        if self._hope < _LEAST_HOPE:
+            self._hope += _NEW_HOPE
+            return False
+        found = self._accepted(links)
+        self.known.acknowledge(link for link, there in zip(links, found, strict=True) if there)
+        self._hope = 0.9 * self._hope + 0.1 * all(found)
+        return all(found)
 
     def admit(
         self, outlinks: Sequence[str], *, depth: int, via: str, hops: int = 0

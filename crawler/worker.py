@@ -10,12 +10,13 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
 
 from crawler import ending as endings
+from crawler import url as urls
 from crawler.ending import Held
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.exchange import ASK_AGAIN, News
@@ -74,7 +75,7 @@ class Worker:
         self.reason = ""
         """Why the loop ended: done, limit, gone, stopped."""
         self._frontier, self._watch = tools.frontier, tools.watch
-        self._links = Links(plan.scope, tools.ledger.roots, plan.links_cache)
+        self._links = Links(plan.scope, tools.ledger.roots, plan.links_cache, self._accepted)
         self._rules = Rulebook(tools.ledger, plan.agent, plan.rules_cache)
         self._exchange = Exchanges(tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience)
         self._handler = self._new_handler()
@@ -276,6 +277,10 @@ class Worker:
         self._rules.agent = self.plan.agent
         self._exchange.set_term(self.plan.lease_term)
         self._handler = self._new_handler()
+
+    def _accepted(self, links: Sequence[str]) -> list[bool]:
+        """Which of *links* Redis has accepted, from whomever."""
+        return self.tools.ledger.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
 
     def _new_handler(self) -> Handler:
         extractor = Extractor(self.plan.extract)

@@ -41,7 +41,7 @@ LAYERS = (
     ("frontier",),
     ("politeness", "extract"),
     ("scope", "robots", "sitemap", "traps"),
-    ("redirects", "page", "skim"),
+    ("redirects", "page", "skim", "resolver"),
     ("charset",),
     ("fetch",),
     ("redis_server",),

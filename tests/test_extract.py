@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from crawler import url as urls
 from crawler.errors import InvalidURL
-from crawler.extract import ExtractOptions, Extractor, Resolver, parse_refresh, robots_directives
+from crawler.extract import ExtractOptions, Extractor, parse_refresh, robots_directives
 from crawler.fetch.fetcher import Headers, Response
 from crawler.page import Page
+from crawler.resolver import Resolver
 from crawler.url import Form, canonicalize
 
 DATA = Path(__file__).parent / "data" / "links"

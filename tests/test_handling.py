@@ -23,7 +23,7 @@ from crawler.url import Form
 from crawler.watch import Watch
 
 
-@pytest.mark.parametrize("answer", ["page", "redirect"])
+@pytest.mark.parametrize("answer", ["page", "skimmed", "redirect"])
 def test_waiting_for_redis_is_no_hang(
     answer: str, redis_url: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -36,20 +36,19 @@ def test_waiting_for_redis_is_no_hang(
         stages.append(watch.look().stage)
         return [True] * len(candidates)
 
-    plan = plan_of(Settings())
+    plan = plan_of(Settings(store="meta" if answer == "skimmed" else "text"))
     frontier = Frontier(Link(redis_url), "default", Identity("generation", b"salt", Form()))
-    handler = Handler(frontier, Links(plan.scope, is_root), Extractor(plan.extract), plan, watch)
+    handler = Handler(frontier, Links(plan.scope, is_root, accepted=is_root), Extractor(plan.extract), plan, watch)
     host, raw = Request("http://a.example/").place()
     held = Held(Lease("t:1", "P", host, raw, 0, 0, False, 0.0), Entry.decode(host, raw), "1")
-    if answer == "page":
-        response = Response(
-            "http://a.example/", 200, Headers([("content-type", "text/html")]), b"<a href=//b.example/>"
-        )
+    if answer != "redirect":
+        body = b"<head><title>a title</title></head><a href=//b.example/>"
+        response = Response("http://a.example/", 200, Headers([("content-type", "text/html")]), body)
     else:
         response = Response("http://a.example/", 301, Headers([("location", "http://b.example/")]))
     watch.enter("handle", "t:1")
     outgoing = cast(Any, handler).handle(held, response, forgiving=False)
     assert stages == ["redis"]
     assert (watch.look().stage, watch.look().token) == ("handle", "t:1")
-    assert list(outgoing.urls) == ["http://b.example/"]
+    assert list(outgoing.urls) == ([] if answer == "skimmed" else ["http://b.example/"])
     watch.remove()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.errors import RedisAway
-from crawler.links import Known, Links, is_private_name
+from crawler.links import MOST_ASKED, Known, Links, is_private_name
 from crawler.records import Request
 from crawler.scope import Scope
 
@@ -214,3 +214,52 @@ def test_spellings_are_forgotten_when_what_was_settled_may_have_changed(change: 
     assert b'="x' in links.settled.folder(A)
     change(links)
     assert b'="x' not in links.settled.folder(A)
+
+
+# -- what others found -------------------------------------------------------------------------------------------------
+
+
+class Store:
+    """Redis, as far as it has accepted URLs."""
+
+    def __init__(self, *accepted: str) -> None:
+        self.there = set(accepted)
+        self.questions: list[list[str]] = []
+
+    def __call__(self, links: Sequence[str]) -> list[bool]:
+        self.questions.append(list(links))
+        return [link in self.there for link in links]
+
+
+def test_what_redis_has_accepted_from_others_is_known_from_then_on() -> None:
+    store = Store(A, B)
+    links = Links(Scope(kind="all"), Roots(), accepted=store)
+    assert links.were_accepted([A, B])
+    assert links.is_settled(A)
+    assert links.is_settled(B)
+    assert not links.were_accepted([A, C])
+    assert not links.is_settled(C)
+    assert store.questions == [[A, B], [A, C]]
+
+
+def test_a_page_of_very_many_links_is_parsed_unasked() -> None:
+    store = Store()
+    links = Links(Scope(), Roots(), accepted=store)
+    assert not links.were_accepted([f"{A}{n}" for n in range(MOST_ASKED + 1)])
+    assert store.questions == []
+
+
+def test_nobody_is_asked_where_nobody_can_be() -> None:
+    assert not _links(Roots("a.example")).were_accepted([A])
+
+
+def test_questions_in_vain_become_few_and_more_when_they_are_worth_it_again() -> None:
+    store = Store()
+    links = Links(Scope(), Roots(), accepted=store)
+    for _ in range(1_000):
+        assert not links.were_accepted([A])
+    assert 50 < len(store.questions) < 150
+    store.there.add(A)
+    told = [links.were_accepted([A]) for _ in range(1_000)]
+    assert sum(told) > 800
+    assert all(told[-100:])

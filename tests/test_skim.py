@@ -6,7 +6,7 @@ import json
 import random
 import sysconfig
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -184,6 +184,29 @@ def test_queries_alone_mean_something_else_on_each_page() -> None:
     for url in (URL, "http://site.example/a/c.html"):
         assert _read(extractor, settled, "?q=1", url=url)
     assert asked == [f"{URL}?q=1", "http://site.example/a/c.html?q=1"]
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_links_that_are_not_settled_are_asked_about_together(accepted: bool) -> None:
+    known, questions = {"http://site.example/a/1"}, list[list[str]]()
+
+    def were_accepted(links: Sequence[str]) -> bool:
+        questions.append(sorted(links))
+        if accepted:
+            known.update(links)
+        return accepted
+
+    settled, extractor = Settled(known.__contains__), Extractor(OPTIONS)
+    for _ in range(2):
+        page = extractor.extract(
+            _response(f"{HEAD}</head><a href=1><a href=2><a href='2#x'><a href=3>"),
+            skims=True,
+            settled=settled,
+            were_accepted=were_accepted,
+        )
+        assert page.skimmed == accepted
+        assert len(page.outlinks) == (0 if accepted else 3)
+    assert questions == [["http://site.example/a/2", "http://site.example/a/3"]] * (1 if accepted else 2)
 
 
 def test_nothing_is_settled_any_more_after_clear() -> None:

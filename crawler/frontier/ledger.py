@@ -379,6 +379,11 @@ class Ledger:
         (found,) = self._ask(("SMISMEMBER", self._keys.roots, *candidates))
         return [bool(x) for x in found]
 
+    def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
+        """Which of the URLs, each by its host and its id, were ever accepted."""
+        found = self._ask(*(("SISMEMBER", self._keys.seen(url_id), url_id) for _, url_id in places))
+        return [bool(x) for x in found]
+
     def all_roots(self, most: int = 10_000) -> list[str]:
         """Up to *most* roots, in no order."""
         cursor, roots = 0, set[str]()

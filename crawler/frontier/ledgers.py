@@ -174,6 +174,13 @@ class ShardedLedger(Ledger):
             found |= dict(zip(names, part.roots(names), strict=True))
         return [found[name] for name in candidates]
 
+    def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
+        """Which of the URLs, each by its host and its id, their shards have accepted."""
+        found: dict[tuple[str, str], bool] = {}
+        for part, mine in grouped(places, lambda place: self._home(place[0])).items():
+            found |= dict(zip(mine, part.accepted(mine), strict=True))
+        return [found[place] for place in places]
+
     def all_roots(self, most: int = 10_000) -> list[str]:
         """Up to *most* roots, in no order."""
         return list(chain.from_iterable(part.all_roots(most) for part in self._parts))[:most]

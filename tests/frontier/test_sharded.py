@@ -192,3 +192,12 @@ def test_revived_and_pardoned_where_they_live(crawl: Sharded) -> None:
     assert crawl.frontier.revive([Request(url_in(1)), Request(url_in(2))]) == 2
     assert crawl.queued() == [0, 1, 1]
     assert not crawl.frontier.pardon(f"{host_in(1)}/0", "7")
+
+
+def test_what_was_ever_accepted_is_asked_of_the_shard_of_its_host(crawl: Sharded) -> None:
+    urls = [url_in(shard) for shard in range(SHARDS)]
+    crawl.frontier.put([Request(url) for url in urls[1:]])
+    places = [(Request(url).place()[0], crawl.frontier.id(url)) for url in urls]
+    assert crawl.ledger.accepted(places) == [False, *[True] * (SHARDS - 1)]
+    parts = [Ledger(crawl.frontier.link, crawl.frontier.crawl, shard, SHARDS) for shard in range(SHARDS)]
+    assert [part.accepted(places).count(True) for part in parts] == [0, *[1] * (SHARDS - 1)]
