@@ -19,12 +19,12 @@ from typing import Any, Final, Self
 import redis
 
 from benchmarks.site import free_ports
+from crawler.process import NAME
 from crawler.redis_binary import find_binary
 
 PROGRAM: Final = str(Path(sys.executable).with_name("crawler"))
 PATIENCE: Final = 300.0
 """Seconds for a command, on a busy machine and a big site."""
-_WORKER_MARK: Final = b"crawler.process"
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -60,6 +60,12 @@ def _command_line(pid: int) -> bytes:
     return b""
 
 
+def _is_worker(pid: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{pid}/comm").read_text().strip() == NAME
+    return False
+
+
 class Running:
     """A command that runs in a session of its own."""
 
@@ -93,7 +99,7 @@ class Running:
 
     def workers(self) -> list[int]:
         """The pids of its worker processes."""
-        return [pid for pid in children(self.process.pid) if _WORKER_MARK in _command_line(pid)]
+        return [pid for pid in children(self.process.pid) if _is_worker(pid)]
 
     def interrupt(self) -> None:
         """Ctrl-C, as a terminal sends it: to the command and all that it started."""

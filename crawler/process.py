@@ -6,6 +6,7 @@ what it waits for, it leaves in its watch file: of many workers that meet the sa
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
@@ -41,6 +42,8 @@ GIVES_UP: Final = 14
 
 IN_WORKER: Final = "CRAWLER_IN_WORKER"
 """Set in the environment of workers: a script that is imported there for its hook must not crawl."""
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE_BLOCK: Final = 512 << 10
 NAME: Final = "crawler-worker"
 """What `ps` and `top` call the process, where they ask for more than arguments; Linux allows 15 characters."""
 
@@ -79,6 +82,7 @@ def _run(job: Job, watch: Watch) -> int:
     log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
     worker = build(job, watch, log)
     _spare_the_collector()
+    _keep_memory_flat()
     signal.signal(signal.SIGTERM, _stopper(worker))
     try:
         return EXIT_CODES[worker.run()]
@@ -98,6 +102,15 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
+
+
+def _keep_memory_flat() -> None:
+    """Have glibc take large blocks, bodies and documents, from the system and give them back to it.
+
+    Else it would do so for ever larger ones only (mallopt(3), M_MMAP_THRESHOLD), and holes of theirs stay in the heap.
+    """
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
 def _stopper(worker: Worker) -> Callable[[int, object], None]:
