@@ -7,18 +7,18 @@ import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from crawler import hook as hooks
 from crawler import seeding
 from crawler.config import VERSION, Loaded, Settings
-from crawler.crawl import Ended, work
 from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Sink, open_sink
 from crawler.exporting import export_, write_all
 from crawler.failures import failed, retry
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.inquiring import explain_, quarantine
 from crawler.interrupts import INTERRUPTED
@@ -31,7 +31,9 @@ from crawler.seeding import Seeded
 from crawler.session import Session
 from crawler.terminal import echo_json, lead_stdout_nowhere, line, occupy_standard_streams, say
 from crawler.text import printable
-from crawler.tryout import try_url
+
+if TYPE_CHECKING:
+    from crawler.crawl import Ended
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
@@ -139,14 +141,21 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
         return _finish(session, sink, before, 2 if seeded.refused else 0)
     if before.state == "paused":
         say(f"crawl {before.crawl!r} is paused: `crawler resume` lets it go on")
-    ended = work(session, frontier, until_done=True, show=_show, copies=True)
-    line.clear()
-    _summarize(ended)
-    _hint_at_failures(ended.status)
+    ended = _work(session, frontier, until_done=True)
     if ended.interrupted:
         _hint_after_interrupt(session, sink)
         return INTERRUPTED
     return _finish(session, sink, ended.status, 2 if seeded.refused else 0)
+
+
+def _work(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
+    from crawler.crawl import work  # with all that a worker needs: other commands begin without it
+
+    ended = work(session, frontier, until_done=until_done, show=_show, copies=True)
+    line.clear()
+    _summarize(ended)
+    _hint_at_failures(ended.status)
+    return ended
 
 
 def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> int:
@@ -242,10 +251,7 @@ def work_(until_done: bool, **given: Any) -> int:
             frontier = session.wait_for("work", stopped)
         if frontier is None:
             return INTERRUPTED
-        ended = work(session, frontier, until_done=until_done, show=_show, copies=True)
-        line.clear()
-        _summarize(ended)
-        _hint_at_failures(ended.status)
+        ended = _work(session, frontier, until_done=until_done)
         return INTERRUPTED if ended.interrupted and until_done else 0
 
 
@@ -268,6 +274,8 @@ cli.add_command(export_)
 @settings(*_FETCH, "ignore_robots", "insecure", "hook", "verbose")
 def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     """Take one URL through the whole way (robots.txt, redirects, extraction) and print it; nothing is stored."""
+    from crawler.tryout import try_url  # only this command needs a fetcher of its own
+
     loaded = load_given(given)
     _check(loaded, ())
     tried = try_url(url, loaded.settings)

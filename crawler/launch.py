@@ -21,7 +21,7 @@ import msgspec
 
 from crawler.process import DEFECT, IN_WORKER, Job, live
 
-_START: Final = "import sys; from crawler.process import main; sys.exit(main())"
+_START: Final = "import gc, sys; gc.disable(); from crawler.process import main; gc.enable(); sys.exit(main())"
 _ASKING: Final = (signal.SIGINT, signal.SIGTERM)
 
 

@@ -20,11 +20,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
-try:
-    import hyperscan
-except ImportError:
-    hyperscan = None  # type: ignore[assignment]
-
 # What has no value in double quotes behind it is found as b"".
 _HREF = re.compile(rb'href(="[^"#]*+(?:(?<=&)#[^"#]*+)*+|)')  # `&#` begins a character reference
 _ANY_HREF = re.compile(
@@ -159,9 +154,9 @@ _SIGNS: Final = {
 class _Scanned:
     """By Hyperscan, in one pass; it says once of each sign that it is there."""
 
-    def __init__(self, rest: bytes) -> None:
+    def __init__(self, rest: bytes, signs: Any) -> None:
         self._signs: set[int] = set()
-        _signs().scan(rest, match_event_handler=self._note)
+        signs.scan(rest, match_event_handler=self._note)
 
     def _note(self, sign: int, *_: object) -> None:
         self._signs.add(sign)
@@ -178,11 +173,17 @@ class _Scanned:
 
 @lru_cache
 def _signs() -> Any:
+    try:
+        import hyperscan  # not at once: most commands skim nothing
+    except ImportError:
+        return None
     signs = hyperscan.Database()
     expressions = [expression.encode() for expression in _SIGNS.values()]
     signs.compile(expressions, list(_SIGNS), len(expressions), hyperscan.HS_FLAG_SINGLEMATCH)
     return signs
 
 
-look_at: Callable[[bytes], Look] = _Lowered if hyperscan is None else _Scanned
-"""A look at the rest of a document."""
+def look_at(rest: bytes) -> Look:
+    """A look at the *rest* of a document."""
+    signs = _signs()
+    return _Lowered(rest) if signs is None else _Scanned(rest, signs)

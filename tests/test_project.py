@@ -108,7 +108,7 @@ def test_the_package_ships_its_scripts_and_types() -> None:
     assert PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["crawler"]
     assert list((ROOT / "crawler" / "frontier").glob("*.lua"))
     assert (ROOT / "crawler" / "py.typed").exists()
-    assert PYPROJECT["project"]["scripts"] == {"crawler": "crawler.cli:main"}
+    assert PYPROJECT["project"]["scripts"] == {"crawler": "crawler.__main__:main"}
 
 
 def test_compose_has_a_durable_redis_that_is_waited_for() -> None:

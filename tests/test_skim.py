@@ -30,10 +30,10 @@ REAL = 100
 """Installed HTML files that are read, of each folder that has any."""
 
 
-@pytest.fixture(params=["_Lowered", "_Scanned"], autouse=True, scope="module")
+@pytest.fixture(params=["_Lowered", "look_at"], autouse=True, scope="module")
 def look_at(request: pytest.FixtureRequest) -> Iterator[None]:
     """All that follows is true with Hyperscan and without."""
-    if request.param == "_Scanned" and skimming.hyperscan is None:
+    if request.param == "look_at" and skimming._signs() is None:
         pytest.skip("Hyperscan has no wheel here")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crawler.extract.look_at", getattr(skimming, request.param))
@@ -296,8 +296,7 @@ def test_what_must_not_be_there_is_seen_in_any_case(text: str) -> None:
     lower = rest.lower()
     hrefs = rest.count(b"href")
     always = any(f"<{name}".encode() in lower for name in ("base", "html", "meta", "frame", "iframe"))
-    for kind in (skimming._Lowered, *([skimming._Scanned] if skimming.hyperscan is not None else [])):
-        look = kind(rest)
+    for look in (skimming._Lowered(rest), skimming.look_at(rest)):
         assert look.has_capitals(hrefs) == (lower.count(b"href") != hrefs)
         for title in (True, False):
             for canonical in (True, False):
