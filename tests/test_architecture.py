@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import shutil
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -101,13 +102,27 @@ def modules(folder: Path) -> dict[str, Path]:
 
 
 def tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    return _tree(path.read_text(encoding="utf-8"))
+
+
+def nodes(path: Path) -> list[ast.AST]:
+    return _nodes(path.read_text(encoding="utf-8"))
+
+
+@lru_cache(maxsize=1_000)
+def _tree(text: str) -> ast.Module:
+    return ast.parse(text)
+
+
+@lru_cache(maxsize=1_000)
+def _nodes(text: str) -> list[ast.AST]:
+    return list(ast.walk(_tree(text)))
 
 
 def imported(path: Path, folder: Path) -> Iterator[tuple[int, str]]:
     """(line, dotted name) of each import, wherever it stands: in functions and under TYPE_CHECKING too."""
     here = path.relative_to(folder).parent.parts
-    for node in ast.walk(tree(path)):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield node.lineno, alias.name
@@ -198,7 +213,7 @@ def check_nothing_is_evaluated(folder: Path) -> list[str]:
                 problems.append(f"{name}, line {line}: imports {dotted}")
         problems += [
             f"{name}, line {node.lineno}: calls {called}"
-            for node in ast.walk(tree(path))
+            for node in nodes(path)
             if isinstance(node, ast.Call) and (called := evaluates(node.func))
         ]
     return problems
@@ -222,7 +237,7 @@ def check_sizes(folder: Path) -> list[str]:
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > MOST_LINES:
             problems.append(f"{name} has {lines} lines, more than {MOST_LINES}")
-        for node in ast.walk(tree(path)):
+        for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > MOST_LINES_OF_A_FUNCTION:

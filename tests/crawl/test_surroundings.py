@@ -112,6 +112,9 @@ def test_a_plain_locale_and_names_that_are_no_text(commands: Commands, sites: Si
 
 def test_as_a_module(commands: Commands) -> None:
     """`python -m crawler` is `crawler`."""
-    commands.write("main.py", "import runpy, sys\nsys.argv = ['crawler', '--version']\nrunpy.run_module('crawler')\n")
+    commands.write(
+        "main.py",
+        "import runpy, sys\nsys.argv = ['crawler', '--version']\nrunpy.run_module('crawler', run_name='__main__')\n",
+    )
     done = commands.run(python="main.py")
     assert done.out.startswith("crawler, version ")
