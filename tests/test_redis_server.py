@@ -89,6 +89,11 @@ def kill_server(folder: Path) -> None:
     wait_for(lambda: not EmbeddedRedis(folder)._alive())
 
 
+def wait_for_file(folder: Path, last: str) -> None:
+    """Until the append-only file has *last*: while it syncs, for up to 2 s, Redis answers before it writes."""
+    wait_for(lambda: last.encode() in aof_tail(folder).read_bytes())
+
+
 def wait_for(condition: Callable[[], bool]) -> None:
     patience = redis_server._Patience(20)
     while not condition():
@@ -311,6 +316,7 @@ def test_threads_may_race_as_well(folder: Path) -> None:
 def test_a_server_killed_mid_way_comes_back_with_its_data(folder: Path, any_binary: Binary) -> None:
     with EmbeddedRedis(folder) as server:
         ask(server, "SET", "page", "kept")
+        wait_for_file(folder, "kept")
         kill_server(folder)
         assert (folder / "redis.sock").exists()  # stale, as is the pid file
         server.ensure()
@@ -395,11 +401,13 @@ def test_half_of_a_transaction_does_not_come_back(folder: Path, any_binary: Bina
     with EmbeddedRedis(folder) as server:
         for letter in "ab":
             ask(server, "EVAL", push, "1", "list", letter)
+        wait_for_file(folder, "b5")
         kill_server(folder)
         tail = aof_tail(folder)
         os.truncate(tail, tail.stat().st_size - 70)
         server.ensure()
         ask(server, "EVAL", push, "1", "list", "c")
+        wait_for_file(folder, "c5")
         kill_server(folder)
         server.ensure()
         assert ask(server, "LRANGE", "list", "0", "-1") == [f"{letter}{n}" for letter in "ac" for n in range(1, 6)]

@@ -264,7 +264,7 @@ class Chaos:
         return True
 
     def _redis_kill(self, event: Event) -> bool:
-        return self._meanwhile(self._server.kill, self._server.start, 0.0, 1.2)
+        return self._meanwhile(self._server.kill_synced, self._server.start, 0.0, 1.2)
 
     def _redis_restart(self, event: Event) -> bool:
         return self._meanwhile(self._server.terminate, self._server.start, 0.0, 0.5)
