@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from crawler.errors import CrawlDeleting
 from crawler.export import Checkpoints, ExportResult, Sink, State, Wanted, export, follow, matching, open_sink
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import OVER
@@ -151,7 +152,12 @@ def _show(result: ExportResult, _: Sequence[Stored]) -> None:
 
 
 def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
-    return stopped() or frontier.state().word in OVER
+    if stopped():
+        return True
+    word = frontier.state().word
+    if word == "deleting":  # what was written is not all that there was
+        raise CrawlDeleting(f"crawl {frontier.crawl!r} is gone: it is being deleted")
+    return word in OVER
 
 
 def _tell_of_drained(ledger: Ledger) -> None:

@@ -96,11 +96,15 @@ class Ledger:
         self._crawl = crawl
 
     def _ask(self, *commands: tuple[Any, ...]) -> list[Any]:
-        pipe = self._redis.pipeline(transaction=False)
-        for command in commands:
-            pipe.execute_command(*command)
+        def question() -> list[Any]:
+            pipe = self._redis.pipeline(transaction=False)  # one for each try: it is empty when it has failed
+            for command in commands:
+                pipe.execute_command(*command)
+            found: list[Any] = pipe.execute()
+            return found
+
         with naming(self._link, self._keys):
-            return self._link.ask(pipe.execute)
+            return self._link.ask(question)
 
     def _scan(self, scan: Callable[..., Iterator[Any]], *args: str, **options: Any) -> list[Any]:
         with naming(self._link, self._keys):

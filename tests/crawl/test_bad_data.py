@@ -192,6 +192,7 @@ def _wrong(name: str) -> Callable[[redis.Redis, Commands], object]:
     [
         (lambda client, commands: client.flushall(), "is gone"),
         (lambda client, commands: commands.run("delete", "--yes"), "is gone"),
+        (lambda client, commands: client.hset(f"{PREFIX}meta", "state", "deleting"), "being deleted"),
         (lambda client, commands: client.hset(f"{PREFIX}meta", "schema", 99), "another version of this program"),
         (
             lambda client, commands: client.hset(f"{PREFIX}meta", mapping={"settings": "[", "settings_rev": 7}),
@@ -199,7 +200,14 @@ def _wrong(name: str) -> Callable[[redis.Redis, Commands], object]:
         ),
         (_wrong("counters"), f"its key {PREFIX}counters holds a string, not a hash"),
     ],
-    ids=["all is flushed", "it is deleted", "a later version", "settings", "a key of another kind"],
+    ids=[
+        "all is flushed",
+        "it is deleted",
+        "it is being deleted",
+        "a later version",
+        "settings",
+        "a key of another kind",
+    ],
 )
 def test_what_nobody_can_go_on_with(
     client: redis.Redis,

@@ -26,6 +26,7 @@ from crawler.errors import (
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.leases import Accepted, Limits
+from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Link, Patience
 from crawler.frontier.troubles import translate
 from crawler.records import Request
@@ -382,6 +383,18 @@ def test_patience_goes_through_with_a_question(monkeypatch: pytest.MonkeyPatch) 
     said: list[str] = []
     assert Patience(said.append).through(question) == 7
     assert len(said) == 2
+
+
+def test_a_question_of_several_commands_is_repeated_whole(link: Link) -> None:
+    """Redis refuses it while it is a replica without a master; then it is the master again."""
+    link.client.config_set("replica-serve-stale-data", "no")
+    link.client.replicaof("127.0.0.1", "1")
+    said: list[str] = []
+    link.patience = Patience(said.append, first=0.01, mend=lambda: link.client.replicaof("NO", "ONE"))
+    assert Ledger(link, "test").workers() == []
+    assert "is a replica that cannot reach its master" in said[0]
+    assert len(said) == 2
+    link.client.config_set("replica-serve-stale-data", "yes")
 
 
 def test_patience_does_not_wait_for_what_will_not_come() -> None:
