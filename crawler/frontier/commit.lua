@@ -20,7 +20,8 @@ end
 local PAGE, token, id = KEYS[OWN_KEYS], ARGV[2], ARGV[4]
 local event, rest_ms, latency, outcome = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local record, text, digest, spared, ip = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
-if not holds(token, ARGV[3]) then
+local lease = holds(token, ARGV[3])
+if not lease then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
   if known[1] == token then
     return { 'DONE_ALREADY', known[2] and 1 or 0 }
@@ -28,9 +29,13 @@ if not holds(token, ARGV[3]) then
   return { 'LEASE_LOST' }
 end
 
+local failed = string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap'
 redis.call('XLEN', RECORDS) -- these too: see sound
-redis.call('ZCARD', FAILED)
-local lease = end_lease(token)
+if failed then
+  redis.call('ZCARD', FAILED)
+end
+local sums = { ended = 1, ['outcome:' .. outcome] = 1 }
+end_lease(token, lease, sums)
 local k, first = OWN_KEYS + 1, nil
 if digest ~= '' then
   if redis.call('HSETNX', KEYS[k], digest, id) == 0 then
@@ -43,24 +48,24 @@ if digest ~= '' then
 end
 redis.call('DEL', PAGE)
 local at = redis.call('XADD', RECORDS, '*', 'i', id)
-redis.call('HSET', PAGE, 'm', record, 'at', at, 'token', token)
 if first then
-  redis.call('HSET', PAGE, 'd', first)
-  count('duplicates', 1)
+  redis.call('HSET', PAGE, 'm', record, 'at', at, 'token', token, 'd', first)
+  sums.duplicates = 1
 elseif text ~= '' then
-  redis.call('HSET', PAGE, 't', text)
+  redis.call('HSET', PAGE, 'm', record, 'at', at, 'token', token, 't', text)
+else
+  redis.call('HSET', PAGE, 'm', record, 'at', at, 'token', token)
 end
-if string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap' then
+if failed then
   redis.call('ZADD', FAILED, T, id)
 end
-count('ended', 1)
-count('outcome:' .. outcome, 1)
 
 local a = 15
 for _ = 1, tonumber(ARGV[14]) do
-  count(ARGV[a], ARGV[a + 1])
+  sums[ARGV[a]] = (sums[ARGV[a]] or 0) + ARGV[a + 1]
   a = a + 2
 end
+tally(sums)
 a = add_roots(a)
 local new, seen, over, long = 0, 0, 0, {}
 local left_out = first and spared ~= '*' and spared ~= first
@@ -69,18 +74,33 @@ if not left_out then
   new, seen, over, long = accept(k, a)
 end
 
-local key = host_key(lease.host)
+local host, facts = lease.host, {}
+local key = host_key(host)
+local h = redis.call('HMGET', key, 'queued', 'in_flight', 'due', 'asking', 'latency', 'ip', 'failing_since', 'backoff',
+  'backoff_until')
 if latency then
-  local old = number(redis.call('HGET', key, 'latency'))
-  redis.call('HSET', key, 'latency', math.floor(old and (old * 0.6 + latency * 0.4) or latency))
+  local old = number(h[5])
+  facts = { 'latency', math.floor(old and (old * 0.6 + latency * 0.4) or latency) }
 end
-if ip ~= '' then
-  redis.call('HSET', key, 'ip', ip)
+if ip ~= '' and ip ~= h[6] then
+  facts[#facts + 1], facts[#facts + 2] = 'ip', ip
 end
-feel(lease.host, event)
-if event == 'unsent' then
-  give_back(lease.host, token)
+local due = math.max(number(h[3]) or 0, T)
+local plain = event == 'ok' and rest_ms == 0 and not (h[7] or h[8] or h[9])
+if plain and due ~= number(h[3]) then -- as `rest` does
+  facts[#facts + 1], facts[#facts + 2] = 'due', due
 end
-rest(lease.host, rest_ms)
-settle(lease.host)
+if #facts > 0 then
+  redis.call('HSET', key, unpack(facts))
+end
+if plain then
+  settle_as(host, h[1], h[2], due, h[4])
+else
+  feel(host, event)
+  if event == 'unsent' then
+    give_back(host, token)
+  end
+  rest(host, rest_ms)
+  settle(host)
+end
 return { 'OK', new, seen, over, left_out and 1 or 0, long }

@@ -22,7 +22,7 @@ end
 
 local function facts(host)
   local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'delay', 'failing_since', 'robots_rev', 'asking',
-    'latency', 'ip')
+    'latency', 'ip', 'due', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3')
   return {
     host = host,
     queued = number(h[1]) or 0,
@@ -33,6 +33,8 @@ local function facts(host)
     robots_rev = number(h[5]) or 0,
     asking = h[6],
     ip = PER_IP and h[8],
+    due = number(h[9]),
+    robots_until = { [0] = number(h[10]), number(h[11]), number(h[12]), number(h[13]) },
   }
 end
 
@@ -102,9 +104,8 @@ for _, host in ipairs(hosts) do
   end
 end
 
-local function robots_known(host, scheme)
-  local till = number(redis.call('HGET', host_key(host), 'robots_until:' .. scheme)) or 0
-  return till > T and redis.call('EXISTS', robots_key(host, scheme)) == 1
+local function robots_known(f, scheme)
+  return (f.robots_until[scheme] or 0) > T and redis.call('EXISTS', robots_key(f.host, scheme)) == 1
 end
 
 local function has_enough_pages(host)
@@ -188,7 +189,7 @@ local function lease_from(f, most)
       break
     end
     local scheme = is_ours(entry, f.host) and string.byte(entry, 4) % 4
-    if ROBOTS and scheme and not f.unreachable and not robots_known(f.host, scheme) then
+    if ROBOTS and scheme and not f.unreachable and not robots_known(f, scheme) then
       if taken == 0 then
         redis.call('HSET', host_key(f.host), 'asking', hand_out(f, 'R', 0, tostring(scheme)))
         asked = true
@@ -199,26 +200,33 @@ local function lease_from(f, most)
     hand_out(f, 'P', priority, entry)
     taken = taken + 1
   end
-  if taken > 0 or asked then
-    add(host_key(f.host), 'in_flight', taken + (asked and 1 or 0))
-    if not f.unreachable then
-      rest(f.host, f.delay)
-      if f.delay > 0 and not asked then
-        redis.call('HSET', host_key(f.host), 'undo', tokens[#leases])
+  local gave = taken > 0 or asked
+  if gave then
+    f.queued, f.in_flight = f.queued - taken, f.in_flight + taken + (asked and 1 or 0)
+    local facts = { 'queued', f.queued, 'in_flight', f.in_flight }
+    if not f.unreachable then -- as `rest` does
+      f.due = math.max(f.due or 0, T + f.delay)
+      facts[5], facts[6] = 'due', f.due
+      if f.delay > 0 and asked then
+        redis.call('HDEL', host_key(f.host), 'undo')
+      elseif f.delay > 0 then
+        facts[7], facts[8] = 'undo', tokens[#leases]
       end
     end
-  end
-  if taken > 0 then
-    add(host_key(f.host), 'queued', -taken)
+    redis.call('HSET', host_key(f.host), unpack(facts))
     pages = pages + taken
-  end
-  if taken == f.queued then
-    take_in(f)
   end
   if length(f.host, 'packed') > 0 and length(f.host, 1) < LOW then
     low[#low + 1] = f.host
   end
-  settle(f.host)
+  if gave and f.queued > 0 then
+    settle_as(f.host, f.queued, f.in_flight, f.due, f.asking or asked)
+  else
+    if f.queued == 0 then
+      take_in(f)
+    end
+    settle(f.host)
+  end
 end
 
 local share = math.ceil(want / due)

@@ -135,12 +135,14 @@ local function end_of(host)
 end
 
 -- sound: stop here, before the first write, if a key that is written later is of another kind: half of a page's end
--- would lose its URL.
+-- would lose its URL. It touches all keys of the host as well.
 local function sound(host)
   redis.call('HLEN', host_key(host))
   length(host, 0)
+  length(host, 1)
   length(host, 2)
-  end_of(host)
+  length(host, 'packed')
+  length(host, 'tail')
   redis.call('HLEN', COUNTERS)
   redis.call('ZCARD', READY)
   redis.call('LLEN', WAKE)
@@ -152,22 +154,39 @@ local function count(field, n)
   end
 end
 
+-- tally: the same for many fields at once, each with what is added to it
+local function tally(more)
+  local fields, sums = {}, {}
+  for field in pairs(more) do
+    fields[#fields + 1] = field
+  end
+  local now = redis.call('HMGET', COUNTERS, unpack(fields))
+  for i, field in ipairs(fields) do
+    sums[2 * i - 1], sums[2 * i] = field, (number(now[i]) or 0) + more[field]
+  end
+  redis.call('HSET', COUNTERS, unpack(sums))
+end
+
 local function wake()
   redis.call('LPUSH', WAKE, '1')
   redis.call('LTRIM', WAKE, 0, WAKE_HINTS - 1)
 end
 
 -- settle: a host is in `ready` at `due` exactly when it has queued entries, a free slot and no robots lease out.
-local function settle(host)
-  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking')
-  local queued, in_flight = number(h[1]) or 0, number(h[2]) or 0
-  if queued > 0 and in_flight < SLOTS and not h[4] then
-    if redis.call('ZADD', READY, number(h[3]) or T, host) == 1 then
+-- settle_as: the same for who knows these facts of it.
+local function settle_as(host, queued, in_flight, due, asking)
+  if (number(queued) or 0) > 0 and (number(in_flight) or 0) < SLOTS and not asking then
+    if redis.call('ZADD', READY, number(due) or T, host) == 1 then
       wake()
     end
   else
     redis.call('ZREM', READY, host)
   end
+end
+
+local function settle(host)
+  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking')
+  settle_as(host, h[1], h[2], h[3], h[4])
 end
 
 -- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.
@@ -204,16 +223,17 @@ local function read_lease(value)
   return { kind = kind, priority = priority, worker = worker, host = host, entry = entry }
 end
 
--- end_lease: the only thing that frees a slot. Returns the lease that ended, or nil when it is not held.
--- Begins with ZREM, which goes through when Redis is full; so does all that follows in the script.
-local function end_lease(token)
-  local value = redis.call('HGET', LEASED, token)
+-- end_lease: the only thing that frees a slot. Returns the lease that ended, or nil when it is not held; `held` is what
+-- `holds` gave, `sums` takes what the caller adds to the counters. Its first write is ZREM, which goes through when Redis
+-- is full; so does all that follows in the script.
+local function end_lease(token, held, sums)
+  local value = held or redis.call('HGET', LEASED, token)
   redis.call('ZREM', LEASES, token)
   if not value then
     return nil
   end
   redis.call('HDEL', LEASED, token)
-  local lease = read_lease(value)
+  local lease = held or read_lease(value)
   if not lease.host then
     return nil
   end
@@ -228,6 +248,8 @@ local function end_lease(token)
   add(key, 'in_flight', -1)
   if lease.kind == 'R' then
     redis.call('HDEL', key, 'asking')
+  elseif sums then
+    sums.leased = -1
   else
     count('leased', -1)
   end
@@ -235,7 +257,7 @@ local function end_lease(token)
 end
 
 -- holds: whether `token` still stands for what its caller was given: kind, host and entry, as one string. A call of
--- `lease` that the network delivers again when its leases have ended gives its tokens to other URLs.
+-- `lease` that the network delivers again when its leases have ended gives its tokens to other URLs. Returns the lease.
 local function holds(token, what)
   local value = redis.call('HGET', LEASED, token)
   if not value then
@@ -245,9 +267,8 @@ local function holds(token, what)
   if not lease.host or lease.kind .. ' ' .. lease.host .. ' ' .. lease.entry ~= what then
     return false
   end
-  touch(lease.host)
   sound(lease.host)
-  return true
+  return lease
 end
 
 -- add `charge` to an entry's first byte: low half retries, high half crashes, neither flows over

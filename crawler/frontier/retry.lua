@@ -11,11 +11,12 @@ if no then
 end
 local token, event, rest_ms = ARGV[2], ARGV[4], tonumber(ARGV[5])
 local charge, alone_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
-if not holds(token, ARGV[3]) then
+local lease = holds(token, ARGV[3])
+if not lease then
   return { 'LEASE_LOST' }
 end
 
-local lease = end_lease(token)
+end_lease(token, lease)
 local was_failing = feel(lease.host, event)
 if lease.kind == 'P' then
   if event == 'fail' and was_failing then

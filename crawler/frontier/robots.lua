@@ -9,11 +9,12 @@ if no then
   return { no }
 end
 local token, scheme, event, text = ARGV[2], ARGV[4], ARGV[5], ARGV[6]
-if not holds(token, ARGV[3]) then
+local lease = holds(token, ARGV[3])
+if not lease then
   return { 'LEASE_LOST' }
 end
 
-local lease = end_lease(token)
+end_lease(token, lease)
 local key = host_key(lease.host)
 if event == 'ok' then
   local ttl = tonumber(ARGV[7])

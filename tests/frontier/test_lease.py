@@ -186,6 +186,20 @@ def test_a_robots_lease_takes_a_slot_and_obeys_the_delay(make: Make) -> None:
     assert crawl.one(3).kind == "P"
 
 
+def test_a_page_that_ends_makes_no_host_ready_whose_robots_txt_is_asked_for(make: Make) -> None:
+    crawl = make(robots=True, per_host=3)
+    put_many(crawl, A, 3)
+    crawl.frontier.robots(crawl.one(), "ok")
+    page = crawl.one()
+    crawl.link.client.delete(crawl.frontier.keys.robots("http://a.example"))
+    robots = crawl.one()
+    assert robots.kind == "R"
+    crawl.commit(page)
+    assert crawl.snapshot().ready == {}
+    crawl.frontier.robots(robots, "ok")
+    assert len(crawl.lease()) == 2
+
+
 # -- hosts that do not answer ------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from crawler.frontier import segments
 from crawler.frontier.keys import FIXED, Keys
 from crawler.frontier.leases import Weight
 from crawler.frontier.link import Call
-from crawler.frontier.scripts import load
+from crawler.frontier.scripts import load, needed
 from crawler.records import Request
 from tests.frontier.crawls import CLOCK_KEY, Crawl, Make
 
@@ -214,3 +214,37 @@ def test_the_fixed_keys_are_those_that_the_prelude_names() -> None:
 
 def _names(line: str) -> list[str]:
     return [name.strip() for name in line.removeprefix("local ").partition("=")[0].split(",")]
+
+
+PRELUDE = """local A = 1 -- four is named here, and not used
+
+local function one()
+  return A
+end
+
+-- two: what three needs
+local function two()
+  return one()
+end
+local function three()
+  return two()
+end
+local function four()
+  return 4
+end
+"""
+
+
+@pytest.mark.parametrize(
+    ("own", "kept"),
+    [
+        ("return three()", ["one", "two", "three"]),
+        ("return one() -- not two", ["one"]),
+        ("return A + for_one", []),
+        ("return four()\n", ["four"]),
+    ],
+)
+def test_a_script_has_what_it_needs_of_the_prelude(own: str, kept: list[str]) -> None:
+    left = needed(PRELUDE, own)
+    assert [name for name in ("one", "two", "three", "four") if f"local function {name}()" in left] == kept
+    assert "local A = 1" in left
