@@ -7,17 +7,22 @@ LOCK := requirements-dev.lock
 PURE := url scope robots sitemap traps extract skim politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev demo test coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hosts lock clean
+.PHONY: help dev compiled demo test coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 dev: $(VENV)/.dev ## make .venv with the crawler and all tools (quick the second time)
 
+# Where PYTHONDONTWRITEBYTECODE is set, each command would compile the crawler anew.
+compiled: $(VENV)/.dev ## compile the crawler to bytecode (the others do it by themselves)
+	@$(BIN)/python -m compileall -q crawler
+
 demo: $(VENV)/.run ## crawl a small site that the crawler serves by itself: works offline
+	@$(BIN)/python -m compileall -q crawler
 	$(BIN)/crawler demo
 
-test: lint ## lint, then every test
+test: lint compiled ## lint, then every test
 	$(BIN)/python -m pytest
 
 coverage: $(VENV)/.dev ## the coverage of the pure modules by their own tests
@@ -28,37 +33,37 @@ lint: $(VENV)/.dev ## check style, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict crawler
 
-chaos: $(VENV)/.dev ## kill workers, pools and Redis under a crawl, then prove that nothing is lost (ARGS="--minutes 10 --seed 7")
+chaos: compiled ## kill workers, pools and Redis under a crawl, then prove that nothing is lost (ARGS="--minutes 10 --seed 7")
 	$(BIN)/python -m tests.chaos $(ARGS)
 
-bench: $(VENV)/.dev ## measure the crawler beside its peers, a quarter of an hour (ARGS=--help; needs nginx)
+bench: compiled ## measure the crawler beside its peers, a quarter of an hour (ARGS=--help; needs nginx)
 	$(BIN)/python -m benchmarks.peers $(ARGS)
 
-bench-frontier: $(VENV)/.dev ## measure Redis alone up to 10 million URLs: rates of a core, bytes a URL
+bench-frontier: compiled ## measure Redis alone up to 10 million URLs: rates of a core, bytes a URL
 	$(BIN)/python -m benchmarks.frontier $(ARGS)
 
-bench-wide: $(VENV)/.dev ## measure leases at 100,000 hosts, and 200 workers that wait or ask at once
+bench-wide: compiled ## measure leases at 100,000 hosts, and 200 workers that wait or ask at once
 	$(BIN)/python -m benchmarks.wide $(ARGS)
 
-bench-export: $(VENV)/.dev ## measure the export of real records in each form (needs nginx)
+bench-export: compiled ## measure the export of real records in each form (needs nginx)
 	$(BIN)/python -m benchmarks.export $(ARGS)
 
-bench-memory: $(VENV)/.dev ## look whether a worker grows over 200,000 pages (needs nginx)
+bench-memory: compiled ## look whether a worker grows over 200,000 pages (needs nginx)
 	$(BIN)/python -m benchmarks.memory $(ARGS)
 
 targets: $(VENV)/.dev ## hold the latest results of all benchmarks against what is to be reached
 	$(BIN)/python -m benchmarks.targets
 
-check-real: $(VENV)/.dev ## crawl real sites in every setting, each must find what an independent walk finds (needs nginx)
+check-real: compiled ## crawl real sites in every setting, each must find what an independent walk finds (needs nginx)
 	$(BIN)/python -m benchmarks.real $(ARGS)
 
-bench-cluster: $(VENV)/.dev ## crawl over a Redis Cluster: the same result, also when a node dies; evenly spread (needs nginx)
+bench-cluster: compiled ## crawl over a Redis Cluster: the same result, also when a node dies; evenly spread (needs nginx)
 	$(BIN)/python -m benchmarks.cluster $(ARGS)
 
 check-skim: $(VENV)/.dev ## read real pages and damaged ones whole and skimmed, no link may be lost (ARGS="--times 50 --seed 7")
 	$(BIN)/python -m benchmarks.skim $(ARGS)
 
-bench-hosts: $(VENV)/.dev ## measure 300 fast hosts with and without a slow one beside them
+bench-hosts: compiled ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)
 
 lock: $(BIN)/pip ## write requirements-dev.lock anew, with today's versions
