@@ -37,6 +37,7 @@ from crawler.errors import (
 from crawler.export import read
 from crawler.frontier import sharded
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.leases import refuse_deleting
 from crawler.frontier.ledger import Ledger
 from crawler.hook import Hook
 from crawler.interrupts import interrupts
@@ -103,8 +104,7 @@ def work(
         interrupted = asked() > 0
         # Who interrupts does not want to wait for a Redis that is away: RedisAway is all there is to say then.
         status = monitor.look() if interrupted else session.patience.through(monitor.look)
-        if status.state == "deleting":
-            raise CrawlDeleting(f"crawl {frontier.crawl!r} is gone: it is being deleted")
+        refuse_deleting(frontier.crawl, status.state)
     return Ended(status, status.ended - before, pool.losses, time.monotonic() - began, interrupted)
 
 

@@ -9,10 +9,9 @@ from typing import Any
 
 import click
 
-from crawler.errors import CrawlDeleting
 from crawler.export import Checkpoints, ExportResult, Sink, State, Wanted, export, follow, matching, open_sink
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.leases import OVER
+from crawler.frontier.leases import OVER, refuse_deleting
 from crawler.frontier.ledger import Ledger, Stored
 from crawler.interrupts import INTERRUPTED
 from crawler.options import OF_REDIS, examples, load_given, settings
@@ -155,8 +154,7 @@ def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
     if stopped():
         return True
     word = frontier.state().word
-    if word == "deleting":  # what was written is not all that there was
-        raise CrawlDeleting(f"crawl {frontier.crawl!r} is gone: it is being deleted")
+    refuse_deleting(frontier.crawl, word)  # what was written is not all that there was
     return word in OVER
 
 

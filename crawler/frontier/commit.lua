@@ -48,14 +48,14 @@ if digest ~= '' then
 end
 redis.call('DEL', PAGE)
 local at = redis.call('XADD', RECORDS, '*', 'i', id)
+local page = { 'm', record, 'at', at, 'token', token }
 if first then
-  redis.call('HSET', PAGE, 'm', record, 'at', at, 'token', token, 'd', first)
+  page[7], page[8] = 'd', first
   sums.duplicates = 1
 elseif text ~= '' then
-  redis.call('HSET', PAGE, 'm', record, 'at', at, 'token', token, 't', text)
-else
-  redis.call('HSET', PAGE, 'm', record, 'at', at, 'token', token)
+  page[7], page[8] = 't', text
 end
+redis.call('HSET', PAGE, unpack(page))
 if failed then
   redis.call('ZADD', FAILED, T, id)
 end
@@ -74,24 +74,24 @@ if not left_out then
   new, seen, over, long = accept(k, a)
 end
 
-local host, facts = lease.host, {}
+local host, changed = lease.host, {}
 local key = host_key(host)
 local h = redis.call('HMGET', key, 'queued', 'in_flight', 'due', 'asking', 'latency', 'ip', 'failing_since', 'backoff',
   'backoff_until')
 if latency then
   local old = number(h[5])
-  facts = { 'latency', math.floor(old and (old * 0.6 + latency * 0.4) or latency) }
+  changed = { 'latency', math.floor(old and (old * 0.6 + latency * 0.4) or latency) }
 end
 if ip ~= '' and ip ~= h[6] then
-  facts[#facts + 1], facts[#facts + 2] = 'ip', ip
+  changed[#changed + 1], changed[#changed + 2] = 'ip', ip
 end
 local due = math.max(number(h[3]) or 0, T)
 local plain = event == 'ok' and rest_ms == 0 and not (h[7] or h[8] or h[9])
 if plain and due ~= number(h[3]) then -- as `rest` does
-  facts[#facts + 1], facts[#facts + 2] = 'due', due
+  changed[#changed + 1], changed[#changed + 2] = 'due', due
 end
-if #facts > 0 then
-  redis.call('HSET', key, unpack(facts))
+if #changed > 0 then
+  redis.call('HSET', key, unpack(changed))
 end
 if plain then
   settle_as(host, h[1], h[2], due, h[4])

@@ -203,17 +203,17 @@ local function lease_from(f, most)
   local gave = taken > 0 or asked
   if gave then
     f.queued, f.in_flight = f.queued - taken, f.in_flight + taken + (asked and 1 or 0)
-    local facts = { 'queued', f.queued, 'in_flight', f.in_flight }
+    local changed = { 'queued', f.queued, 'in_flight', f.in_flight }
     if not f.unreachable then -- as `rest` does
       f.due = math.max(f.due or 0, T + f.delay)
-      facts[5], facts[6] = 'due', f.due
+      changed[5], changed[6] = 'due', f.due
       if f.delay > 0 and asked then
         redis.call('HDEL', host_key(f.host), 'undo')
       elseif f.delay > 0 then
-        facts[7], facts[8] = 'undo', tokens[#leases]
+        changed[7], changed[8] = 'undo', tokens[#leases]
       end
     end
-    redis.call('HSET', host_key(f.host), unpack(facts))
+    redis.call('HSET', host_key(f.host), unpack(changed))
     pages = pages + taken
   end
   if length(f.host, 'packed') > 0 and length(f.host, 1) < LOW then

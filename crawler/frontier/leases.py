@@ -9,6 +9,7 @@ from typing import Final, Literal
 import msgspec
 
 from crawler import url as urls
+from crawler.errors import CrawlDeleting
 from crawler.records import Entry, HostEvent, Request, Stub
 
 Event = HostEvent
@@ -189,6 +190,12 @@ class Barren:
 
 OVER: Final = ("done", "limit", "deleting")
 """Words of a crawl that does not go on by itself."""
+
+
+def refuse_deleting(crawl: str, word: str) -> None:
+    """Raises CrawlDeleting where the state of *crawl* is that it is being deleted."""
+    if word == "deleting":
+        raise CrawlDeleting(f"crawl {crawl!r} is gone: it is being deleted")
 
 
 @dataclass(frozen=True, slots=True)

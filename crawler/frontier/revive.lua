@@ -10,7 +10,6 @@ if no then
   return { no }
 end
 for i = FIRST, #ARGV, 3 do
-  touch(ARGV[i + 1])
   sound(ARGV[i + 1])
 end
 

@@ -11,7 +11,6 @@ if no then
 end
 local hash, head, segments = KEYS[OWN_KEYS], KEYS[OWN_KEYS + 1], KEYS[OWN_KEYS + 2]
 local host, sha1 = ARGV[2], ARGV[3]
-touch(host)
 sound(host)
 local segment = redis.call('LINDEX', segments, 0)
 if redis.call('LLEN', head) >= LOW or not segment or redis.sha1hex(segment) ~= sha1 then
