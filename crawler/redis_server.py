@@ -31,7 +31,7 @@ from redis.exceptions import BusyLoadingError, NoPermissionError, ReadOnlyError,
 from redis.retry import Retry
 
 from crawler.errors import EmbeddedRedisError, RedisUnavailable
-from crawler.redis_binary import OLDEST, Binary, Flavor, Version, dotted, find_binary, note_version, refuse_older
+from crawler.redis_binary import OLDEST, Binary, Flavor, Version, dotted, find_binary, note_version
 
 __all__ = ["Binary", "EmbeddedRedis", "check_server", "find_binary"]
 
@@ -178,8 +178,7 @@ class EmbeddedRedis:
         if alive is None:
             return None
         try:
-            binary = find_binary()
-            refuse_older(self.folder, binary)
+            binary = find_binary(self.folder)
             _tidy(self.folder)
             return self._start(binary, alive)
         finally:

