@@ -13,50 +13,37 @@ from typing import Final
 
 import webencodings
 
+from crawler import decoders
+from crawler.decoders import DECODERS
+from crawler.guess import detect
+
 PRESCAN: Final = 1024
 """Bytes in which browsers look for a declaration before they parse (HTML 13.2.3.2)."""
 
 DEFAULT: Final = "windows-1252"
 """What browsers take a page for that declares nothing."""
 
-_GUESS_SAMPLE: Final = 16 * 1024  # bytes around the first non-ASCII one; guessing costs about 2 ms a KiB
-# Python's name for what charset-normalizer tells apart reliably -> the standard's name.
-_GUESSED_ALPHABETS: Final = {
-    "cp1251": "windows-1251",
-    "koi8_r": "koi8-r",
-    "koi8_u": "koi8-u",
-    "iso8859_5": "iso-8859-5",
-    "cp866": "ibm866",
-    "cp1253": "windows-1253",
-    "iso8859_7": "iso-8859-7",
-    "cp1255": "windows-1255",
-    "cp1256": "windows-1256",
-    "tis_620": "windows-874",
-    "cp874": "windows-874",
-}
-_GUESSED_IDEOGRAPHS: Final = {
-    "cp932": "shift_jis",
-    "shift_jis": "shift_jis",
-    "shift_jis_2004": "shift_jis",
-    "euc_jp": "euc-jp",
-    "euc_jis_2004": "euc-jp",
-    "gb2312": "gbk",
-    "gbk": "gbk",
-    "gb18030": "gb18030",
-    "big5": "big5",
-    "big5hkscs": "big5",
-    "cp950": "big5",
-    "euc_kr": "euc-kr",
-    "cp949": "euc-kr",
-}
+_GUESS_SAMPLE: Final = 16 * 1024
+"""Bytes from a little before the first one that is not ASCII on: guessing costs up to 0.15 ms a KiB."""
+_MAX_LATE: Final = 1024 * 1024
+"""Bytes in which a declaration behind the prescan is looked for."""
+_MAX_TAGS: Final = 20_000
+"""Tags and comments that are read for one (20 ms)."""
+_MIN_UTF8: Final = 8
+"""Characters of UTF-8 for one sequence that is none, from which on a body is UTF-8 with some damage."""
 _NOT_ASCII_SUPERSETS = frozenset({"utf-16le", "utf-16be", "iso-2022-jp", "hz-gb-2312", "replacement"})
 _UTF_QUERIES = frozenset({"utf-8", "utf-16le", "utf-16be", "replacement"})
+_NOT_ASCII_BYTES = re.compile(rb"[\x80-\xff]|\x1b[$(]")
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
+_ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([IJ])")
+_UKRAINIAN = re.compile(rb"[\xa4\xa6\xa7\xad\xae\xb4\xb6\xb7\xbd\xbe]")
+_TLD = re.compile(r"https?://[^/?#]*\.((?:xn--)?[a-z0-9-]*[a-z])\.?(?::\d+)?(?=[/?#]|$)")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "utf-16le"))
 
 _PARAMETER = re.compile(r';[\t\n\r ]*([^;=]*)(?:=(?:"((?:[^"\\]|\\.)*)(?:"|\\?$)[^;]*|([^;]*)))?', re.DOTALL)
 
 _SPACE = rb"[\t\n\f\r ]"
+_OPENING = re.compile(rb"<(?=[A-Za-z!/?])")
 _SKIPPED = re.compile(rb"[\t\n\f\r /]*")
 _TAG = re.compile(rb"</?[A-Za-z][^\t\n\f\r >]*")
 _META = re.compile(rb"<meta[\t\n\f\r /]", re.IGNORECASE)
@@ -67,6 +54,8 @@ _ATTRIBUTE = re.compile(
     rb"""(?:"([^"]*)"|'([^']*)'|([^"'>\t\n\f\r ][^>\t\n\f\r ]*+)(?=[>\t\n\f\r ])|(?=>))"""
     rb"|(?!" + _SPACE + rb"*=)(?=[\t\n\f\r />]))"
 )
+_QUERY_BYTES: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"\"#<>'")
+"""What URL Standard 1.3 leaves as it is in the query of a special URL."""
 _META_CHARSET = re.compile(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*", re.IGNORECASE)
 _META_VALUE = re.compile(rb"""(?:"([^"]*)"|'([^']*)'|([^"';\t\n\f\r ][^;\t\n\f\r ]*))""")
 
@@ -81,12 +70,19 @@ def lookup(label: str) -> str | None:
 
 
 def codec(name: str) -> str:
-    """Python's codec for the encoding *name*, UTF-8's if it has none."""
+    """Python's codec for the encoding *name*, UTF-8's if it has none; what it lacks is mended by `errors`."""
+    if name in DECODERS:
+        return DECODERS[name].codec
     found = webencodings.lookup(name)
     try:
         return codecs.lookup(found.codec_info.name).name if found else "utf-8"
     except LookupError:
         return "utf-8"
+
+
+def errors(name: str) -> str:
+    """The error handler to decode the encoding *name* with: U+FFFD for what means nothing in it."""
+    return DECODERS[name].errors if name in DECODERS else "replace"
 
 
 @lru_cache(maxsize=128)  # headers are up to 64 KiB
@@ -131,9 +127,11 @@ def of_meta(data: bytes) -> str | None:
 
 
 def _prescan(data: bytes) -> tuple[str, int] | None:
-    """The encoding, and where its declaration ends."""
-    at = data.find(b"<")
-    while at >= 0:
+    """The encoding, and where its declaration ends; None if none of the first tags declares one."""
+    at = _next_tag(data, 0)
+    for _ in range(_MAX_TAGS):
+        if at < 0:
+            break
         if data.startswith(b"<!--", at):
             end = data.find(b"-->", at + 2)
         elif tag := _TAG.match(data, at):
@@ -147,8 +145,14 @@ def _prescan(data: bytes) -> tuple[str, int] | None:
             end = at
         if end < 0:
             return None
-        at = data.find(b"<", end + 1)
+        at = _next_tag(data, end + 1)
     return None
+
+
+def _next_tag(data: bytes, at: int) -> int:
+    """Where the next tag or comment begins, -1 where there is none: a `<` with something else behind it is text."""
+    found = _OPENING.search(data, at)
+    return found.start() if found else -1
 
 
 def _attributes(data: bytes, at: int, keep: bool) -> tuple[dict[bytes, bytes], int]:
@@ -182,19 +186,20 @@ def _of_pragma(content: bytes) -> str | None:
     return lookup((value[1] or value[2] or value[3] or b"").decode("latin-1")) if value else None
 
 
-def find(body: bytes, content_type: str | None, markup: bool = True) -> str:
+def find(body: bytes, content_type: str | None, markup: bool = True, url: str = "") -> str:
     """The name of *body*'s encoding. *content_type* is the header; *markup*: HTML or XML, which may declare it.
 
-    A body that declares nothing and is ASCII is called `windows-1252`, as browsers do; valid UTF-8 is `utf-8`.
+    A body that declares nothing and is ASCII is called `windows-1252`, as browsers do; valid UTF-8 is `utf-8`. Else it
+    is guessed; the country in *url* decides between alphabets that look alike.
     """
     found = of_bom(body) or (of_content_type(content_type) if content_type else None)
     if found is None and markup:
         found = of_meta(body[:PRESCAN]) or _of_xml(body) or _of_late_meta(body)
     if found is not None:
         return found
-    if body.isascii():
+    if body.isascii() and not _ISO_2022_JP.search(body):
         return DEFAULT
-    return "utf-8" if _is_utf8(body) else _guess(body)
+    return "utf-8" if _is_utf8(body) else _guess(body, url)
 
 
 def _of_xml(body: bytes) -> str | None:
@@ -210,42 +215,43 @@ def _of_xml(body: bytes) -> str | None:
 
 def _of_late_meta(body: bytes) -> str | None:
     """A declaration after the prescan's end: browsers start again when they meet it (HTML 13.2.3.4)."""
-    if b"charset" in body or b"CHARSET" in body or b"Charset" in body:
-        return of_meta(body)
+    head = body[:_MAX_LATE]
+    if b"charset" in head or b"CHARSET" in head or b"Charset" in head:
+        return of_meta(head)
     return None
 
 
 def _is_utf8(body: bytes) -> bool:
+    """Whether *body* is UTF-8 and not ASCII: whole, cut within a character, or with a little damage."""
+    if body.isascii():
+        return False
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
-        return error.start >= len(body) - 3 and error.start > 0 and error.reason == "unexpected end of data"
+        if error.start >= len(body) - 3 and error.start > 0 and error.reason == "unexpected end of data":
+            return True
+        text = body.decode("utf-8", "replace")
+        damaged = text.count("\ufffd")
+        return len(_NOT_ASCII.sub("", text)) + damaged * (_MIN_UTF8 + 1) <= len(text)
     return True
 
 
-def _guess(body: bytes) -> str:
-    """The encoding by the look of the bytes; the default where that is unsure, as it is between Latin alphabets."""
-    from charset_normalizer import from_bytes
-
-    first = next(match.start() for match in re.finditer(rb"[\x80-\xff]", body))
-    sample = body[max(0, first - 256) : first + _GUESS_SAMPLE]
-    best = from_bytes(sample).best()
-    if best is None:
-        return DEFAULT
-    if best.coherence >= 0.3 and best.encoding in _GUESSED_ALPHABETS:
-        return _GUESSED_ALPHABETS[best.encoding]
-    if best.encoding in _GUESSED_IDEOGRAPHS and best.chaos < 0.05:
-        foreign = [char for char in str(best) if char > "\x7f"]
-        katakana = sum("\uff61" <= char <= "\uff9f" for char in foreign)  # half width: what single bytes may pass for
-        if len(foreign) >= 8 and 10 * katakana < len(foreign):
-            return _GUESSED_IDEOGRAPHS[best.encoding]
-    return DEFAULT
+def _guess(body: bytes, url: str) -> str:
+    """The encoding by the look of the bytes, as Firefox guesses it; the default where that is unsure."""
+    first = _NOT_ASCII_BYTES.search(body)
+    begin = max(0, first.start() - 256) if first else 0
+    sample = body[begin : begin + _GUESS_SAMPLE]
+    country = _TLD.match(url)
+    name = lookup(detect(sample, country[1] if country else None)) or DEFAULT
+    if name == "koi8-u" and not _UKRAINIAN.search(sample):
+        return "koi8-r"  # the two differ in these letters alone
+    return DEFAULT if name in _UTF_QUERIES else name  # it is not valid UTF-8, and UTF-16 without a BOM is not guessed
 
 
 def decode(body: bytes, name: str) -> str:
     """*body* as text, without a BOM; what cannot be read becomes U+FFFD. Never raises."""
     mark = next((mark for mark, _ in _BOMS if body.startswith(mark)), b"")
-    return body[len(mark) :].decode(codec(name), "replace")
+    return decoders.decode(body[len(mark) :], name, codec(name))
 
 
 def encode_query(reference: str, name: str) -> str:
@@ -257,17 +263,20 @@ def encode_query(reference: str, name: str) -> str:
         return reference
     head, hash_sign, fragment = reference.partition("#")
     path, mark, query = head.partition("?")
-    python = codec(name)
-    return path + mark + _NOT_ASCII.sub(lambda run: _percent(run[0], python), query) + hash_sign + fragment
+    return path + mark + _NOT_ASCII.sub(lambda run: _percent(run[0], name), query) + hash_sign + fragment
 
 
-def _percent(run: str, python: str) -> str:
+def _percent(run: str, name: str) -> str:
+    """Each character's bytes, escaped but for those that may stand in a query as they are."""
+    return "".join(map(_percent_char, run, [name] * len(run)))
+
+
+def _percent_char(char: str, name: str) -> str:
     try:
-        return "".join(f"%{byte:02X}" for byte in run.encode(python))
+        encoded = decoders.encode(char, name, codec(name))
     except UnicodeError:
-        if len(run) > 1:
-            return "".join(_percent(char, python) for char in run)
-        return f"%26%23{ord(run)}%3B"
+        return f"%26%23{ord(char)}%3B"
+    return "".join(chr(byte) if byte in _QUERY_BYTES else f"%{byte:02X}" for byte in encoded)
 
 
 def as_utf8(body: bytes, name: str) -> bytes:

@@ -147,7 +147,7 @@ class Extractor:
         asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
         if is_html(response):
             page.is_html = True
-            page.charset = charsets.find(response.body, response.headers.get("content-type"))
+            page.charset = charsets.find(response.body, response.headers.get("content-type"), url=response.url)
             html = charsets.as_utf8(response.body, page.charset)
             if not (skims and self._skim(page, html, settled, asked, were_accepted)):
                 self._read_html(page, html, asked)
@@ -160,9 +160,8 @@ class Extractor:
     def _read_text(self, page: Page, asked: set[str]) -> None:
         response, options = page.response, self.options
         page.noindex = options.obey_noindex and "noindex" in asked
-        page.charset = charsets.find(
-            response.body, response.headers.get("content-type"), "xml" in response.content_type
-        )
+        markup = "xml" in response.content_type
+        page.charset = charsets.find(response.body, response.headers.get("content-type"), markup, response.url)
         if options.want_text and not page.noindex:
             sample = response.body[: 4 * options.max_text + 4]
             text, truncated = cut(valid(charsets.decode(sample, page.charset)), options.max_text)

@@ -127,8 +127,7 @@ class Page:
         if self._soup is None:
             from bs4 import BeautifulSoup
 
-            encoding = charsets.codec(self.charset or charsets.DEFAULT)
-            self._soup = BeautifulSoup(self.response.body, "html.parser", from_encoding=encoding)
+            self._soup = BeautifulSoup(self.html, "html.parser")
         return self._soup
 
 

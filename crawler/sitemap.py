@@ -163,7 +163,8 @@ def _gunzip(body: bytes) -> tuple[bytes, bool]:
 
 def _utf8(body: bytes) -> bytes:
     """*body* in UTF-8, without a BOM and the controls that XML forbids; where it passes MAX_BYTES it ends."""
-    decoder = codecs.getincrementaldecoder(charset.codec(_encoding_of(body)))("replace")
+    name = _encoding_of(body)
+    decoder = codecs.getincrementaldecoder(charset.codec(name))(charset.errors(name))
     text = bytearray()
     for at in range(0, len(body), _CHUNK):
         piece = decoder.decode(body[at : at + _CHUNK], at + _CHUNK >= len(body))

@@ -44,6 +44,7 @@ LAYERS = (
     ("scope", "robots", "sitemap", "traps"),
     ("redirects", "page", "skim", "resolver"),
     ("charset",),
+    ("decoders", "guess"),
     ("fetch",),
     ("redis_server",),
     ("redis_binary",),
@@ -62,6 +63,8 @@ DOORS = {
     "bs4": ("extract", "page", "charset"),
     "brotli": ("fetch",),
     "certifi": ("fetch",),
+    "chardet": ("guess",),
+    "chardetng_py": ("guess",),
     "click": ("cli", "options", "operating", "inquiring", "failures", "exporting", "terminal"),
     # Records and JSON: a codec of values, without I/O. Who else needs it, or values that cost little, is named here.
     "msgspec": (

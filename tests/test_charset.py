@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler import charset
+from crawler import charset, guess
 
 DATA = Path(__file__).parent / "data" / "charset"
 
@@ -82,7 +85,7 @@ def test_labels(label: str, name: str | None) -> None:
     [
         ("cp1251", "Привет, как дела? Это обычная страница на русском языке.", "windows-1251"),
         ("koi8-r", "Привет, как дела? Это обычная страница на русском языке, которую никто не объявил.", "koi8-r"),
-        ("koi8-r", "Привет, как дела? Это обычная страница на русском языке.", "windows-1252"),  # might be katakana
+        ("koi8-r", "Привет, как дела? Это обычная страница на русском языке.", "koi8-r"),
         ("shift_jis", "日本語のページです。こんにちは世界。これは文字コードの判定テストです。", "shift_jis"),
         ("euc-jp", "日本語のページです。こんにちは世界。これは文字コードの判定テストです。", "euc-jp"),
         ("cp1253", "Αυτή είναι μια ελληνική σελίδα χωρίς δήλωση κωδικοποίησης.", "windows-1253"),
@@ -93,6 +96,60 @@ def test_labels(label: str, name: str | None) -> None:
 def test_guesses(encoding: str, text: str, name: str) -> None:
     body = f"<html><title>x</title><p>{text}</p>".encode(encoding)
     assert charset.find(body, "text/html") == name
+
+
+def undeclared() -> Iterator[tuple[str, bool, str, str, str]]:
+    """Pages of one to eight paragraphs that declare nothing: language, Western or not, text, codec, URL."""
+    menu = '<ul class="menu"><li><a href="/">Home</a></li><li><a href="/news.php?id=3">News</a></li></ul>'
+    for row in cases("udhr.jsonl"):
+        some = row["paragraphs"]
+        chunks = [some[:1], some[1:2], some[2:4], some[4:8], some]
+        for codec, chunk in itertools.product(row["encodings"], filter(None, chunks)):
+            text = f"<title>{chunk[0][:20]}</title>{menu}" + "".join(f"<p class='text'>{line}</p>\n" for line in chunk)
+            yield row["language"], row["western"], text, codec, f"http://www.example.{row['tld']}:8080/a.b/?c.d"
+
+
+@pytest.mark.parametrize(("own_domain", "least"), [(False, 0.97), (True, 0.98)], ids=["any domain", "own domain"])
+def test_pages_that_declare_nothing_are_read_in_36_languages(own_domain: bool, least: float) -> None:
+    wrong, western, total = [], [], 0
+    for language, is_western, text, codec, url in undeclared():
+        body = text.encode(codec)
+        total += 1
+        name = charset.find(body, "text/html", url=url if own_domain else "http://www.example.com/")
+        if charset.decode(body, name) != text:
+            (western if is_western else wrong).append((language, codec, name))
+    assert western == []
+    assert total > 200
+    assert len(wrong) <= (1 - least) * total, wrong
+
+
+def test_where_firefoxs_guesser_has_no_wheel_another_one_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guess, "HAS_CHARDETNG", False)
+    pages = [(text, text.encode(codec)) for _, _, text, codec, _ in undeclared()][::4]
+    wrong = [text[:30] for text, body in pages if charset.decode(body, charset.find(body, None)) != text]
+    assert len(wrong) <= 0.05 * len(pages), wrong
+
+
+def test_utf8_with_a_little_damage_is_utf8() -> None:
+    whole = "Größe und Maß für Übermut, äußerst schön: Zürich, Köln, Düsseldorf, Überlingen; naïve Cafés. " * 2
+    assert charset.find(whole.encode() + b"\xff\xe4", None) == "utf-8"
+    assert charset.find(whole.encode("latin-1") + "ü".encode(), None) == "windows-1252"
+
+
+def test_escapes_of_iso_2022_jp_are_no_ascii_text() -> None:
+    body = "<p>日本語のページです。</p>".encode("iso2022_jp")
+    assert charset.find(body, "text/html") == "iso-2022-jp"
+    assert charset.find(b"<p>\x1b[1mbold\x1b[0m</p>", "text/html") == "windows-1252"
+
+
+@pytest.mark.parametrize(
+    "hostile", [b"<", b"<a ", b"<a b=c ", b"<!", b"</", b"<!---->", b"<a>", b"\x1b$B", b"\xff", b"<meta charset "]
+)
+def test_looking_for_a_declaration_costs_no_page_a_second(hostile: bytes) -> None:
+    body = b"charset" + hostile * (10_000_000 // len(hostile))
+    began = time.process_time()
+    charset.find(body, None)
+    assert time.process_time() - began < 1.0
 
 
 @pytest.mark.parametrize("name", ["utf-8", "utf-16le", "utf-16be", "windows-1251", "shift_jis", "iso-2022-jp"])
