@@ -19,7 +19,7 @@ from crawler.frontier.keys import SLOTS
 from tests.crawl import commands
 from tests.crawl.tcp_redis import TcpServer
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 150.0
 """Seconds in which the nodes must have agreed on something."""
 NODE_TIMEOUT_MS: Final = 2000
 """Silence after which a node counts as dead."""

@@ -18,7 +18,7 @@ from redis.retry import Retry
 from crawler.redis_binary import Binary
 from crawler.redis_server import TORN, rewrite
 
-START_LIMIT = 20.0
+START_LIMIT = 60.0
 """Seconds that a server may take to start on a busy machine."""
 
 

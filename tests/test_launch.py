@@ -39,7 +39,7 @@ def alone(code: str, *descriptors: int, **env: str) -> subprocess.CompletedProce
         [sys.executable, "-c", PROLOGUE + code],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         pass_fds=descriptors,
         env=os.environ | env,
     )

@@ -26,7 +26,7 @@ from crawler.process import NAME
 
 PROGRAM: Final = str(Path(sys.executable).with_name("crawler"))
 _PROXIES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-PATIENCE: Final = 45.0
+PATIENCE: Final = 150.0
 """Seconds for a command or an event on a busy machine; a test that waits so long has failed."""
 
 Json = dict[str, Any]

@@ -20,7 +20,7 @@ from tests.redis_for_tests import PrivateRedis
 SHORT = """
 from crawler.frontier import link
 
-link.ANSWER_LIMIT = 0.7
+link.ANSWER_LIMIT = 2.0
 """
 """What commands and workers import first where Redis is not to be waited for as long as people would."""
 BACK = "Redis is back"
@@ -100,16 +100,16 @@ def frozen(server: PrivateRedis) -> Iterator[None]:
 
 @contextmanager
 def loading(server: PrivateRedis) -> Iterator[None]:
-    """It was killed, and reads its data for a while."""
-    with server.client() as client, client.pipeline(transaction=False) as pipe:
-        for n in range(2_500):
-            pipe.set("filler", n)
-        pipe.execute()
+    """It was killed, and reads its data until it is let on."""
+    with server.client() as client:
+        client.eval("for n = 1, 50000 do redis.call('SET', 'filler', n) end", 0)
     server.kill()
-    server.more = ["--key-load-delay", "400", "--loading-process-events-interval-bytes", "1024"]
+    server.more = ["--key-load-delay", "400"]
     starting = threading.Thread(target=server.start)
     starting.start()
     yield
+    with server.client() as client:
+        client.config_set("key-load-delay", 0)
     starting.join()
     server.more = []
 

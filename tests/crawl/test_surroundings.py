@@ -44,7 +44,7 @@ def _shell(commands: Commands, line: str) -> subprocess.CompletedProcess[str]:
         env=commands.env,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=150,
         check=False,
     )
 

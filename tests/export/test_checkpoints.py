@@ -594,7 +594,7 @@ def test_killed_at_any_step_it_goes_on_and_each_record_is_there_once(crawl: Craw
     Path("whole").write_bytes(whole(crawl, name.removesuffix(".gz")))
     (Path() / f"whole.{name.removesuffix('.gz')}").unlink()
     arguments = [sys.executable, "-c", KILLED, crawl.url, name, *(["drain"] if drains else [])]
-    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=50)
+    ran = subprocess.run(arguments, capture_output=True, text=True, timeout=150)
     assert ran.returncode == 0, ran.stderr
     deaths, files = map(int, ran.stdout.split())
     assert deaths > 15
@@ -633,14 +633,14 @@ def test_a_full_disk_ends_it_with_a_checkpoint_and_with_room_it_goes_on(crawl: C
     room = Path(f"whole.{name}").stat().st_size * 2 // 3
     command = [sys.executable, "-c", FULL, crawl.url, name]
     for _ in range(2):
-        ran = subprocess.run([*command, str(room)], capture_output=True, text=True, timeout=50)
+        ran = subprocess.run([*command, str(room)], capture_output=True, text=True, timeout=150)
         assert ran.returncode == 2
         told = "cannot be written: File too large; it ends where its state says, and the same command goes on there"
         assert ran.stderr == f"{name} {told}\n"
         assert 0 < state("state")["records"] == 400 - len(in_redis(crawl)) < 400
         assert Path(name).stat().st_size == state("state")["length"]
         assert undisturbed.startswith(unpacked(name))
-    subprocess.run([*command, str(1 << 30)], check=True, timeout=50)
+    subprocess.run([*command, str(1 << 30)], check=True, timeout=150)
     assert (unpacked(name), in_redis(crawl)) == (undisturbed, [])
 
 
@@ -649,7 +649,7 @@ def test_a_disk_too_full_for_the_state_refuses_before_a_byte_is_written(begun: C
     Path(STATE).rename("state")
     begun.commit([page(3)])
     ran = subprocess.run(
-        [sys.executable, "-c", FULL, begun.url, OUT, "100"], capture_output=True, text=True, timeout=50
+        [sys.executable, "-c", FULL, begun.url, OUT, "100"], capture_output=True, text=True, timeout=150
     )
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
     assert "state cannot be written: File too large; the same command goes on" in ran.stderr

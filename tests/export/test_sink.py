@@ -286,7 +286,7 @@ with open_sink(sys.argv[1], follow=bool(sys.argv[2:])) as sink:
 def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"old")
     process = script(FULL, tmp_path / name)
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=150)
     assert process.returncode == 2
     assert err.decode() == f"{tmp_path / name} cannot be written: File too large; the file is as it was before\n"
     assert (tmp_path / name).read_bytes() == b"old"
@@ -295,7 +295,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path, name: s
 
 def test_a_full_disk_while_following_leaves_whole_lines(tmp_path: Path) -> None:
     process = script(FULL, tmp_path / "a.jsonl", "follow")
-    _, err = process.communicate(timeout=30)
+    _, err = process.communicate(timeout=150)
     assert process.returncode == 2
     assert err.decode().endswith("File too large; what was written before is whole\n")
     raw = (tmp_path / "a.jsonl").read_bytes()
@@ -315,7 +315,7 @@ def test_a_device_is_written_to_and_its_error_told() -> None:
 def test_a_full_stdout_is_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         process = script("with open_sink('-') as sink:\n    sink.write(page(1))", stdout=full)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=150)
     assert process.returncode == 2
     assert err == b"stdout cannot be written: No space left on device; what was written before is whole\n"
 
@@ -342,7 +342,7 @@ def test_a_reader_that_leaves_is_no_error(format: str) -> None:
 
 
 def test_stdout_gets_everything() -> None:
-    out, err = script(MANY, "jsonl").communicate(timeout=30)
+    out, err = script(MANY, "jsonl").communicate(timeout=150)
     assert err == b"all was read\n"
     assert len(out.splitlines()) == 20_000
 
@@ -465,5 +465,5 @@ def test_a_terminal_gets_nothing_that_is_compressed() -> None:
 
 
 def test_a_pipe_gets_it_as_it_is() -> None:
-    out, _ = script(SHOWN, "-", "jsonl", STEERING[1:]).communicate(timeout=30)
+    out, _ = script(SHOWN, "-", "jsonl", STEERING[1:]).communicate(timeout=150)
     assert STEERING[0x20:].encode() in out
