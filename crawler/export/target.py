@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final, Protocol
 from crawler.errors import UsageError
 from crawler.export import files
 from crawler.export.files import mode_of, reason
+from crawler.export.stream import Stream, Writer, never, writer_to
 
 _TAIL: Final = 4096
 """Bytes at the end of a file by which it is known again."""
@@ -31,7 +33,7 @@ class Known:
     tail: str = ""
 
 
-class Target(Protocol):
+class Target(Writer, Protocol):
     """One place to write to. `abort` may be called at any time, also after `finish`, and more than once."""
 
     live: bool
@@ -41,9 +43,6 @@ class Target(Protocol):
     size: int
     """Bytes that are there: so many are not to be written again."""
     terminal: bool
-
-    def write(self, data: bytes) -> None:
-        """Write all of *data*, or raise OSError."""
 
     def finish(self) -> None:
         """All was written: make it last."""
@@ -55,8 +54,9 @@ class Target(Protocol):
 class KeptTarget(Target, Protocol):
     """A place that a state follows."""
 
-    known: Known
-    """What there is to know of it, as of its opening or the last `sync`."""
+    @property
+    def known(self) -> Known:
+        """What there is to know of it, as of its opening or the last `sync`."""
 
     def sync(self) -> None:
         """Make what was written outlive a power loss, as far as the place can."""
@@ -84,7 +84,7 @@ def append_to(name: str, known: Known | None, *, follow: bool) -> KeptTarget:
     """
     check_appendable(name)
     if name == "-":
-        return Stdout()
+        return Stdout(known)
     try:
         return AppendedFile(Path(os.path.realpath(name)), name, known, live=follow)
     except (OSError, ValueError) as error:
@@ -110,7 +110,7 @@ def _unusable(name: str, error: Exception) -> UsageError:
 class ReplacedFile:
     """A part file in the same folder, renamed over the target at the end: readers see the old file or the new one."""
 
-    live = False
+    live = waits = cut = False
     kept = "the file is as it was before"
     size = 0
     terminal = False
@@ -124,9 +124,10 @@ class ReplacedFile:
             with suppress(OSError):  # a file system without modes
                 os.fchmod(self._fd, mode)
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Write to the part file."""
-        files.write(self._fd, data)
+        files.write(self._fd, b"".join(pieces))
+        return len(pieces)
 
     def finish(self) -> None:
         """Put the part file in the target's place; after this it outlives a power loss."""
@@ -162,6 +163,8 @@ class FileInPlace:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self.size = 0
         self.terminal = os.isatty(self._fd)
+        self._stream = Stream(self._fd)
+        self.waits = self._stream.waits
         self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
         try:
             if self._regular:
@@ -171,16 +174,24 @@ class FileInPlace:
             os.close(self._fd)
             raise
 
-    def write(self, data: bytes) -> None:
+    @property
+    def cut(self) -> bool:
+        """See Writer."""
+        return self._stream.cut
+
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Append to the file."""
+        if not self._regular:
+            return self._stream.write(pieces, stopped, whole=whole)
+        data = b"".join(pieces)
         try:
             files.write(self._fd, data)
         except BaseException:  # Ctrl-C in the middle of a write, too
-            if self._regular:
-                with suppress(OSError):
-                    os.ftruncate(self._fd, self.size)
+            with suppress(OSError):
+                os.ftruncate(self._fd, self.size)
             raise
         self.size += len(data)
+        return len(pieces)
 
     def finish(self) -> None:
         """Make what was written outlive a power loss."""
@@ -203,7 +214,7 @@ class AppendedFile:
     """
 
     kept = "it ends where its state says, and the same command goes on there"
-    terminal = False
+    terminal = waits = cut = False
 
     def __init__(self, path: Path, name: str, known: Known | None, *, live: bool) -> None:
         self.live = live
@@ -237,10 +248,12 @@ class AppendedFile:
             raise UsageError(_lost(self._name, "has other content", known))
         return known.length
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Append to the file."""
+        data = b"".join(pieces)
         files.write(self._fd, data)
         self.size += len(data)
+        return len(pieces)
 
     def sync(self) -> None:
         """The file and its name outlive a power loss."""
@@ -264,28 +277,43 @@ class AppendedFile:
 
 
 class Stdout:
-    """Standard output. After an error it leads nowhere, so that the interpreter's last flush does not fail again."""
+    """Standard output. After an error it leads nowhere, so that the interpreter's last flush does not fail again.
+
+    What is *known* of it is how many bytes it was given by the exports of one state: they make one file together.
+    """
 
     live = True
     kept = "what was written before is whole"
-    size = 0
-    known = Known()
 
-    def __init__(self) -> None:
+    def __init__(self, known: Known | None = None) -> None:
         if sys.stdout is None:
             raise UsageError("there is no stdout: name a file")
         sys.stdout.flush()
         self._out = sys.stdout.buffer
+        self._writer = writer_to(self._out)
+        self.waits = self._writer.waits
         self.terminal = sys.stdout.isatty()
+        self.size = known.length if known else 0
 
-    def write(self, data: bytes) -> None:
-        """Write and flush."""
+    @property
+    def known(self) -> Known:
+        """How much it has taken."""
+        return Known(self.size)
+
+    @property
+    def cut(self) -> bool:
+        """See Writer."""
+        return self._writer.cut
+
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
+        """Write *pieces* as they are taken."""
         try:
-            self._out.write(data)
-            self._out.flush()
+            taken = self._writer.write(pieces, stopped, whole=whole)
         except OSError:
             files.lead_nowhere(self._out.fileno())
             raise
+        self.size += sum(map(len, pieces[:taken]))
+        return taken
 
     def sync(self) -> None:
         """Nothing is left to do: each write is flushed."""
