@@ -412,7 +412,9 @@ def test_two_cannot_follow_into_one_file(tmp_path: Path) -> None:
 
 # -- terminals ---------------------------------------------------------------------------------------------------------
 
-STEERING = "".join(map(chr, [*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066, 0x200F, 0xFEFF]))
+STEERING = "".join(
+    map(chr, [*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066, 0x200F, 0xFEFF, 0x2061, 0xE0041])
+)
 SHOWN = """
 with open_sink(sys.argv[1], sys.argv[2]) as sink:
     sink.write(page(1, title=sys.argv[3]))
@@ -464,6 +466,8 @@ def test_a_terminal_gets_nothing_that_is_compressed() -> None:
     assert said == b"compressed data is nothing for a terminal: name a file, or a pipe behind -\n"
 
 
-def test_a_pipe_gets_it_as_it_is() -> None:
+def test_a_pipe_gets_what_cannot_be_seen_as_it_is_but_no_controls() -> None:
     out, _ = script(SHOWN, "-", "jsonl", STEERING[1:]).communicate(timeout=30)
-    assert STEERING[0x20:].encode() in out
+    assert json.loads(out.splitlines()[0])["title"] == STEERING[1:]
+    assert "\u202e\u2066\u200f\ufeff".encode() in out
+    assert not set(STEERING[:0x43]) & set(out.decode().replace("\n", ""))
