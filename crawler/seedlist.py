@@ -91,7 +91,7 @@ def oddity(text: str) -> str:
 
 
 def oddity_of_argument(text: str) -> str:
-    """The same for a URL that was given by itself: whoever quotes a blank means it."""
+    """The same for a URL that was given by itself, as an argument: a blank in quotes is meant."""
     url = stripped(text.partition("#")[0])
     found = _INSIDE.search(url)
     if found and (found[0] not in " \xa0\u3000" or url.count(URL_MARK) > 1):

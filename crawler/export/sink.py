@@ -100,7 +100,7 @@ class Sink:
     CrawlerError, after which the sink is aborted. `target` is its name, for people.
 
     `left_out` is how many of the last records it was given were not written: the reader has gone, or the export was
-    asked to end while it waited for the reader (see `heed`). `cut` is whether a part of the first of them was.
+    asked to end while it waited for the reader (see `heed`). `cut` is what was written of the first of them.
     """
 
     def __init__(self, name: str, target: Target, form: Form) -> None:
@@ -126,8 +126,8 @@ class Sink:
         return self._place.waits
 
     @property
-    def cut(self) -> bool:
-        """The reader took nothing more of what was begun when the export was asked to end."""
+    def cut(self) -> bytes:
+        """What was written of the record that was begun when the export was asked to end, if nobody read on."""
         return self._place.cut
 
     def heed(self, stopped: Callable[[], bool]) -> None:
@@ -184,9 +184,9 @@ class Sink:
         taken = 0 if self.gone or self._stopped() else len(held)
         assert self._packer is not None
         data = self._packer.pack(b"".join(held[:taken]), mode)
-        if data and not (self.gone or self.cut):
+        if data and not (self.gone or self._place.given_up):
             self._place.write([data], self._stopped, whole=True)
-            self.gone = self.cut  # what was taken cannot be read to its end
+            self.gone = self._place.given_up  # what was taken cannot be read to its end
         return 0 if self.gone else taken
 
     def _guarded(self, step: Callable[..., None], *args: int) -> None:

@@ -43,14 +43,18 @@ class Writer(Protocol):
     """A reader decides how fast it takes them."""
 
     @property
-    def cut(self) -> bool:
-        """The reader took nothing of a piece that was begun, and this was asked to end: nothing more is written."""
+    def given_up(self) -> bool:
+        """The reader took nothing of what was begun, and this was asked to end: nothing more is written."""
+
+    @property
+    def cut(self) -> bytes:
+        """What was written then of the piece that was begun."""
 
     def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Write *pieces*; how many of them were taken whole. Raises OSError if not even the first was.
 
         Once *stopped*, no piece is begun, and the one that was begun is finished: where the reader takes nothing of it
-        for GRACE seconds, it is `cut`. With *whole* the pieces belong together, as one that was begun.
+        for GRACE seconds, it is given up. With *whole* the pieces belong together, as one that was begun.
         """
 
 
@@ -60,7 +64,8 @@ class Stream:
     def __init__(self, fd: int) -> None:
         self._fd = fd
         self.waits = not stat.S_ISREG(os.fstat(fd).st_mode)
-        self.cut = False
+        self.given_up = False
+        self.cut = b""
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
 
@@ -70,7 +75,7 @@ class Stream:
         ends = [len(data)] if whole else list(accumulate(map(len, pieces)))
         taken, done, rest = 0, 0, memoryview(data)
         waited_since = time.monotonic()
-        while done < len(data) and not self.cut:
+        while done < len(data) and not self.given_up:
             begun = whole or done > (ends[taken - 1] if taken else 0)
             if not begun and stopped():
                 break
@@ -85,7 +90,9 @@ class Stream:
                 done, waited_since = done + count, time.monotonic()
                 taken = bisect_right(ends, done)
             elif begun and stopped():
-                self.cut = time.monotonic() - waited_since > GRACE
+                self.given_up = time.monotonic() - waited_since > GRACE
+        if self.given_up and not self.cut:
+            self.cut = data[ends[taken - 1] if taken else 0 : done]
         return (len(pieces) if taken else 0) if whole else taken
 
     def _until(self, done: int, ends: Sequence[int]) -> int:
@@ -121,8 +128,8 @@ class Stream:
 class Captured:
     """What stands in the place of stdout in a program that wants to have what is written, see Writer."""
 
-    waits = False
-    cut = False
+    waits = given_up = False
+    cut = b""
 
     def __init__(self, out: BinaryIO) -> None:
         self._out = out

@@ -110,7 +110,8 @@ def _unusable(name: str, error: Exception) -> UsageError:
 class ReplacedFile:
     """A part file in the same folder, renamed over the target at the end: readers see the old file or the new one."""
 
-    live = waits = cut = False
+    live = waits = given_up = False
+    cut = b""
     kept = "the file is as it was before"
     size = 0
     terminal = False
@@ -175,7 +176,12 @@ class FileInPlace:
             raise
 
     @property
-    def cut(self) -> bool:
+    def given_up(self) -> bool:
+        """See Writer."""
+        return self._stream.given_up
+
+    @property
+    def cut(self) -> bytes:
         """See Writer."""
         return self._stream.cut
 
@@ -214,7 +220,8 @@ class AppendedFile:
     """
 
     kept = "it ends where its state says, and the same command goes on there"
-    terminal = waits = cut = False
+    terminal = waits = given_up = False
+    cut = b""
 
     def __init__(self, path: Path, name: str, known: Known | None, *, live: bool) -> None:
         self.live = live
@@ -279,7 +286,8 @@ class AppendedFile:
 class Stdout:
     """Standard output. After an error it leads nowhere, so that the interpreter's last flush does not fail again.
 
-    What is *known* of it is how many bytes it was given by the exports of one state: they make one file together.
+    What is *known* of it is how many bytes it has taken from the exports of one state: they make one file together. Its
+    tail says how much of the next line, and by what that is known again, if its reader left that unfinished.
     """
 
     live = True
@@ -294,26 +302,40 @@ class Stdout:
         self.waits = self._writer.waits
         self.terminal = sys.stdout.isatty()
         self.size = known.length if known else 0
+        self._begun = known.tail if known else ""
+        self.cut = b""
 
     @property
     def known(self) -> Known:
         """How much it has taken."""
-        return Known(self.size)
+        return Known(self.size, f"{len(self.cut)} {_digest(self.cut)}" if self.cut else self._begun)
 
     @property
-    def cut(self) -> bool:
+    def given_up(self) -> bool:
         """See Writer."""
-        return self._writer.cut
+        return self._writer.given_up
 
     def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Write *pieces* as they are taken."""
+        rest = [self._rest_of(pieces[0]), *pieces[1:]] if self._begun and not whole else pieces
         try:
-            taken = self._writer.write(pieces, stopped, whole=whole)
+            taken = self._writer.write(rest, stopped, whole=whole)
         except OSError:
             files.lead_nowhere(self._out.fileno())
             raise
-        self.size += sum(map(len, pieces[:taken]))
+        if self._writer.cut:
+            self.cut = pieces[taken][: max(len(pieces[taken]) - len(rest[taken]), 0)] + self._writer.cut
+        if taken:
+            self._begun = ""
+        self.size += sum(map(len, rest[:taken]))
         return taken
+
+    def _rest_of(self, line: bytes) -> bytes:
+        """What is missing of *line*, of which an export that ended early wrote the beginning."""
+        number = self._begun.partition(" ")[0]
+        size = int(number) if number.isdecimal() else 0
+        same = f"{size} {_digest(line[:size])}" == self._begun
+        return line[size:] if same else b"\n" + line  # its record was replaced since
 
     def sync(self) -> None:
         """Nothing is left to do: each write is flushed."""
@@ -344,8 +366,11 @@ def tail_of(fd: int, length: int) -> str:
     """A digest of the end of the first *length* bytes of a file; where there are none, which file it is."""
     if length == 0:
         return f"inode {os.fstat(fd).st_ino}"
-    tail = os.pread(fd, min(length, _TAIL), max(length - _TAIL, 0))
-    return hashlib.blake2b(tail, digest_size=8).hexdigest()
+    return _digest(os.pread(fd, min(length, _TAIL), max(length - _TAIL, 0)))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def _lost(name: str, what: str, known: Known) -> str:

@@ -257,17 +257,38 @@ def test_with_shards_too_the_same_command_completes_it(redis_url: str, commands_
     link.close()
 
 
-def test_a_reader_that_never_reads_on_is_given_up(long_lines: Case) -> None:
-    """A line that was begun is finished if anybody reads; the state counts whole ones alone."""
+def stuck(case: Case) -> bytes:
+    """What an export writes whose reader reads nothing, and that is asked to end."""
     reading, writing = a_pipe(4_096, blocking=True)
-    with long_lines.start(writing, "--state", "st") as process:
+    with case.start(writing, "--state", "st") as process:
         wait_until(lambda: full(writing), "the pipe to be full")
         os.close(writing)
         process.send_signal(signal.SIGTERM)
         code, said = ended(process)
-    os.close(reading)
-    assert (code, long_lines.state()["records"]) == (130, 0)
+    assert (code, case.state()["records"]) == (130, 0)
     assert "stdout ends within a record: nobody read on for 5 s" in said
+    return read_slowly(reading)
+
+
+def test_a_reader_that_never_reads_on_is_given_up(long_lines: Case) -> None:
+    """Its state counts whole records alone, and knows how much of the next one was written: that is completed."""
+    got = stuck(long_lines)
+    got += stuck(long_lines)
+    done = long_lines.commands.run("export", "-o", "-", "--state", "st")
+    assert got + done.out.encode() == long_lines.whole("jsonl")
+    assert done.err == f"crawler: {SIZE} records written to stdout, {SIZE} in all\n"
+
+
+def test_a_line_that_was_left_unfinished_and_is_another_now_is_written_whole(
+    long_lines: Case,
+) -> None:
+    """What was written of it ends as a line of its own."""
+    got = stuck(long_lines)
+    state = long_lines.state()
+    state["tail"] = state["tail"][:-1] + ("0" if state["tail"][-1] != "0" else "1")
+    long_lines.commands.write("st", json.dumps(state))
+    done = long_lines.commands.run("export", "-o", "-", "--state", "st")
+    assert got + done.out.encode() == got + b"\n" + long_lines.whole("jsonl")
 
 
 def test_a_reader_that_leaves_while_it_is_waited_for_is_no_error(case: Case) -> None:
