@@ -92,7 +92,7 @@ def lines(sources: Sequence[str]) -> Iterator[Line]:
 
 def _open(source: str) -> IO[bytes]:
     if source == "-":
-        return _unzipped(sys.stdin.buffer)
+        return _unzipped(seedlist.awaited(sys.stdin.buffer))
     try:
         if source.endswith(".gz"):
             return cast(IO[bytes], gzip.open(source))

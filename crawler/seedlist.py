@@ -18,9 +18,12 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import IO, Final, NamedTuple
+from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 
 from crawler import url as urls
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 URL_MARK: Final = "://"
 MAX_LINE: Final = 4 * urls.MAX_REFERENCE
@@ -155,28 +158,41 @@ def _without_note(text: str) -> str:
 # -- blocks and lines --------------------------------------------------------------------------------------------------
 
 
-def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """What is there, as it comes; a descriptor that is non-blocking is waited for."""
-    reading: io.BufferedIOBase = file  # type: ignore[assignment]
-    while True:
-        block = reading.read1(_BLOCK)
-        if not block and _waited(file):
-            block = reading.read1(_BLOCK)
+class _Awaited(io.RawIOBase):
+    """A file whose descriptor is non-blocking: reading waits for what comes."""
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        super().__init__()
+        self._file = file
+        self._poll = select.poll()
+        self._poll.register(file.fileno(), select.POLLIN)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Read what is there, wait for it if need be; 0 at the end."""
+        view = memoryview(buffer).cast("B")
+        block = self._file.read1(len(view))
         if not block:
-            return
-        yield block
+            self._poll.poll()
+            block = self._file.read1(len(view))
+        view[: len(block)] = block
+        return len(block)
 
 
-def _waited(file: IO[bytes]) -> bool:
-    """Whether *file* may have more now: it is non-blocking, and was waited for."""
+def awaited(file: IO[bytes]) -> IO[bytes]:
+    """*file*, which may be a pipe that is non-blocking: what is not there yet would pass for its end."""
     with suppress(OSError, AttributeError):
-        fd = file.fileno()
-        if not os.get_blocking(fd):
-            poll = select.poll()
-            poll.register(fd, select.POLLIN)
-            poll.poll()
-            return True
-    return False
+        if not os.get_blocking(file.fileno()):
+            return io.BufferedReader(_Awaited(cast(io.BufferedIOBase, file)))
+    return file
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    """What is there, as it comes."""
+    while block := cast(io.BufferedIOBase, file).read1(_BLOCK):
+        yield block
 
 
 def _decoded(blocks: Iterator[bytes]) -> Iterator[bytes]:

@@ -67,7 +67,7 @@ def test_marks_and_bytes_that_are_no_text(tmp_path: Path) -> None:
         ("\ufeffhttp://a/\r\nhttp://b/\n".encode("utf-16-le"), "ab"),
         ("\ufeffhttp://a/\rhttp://b/\n".encode("utf-16-be"), "ab"),
         ("\ufeffhttp://a/\nhttp://b/".encode("utf-32-le"), "ab"),
-        (gzip.compress(b"http://a/\rhttp://b/\n"), "ab"),
+        (gzip.compress(b"http://a/\rhttp://b/\n", mtime=0), "ab"),
         ("\ufeff\u200bhttp://a/\u200b\ufeff\n\u3000http://b/\xa0\0\nhttp://c/\u2060\u00ad\u200e\x1f\n".encode(), "abc"),
         ("http://a/ # a note\nhttp://b/#part of it\nhttp://c/\u200b\t# note\n".encode(), "abc"),
         (b"x" * 65_535 + b"\r\nhttp://a/\n", "a"),
@@ -187,7 +187,7 @@ def test_a_stdin_that_is_not_blocking_is_read_to_its_end() -> None:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     with os.fdopen(reading, "rb") as file, ThreadPoolExecutor() as pool:
-        lines = seedlist.read(file, "stdin")
+        lines = seedlist.read(seedlist.awaited(file), "stdin")
         for n in range(3):
             future = pool.submit(next, lines)
             os.write(writing, b"http://a/%d\n" % n)
@@ -195,6 +195,20 @@ def test_a_stdin_that_is_not_blocking_is_read_to_its_end() -> None:
         rest = pool.submit(list, lines)
         os.close(writing)
         assert rest.result(30) == []
+
+
+def test_gzip_from_a_stdin_that_is_not_blocking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is there when it is asked what it is, and each part comes alone."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    raw = gzip.compress(b"http://a/\nhttp://b/\n")
+    with os.fdopen(reading) as file, ThreadPoolExecutor() as pool:
+        monkeypatch.setattr(sys, "stdin", file)
+        lines = pool.submit(lambda: list(seeding.lines(["-"])))
+        for n in range(0, len(raw), 10):
+            os.write(writing, raw[n : n + 10])
+        os.close(writing)
+        assert [line.text for line in lines.result(30)] == ["http://a/", "http://b/"]
 
 
 MEASURED = """

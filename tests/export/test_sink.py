@@ -320,6 +320,17 @@ def test_a_full_stdout_is_one_line() -> None:
     assert err == b"stdout cannot be written: No space left on device; what was written before is whole\n"
 
 
+def test_a_file_behind_stdout_whose_disk_is_full_ends_with_a_whole_line(tmp_path: Path) -> None:
+    with (tmp_path / "a.jsonl").open("wb") as file:
+        process = script(FULL, "-", stdout=file)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.decode() == "stdout cannot be written: File too large; what was written before is whole\n"
+    raw = (tmp_path / "a.jsonl").read_bytes()
+    assert SMALL - 1000 < len(raw) <= SMALL
+    assert [json.loads(line)["size"] for line in raw.splitlines()] == list(range(1000, 1000 + raw.count(b"\n")))
+
+
 # -- pipes -------------------------------------------------------------------------------------------------------------
 
 MANY = """
