@@ -305,7 +305,7 @@ def test_a_reader_that_leaves_while_it_is_waited_for_is_no_error(case: Case) -> 
 
 
 @pytest.mark.parametrize("env", [{}, UNBUFFERED], ids=["buffered", "unbuffered"])
-def test_help_and_json_survive_a_stdout_that_does_not_block(commands: Commands, env: dict[str, str]) -> None:
+def test_what_other_commands_print_survives_streams_that_do_not_block(commands: Commands, env: dict[str, str]) -> None:
     """Both streams may be non-blocking: what a command prints there comes whole, whoever reads it late."""
     script = "import sys; from crawler.terminal import *; occupy_standard_streams()\n"
     script += "for n in range(3000): echo_json({'n': n}); say(f'{n}')\n"
