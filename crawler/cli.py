@@ -213,7 +213,7 @@ def _summarize(ended: Ended) -> None:
 @click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
 @settings(*OF_CRAWL, *OF_REDIS)
 def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> int:
-    """Put URLs into the frontier: URLs, files of URLs (one a line, # comments, .gz), or - for stdin.
+    """Put URLs into the frontier: URLs, files of URLs (one a line, # comments, gzip), or - for stdin.
 
     Makes the crawl if it is not there. Safe to repeat: a URL that was accepted once is not taken again.
     """

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from functools import partial
 from typing import Any
 
 import click
 
 from crawler.export import Checkpoints, ExportResult, Sink, State, Wanted, export, follow, matching, open_sink
+from crawler.export.stream import GRACE
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import OVER, refuse_deleting
 from crawler.frontier.ledger import Ledger, Stored
-from crawler.interrupts import INTERRUPTED
+from crawler.interrupts import INTERRUPTED, interrupts
 from crawler.options import OF_REDIS, examples, load_given, settings
 from crawler.session import Session
 from crawler.terminal import line, say
@@ -85,12 +87,19 @@ def export_(
 
 
 def write_all(ledger: Ledger, sink: Sink, only: tuple[str, ...] = ()) -> None:
-    """Write all records that there are to *sink*, finish it, and say how many they were."""
+    """Write all records that there are to *sink*, finish it, and say how many they were.
+
+    Raises KeyboardInterrupt when it was asked to end before. A reader that is slow gets whole records until then.
+    """
     _tell_of_drained(ledger)
-    count = export(ledger, sink, outcomes=only or None, note=_show).count
-    sink.finish()
+    with interrupts() if sink.waits else nullcontext(lambda: 0) as asked:
+        count = export(ledger, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0).count
+        sink.finish()
     line.clear()
     say(f"{count:,} records written to {sink.target}")
+    _tell_of_cut(sink)
+    if asked():
+        raise KeyboardInterrupt
 
 
 def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
@@ -106,6 +115,7 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
             sink.finish()
         line.clear()
         say(f"{result.count:,} records written to {sink.target}")
+        _tell_of_cut(sink)
         return INTERRUPTED if stopped() else 0
 
 
@@ -136,6 +146,7 @@ def _go_on(session: Session, state: State, wanted: Wanted) -> int:
         drained = f", {checkpoints.drained:,} drained" if wanted.drain else ""
         written = f"{checkpoints.written:,} records written to {checkpoints.sink.target}"
         say(f"{written}, {checkpoints.records:,} in all{drained}")
+        _tell_of_cut(checkpoints.sink)
         if stopped():
             say("interrupted; the same command goes on")
         return INTERRUPTED if stopped() else 0
@@ -156,6 +167,11 @@ def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
     word = frontier.state().word
     refuse_deleting(frontier.crawl, word)  # what was written is not all that there was
     return word in OVER
+
+
+def _tell_of_cut(sink: Sink) -> None:
+    if sink.cut:
+        say(f"{sink.target} ends within a record: nobody read on for {GRACE:g} s")
 
 
 def _tell_of_drained(ledger: Ledger) -> None:

@@ -12,7 +12,7 @@ from typing import Final, TextIO
 import msgspec
 
 from crawler.errors import UsageError
-from crawler.text import printable
+from crawler.text import escaped, printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class _JsonLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
         line = {"at": at, "level": record.levelname.lower(), "who": self._who, "message": record.getMessage()}
-        return msgspec.json.encode(line).decode()
+        return escaped(msgspec.json.encode(line).decode())
 
 
 class _Lines(logging.FileHandler):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import random
 import secrets
 import sys
@@ -16,11 +17,13 @@ from typing import IO, Final, cast
 
 import msgspec
 
+from crawler import seedlist
 from crawler import url as urls
 from crawler.errors import InvalidURL, OutOfMemory, UsageError
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier
 from crawler.records import Request
 from crawler.scope import Scope
+from crawler.seedlist import URL_MARK, Line
 
 TERM: Final = 60.0
 """Seconds that a seeder counts as open after its last batch."""
@@ -28,9 +31,9 @@ PUT_EVERY: Final = 5.0
 """Seconds after which a batch goes out though it is not full: lines may come slowly."""
 ROOM_AGAIN: Final = 2.0
 """Seconds after which a Redis that is full is tried again."""
+_GZIP: Final = b"\x1f\x8b"
 SHOWN: Final = 10
 """Refused lines that are told one by one."""
-_URL_MARK: Final = "://"
 
 
 @dataclass(slots=True)
@@ -49,28 +52,22 @@ class Seeded:
         return self.new + self.seen + self.over_budget + self.refused
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a source, and where it stands."""
-
-    text: str
-    where: str
-
-
 def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
     """Raise UsageError, before anything is used, for what cannot be.
 
     That is a source that is neither a URL, nor a file that can be read, nor `-`; and a sitemap that is no URL.
     """
     for sitemap in sitemaps:
-        if _URL_MARK not in sitemap:
+        if URL_MARK not in sitemap:
             raise UsageError(f"--sitemap {sitemap}: a URL is needed, which begins with https:// or http://")
         urls.canonicalize(sitemap)
     for source in sources:
         if source == "-":
             continue
-        if _URL_MARK in source:
-            urls.canonicalize(source)
+        if URL_MARK in source:
+            if odd := seedlist.oddity_of_argument(source):
+                raise InvalidURL(source, "invalid", odd)
+            urls.canonicalize(seedlist.stripped(source))
         elif not Path(source).exists():
             raise UsageError(f"{source}: there is no such file; a URL begins with https:// or http://")
         elif not Path(source).is_file():
@@ -82,31 +79,35 @@ def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
 def lines(sources: Sequence[str]) -> Iterator[Line]:
     """The lines of all sources that hold something: no comments (`#` at the start), no empty ones."""
     for source in sources:
-        if _URL_MARK in source:
-            yield Line(source, source)
+        if URL_MARK in source:
+            yield Line(seedlist.stripped(source), source)
             continue
+        name = "stdin" if source == "-" else source
         with _open(source) as file:
-            yield from _stripped(file, source)
-
-
-def _stripped(file: IO[bytes], source: str) -> Iterator[Line]:
-    name = "stdin" if source == "-" else source
-    try:
-        for number, raw in enumerate(file, 1):
-            text = raw.decode("utf-8-sig" if number == 1 else "utf-8", "replace").strip()
-            if text and not text.startswith("#"):
-                yield Line(text, f"{name}:{number}")
-    except (OSError, EOFError, zlib.error) as error:
-        raise UsageError(f"{name}: cannot be read to its end: {error}") from None
+            try:
+                yield from seedlist.read(file, name)
+            except (OSError, EOFError, zlib.error) as error:
+                raise UsageError(f"{name}: cannot be read to its end: {error}") from None
 
 
 def _open(source: str) -> IO[bytes]:
     if source == "-":
-        return sys.stdin.buffer
+        return _unzipped(seedlist.awaited(sys.stdin.buffer))
     try:
-        return cast(IO[bytes], gzip.open(source)) if source.endswith(".gz") else Path(source).open("rb")
+        if source.endswith(".gz"):
+            return cast(IO[bytes], gzip.open(source))
+        with Path(source).open("rb") as file:
+            packed = file.read(len(_GZIP)) == _GZIP
+        return cast(IO[bytes], gzip.open(source)) if packed else Path(source).open("rb")
     except OSError as error:
         raise UsageError(f"{source}: cannot be read: {error.strerror}") from None
+
+
+def _unzipped(file: IO[bytes]) -> IO[bytes]:
+    """stdin, unpacked if it is gzip."""
+    if isinstance(file, io.BufferedReader) and file.peek(len(_GZIP))[: len(_GZIP)] == _GZIP:
+        return cast(IO[bytes], gzip.GzipFile(fileobj=file))
+    return file
 
 
 def seed(
@@ -162,14 +163,18 @@ def seed(
 
 
 def _request(line: Line, form: urls.Form, seeded: Seeded, refuse: Callable[[str], None]) -> Request | None:
+    if line.hint:
+        refuse(f"{line.where.rpartition(':')[0]}: {line.hint}")
     try:
+        if line.odd:
+            raise InvalidURL(line.text, "invalid", line.odd)
         return Request(form.apply(urls.canonicalize(line.text)))
     except InvalidURL as error:
         seeded.refused += 1
         seeded.reasons[error.reason] = seeded.reasons.get(error.reason, 0) + 1
         if seeded.refused <= SHOWN:
-            hint = "" if _URL_MARK in line.text else "; a URL begins with https:// or http://"
-            refuse(f"{line.where}: {error}{hint}")
+            hint = "" if URL_MARK in line.text or line.odd else "; a URL begins with https:// or http://"
+            refuse(f"{line.where}: {error if line.text else line.odd}{hint}")
         elif seeded.refused == SHOWN + 1:
             refuse("more lines are refused; they are counted at the end")
         return None

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO, cast
 
 import click
 import msgspec
 
 from crawler.export.files import lead_nowhere
+from crawler.export.stream import Patient
 from crawler.monitor.screen import LiveLine
 from crawler.text import escaped, printable
 
@@ -39,6 +41,19 @@ def occupy_standard_streams() -> None:
             os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
     if sys.stderr is None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for life
+    sys.stdout, sys.stderr = _patient(sys.stdout, sys.__stdout__), _patient(sys.stderr, sys.__stderr__)
+
+
+def _patient(stream: TextIO, own: TextIO | None) -> TextIO:
+    """The interpreter's *own* stream as one that may be non-blocking, or interrupted; another one as it is."""
+    if stream is None or stream is not own:
+        return stream
+    return io.TextIOWrapper(
+        cast(BinaryIO, Patient(stream.fileno())),  # without a buffer, as Python's own under -u
+        encoding=stream.encoding,
+        errors=stream.errors,
+        write_through=True,
+    )
 
 
 def lead_stdout_nowhere() -> None:

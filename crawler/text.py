@@ -4,19 +4,46 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Final
 
-# C0 and C1 controls, line separators, and the bidirectional overrides that reorder what is seen
-_UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+CONTROLS: Final = "\x00-\x1f\x7f-\x9f\u2028\u2029"
+"""C0 and C1 controls and the separators of lines, as they stand in a class of a regular expression."""
+_JOINERS: Final = "\u200c\u200d\ufe0e\ufe0f"
+INVISIBLE: Final = (
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
+    "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
+)
+"""Characters that nothing is seen of, in the same form: Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties),
+and the marks of annotations. Among them are those that reorder what is seen, and tags, in which text can hide."""
+
+_STEERING: Final = f"{CONTROLS}{INVISIBLE}\ud800-\udfff"
+_UNSEEN: Final = re.compile(f"[{_STEERING}]")
+# Joiners and the choice between text and picture are part of how Persian, Hindi or emoji are written: they stay where
+# a letter or sign stands before them that is not Latin.
+_WORD: Final = f"[^\x00-\u02ff\ufffd{_STEERING}]"
+_IN_WORDS: Final = re.compile(f"(?<={_WORD})[{_JOINERS}]|(?<={_WORD}\ufe0f)\u200d|([{_STEERING}])")
 
 
 def printable(text: str) -> str:
-    """*text* on one line, with everything that could steer a terminal shown as U+FFFD."""
-    return _UNSEEN.sub("\ufffd", text.replace("\n", " ").replace("\t", " "))
+    """*text* on one line, with everything that could steer a terminal, or hide there, shown as U+FFFD."""
+    return _IN_WORDS.sub(_shown, text.replace("\n", " ").replace("\t", " "))
+
+
+def _shown(found: re.Match[str]) -> str:
+    return "\ufffd" if found[1] else found[0]
 
 
 def escaped(json: str) -> str:
-    """*json*, one line of it, with everything that could steer a terminal written as `\\uXXXX`: it means the same."""
-    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", json)
+    """*json*, one line of it, with all of that written as `\\uXXXX`: it means the same."""
+    return _UNSEEN.sub(_escape, json)
+
+
+def _escape(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    if code < 1 << 16:
+        return f"\\u{code:04x}"
+    high, low = divmod(code - (1 << 16), 1 << 10)  # a pair of surrogates (RFC 8259, section 7)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"
 
 
 def rfc3339(seconds: float) -> str:

@@ -41,7 +41,7 @@ LAYERS = (
     ("monitor", "export"),
     ("frontier",),
     ("politeness", "extract"),
-    ("scope", "robots", "sitemap", "traps"),
+    ("scope", "robots", "sitemap", "traps", "seedlist"),
     ("redirects", "page", "skim", "resolver"),
     ("charset",),
     ("decoders", "guess"),

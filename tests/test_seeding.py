@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import subprocess
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import cast
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from crawler import seeding
+from crawler import seeding, seedlist
 from crawler.errors import UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Limits
@@ -18,6 +24,7 @@ from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Link
 from crawler.scope import Scope
 from crawler.seeding import Line, Seeded
+from crawler.url import canonicalize
 from tests.redis_for_tests import PrivateRedis
 
 
@@ -48,9 +55,187 @@ def test_lines_of_all_kinds_of_sources(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_marks_and_bytes_that_are_no_text(tmp_path: Path) -> None:
-    """A byte order mark is no part of the first URL; what is not UTF-8 is kept as far as it goes."""
+    """A byte order mark is no part of a URL, also where files were joined; other bytes are kept as far as they go."""
     source = _file(tmp_path, b"\xef\xbb\xbf# mark\nhttp://a/\xff\n\xef\xbb\xbfhttp://b/\n")
-    assert [line.text for line in seeding.lines([source])] == ["http://a/\ufffd", "\ufeffhttp://b/"]
+    assert [line.text for line in seeding.lines([source])] == ["http://a/\ufffd", "http://b/"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "urls"),
+    [
+        (b"http://a/\nhttp://b/\r\nhttp://c/\rhttp://d/\r\r\nhttp://e/", "abcde"),
+        ("\ufeffhttp://a/\r\nhttp://b/\n".encode("utf-16-le"), "ab"),
+        ("\ufeffhttp://a/\rhttp://b/\n".encode("utf-16-be"), "ab"),
+        ("\ufeffhttp://a/\nhttp://b/".encode("utf-32-le"), "ab"),
+        (gzip.compress(b"http://a/\rhttp://b/\n", mtime=0), "ab"),
+        ("\ufeff\u200bhttp://a/\u200b\ufeff\n\u3000http://b/\xa0\0\nhttp://c/\u2060\u00ad\u200e\x1f\n".encode(), "abc"),
+        ("http://a/ # a note\nhttp://b/#part of it\nhttp://c/\u200b\t# note\n".encode(), "abc"),
+        (b"x" * 65_535 + b"\r\nhttp://a/\n", "a"),
+        (b"#" + b"x" * 65_534 + b"\rhttp://a/\n", "a"),
+    ],
+)
+def test_what_a_list_may_have_around_its_urls(tmp_path: Path, raw: bytes, urls: str) -> None:
+    """Any end of a line, any mark of an encoding, gzip by any name, and at both ends what cannot be seen."""
+    found = [line for line in seeding.lines([_file(tmp_path, raw)]) if "://" in line.text]
+    assert [canonicalize(line.text) for line in found] == [f"http://{url}/" for url in urls]
+    assert not any(line.odd or line.hint for line in found)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("http://a/11,title one", "a blank stands in it"),
+        ("http://a/17\ttab note", "a tab stands in it"),
+        ("http://a/7http://a/8", "two URLs stand in it"),
+        ("http://a/ http://b/", "a blank stands in it"),
+        ("http://a/\u3000b", "IDEOGRAPHIC SPACE stands in it"),
+        ("http://a/\xa0b", "NO-BREAK SPACE stands in it"),
+        ("http://a/\u200bb", "ZERO WIDTH SPACE stands in it"),
+        ("http://a/\u202eb", "RIGHT-TO-LEFT OVERRIDE stands in it"),
+        ("http://a/\0b", "the control character U+0000 stands in it"),
+        ("http://a/\x85b", "the control character U+0085 stands in it"),
+        ('http://a/1,"title"', 'a " stands in it'),
+        ('"http://a/1","title"', 'a " stands in it'),
+        ("<http://a/>", "a < stands in it"),
+        ("http://a/1,", "it ends with a comma"),
+        ("http://a/1;", "it ends with a semicolon"),
+        ("http://a/?q=two words", "a blank stands in it"),
+    ],
+)
+def test_a_line_that_is_more_than_a_url_is_odd(tmp_path: Path, line: str, words: str) -> None:
+    text = f"http://first/\n{line}\nhttp://last/\n"
+    first, odd, last = seeding.lines([_file(tmp_path, text.encode())])
+    assert (first.odd, last.odd) == ("", "")
+    assert words in odd.odd
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://h/a,b",
+        "http://h/a;b=1,2",
+        "http://h/?u=http://b/&v=https://c/",
+        "http://h/?q=<b>",
+        "http://h/#/http://b/",
+        "http://h/\u0645\u06cc\u200c\u062e",
+        "http://h/❤\ufe0f",
+        "http://h/漢字/é",
+        "http://h/?a=1|2",
+        "HTTPS://H/%20",
+    ],
+)
+def test_a_url_is_not_odd_whatever_it_holds(tmp_path: Path, url: str) -> None:
+    (line,) = seeding.lines([_file(tmp_path, f"{url}\n".encode())])
+    assert (line.text, line.odd, line.hint) == (url, "", "")
+
+
+@pytest.mark.parametrize(
+    ("raw", "hint", "odd"),
+    [
+        (b"url,title\nhttp://a/1,One\nhttp://a/2,Two\n", "a table with a comma between", 2),
+        (b"http://a/1;one two\nhttp://a/2;Two\n", "a table with a semicolon between", 2),
+        (b'"http://a/1","one"\n"http://a/2","two"\n', "a table with a comma between", 2),
+        (b"id\turl\n1\thttp://a/\n2\thttp://b/\n", "a table with a tab between", 2),
+        (b"http://a/1,One\nhttp://a/2,Two\nhttp://a/3,Three\n", "each line has a comma: if it is a table", 0),
+        (b"<!doctype html>\n<a href=http://a/>x</a>\n", "HTML or XML", 1),
+        (b'{"url": "http://a/"}\n', "JSON", 1),
+        (b"PK\x03\x04\x14\0\0\0http://a/\n", "a zip archive or an Office document", 1),
+        (b"BZh91AY&SY\xc4\n", "compressed by bzip2", 0),
+        ("http://a/\nhttp://b/\n".encode("utf-16-le"), "UTF-16 without a byte order mark", 0),
+        (bytes(range(256)) + b"http://a/\0\0\0\0\0\0x\n", "binary data", 1),
+    ],
+)
+def test_what_a_file_looks_like_is_said(tmp_path: Path, raw: bytes, hint: str, odd: int) -> None:
+    lines = list(seeding.lines([_file(tmp_path, raw)]))
+    assert hint in lines[0].hint
+    assert not any(line.hint for line in lines[1:])
+    assert sum(bool(line.odd) for line in lines) == odd
+
+
+@given(st.lists(st.sampled_from(["http://a/x", "http://b/?y", "# c", "", " "])), st.data())
+def test_lines_are_the_same_however_they_come(rows: list[str], data: st.DataObject) -> None:
+    """A pipe brings parts of lines, and CR and LF apart."""
+    ends = [data.draw(st.sampled_from(["\n", "\r\n", "\r"])) for _ in rows]
+    raw = "".join(map("".join, zip(rows, ends, strict=True))).encode()
+    wanted = [line.decode() for line in raw.splitlines() if line.strip() and line[:1] != b"#"]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(raw)))))
+
+    class Parts(io.BytesIO):
+        def read1(self, _size: int | None = -1, /) -> bytes:
+            end = next((cut for cut in cuts if cut > self.tell()), len(raw))
+            return self.read(end - self.tell())
+
+    found = list(seedlist.read(Parts(raw), "f"))
+    assert [line.text for line in found if line.text] == wanted
+    numbers = [n for n, line in enumerate(raw.splitlines(), 1) if line.strip() and line[:1] != b"#"]
+    assert [line.where for line in found if line.text] == [f"f:{n}" for n in numbers]
+
+
+def test_a_list_without_any_url_is_refused(tmp_path: Path) -> None:
+    source = _file(tmp_path, b"\xef\xbb\xbf# nothing\n\n \t\r\n")
+    assert list(seeding.lines([source])) == [Line("", source, "it holds no URL")]
+
+
+def test_stdin_may_be_gzip(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BufferedReader(cast(io.RawIOBase, io.BytesIO(gzip.compress(b"http://a/\n"))))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(raw))
+    assert list(seeding.lines(["-"])) == [Line("http://a/", "stdin:1")]
+
+
+def test_a_stdin_that_is_not_blocking_is_read_to_its_end() -> None:
+    """Its writer is slow, and each part is there before the next one comes."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    with os.fdopen(reading, "rb") as file, ThreadPoolExecutor() as pool:
+        lines = seedlist.read(seedlist.awaited(file), "stdin")
+        for n in range(3):
+            future = pool.submit(next, lines)
+            os.write(writing, b"http://a/%d\n" % n)
+            assert future.result(30).text == f"http://a/{n}"
+        rest = pool.submit(list, lines)
+        os.close(writing)
+        assert rest.result(30) == []
+
+
+def test_gzip_from_a_stdin_that_is_not_blocking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is there when it is asked what it is, and each part comes alone."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    raw = gzip.compress(b"http://a/\nhttp://b/\n")
+    with os.fdopen(reading) as file, ThreadPoolExecutor() as pool:
+        monkeypatch.setattr(sys, "stdin", file)
+        lines = pool.submit(lambda: list(seeding.lines(["-"])))
+        for n in range(0, len(raw), 10):
+            os.write(writing, raw[n : n + 10])
+        os.close(writing)
+        assert [line.text for line in lines.result(30)] == ["http://a/", "http://b/"]
+
+
+MEASURED = """
+import resource, sys
+from crawler import seeding
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+lines = list(seeding.lines(sys.argv[1:]))
+print(peak() - before)
+for line in lines:
+    print(line.where.rpartition(":")[2], line.text[:12], line.odd)
+"""
+
+
+def test_a_line_without_an_end_takes_little_memory(tmp_path: Path) -> None:
+    """It is named by its number and its beginning; what follows it is read."""
+    source = str(tmp_path / "long.gz")
+    with gzip.open(source, "wb", 1) as file:
+        file.write(b"http://a/\nhttp://b/")
+        for _ in range(200):
+            file.write(b"x" * (1 << 20))
+        file.write(b"\nhttp://c/\n")
+    out = subprocess.run([sys.executable, "-c", MEASURED, source], capture_output=True, text=True, check=True).stdout
+    grown, *lines = out.splitlines()
+    assert int(grown) < 20 << 10  # KiB
+    assert lines == ["1 http://a/ ", "2 http://b/xxx the line is longer than 262,144 bytes", "3 http://c/ "]
 
 
 def test_lines_stream(tmp_path: Path) -> None:
@@ -80,6 +265,9 @@ def test_sources_are_checked_before_any_is_used(tmp_path: Path) -> None:
         ("ftp://example.org/", "only http and https"),
         ("http://user:MARK@example.org/", "credentials"),
         ("http://[/", "does not parse"),
+        ("http://a/1\nhttp://a/2", "the end of a line stands in it; give each URL by itself"),
+        ("http://a/1 http://a/2", "a blank stands in it; give each URL by itself"),
+        ("http://a/1\tnote", "a tab stands in it"),
     ):
         with pytest.raises(UsageError, match=words) as caught:
             seeding.check([good, wrong])
@@ -112,6 +300,23 @@ def test_each_line_is_counted_once(frontier: Frontier) -> None:
     assert frontier.state().sources == 0
     again, _ = _seed(frontier, texts)
     assert (again.new, again.seen) == (0, 3)
+
+
+def test_odd_lines_are_refused_and_what_the_file_is_is_said_once(frontier: Frontier, tmp_path: Path) -> None:
+    source = _file(tmp_path, b"url;note\nhttp://a.example/;a note\nhttp://b.example/;\nhttp://c.example/\n")
+    told: list[str] = []
+    seeded = seeding.seed(frontier, Scope(), seeding.lines([source]), refuse=told.append)
+    assert (seeded.new, seeded.refused, seeded.reasons) == (1, 3, {"invalid": 3})
+    assert told[0].startswith(f"{source}: it looks like a table with a semicolon")
+    assert told[2].startswith(f"{source}:2: 'http://a.example/;a note' is not a URL to crawl: a semicolon stands in it")
+    assert len(told) == 4
+
+
+def test_a_list_without_any_url_is_counted_as_refused(frontier: Frontier, tmp_path: Path) -> None:
+    told: list[str] = []
+    source = _file(tmp_path, b"\n# none\n")
+    seeded = seeding.seed(frontier, Scope(), seeding.lines([source]), refuse=told.append)
+    assert (seeded.new, seeded.refused, told) == (0, 1, [f"{source}: it holds no URL"])
 
 
 def test_seeds_bring_their_roots(frontier: Frontier) -> None:

@@ -23,6 +23,13 @@ from crawler.text import escaped, printable, rfc3339
         ("left\u202eright\u2066x\u200f\u061c", "left\ufffdright\ufffdx\ufffd\ufffd"),
         ("\ud800", "\ufffd"),
         ("\x00\x7f\u2028\ufeff", "\ufffd" * 4),
+        ("a\u00ad\u2061\u180e\u3164\u200b\u2060b", f"a{chr(0xFFFD) * 6}b"),
+        ("tags \U000e0041\U000e007f", "tags \ufffd\ufffd"),
+        (
+            "\u0645\u06cc\u200c\u062e ❤\ufe0f 👩\u200d❤\ufe0f\u200d👩",
+            "\u0645\u06cc\u200c\u062e ❤\ufe0f 👩\u200d❤\ufe0f\u200d👩",
+        ),
+        ("pay\u200dpal\ufe0f \u202e\u200d", "pay\ufffdpal\ufffd \ufffd\ufffd"),
     ],
 )
 def test_cases(text: str, shown: str) -> None:

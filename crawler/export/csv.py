@@ -3,21 +3,22 @@
 An unknown value is an empty cell. `outlinks` and `data` are JSON. NUL, which most readers of CSV refuse, is written as
 U+FFFD. Texts can be longer than what readers take for granted: Python's stop at `csv.field_size_limit()`, 128 KiB.
 
-A spreadsheet runs a cell that begins like a formula, and whoever wrote a page chose its title. So such cells get an
-apostrophe in front (OWASP "CSV Injection"; ASVS 5.0, 1.2.10). It is undone by taking one apostrophe off each cell
-that `defuse` would change without it. Numbers are numbers and stay as they are.
+A spreadsheet runs a cell that begins like a formula, and the author of a page chose its title. So such cells get an
+apostrophe in front (OWASP "CSV Injection"; ASVS 5.0, 1.2.10). Where the list separator is `;` or TAB, as in most of
+Europe, a spreadsheet begins cells at these, and rows at line ends, in our cells too: it sees quotes at the start of a
+cell alone. So what begins like a formula behind one of these gets an apostrophe as well, and cells that hold one are
+quoted. `restore` undoes it. Numbers are numbers and stay as they are.
 """
 
 from __future__ import annotations
 
-import csv
 import re
 from typing import Any, Final
 
 import msgspec
 
 from crawler.records import Record
-from crawler.text import printable
+from crawler.text import INVISIBLE, printable
 
 FIELDS: Final = (
     "url",
@@ -54,32 +55,41 @@ FIELDS: Final = (
 
 # Spreadsheets skip space, quotes and what cannot be seen; East Asian ones take the full-width signs for plain ones.
 # What matches still does with an apostrophe in front: that makes it possible to undo.
-_FORMULA: Final = re.compile(r"""[\s"'\ufffd\ufeff\u200b-\u200f\u2060]*[\t\r\n\ufffd=+\-@\uff1d\uff0b\uff0d\uff20]""")
-
-
-class _Line:
-    """A file whose `write` hands the line back: `writerow` returns what it returns."""
-
-    @staticmethod
-    def write(line: str) -> str:
-        return line
-
-
-_writer: Final[Any] = csv.writer(_Line())
+_SIGNS: Final = r"=+\-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA: Final = re.compile(rf"""[\s"'\ufffd{INVISIBLE}]*[\t\r\n\ufffd{_SIGNS}]""")
+_SEPARATORS: Final = ";\t\r\n"
+_FORMULA_INSIDE: Final = rf"""(?=(?:[^\S\t\r\n]|["'\ufffd{INVISIBLE}])*[{_SIGNS}])"""
+# One for each separator: a pattern that begins with a plain character is searched for many times as fast.
+_INSIDE: Final = tuple((mark, re.compile(mark + _FORMULA_INSIDE)) for mark in _SEPARATORS)
+_DEFUSED_INSIDE: Final = re.compile(f"([{_SEPARATORS}])'{_FORMULA_INSIDE}")
+_TO_QUOTE: Final = re.compile(f'[",{_SEPARATORS}]')
 
 
 def row(cells: list[str]) -> bytes:
     """One line of the file."""
-    line: str = _writer.writerow(cells)
-    return line.encode()
+    return (",".join(map(_quoted, cells)) + "\r\n").encode()
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if _TO_QUOTE.search(cell) else cell
 
 
 HEAD: Final = row(list(FIELDS))
 
 
 def defuse(cell: str) -> str:
-    """*cell* with an apostrophe in front if a spreadsheet might run it."""
-    return f"'{cell}" if _FORMULA.match(cell) else cell
+    """*cell* with an apostrophe before each part that a spreadsheet might run."""
+    safe = f"'{cell}" if _FORMULA.match(cell) else cell
+    for mark, begins in _INSIDE:
+        if mark in safe:
+            safe = begins.sub(f"{mark}'", safe)
+    return safe
+
+
+def restore(cell: str) -> str:
+    """What `defuse` made *cell* of."""
+    raw = _DEFUSED_INSIDE.sub(r"\1", cell)
+    return raw[1:] if raw[:1] == "'" and _FORMULA.match(raw, 1) else raw
 
 
 def encode(record: Record) -> bytes:

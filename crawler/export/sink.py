@@ -11,6 +11,7 @@ from typing import Final, Self
 from crawler.errors import CrawlerError, UsageError
 from crawler.export import csv, jsonl
 from crawler.export.files import reason
+from crawler.export.stream import never
 from crawler.export.target import KeptTarget, Known, Target, append_to, open_target
 from crawler.records import Record
 
@@ -97,6 +98,9 @@ class Sink:
     When the reader at the other end of a pipe has gone (`| head`), the sink is `gone` and swallows what it gets: the
     reader has all it wanted, so this is no error and the command ends with 0. Any other failure to write is one
     CrawlerError, after which the sink is aborted. `target` is its name, for people.
+
+    `left_out` is how many of the last records it was given were not written: the reader has gone, or the export was
+    asked to end while it waited for the reader (see `heed`). `cut` is what was written of the first of them.
     """
 
     def __init__(self, name: str, target: Target, form: Form) -> None:
@@ -104,13 +108,32 @@ class Sink:
             target.abort()
             raise UsageError("compressed data is nothing for a terminal: name a file, or a pipe behind -")
         self.gone = False
+        self.left_out = 0
         self.target = "stdout" if name == "-" else name
         self._place = target
         self._encode = _harmless(form.format) if target.terminal else form.format.encode
         self._packer = _Packer(target.size == 0) if form.compressed else None
-        self._held = [form.format.head] if target.size == 0 else []
+        self._held = [form.format.head] if target.size == 0 and form.format.head else []
+        self._heads = len(self._held)
+        """How many of the first pieces that are held are no records."""
         self._size = 0
         self._open = True
+        self._stopped = never
+
+    @property
+    def waits(self) -> bool:
+        """A reader decides how fast it takes what is written."""
+        return self._place.waits
+
+    @property
+    def cut(self) -> bytes:
+        """What was written of the record that was begun when the export was asked to end, if nobody read on."""
+        return self._place.cut
+
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        """Begin no record once *stopped*, where a reader decides how long the next one takes."""
+        if self.waits:
+            self._stopped = stopped
 
     def write(self, record: Record) -> None:
         """Take one record."""
@@ -144,12 +167,27 @@ class Sink:
         self._place.abort()
 
     def _drain(self, mode: int = zlib.Z_NO_FLUSH) -> None:
-        held, self._held, self._size = self._held, [], 0
-        data = b"".join(held)
-        if self._packer is not None:
-            data = self._packer.pack(data, mode)
-        if data and not self.gone:
-            self._place.write(data)
+        held, heads = self._held, self._heads
+        self._held, self._heads, self._size = [], 0, 0
+        left, taken = len(held), 0
+        try:
+            if self._packer is not None:
+                taken = self._drain_packed(held, mode)
+            else:
+                while taken < left and not (self.gone or self._stopped()):
+                    taken += self._place.write(held[taken:], self._stopped)
+        finally:
+            self.left_out += min(left - taken, left - heads)
+
+    def _drain_packed(self, held: list[bytes], mode: int) -> int:
+        """Of what is compressed all must be written, or what comes behind it cannot be read."""
+        taken = 0 if self.gone or self._stopped() else len(held)
+        assert self._packer is not None
+        data = self._packer.pack(b"".join(held[:taken]), mode)
+        if data and not (self.gone or self._place.given_up):
+            self._place.write([data], self._stopped, whole=True)
+            self.gone = self._place.given_up  # what was taken cannot be read to its end
+        return 0 if self.gone else taken
 
     def _guarded(self, step: Callable[..., None], *args: int) -> None:
         """Do *step*; a reader that left is noted, any other failure aborts the target and becomes a CrawlerError."""

@@ -41,8 +41,8 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     tail: str = ""
     only: list[str] | None = None
     """The outcomes that are picked, as they were named; none: all."""
-    cursor: Annotated[str, msgspec.Meta(pattern=r"^\d+-\d+$")]
-    """The last entry of the stream that was written or passed over."""
+    cursor: Annotated[str, msgspec.Meta(pattern=r"^\d+-\d+(,\d+-\d+)*$")]
+    """The last entry of the stream that was written or passed over; of each shard, with commas between."""
     last: str = ""
     """The id of its page, by which it is known again."""
     records: _Count = 0

@@ -10,6 +10,7 @@ import hashlib
 import os
 import stat
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Final, Protocol
 from crawler.errors import UsageError
 from crawler.export import files
 from crawler.export.files import mode_of, reason
+from crawler.export.stream import Stream, Writer, never, writer_to
 
 _TAIL: Final = 4096
 """Bytes at the end of a file by which it is known again."""
@@ -31,7 +33,7 @@ class Known:
     tail: str = ""
 
 
-class Target(Protocol):
+class Target(Writer, Protocol):
     """One place to write to. `abort` may be called at any time, also after `finish`, and more than once."""
 
     live: bool
@@ -41,9 +43,6 @@ class Target(Protocol):
     size: int
     """Bytes that are there: so many are not to be written again."""
     terminal: bool
-
-    def write(self, data: bytes) -> None:
-        """Write all of *data*, or raise OSError."""
 
     def finish(self) -> None:
         """All was written: make it last."""
@@ -55,8 +54,9 @@ class Target(Protocol):
 class KeptTarget(Target, Protocol):
     """A place that a state follows."""
 
-    known: Known
-    """What there is to know of it, as of its opening or the last `sync`."""
+    @property
+    def known(self) -> Known:
+        """What there is to know of it, as of its opening or the last `sync`."""
 
     def sync(self) -> None:
         """Make what was written outlive a power loss, as far as the place can."""
@@ -84,7 +84,7 @@ def append_to(name: str, known: Known | None, *, follow: bool) -> KeptTarget:
     """
     check_appendable(name)
     if name == "-":
-        return Stdout()
+        return Stdout(known)
     try:
         return AppendedFile(Path(os.path.realpath(name)), name, known, live=follow)
     except (OSError, ValueError) as error:
@@ -110,7 +110,8 @@ def _unusable(name: str, error: Exception) -> UsageError:
 class ReplacedFile:
     """A part file in the same folder, renamed over the target at the end: readers see the old file or the new one."""
 
-    live = False
+    live = waits = given_up = False
+    cut = b""
     kept = "the file is as it was before"
     size = 0
     terminal = False
@@ -124,9 +125,10 @@ class ReplacedFile:
             with suppress(OSError):  # a file system without modes
                 os.fchmod(self._fd, mode)
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Write to the part file."""
-        files.write(self._fd, data)
+        files.write(self._fd, b"".join(pieces))
+        return len(pieces)
 
     def finish(self) -> None:
         """Put the part file in the target's place; after this it outlives a power loss."""
@@ -162,6 +164,8 @@ class FileInPlace:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         self.size = 0
         self.terminal = os.isatty(self._fd)
+        self._stream = Stream(self._fd)
+        self.waits = self._stream.waits
         self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
         try:
             if self._regular:
@@ -171,16 +175,29 @@ class FileInPlace:
             os.close(self._fd)
             raise
 
-    def write(self, data: bytes) -> None:
+    @property
+    def given_up(self) -> bool:
+        """See Writer."""
+        return self._stream.given_up
+
+    @property
+    def cut(self) -> bytes:
+        """See Writer."""
+        return self._stream.cut
+
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Append to the file."""
+        if not self._regular:
+            return self._stream.write(pieces, stopped, whole=whole)
+        data = b"".join(pieces)
         try:
             files.write(self._fd, data)
         except BaseException:  # Ctrl-C in the middle of a write, too
-            if self._regular:
-                with suppress(OSError):
-                    os.ftruncate(self._fd, self.size)
+            with suppress(OSError):
+                os.ftruncate(self._fd, self.size)
             raise
         self.size += len(data)
+        return len(pieces)
 
     def finish(self) -> None:
         """Make what was written outlive a power loss."""
@@ -203,7 +220,8 @@ class AppendedFile:
     """
 
     kept = "it ends where its state says, and the same command goes on there"
-    terminal = False
+    terminal = waits = given_up = False
+    cut = b""
 
     def __init__(self, path: Path, name: str, known: Known | None, *, live: bool) -> None:
         self.live = live
@@ -237,10 +255,12 @@ class AppendedFile:
             raise UsageError(_lost(self._name, "has other content", known))
         return known.length
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Append to the file."""
+        data = b"".join(pieces)
         files.write(self._fd, data)
         self.size += len(data)
+        return len(pieces)
 
     def sync(self) -> None:
         """The file and its name outlive a power loss."""
@@ -264,28 +284,58 @@ class AppendedFile:
 
 
 class Stdout:
-    """Standard output. After an error it leads nowhere, so that the interpreter's last flush does not fail again."""
+    """Standard output. After an error it leads nowhere, so that the interpreter's last flush does not fail again.
+
+    What is *known* of it is how many bytes it has taken from the exports of one state: they make one file together. Its
+    tail says how much of the next line, and by what that is known again, if its reader left that unfinished.
+    """
 
     live = True
     kept = "what was written before is whole"
-    size = 0
-    known = Known()
 
-    def __init__(self) -> None:
+    def __init__(self, known: Known | None = None) -> None:
         if sys.stdout is None:
             raise UsageError("there is no stdout: name a file")
         sys.stdout.flush()
         self._out = sys.stdout.buffer
+        self._writer = writer_to(self._out)
+        self.waits = self._writer.waits
         self.terminal = sys.stdout.isatty()
+        self.size = known.length if known else 0
+        self._begun = known.tail if known else ""
+        self.cut = b""
 
-    def write(self, data: bytes) -> None:
-        """Write and flush."""
+    @property
+    def known(self) -> Known:
+        """How much it has taken."""
+        return Known(self.size, f"{len(self.cut)} {_digest(self.cut)}" if self.cut else self._begun)
+
+    @property
+    def given_up(self) -> bool:
+        """See Writer."""
+        return self._writer.given_up
+
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
+        """Write *pieces* as they are taken."""
+        rest = [self._rest_of(pieces[0]), *pieces[1:]] if self._begun and not whole else pieces
         try:
-            self._out.write(data)
-            self._out.flush()
+            taken = self._writer.write(rest, stopped, whole=whole)
         except OSError:
             files.lead_nowhere(self._out.fileno())
             raise
+        if self._writer.cut:
+            self.cut = pieces[taken][: max(len(pieces[taken]) - len(rest[taken]), 0)] + self._writer.cut
+        if taken:
+            self._begun = ""
+        self.size += sum(map(len, rest[:taken]))
+        return taken
+
+    def _rest_of(self, line: bytes) -> bytes:
+        """What is missing of *line*, of which an export that ended early wrote the beginning."""
+        number = self._begun.partition(" ")[0]
+        size = int(number) if number.isdecimal() else 0
+        same = f"{size} {_digest(line[:size])}" == self._begun
+        return line[size:] if same else b"\n" + line  # its record was replaced since
 
     def sync(self) -> None:
         """Nothing is left to do: each write is flushed."""
@@ -316,8 +366,11 @@ def tail_of(fd: int, length: int) -> str:
     """A digest of the end of the first *length* bytes of a file; where there are none, which file it is."""
     if length == 0:
         return f"inode {os.fstat(fd).st_ino}"
-    tail = os.pread(fd, min(length, _TAIL), max(length - _TAIL, 0))
-    return hashlib.blake2b(tail, digest_size=8).hexdigest()
+    return _digest(os.pread(fd, min(length, _TAIL), max(length - _TAIL, 0)))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
 def _lost(name: str, what: str, known: Known) -> str:

@@ -34,6 +34,9 @@ class Records(Protocol):
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """URLs of stored pages by id."""
 
+    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
+        """The cursor behind those of the records behind *cursor* that were taken: the first ones."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
@@ -131,22 +134,25 @@ class _Transfer:
         note: Note | None,
         stopped: Callable[[], bool],
     ) -> None:
-        self._sink, self._note, self._stopped = sink, note, stopped
+        self._ledger, self._sink, self._note, self._stopped = ledger, sink, note, stopped
+        sink.heed(stopped)
         self._reading = _Reading(ledger, None if outcomes is None else matching(outcomes))
 
     def run(self, so_far: ExportResult) -> ExportResult:
         """Write what is there behind the cursor."""
         result = so_far
         for batch, cursor in self._reading.batches(so_far.cursor):
-            count = result.count
             for record in self._reading.named(batch):
                 self._sink.write(record)
-                count += 1
             self._sink.flush()
-            result = ExportResult(count, cursor)
+            left = self._sink.left_out
+            if left:
+                batch = batch[:-left]
+                cursor = self._ledger.behind(result.cursor, batch)
+            result = ExportResult(result.count + len(batch), cursor)
             if self._note is not None:
                 self._note(result, batch)
-            if self._sink.gone or self._stopped():
+            if left or self._sink.gone or self._stopped():
                 break
         return result
 

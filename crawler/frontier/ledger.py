@@ -129,6 +129,10 @@ class Ledger:
         ]
         return found, entries[-1][0].decode()
 
+    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
+        """The cursor behind *taken*, which are the first of the records behind *cursor*."""
+        return taken[-1].at if taken else cursor
+
     def exported(self, after: str, until: str, most: int = _BATCH) -> tuple[list[Exported], str]:
         """What may be drained: the next *most* entries behind the cursor *after*, up to *until*, and the new cursor."""
         (entries,) = self._ask(("XRANGE", self._keys.records, f"({after}", until, "COUNT", most))

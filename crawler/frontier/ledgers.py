@@ -64,6 +64,13 @@ class ShardedLedger(Ledger):
             reached.append(cursor)
         return sorted(found, key=lambda stored: parsing.place(stored.at)), _joined(reached)
 
+    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
+        """The cursor behind *taken*, which are the first of the records behind *cursor*."""
+        cursors = self._cursors(cursor)
+        for stored in taken:
+            cursors[shard_of(urls.host(stored.record.url), len(cursors))] = stored.at
+        return _joined(cursors)
+
     def exported(self, after: str, until: str, most: int = 500) -> tuple[list[Exported], str]:
         """What may be drained behind the cursor *after*, up to *until*: of one shard after the other."""
         cursors = self._cursors(after)

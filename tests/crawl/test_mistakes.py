@@ -147,6 +147,26 @@ def test_lines_that_are_no_urls(commands: Commands, sites: Sites) -> None:
     assert (done.code, [record["url"] for record in done.records()]) == (0, [url])
 
 
+def test_lists_that_hold_more_or_less_than_urls(commands: Commands) -> None:
+    """What is odd is shown and ends with 2, what is a URL goes in; from files and from stdin alike."""
+    text = (
+        "\ufeffhttp://a.example/1\rhttp://a.example/2\r\n\ufeffhttp://a.example/3\u200b\nhttp://a.example/4,a title\n"
+    )
+    commands.write("urls.txt", text)
+    commands.write("blank.txt", "\n# nothing\n")
+    commands.write("table.csv", "url;title\nhttp://a.example/5;Five\nhttp://a.example/6;Six\n")
+    for stdin, arguments in (("", ("urls.txt",)), (text, ("-",))):
+        done = commands.run("seed", *arguments, stdin=stdin)
+        assert (done.code, len(done.lines)) == (2, 2)
+        assert ":4: 'http://a.example/4,a title' is not a URL to crawl: a blank stands in it" in done.lines[0]
+        assert ("3 new URLs, 0 known, 1 refused" if stdin == "" else "0 new URLs, 3 known, 1 refused") in done.lines[1]
+    done = commands.run("seed", "blank.txt", "table.csv")
+    assert done.code == 2
+    assert done.lines[0] == "crawler: blank.txt: it holds no URL"
+    assert done.lines[1].startswith("crawler: table.csv: it looks like a table with a semicolon between its columns")
+    assert done.lines[-1].startswith("crawler: 0 new URLs, 0 known, 4 refused")
+
+
 def test_of_many_bad_lines_ten_are_shown(commands: Commands) -> None:
     done = commands.run("seed", "-", stdin="nonsense\n" * 50)
     assert done.code == 2

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -78,6 +79,17 @@ def test_jsonl_round_trip(record: Record) -> None:
     assert line.count(b"\n") == 1
     assert line.endswith(b"}\n")
     assert Record.decode(line) == record
+    assert len(line.decode().splitlines()) == 1
+
+
+def test_what_ends_a_line_for_some_or_steers_a_terminal_is_escaped_in_jsonl() -> None:
+    """`str.splitlines` of Python, editors and JavaScript end lines at more than LF; `cat` shows what it is given."""
+    title = "".join(map(chr, (*range(0x20), *range(0x7F, 0xA0), 0x2028, 0x2029))) + "é\xa0漢\u2027"
+    for record in (page(1, title=title), page(1, title=None, error="\x7f"), page(1, data={"\x85": ["\u2028"]})):
+        line = jsonl.encode(record)
+        assert Record.decode(line) == record
+        assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029]", line.decode().removesuffix("\n"))
+    assert "é\xa0漢\u2027".encode() in jsonl.encode(page(1, title=title))
 
 
 @exact
@@ -96,11 +108,18 @@ def test_csv_round_trip_of_raw_values(records: list[Record]) -> None:
 @exact
 @given(RECORDS)
 def test_csv_that_is_defused_can_be_restored(record: Record) -> None:
-    def restored(cell: str) -> str:
-        return cell[1:] if cell[:1] == "'" and csv_format.defuse(cell[1:]) != cell[1:] else cell
-
     safe, raw = only(csv_format.encode(record)), only(csv_format.encode_raw(record))
-    assert {name: restored(cell) for name, cell in safe.items()} == raw
+    assert {name: csv_format.restore(cell) for name, cell in safe.items()} == raw
+
+
+@exact
+@given(st.text(st.sampled_from("a ;\t\r\n,\"'=-\u00ad\u200b\x0b\ufffd")))
+def test_what_is_defused_anywhere_can_be_restored(cell: str) -> None:
+    safe = csv_format.defuse(cell)
+    assert csv_format.restore(safe) == cell
+    assert csv_format.defuse(csv_format.restore(safe)) == safe
+    for part in re.split("[;\t\r\n]", safe):
+        assert part.strip(' "\u00ad\u200b\x0b\ufffd')[:1] not in ("=", "-")
 
 
 @exact
@@ -118,9 +137,6 @@ def test_no_cell_begins_like_a_formula(record: Record) -> None:
         "+1",
         "-2+3",
         "@SUM(A1)",
-        "\t=1",
-        "\r=1",
-        "\n=1",
         "\tplain",
         "\rplain",
         "  =1",
@@ -130,6 +146,12 @@ def test_no_cell_begins_like_a_formula(record: Record) -> None:
         "\0=1",
         "\ufeff=1",
         "\u200b=1",
+        "\u00ad=1",
+        "\u2061=1",
+        "\u180e=1",
+        "\u3164=1",
+        "\u202e=1",
+        "\U000e0041=1",
         "\xa0=1",
         "\uff1d1",
         "=cmd|' /C calc'!A0",
@@ -142,6 +164,27 @@ def test_cells_that_a_spreadsheet_would_run_are_defused(title: str) -> None:
     assert only(csv_format.encode(record))["title"] == f"'{plain}"
     assert only(csv_format.encode_raw(record))["title"] == plain
     assert json.loads(jsonl.encode(record))["title"] == title
+
+
+@pytest.mark.parametrize(
+    ("title", "cell"),
+    [
+        ("a;=1+1", '"a;\'=1+1"'),
+        ("a;;\u00ad @x", '"a;;\'\u00ad @x"'),
+        ('a;"=1', '"a;\'""=1"'),
+        ("a\t-1", '"a\t\'-1"'),
+        ("a\r+1", '"a\r\'+1"'),
+        ("a\n=1", '"a\n\'=1"'),
+        ("\t=1", "\"'\t'=1\""),
+        ("a;b\tc=1", '"a;b\tc=1"'),
+        ("a,=1", '"a,=1"'),
+    ],
+)
+def test_where_another_separator_begins_a_cell_it_is_quoted_and_defused(title: str, cell: str) -> None:
+    """Spreadsheets of half the world part cells at `;` or TAB, and take a quote within one for a letter."""
+    record = page(1, title=title, text=None)
+    assert f",{cell},".encode() in csv_format.encode(record)
+    assert only(csv_format.encode_raw(record))["title"] == title
 
 
 @pytest.mark.parametrize("title", ["Plain", "a=b", "1-2", "'quoted'", '"quoted"', "", " ", "http://example.org/?a=b"])

@@ -320,6 +320,17 @@ def test_a_full_stdout_is_one_line() -> None:
     assert err == b"stdout cannot be written: No space left on device; what was written before is whole\n"
 
 
+def test_a_file_behind_stdout_whose_disk_is_full_ends_with_a_whole_line(tmp_path: Path) -> None:
+    with (tmp_path / "a.jsonl").open("wb") as file:
+        process = script(FULL, "-", stdout=file)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert err.decode() == "stdout cannot be written: File too large; what was written before is whole\n"
+    raw = (tmp_path / "a.jsonl").read_bytes()
+    assert SMALL - 1000 < len(raw) <= SMALL
+    assert [json.loads(line)["size"] for line in raw.splitlines()] == list(range(1000, 1000 + raw.count(b"\n")))
+
+
 # -- pipes -------------------------------------------------------------------------------------------------------------
 
 MANY = """
@@ -412,7 +423,9 @@ def test_two_cannot_follow_into_one_file(tmp_path: Path) -> None:
 
 # -- terminals ---------------------------------------------------------------------------------------------------------
 
-STEERING = "".join(map(chr, [*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066, 0x200F, 0xFEFF]))
+STEERING = "".join(
+    map(chr, [*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066, 0x200F, 0xFEFF, 0x2061, 0xE0041])
+)
 SHOWN = """
 with open_sink(sys.argv[1], sys.argv[2]) as sink:
     sink.write(page(1, title=sys.argv[3]))
@@ -464,6 +477,8 @@ def test_a_terminal_gets_nothing_that_is_compressed() -> None:
     assert said == b"compressed data is nothing for a terminal: name a file, or a pipe behind -\n"
 
 
-def test_a_pipe_gets_it_as_it_is() -> None:
+def test_a_pipe_gets_what_cannot_be_seen_as_it_is_but_no_controls() -> None:
     out, _ = script(SHOWN, "-", "jsonl", STEERING[1:]).communicate(timeout=150)
-    assert STEERING[0x20:].encode() in out
+    assert json.loads(out.splitlines()[0])["title"] == STEERING[1:]
+    assert "\u202e\u2066\u200f\ufeff".encode() in out
+    assert not set(STEERING[:0x43]) & set(out.decode().replace("\n", ""))

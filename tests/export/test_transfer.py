@@ -14,6 +14,7 @@ import pytest
 
 from crawler.errors import FrontierError, UsageError
 from crawler.export import ExportResult, export, follow, matching, open_sink
+from crawler.export.csv import restore
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Limits
 from crawler.frontier.ledger import Ledger
@@ -129,7 +130,8 @@ def test_csv_comes_out_of_redis_as_it_went_in(crawl: Crawl, tmp_path: Path) -> N
     export_to(tmp_path / "a.csv.gz", crawl)
     with gzip.open(tmp_path / "a.csv.gz", "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["title"] for row in rows] == ['a,"b"\r\n=c', "Page 2"]
+    assert [row["title"] for row in rows] == ['a,"b"\r\n\'=c', "Page 2"]
+    assert restore(rows[0]["title"]) == 'a,"b"\r\n=c'
     assert (rows[0]["data"], rows[0]["outlinks"]) == ('{"x":[1,null]}', '["http://example.org/"]')
     assert (rows[1]["data"], rows[1]["size"], rows[1]["truncated"]) == ("", "1002", "false")
 
