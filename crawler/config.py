@@ -19,6 +19,7 @@ from typing import Any, Final, cast, get_type_hints
 
 import msgspec
 
+from crawler import headers
 from crawler.errors import DamagedCrawl, UsageError
 
 VERSION: Final = "0.1.0"
@@ -135,11 +136,8 @@ def lease_seconds(text: str) -> float:
 
 
 def header(text: str) -> str:
-    """`Name: value`, without line ends (RFC 9110 section 5)."""
-    name, colon, value = text.partition(":")
-    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
-        raise ValueError("a header as 'Name: value' is needed")
-    return f"{name}: {value.strip()}"
+    """`Name: value` or `HOST: Name: value`, without line ends (see `headers`)."""
+    return str(headers.parse(text))
 
 
 def agent(text: str) -> str:
@@ -249,7 +247,16 @@ class Settings:
     concurrency: int = _setting(64, positive, _P, "transfers at once a worker", unit="N")
     cache_size: int = _setting(64 << 20, size, _P, "memory of each worker's caches, about", unit="SIZE")
     fetcher: str = _setting("curl", str, _P, "the HTTP engine", choices=("curl", "requests"))
-    header: tuple[str, ...] = _setting((), header, _P, "sent with each request", unit="LINE", many=True, secret=True)
+    header: tuple[str, ...] = _setting(
+        (),
+        header,
+        _P,
+        "'Name: value' for the origins of the SOURCEs, 'HOST: Name: value' for that host; lines such as"
+        " Accept-Language go to all hosts",
+        unit="LINE",
+        many=True,
+        secret=True,
+    )
     proxy: str | None = _setting(None, optional(str), _P, "fetch through this proxy", unit="URL", secret=True)
     trust_env: bool = _setting(False, str, _P, "obey HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "called with each page", unit="MODULE:FUNCTION")

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import ada_url
 
-from crawler.errors import InvalidURL
+from crawler.errors import InvalidURL, without_credentials
 
 if TYPE_CHECKING:
     from tldextract import TLDExtract
@@ -103,6 +103,11 @@ def _refused(url: str, reason: str) -> InvalidURL:
     return InvalidURL(url, reason, REFUSALS[reason])
 
 
+def _cut(url: str) -> str:
+    """The start of a long URL, for a message; credentials go first, for the cut may take their end away."""
+    return f"{without_credentials(url)[:80]}..."
+
+
 def resolve(reference: str, base: str | None = None) -> str:
     """*reference* as a browser would resolve it against the absolute *base*; any scheme, fragment kept.
 
@@ -120,17 +125,20 @@ def resolve(reference: str, base: str | None = None) -> str:
 def canonicalize(url: str, base: str | None = None) -> str:
     """The one spelling of *url* (relative to *base*), or InvalidURL with one of REFUSALS as its reason."""
     if len(url) > MAX_REFERENCE:
-        raise _refused(f"{url[:80]}...", "too-long")
-    href = resolve(url.partition("#")[0], base)
+        raise _refused(_cut(url), "too-long")
+    try:
+        href = resolve(url.partition("#")[0], base)
+    except InvalidURL:
+        raise _refused(url, "invalid") from None  # whole: a password may hold a `#`
     if not href.startswith(("http://", "https://")):
         raise _refused(url, "scheme")
     if len(href) > MAX_URL:
-        raise _refused(f"{href[:80]}...", "too-long")
+        raise _refused(_cut(url), "too-long")
     start = href.index("/") + 2
     slash = href.index("/", start)
     authority = href[start:slash]
     if "@" in authority:
-        raise _refused(f"{href[:start]}***{authority[authority.rindex('@') :]}{href[slash:]}", "userinfo")
+        raise _refused(url, "userinfo")
     if authority[-1] == "." or ".:" in authority:
         href = href[:start] + _without_trailing_dot(authority, url) + href[slash:]
     return _normal_escapes(href) if "%" in href else href

@@ -20,7 +20,7 @@ from crawler import url as urls
 from crawler.fetch.answer import Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, environment_proxies, environment_proxy, fixed_headers, request_headers
+from crawler.fetch.outgoing import ca_bundle, environment_proxies, environment_proxy, fixed_headers, merged, own_headers
 
 _ABORT: Final = -1
 """Returned by a callback: libcurl ends the transfer."""
@@ -59,8 +59,10 @@ class _Transfer:
     def __init__(self, options: FetcherOptions, guard: Guard, used: dict[int, int]) -> None:
         self._guard = guard
         self._used = used
+        self._options = options
         self._fixed = fixed_headers(options)
-        self._headed = self._fresh = False
+        self._own: tuple[tuple[str, str], ...] = ()
+        self._fresh = False
         self._proxy = options.proxy or ""
         self._connect_ms = self._timeout_ms = 0
         self.proxied = bool(options.proxy)
@@ -88,7 +90,8 @@ class _Transfer:
         set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
         set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
         set_option(pycurl.CAINFO, ca_bundle())
-        set_option(pycurl.HTTPHEADER, _lines(request_headers(self._fixed)))
+        set_option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # a proxy that tunnels gets none of these
+        set_option(pycurl.HTTPHEADER, _lines(merged(*self._fixed)))
         set_option(pycurl.WRITEFUNCTION, self.on_body)
         set_option(pycurl.HEADERFUNCTION, self.on_header)
         set_option(pycurl.OPENSOCKETFUNCTION, self.on_open)
@@ -109,9 +112,9 @@ class _Transfer:
             self._fresh = False
             easy.setopt(pycurl.FRESH_CONNECT, 0)
         easy.setopt(pycurl.URL, request.url)
-        if request.headers or self._headed:
-            self._headed = bool(request.headers)
-            easy.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._fixed, request)))
+        if (own := own_headers(self._options, request)) != self._own:
+            self._own = own
+            easy.setopt(pycurl.HTTPHEADER, _lines(merged(*self._fixed, *own)))
         if (connect_ms := _milliseconds(request.connect_timeout)) != self._connect_ms:
             self._connect_ms = connect_ms
             easy.setopt(pycurl.CONNECTTIMEOUT_MS, connect_ms)

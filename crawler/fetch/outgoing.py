@@ -11,12 +11,13 @@ import certifi
 from crawler import url as urls
 from crawler.fetch.decode import ACCEPTED
 from crawler.fetch.fetcher import FetcherOptions, FetchRequest
+from crawler.headers import origin_of
 
 _ACCEPT: Final = "*/*"
 
 
 def fixed_headers(options: FetcherOptions) -> tuple[tuple[str, str], ...]:
-    """What every request of a fetcher bears; the operator's own lines come last."""
+    """What every request of a fetcher carries, whatever its host; the operator's own lines come last."""
     return (
         ("User-Agent", options.user_agent),
         ("Accept", _ACCEPT),
@@ -25,12 +26,28 @@ def fixed_headers(options: FetcherOptions) -> tuple[tuple[str, str], ...]:
     )
 
 
-def request_headers(fixed: tuple[tuple[str, str], ...], request: FetchRequest | None = None) -> dict[str, str]:
-    """The header of *request* after the *fixed* lines: of one name (any case) the last wins; no line ends get in."""
-    merged = {}
-    for name, value in (*fixed, *(request.headers if request else ())):
-        merged[name.lower()] = (name, "".join(char for char in value if char >= " " or char == "\t"))
-    return dict(merged.values())
+def own_headers(options: FetcherOptions, request: FetchRequest) -> tuple[tuple[str, str], ...]:
+    """What *request* carries beside the fixed lines: those for its origin, which may be secrets, then its own.
+
+    The one place that decides which host gets a secret: both engines ask here for each single request.
+    """
+    if not options.origin_headers:
+        return request.headers
+    origin = origin_of(request.url)
+    bound = [(header.name, header.value) for header in options.origin_headers if origin in header.origins]
+    return (*bound, *request.headers)
+
+
+def merged(*lines: tuple[str, str]) -> dict[str, str]:
+    """A header of these *lines*: of one name (any case) the last wins, cookies are joined; no line ends get in."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, raw in lines:
+        value = "".join(char for char in raw if char >= " " or char == "\t")
+        key = name.lower()
+        if key == "cookie" and key in found:
+            value = f"{found[key][1]}; {value}"
+        found[key] = (name, value)
+    return dict(found.values())
 
 
 def ca_bundle() -> str:
