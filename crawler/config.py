@@ -251,8 +251,8 @@ class Settings:
         (),
         header,
         _P,
-        "'Name: value' for the origins of the SOURCEs, 'HOST: Name: value' for that host; lines such as"
-        " Accept-Language go to all hosts",
+        "'Name: value' goes to the origins given as SOURCE or URL, 'HOST: Name: value' to HOST alone;"
+        " Accept-Language, From and the like go to all hosts",
         unit="LINE",
         many=True,
         secret=True,

@@ -113,13 +113,16 @@ def divide(
 ) -> tuple[tuple[tuple[str, str], ...], tuple[OriginHeader, ...]]:
     """What goes to every host, and what goes to some origins; *named* are those of the command's SOURCEs.
 
-    A line for one host comes after those for all, so it wins over one of the same name.
+    A line for one host comes after those for all, so it wins over one of the same name. Where the SOURCEs name its host
+    by https alone, it goes by https alone.
     """
     everywhere, bound, own = [], [], []
     sources = with_https(named)
     for line in map(parse, lines):
         if line.host:
-            own.append(OriginHeader(line.name, line.value, line.origins))
+            secure = {origin for origin in line.origins if origin.startswith("https:")}
+            by_https = "://" not in line.host and secure & {*named} and not (line.origins - secure) & {*named}
+            own.append(OriginHeader(line.name, line.value, frozenset(secure) if by_https else line.origins))
         elif line.needs_host:
             bound.append(OriginHeader(line.name, line.value, sources))
         else:

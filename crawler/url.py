@@ -33,7 +33,7 @@ megabytes are not worth reading."""
 REFUSALS: Final = {
     "invalid": "it does not parse",
     "scheme": "only http and https can be crawled",
-    "userinfo": "credentials in a URL are not accepted; use --header",
+    "userinfo": "credentials in a URL are not accepted; use CRAWLER_HEADER='Authorization: ...'",
     "too-long": f"longer than {MAX_URL} characters",
 }
 """Why a URL is refused before it is accepted: counted word -> meaning."""

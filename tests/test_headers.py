@@ -103,6 +103,22 @@ def test_harmless_lines_go_everywhere_and_all_others_to_named_origins() -> None:
     assert not {"authorization", "cookie", "proxy-authorization", "host", "referer"} & HARMLESS
 
 
+@pytest.mark.parametrize(
+    ("line", "named", "origins"),
+    [
+        ("a.example: X: 1", set(), {"http://a.example", "https://a.example"}),
+        ("a.example: X: 1", {"https://b.example"}, {"http://a.example", "https://a.example"}),
+        ("a.example: X: 1", {"https://a.example"}, {"https://a.example"}),
+        ("a.example: X: 1", {"https://a.example", "http://a.example"}, {"http://a.example", "https://a.example"}),
+        ("http://a.example: X: 1", {"https://a.example"}, {"http://a.example", "https://a.example"}),
+    ],
+)
+def test_a_host_that_the_sources_name_by_https_gets_its_line_by_https_alone(
+    line: str, named: set[str], origins: set[str]
+) -> None:
+    assert divide([line], named)[1][0].origins == origins
+
+
 def test_a_secret_needs_a_host_where_no_source_names_one() -> None:
     require_hosts(["Accept: x", "a.example: Authorization: s3cr3t"], ())
     require_hosts(["Authorization: s3cr3t"], ["https://a.example"])
