@@ -20,6 +20,7 @@ from typing import Any, Final, cast, get_type_hints
 import msgspec
 
 from crawler import headers
+from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
 
 VERSION: Final = "0.1.0"
@@ -257,7 +258,7 @@ class Settings:
         many=True,
         secret=True,
     )
-    proxy: str | None = _setting(None, optional(str), _P, "fetch through this proxy", unit="URL", secret=True)
+    proxy: str | None = _setting(None, optional(urls.proxy), _P, "fetch through this proxy", unit="URL", secret=True)
     trust_env: bool = _setting(False, str, _P, "obey HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "called with each page", unit="MODULE:FUNCTION")
     log_file: str | None = _setting(None, optional(str), _P, "write a log as JSON lines", unit="FILE")

@@ -39,6 +39,10 @@ REFUSALS: Final = {
 """Why a URL is refused before it is accepted: counted word -> meaning."""
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_PROXY = re.compile(
+    r"(?:(?:https?|socks4a?|socks5h?)://)?(?:[^\s/?#@\\]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]]+)(?::(\d{1,5}))?/?",
+    re.IGNORECASE,
+)
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -106,6 +110,20 @@ def _refused(url: str, reason: str) -> InvalidURL:
 def _cut(url: str) -> str:
     """The start of a long URL, for a message; credentials go first, for the cut may take their end away."""
     return f"{without_credentials(url)[:80]}..."
+
+
+def proxy(text: str) -> str:
+    """The URL of a proxy, http where it names no scheme; ValueError, which does not repeat it, where it is none.
+
+    Engines would repeat one that they cannot read, with its password.
+    """
+    match = _PROXY.fullmatch(text.strip())
+    if match is None or int(match[1] or 0) > 65_535:
+        raise ValueError(
+            "a proxy as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT is needed; in a password write / ? # @"
+            " as %2F %3F %23 %40"
+        )
+    return match[0] if "://" in match[0] else f"http://{match[0]}"
 
 
 def resolve(reference: str, base: str | None = None) -> str:

@@ -17,6 +17,7 @@ from typing import Any, Final
 import pycurl
 
 from crawler import url as urls
+from crawler.errors import without_credentials
 from crawler.fetch.answer import Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult
 from crawler.fetch.guard import Guard
@@ -113,8 +114,8 @@ class _Transfer:
             easy.setopt(pycurl.FRESH_CONNECT, 0)
         easy.setopt(pycurl.URL, request.url)
         if (own := own_headers(self._options, request)) != self._own:
-            self._own = own
             easy.setopt(pycurl.HTTPHEADER, _lines(merged(*self._fixed, *own)))
+            self._own = own
         if (connect_ms := _milliseconds(request.connect_timeout)) != self._connect_ms:
             self._connect_ms = connect_ms
             easy.setopt(pycurl.CONNECTTIMEOUT_MS, connect_ms)
@@ -217,6 +218,7 @@ class _Transfer:
 
     def error(self, kind: FailureKind, detail: str, now: float) -> FetchError:
         sent = self.asked or (kind not in ("expired", "refused") and self.easy.getinfo(pycurl.CONNECT_TIME_T) > 0)
+        detail = without_credentials(detail)  # a proxy's
         return FetchError(self.request.url, kind, detail, sent, now - self.started, now)
 
     @property

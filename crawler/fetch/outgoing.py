@@ -9,6 +9,7 @@ from typing import Any, Final
 import certifi
 
 from crawler import url as urls
+from crawler.errors import UsageError
 from crawler.fetch.decode import ACCEPTED
 from crawler.fetch.fetcher import FetcherOptions, FetchRequest
 from crawler.headers import origin_of
@@ -56,8 +57,14 @@ def ca_bundle() -> str:
 
 
 def environment_proxies() -> dict[str, str]:
-    """The proxies of the environment, scheme (or `all`) -> URL."""
-    return urllib.request.getproxies_environment()
+    """The proxies of the environment, scheme (or `all`) -> URL; UsageError for one that cannot be read."""
+    found = urllib.request.getproxies_environment()
+    for scheme in found.keys() & {"http", "https", "all"}:
+        try:
+            urls.proxy(found[scheme])
+        except ValueError as error:
+            raise UsageError(f"{scheme}_proxy: {error}") from None
+    return found
 
 
 def environment_proxy(url: str, proxies: dict[str, str]) -> str:

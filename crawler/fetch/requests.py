@@ -26,7 +26,7 @@ from crawler.fetch import wire
 from crawler.fetch.answer import BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, fixed_headers, merged, own_headers
+from crawler.fetch.outgoing import ca_bundle, environment_proxies, fixed_headers, merged, own_headers
 from crawler.fetch.wire import Exchange
 
 SessionFactory = Callable[[], requests.Session]
@@ -91,6 +91,8 @@ class RequestsFetcher:
 
     def __init__(self, options: FetcherOptions, session_factory: SessionFactory | None = None) -> None:
         self._options = options
+        if options.trust_env:
+            environment_proxies()  # said now where one cannot be read; requests looks for them itself
         self._fixed = fixed_headers(options)
         self._guard = Guard(options.allow_private, options.allowed_hosts)
         self._factory = session_factory
