@@ -364,7 +364,9 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     for setting, meta in TABLE.items():
         text = environ.get(ENV_PREFIX + setting.upper())
         if text:  # an empty one counts as not set: that is how compose files and shells leave a variable out
-            found[setting] = (parse(setting, text),) if meta.many else parse(setting, text)
+            items = [line for line in text.splitlines() if line.strip()] if meta.many else [text]
+            values = tuple(parse(setting, item) for item in items)
+            found[setting] = values if meta.many else values[0]
     return found
 
 

@@ -24,6 +24,8 @@ import re
 from typing import Any, Final
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]+")
+_ADDRESS: Final = re.compile(r"(?:mailto|sips?|xmpp|acct):(?!/)", re.IGNORECASE)
+"""Schemes whose `@` follows a name, never a password."""
 _SHOWN: Final = 200
 """Characters of a URL that a message repeats."""
 
@@ -35,7 +37,7 @@ def without_credentials(url: str) -> str:
     escaped, so where it ends is not known; a path with an `@` is hidden as well.
     """
     before, at, host = url.rpartition("@")
-    if not at:
+    if not at or _ADDRESS.match(url):
         return url
     scheme = _SCHEME.match(before)
     return f"{scheme[0] if scheme else ''}***@{host}"

@@ -3,7 +3,7 @@
 Pure. A line is `Name: value`, or `HOST: Name: value` for one host. Lines of HARMLESS go everywhere. Any other line may
 be a secret: it goes to the origins (RFC 6454) of the host that it names, or else to those that the SOURCEs of the same
 command name. What a redirect, a link, a sitemap or Redis names is none of them. The origin of each single request
-decides (`fetch.outgoing.request_headers`), so a redirect from https to http takes nothing along either.
+decides (`fetch.outgoing.own_headers`), so a redirect from https to http takes nothing along either.
 """
 
 from __future__ import annotations

@@ -234,5 +234,6 @@ def test_a_password_is_not_shown_whatever_it_holds(start: str, password: str, en
 
 
 def test_what_holds_no_credentials_is_shown_as_it_is() -> None:
-    assert without_credentials("https://example.org/a?b#c") == "https://example.org/a?b#c"
+    for url in ("https://example.org/a?b#c", "mailto:a@b.example", "example.org"):
+        assert without_credentials(url) == url
     assert without_credentials("http://user:pass@example.org/a") == "http://***@example.org/a"

@@ -21,7 +21,14 @@ from crawler.errors import without_credentials
 from crawler.fetch.answer import Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, environment_proxies, environment_proxy, fixed_headers, merged, own_headers
+from crawler.fetch.outgoing import (
+    ca_bundle,
+    environment_proxies,
+    environment_proxy,
+    fixed_headers,
+    own_headers,
+    request_headers,
+)
 
 _ABORT: Final = -1
 """Returned by a callback: libcurl ends the transfer."""
@@ -92,7 +99,7 @@ class _Transfer:
         set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
         set_option(pycurl.CAINFO, ca_bundle())
         set_option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # a proxy that tunnels gets none of these
-        set_option(pycurl.HTTPHEADER, _lines(merged(*self._fixed)))
+        set_option(pycurl.HTTPHEADER, _lines(request_headers(self._fixed)))
         set_option(pycurl.WRITEFUNCTION, self.on_body)
         set_option(pycurl.HEADERFUNCTION, self.on_header)
         set_option(pycurl.OPENSOCKETFUNCTION, self.on_open)
@@ -114,7 +121,7 @@ class _Transfer:
             easy.setopt(pycurl.FRESH_CONNECT, 0)
         easy.setopt(pycurl.URL, request.url)
         if (own := own_headers(self._options, request)) != self._own:
-            easy.setopt(pycurl.HTTPHEADER, _lines(merged(*self._fixed, *own)))
+            easy.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._fixed, own)))
             self._own = own
         if (connect_ms := _milliseconds(request.connect_timeout)) != self._connect_ms:
             self._connect_ms = connect_ms

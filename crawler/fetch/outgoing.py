@@ -39,16 +39,26 @@ def own_headers(options: FetcherOptions, request: FetchRequest) -> tuple[tuple[s
     return (*bound, *request.headers)
 
 
-def merged(*lines: tuple[str, str]) -> dict[str, str]:
-    """A header of these *lines*: of one name (any case) the last wins, cookies are joined; no line ends get in."""
+def request_headers(fixed: tuple[tuple[str, str], ...], own: tuple[tuple[str, str], ...] = ()) -> dict[str, str]:
+    """The header of a request: its *own* lines after the *fixed* ones. No line ends get in.
+
+    Of one name (any case) the last line wins; cookies are joined, and of one name the last wins.
+    """
     found: dict[str, tuple[str, str]] = {}
-    for name, raw in lines:
+    for name, raw in (*fixed, *own):
         value = "".join(char for char in raw if char >= " " or char == "\t")
         key = name.lower()
         if key == "cookie" and key in found:
-            value = f"{found[key][1]}; {value}"
+            value = _joined(found[key][1], value)
         found[key] = (name, value)
     return dict(found.values())
+
+
+def _joined(first: str, then: str) -> str:
+    """Two values of `Cookie` as one; a cookie of *then* takes the place of one of its name."""
+    names = {pair.partition("=")[0].strip() for pair in then.split(";")}
+    kept = [pair.strip() for pair in first.split(";") if pair.partition("=")[0].strip() not in names]
+    return "; ".join([*kept, then])
 
 
 def ca_bundle() -> str:

@@ -26,7 +26,7 @@ from crawler.fetch import wire
 from crawler.fetch.answer import BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, environment_proxies, fixed_headers, merged, own_headers
+from crawler.fetch.outgoing import ca_bundle, environment_proxies, fixed_headers, own_headers, request_headers
 from crawler.fetch.wire import Exchange
 
 SessionFactory = Callable[[], requests.Session]
@@ -255,7 +255,7 @@ class RequestsFetcher:
 
     def _attempt(self, session: requests.Session, exchange: Exchange) -> FetchResult:
         request = exchange.request
-        lines = merged(*self._fixed, *own_headers(self._options, request))
+        lines = request_headers(self._fixed, own_headers(self._options, request))
         headers = {name: _encoded(value) for name, value in lines.items()}
         prepared = session.prepare_request(requests.Request("GET", request.url, headers=headers))
         prepared.url = request.url  # canonical already; requests would quote it anew
