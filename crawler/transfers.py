@@ -71,6 +71,11 @@ class Transfers:
         return len(self._flights) - len(self._waiting) - len(self._resting) > len(self.results)
 
     @property
+    def only_rests(self) -> bool:
+        """All that is in flight waits for its host's delay to go on."""
+        return len(self._flights) == len(self._resting)
+
+    @property
     def free(self) -> int:
         """How many more may begin."""
         return self._fetcher.free - len(self._waiting) - len(self._resting)

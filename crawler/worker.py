@@ -378,7 +378,8 @@ class Worker:
 
     def _see_whether_over(self, leased: Leased | None) -> None:
         if self._stop_by is not None:
-            if not (self._transfers or self._exchange.outgoing) or time.monotonic() >= self._stop_by:
+            ended = self._transfers.only_rests and not self._exchange.outgoing
+            if ended or time.monotonic() >= self._stop_by:
                 self.reason = "stopped"
         elif leased is not None and not self._is_busy():
             if leased.status == "DELETING":
