@@ -201,7 +201,7 @@ class Handler:
         return self._outgoing(ending, failed=True)
 
     def _tell_of_lost_headers(self, before: str, after: str) -> None:
-        """Say, once a host and of a few hosts, that it does not get the --header lines that a seed's own host gets."""
+        """Say that a host does not get the --header lines that a seed's own host gets: once a host, of a few hosts."""
         host = urls.host(after)
         if host in self._told or len(self._told) == MAX_TOLD:
             return

@@ -57,7 +57,7 @@ class Transfers:
         self._waiting: deque[Flight] = deque()
         """Sitemaps that wait for others: in flight for all the rest of the worker."""
         self._resting: list[tuple[float, Flight]] = []
-        """Pages whose chain of redirects goes on at a time of the monotonic clock: after their hosts' delay."""
+        """When (monotonic) to ask for the next page of a chain of redirects, after its host's delay, and its flight."""
         self._private: frozenset[str] = frozenset()
         """Hosts at private addresses that a seed named."""
         self._driven = time.monotonic()
@@ -72,7 +72,7 @@ class Transfers:
 
     @property
     def only_rests(self) -> bool:
-        """All that is in flight waits for its host's delay to go on."""
+        """All that is in flight waits for its host's delay to end."""
         return len(self._flights) == len(self._resting)
 
     @property

@@ -186,7 +186,7 @@ class Worker:
         self._exchange.post(outgoing)
 
     def _goes_on(self, flight: Flight, held: Held, result: FetchResult) -> bool:
-        """Whether the lease goes on: its answer sets a cookie and redirects within its origin (see `cookies`)."""
+        """Whether another request follows in the lease: the answer sets a cookie and redirects (see `cookies`)."""
         if not isinstance(result, Response) or result.status not in REDIRECTS:
             return False
         chain = flight.chain or Chain(held.entry.request.url)

@@ -19,7 +19,7 @@ URL = "http://a.example/"
 
 
 class Engine:
-    """A fetcher that answers nothing until it is told."""
+    """A fetcher that answers nothing but what a test puts into `ended`."""
 
     def __init__(self) -> None:
         self.free = 8
@@ -38,7 +38,7 @@ class Engine:
 
 
 def _resting(delay: float, term: float = 90.0) -> tuple[Engine, Transfers, Flight, bool]:
-    """A page whose first answer came just now, and whose chain is to go on; times in seconds."""
+    """A page whose first answer came just now, and whose chain continues; times in seconds."""
     engine = Engine()
     transfers = Transfers(cast(Any, engine), cast(Any, None), plan_of(Settings()))
     host, raw = Request(URL).place()
@@ -76,7 +76,7 @@ def test_the_time_of_the_lease_bounds_its_rest() -> None:
     assert _resting(60.0, term=60.0 + NOT_AFTER_MARGIN + 30)[3]
 
 
-def test_a_lease_that_was_lost_is_not_gone_on_with() -> None:
+def test_a_lease_that_was_lost_sends_no_further_request() -> None:
     engine, transfers, _, _ = _resting(0.0)
     transfers.drop(frozenset({"0:1"}))
     transfers.drive(0.0)
