@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from crawler import headers, seeding
 from crawler import hook as hooks
-from crawler import seeding
 from crawler.config import VERSION, Loaded, Settings
 from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Sink, open_sink
@@ -91,6 +91,7 @@ def run(
     """
     loaded = load_given(given)
     _check(loaded, sources, sitemaps)
+    headers.require_hosts(loaded.settings.header, sources)
     if fresh and not (sources or sitemaps):
         raise UsageError("--fresh starts over: name the SOURCEs to start from")
     sink = open_sink(output, form) if output else None
@@ -246,6 +247,7 @@ def work_(until_done: bool, **given: Any) -> int:
     """Run worker processes on this machine. Waits for a crawl to begin, and for more URLs when there are none."""
     loaded = load_given(given)
     _check(loaded, ())
+    headers.require_hosts(loaded.settings.header, ())
     with Session(loaded, say) as session:
         with session.interruptible() as stopped:
             frontier = session.wait_for("work", stopped)

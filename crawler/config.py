@@ -19,6 +19,8 @@ from typing import Any, Final, cast, get_type_hints
 
 import msgspec
 
+from crawler import headers
+from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
 
 VERSION: Final = "0.1.0"
@@ -135,11 +137,8 @@ def lease_seconds(text: str) -> float:
 
 
 def header(text: str) -> str:
-    """`Name: value`, without line ends (RFC 9110 section 5)."""
-    name, colon, value = text.partition(":")
-    if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search(r"[\r\n\0]", value):
-        raise ValueError("a header as 'Name: value' is needed")
-    return f"{name}: {value.strip()}"
+    """`Name: value` or `HOST: Name: value`, without line ends (see `headers`)."""
+    return str(headers.parse(text))
 
 
 def agent(text: str) -> str:
@@ -249,8 +248,17 @@ class Settings:
     concurrency: int = _setting(64, positive, _P, "transfers at once a worker", unit="N")
     cache_size: int = _setting(64 << 20, size, _P, "memory of each worker's caches, about", unit="SIZE")
     fetcher: str = _setting("curl", str, _P, "the HTTP engine", choices=("curl", "requests"))
-    header: tuple[str, ...] = _setting((), header, _P, "sent with each request", unit="LINE", many=True, secret=True)
-    proxy: str | None = _setting(None, optional(str), _P, "fetch through this proxy", unit="URL", secret=True)
+    header: tuple[str, ...] = _setting(
+        (),
+        header,
+        _P,
+        "'Name: value' goes to the origins given as SOURCE or URL, 'HOST: Name: value' to HOST alone;"
+        " Accept-Language, From and the like go to all hosts",
+        unit="LINE",
+        many=True,
+        secret=True,
+    )
+    proxy: str | None = _setting(None, optional(urls.proxy), _P, "fetch through this proxy", unit="URL", secret=True)
     trust_env: bool = _setting(False, str, _P, "obey HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "called with each page", unit="MODULE:FUNCTION")
     log_file: str | None = _setting(None, optional(str), _P, "write a log as JSON lines", unit="FILE")
@@ -356,7 +364,9 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     for setting, meta in TABLE.items():
         text = environ.get(ENV_PREFIX + setting.upper())
         if text:  # an empty one counts as not set: that is how compose files and shells leave a variable out
-            found[setting] = (parse(setting, text),) if meta.many else parse(setting, text)
+            items = [line for line in text.splitlines() if line.strip()] if meta.many else [text]
+            values = tuple(parse(setting, item) for item in items)
+            found[setting] = values if meta.many else values[0]
     return found
 
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
-from crawler import seeding
+from crawler import headers, seeding
 from crawler.config import coerce, load
 from crawler.errors import (
     CrawlDeleting,
@@ -93,6 +93,7 @@ def work(
             say=session.say,
             pass_fds=session.inherited,
             copies=copies,
+            origins=session.origins,
         )
         try:
             pool.start(session.settings.workers or os.cpu_count() or 1)
@@ -246,6 +247,7 @@ class Crawl(AbstractContextManager["Crawl"]):
 
     def run(self, *, until_done: bool = True) -> Status:
         """Seed, crawl until nothing is left (or Ctrl-C), and say what the crawl is at."""
+        headers.require_hosts(self._session.settings.header, self._seeds or tuple(self._session.origins))
         frontier = self._open()
         if self._seeds or self._sitemaps:
             self._session.seed(frontier, self._seeds, lambda _: None, self._sitemaps)

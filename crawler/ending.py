@@ -160,6 +160,8 @@ def _response_fields(held: Held, outcome: str, response: Response, error: str | 
         "content_type": _cut(response.content_type) or None,
         "size": None if response.skipped else len(response.body),
         "truncated": response.truncated,
+        # Where redirects that were followed within the lease have led.
+        "redirect_to": None if response.url in (held.url, entry.request.url) else response.url,
         "digest": None if response.skipped else f"sha256:{hashlib.sha256(response.body).hexdigest()}",
         "etag": _cut(headers.get("etag")),
         "last_modified": _cut(headers.get("last-modified")),

@@ -23,14 +23,24 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-_CREDENTIALS: Final = re.compile(r"(?<=://)[^/?#]*@")
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]+")
+_ADDRESS: Final = re.compile(r"(?:mailto|sips?|xmpp|acct):(?!/)", re.IGNORECASE)
+"""Schemes whose `@` follows a name, never a password."""
 _SHOWN: Final = 200
 """Characters of a URL that a message repeats."""
 
 
 def without_credentials(url: str) -> str:
-    """*url*, whatever it is, without a name and a password before its host: for records and messages."""
-    return _CREDENTIALS.sub("***@", url)
+    """*url*, whatever it is, without a name and a password before its host: for records and messages.
+
+    Stars stand for all between the scheme and the last `@`. A password may hold `/`, `?`, `#` or `@` that were not
+    escaped, so where it ends is not known; a path with an `@` is hidden as well.
+    """
+    before, at, host = url.rpartition("@")
+    if not at or _ADDRESS.match(url):
+        return url
+    scheme = _SCHEME.match(before)
+    return f"{scheme[0] if scheme else ''}***@{host}"
 
 
 def named(words: str) -> CrawlerError:

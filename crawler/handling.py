@@ -8,14 +8,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from crawler import ending as endings
+from crawler import headers
 from crawler import hook as hooks
 from crawler import sitemap as sitemaps
 from crawler import url as urls
+from crawler.cookies import CIRCLE, Chain
 from crawler.ending import Found, Held, Rest
 from crawler.entrances import Entrances
 from crawler.errors import InvalidURL
@@ -32,6 +34,9 @@ from crawler.records import Charge, Request
 from crawler.redirects import location
 from crawler.rulebook import RobotsAnswer
 from crawler.watch import Watch
+
+MAX_TOLD: Final = 10
+"""Hosts of which a worker says that they do not get what --header gives."""
 
 
 @dataclass(slots=True)
@@ -62,8 +67,9 @@ class Handler:
         *,
         hook: hooks.Hook | None = None,
         harvest: Callable[[str, Page], None] | None = None,
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """*harvest* takes what templates bear; none: nothing is quarantined."""
+        """*harvest* takes what templates bear; none: nothing is quarantined. *say* is for a person."""
         self._frontier = frontier
         self._links = links
         self._extractor = extractor
@@ -72,6 +78,9 @@ class Handler:
         self._hook = hook
         self._entrances = Entrances(links, plan.form)
         self._harvest = harvest
+        self._say = say
+        self._told: set[str] = set()
+        """Hosts of which was said that they do not get what seeds that redirect to them got."""
 
     def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> Outgoing:
         """The end of a robots lease; the sitemaps that it names are put before."""
@@ -94,8 +103,10 @@ class Handler:
         finally:
             self._watch.enter("handle", token)
 
-    def handle(self, held: Held, result: FetchResult, *, forgiving: bool) -> Outgoing:
+    def handle(self, held: Held, result: FetchResult, *, forgiving: bool, chain: Chain | None = None) -> Outgoing:
         """The call that ends the lease. *forgiving*: a time-out is our own fault and costs nothing.
+
+        *chain* is what led to *result* within the lease; the record is of the URL that was leased all the same.
 
         May raise RedisAway, when a root of the scope has to be asked for: handle the same result again then.
         """
@@ -110,7 +121,9 @@ class Handler:
             ending = endings.of_failure(held, verdict.outcome, verdict.error, rest)
             return self._outgoing(ending, failed=True)
         if verdict.outcome == "redirected":
-            return self._redirect(held, result, rest)
+            return self._redirect(held, result, rest, chain)
+        if chain is not None:
+            result = msgspec.structs.replace(result, url=self._plan.form.apply(result.url))
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
             read = self._sitemap if self._is_sitemap(held, result) else self._page
             return read(held, result, rest)
@@ -125,19 +138,38 @@ class Handler:
 
     # -- redirects -----------------------------------------------------------------------------------------------------
 
-    def _redirect(self, held: Held, response: Response, rest: Rest) -> Outgoing:
+    def admits(self, held: Held, target: str, hops: int) -> bool:
+        """Whether a redirect to *target*, after *hops* others, may be followed in the lease. May raise RedisAway.
+
+        Where it may not, it is a redirect like any other.
+        """
+        request, scope, form = held.entry.request, self._plan.scope, self._plan.form
+        if form.identity(target) == form.identity(request.url):
+            return True
+        if request.sitemap:
+            return not (scope.traps and scope.trap(target))
+        if scope.admit(target, request.depth, request.hops + hops + 1) or self._links.trap_of(target):
+            return False
+        with self._asking(held.lease.token):
+            return target in self._links.inside([target])
+
+    def _redirect(self, held: Held, response: Response, rest: Rest, chain: Chain | None) -> Outgoing:
         """A redirect is an outlink of the same depth, judged anew; to itself it is tried again, then given up."""
         request = held.entry.request
         try:
-            spelled = urls.canonicalize(location(response) or "", request.url)
+            spelled = urls.canonicalize(location(response) or "", response.url)
         except InvalidURL as error:
             found = Found(error=f"redirect to {error}")
             return self._outgoing(endings.of_redirect(held, response, None, found, rest))
         form = self._plan.form
+        if chain is not None and chain.is_circle(spelled):
+            return self._loop(held, response, rest, CIRCLE)
         if form.identity(spelled) == form.identity(request.url):
             return self._redirect_to_itself(held, response, spelled, rest)
         target = form.apply(spelled)
-        found = self._redirected(held, target)
+        found = self._redirected(held, target, request.hops + 1 + (0 if chain is None else chain.hops))
+        if not request.depth:
+            self._tell_of_lost_headers(response.url, target)
         too_many = bool(found.refused["hops"])
         outcome = "failed:redirect-loop" if too_many else "redirected"
         ending = endings.of_redirect(held, response, target, found, rest, outcome=outcome)
@@ -152,7 +184,10 @@ class Handler:
             respelled = msgspec.structs.replace(request, url=spelled, hops=request.hops + 1)
             charge = Charge.NONE
         elif held.entry.retries >= self._plan.retries:
-            return self._loop(held, response, rest, "it redirects to itself")
+            why = "; no cookie that it sets is for this URL, or there was no time for it within --lease-term"
+            return self._loop(
+                held, response, rest, f"it redirects to itself{why if response.headers.get('set-cookie') else ''}"
+            )
         else:
             respelled, charge = None, Charge.RETRY
         alone_ms = 1000 if respelled is None else 0
@@ -165,18 +200,27 @@ class Handler:
         ending = endings.of_response(held, "failed:redirect-loop", response, rest, error=error)
         return self._outgoing(ending, failed=True)
 
-    def _redirected(self, held: Held, target: str) -> Found:
+    def _tell_of_lost_headers(self, before: str, after: str) -> None:
+        """Say that a host does not get the --header lines that a seed's own host gets: once a host, of a few hosts."""
+        host = urls.host(after)
+        if host in self._told or len(self._told) == MAX_TOLD:
+            return
+        if words := headers.lost(self._plan.origin_headers, before, after):
+            self._told.add(host)
+            self._say(words)
+
+    def _redirected(self, held: Held, target: str, hops: int) -> Found:
         """A seed that redirects takes its root along, but never to an address that only a seed itself may name."""
         request = held.entry.request
-        via, hops = held.id, request.hops + 1
+        via = held.id
         if request.sitemap:
             return self._redirected_sitemap(held, target, hops)
         requests, refused = self._admit(held, [target], request.depth, hops)
         if refused["hops"]:
-            return Found(refused=refused, error=_too_many(request.hops))
+            return Found(refused=refused, error=_too_many(hops - 1))
         if requests or request.depth or set(refused) != {"scope"}:
             return Found(requests=requests, refused=refused)
-        if is_private_name(target) and not self._plan.allow_private:
+        if not self._plan.allow_private and is_private_name(target, proxied=self._plan.proxied):
             return Found(refused=refused, error="redirect to a private address, which only a seed may name")
         root = self._plan.scope.root_of(target)
         return Found(requests=[Request(target, request.depth, hops, via)], roots=[root])
@@ -184,7 +228,7 @@ class Handler:
     def _redirected_sitemap(self, held: Held, target: str, hops: int) -> Found:
         request = held.entry.request
         if hops > self._plan.scope.max_hops:
-            return Found(refused=Counter(hops=1), error=_too_many(request.hops))
+            return Found(refused=Counter(hops=1), error=_too_many(hops - 1))
         with self._asking(held.lease.token):
             admitted, refused = self._links.admit_sitemaps([target], request.url)
         requests = [Request(url, request.depth, hops, held.id, sitemap=True) for url in admitted]
@@ -201,7 +245,7 @@ class Handler:
         return "xml" in response.content_type and sitemaps.looks_like_one(response.body)
 
     def _sitemap(self, held: Held, response: Response, rest: Rest) -> Outgoing:
-        sitemap = sitemaps.parse(response.body, held.entry.request.url)
+        sitemap = sitemaps.parse(response.body, response.url)
         if sitemap is None:
             found = Found(error="this is no sitemap that can be read")
             return self._outgoing(endings.of_sitemap(held, response, found, rest, locations=None))

@@ -10,6 +10,7 @@ from typing import Final
 
 from crawler import traps
 from crawler import url as urls
+from crawler.fetch.guard import private_name
 from crawler.records import Request
 from crawler.scope import Scope
 from crawler.skim import Settled
@@ -207,9 +208,13 @@ class Links:
         self._roots.update(zip(missing, self._is_root(missing), strict=True))
 
 
-def is_private_name(url: str) -> bool:
-    """The URL names its host by an address or as localhost, so a seed that does so asks for private addresses."""
-    return _is_private_host(urls.host(url))
+def is_private_name(url: str, *, proxied: bool = False) -> bool:
+    """The URL names its host by an address or as localhost, so a seed that does so asks for private addresses.
+
+    *proxied*: a name that means a private place does so as well, for the guard judges it by nothing else.
+    """
+    host = urls.host(url)
+    return _is_private_host(host) or (proxied and private_name(host.partition(":")[0]) is not None)
 
 
 @lru_cache(maxsize=4096)

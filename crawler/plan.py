@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final, cast
 
+from crawler import headers
 from crawler.config import Settings
 from crawler.extract import ExtractOptions
 from crawler.fetch.fetcher import FetcherOptions
@@ -58,10 +60,14 @@ class Plan:
     links_cache: int
     rules_cache: int
     """About how much may be remembered of links that were sent, and of robots.txt."""
+    origin_headers: tuple[headers.OriginHeader, ...] = ()
+    """Header fields that only some origins get."""
+    proxied: bool = False
+    """A proxy may resolve the names of hosts: the guard can judge them by what they say alone."""
 
 
-def plan_of(settings: Settings) -> Plan:
-    """The worker's values."""
+def plan_of(settings: Settings, origins: Collection[str] = ()) -> Plan:
+    """The worker's values; *origins* are those that the SOURCEs of its command name."""
     agent = product_token(settings.user_agent)
     return Plan(
         scope=scope_of(settings),
@@ -95,6 +101,8 @@ def plan_of(settings: Settings) -> Plan:
         per_ip=settings.per_ip is not None and settings.proxy is None,  # a proxy hides the address
         links_cache=settings.cache_size // 2,
         rules_cache=settings.cache_size // 4,
+        origin_headers=headers.divide(settings.header, origins)[1],
+        proxied=settings.proxy is not None or settings.trust_env,
     )
 
 
@@ -130,13 +138,14 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def fetcher_options_of(settings: Settings) -> FetcherOptions:
-    """What all requests of a fetcher share."""
-    pairs = (line.partition(":") for line in settings.header)
+def fetcher_options_of(settings: Settings, origins: Collection[str] = ()) -> FetcherOptions:
+    """What all requests of a fetcher share; *origins* are those that the SOURCEs of the command name."""
+    everywhere, bound = headers.divide(settings.header, origins)
     return FetcherOptions(
         user_agent=settings.user_agent,
         concurrency=settings.concurrency,
-        headers=tuple((name, value.strip()) for name, _, value in pairs),
+        headers=everywhere,
+        origin_headers=bound,
         proxy=settings.proxy,
         allow_private=settings.allow_private,
         verify_tls=not settings.insecure,

@@ -8,7 +8,7 @@ import re
 import secrets
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -79,8 +79,12 @@ class Pool:
         say: Callable[[str], None],
         pass_fds: Sequence[int] = (),
         copies: bool = False,
+        origins: Collection[str] = (),
     ) -> None:
-        """*pass_fds* stay open in workers; *copies*: nothing but a crawl is in this process (see `launch`)."""
+        """*pass_fds* stay open in workers; *copies*: nothing but a crawl is in this process (see `launch`).
+
+        *origins* are those that the command's SOURCEs name (see `headers`).
+        """
         self._frontier, self._ledger = frontier, ledger
         self._settings = settings
         self._redis_url = redis_url
@@ -88,6 +92,7 @@ class Pool:
         self._say = say
         self._pass_fds = tuple(pass_fds)
         self._copies = copies
+        self._origins = tuple(origins)
         self._members: list[_Member] = []
         self._dead: list[_Dead] = []
         self._stopping = False
@@ -117,6 +122,7 @@ class Pool:
             until_done=self._until_done,
             settings=self._settings,
             parent=os.getpid(),
+            origins=self._origins,
         )
         return _Member(worker, launch(job, self._pass_fds, copies=self._copies), watch)
 

@@ -58,6 +58,8 @@ class Job(msgspec.Struct, frozen=True):
     until_done: bool
     settings: Settings
     parent: int
+    origins: tuple[str, ...] = ()
+    """Those that the SOURCEs of the command name: they get the lines of `--header` that may be secrets."""
 
 
 def main() -> int:
@@ -133,18 +135,18 @@ def build(job: Job, watch: Watch, log: Log) -> Worker:
     ledger = sharded.ledger_of(frontier)
     settings = own.with_stored(ledger.settings())
     link.patience = None  # from now on the loop has something else to do meanwhile
-    plan = plan_of(settings)
+    plan = plan_of(settings, job.origins)
 
     def replan(raw: bytes) -> Plan:
-        return plan_of(own.with_stored(raw))
+        return plan_of(own.with_stored(raw), job.origins)
 
     def refit(raw: bytes) -> Fetcher:
-        return open_fetcher(own.fetcher, fetcher_options_of(own.with_stored(raw)))
+        return open_fetcher(own.fetcher, fetcher_options_of(own.with_stored(raw), job.origins))
 
     tools = Tools(
         frontier=frontier,
         ledger=ledger,
-        fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings)),
+        fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings, job.origins)),
         watch=watch,
         say=log.say,
         note=log.note,

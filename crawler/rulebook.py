@@ -94,6 +94,15 @@ class Rulebook:
         rules: robots.Rules = self._rules[lease.origin, lease.robots_rev]
         return rules.allowed(url, self.agent)
 
+    def allows_hop(self, lease: Lease, url: str) -> bool:
+        """May *url*, of the lease's own origin, be fetched? Rules that were forgotten are read again.
+
+        May raise RedisAway.
+        """
+        self.learn([lease])
+        rules = self._rules.get((lease.origin, lease.robots_rev))
+        return rules is not None and rules.allowed(url, self.agent)
+
     def answer(self, lease: Lease, result: FetchResult, hops: int, *, forgiving: bool = False) -> RobotsAnswer:
         """What an answer to robots.txt, after *hops* redirects, means. *forgiving*: a time-out is our own fault."""
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":

@@ -15,12 +15,11 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Final, cast
 
-import msgspec
-
 from crawler import seedlist
 from crawler import url as urls
-from crawler.errors import InvalidURL, OutOfMemory, UsageError
+from crawler.errors import InvalidURL, OutOfMemory, UsageError, without_credentials
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier
+from crawler.headers import MAX_ORIGINS, origin_of
 from crawler.records import Request
 from crawler.scope import Scope
 from crawler.seedlist import URL_MARK, Line
@@ -34,6 +33,8 @@ ROOM_AGAIN: Final = 2.0
 _GZIP: Final = b"\x1f\x8b"
 SHOWN: Final = 10
 """Refused lines that are told one by one."""
+MAX_SHOWN: Final = 200
+"""Characters of a source that a message repeats."""
 
 
 @dataclass(slots=True)
@@ -45,11 +46,25 @@ class Seeded:
     over_budget: int = 0
     refused: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
+    origins: set[str] = field(default_factory=set, repr=False, compare=False)
+    """Those of the URLs, sitemaps aside: at most MAX_ORIGINS of `headers`."""
+    more_origins: bool = field(default=False, repr=False, compare=False)
+    """There were more of them."""
 
     @property
     def given(self) -> int:
         """All lines that held something."""
         return self.new + self.seen + self.over_budget + self.refused
+
+    def name_origin(self, url: str) -> None:
+        """A SOURCE names *url*, and so its origin."""
+        origin = origin_of(url)
+        if origin in self.origins:
+            return
+        if len(self.origins) < MAX_ORIGINS:
+            self.origins.add(origin)
+        else:
+            self.more_origins = True
 
 
 def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
@@ -59,7 +74,7 @@ def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
     """
     for sitemap in sitemaps:
         if URL_MARK not in sitemap:
-            raise UsageError(f"--sitemap {sitemap}: a URL is needed, which begins with https:// or http://")
+            raise UsageError(f"--sitemap {_shown(sitemap)}: a URL is needed, which begins with https:// or http://")
         urls.canonicalize(sitemap)
     for source in sources:
         if source == "-":
@@ -68,19 +83,32 @@ def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
             if odd := seedlist.oddity_of_argument(source):
                 raise InvalidURL(source, "invalid", odd)
             urls.canonicalize(seedlist.stripped(source))
-        elif not Path(source).exists():
-            raise UsageError(f"{source}: there is no such file; a URL begins with https:// or http://")
+        elif not _exists(source):
+            raise UsageError(f"{_shown(source)}: there is no such file; a URL begins with https:// or http://")
         elif not Path(source).is_file():
             raise UsageError(f"{source}: is not a file of URLs")
         else:
             _open(source).close()
 
 
+def _shown(source: str) -> str:
+    """What a message repeats of a source that may be meant for a URL."""
+    shown = without_credentials(source)
+    return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
+
+
+def _exists(source: str) -> bool:
+    try:
+        return Path(source).exists()
+    except (OSError, ValueError):  # too long for a name, or a NUL
+        return False
+
+
 def lines(sources: Sequence[str]) -> Iterator[Line]:
     """The lines of all sources that hold something: no comments (`#` at the start), no empty ones."""
     for source in sources:
         if URL_MARK in source:
-            yield Line(seedlist.stripped(source), source)
+            yield Line(seedlist.stripped(source), without_credentials(source))
             continue
         name = "stdin" if source == "-" else source
         with _open(source) as file:
@@ -140,9 +168,7 @@ def seed(
         batch: list[Request] = []
         named = ((Line(url, url), True) for url in sitemaps)
         for line, is_sitemap in chain(named, ((line, False) for line in sources)):
-            request = _request(line, frontier.form, seeded, refuse)
-            if request is not None and is_sitemap:
-                request = msgspec.structs.replace(request, sitemap=True)
+            request = _request(line, frontier.form, seeded, refuse, sitemap=is_sitemap)
             if request is not None:
                 batch.append(request)
             if len(batch) == MOST_REQUESTS or (batch and time.monotonic() - put_at > PUT_EVERY):
@@ -162,13 +188,18 @@ def seed(
     return seeded
 
 
-def _request(line: Line, form: urls.Form, seeded: Seeded, refuse: Callable[[str], None]) -> Request | None:
+def _request(
+    line: Line, form: urls.Form, seeded: Seeded, refuse: Callable[[str], None], *, sitemap: bool
+) -> Request | None:
     if line.hint:
         refuse(f"{line.where.rpartition(':')[0]}: {line.hint}")
     try:
         if line.odd:
             raise InvalidURL(line.text, "invalid", line.odd)
-        return Request(form.apply(urls.canonicalize(line.text)))
+        request = Request(form.apply(urls.canonicalize(line.text)), sitemap=sitemap)
+        if not sitemap:
+            seeded.name_origin(request.url)
+        return request
     except InvalidURL as error:
         seeded.refused += 1
         seeded.reasons[error.reason] = seeded.reasons.get(error.reason, 0) + 1

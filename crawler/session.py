@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from crawler import seeding
+from crawler import headers, seeding
 from crawler.config import TABLE, Kind, Loaded, Settings, format_value
 from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl, RedisUnavailable
 from crawler.frontier import sharded
@@ -37,6 +37,8 @@ class Session:
         self.made = False
         """The crawl was begun by this session."""
         self.named = loaded.named
+        self.origins: set[str] = set()
+        """Those that the SOURCEs seeded by this session name: only they get a secret `--header`."""
         self.say = say
         self.patience = Patience(say, mend=self.mend)
         self._server: EmbeddedRedis | None = None
@@ -232,7 +234,7 @@ class Session:
         sitemaps: Sequence[str] = (),
     ) -> Seeded:
         """Put the URLs of *sources* (URLs, files, `-`) and of *sitemaps* into the frontier."""
-        return seeding.seed(
+        seeded = seeding.seed(
             frontier,
             scope_of(self.settings),
             seeding.lines(sources),
@@ -241,6 +243,13 @@ class Session:
             refuse=self.say,
             progress=progress,
         )
+        self.origins |= seeded.origins
+        if seeded.more_origins and any(headers.parse(line).needs_host for line in self.settings.header):
+            self.say(
+                f"the SOURCEs name more than {headers.MAX_ORIGINS:,} origins: the others do not get the --header lines;"
+                " name the hosts that shall, CRAWLER_HEADER='HOST: Name: value'"
+            )
+        return seeded
 
 
 def has_begun(settings: Settings) -> bool:

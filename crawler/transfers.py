@@ -10,6 +10,8 @@ from typing import Final
 
 from crawler import robots, sitemap
 from crawler import url as urls
+from crawler.clock import since_boot
+from crawler.cookies import Chain
 from crawler.ending import Held
 from crawler.errors import RedisAway
 from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
@@ -35,6 +37,8 @@ class Flight:
     lease: Lease
     held: Held | None = None
     hops: int = 0
+    chain: Chain | None = None
+    """The redirects that were followed for the page within its lease."""
 
 
 class Transfers:
@@ -52,6 +56,8 @@ class Transfers:
         """Tokens of sitemaps whose transfers have begun and that are not yet handled."""
         self._waiting: deque[Flight] = deque()
         """Sitemaps that wait for others: in flight for all the rest of the worker."""
+        self._resting: list[tuple[float, Flight]] = []
+        """When (monotonic) to ask for the next page of a chain of redirects, after its host's delay, and its flight."""
         self._private: frozenset[str] = frozenset()
         """Hosts at private addresses that a seed named."""
         self._driven = time.monotonic()
@@ -62,12 +68,17 @@ class Transfers:
     @property
     def moving(self) -> bool:
         """Something is on its way that has not come to its result."""
-        return len(self._flights) - len(self._waiting) > len(self.results)
+        return len(self._flights) - len(self._waiting) - len(self._resting) > len(self.results)
+
+    @property
+    def only_rests(self) -> bool:
+        """All that is in flight waits for its host's delay to end."""
+        return len(self._flights) == len(self._resting)
 
     @property
     def free(self) -> int:
         """How many more may begin."""
-        return self._fetcher.free - len(self._waiting)
+        return self._fetcher.free - len(self._waiting) - len(self._resting)
 
     @property
     def tokens(self) -> list[str]:
@@ -79,6 +90,10 @@ class Transfers:
         self.stalled = time.monotonic() - self._driven > LONG_STALL
         if self._waiting:
             self._begin_waiting()
+        if self._resting:
+            seconds = min(seconds, self._begin_rested())
+            if not self.moving:  # else the fetcher would return at once
+                time.sleep(seconds)
         for token, result in self._fetcher.poll(seconds, MOST_RESULTS):
             if token in self._flights:
                 self.results.append((self._flights[token], result))
@@ -107,16 +122,42 @@ class Transfers:
                 self._fetch_sitemap(self._waiting[0])
                 self._waiting.popleft()
 
+    def follow(self, flight: Flight, chain: Chain, target: str, ended: float) -> bool:
+        """Ask for *target* within the lease, the host's delay after *ended* (monotonic); false if it ends before."""
+        at = ended + flight.lease.delay_ms / 1000
+        if since_boot() + max(at - time.monotonic(), 0.0) > flight.lease.deadline - NOT_AFTER_MARGIN:
+            return False
+        chain.go(target)
+        flight.chain = chain
+        self._resting.append((at, flight))
+        return True
+
+    def _begin_rested(self) -> float:
+        """Ask for the pages whose hosts have rested; the seconds until the next one has."""
+        now = time.monotonic()
+        with suppress(RedisAway):
+            for pair in [pair for pair in self._resting if pair[0] <= now]:
+                self._go_on(pair[1])
+                self._resting.remove(pair)
+        return max(min((at for at, _ in self._resting), default=float("inf")) - now, 0.0)
+
+    def _go_on(self, flight: Flight) -> None:
+        assert flight.chain is not None
+        is_sitemap = flight.lease.token in self._sitemaps
+        types, most = (None, sitemap.MAX_BYTES) if is_sitemap else (READ_TYPES, self.plan.max_size)
+        self._submit(flight, flight.chain.at, types, most)
+
     def fetch_robots(self, flight: Flight, url: str) -> None:
         """Begin the transfer of a robots.txt, or of what it redirects to."""
         self._submit(flight, url, None, robots.MAX_BYTES + 1)
 
     def _submit(self, flight: Flight, url: str, types: tuple[str, ...] | None, max_body: int) -> None:
         """A seed that names a private address lets its own host through the guard; may raise RedisAway, asking so."""
-        if not self.plan.allow_private and is_private_name(url):
+        if not self.plan.allow_private and is_private_name(url, proxied=self.plan.proxied):
             self._let_through_if_seeded(url)
         request = FetchRequest(
             url,
+            headers=(("Cookie", flight.chain.cookie),) if flight.chain is not None else (),
             max_body=max_body,
             types=types,
             connect_timeout=min(CONNECT_TIMEOUT, self.plan.timeout),
@@ -141,6 +182,7 @@ class Transfers:
     def drop(self, tokens: frozenset[str]) -> None:
         """These leases were given to others: their transfers are void."""
         self._waiting = deque(flight for flight in self._waiting if flight.lease.token not in tokens)
+        self._resting = [pair for pair in self._resting if pair[1].lease.token not in tokens]
         for token in tokens & self._flights.keys():
             self._fetcher.cancel(token)
             del self._flights[token]

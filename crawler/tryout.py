@@ -7,11 +7,12 @@ from typing import Final
 
 import msgspec
 
+from crawler import headers, robots
 from crawler import hook as hooks
-from crawler import robots
 from crawler import sitemap as sitemaps
 from crawler import url as urls
 from crawler.config import Settings
+from crawler.cookies import CIRCLE, Chain
 from crawler.ending import Found as FoundOnPage
 from crawler.ending import Held, of_failure, of_page, of_redirect, of_response, of_sitemap
 from crawler.ending import Rest as NoRest
@@ -20,12 +21,14 @@ from crawler.extract import Extractor
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchError, FetchRequest, FetchResult, Response
 from crawler.frontier.leases import Ending, Lease
+from crawler.headers import origin_of
 from crawler.links import is_private_name
 from crawler.page import Page
 from crawler.plan import READ_TYPES, Plan, fetcher_options_of, plan_of
-from crawler.politeness import MAX_ROBOTS_HOPS, judge, judge_robots
+from crawler.politeness import MAX_ROBOTS_HOPS, REDIRECTS, judge, judge_robots
 from crawler.records import Entry, Record, Request
 from crawler.redirects import location
+from crawler.terminal import say
 
 MOST_REDIRECTS: Final = 10
 
@@ -69,18 +72,21 @@ def _short(value: object) -> str:
 
 def try_url(url: str, settings: Settings) -> Tried:
     """Fetch *url* as a crawl would and follow its redirects. Raises InvalidURL, HookError."""
-    return _Try(settings).run(urls.canonicalize(url))
+    url = urls.canonicalize(url)
+    return _Try(settings, origin_of(url)).run(url)
 
 
 class _Try:
-    def __init__(self, settings: Settings) -> None:
-        self._plan: Plan = plan_of(settings)
-        self._fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings))
+    def __init__(self, settings: Settings, origin: str) -> None:
+        self._plan: Plan = plan_of(settings, [origin])
+        self._fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, [origin]))
         self._hook = hooks.load(settings.hook) if settings.hook else None
         self._steps: list[str] = []
+        self._robots: dict[str, tuple[str, FetchResult, str]] = {}
+        """By origin: where its robots.txt was found, what was answered, and what that means."""
 
     def run(self, url: str) -> Tried:
-        if is_private_name(url):
+        if is_private_name(url, proxied=self._plan.proxied):
             self._fetcher.allow(frozenset({urls.host(url)}))
         try:
             return self._follow(url)
@@ -100,22 +106,39 @@ class _Try:
         held = _held(url, hops)
         if self._plan.obey_robots and (refusal := self._refusal(url)):
             return _record(of_failure(held, *refusal))
-        result = self._get(url, READ_TYPES)
+        result, chain = self._chase(url)
         verdict = judge(result, 0, 0, 0.5)
         if isinstance(result, FetchError):
             return _record(of_failure(held, verdict.outcome or "failed:timeout", verdict.error))
         if verdict.outcome == "redirected":
-            return self._redirected(held, result)
+            return self._redirected(held, result, chain)
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
             is_sitemap = "xml" in result.content_type and sitemaps.looks_like_one(result.body)
             return self._sitemap(held, result) if is_sitemap else self._page(held, result)
         return _record(of_response(held, verdict.outcome or "failed:http", result, NoRest(), error=verdict.error))
 
-    def _redirected(self, held: Held, response: Response) -> Record:
+    def _chase(self, url: str) -> tuple[FetchResult, Chain]:
+        """The answer to *url*, after redirects that set cookies and stay within its origin (see `cookies`)."""
+        chain = Chain(url)
+        result = self._get(url, READ_TYPES)
+        while isinstance(result, Response) and result.status in REDIRECTS:
+            target = chain.next_hop(result)
+            if target is None or (self._plan.obey_robots and self._refusal(target)):
+                break
+            self._steps.append(f"{result.status} {result.url} -> {target}, with the cookies that it sets")
+            chain.go(target)
+            result = self._get(target, READ_TYPES, chain.cookie)
+        return result, chain
+
+    def _redirected(self, held: Held, response: Response, chain: Chain) -> Record:
         try:
             target = urls.canonicalize(location(response) or "", response.url)
         except InvalidURL as error:
             return _record(of_redirect(held, response, None, FoundOnPage(error=f"redirect to {error}"), NoRest()))
+        if chain.is_circle(target):
+            return _record(of_response(held, "failed:redirect-loop", response, NoRest(), error=CIRCLE))
+        if words := headers.lost(self._plan.origin_headers, response.url, target):
+            say(words)
         return _record(of_redirect(held, response, target, FoundOnPage(), NoRest()))
 
     @staticmethod
@@ -142,18 +165,22 @@ class _Try:
 
     def _refusal(self, url: str) -> tuple[str, str] | None:
         """The outcome and the reason why robots.txt keeps us from the page; None where it does not."""
-        host, scheme, _ = urls.split(url)
-        at = f"{urls.origin(host, scheme)}/robots.txt"
+        origin = origin_of(url)
+        if origin not in self._robots and (found := self._ask_robots(f"{origin}/robots.txt")):
+            self._robots[origin] = found
+        return self._ruled(url, *self._robots[origin]) if origin in self._robots else None
+
+    def _ask_robots(self, at: str) -> tuple[str, FetchResult, str] | None:
+        """Where the robots.txt of an origin is, the answer, and what it means; None where it redirects to no URL."""
         for hops in range(MAX_ROBOTS_HOPS + 1):
             result = self._get(at, None)
             verdict = judge_robots(result, hops)
-            if verdict.step == "follow" and isinstance(result, Response):
-                try:
-                    at = urls.canonicalize(location(result) or "", at)
-                except InvalidURL:
-                    return None
-                continue
-            return self._ruled(url, at, result, verdict.step)
+            if verdict.step != "follow" or not isinstance(result, Response):
+                return at, result, verdict.step
+            try:
+                at = urls.canonicalize(location(result) or "", at)
+            except InvalidURL:
+                return None
         return None
 
     def _ruled(self, url: str, at: str, result: FetchResult, step: str) -> tuple[str, str] | None:
@@ -169,10 +196,11 @@ class _Try:
             return None
         return "failed:host-unreachable", f"robots.txt cannot be had ({answer}), so nothing is asked for now"
 
-    def _get(self, url: str, types: tuple[str, ...] | None) -> FetchResult:
+    def _get(self, url: str, types: tuple[str, ...] | None, cookie: str = "") -> FetchResult:
         plan = self._plan
         request = FetchRequest(
             url,
+            headers=(("Cookie", cookie),) if cookie else (),
             max_body=plan.max_size if types else robots.MAX_BYTES + 1,
             types=types,
             connect_timeout=min(10.0, plan.timeout),

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import ada_url
 
-from crawler.errors import InvalidURL
+from crawler.errors import InvalidURL, without_credentials
 
 if TYPE_CHECKING:
     from tldextract import TLDExtract
@@ -33,12 +33,16 @@ megabytes are not worth reading."""
 REFUSALS: Final = {
     "invalid": "it does not parse",
     "scheme": "only http and https can be crawled",
-    "userinfo": "credentials in a URL are not accepted; use --header",
+    "userinfo": "credentials in a URL are not accepted; use CRAWLER_HEADER='Authorization: ...'",
     "too-long": f"longer than {MAX_URL} characters",
 }
 """Why a URL is refused before it is accepted: counted word -> meaning."""
 
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
+_PROXY = re.compile(
+    r"(?:(?:https?|socks4a?|socks5h?)://)?(?:[^\s/?#@\\]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]]+)(?::(\d{1,5}))?/?",
+    re.IGNORECASE,
+)
 _STRAY_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
@@ -103,6 +107,25 @@ def _refused(url: str, reason: str) -> InvalidURL:
     return InvalidURL(url, reason, REFUSALS[reason])
 
 
+def _cut(url: str) -> str:
+    """The start of a long URL, for a message; credentials go first, for the cut may take their end away."""
+    return f"{without_credentials(url)[:80]}..."
+
+
+def proxy(text: str) -> str:
+    """The URL of a proxy, http where it names no scheme; ValueError, which does not repeat it, where it is none.
+
+    Engines would repeat one that they cannot read, with its password.
+    """
+    match = _PROXY.fullmatch(text.strip())
+    if match is None or int(match[1] or 0) > 65_535:
+        raise ValueError(
+            "a proxy as http://HOST:PORT or http://USER:PASSWORD@HOST:PORT is needed; in a password write / ? # @"
+            " as %2F %3F %23 %40"
+        )
+    return match[0] if "://" in match[0] else f"http://{match[0]}"
+
+
 def resolve(reference: str, base: str | None = None) -> str:
     """*reference* as a browser would resolve it against the absolute *base*; any scheme, fragment kept.
 
@@ -120,17 +143,20 @@ def resolve(reference: str, base: str | None = None) -> str:
 def canonicalize(url: str, base: str | None = None) -> str:
     """The one spelling of *url* (relative to *base*), or InvalidURL with one of REFUSALS as its reason."""
     if len(url) > MAX_REFERENCE:
-        raise _refused(f"{url[:80]}...", "too-long")
-    href = resolve(url.partition("#")[0], base)
+        raise _refused(_cut(url), "too-long")
+    try:
+        href = resolve(url.partition("#")[0], base)
+    except InvalidURL:
+        raise _refused(url, "invalid") from None  # whole: a password may hold a `#`
     if not href.startswith(("http://", "https://")):
         raise _refused(url, "scheme")
     if len(href) > MAX_URL:
-        raise _refused(f"{href[:80]}...", "too-long")
+        raise _refused(_cut(url), "too-long")
     start = href.index("/") + 2
     slash = href.index("/", start)
     authority = href[start:slash]
     if "@" in authority:
-        raise _refused(f"{href[:start]}***{authority[authority.rindex('@') :]}{href[slash:]}", "userinfo")
+        raise _refused(url, "userinfo")
     if authority[-1] == "." or ".:" in authority:
         href = href[:start] + _without_trailing_dot(authority, url) + href[slash:]
     return _normal_escapes(href) if "%" in href else href

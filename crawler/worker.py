@@ -17,6 +17,7 @@ import msgspec
 
 from crawler import ending as endings
 from crawler import url as urls
+from crawler.cookies import Chain
 from crawler.ending import Held
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.exchange import ASK_AGAIN, News
@@ -27,6 +28,7 @@ from crawler.frontier.leases import Ending, Lease, Leased
 from crawler.handling import Handler, Outgoing
 from crawler.links import Links
 from crawler.plan import Plan
+from crawler.politeness import REDIRECTS
 from crawler.records import Charge
 from crawler.rulebook import Rulebook
 from crawler.tools import Tally, Tools
@@ -175,16 +177,30 @@ class Worker:
                 return
             ip = result.address if isinstance(result, Response) and not flight.hops else ""
             outgoing = self._handler.robots(flight.lease, answer, ip)
+        elif self._goes_on(flight, flight.held, result):
+            return
         else:
-            outgoing = self._end_page(flight.held, result)
+            outgoing = self._end_page(flight, flight.held, result)
             self.tally.add(outgoing)
         self._transfers.land(flight)
         self._exchange.post(outgoing)
 
-    def _end_page(self, held: Held, result: FetchResult) -> Outgoing:
+    def _goes_on(self, flight: Flight, held: Held, result: FetchResult) -> bool:
+        """Whether another request follows in the lease: the answer sets a cookie and redirects (see `cookies`)."""
+        if not isinstance(result, Response) or result.status not in REDIRECTS:
+            return False
+        chain = flight.chain or Chain(held.entry.request.url)
+        target = chain.next_hop(result)
+        if target is None or not self._handler.admits(held, target, chain.hops):
+            return False
+        if self.plan.obey_robots and not self._rules.allows_hop(held.lease, target):
+            return False
+        return self._transfers.follow(flight, chain, target, result.ended)
+
+    def _end_page(self, flight: Flight, held: Held, result: FetchResult) -> Outgoing:
         """Take a page to its outcome; a defect of ours is charged to it like a crash, and does not stop the worker."""
         try:
-            return self._handler.handle(held, result, forgiving=self._transfers.stalled)
+            return self._handler.handle(held, result, forgiving=self._transfers.stalled, chain=flight.chain)
         except CrawlerError:
             raise
         except Exception as error:
@@ -286,7 +302,14 @@ class Worker:
         extractor = Extractor(self.plan.extract)
         harvest = self._exchange.harvest if self.plan.quarantine else None
         return Handler(
-            self._frontier, self._links, extractor, self.plan, self._watch, hook=self.tools.hook, harvest=harvest
+            self._frontier,
+            self._links,
+            extractor,
+            self.plan,
+            self._watch,
+            hook=self.tools.hook,
+            harvest=harvest,
+            say=self.tools.say,
         )
 
     # -- what was leased -----------------------------------------------------------------------------------------------
@@ -355,7 +378,8 @@ class Worker:
 
     def _see_whether_over(self, leased: Leased | None) -> None:
         if self._stop_by is not None:
-            if not (self._transfers or self._exchange.outgoing) or time.monotonic() >= self._stop_by:
+            ended = self._transfers.only_rests and not self._exchange.outgoing
+            if ended or time.monotonic() >= self._stop_by:
                 self.reason = "stopped"
         elif leased is not None and not self._is_busy():
             if leased.status == "DELETING":

@@ -243,3 +243,10 @@ def test_settings_that_no_version_stores_are_refused_by_name(raw: bytes, words: 
         Settings(crawl="x").with_stored(raw)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_settings_that_take_many_values_take_one_a_line_from_the_environment(tmp_path: Path) -> None:
+    lines = "a.example: Authorization: x\n\n  \nAccept: y\n"
+    loaded = load({}, {"CRAWLER_HEADER": lines, "CRAWLER_EXCLUDE": "one"}, tmp_path / "crawler.toml")
+    assert loaded.settings.header == ("a.example: Authorization: x", "Accept: y")
+    assert loaded.settings.exclude == ("one",)

@@ -17,13 +17,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler import seeding, seedlist
-from crawler.errors import UsageError
+from crawler.errors import UsageError, without_credentials
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Limits
 from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Link
 from crawler.scope import Scope
-from crawler.seeding import Line, Seeded
+from crawler.seeding import Line, Seeded, check
 from crawler.url import canonicalize
 from tests.redis_for_tests import PrivateRedis
 
@@ -420,3 +420,24 @@ def test_who_interrupts_is_told_how_far_it_came(frontier: Frontier) -> None:
         seeding.seed(frontier, Scope(), lines(), refuse=told.append)
     assert told == ["1,000 seeds are in; give the same ones again for the rest"]
     assert frontier.state().sources == 0
+
+
+@pytest.mark.parametrize(
+    "password", ["a/{0}", "a?{0}", "a#{0}", "a@{0}", "{0}@b/c", "{0}/x@y#z", "{0}\\x", "8/{0}", "8#{0}"]
+)
+@pytest.mark.parametrize("start", ["http://user:", "https://", "ftp://user:", "user:", "http:\\\\user:", "//user:", ""])
+@pytest.mark.parametrize("end", ["@[h/path", "@h:x/", f"@h/{'x' * 5_000}", f"{'x' * 70_000}@h/"])
+def test_a_password_is_not_shown_whatever_it_holds(start: str, password: str, end: str) -> None:
+    url = f"{start}{password.replace('{0}', 's3cr3t')}{end}"
+    assert "s3cr3t" not in without_credentials(url)
+    for use in (lambda: canonicalize(url), lambda: check([url]), lambda: check([], [url])):
+        try:
+            use()
+        except UsageError as error:
+            assert "s3cr3t" not in str(error)
+
+
+def test_what_holds_no_credentials_is_shown_as_it_is() -> None:
+    for url in ("https://example.org/a?b#c", "mailto:a@b.example", "example.org"):
+        assert without_credentials(url) == url
+    assert without_credentials("http://user:pass@example.org/a") == "http://***@example.org/a"

@@ -17,10 +17,18 @@ from typing import Any, Final
 import pycurl
 
 from crawler import url as urls
+from crawler.errors import without_credentials
 from crawler.fetch.answer import Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, environment_proxies, environment_proxy, fixed_headers, request_headers
+from crawler.fetch.outgoing import (
+    ca_bundle,
+    environment_proxies,
+    environment_proxy,
+    fixed_headers,
+    own_headers,
+    request_headers,
+)
 
 _ABORT: Final = -1
 """Returned by a callback: libcurl ends the transfer."""
@@ -59,8 +67,10 @@ class _Transfer:
     def __init__(self, options: FetcherOptions, guard: Guard, used: dict[int, int]) -> None:
         self._guard = guard
         self._used = used
+        self._options = options
         self._fixed = fixed_headers(options)
-        self._headed = self._fresh = False
+        self._own: tuple[tuple[str, str], ...] = ()
+        self._fresh = False
         self._proxy = options.proxy or ""
         self._connect_ms = self._timeout_ms = 0
         self.proxied = bool(options.proxy)
@@ -88,6 +98,7 @@ class _Transfer:
         set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
         set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
         set_option(pycurl.CAINFO, ca_bundle())
+        set_option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # a proxy that tunnels gets none of these
         set_option(pycurl.HTTPHEADER, _lines(request_headers(self._fixed)))
         set_option(pycurl.WRITEFUNCTION, self.on_body)
         set_option(pycurl.HEADERFUNCTION, self.on_header)
@@ -109,9 +120,9 @@ class _Transfer:
             self._fresh = False
             easy.setopt(pycurl.FRESH_CONNECT, 0)
         easy.setopt(pycurl.URL, request.url)
-        if request.headers or self._headed:
-            self._headed = bool(request.headers)
-            easy.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._fixed, request)))
+        if (own := own_headers(self._options, request)) != self._own:
+            easy.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._fixed, own)))
+            self._own = own
         if (connect_ms := _milliseconds(request.connect_timeout)) != self._connect_ms:
             self._connect_ms = connect_ms
             easy.setopt(pycurl.CONNECTTIMEOUT_MS, connect_ms)
@@ -214,6 +225,7 @@ class _Transfer:
 
     def error(self, kind: FailureKind, detail: str, now: float) -> FetchError:
         sent = self.asked or (kind not in ("expired", "refused") and self.easy.getinfo(pycurl.CONNECT_TIME_T) > 0)
+        detail = without_credentials(detail)  # a proxy's
         return FetchError(self.request.url, kind, detail, sent, now - self.started, now)
 
     @property

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from crawler.clock import since_boot
+from crawler.headers import OriginHeader
 
 FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused", "expired"]
 """dns: the name does not resolve; connect: no connection, or it broke before or within the answer; tls: handshake or
@@ -126,6 +127,8 @@ class FetcherOptions:
     concurrency: int = 64
     headers: tuple[tuple[str, str], ...] = ()
     """Added to each request (`--header`)."""
+    origin_headers: tuple[OriginHeader, ...] = ()
+    """Added to requests to some origins alone: they may be secrets."""
     proxy: str | None = None
     allow_private: bool = False
     """Let connections go to loopback, private and other non-global addresses."""

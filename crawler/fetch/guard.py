@@ -2,13 +2,17 @@
 
 What counts is the address at the moment of connecting: every spelling of a number (127.1, 0x7f.1, 2130706433), every
 name and every answer of the DNS ends there, so that is where the engines ask (`Guard.check`).
+Behind a proxy, which resolves, only what a name says of itself can be judged (`Guard.check_name`).
 Tables: IANA special-purpose registries (RFC 6890 and its updates); `ipaddress.is_global` is not enough, it lets
 multicast, 6to4 and NAT64 of private addresses through.
 """
 
 from __future__ import annotations
 
+import re
 import socket
+from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final
@@ -98,6 +102,65 @@ def literal(host: str) -> str | None:
         return None
 
 
+# What a name says of itself. The guard judges addresses; behind a proxy, which resolves, there are only names.
+
+_PRIVATE_SUFFIXES: Final = {
+    "localhost": "loopback (RFC 6761)",
+    "local": "link-local (RFC 6762)",
+    "home.arpa": "private (RFC 8375)",
+    "internal": "private (reserved by ICANN)",
+    # Used in private networks alone and in no public DNS (RFC 6762 appendix G; Linux's and Kubernetes' own)
+    **dict.fromkeys(("intranet", "private", "corp", "home", "lan", "localdomain", "svc"), "private"),
+    # Public names of the metadata services of clouds; others are under .internal or plain addresses
+    **dict.fromkeys(("metadata.goog", "metadata.tencentyun.com"), "a cloud's metadata service"),
+    # Public names that are loopback, whatever stands before them
+    **dict.fromkeys(
+        ("localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "localho.st", "lndo.site", "ddev.site", "fuf.me"),
+        "loopback",
+    ),
+}
+_WILDCARDS: Final = ("nip.io", "sslip.io", "xip.io", "traefik.me", "backname.io", "local-ip.co", "plex.direct")
+"""Services whose names resolve to the address that is written in them."""
+_QUAD = re.compile(r"(?<![0-9])(?=([0-9]{1,3})[.-]([0-9]{1,3})[.-]([0-9]{1,3})[.-]([0-9]{1,3})(?![0-9]))")
+_HEX = re.compile(r"(?:^|[.-])([0-9a-f]{8})(?=\.|$)")
+_DOTTED = re.compile(r"(?:^|\.)([0-9]{1,3}(?:\.[0-9]{1,3}){3})(?=\.)")
+_MEANT: Final = ("private", "loopback", "link-local")
+
+
+@lru_cache(maxsize=8192)
+def private_name(name: str) -> str | None:
+    """Why a host *name*, which is no address, means a private place by itself, or None where it does not.
+
+    `.test`, `.example` and `.invalid` (RFC 6761) are not among them: they mean no place at all.
+    """
+    name = name.rstrip(".").lower()
+    labels = name.split(".")
+    if len(labels) == 1:
+        return "private (a name without a dot)"  # there are none in the public DNS (RFC 7085)
+    for start in range(len(labels)):
+        suffix = ".".join(labels[start:])
+        if reason := _PRIVATE_SUFFIXES.get(suffix):
+            return reason
+        if start and suffix in _WILDCARDS:
+            return next((found for ip in _spelled(".".join(labels[:start])) if (found := forbidden(ip))), None)
+    for match in _DOTTED.finditer(name):  # 10.0.0.1.example.org: a service of the same kind that is not listed
+        if (reason := forbidden(match[1])) and (reason.startswith(_MEANT) or match[1] == "0.0.0.0"):
+            return reason
+    return None
+
+
+def _spelled(prefix: str) -> Iterator[str]:
+    """The addresses that *prefix*, the part of a name before a service's own, may spell."""
+    for match in _QUAD.finditer(prefix):
+        if all(int(part) < 256 for part in match.groups()):
+            yield ".".join(str(int(part)) for part in match.groups())
+    for match in _HEX.finditer(prefix):
+        yield str(IPv4Address(int(match[1], 16)))
+    for label in prefix.split("."):
+        with suppress(ValueError):
+            yield str(IPv6Address(label.replace("-", ":")))
+
+
 class Guard:
     """What one fetcher may connect to; *allowed_hosts* (as `url.host` spells them) may be at any address."""
 
@@ -119,5 +182,7 @@ class Guard:
     def check_name(self, host: str) -> str | None:
         """The same before a proxy is asked, which resolves for us: only what the name itself says can be judged."""
         name, colon, port = host.rpartition(":")
-        ip = literal(name if colon and port.isdigit() else host)
-        return ip and self.check(host, ip)
+        name = name if colon and port.isdigit() else host
+        if ip := literal(name):
+            return self.check(host, ip)
+        return None if self._allow_private or host in self._allowed_hosts else private_name(name)

@@ -9,14 +9,16 @@ from typing import Any, Final
 import certifi
 
 from crawler import url as urls
+from crawler.errors import UsageError
 from crawler.fetch.decode import ACCEPTED
 from crawler.fetch.fetcher import FetcherOptions, FetchRequest
+from crawler.headers import origin_of
 
 _ACCEPT: Final = "*/*"
 
 
 def fixed_headers(options: FetcherOptions) -> tuple[tuple[str, str], ...]:
-    """What every request of a fetcher bears; the operator's own lines come last."""
+    """What every request of a fetcher carries, whatever its host; the operator's own lines come last."""
     return (
         ("User-Agent", options.user_agent),
         ("Accept", _ACCEPT),
@@ -25,12 +27,38 @@ def fixed_headers(options: FetcherOptions) -> tuple[tuple[str, str], ...]:
     )
 
 
-def request_headers(fixed: tuple[tuple[str, str], ...], request: FetchRequest | None = None) -> dict[str, str]:
-    """The header of *request* after the *fixed* lines: of one name (any case) the last wins; no line ends get in."""
-    merged = {}
-    for name, value in (*fixed, *(request.headers if request else ())):
-        merged[name.lower()] = (name, "".join(char for char in value if char >= " " or char == "\t"))
-    return dict(merged.values())
+def own_headers(options: FetcherOptions, request: FetchRequest) -> tuple[tuple[str, str], ...]:
+    """What *request* carries beside the fixed lines: those for its origin, which may be secrets, then its own.
+
+    The one place that decides which host gets a secret: both engines ask here for each single request.
+    """
+    if not options.origin_headers:
+        return request.headers
+    origin = origin_of(request.url)
+    bound = [(header.name, header.value) for header in options.origin_headers if origin in header.origins]
+    return (*bound, *request.headers)
+
+
+def request_headers(fixed: tuple[tuple[str, str], ...], own: tuple[tuple[str, str], ...] = ()) -> dict[str, str]:
+    """The header of a request: its *own* lines after the *fixed* ones. No line ends get in.
+
+    Of one name (any case) the last line wins; cookies are joined, and of one name the last wins.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    for name, raw in (*fixed, *own):
+        value = "".join(char for char in raw if char >= " " or char == "\t")
+        key = name.lower()
+        if key == "cookie" and key in found:
+            value = _joined(found[key][1], value)
+        found[key] = (name, value)
+    return dict(found.values())
+
+
+def _joined(first: str, then: str) -> str:
+    """Two values of `Cookie` as one; a cookie of *then* takes the place of one of its name."""
+    names = {pair.partition("=")[0].strip() for pair in then.split(";")}
+    kept = [pair.strip() for pair in first.split(";") if pair.partition("=")[0].strip() not in names]
+    return "; ".join([*kept, then])
 
 
 def ca_bundle() -> str:
@@ -39,8 +67,14 @@ def ca_bundle() -> str:
 
 
 def environment_proxies() -> dict[str, str]:
-    """The proxies of the environment, scheme (or `all`) -> URL."""
-    return urllib.request.getproxies_environment()
+    """The proxies of the environment, scheme (or `all`) -> URL; UsageError for one that cannot be read."""
+    found = urllib.request.getproxies_environment()
+    for scheme in found.keys() & {"http", "https", "all"}:
+        try:
+            urls.proxy(found[scheme])
+        except ValueError as error:
+            raise UsageError(f"{scheme}_proxy: {error}") from None
+    return found
 
 
 def environment_proxy(url: str, proxies: dict[str, str]) -> str:

@@ -26,7 +26,7 @@ from crawler.fetch import wire
 from crawler.fetch.answer import BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, fixed_headers, request_headers
+from crawler.fetch.outgoing import ca_bundle, environment_proxies, fixed_headers, own_headers, request_headers
 from crawler.fetch.wire import Exchange
 
 SessionFactory = Callable[[], requests.Session]
@@ -91,6 +91,8 @@ class RequestsFetcher:
 
     def __init__(self, options: FetcherOptions, session_factory: SessionFactory | None = None) -> None:
         self._options = options
+        if options.trust_env:
+            environment_proxies()  # said now where one cannot be read; requests looks for them itself
         self._fixed = fixed_headers(options)
         self._guard = Guard(options.allow_private, options.allowed_hosts)
         self._factory = session_factory
@@ -253,7 +255,8 @@ class RequestsFetcher:
 
     def _attempt(self, session: requests.Session, exchange: Exchange) -> FetchResult:
         request = exchange.request
-        headers = {name: _encoded(value) for name, value in request_headers(self._fixed, request).items()}
+        lines = request_headers(self._fixed, own_headers(self._options, request))
+        headers = {name: _encoded(value) for name, value in lines.items()}
         prepared = session.prepare_request(requests.Request("GET", request.url, headers=headers))
         prepared.url = request.url  # canonical already; requests would quote it anew
         settings = session.merge_environment_settings(request.url, {}, True, None, None)

@@ -27,6 +27,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from crawler import url as urls
+from crawler.errors import without_credentials
 from crawler.fetch.answer import MAX_LINE_BYTES, Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetchError, FetchRequest, Headers
 from crawler.fetch.guard import Guard
@@ -120,6 +121,7 @@ class Exchange:
     def error(self, kind: FailureKind, detail: str) -> FetchError:
         """The exchange as a failure, ending now."""
         now = time.monotonic()
+        detail = without_credentials(detail)  # a proxy's
         return FetchError(self.request.url, kind, detail, self.asked or kind == "tls", now - self.started, now)
 
 

@@ -6,6 +6,7 @@ import pytest
 
 from tests.crawl.commands import Commands, Json, by_url, outcomes
 from tests.crawl.sites import Sites, html
+from tests.servers import Server, page
 
 
 def _crawl(commands: Commands, *arguments: str, code: int = 0) -> dict[str, Json]:
@@ -91,6 +92,29 @@ def test_links_to_private_addresses_are_refused(commands: Commands, sites: Sites
     assert {record["outcome"] for record in records.values()} == {"failed:connect"}
     assert len(records) == 2
     assert not inner.seen
+
+
+def test_behind_a_proxy_only_a_seed_may_name_a_private_place(commands: Commands) -> None:
+    """The proxy resolves, so names are judged by what they say; links and redirects to such names go nowhere."""
+    hosts = {
+        "wiki.internal": page(html(["/own", "http://metadata.google.internal/", "http://127.0.0.1.nip.io:81/"])),
+        "moved.example": page(b"", 302, [("Location", "http://other.internal/")]),
+    }
+    with Server() as proxy:
+        proxy.otherwise = lambda call: hosts.get(call.seen.headers["host"], page(b"", 404))(call)
+        seeds = ["http://wiki.internal/", "http://moved.example/"]
+        records = _crawl(commands, *seeds, "--scope", "all", "--retries", "0", "--proxy", f"http://{proxy.authority}")
+        asked = {seen.headers["host"] for seen in proxy.seen}
+    assert asked == {"wiki.internal", "moved.example"}
+    outcomes = {url: record["outcome"] for url, record in records.items()}
+    assert outcomes == {
+        "http://wiki.internal/": "fetched",
+        "http://wiki.internal/own": "fetched",
+        "http://metadata.google.internal/": "failed:connect",
+        "http://127.0.0.1.nip.io:81/": "failed:connect",
+        "http://moved.example/": "redirected",
+        "http://other.internal/": "failed:connect",
+    }
 
 
 def test_directives_of_pages(commands: Commands, sites: Sites) -> None:

@@ -185,3 +185,22 @@ def test_in_what_is_said_of_a_proxy(
         )
         said += [done.out, done.err, commands.run("failed", "--list").out]
     assert leaks(MARK, *said, *files_of(commands)) == []
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        *("http://me:{0}/x@127.0.0.1:9", "http://me:{0}#x@127.0.0.1:9", "http://me:{0}?x@127.0.0.1:9"),
+        *("http://me:{0}@x@127.0.0.1:9", "http://me:{0}@127.0.0.1:9:9", "http://me:{0}@127.0.0.1:99999"),
+        *("foo://me:{0}@127.0.0.1:9", "http://me:{0}@[127.0.0.1:9", "http://me:{0}@/", "http:/me:{0}@127.0.0.1:9"),
+    ],
+)
+@pytest.mark.parametrize("variable", ["CRAWLER_PROXY", "http_proxy"])
+def test_in_what_is_said_of_a_proxy_that_is_none(commands: Commands, proxy: str, variable: str) -> None:
+    """It is refused before an engine sees it, which would repeat it in the record of each URL."""
+    commands.env[variable] = proxy.replace("{0}", MARK)
+    for engine in ("curl", "requests"):
+        done = commands.run("fetch", "http://a.example/", "--trust-env", "--fetcher", engine, "--timeout", "3s")
+        assert (done.code, done.out) == (2, ""), done.out
+        assert leaks(MARK, done.err) == []
+        assert "USER:PASSWORD@HOST:PORT" in done.err

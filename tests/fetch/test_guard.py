@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.fetch.guard import Guard, forbidden, literal
+from crawler.fetch.guard import Guard, forbidden, literal, private_name
 
 
 @pytest.mark.parametrize(
@@ -163,3 +163,27 @@ def test_by_name_alone_only_what_the_name_says_is_judged() -> None:
     assert guard.check_name("[::1]:8080") == "loopback"
     assert guard.check_name("0x7f.1:8080") == "loopback"
     assert guard.check_name("127.0.0.1:80") is None
+
+
+# Reserved names, names that no public DNS has, public ones of metadata services and of loopback; an address in a name.
+PRIVATE_NAMES = """
+localhost.localdomain ip6-localhost metadata intranet a.localhost printer.local x.home.arpa HOME.arpa. lvh.me a.lvh.me
+metadata.google.internal host.docker.internal kubernetes.default.svc metadata.goog wiki.corp router.lan
+127.0.0.1.nip.io a.b-10-0-0-1.nip.io 7f000001.nip.io x-C0A80001.nip.io 5-10-0-0-1.nip.io fe80--1.sslip.io --1.sslip.io
+192-168-1-5.0123abcd.plex.direct 10.0.0.1.example.org a.169.254.169.254.example.org 0.0.0.0.example.org
+"""
+PUBLIC_NAMES = """
+example.org local.example.org localhost.example.org internal.example x.notlocal xlvh.me site.test site.example
+home.arpa.org 8.8.8.8.nip.io www-8-8-8-8.nip.io 2a01-4f8-c17-b8f--2.sslip.io nip.io www.nip.io deadbeef.example.org
+8.8.8.8.example.org 10-0-0-1.example.org v.10.0.0.docs.example.org 224.0.0.1.a.org 300.0.0.1.example.org
+"""
+
+
+@pytest.mark.parametrize("name", PRIVATE_NAMES.split())
+def test_names_that_mean_private_places(name: str) -> None:
+    assert private_name(name) is not None
+
+
+@pytest.mark.parametrize("name", PUBLIC_NAMES.split())
+def test_names_that_only_look_like_them(name: str) -> None:
+    assert private_name(name) is None
