@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import codecs
 import re
-from functools import lru_cache
 from typing import Final
 
 import webencodings
+
+from crawler.fetch import mime
 
 PRESCAN: Final = 1024
 """Bytes in which browsers look for a declaration before they parse (HTML 13.2.3.2)."""
@@ -54,8 +55,6 @@ _UTF_QUERIES = frozenset({"utf-8", "utf-16le", "utf-16be", "replacement"})
 _NOT_ASCII = re.compile(r"[^\x00-\x7f]+")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "utf-16le"))
 
-_PARAMETER = re.compile(r';[\t\n\r ]*([^;=]*)(?:=(?:"((?:[^"\\]|\\.)*)(?:"|\\?$)[^;]*|([^;]*)))?', re.DOTALL)
-
 _SPACE = rb"[\t\n\f\r ]"
 _SKIPPED = re.compile(rb"[\t\n\f\r /]*")
 _TAG = re.compile(rb"</?[A-Za-z][^\t\n\f\r >]*")
@@ -89,17 +88,10 @@ def codec(name: str) -> str:
         return "utf-8"
 
 
-@lru_cache(maxsize=128)  # headers are up to 64 KiB
 def of_content_type(header: str) -> str | None:
-    """The encoding that a Content-Type header names (WHATWG MIME Sniffing, section 4.4: parse a MIME type).
-
-    The first `charset` parameter counts. Its value is a token or a quoted string with escapes.
-    """
-    for match in _PARAMETER.finditer(header, max(header.find(";"), 0)):
-        name, quoted, plain = match.groups()
-        if name.lower() == "charset" and (quoted is not None or plain):
-            return lookup(re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain)
-    return None
+    """The encoding that a Content-Type header names, of several lines joined by commas (see `fetch.mime`)."""
+    label = mime.extract(header).charset
+    return lookup(label) if label else None
 
 
 def of_bom(body: bytes) -> str | None:

@@ -21,14 +21,6 @@ from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, referenc
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
-# MIME Sniffing 7.1: how HTML begins.
-_LOOKS_LIKE_HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*<(?:!--|(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b"
-    rb"|body|br|p|meta|link)[\t\n\f\r />])",
-    re.IGNORECASE,
-)
-_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-_SNIFFED: Final = 1445
 
 _SELECTOR: Final = "[href],[src],meta,title"  # by attribute: Lexbor compares tag names at twice the price
 _LINKS, _FRAMES = tag_ids("a area"), tag_ids("iframe frame")
@@ -77,14 +69,12 @@ class ExtractOptions:
 
 def is_html(response: Response) -> bool:
     """Whether *response* is an HTML document: by its type, or where it has none, by how it begins."""
-    kind = response.content_type
-    return kind in _HTML_TYPES if kind else _LOOKS_LIKE_HTML.match(response.body[:_SNIFFED]) is not None
+    return response.computed_type in _HTML_TYPES
 
 
 def is_text(response: Response) -> bool:
     """Whether *response* is text other than HTML: by its type, or where it has none, by the lack of binary bytes."""
-    kind = response.content_type
-    return bool(_TEXT_TYPES.match(kind)) if kind else not _BINARY.search(response.body[:_SNIFFED])
+    return _TEXT_TYPES.match(response.computed_type) is not None
 
 
 def robots_directives(values: Iterable[str], agent: str) -> set[str]:
@@ -147,7 +137,7 @@ class Extractor:
         asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
         if is_html(response):
             page.is_html = True
-            page.charset = charsets.find(response.body, response.headers.get("content-type"))
+            page.charset = charsets.find(response.body, response.headers.combined("content-type"))
             html = charsets.as_utf8(response.body, page.charset)
             if not (skims and self._skim(page, html, settled, asked, were_accepted)):
                 self._read_html(page, html, asked)
@@ -161,7 +151,7 @@ class Extractor:
         response, options = page.response, self.options
         page.noindex = options.obey_noindex and "noindex" in asked
         page.charset = charsets.find(
-            response.body, response.headers.get("content-type"), "xml" in response.content_type
+            response.body, response.headers.combined("content-type"), "xml" in response.computed_type
         )
         if options.want_text and not page.noindex:
             sample = response.body[: 4 * options.max_text + 4]

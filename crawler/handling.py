@@ -198,7 +198,7 @@ class Handler:
             return True
         if not self._plan.sitemaps or response.body[:9].lower() == b"<!doctype":
             return False
-        return "xml" in response.content_type and sitemaps.looks_like_one(response.body)
+        return "xml" in response.computed_type and sitemaps.looks_like_one(response.body)
 
     def _sitemap(self, held: Held, response: Response, rest: Rest) -> Outgoing:
         sitemap = sitemaps.parse(response.body, held.entry.request.url)

@@ -107,7 +107,7 @@ class _Try:
         if verdict.outcome == "redirected":
             return self._redirected(held, result)
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
-            is_sitemap = "xml" in result.content_type and sitemaps.looks_like_one(result.body)
+            is_sitemap = "xml" in result.computed_type and sitemaps.looks_like_one(result.body)
             return self._sitemap(held, result) if is_sitemap else self._page(held, result)
         return _record(of_response(held, verdict.outcome or "failed:http", result, NoRest(), error=verdict.error))
 

@@ -282,6 +282,20 @@ def test_types(kind: str | None, body: str, charset: str | None, links: int, tex
     assert page.text == (text if text is not None or charset is None else body)
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["text/html, text/html", "text/html,", "*/*, text/html", "text/html charset=utf-8", "*/*", "none", '"text/html"'],
+)
+def test_a_page_whose_type_is_doubled_or_unknown_is_read_as_html(kind: str) -> None:
+    page = read("<!doctype html><title>T</title><p>body <a href=/q>q</a>", headers=(("content-type", kind),))
+    assert (page.title, page.text, page.outlinks) == ("T", "body q", ["http://h.example/q"])
+
+
+def test_the_charset_of_a_type_named_twice_counts() -> None:
+    lines = (("content-type", "text/html;charset=windows-1251"), ("content-type", "text/html"))
+    assert read("<title>я</title>".encode("cp1251"), headers=lines).title == "я"
+
+
 def test_redirects_and_empty_bodies_are_not_read() -> None:
     assert read("<a href=/x>", status=301).outlinks == []
     assert read("").charset is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final
 
+from crawler.fetch import mime
 from crawler.fetch.decode import DecodeError, Decoder, decoders
 from crawler.fetch.fetcher import FetchRequest, Headers, Response
 
@@ -36,6 +37,7 @@ class Answer:
         self.headers = Headers()
         self.skipped = False
         self.truncated = False
+        self._sniffs = False
         self._lines: list[bytes] = []
         self._count = 0
         self._bytes = 0
@@ -78,8 +80,9 @@ class Answer:
         self.headers = headers
         types = self.request.types
         if types is not None:
-            kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+            kind = headers.media_type.essence
             self.skipped = bool(kind) and not kind.startswith(types)
+            self._sniffs = not kind
         if headers.get("content-encoding"):
             try:
                 self._stages = decoders(headers)
@@ -106,7 +109,17 @@ class Answer:
             self.truncated = True
         self._chunks += data
         self._room = room - len(data)
+        if self._sniffs and len(self._chunks) >= mime.SNIFFED:
+            self._sniff()
+            return self.small if self.skipped else not self.truncated
         return not self.truncated
+
+    def _sniff(self) -> None:
+        """Judge by its beginning a body that no header names a type for."""
+        self._sniffs = False
+        if not mime.sniff(self._chunks).startswith(self.request.types or ""):
+            self.skipped, self.truncated = True, False
+            self._chunks = bytearray()
 
     @property
     def small(self) -> bool:
@@ -126,6 +139,8 @@ class Answer:
 
     def response(self, elapsed: float, first_byte: float, ended: float, address: str) -> Response:
         """The answer as it stands; times in seconds (see Response)."""
+        if self._sniffs:
+            self._sniff()
         stages = self._stages or ()
         broken = self._raw < self.request.max_body + SMALL and not all(stage.complete for stage in stages)
         part = self.status == 206  # no range was asked for (RFC 9110 section 15.3.7)

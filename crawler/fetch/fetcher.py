@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from crawler.clock import since_boot
+from crawler.fetch import mime
 
 FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused", "expired"]
 """dns: the name does not resolve; connect: no connection, or it broke before or within the answer; tls: handshake or
@@ -49,6 +50,15 @@ class Headers(Sequence[tuple[str, str]]):
             return []
         return [value for key, value in self._pairs if key == name]
 
+    def combined(self, name: str) -> str:
+        """All values of the header *name* as one list (RFC 9110 section 5.3); empty where there is none."""
+        return ", ".join(self.all(name))
+
+    @property
+    def media_type(self) -> mime.MediaType:
+        """What all `Content-Type` lines together name."""
+        return mime.extract(self.combined("content-type"))
+
     def __repr__(self) -> str:
         return f"Headers({self._pairs!r})"
 
@@ -62,8 +72,8 @@ class FetchRequest(msgspec.Struct, frozen=True):
     max_body: int = 10 * 1024 * 1024
     """Bytes of the *decoded* body kept; more is cut and marked `truncated`."""
     types: tuple[str, ...] | None = None
-    """Content types whose bodies are read, as prefixes (`text/`, `application/xhtml+xml`); none: all. A missing
-    Content-Type is read. Where it does not match, the body is not read and `skipped` is set."""
+    """Content types whose bodies are read, as prefixes (`text/`, `application/xhtml+xml`); none: all. Where the header
+    names none, the first bytes decide. Of another type the body is not read on, and `skipped` is set."""
     connect_timeout: float = 10.0
     first_byte_timeout: float = 20.0
     """From the start of the transfer to the first byte of the answer's header."""
@@ -100,8 +110,13 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def content_type(self) -> str:
-        """The media type, lower case, without parameters; empty where there is none."""
-        return (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        """The media type that the header names, lower case, without parameters; empty where it names none."""
+        return self.headers.media_type.essence
+
+    @property
+    def computed_type(self) -> str:
+        """`content_type`, or where that is empty, what the body looks like (never empty)."""
+        return self.content_type or mime.sniff(self.body)
 
 
 class FetchError(msgspec.Struct, frozen=True):
