@@ -29,7 +29,6 @@ from crawler.page import Page
 from crawler.plan import Plan
 from crawler.politeness import Verdict, judge
 from crawler.records import Charge, Request
-from crawler.redirects import location
 from crawler.rulebook import RobotsAnswer
 from crawler.watch import Watch
 
@@ -129,7 +128,7 @@ class Handler:
         """A redirect is an outlink of the same depth, judged anew; to itself it is tried again, then given up."""
         request = held.entry.request
         try:
-            spelled = urls.canonicalize(location(response) or "", request.url)
+            spelled = urls.canonicalize(response.headers.get("location") or "", request.url)
         except InvalidURL as error:
             found = Found(error=f"redirect to {error}")
             return self._outgoing(endings.of_redirect(held, response, None, found, rest))

@@ -25,7 +25,6 @@ from crawler.page import Page
 from crawler.plan import READ_TYPES, Plan, fetcher_options_of, plan_of
 from crawler.politeness import MAX_ROBOTS_HOPS, judge, judge_robots
 from crawler.records import Entry, Record, Request
-from crawler.redirects import location
 
 MOST_REDIRECTS: Final = 10
 
@@ -113,7 +112,7 @@ class _Try:
 
     def _redirected(self, held: Held, response: Response) -> Record:
         try:
-            target = urls.canonicalize(location(response) or "", response.url)
+            target = urls.canonicalize(response.headers.get("location") or "", response.url)
         except InvalidURL as error:
             return _record(of_redirect(held, response, None, FoundOnPage(error=f"redirect to {error}"), NoRest()))
         return _record(of_redirect(held, response, target, FoundOnPage(), NoRest()))
@@ -149,7 +148,7 @@ class _Try:
             verdict = judge_robots(result, hops)
             if verdict.step == "follow" and isinstance(result, Response):
                 try:
-                    at = urls.canonicalize(location(result) or "", at)
+                    at = urls.canonicalize(result.headers.get("location") or "", at)
                 except InvalidURL:
                     return None
                 continue

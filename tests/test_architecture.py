@@ -42,7 +42,7 @@ LAYERS = (
     ("frontier",),
     ("politeness", "extract"),
     ("scope", "robots", "sitemap", "traps"),
-    ("redirects", "page", "skim", "resolver"),
+    ("page", "skim", "resolver"),
     ("charset",),
     ("fetch",),
     ("redis_server",),

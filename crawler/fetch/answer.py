@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
@@ -20,6 +21,9 @@ SMALL: Final = 64 * 1024
 
 _SHORT: Final = 100
 """Bytes of a header line that is remembered."""
+_OF_URLS: Final = frozenset({"location", "refresh", "link", "content-location"})
+_FOREIGN = re.compile("[\udc80-\udcff]")
+"""A byte that is not UTF-8, decoded by `surrogateescape`."""
 
 
 class BadAnswer(Exception):
@@ -175,7 +179,8 @@ def header_fields(lines: list[bytes]) -> list[tuple[str, str]]:
     for line in lines:
         if line[:1] in b" \t":
             if fields:
-                fields[-1] = (fields[-1][0], f"{fields[-1][1]} {text(line).strip()}")
+                name, value = fields[-1]
+                fields[-1] = (name, f"{value} {value_text(name, line.strip())}")
         elif field := _short_field(line) if len(line) <= _SHORT else _field(line):
             fields.append(field)
     return fields
@@ -186,15 +191,26 @@ def _field(line: bytes) -> tuple[str, str] | None:
     name, colon, value = line.partition(b":")
     if not (colon and name.strip()) or b"\0" in line:
         return None
-    return text(name.strip()), text(value.strip())
+    title = text(name.strip())
+    return title, value_text(title, value.strip())
 
 
 _short_field = lru_cache(maxsize=1024)(_field)  # most lines of a server are the same with each answer
 
 
 def text(raw: bytes) -> str:
-    """Header bytes as text: UTF-8, which servers send in Location, or else Latin-1, which takes anything."""
+    """Header bytes as text: UTF-8, or else Latin-1, which takes anything."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def value_text(name: str, raw: bytes) -> str:
+    """The value of the header *name* as text.
+
+    Where it holds URLs, a byte that is not UTF-8 is percent-encoded, as browsers do: the server wants that byte back.
+    """
+    if raw.isascii() or name.lower() not in _OF_URLS:
+        return text(raw)
+    return _FOREIGN.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", raw.decode("utf-8", "surrogateescape"))

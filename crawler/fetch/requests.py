@@ -23,7 +23,7 @@ from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
 from crawler.fetch import wire
-from crawler.fetch.answer import BadAnswer
+from crawler.fetch.answer import BadAnswer, value_text
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers
 from crawler.fetch.guard import Guard
 from crawler.fetch.outgoing import ca_bundle, fixed_headers, request_headers
@@ -320,7 +320,15 @@ def _piece(raw: Any) -> bytes:
 def _headers(response: requests.Response) -> Headers:
     raw: Any = getattr(response.raw, "headers", None)
     pairs = raw.iteritems() if hasattr(raw, "iteritems") else response.headers.items()
-    return Headers([(str(name), str(value)) for name, value in pairs])
+    return Headers([(str(name), _decoded(str(name), str(value))) for name, value in pairs])
+
+
+def _decoded(name: str, value: str) -> str:
+    """The text of a header *value*, which http.client gives as Latin-1."""
+    try:
+        return value if value.isascii() else value_text(name, value.encode("latin-1"))
+    except UnicodeEncodeError:
+        return value
 
 
 def _answered(exchange: Exchange) -> FetchResult:

@@ -52,6 +52,22 @@ def test_redirects(commands: Commands, sites: Sites) -> None:
     assert site.asked()["/loop0"] == 1
 
 
+def test_redirects_in_bytes_that_are_not_utf8(commands: Commands, sites: Sites) -> None:
+    """Of a page, of robots.txt (what that disallows is not asked for), and of `crawler fetch`."""
+    site = sites.add()
+    site.serve("/", html(["/old", "/secret"]))
+    site.redirect("/old", "/caf\xe9")
+    site.serve("/caf%E9", html(title="found"))
+    site.redirect("/robots.txt", "/r\xf6bots")
+    site.serve("/r%F6bots", b"User-agent: *\nDisallow: /secret")
+    records = _crawl(commands, site.url("/"))
+    assert records[site.url("/old")]["redirect_to"] == site.url("/caf%E9")
+    assert records[site.url("/caf%E9")]["title"] == "found"
+    assert records[site.url("/secret")]["outcome"] == "dropped:robots" and not site.asked()["/secret"]
+    fetched = commands.run("fetch", site.url("/old"), "--json")
+    assert fetched.records()[0]["title"] == "found"
+
+
 def test_a_seed_that_redirects_takes_its_root_along(commands: Commands, sites: Sites) -> None:
     """Another loopback host becomes part of the crawl, with all its pages."""
     old, new = sites.add(), sites.add("127.0.0.2")
