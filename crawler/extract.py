@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crawler import charset as charsets
+from crawler import linkheader
 from crawler import url as urls
 from crawler.errors import InvalidURL
-from crawler.fetch.fetcher import Response
+from crawler.fetch.fetcher import Headers, Response
 from crawler.page import Node, Page, Tagged, Tree, clean, cut, find_nodes, parse, tag_ids, valid, visible_text
 from crawler.resolver import EDGE, Resolver, folder_of
 from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
@@ -128,28 +129,29 @@ class Extractor:
     ) -> Page:
         """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read.
 
+        Its `Link` and `Refresh` headers mean what `<link>` and `<meta>` mean, and come before them.
+
         *skims*: a page may be read by its head alone (`Page.skimmed`), if each of its links is *settled*, or none is to
         be followed (None), and no text is wanted. Links that are not may be settled by now: *were_accepted* is asked.
         """
         page = Page(response.url, response)
-        if 300 <= response.status < 400 or not response.body:
+        if 300 <= response.status < 400:
             return page
         asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
-        if is_html(response):
+        if response.body and is_html(response):
             page.is_html = True
             page.charset = charsets.find(response.body, response.headers.combined("content-type"))
             html = charsets.as_utf8(response.body, page.charset)
             if not (skims and self._skim(page, html, settled, asked, were_accepted)):
                 self._read_html(page, html, asked)
-        elif is_text(response):
-            self._read_text(page, asked)
         else:
-            page.noindex = self.options.obey_noindex and "noindex" in asked
+            _Reader(page, self.options, self._resolver, asked).read([], page.url)
+            if response.body and is_text(response):
+                self._read_text(page)
         return page
 
-    def _read_text(self, page: Page, asked: set[str]) -> None:
+    def _read_text(self, page: Page) -> None:
         response, options = page.response, self.options
-        page.noindex = options.obey_noindex and "noindex" in asked
         page.charset = charsets.find(
             response.body, response.headers.combined("content-type"), "xml" in response.computed_type
         )
@@ -179,7 +181,7 @@ class Extractor:
         if any(tag == _BASE for tag, _ in told):
             return False
         head = Page(page.url, page.response, page.charset)
-        _Reader(head, self.options, self._resolver, page.url, set(asked)).read(told)
+        _Reader(head, self.options, self._resolver, set(asked)).read(told, page.url)
         if settled is not None and not all(map(settled.is_settled, head.outlinks)):
             return False
         canonical = head.canonical is not None
@@ -223,7 +225,7 @@ class Extractor:
         # One walk serves both; without text, selecting in C makes far fewer objects.
         nodes = find_nodes(tree) if options.want_text else None
         told = _told(tree) if nodes is None else nodes.told
-        _Reader(page, options, self._resolver, _base(told, response.url), asked).read(told)
+        _Reader(page, options, self._resolver, asked).read(told, _base(told, response.url))
         page.lang = self._lang(tree)
         if nodes is not None and not page.noindex:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
@@ -257,11 +259,8 @@ def _base(told: list[Tagged], url: str) -> str:
 class _Reader:
     """Takes one document's links, title and meta, in the order of the document."""
 
-    def __init__(self, page: Page, options: ExtractOptions, resolver: Resolver, base: str, asked: set[str]) -> None:
-        self.page, self.options, self.resolver, self.base, self.asked = page, options, resolver, base, asked
-        self.table = resolver.folder(base)
-        self.local = base == page.url  # references to the document itself are no links, if no <base> leads elsewhere
-        self.legacy = page.charset != "utf-8"
+    def __init__(self, page: Page, options: ExtractOptions, resolver: Resolver, asked: set[str]) -> None:
+        self.page, self.options, self.resolver, self.asked = page, options, resolver, asked
         self.agents = ("robots", options.agent.lower())
         self.out: dict[str, None] = {}
         self.refused: dict[str, int] = {}
@@ -269,8 +268,17 @@ class _Reader:
         self.social: str | None = None
         self.refreshed = False
 
-    def read(self, told: list[Tagged]) -> None:
-        """Fill the page from what its document bears."""
+    def _relative_to(self, base: str, legacy: bool) -> None:
+        """References are relative to *base* from here on; *legacy*: their queries are in the page's own encoding."""
+        self.base, self.legacy = base, legacy
+        self.table = self.resolver.folder(base)
+        self.local = base == self.page.url  # references to the document itself are no links, unless <base> leads away
+
+    def read(self, told: list[Tagged], base: str) -> None:
+        """Fill the page from its header, then from what its document bears, whose references are relative to *base*."""
+        self._relative_to(self.page.url, legacy=False)
+        self._header(self.page.response.headers)
+        self._relative_to(base, legacy=self.page.charset != "utf-8")
         take = self.take
         for tag, node in told:
             if tag in _LINKS:
@@ -287,6 +295,13 @@ class _Reader:
             elif tag in _FRAMES and (src := node.attributes.get("src")):
                 take(src, None)
         self._finish()
+
+    def _header(self, headers: Headers) -> None:
+        """`Link` does what `<link>` does (HTML 4.2.4.4), `Refresh` what `<meta>` does (HTML 7.4.7)."""
+        for attributes in linkheader.parse(headers.combined("link")):
+            self._link(attributes)
+        if refresh := headers.get("refresh"):
+            self._refresh(refresh)
 
     def take(self, reference: str, rel: str | None) -> str | None:
         """Take in one link; its canonical URL if it has one, whether it was refused or not."""

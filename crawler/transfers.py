@@ -15,7 +15,7 @@ from crawler.errors import RedisAway
 from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
 from crawler.frontier.leases import Lease
 from crawler.links import Links, is_private_name
-from crawler.plan import READ_TYPES, Plan
+from crawler.plan import ACCEPT_PAGES, READ_TYPES, Plan
 
 MOST_RESULTS: Final = 16
 """Results taken at once, so that leases are extended and transfers driven between the pages."""
@@ -117,6 +117,7 @@ class Transfers:
             self._let_through_if_seeded(url)
         request = FetchRequest(
             url,
+            accept=ACCEPT_PAGES if types else "*/*",
             max_body=max_body,
             types=types,
             connect_timeout=min(CONNECT_TIMEOUT, self.plan.timeout),

@@ -22,7 +22,7 @@ from crawler.fetch.fetcher import FetchError, FetchRequest, FetchResult, Respons
 from crawler.frontier.leases import Ending, Lease
 from crawler.links import is_private_name
 from crawler.page import Page
-from crawler.plan import READ_TYPES, Plan, fetcher_options_of, plan_of
+from crawler.plan import ACCEPT_PAGES, READ_TYPES, Plan, fetcher_options_of, plan_of
 from crawler.politeness import MAX_ROBOTS_HOPS, judge, judge_robots
 from crawler.records import Entry, Record, Request
 
@@ -172,6 +172,7 @@ class _Try:
         plan = self._plan
         request = FetchRequest(
             url,
+            accept=ACCEPT_PAGES if types else "*/*",
             max_body=plan.max_size if types else robots.MAX_BYTES + 1,
             types=types,
             connect_timeout=min(10.0, plan.timeout),

@@ -42,7 +42,7 @@ LAYERS = (
     ("frontier",),
     ("politeness", "extract"),
     ("scope", "robots", "sitemap", "traps"),
-    ("page", "skim", "resolver"),
+    ("page", "skim", "resolver", "linkheader"),
     ("charset",),
     ("fetch",),
     ("redis_server",),

@@ -61,6 +61,7 @@ class _Transfer:
         self._used = used
         self._fixed = fixed_headers(options)
         self._headed = self._fresh = False
+        self._accept = ""
         self._proxy = options.proxy or ""
         self._connect_ms = self._timeout_ms = 0
         self.proxied = bool(options.proxy)
@@ -88,7 +89,6 @@ class _Transfer:
         set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
         set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
         set_option(pycurl.CAINFO, ca_bundle())
-        set_option(pycurl.HTTPHEADER, _lines(request_headers(self._fixed)))
         set_option(pycurl.WRITEFUNCTION, self.on_body)
         set_option(pycurl.HEADERFUNCTION, self.on_header)
         set_option(pycurl.OPENSOCKETFUNCTION, self.on_open)
@@ -109,8 +109,8 @@ class _Transfer:
             self._fresh = False
             easy.setopt(pycurl.FRESH_CONNECT, 0)
         easy.setopt(pycurl.URL, request.url)
-        if request.headers or self._headed:
-            self._headed = bool(request.headers)
+        if request.headers or self._headed or request.accept != self._accept:
+            self._headed, self._accept = bool(request.headers), request.accept
             easy.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._fixed, request)))
         if (connect_ms := _milliseconds(request.connect_timeout)) != self._connect_ms:
             self._connect_ms = connect_ms

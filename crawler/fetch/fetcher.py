@@ -69,6 +69,8 @@ class FetchRequest(msgspec.Struct, frozen=True):
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     """Headers of this request alone (`If-None-Match`, ...), after the fetcher's own."""
+    accept: str = "*/*"
+    """The media types asked for; a fetcher's own `Accept` goes first."""
     max_body: int = 10 * 1024 * 1024
     """Bytes of the *decoded* body kept; more is cut and marked `truncated`."""
     types: tuple[str, ...] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import urllib.request
-from typing import Any, Final
+from typing import Any
 
 import certifi
 
@@ -12,23 +12,20 @@ from crawler import url as urls
 from crawler.fetch.decode import ACCEPTED
 from crawler.fetch.fetcher import FetcherOptions, FetchRequest
 
-_ACCEPT: Final = "*/*"
-
 
 def fixed_headers(options: FetcherOptions) -> tuple[tuple[str, str], ...]:
     """What every request of a fetcher bears; the operator's own lines come last."""
     return (
         ("User-Agent", options.user_agent),
-        ("Accept", _ACCEPT),
         ("Accept-Encoding", ACCEPTED),
         *options.headers,
     )
 
 
-def request_headers(fixed: tuple[tuple[str, str], ...], request: FetchRequest | None = None) -> dict[str, str]:
+def request_headers(fixed: tuple[tuple[str, str], ...], request: FetchRequest) -> dict[str, str]:
     """The header of *request* after the *fixed* lines: of one name (any case) the last wins; no line ends get in."""
     merged = {}
-    for name, value in (*fixed, *(request.headers if request else ())):
+    for name, value in (("Accept", request.accept), *fixed, *request.headers):
         merged[name.lower()] = (name, "".join(char for char in value if char >= " " or char == "\t"))
     return dict(merged.values())
 
