@@ -19,6 +19,8 @@ SMALL: Final = 64 * 1024
 """A body of a type not wanted is read and thrown away up to this size in bytes: cheaper than a new connection."""
 
 
+_VERSIONS: Final = frozenset({b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"})
+"""What is spoken; libcurl writes the last one itself, and refuses it in a status line over HTTP/1."""
 _SHORT: Final = 100
 """Bytes of a header line that is remembered."""
 _OF_URLS: Final = frozenset({"location", "refresh", "link", "content-location"})
@@ -87,6 +89,8 @@ class Answer:
             kind = headers.media_type.essence
             self.skipped = bool(kind) and not kind.startswith(types)
             self._sniffs = not kind
+        if len(set(headers.all("location"))) > 1:
+            raise BadAnswer("several Location lines that differ")
         if headers.get("content-encoding"):
             try:
                 self._stages = decoders(headers)
@@ -167,6 +171,8 @@ def status_code(line: bytes) -> int:
     words = line.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or len(words[1]) != 3 or not words[1].isdigit():
         raise BadAnswer(f"not a status line: {line[:60]!r}")
+    if words[0] not in _VERSIONS:
+        raise BadAnswer(f"unknown version {words[0][:20]!r}")
     code = int(words[1])
     if code < 100:
         raise BadAnswer(f"status {code}")

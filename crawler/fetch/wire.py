@@ -227,10 +227,11 @@ class Reply(http.client.HTTPResponse):
         self.headers = self.msg = http.client.HTTPMessage()
         for name, value in answer.headers:
             self.headers[name] = value
-        encodings = ",".join(answer.headers.all("transfer-encoding")).lower()
-        if encodings not in ("", "identity", "chunked"):
+        encodings = answer.headers.combined("transfer-encoding").lower()
+        codings = {coding.strip() for coding in encodings.split(",")} - {"", "identity"}  # chunked twice is once
+        if codings - {"chunked"}:
             raise BadAnswer(f"unknown Transfer-Encoding {encodings[:40]!r}")
-        self.chunked = encodings == "chunked"
+        self.chunked = "chunked" in codings
         self.chunk_left = None
         length = _content_length(answer.headers)
         self.length = None if self.chunked else length
