@@ -19,6 +19,11 @@ SMALL: Final = 64 * 1024
 """A body of a type not wanted is read and thrown away up to this size in bytes: cheaper than a new connection."""
 
 
+MAX_FRAMING: Final = 1024 * 1024
+MAX_FRAMING_RATIO: Final = 40
+"""Bytes beside the body (sizes and extensions of chunks, TLS) that are read of one answer: the first number, and the
+second for each byte of the body. Chunks of one byte, each in a TLS record of its own, need 35."""
+WASTEFUL: Final = "hardly any body among its chunk extensions"
 _VERSIONS: Final = frozenset({b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"})
 """What is spoken; libcurl writes the last one itself, and refuses it in a status line over HTTP/1."""
 _SHORT: Final = 100
@@ -43,6 +48,9 @@ class Answer:
         self.headers = Headers()
         self.skipped = False
         self.truncated = False
+        self.received = 0
+        """Bytes of the body, as they came."""
+        self._framing = 0
         self._sniffs = False
         self._lines: list[bytes] = []
         self._count = 0
@@ -99,6 +107,7 @@ class Answer:
 
     def feed(self, data: bytes) -> bool:
         """Take the next piece of the body as it came; false when no more is wanted. Raises BadAnswer."""
+        self.received += len(data)
         if self.skipped:
             return self.small
         room = self._room
@@ -128,6 +137,16 @@ class Answer:
         if not mime.sniff(self._chunks).startswith(self.request.types or ""):
             self.skipped, self.truncated = True, False
             self._chunks = bytearray()
+
+    def frame(self, size: int) -> None:
+        """Take note of *size* bytes of chunk framing. Raises BadAnswer when it is too much of it."""
+        self._framing += size
+        if self.is_wasteful(self._framing):
+            raise BadAnswer(WASTEFUL)
+
+    def is_wasteful(self, framing: int) -> bool:
+        """Are *framing* bytes too many beside the body as far as it has come?"""
+        return framing > MAX_FRAMING + MAX_FRAMING_RATIO * self.received
 
     @property
     def small(self) -> bool:

@@ -249,6 +249,7 @@ class Reply(http.client.HTTPResponse):
         if not line.endswith(b"\n") or not 0 < len(digits) <= 15 or digits.strip(b"0123456789abcdefABCDEF"):
             self._close_conn()
             raise BadAnswer(f"not a chunk size: {line[:20]!r}")
+        self._answer.frame(len(line))
         return int(digits, 16)
 
     def _read_and_discard_trailer(self) -> None:
