@@ -72,7 +72,7 @@ DOORS = {
     "hiredis": ("frontier",),
     "hyperscan": ("skim",),
     "isal": ("ending",),
-    "pycurl": ("fetch.curl", "fetch.curlcodes"),
+    "pycurl": ("fetch.curl", "fetch.libcurl"),
     "re2": ("scope",),
     "redis": ("frontier", "redis_server"),
     "requests": ("fetch.requests", "fetch.wire"),

@@ -17,16 +17,14 @@ import pycurl
 
 from crawler import url as urls
 from crawler.fetch.answer import WASTEFUL, Answer, BadAnswer
-from crawler.fetch.curlcodes import is_http2_fault, kind_of, name_of
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, environment_proxies, environment_proxy, fixed_headers, request_headers
+from crawler.fetch.libcurl import is_http2_fault, kind_of, name_of, set_up
+from crawler.fetch.outgoing import environment_proxies, environment_proxy, fixed_headers, request_headers
 from crawler.fetch.sockets import Handed, received, stirs
 
 _ABORT: Final = -1
 """Returned by a callback: libcurl ends the transfer."""
-_DNS_CACHE: Final = 300
-"""Seconds that a resolved name is kept; each address is guarded anew whenever it is connected to."""
 _IDLE: Final = 256
 """Idle connections kept open, at least."""
 _IN, _OUT = select.POLLIN, select.POLLOUT
@@ -35,7 +33,7 @@ _CSELECT_IN, _CSELECT_OUT = 1, 2  # without a name in pycurl
 _MAX_HTTP1_HOSTS: Final = 10_000
 _REFUSED: Final = -2
 """In place of a descriptor: no request was taken by the connection before this one, which was not used."""
-_LOOK: Final = 0.5
+_LOOK: Final = 0.25
 """Seconds between two looks at what transfers receive beside their bodies."""
 
 
@@ -62,20 +60,10 @@ class _Transfer:
 
     def _set_up(self, options: FetcherOptions) -> None:
         """Set what never changes."""
+        set_up(self.easy, options)
         set_option = self.easy.setopt
-        set_option(pycurl.NOSIGNAL, 1)
-        set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        set_option(pycurl.FOLLOWLOCATION, 0)
-        set_option(pycurl.HTTP09_ALLOWED, 0)
-        set_option(pycurl.HTTP_CONTENT_DECODING, 0)
         set_option(pycurl.HTTP_VERSION, self._version)
-        set_option(pycurl.DNS_CACHE_TIMEOUT, _DNS_CACHE)
-        set_option(pycurl.NETRC, pycurl.NETRC_OPTIONAL if options.trust_env else pycurl.NETRC_IGNORED)
         set_option(pycurl.PROXY, self._proxy)  # an empty one keeps libcurl from reading the environment
-        set_option(pycurl.NOPROXY, "")
-        set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
-        set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
-        set_option(pycurl.CAINFO, ca_bundle())
         set_option(pycurl.WRITEFUNCTION, self.on_body)
         set_option(pycurl.HEADERFUNCTION, self.on_header)
         set_option(pycurl.OPENSOCKETFUNCTION, self.on_open)

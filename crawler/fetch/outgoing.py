@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import ssl
 import urllib.request
-from typing import Any
+import warnings
+from typing import Any, Final
 
 import certifi
 
@@ -33,6 +35,24 @@ def request_headers(fixed: tuple[tuple[str, str], ...], request: FetchRequest) -
 def ca_bundle() -> str:
     """Path of the trusted certificates: OpenSSL's own variable SSL_CERT_FILE, or else certifi's."""
     return os.environ.get("SSL_CERT_FILE") or certifi.where()
+
+
+ANY_CIPHER: Final = "DEFAULT@SECLEVEL=0"
+"""What `--insecure` accepts, in OpenSSL's words: keys, hashes and ciphers of any strength but none at all."""
+
+
+def tls_context(verify: bool) -> ssl.SSLContext:
+    """What the `requests` engine trusts; without *verify* any certificate, key, version and way to renegotiate."""
+    context = ssl.create_default_context(cafile=ca_bundle())
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_ciphers(ANY_CIPHER)
+        context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # named from Python 3.12 on
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # it is asked for by name
+            context.minimum_version = ssl.TLSVersion.TLSv1
+    return context
 
 
 def environment_proxies() -> dict[str, str]:

@@ -26,7 +26,7 @@ from crawler.fetch import wire
 from crawler.fetch.answer import BadAnswer, value_text
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, fixed_headers, request_headers
+from crawler.fetch.outgoing import fixed_headers, request_headers, tls_context
 from crawler.fetch.wire import Exchange
 
 SessionFactory = Callable[[], requests.Session]
@@ -43,6 +43,7 @@ class GuardedAdapter(HTTPAdapter):
 
     def __init__(self, size: int, context: ssl.SSLContext) -> None:
         self._context = context
+        self._verify = context.verify_mode != ssl.CERT_NONE
         super().__init__(pool_connections=2 * size, pool_maxsize=size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -71,7 +72,7 @@ class GuardedAdapter(HTTPAdapter):
         host: Any
         pool: Any
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        if verify is not True:
+        if verify is not self._verify:
             pool["ssl_context"] = None  # another trust, not the context that all share
         return host, pool
 
@@ -94,7 +95,7 @@ class RequestsFetcher:
         self._fixed = fixed_headers(options)
         self._guard = Guard(options.allow_private, options.allowed_hosts)
         self._factory = session_factory
-        self._adapter = GuardedAdapter(options.concurrency, ssl.create_default_context(cafile=ca_bundle()))
+        self._adapter = GuardedAdapter(options.concurrency, tls_context(options.verify_tls))
         _return_large_blocks()
         if not options.verify_tls:
             wire.silence_unverified()

@@ -1,13 +1,16 @@
-"""What libcurl's codes mean."""
+"""What libcurl's codes mean, and its options that are the same for all requests of a fetcher."""
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import pycurl
 
-from crawler.fetch.fetcher import FailureKind
+from crawler.fetch.fetcher import FailureKind, FetcherOptions
+from crawler.fetch.outgoing import ANY_CIPHER, ca_bundle
 
+_DNS_CACHE: Final = 300
+"""Seconds that a resolved name is kept; each address is guarded anew whenever it is connected to."""
 _CODES: Final[dict[FailureKind, str]] = {
     "dns": "COULDNT_RESOLVE_HOST COULDNT_RESOLVE_PROXY",
     "connect": "COULDNT_CONNECT GOT_NOTHING SEND_ERROR RECV_ERROR PARTIAL_FILE HTTP2 INTERFACE_FAILED AGAIN",
@@ -38,3 +41,22 @@ def name_of(code: int) -> str:
 def is_http2_fault(code: int, message: str) -> bool:
     """Did the server break HTTP/2, so that HTTP/1.1 may do better? Not where it asks us to slow down."""
     return (code in _HTTP2_FAULTS or "nghttp2" in message) and "ENHANCE_YOUR_CALM" not in message
+
+
+def set_up(easy: Any, options: FetcherOptions) -> None:
+    """Set on the handle *easy* what never changes; version, proxy, header and callbacks are its owner's."""
+    set_option = easy.setopt
+    set_option(pycurl.NOSIGNAL, 1)
+    set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
+    set_option(pycurl.FOLLOWLOCATION, 0)
+    set_option(pycurl.HTTP09_ALLOWED, 0)
+    set_option(pycurl.HTTP_CONTENT_DECODING, 0)
+    set_option(pycurl.DNS_CACHE_TIMEOUT, _DNS_CACHE)
+    set_option(pycurl.NETRC, pycurl.NETRC_OPTIONAL if options.trust_env else pycurl.NETRC_IGNORED)
+    set_option(pycurl.NOPROXY, "")
+    set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
+    set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
+    set_option(pycurl.CAINFO, ca_bundle())
+    if not options.verify_tls:
+        set_option(pycurl.SSL_CIPHER_LIST, ANY_CIPHER)
+        set_option(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_0)  # or later
