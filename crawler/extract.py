@@ -276,8 +276,10 @@ class _Reader:
 
     def read(self, told: list[Tagged], base: str) -> None:
         """Fill the page from its header, then from what its document bears, whose references are relative to *base*."""
-        self._relative_to(self.page.url, legacy=False)
-        self._header(self.page.response.headers)
+        headers = self.page.response.headers
+        if headers.get("link") or headers.get("refresh"):
+            self._relative_to(self.page.url, legacy=False)
+            self._header(headers)
         self._relative_to(base, legacy=self.page.charset != "utf-8")
         take = self.take
         for tag, node in told:

@@ -97,7 +97,7 @@ class Answer:
             kind = headers.media_type.essence
             self.skipped = bool(kind) and not kind.startswith(types)
             self._sniffs = not kind
-        if len(set(headers.all("location"))) > 1:
+        if headers.get("location") and len(set(headers.all("location"))) > 1:
             raise BadAnswer("several Location lines that differ")
         if headers.get("content-encoding"):
             try:

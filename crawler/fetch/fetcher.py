@@ -24,11 +24,12 @@ guard forbids the address; expired: `not_after` had passed, so nothing was sent.
 class Headers(Sequence[tuple[str, str]]):
     """Response headers in order; names are lower case; `get` is by name, first one wins, `all` gives each."""
 
-    __slots__ = ("_first", "_pairs")
+    __slots__ = ("_first", "_media_type", "_pairs")
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
         self._pairs = [(name.lower(), value) for name, value in pairs]
         self._first = dict(reversed(self._pairs))
+        self._media_type: mime.MediaType | None = None
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self._pairs[index]
@@ -57,7 +58,9 @@ class Headers(Sequence[tuple[str, str]]):
     @property
     def media_type(self) -> mime.MediaType:
         """What all `Content-Type` lines together name."""
-        return mime.extract(self.combined("content-type"))
+        if self._media_type is None:
+            self._media_type = mime.extract(self.combined("content-type"))
+        return self._media_type
 
     def __repr__(self) -> str:
         return f"Headers({self._pairs!r})"

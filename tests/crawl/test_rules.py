@@ -155,6 +155,34 @@ def test_types(commands: Commands, sites: Sites) -> None:
     assert found["/lie"]["outcome"] == "fetched"
 
 
+@pytest.mark.parametrize("engine", ["curl", "requests"])
+def test_types_that_are_doubled_or_unknown(commands: Commands, sites: Sites, engine: str) -> None:
+    """HTML is read and followed, whatever spoils its type; what is no text is dropped. So is it in `crawler fetch`."""
+    site = sites.add()
+    spoilt = [
+        "text/html, text/html",
+        "*/*, text/html",
+        "text/html,",
+        "*/*",
+        "unknown/unknown",
+        "none",
+        "text/html charset=x",
+    ]
+    site.serve("/", html([f"/{number}" for number in range(len(spoilt))] + ["/film"]))
+    for number, kind in enumerate(spoilt):
+        site.serve(f"/{number}", html([f"/below{number}"], title="read"), headers=[("Content-Type", kind)])
+        site.serve(f"/below{number}", html())
+    site.serve("/film", b"\0\0\0\x20ftypisom" * 1000, headers=[("Content-Type", "*/*")])
+    records = _crawl(commands, site.url("/"), "--fetcher", engine)
+    found = {site.path_of(url): record for url, record in records.items()}
+    assert [found[f"/{number}"]["title"] for number in range(len(spoilt))] == ["read"] * len(spoilt)
+    assert {f"/below{number}" for number in range(len(spoilt))} <= found.keys()
+    assert found["/film"]["outcome"] == "dropped:type"
+    assert (found["/0"]["content_type"], found["/3"].get("content_type")) == ("text/html", None)
+    fetched = commands.run("fetch", site.url("/0"), "--json", "--fetcher", engine).records()[0]
+    assert (fetched["content_type"], fetched["title"]) == ("text/html", "read")
+
+
 def test_depth(commands: Commands, sites: Sites) -> None:
     site = sites.add()
     for n in range(6):
