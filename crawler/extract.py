@@ -275,7 +275,7 @@ class _Reader:
         self.local = base == self.page.url  # references to the document itself are no links, unless <base> leads away
 
     def read(self, told: list[Tagged], base: str) -> None:
-        """Fill the page from its header, then from what its document bears, whose references are relative to *base*."""
+        """Fill the page from its header, then from what its document holds, whose references are relative to *base*."""
         headers = self.page.response.headers
         if headers.get("link") or headers.get("refresh"):
             self._relative_to(self.page.url, legacy=False)

@@ -53,5 +53,5 @@ def test_any_header_is_some_links(value: str) -> None:
     assert all(isinstance(link["href"], str) and ">" not in link["href"] for link in parse(value))
 
 
-def test_so_many_links_are_read() -> None:
+def test_a_hundred_links_are_read() -> None:
     assert len(parse("</a>; rel=next," * 1000)) == MAX_LINKS

@@ -28,7 +28,7 @@ _VERSIONS: Final = frozenset({b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"})
 """What is spoken; libcurl writes the last one itself, and refuses it in a status line over HTTP/1."""
 _SHORT: Final = 100
 """Bytes of a header line that is remembered."""
-_OF_URLS: Final = frozenset({"location", "refresh", "link", "content-location"})
+_OF_URLS: Final = frozenset({"location", "refresh", "link"})
 _FOREIGN = re.compile("[\udc80-\udcff]")
 """A byte that is not UTF-8, decoded by `surrogateescape`."""
 

@@ -198,7 +198,7 @@ def test_a_server_that_asks_to_slow_down_is_not_asked_again_at_once(
 def test_a_connection_that_ends_in_order_as_it_is_used_again_costs_nothing(
     faulty: Callable[[Fault], Faulty], fetcher: Fetcher
 ) -> None:
-    """Servers say GOAWAY after so many requests: one that came later was not taken, and is sent anew."""
+    """Servers send GOAWAY after some number of requests. One that came later was not taken, and is sent anew."""
 
     def once(connection: Connection, stream: int) -> None:
         connection.answer(stream) if stream == 1 else connection.state.close_connection(0, last_stream_id=1)
