@@ -15,6 +15,7 @@ from crawler import fetch as engines
 from crawler import url as urls
 from crawler.clock import since_boot
 from crawler.errors import UsageError
+from crawler.fetch.answer import header_fields
 from crawler.fetch.fetcher import FetcherOptions, FetchError, FetchRequest, Response
 from tests.fetch.conftest import Fetch, OpenFetcher, fetch_by
 from tests.servers import Call, Server, chunk, drip, head, page, raw, silence
@@ -142,6 +143,12 @@ def test_a_redirect_in_bytes_asks_for_those_bytes(server: Server, fetch: Fetch, 
     assert isinstance(result, Response) and result.headers.get("x-name") == "café"
     fetch(urls.canonicalize(result.headers.get("location") or "", result.url))
     assert server.seen[-1].target == asked
+
+
+def test_links_and_refreshes_of_the_header_keep_their_bytes() -> None:
+    lines = [b"Link: </caf\xe9>; rel=next\r\n", b"REFRESH: 0; url=/\xd6\xd0\r\n", b"X-Name: caf\xe9\r\n"]
+    values = [value for _, value in header_fields([*lines, b"Location: /a\r\n", b" \xe9\r\n"])]
+    assert values == ["</caf%E9>; rel=next", "0; url=/%D6%D0", "café", "/a %E9"]
 
 
 def test_an_endless_redirect_is_cut_like_any_page(server: Server, fetch: Fetch) -> None:
