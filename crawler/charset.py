@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import codecs
 import re
-from functools import lru_cache
 from typing import Final
 
 import webencodings
 
 from crawler import decoders
 from crawler.decoders import DECODERS
+from crawler.fetch import mime
 from crawler.guess import detect
 
 PRESCAN: Final = 1024
@@ -39,8 +39,6 @@ _ISO_2022_JP = re.compile(rb"\x1b(?:\$[@B]|\([IJ])")
 _UKRAINIAN = re.compile(rb"[\xa4\xa6\xa7\xad\xae\xb4\xb6\xb7\xbd\xbe]")
 _TLD = re.compile(r"https?://[^/?#]*\.((?:xn--)?[a-z0-9-]*[a-z])\.?(?::\d+)?(?=[/?#]|$)")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16be"), (b"\xff\xfe", "utf-16le"))
-
-_PARAMETER = re.compile(r';[\t\n\r ]*([^;=]*)(?:=(?:"((?:[^"\\]|\\.)*)(?:"|\\?$)[^;]*|([^;]*)))?', re.DOTALL)
 
 _SPACE = rb"[\t\n\f\r ]"
 _OPENING = re.compile(rb"<(?=[A-Za-z!/?])")
@@ -85,17 +83,10 @@ def errors(name: str) -> str:
     return DECODERS[name].errors if name in DECODERS else "replace"
 
 
-@lru_cache(maxsize=128)  # headers are up to 64 KiB
 def of_content_type(header: str) -> str | None:
-    """The encoding that a Content-Type header names (WHATWG MIME Sniffing, section 4.4: parse a MIME type).
-
-    The first `charset` parameter counts. Its value is a token or a quoted string with escapes.
-    """
-    for match in _PARAMETER.finditer(header, max(header.find(";"), 0)):
-        name, quoted, plain = match.groups()
-        if name.lower() == "charset" and (quoted is not None or plain):
-            return lookup(re.sub(r"\\(.)", r"\1", quoted) if quoted is not None else plain)
-    return None
+    """The encoding that a Content-Type header names, of several lines joined by commas (see `fetch.mime`)."""
+    label = mime.extract(header).charset
+    return lookup(label) if label else None
 
 
 def of_bom(body: bytes) -> str | None:

@@ -236,7 +236,7 @@ class Settings:
         False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
     )
     allow_private: bool = _setting(False, str, _C, "let links lead to loopback and private addresses", switch=True)
-    insecure: bool = _setting(False, str, _C, "accept any TLS certificate", switch=True)
+    insecure: bool = _setting(False, str, _C, "accept any TLS certificate, key, cipher, version", switch=True)
 
     redis: str | None = _setting(
         None, optional(str), _P, "a shared Redis; none: an embedded one", unit="URL", secret=True

@@ -19,7 +19,6 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Response
 from crawler.headers import origin_of
-from crawler.redirects import location
 
 MAX_HOPS: Final = 5
 """Redirects followed within one lease."""
@@ -170,6 +169,6 @@ class Chain:
 
 def _target(response: Response) -> str | None:
     try:
-        return urls.canonicalize(reference, response.url) if (reference := location(response)) else None
+        return urls.canonicalize(reference, response.url) if (reference := response.headers.get("location")) else None
     except InvalidURL:
         return None

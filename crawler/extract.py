@@ -12,23 +12,16 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crawler import charset as charsets
+from crawler import linkheader
 from crawler import url as urls
 from crawler.errors import InvalidURL
-from crawler.fetch.fetcher import Response
+from crawler.fetch.fetcher import Headers, Response
 from crawler.page import Node, Page, Tagged, Tree, clean, cut, find_nodes, parse, tag_ids, valid, visible_text
 from crawler.resolver import EDGE, Resolver, folder_of
 from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
-# MIME Sniffing 7.1: how HTML begins.
-_LOOKS_LIKE_HTML = re.compile(
-    rb"(?:\xef\xbb\xbf)?[\t\n\f\r ]*<(?:!--|(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b"
-    rb"|body|br|p|meta|link)[\t\n\f\r />])",
-    re.IGNORECASE,
-)
-_BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-_SNIFFED: Final = 1445
 
 _SELECTOR: Final = "[href],[src],meta,title"  # by attribute: Lexbor compares tag names at twice the price
 _LINKS, _FRAMES = tag_ids("a area"), tag_ids("iframe frame")
@@ -77,14 +70,12 @@ class ExtractOptions:
 
 def is_html(response: Response) -> bool:
     """Whether *response* is an HTML document: by its type, or where it has none, by how it begins."""
-    kind = response.content_type
-    return kind in _HTML_TYPES if kind else _LOOKS_LIKE_HTML.match(response.body[:_SNIFFED]) is not None
+    return response.computed_type in _HTML_TYPES
 
 
 def is_text(response: Response) -> bool:
     """Whether *response* is text other than HTML: by its type, or where it has none, by the lack of binary bytes."""
-    kind = response.content_type
-    return bool(_TEXT_TYPES.match(kind)) if kind else not _BINARY.search(response.body[:_SNIFFED])
+    return _TEXT_TYPES.match(response.computed_type) is not None
 
 
 def robots_directives(values: Iterable[str], agent: str) -> set[str]:
@@ -138,30 +129,31 @@ class Extractor:
     ) -> Page:
         """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read.
 
+        Its `Link` and `Refresh` headers mean what `<link>` and `<meta>` mean, and come before them.
+
         *skims*: a page may be read by its head alone (`Page.skimmed`), if each of its links is *settled*, or none is to
         be followed (None), and no text is wanted. Links that are not may be settled by now: *were_accepted* is asked.
         """
         page = Page(response.url, response)
-        if 300 <= response.status < 400 or not response.body:
+        if 300 <= response.status < 400:
             return page
         asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
-        if is_html(response):
+        if response.body and is_html(response):
             page.is_html = True
-            page.charset = charsets.find(response.body, response.headers.get("content-type"), url=response.url)
+            page.charset = charsets.find(response.body, response.headers.combined("content-type"), url=response.url)
             html = charsets.as_utf8(response.body, page.charset)
             if not (skims and self._skim(page, html, settled, asked, were_accepted)):
                 self._read_html(page, html, asked)
-        elif is_text(response):
-            self._read_text(page, asked)
         else:
-            page.noindex = self.options.obey_noindex and "noindex" in asked
+            _Reader(page, self.options, self._resolver, asked).read([], page.url)
+            if response.body and is_text(response):
+                self._read_text(page)
         return page
 
-    def _read_text(self, page: Page, asked: set[str]) -> None:
+    def _read_text(self, page: Page) -> None:
         response, options = page.response, self.options
-        page.noindex = options.obey_noindex and "noindex" in asked
-        markup = "xml" in response.content_type
-        page.charset = charsets.find(response.body, response.headers.get("content-type"), markup, response.url)
+        markup = "xml" in response.computed_type
+        page.charset = charsets.find(response.body, response.headers.combined("content-type"), markup, response.url)
         if options.want_text and not page.noindex:
             sample = response.body[: 4 * options.max_text + 4]
             text, truncated = cut(valid(charsets.decode(sample, page.charset)), options.max_text)
@@ -188,7 +180,7 @@ class Extractor:
         if any(tag == _BASE for tag, _ in told):
             return False
         head = Page(page.url, page.response, page.charset)
-        _Reader(head, self.options, self._resolver, page.url, set(asked)).read(told)
+        _Reader(head, self.options, self._resolver, set(asked)).read(told, page.url)
         if settled is not None and not all(map(settled.is_settled, head.outlinks)):
             return False
         canonical = head.canonical is not None
@@ -232,7 +224,7 @@ class Extractor:
         # One walk serves both; without text, selecting in C makes far fewer objects.
         nodes = find_nodes(tree) if options.want_text else None
         told = _told(tree) if nodes is None else nodes.told
-        _Reader(page, options, self._resolver, _base(told, response.url), asked).read(told)
+        _Reader(page, options, self._resolver, asked).read(told, _base(told, response.url))
         page.lang = self._lang(tree)
         if nodes is not None and not page.noindex:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
@@ -266,11 +258,8 @@ def _base(told: list[Tagged], url: str) -> str:
 class _Reader:
     """Takes one document's links, title and meta, in the order of the document."""
 
-    def __init__(self, page: Page, options: ExtractOptions, resolver: Resolver, base: str, asked: set[str]) -> None:
-        self.page, self.options, self.resolver, self.base, self.asked = page, options, resolver, base, asked
-        self.table = resolver.folder(base)
-        self.local = base == page.url  # references to the document itself are no links, if no <base> leads elsewhere
-        self.legacy = page.charset != "utf-8"
+    def __init__(self, page: Page, options: ExtractOptions, resolver: Resolver, asked: set[str]) -> None:
+        self.page, self.options, self.resolver, self.asked = page, options, resolver, asked
         self.agents = ("robots", options.agent.lower())
         self.out: dict[str, None] = {}
         self.refused: dict[str, int] = {}
@@ -278,8 +267,19 @@ class _Reader:
         self.social: str | None = None
         self.refreshed = False
 
-    def read(self, told: list[Tagged]) -> None:
-        """Fill the page from what its document bears."""
+    def _relative_to(self, base: str, legacy: bool) -> None:
+        """References are relative to *base* from here on; *legacy*: their queries are in the page's own encoding."""
+        self.base, self.legacy = base, legacy
+        self.table = self.resolver.folder(base)
+        self.local = base == self.page.url  # references to the document itself are no links, unless <base> leads away
+
+    def read(self, told: list[Tagged], base: str) -> None:
+        """Fill the page from its header, then from what its document holds, whose references are relative to *base*."""
+        headers = self.page.response.headers
+        if headers.get("link") or headers.get("refresh"):
+            self._relative_to(self.page.url, legacy=False)
+            self._header(headers)
+        self._relative_to(base, legacy=self.page.charset != "utf-8")
         take = self.take
         for tag, node in told:
             if tag in _LINKS:
@@ -296,6 +296,13 @@ class _Reader:
             elif tag in _FRAMES and (src := node.attributes.get("src")):
                 take(src, None)
         self._finish()
+
+    def _header(self, headers: Headers) -> None:
+        """`Link` does what `<link>` does (HTML 4.2.4.4), `Refresh` what `<meta>` does (HTML 7.4.7)."""
+        for attributes in linkheader.parse(headers.combined("link")):
+            self._link(attributes)
+        if refresh := headers.get("refresh"):
+            self._refresh(refresh)
 
     def take(self, reference: str, rel: str | None) -> str | None:
         """Take in one link; its canonical URL if it has one, whether it was refused or not."""

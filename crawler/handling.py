@@ -31,7 +31,6 @@ from crawler.page import Page
 from crawler.plan import Plan
 from crawler.politeness import Verdict, judge
 from crawler.records import Charge, Request
-from crawler.redirects import location
 from crawler.rulebook import RobotsAnswer
 from crawler.watch import Watch
 
@@ -157,7 +156,7 @@ class Handler:
         """A redirect is an outlink of the same depth, judged anew; to itself it is tried again, then given up."""
         request = held.entry.request
         try:
-            spelled = urls.canonicalize(location(response) or "", response.url)
+            spelled = urls.canonicalize(response.headers.get("location") or "", response.url)
         except InvalidURL as error:
             found = Found(error=f"redirect to {error}")
             return self._outgoing(endings.of_redirect(held, response, None, found, rest))
@@ -242,7 +241,7 @@ class Handler:
             return True
         if not self._plan.sitemaps or response.body[:9].lower() == b"<!doctype":
             return False
-        return "xml" in response.content_type and sitemaps.looks_like_one(response.body)
+        return "xml" in response.computed_type and sitemaps.looks_like_one(response.body)
 
     def _sitemap(self, held: Held, response: Response, rest: Rest) -> Outgoing:
         sitemap = sitemaps.parse(response.body, response.url)

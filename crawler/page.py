@@ -77,7 +77,8 @@ class Page:
     """Links refused, by reason: `url.REFUSALS`, `nofollow`, and `cap`: those met after max_links
     in a spelling not met before."""
     refresh: str | None = None
-    """Where a `<meta http-equiv=refresh>` leads: a redirect; it is among the outlinks too unless nofollow."""
+    """Where a `Refresh` header or a `<meta http-equiv=refresh>` leads: a redirect. It is among the outlinks too unless
+    nofollow."""
     is_html: bool = False
     """The body is HTML and was parsed."""
     skimmed: bool = False

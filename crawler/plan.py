@@ -25,6 +25,8 @@ READ_TYPES: Final = (
     "application/atom+xml",
 )
 """Content types whose bodies are read; of others only the header is."""
+ACCEPT_PAGES: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+"""What is asked for where a page is wanted: some servers give HTML only to those that name it, as browsers do."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,6 @@ from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Call
 from crawler.politeness import ROBOTS_TTL, judge_robots
 from crawler.records import HostEvent
-from crawler.redirects import location
 
 _OF_BYTE: Final = 14
 _OF_ORIGIN: Final = 500
@@ -109,9 +108,8 @@ class Rulebook:
             return RobotsAnswer(event="none")
         verdict = judge_robots(result, hops)
         if verdict.step == "follow" and isinstance(result, Response):
-            target = location(result)
             try:
-                return RobotsAnswer(follow=urls.canonicalize(target or "", result.url))
+                return RobotsAnswer(follow=urls.canonicalize(result.headers.get("location") or "", result.url))
             except InvalidURL:
                 return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
         if verdict.step == "fail":

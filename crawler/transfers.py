@@ -17,7 +17,7 @@ from crawler.errors import RedisAway
 from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
 from crawler.frontier.leases import Lease
 from crawler.links import Links, is_private_name
-from crawler.plan import READ_TYPES, Plan
+from crawler.plan import ACCEPT_PAGES, READ_TYPES, Plan
 
 MOST_RESULTS: Final = 16
 """Results taken at once, so that leases are extended and transfers driven between the pages."""
@@ -158,6 +158,7 @@ class Transfers:
         request = FetchRequest(
             url,
             headers=(("Cookie", flight.chain.cookie),) if flight.chain is not None else (),
+            accept=ACCEPT_PAGES if types else "*/*",
             max_body=max_body,
             types=types,
             connect_timeout=min(CONNECT_TIMEOUT, self.plan.timeout),

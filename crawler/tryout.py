@@ -24,10 +24,9 @@ from crawler.frontier.leases import Ending, Lease
 from crawler.headers import origin_of
 from crawler.links import is_private_name
 from crawler.page import Page
-from crawler.plan import READ_TYPES, Plan, fetcher_options_of, plan_of
+from crawler.plan import ACCEPT_PAGES, READ_TYPES, Plan, fetcher_options_of, plan_of
 from crawler.politeness import MAX_ROBOTS_HOPS, REDIRECTS, judge, judge_robots
 from crawler.records import Entry, Record, Request
-from crawler.redirects import location
 from crawler.terminal import say
 
 MOST_REDIRECTS: Final = 10
@@ -113,7 +112,7 @@ class _Try:
         if verdict.outcome == "redirected":
             return self._redirected(held, result, chain)
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
-            is_sitemap = "xml" in result.content_type and sitemaps.looks_like_one(result.body)
+            is_sitemap = "xml" in result.computed_type and sitemaps.looks_like_one(result.body)
             return self._sitemap(held, result) if is_sitemap else self._page(held, result)
         return _record(of_response(held, verdict.outcome or "failed:http", result, NoRest(), error=verdict.error))
 
@@ -132,7 +131,7 @@ class _Try:
 
     def _redirected(self, held: Held, response: Response, chain: Chain) -> Record:
         try:
-            target = urls.canonicalize(location(response) or "", response.url)
+            target = urls.canonicalize(response.headers.get("location") or "", response.url)
         except InvalidURL as error:
             return _record(of_redirect(held, response, None, FoundOnPage(error=f"redirect to {error}"), NoRest()))
         if chain.is_circle(target):
@@ -178,7 +177,7 @@ class _Try:
             if verdict.step != "follow" or not isinstance(result, Response):
                 return at, result, verdict.step
             try:
-                at = urls.canonicalize(location(result) or "", at)
+                at = urls.canonicalize(result.headers.get("location") or "", at)
             except InvalidURL:
                 return None
         return None
@@ -201,6 +200,7 @@ class _Try:
         request = FetchRequest(
             url,
             headers=(("Cookie", cookie),) if cookie else (),
+            accept=ACCEPT_PAGES if types else "*/*",
             max_body=plan.max_size if types else robots.MAX_BYTES + 1,
             types=types,
             connect_timeout=min(10.0, plan.timeout),

@@ -132,7 +132,9 @@ def test_an_entry_that_cannot_be_read() -> None:
 def test_long_fields_are_cut() -> None:
     """A server may send kilobytes of each; a record keeps 500 characters."""
     long = "x" * 5000
-    response = _response(302, b"", ("ETag", long), ("Last-Modified", long), ("Content-Type", long), ("Location", long))
+    response = _response(
+        302, b"", ("ETag", long), ("Last-Modified", long), ("Content-Type", f"x/{long}"), ("Location", long)
+    )
     record = Record.decode(endings.of_redirect(_held(), response, None, Found(error=long), Rest()).record)
     for field in (record.etag, record.last_modified, record.content_type, record.redirect_to, record.error):
         assert field is not None

@@ -162,6 +162,45 @@ def test_the_first_refresh_counts_and_is_an_outlink() -> None:
     assert page.outlinks == ["http://h.example/x", "http://h.example/y"]
 
 
+HTML, TEXT = ("content-type", "text/html"), ("content-type", "text/plain")
+
+
+@pytest.mark.parametrize("kind", [HTML, TEXT])
+def test_links_of_the_header_are_those_of_the_element(kind: tuple[str, str]) -> None:
+    """Relative to the page, whatever its <base> is; what no element is followed for is not followed."""
+    lines = (
+        ("link", '</canon>; rel="canonical", <next?ü>; rel=next'),
+        ("link", "</style>; rel=stylesheet, </feed>; rel=alternate; type=application/rss+xml, </de>; rel=alternate"),
+        ("link", "</anchored>; rel=prev; anchor=/other, </plain>; rel=prev; rel=nofollow, </no>; rel='prev nofollow'"),
+    )
+    page = read("<base href=/base/><title>t</title>", headers=(kind, *lines))
+    assert page.canonical == "http://h.example/canon"
+    paths = ["/canon", "/dir/next?%C3%BC", "/de", "/plain"]
+    assert page.outlinks == [f"http://h.example{path}" for path in paths]
+
+
+def test_the_canonical_of_the_header_comes_before_that_of_the_element() -> None:
+    html = "<link rel=canonical href=/element>"
+    page = read(html, headers=(HTML, ("link", "</header>; rel=canonical")), follow_canonical=False)
+    assert (page.canonical, page.outlinks) == ("http://h.example/header", [])
+    page = read(html, headers=(HTML, ("link", "<ftp://x/>; rel=canonical, </style>; rel=stylesheet")))
+    assert page.canonical == "http://h.example/element"
+
+
+@pytest.mark.parametrize("body", ["<p>x", "<meta http-equiv=refresh content='0; url=/element'>", ""])
+@pytest.mark.parametrize("kind", [HTML, TEXT])
+def test_the_refresh_header_does_what_the_first_meta_does(kind: tuple[str, str], body: str) -> None:
+    page = read(body, headers=(kind, ("refresh", "5; url=/header")))
+    assert page.refresh == "http://h.example/header" and page.outlinks[0] == page.refresh
+    assert read(body, headers=(kind, ("refresh", "5"))).refresh is None
+
+
+def test_links_of_the_header_obey_the_directives_of_the_page() -> None:
+    lines = (HTML, ("link", "</next>; rel=next"), ("refresh", "0;/there"), ("x-robots-tag", "nofollow"))
+    page = read("<p>x", headers=lines)
+    assert (page.nofollow, page.outlinks, page.refused) == (True, [], {"nofollow": 2})
+
+
 @pytest.mark.parametrize("content", ["0; url=page?q=1", "0; url=#x", "0; url=javascript:0"])
 def test_a_refresh_that_leads_nowhere_else(content: str) -> None:
     assert read(f"<meta http-equiv=refresh content='{content}'>").refresh is None
@@ -280,6 +319,20 @@ def test_types(kind: str | None, body: str, charset: str | None, links: int, tex
     page = read(body, headers=(("content-type", kind),) if kind else ())
     assert (page.charset, len(page.outlinks)) == (charset, links)
     assert page.text == (text if text is not None or charset is None else body)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["text/html, text/html", "text/html,", "*/*, text/html", "text/html charset=utf-8", "*/*", "none", '"text/html"'],
+)
+def test_a_page_whose_type_is_doubled_or_unknown_is_read_as_html(kind: str) -> None:
+    page = read("<!doctype html><title>T</title><p>body <a href=/q>q</a>", headers=(("content-type", kind),))
+    assert (page.title, page.text, page.outlinks) == ("T", "body q", ["http://h.example/q"])
+
+
+def test_the_charset_of_a_type_named_twice_counts() -> None:
+    lines = (("content-type", "text/html;charset=windows-1251"), ("content-type", "text/html"))
+    assert read("<title>я</title>".encode("cp1251"), headers=lines).title == "я"
 
 
 def test_redirects_and_empty_bodies_are_not_read() -> None:

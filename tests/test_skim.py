@@ -263,6 +263,26 @@ def test_values_mean_what_the_parser_makes_of_them(value: str, target: str) -> N
     assert skimmed == ("%C2" not in target)
 
 
+@pytest.mark.parametrize(
+    ("line", "skimmed"),
+    [
+        (("link", "</met>; rel=next"), True),
+        (("link", "</new>; rel=next"), False),
+        (("link", "</new>; rel=canonical"), False),
+        (("link", "</met>; rel=canonical"), True),
+        (("refresh", "0; url=/met"), False),
+        (("refresh", "0; url=/new"), False),
+    ],
+)
+def test_links_of_the_header_are_not_lost(line: tuple[str, str], skimmed: bool) -> None:
+    settled = Settled(lambda url: url.endswith(("met", "/x.html")))
+    response = Response(URL, 200, Headers([("content-type", "text/html; charset=utf-8"), line]), (HEAD + REST).encode())
+    page = Extractor(OPTIONS).extract(response, skims=True, settled=settled)
+    whole = Extractor(OPTIONS).extract(response)
+    assert page.skimmed is skimmed and skimmed != any("new" in link or whole.refresh for link in whole.outlinks)
+    assert (page.canonical, page.refresh) == (whole.canonical, whole.refresh)
+
+
 def test_links_of_the_head_are_those_that_are_followed() -> None:
     """A style sheet is none, so it need not be known."""
     asked, settled, extractor = _asked()

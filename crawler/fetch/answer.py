@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from functools import lru_cache
 from typing import Final
 
+from crawler.fetch import mime
 from crawler.fetch.decode import DecodeError, Decoder, decoders
 from crawler.fetch.fetcher import FetchRequest, Headers, Response
 
@@ -17,8 +19,18 @@ SMALL: Final = 64 * 1024
 """A body of a type not wanted is read and thrown away up to this size in bytes: cheaper than a new connection."""
 
 
+MAX_FRAMING: Final = 1024 * 1024
+MAX_FRAMING_RATIO: Final = 40
+"""Bytes beside the body (sizes and extensions of chunks, TLS) that are read of one answer: the first number, and the
+second for each byte of the body. Chunks of one byte, each in a TLS record of its own, need 35."""
+WASTEFUL: Final = "hardly any body among its chunk extensions"
+_VERSIONS: Final = frozenset({b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"})
+"""What is spoken; libcurl writes the last one itself, and refuses it in a status line over HTTP/1."""
 _SHORT: Final = 100
 """Bytes of a header line that is remembered."""
+_OF_URLS: Final = frozenset({"location", "refresh", "link"})
+_FOREIGN = re.compile("[\udc80-\udcff]")
+"""A byte that is not UTF-8, decoded by `surrogateescape`."""
 
 
 class BadAnswer(Exception):
@@ -36,6 +48,10 @@ class Answer:
         self.headers = Headers()
         self.skipped = False
         self.truncated = False
+        self.received = 0
+        """Bytes of the body, as they came."""
+        self._framing = 0
+        self._sniffs = False
         self._lines: list[bytes] = []
         self._count = 0
         self._bytes = 0
@@ -78,8 +94,11 @@ class Answer:
         self.headers = headers
         types = self.request.types
         if types is not None:
-            kind = (headers.get("content-type") or "").partition(";")[0].strip().lower()
+            kind = headers.media_type.essence
             self.skipped = bool(kind) and not kind.startswith(types)
+            self._sniffs = not kind
+        if headers.get("location") and len(set(headers.all("location"))) > 1:
+            raise BadAnswer("several Location lines that differ")
         if headers.get("content-encoding"):
             try:
                 self._stages = decoders(headers)
@@ -88,6 +107,7 @@ class Answer:
 
     def feed(self, data: bytes) -> bool:
         """Take the next piece of the body as it came; false when no more is wanted. Raises BadAnswer."""
+        self.received += len(data)
         if self.skipped:
             return self.small
         room = self._room
@@ -106,7 +126,27 @@ class Answer:
             self.truncated = True
         self._chunks += data
         self._room = room - len(data)
+        if self._sniffs and len(self._chunks) >= mime.SNIFFED:
+            self._sniff()
+            return self.small if self.skipped else not self.truncated
         return not self.truncated
+
+    def _sniff(self) -> None:
+        """Judge by its beginning a body that no header names a type for."""
+        self._sniffs = False
+        if not mime.sniff(self._chunks).startswith(self.request.types or ""):
+            self.skipped, self.truncated = True, False
+            self._chunks = bytearray()
+
+    def frame(self, size: int) -> None:
+        """Take note of *size* bytes of chunk framing. Raises BadAnswer when it is too much of it."""
+        self._framing += size
+        if self.is_wasteful(self._framing):
+            raise BadAnswer(WASTEFUL)
+
+    def is_wasteful(self, framing: int) -> bool:
+        """Are *framing* bytes too many beside the body as far as it has come?"""
+        return framing > MAX_FRAMING + MAX_FRAMING_RATIO * self.received
 
     @property
     def small(self) -> bool:
@@ -126,6 +166,8 @@ class Answer:
 
     def response(self, elapsed: float, first_byte: float, ended: float, address: str) -> Response:
         """The answer as it stands; times in seconds (see Response)."""
+        if self._sniffs:
+            self._sniff()
         stages = self._stages or ()
         broken = self._raw < self.request.max_body + SMALL and not all(stage.complete for stage in stages)
         part = self.status == 206  # no range was asked for (RFC 9110 section 15.3.7)
@@ -148,6 +190,8 @@ def status_code(line: bytes) -> int:
     words = line.split(None, 2)
     if len(words) < 2 or not words[0].startswith(b"HTTP/") or len(words[1]) != 3 or not words[1].isdigit():
         raise BadAnswer(f"not a status line: {line[:60]!r}")
+    if words[0] not in _VERSIONS:
+        raise BadAnswer(f"unknown version {words[0][:20]!r}")
     code = int(words[1])
     if code < 100:
         raise BadAnswer(f"status {code}")
@@ -160,7 +204,8 @@ def header_fields(lines: list[bytes]) -> list[tuple[str, str]]:
     for line in lines:
         if line[:1] in b" \t":
             if fields:
-                fields[-1] = (fields[-1][0], f"{fields[-1][1]} {text(line).strip()}")
+                name, value = fields[-1]
+                fields[-1] = (name, f"{value} {value_text(name, line.strip())}")
         elif field := _short_field(line) if len(line) <= _SHORT else _field(line):
             fields.append(field)
     return fields
@@ -171,15 +216,26 @@ def _field(line: bytes) -> tuple[str, str] | None:
     name, colon, value = line.partition(b":")
     if not (colon and name.strip()) or b"\0" in line:
         return None
-    return text(name.strip()), text(value.strip())
+    title = text(name.strip())
+    return title, value_text(title, value.strip())
 
 
 _short_field = lru_cache(maxsize=1024)(_field)  # most lines of a server are the same with each answer
 
 
 def text(raw: bytes) -> str:
-    """Header bytes as text: UTF-8, which servers send in Location, or else Latin-1, which takes anything."""
+    """Header bytes as text: UTF-8, or else Latin-1, which takes anything."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("latin-1")
+
+
+def value_text(name: str, raw: bytes) -> str:
+    """The value of the header *name* as text.
+
+    Where it holds URLs, a byte that is not UTF-8 is percent-encoded, as browsers do: the server wants that byte back.
+    """
+    if raw.isascii() or name.lower() not in _OF_URLS:
+        return text(raw)
+    return _FOREIGN.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", raw.decode("utf-8", "surrogateescape"))

@@ -8,7 +8,6 @@ because libcurl does not tell that a compressed stream ended early.
 from __future__ import annotations
 
 import select
-import socket
 import time
 from collections import deque
 from contextlib import suppress
@@ -18,58 +17,38 @@ import pycurl
 
 from crawler import url as urls
 from crawler.errors import without_credentials
-from crawler.fetch.answer import Answer, BadAnswer
+from crawler.fetch.answer import WASTEFUL, Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import (
-    ca_bundle,
-    environment_proxies,
-    environment_proxy,
-    fixed_headers,
-    own_headers,
-    request_headers,
-)
+from crawler.fetch.libcurl import is_http2_fault, kind_of, name_of, set_up
+from crawler.fetch.outgoing import environment_proxies, environment_proxy, fixed_headers, own_headers, request_headers
+from crawler.fetch.sockets import Handed, received, stirs
 
 _ABORT: Final = -1
 """Returned by a callback: libcurl ends the transfer."""
-_DNS_CACHE: Final = 300
-"""Seconds that a resolved name is kept; each address is guarded anew whenever it is connected to."""
 _IDLE: Final = 256
 """Idle connections kept open, at least."""
 _IN, _OUT = select.POLLIN, select.POLLOUT
 _WATCH: Final = {pycurl.POLL_IN: _IN, pycurl.POLL_OUT: _OUT, pycurl.POLL_INOUT: _IN | _OUT}
-_CSELECT_IN, _CSELECT_OUT, _TOO_BIG = 1, 2, 100  # without a name in pycurl
-_CODES: Final[dict[FailureKind, str]] = {
-    "dns": "COULDNT_RESOLVE_HOST COULDNT_RESOLVE_PROXY",
-    "connect": "COULDNT_CONNECT GOT_NOTHING SEND_ERROR RECV_ERROR PARTIAL_FILE HTTP2 INTERFACE_FAILED AGAIN",
-    "tls": "SSL_CONNECT_ERROR PEER_FAILED_VERIFICATION SSL_CERTPROBLEM SSL_CIPHER SSL_CACERT_BADFILE SSL_ISSUER_ERROR "
-    "SSL_INVALIDCERTSTATUS USE_SSL_FAILED",
-    "timeout": "OPERATION_TIMEDOUT",
-}
-_KINDS: Final[dict[int, FailureKind]] = {
-    92: "connect",  # CURLE_HTTP2_STREAM and CURLE_PROXY have no name in pycurl
-    97: "connect",
-    **{getattr(pycurl, f"E_{name}"): kind for kind, names in _CODES.items() for name in names.split()},
-}
-"""libcurl's codes; those not named here are "protocol"."""
-
-
-class _Socket(socket.socket):
-    """A socket that pycurl takes a duplicate of, so that this one may go."""
-
-    def __del__(self) -> None:
-        self.close()
+_CSELECT_IN, _CSELECT_OUT = 1, 2  # without a name in pycurl
+_MAX_HTTP1_HOSTS: Final = 10_000
+_REFUSED: Final = -2
+"""In place of a descriptor: no request was taken by the connection before this one, which was not used."""
+_LOOK: Final = 0.25
+"""Seconds between two looks at what transfers receive beside their bodies."""
 
 
 class _Transfer:
     """One easy handle with its callbacks, used for one request after the other."""
 
-    def __init__(self, options: FetcherOptions, guard: Guard, used: dict[int, int]) -> None:
+    def __init__(self, options: FetcherOptions, guard: Guard, used: dict[int, int], http1: dict[str, None]) -> None:
         self._guard = guard
         self._used = used
         self._options = options
+        self._http1 = http1
+        self._version = self._best = pycurl.CURL_HTTP_VERSION_2TLS if options.http2 else pycurl.CURL_HTTP_VERSION_1_1
         self._fixed = fixed_headers(options)
-        self._own: tuple[tuple[str, str], ...] = ()
+        self._lines: tuple[str, tuple[tuple[str, str], ...]] | None = None
         self._fresh = False
         self._proxy = options.proxy or ""
         self._connect_ms = self._timeout_ms = 0
@@ -83,23 +62,10 @@ class _Transfer:
 
     def _set_up(self, options: FetcherOptions) -> None:
         """Set what never changes."""
+        set_up(self.easy, options)
         set_option = self.easy.setopt
-        set_option(pycurl.NOSIGNAL, 1)
-        set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
-        set_option(pycurl.FOLLOWLOCATION, 0)
-        set_option(pycurl.HTTP09_ALLOWED, 0)
-        set_option(pycurl.HTTP_CONTENT_DECODING, 0)
-        version = pycurl.CURL_HTTP_VERSION_2TLS if options.http2 else pycurl.CURL_HTTP_VERSION_1_1
-        set_option(pycurl.HTTP_VERSION, version)
-        set_option(pycurl.DNS_CACHE_TIMEOUT, _DNS_CACHE)
-        set_option(pycurl.NETRC, pycurl.NETRC_OPTIONAL if options.trust_env else pycurl.NETRC_IGNORED)
+        set_option(pycurl.HTTP_VERSION, self._version)
         set_option(pycurl.PROXY, self._proxy)  # an empty one keeps libcurl from reading the environment
-        set_option(pycurl.NOPROXY, "")
-        set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
-        set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
-        set_option(pycurl.CAINFO, ca_bundle())
-        set_option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # a proxy that tunnels gets none of these
-        set_option(pycurl.HTTPHEADER, _lines(request_headers(self._fixed)))
         set_option(pycurl.WRITEFUNCTION, self.on_body)
         set_option(pycurl.HEADERFUNCTION, self.on_header)
         set_option(pycurl.OPENSOCKETFUNCTION, self.on_open)
@@ -109,20 +75,19 @@ class _Transfer:
         """Set what changes from request to request; pycurl.error or UnicodeError where it cannot be sent."""
         self.request = request
         self.ticket = ticket
-        self.answer = Answer(request)
         self.host = urls.host(request.url)
-        self.fault = None
-        self.barred = ""
-        self.asked = self.opened = self.dirty = False
         self.started = time.monotonic()
+        self._begin()
         easy = self.easy
         if self._fresh:
             self._fresh = False
             easy.setopt(pycurl.FRESH_CONNECT, 0)
         easy.setopt(pycurl.URL, request.url)
-        if (own := own_headers(self._options, request)) != self._own:
-            easy.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._fixed, own)))
-            self._own = own
+        self._set_version()
+        lines = request.accept, own_headers(self._options, request)
+        if lines != self._lines:
+            self._lines = lines
+            easy.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._fixed, *lines)))
         if (connect_ms := _milliseconds(request.connect_timeout)) != self._connect_ms:
             self._connect_ms = connect_ms
             easy.setopt(pycurl.CONNECTTIMEOUT_MS, connect_ms)
@@ -134,11 +99,43 @@ class _Transfer:
             easy.setopt(pycurl.PROXY, proxy)
         self.proxied = bool(proxy)
 
+    def _begin(self) -> None:
+        """Nothing was sent, nothing has come."""
+        self.answer = Answer(self.request)
+        self.fault = None
+        self.barred = ""
+        self.asked = self.opened = self.dirty = False
+        self._sent_fresh = False
+        self._framing: int | None = None
+
+    def _set_version(self) -> None:
+        """Hosts whose HTTP/2 is at fault are asked by HTTP/1.1."""
+        version = pycurl.CURL_HTTP_VERSION_1_1 if self.host in self._http1 else self._best
+        if version != self._version:
+            self._version = version
+            self.easy.setopt(pycurl.HTTP_VERSION, version)
+
     def again(self) -> None:
         """Get ready for another try, on a new connection."""
         self._fresh = True
         self.dirty = False
         self.easy.setopt(pycurl.FRESH_CONNECT, 1)
+
+    @property
+    def can_do_http1(self) -> bool:
+        """Was this try not by HTTP/1.1 alone, and is there time for another one?"""
+        return self._version != pycurl.CURL_HTTP_VERSION_1_1 and self._left > 0
+
+    def again_by_http1(self) -> None:
+        """Get ready for another try, by HTTP/1.1 and within the same time."""
+        self._begin()
+        self._set_version()
+        self._timeout_ms = _milliseconds(self._left)
+        self.easy.setopt(pycurl.TIMEOUT_MS, self._timeout_ms)
+
+    @property
+    def _left(self) -> float:
+        return self.request.timeout - (time.monotonic() - self.started)
 
     # Callbacks. An exception in one would be printed by pycurl and lost, so each keeps its own.
 
@@ -151,7 +148,7 @@ class _Transfer:
                 self.barred = f"{target[0]} is {reason}"
                 return pycurl.SOCKET_BAD
             self.opened = True
-            return _Socket(family, kind, protocol)
+            return Handed(family, kind, protocol)
         except BaseException as error:
             self._keep(error)
             return pycurl.SOCKET_BAD
@@ -161,7 +158,7 @@ class _Transfer:
         try:
             self.local_port = local_port
             fd = None if self.opened else self._used.get(local_port)
-            if fd is not None and fd >= 0 and _stirs(fd):
+            if fd is not None and fd >= 0 and stirs(fd):
                 self.dirty = True
                 return int(pycurl.PREREQFUNC_ABORT)
             if self.request.is_too_late:
@@ -171,7 +168,12 @@ class _Transfer:
             if reason is not None:
                 self.fault = ("refused", f"{address} is {reason}")
                 return int(pycurl.PREREQFUNC_ABORT)
+            if self._sent_fresh:  # REFUSED_STREAM or GOAWAY: libcurl would send it five times more
+                self._used[local_port] = _REFUSED
+                self.fault = ("connect", "the server closes each stream or connection without taking the request")
+                return int(pycurl.PREREQFUNC_ABORT)
             self.asked = True
+            self._sent_fresh = self.opened or self._used.get(local_port) == _REFUSED
             return int(pycurl.PREREQFUNC_OK)
         except BaseException as error:
             self._keep(error)
@@ -210,8 +212,8 @@ class _Transfer:
         answer = self.answer
         if (code == pycurl.E_OK and answer.status) or (answer.cut and self.fault is None):
             info = self.easy.getinfo
-            if answer.version.startswith(b"HTTP/1"):
-                self._used[self.local_port] = info(pycurl.ACTIVESOCKET)  # -1 where the connection ended with the answer
+            by_http1 = answer.version.startswith(b"HTTP/1")
+            self._used[self.local_port] = info(pycurl.ACTIVESOCKET) if by_http1 else -1  # -1 as well where it has ended
             elapsed, first = info(pycurl.TOTAL_TIME_T) / 1e6, info(pycurl.STARTTRANSFER_TIME_T) / 1e6
             return answer.response(elapsed, first, now, info(pycurl.PRIMARY_IP) or "")
         if self.fault is not None:
@@ -220,13 +222,25 @@ class _Transfer:
             return self.error("connect", "closed before the end of the header", now)
         if self.barred and not self.opened:
             return self.error("refused", self.barred, now)
-        detail = message or self.easy.errstr() or ("header too large" if code == _TOO_BIG else f"libcurl error {code}")
-        return self.error(_KINDS.get(code, "protocol"), detail, now)
+        return self.error(kind_of(code), message or self.easy.errstr() or name_of(code), now)
 
     def error(self, kind: FailureKind, detail: str, now: float) -> FetchError:
         sent = self.asked or (kind not in ("expired", "refused") and self.easy.getinfo(pycurl.CONNECT_TIME_T) > 0)
         detail = without_credentials(detail)  # a proxy's
         return FetchError(self.request.url, kind, detail, sent, now - self.started, now)
+
+    def wastes(self) -> bool:
+        """Does the body consist of chunk extensions and the like? To be asked now and then: it compares.
+
+        libcurl reads them without a word, so the kernel is asked how much has come.
+        """
+        answer = self.answer
+        if not answer.version.startswith(b"HTTP/1"):  # connections of HTTP/2 are shared
+            return False
+        framing = received(self.easy.getinfo(pycurl.ACTIVESOCKET)) - answer.received
+        if self._framing is None:
+            self._framing = framing
+        return answer.is_wasteful(framing - self._framing)
 
     @property
     def silent(self) -> bool:
@@ -241,12 +255,14 @@ class CurlFetcher:
         self._options = options
         self._guard = Guard(options.allow_private, options.allowed_hosts)
         self._proxies = environment_proxies() if options.trust_env and not options.proxy else {}
-        self._used: dict[int, int] = {}  # local port -> descriptor of HTTP/1 connections that answered
+        self._used: dict[int, int] = {}  # local port -> descriptor of an HTTP/1 connection that answered
+        self._http1: dict[str, None] = {}  # hosts whose HTTP/2 is at fault, the longest known first
         self._idle: list[_Transfer] = []
         self._active: dict[str, _Transfer] = {}
         self._ended: deque[tuple[str, FetchResult]] = deque()
         self._raised: BaseException | None = None
         self._silence = float("inf")  # no first-byte deadline is due before this time
+        self._look = 0.0  # when transfers are looked at for waste
         self._wake = float("inf")  # when libcurl wants to be called though no socket stirs
         self._poller = select.poll()
         self._multi = pycurl.CurlMulti()
@@ -261,7 +277,7 @@ class CurlFetcher:
     def submit(self, request: FetchRequest, ticket: str) -> None:
         if ticket in self._active:
             raise ValueError(f"ticket {ticket!r} is in use")
-        transfer = self._idle.pop() if self._idle else _Transfer(self._options, self._guard, self._used)
+        transfer = self._idle.pop() if self._idle else self._new_transfer()
         try:
             proxy = self._proxy_for(request.url)
             transfer.start(request, ticket, proxy)
@@ -284,6 +300,8 @@ class CurlFetcher:
             now = time.monotonic()
             if now >= self._silence:
                 self._end_silent(now)
+            if now >= self._look:
+                self._end_wasteful(now)
             if self._ended or not self._active or now >= deadline:
                 break
             wait = min(deadline, self._silence, self._wake) - now
@@ -312,6 +330,9 @@ class CurlFetcher:
             transfer.easy.close()
         self._idle.clear()
         self._multi.close()
+
+    def _new_transfer(self) -> _Transfer:
+        return _Transfer(self._options, self._guard, self._used, self._http1)
 
     def _proxy_for(self, url: str) -> str:
         """The proxy for *url*, or "": the option's, or the environment's where it is trusted."""
@@ -351,15 +372,26 @@ class CurlFetcher:
             for easy in done:
                 self._end(easy.transfer, easy.transfer.result(pycurl.E_OK, "", now))
             for easy, code, message in failed:
-                if easy.transfer.dirty:
-                    self._again(easy.transfer)
-                else:
+                if not self._again(easy.transfer, code, message):
                     self._end(easy.transfer, easy.transfer.result(code, message, now))
 
-    def _again(self, transfer: _Transfer) -> None:
+    def _again(self, transfer: _Transfer, code: int, message: str) -> bool:
+        """Try once more what failed by a dead idle connection or a faulty HTTP/2; false where it is the end."""
+        if transfer.dirty:
+            ready = transfer.again
+        elif transfer.fault is None and not transfer.answer.cut and is_http2_fault(code, message):
+            if len(self._http1) >= _MAX_HTTP1_HOSTS:
+                del self._http1[next(iter(self._http1))]
+            self._http1[transfer.host] = None
+            if not transfer.can_do_http1:
+                return False
+            ready = transfer.again_by_http1
+        else:
+            return False
         self._multi.remove_handle(transfer.easy)
-        transfer.again()
+        ready()
         self._multi.add_handle(transfer.easy)
+        return True
 
     def _end(self, transfer: _Transfer, result: FetchResult) -> None:
         self._release(transfer)
@@ -380,6 +412,12 @@ class CurlFetcher:
             else:
                 self._silence = min(self._silence, due)
 
+    def _end_wasteful(self, now: float) -> None:
+        """End the transfers that receive hardly any body: what libcurl passes over costs time all the same."""
+        self._look = now + _LOOK
+        for transfer in [each for each in self._active.values() if each.wastes()]:
+            self._end(transfer, transfer.error("protocol", WASTEFUL, now))
+
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:
             with suppress(KeyError):
@@ -389,16 +427,6 @@ class CurlFetcher:
 
     def _on_timer(self, milliseconds: int) -> None:
         self._wake = float("inf") if milliseconds < 0 else time.monotonic() + milliseconds / 1000
-
-
-def _stirs(fd: int) -> bool:
-    """Has an idle connection something to say? Its end, or bytes that would be taken for the next answer.
-
-    libcurl looks for that too, but only once a second.
-    """
-    poller = select.poll()
-    poller.register(fd, _IN)
-    return bool(poller.poll(0))
 
 
 def _lines(headers: dict[str, str]) -> list[bytes]:

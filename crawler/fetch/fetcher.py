@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from crawler.clock import since_boot
+from crawler.fetch import mime
 from crawler.headers import OriginHeader
 
 FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused", "expired"]
@@ -24,11 +25,12 @@ guard forbids the address; expired: `not_after` had passed, so nothing was sent.
 class Headers(Sequence[tuple[str, str]]):
     """Response headers in order; names are lower case; `get` is by name, first one wins, `all` gives each."""
 
-    __slots__ = ("_first", "_pairs")
+    __slots__ = ("_first", "_media_type", "_pairs")
 
     def __init__(self, pairs: Sequence[tuple[str, str]] = ()) -> None:
         self._pairs = [(name.lower(), value) for name, value in pairs]
         self._first = dict(reversed(self._pairs))
+        self._media_type: mime.MediaType | None = None
 
     def __getitem__(self, index):  # type: ignore[no-untyped-def]
         return self._pairs[index]
@@ -50,6 +52,17 @@ class Headers(Sequence[tuple[str, str]]):
             return []
         return [value for key, value in self._pairs if key == name]
 
+    def combined(self, name: str) -> str:
+        """All values of the header *name* as one list (RFC 9110 section 5.3); empty where there is none."""
+        return ", ".join(self.all(name))
+
+    @property
+    def media_type(self) -> mime.MediaType:
+        """What all `Content-Type` lines together name."""
+        if self._media_type is None:
+            self._media_type = mime.extract(self.combined("content-type"))
+        return self._media_type
+
     def __repr__(self) -> str:
         return f"Headers({self._pairs!r})"
 
@@ -60,11 +73,13 @@ class FetchRequest(msgspec.Struct, frozen=True):
     url: str
     headers: tuple[tuple[str, str], ...] = ()
     """Headers of this request alone (`If-None-Match`, ...), after the fetcher's own."""
+    accept: str = "*/*"
+    """The media types asked for; a fetcher's own `Accept` goes first."""
     max_body: int = 10 * 1024 * 1024
     """Bytes of the *decoded* body kept; more is cut and marked `truncated`."""
     types: tuple[str, ...] | None = None
-    """Content types whose bodies are read, as prefixes (`text/`, `application/xhtml+xml`); none: all. A missing
-    Content-Type is read. Where it does not match, the body is not read and `skipped` is set."""
+    """Content types whose bodies are read, as prefixes (`text/`, `application/xhtml+xml`); none: all. Where the header
+    names none, the first bytes decide. Of another type the body is not read on, and `skipped` is set."""
     connect_timeout: float = 10.0
     first_byte_timeout: float = 20.0
     """From the start of the transfer to the first byte of the answer's header."""
@@ -101,8 +116,13 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def content_type(self) -> str:
-        """The media type, lower case, without parameters; empty where there is none."""
-        return (self.headers.get("content-type") or "").partition(";")[0].strip().lower()
+        """The media type that the header names, lower case, without parameters; empty where it names none."""
+        return self.headers.media_type.essence
+
+    @property
+    def computed_type(self) -> str:
+        """`content_type`, or where that is empty, what the body looks like (never empty)."""
+        return self.content_type or mime.sniff(self.body)
 
 
 class FetchError(msgspec.Struct, frozen=True):

@@ -24,6 +24,10 @@ _V4: Final = tuple(
         ("10.0.0.0/8", "private"),
         ("100.64.0.0/10", "private (carrier-grade NAT)"),
         ("127.0.0.0/8", "loopback"),
+        (
+            "168.63.129.16/32",
+            "private (host agent of Azure)",
+        ),  # a public address that each machine there reaches inside
         ("169.254.0.0/16", "link-local"),
         ("172.16.0.0/12", "private"),
         ("192.0.0.0/24", "reserved"),
@@ -56,6 +60,8 @@ _V6: Final = tuple(
 )
 _GLOBAL_V6: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
+_ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})
+"""The upper half of the interface identifiers of ISATAP (RFC 5214 section 6.1); the lower half is an IPv4 address."""
 
 
 @lru_cache(maxsize=8192)
@@ -67,19 +73,27 @@ def forbidden(ip: str) -> str | None:
         return "not an IP address"
     if isinstance(address, IPv4Address):
         return next((reason for network, reason in _V4 if address in network), None)
-    inner = _embedded(address)
-    if inner is not None:
-        reason = forbidden(str(inner))
-        return reason and f"{reason}, as {inner} inside IPv6"
+    translated = _translated(address)
+    for inner in (translated, _isatap(address)):
+        if inner is not None and (reason := forbidden(str(inner))):
+            return f"{reason}, as {inner} inside IPv6"
+    if translated is not None:
+        return None
     reason = next((reason for network, reason in _V6 if address in network), None)
     return reason or (None if address in _GLOBAL_V6 else "reserved")
 
 
-def _embedded(address: IPv6Address) -> IPv4Address | None:
+def _translated(address: IPv6Address) -> IPv4Address | None:
     """The IPv4 address that is reached through an IPv4-mapped, NAT64 (RFC 6052) or 6to4 address."""
     if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFF_FFFF)
     return address.ipv4_mapped or address.sixtofour
+
+
+def _isatap(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that an ISATAP router sends on to, whatever the prefix is."""
+    number = int(address)
+    return IPv4Address(number & 0xFFFF_FFFF) if number >> 32 & 0xFFFF_FFFF in _ISATAP else None
 
 
 def literal(host: str) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import ssl
 import urllib.request
+import warnings
 from typing import Any, Final
 
 import certifi
@@ -14,14 +16,11 @@ from crawler.fetch.decode import ACCEPTED
 from crawler.fetch.fetcher import FetcherOptions, FetchRequest
 from crawler.headers import origin_of
 
-_ACCEPT: Final = "*/*"
-
 
 def fixed_headers(options: FetcherOptions) -> tuple[tuple[str, str], ...]:
     """What every request of a fetcher carries, whatever its host; the operator's own lines come last."""
     return (
         ("User-Agent", options.user_agent),
-        ("Accept", _ACCEPT),
         ("Accept-Encoding", ACCEPTED),
         *options.headers,
     )
@@ -39,13 +38,15 @@ def own_headers(options: FetcherOptions, request: FetchRequest) -> tuple[tuple[s
     return (*bound, *request.headers)
 
 
-def request_headers(fixed: tuple[tuple[str, str], ...], own: tuple[tuple[str, str], ...] = ()) -> dict[str, str]:
-    """The header of a request: its *own* lines after the *fixed* ones. No line ends get in.
+def request_headers(
+    fixed: tuple[tuple[str, str], ...], accept: str, own: tuple[tuple[str, str], ...] = ()
+) -> dict[str, str]:
+    """The header of a request: *accept*, the *fixed* lines, then its *own*. No line ends get in.
 
     Of one name (any case) the last line wins; cookies are joined, and of one name the last wins.
     """
     found: dict[str, tuple[str, str]] = {}
-    for name, raw in (*fixed, *own):
+    for name, raw in (("Accept", accept), *fixed, *own):
         value = "".join(char for char in raw if char >= " " or char == "\t")
         key = name.lower()
         if key == "cookie" and key in found:
@@ -64,6 +65,24 @@ def _joined(first: str, then: str) -> str:
 def ca_bundle() -> str:
     """Path of the trusted certificates: OpenSSL's own variable SSL_CERT_FILE, or else certifi's."""
     return os.environ.get("SSL_CERT_FILE") or certifi.where()
+
+
+ANY_CIPHER: Final = "DEFAULT@SECLEVEL=0"
+"""What `--insecure` accepts, in OpenSSL's words: keys, hashes and ciphers of any strength but none at all."""
+
+
+def tls_context(verify: bool) -> ssl.SSLContext:
+    """What the `requests` engine trusts; without *verify* any certificate, key, version and way to renegotiate."""
+    context = ssl.create_default_context(cafile=ca_bundle())
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.set_ciphers(ANY_CIPHER)
+        context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # named from Python 3.12 on
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # it is asked for by name
+            context.minimum_version = ssl.TLSVersion.TLSv1
+    return context
 
 
 def environment_proxies() -> dict[str, str]:

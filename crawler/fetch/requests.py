@@ -23,10 +23,10 @@ from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
 from crawler.fetch import wire
-from crawler.fetch.answer import BadAnswer
+from crawler.fetch.answer import BadAnswer, value_text
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, environment_proxies, fixed_headers, own_headers, request_headers
+from crawler.fetch.outgoing import environment_proxies, fixed_headers, own_headers, request_headers, tls_context
 from crawler.fetch.wire import Exchange
 
 SessionFactory = Callable[[], requests.Session]
@@ -43,6 +43,7 @@ class GuardedAdapter(HTTPAdapter):
 
     def __init__(self, size: int, context: ssl.SSLContext) -> None:
         self._context = context
+        self._verify = context.verify_mode != ssl.CERT_NONE
         super().__init__(pool_connections=2 * size, pool_maxsize=size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -71,7 +72,7 @@ class GuardedAdapter(HTTPAdapter):
         host: Any
         pool: Any
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
-        if verify is not True:
+        if verify is not self._verify:
             pool["ssl_context"] = None  # another trust, not the context that all share
         return host, pool
 
@@ -96,7 +97,7 @@ class RequestsFetcher:
         self._fixed = fixed_headers(options)
         self._guard = Guard(options.allow_private, options.allowed_hosts)
         self._factory = session_factory
-        self._adapter = GuardedAdapter(options.concurrency, ssl.create_default_context(cafile=ca_bundle()))
+        self._adapter = GuardedAdapter(options.concurrency, tls_context(options.verify_tls))
         _return_large_blocks()
         if not options.verify_tls:
             wire.silence_unverified()
@@ -255,7 +256,7 @@ class RequestsFetcher:
 
     def _attempt(self, session: requests.Session, exchange: Exchange) -> FetchResult:
         request = exchange.request
-        lines = request_headers(self._fixed, own_headers(self._options, request))
+        lines = request_headers(self._fixed, request.accept, own_headers(self._options, request))
         headers = {name: _encoded(value) for name, value in lines.items()}
         prepared = session.prepare_request(requests.Request("GET", request.url, headers=headers))
         prepared.url = request.url  # canonical already; requests would quote it anew
@@ -323,7 +324,15 @@ def _piece(raw: Any) -> bytes:
 def _headers(response: requests.Response) -> Headers:
     raw: Any = getattr(response.raw, "headers", None)
     pairs = raw.iteritems() if hasattr(raw, "iteritems") else response.headers.items()
-    return Headers([(str(name), str(value)) for name, value in pairs])
+    return Headers([(str(name), _decoded(str(name), str(value))) for name, value in pairs])
+
+
+def _decoded(name: str, value: str) -> str:
+    """The text of a header *value*, which http.client gives as Latin-1."""
+    try:
+        return value if value.isascii() else value_text(name, value.encode("latin-1"))
+    except UnicodeEncodeError:
+        return value
 
 
 def _answered(exchange: Exchange) -> FetchResult:

@@ -229,10 +229,11 @@ class Reply(http.client.HTTPResponse):
         self.headers = self.msg = http.client.HTTPMessage()
         for name, value in answer.headers:
             self.headers[name] = value
-        encodings = ",".join(answer.headers.all("transfer-encoding")).lower()
-        if encodings not in ("", "identity", "chunked"):
+        encodings = answer.headers.combined("transfer-encoding").lower()
+        codings = {coding.strip() for coding in encodings.split(",")} - {"", "identity"}  # chunked twice is once
+        if codings - {"chunked"}:
             raise BadAnswer(f"unknown Transfer-Encoding {encodings[:40]!r}")
-        self.chunked = encodings == "chunked"
+        self.chunked = "chunked" in codings
         self.chunk_left = None
         length = _content_length(answer.headers)
         self.length = None if self.chunked else length
@@ -250,6 +251,7 @@ class Reply(http.client.HTTPResponse):
         if not line.endswith(b"\n") or not 0 < len(digits) <= 15 or digits.strip(b"0123456789abcdefABCDEF"):
             self._close_conn()
             raise BadAnswer(f"not a chunk size: {line[:20]!r}")
+        self._answer.frame(len(line))
         return int(digits, 16)
 
     def _read_and_discard_trailer(self) -> None:

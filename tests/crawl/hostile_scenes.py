@@ -152,7 +152,9 @@ def types_that_lie(stage: Stage) -> None:
         "/pdf-as-html": (HTML, b"%PDF-1.7\n\0\1\2\xff", READ),
         "/attachment": ([*HTML, attachment], document("/attachment"), READ),
         "/zip": ([("Content-Type", "application/zip"), attachment], b"PK\3\4", DROPPED),
-        "/no-type": ([("Content-Type", "nonsense")], document("/no-type"), DROPPED),
+        "/no-type": ([("Content-Type", "nonsense")], document("/no-type"), READ),
+        "/doubled": ([("Content-Type", "text/html, text/html")], document("/doubled"), READ),
+        "/film": ([("Content-Type", "*/*")], b"\0\0\0\x20ftypisom" * 999, DROPPED),
     }
     for path, (headers, body, outcomes) in served.items():
         stage.found(site.serve(path, body, headers=headers), outcomes, status=200)
@@ -257,9 +259,9 @@ def locations_of_every_kind(stage: Stage) -> None:
         "/backslashes": "\\\\other.example\\x",
     }
     reached = {"/relative": "/in/here?x", "/query": "/query?x", "/utf8": "/%C3%BC", "/folded": "/fol%20ded"}
-    for target in reached.values():
+    for target in (*reached.values(), "/%FC"):
         stage.found(site.serve(target, document(target), headers=HTML), title=target)
-    targets = {path: site.url(target) for path, target in (reached | {"/latin1": "/%C3%BC"}).items()}
+    targets = {path: site.url(target) for path, target in (reached | {"/latin1": "/%FC"}).items()}
     sends_on(stage, site, locations, targets | {"/backslashes": "http://other.example/x"})
     for path, location in (("/missing", None), ("/empty", "")):
         locate(site, path, location)

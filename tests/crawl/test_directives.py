@@ -121,6 +121,34 @@ def test_a_refresh_is_a_redirect(commands: Commands, sites: Sites) -> None:
     assert commands.status()["refused"]["hops"] == 1
 
 
+@pytest.mark.parametrize("store", ["text", "meta"])
+def test_links_of_the_header_lead_on(commands: Commands, sites: Sites, store: str) -> None:
+    """A refresh in the header is a redirect; next and prev are links, and a canonical is recorded."""
+    site = sites.add()
+    site.serve("/", html(["/stub", "/list"]))
+    site.serve("/stub", b"moved", headers=[("Refresh", "0; url=/then")])
+    site.serve("/list", html(), headers=[("Link", '</list?page=2>; rel="next", </list>; rel="canonical"')])
+    for path in ("/then", "/list?page=2"):
+        site.serve(path, html(title=path))
+    found = crawl(commands, site, "--store", store)
+    assert set(found) == {"/", "/stub", "/list", "/then", "/list?page=2"}
+    assert (found["/then"]["depth"], found["/then"]["hops"]) == (1, 1)
+    assert found["/list"]["canonical"] == site.url("/list")
+
+
+@pytest.mark.parametrize("engine", ["curl", "requests"])
+def test_html_is_asked_for_of_pages_alone(commands: Commands, sites: Sites, engine: str) -> None:
+    """Some servers give HTML to nobody else; robots.txt and sitemaps are asked for as they are."""
+    site = sites.add()
+    site.serve("/", html(["/a"]))
+    site.serve("/robots.txt", f"Sitemap: {site.url('/map.xml')}".encode())
+    commands.run("run", site.url("/"), *OPTIONS, "--fetcher", engine)
+    commands.run("fetch", site.url("/"), "--fetcher", engine)
+    accepted = {(seen.path, seen.headers["accept"]) for seen in site.seen}
+    page = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+    assert accepted == {("/", page), ("/a", page), ("/robots.txt", "*/*"), ("/map.xml", "*/*")}
+
+
 def test_the_end_of_a_chain_of_redirects_says_so(commands: Commands, sites: Sites) -> None:
     site = sites.add()
     site.serve("/", html(["/r0"]))

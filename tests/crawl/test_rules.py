@@ -53,6 +53,22 @@ def test_redirects(commands: Commands, sites: Sites) -> None:
     assert site.asked()["/loop0"] == 1
 
 
+def test_redirects_in_bytes_that_are_not_utf8(commands: Commands, sites: Sites) -> None:
+    """Of a page, of robots.txt (what that disallows is not asked for), and of `crawler fetch`."""
+    site = sites.add()
+    site.serve("/", html(["/old", "/secret"]))
+    site.redirect("/old", "/caf\xe9")
+    site.serve("/caf%E9", html(title="found"))
+    site.redirect("/robots.txt", "/r\xf6bots")
+    site.serve("/r%F6bots", b"User-agent: *\nDisallow: /secret")
+    records = _crawl(commands, site.url("/"))
+    assert records[site.url("/old")]["redirect_to"] == site.url("/caf%E9")
+    assert records[site.url("/caf%E9")]["title"] == "found"
+    assert records[site.url("/secret")]["outcome"] == "dropped:robots" and not site.asked()["/secret"]
+    fetched = commands.run("fetch", site.url("/old"), "--json")
+    assert fetched.records()[0]["title"] == "found"
+
+
 def test_a_seed_that_redirects_takes_its_root_along(commands: Commands, sites: Sites) -> None:
     """Another loopback host becomes part of the crawl, with all its pages."""
     old, new = sites.add(), sites.add("127.0.0.2")
@@ -161,6 +177,34 @@ def test_types(commands: Commands, sites: Sites) -> None:
     assert "size" not in found["/pdf"]
     assert found["/json"]["text"] == '{"a": 1}'
     assert found["/lie"]["outcome"] == "fetched"
+
+
+@pytest.mark.parametrize("engine", ["curl", "requests"])
+def test_types_that_are_doubled_or_unknown(commands: Commands, sites: Sites, engine: str) -> None:
+    """HTML is read and followed, whatever spoils its type; what is no text is dropped. So is it in `crawler fetch`."""
+    site = sites.add()
+    spoilt = [
+        "text/html, text/html",
+        "*/*, text/html",
+        "text/html,",
+        "*/*",
+        "unknown/unknown",
+        "none",
+        "text/html charset=x",
+    ]
+    site.serve("/", html([f"/{number}" for number in range(len(spoilt))] + ["/film"]))
+    for number, kind in enumerate(spoilt):
+        site.serve(f"/{number}", html([f"/below{number}"], title="read"), headers=[("Content-Type", kind)])
+        site.serve(f"/below{number}", html())
+    site.serve("/film", b"\0\0\0\x20ftypisom" * 1000, headers=[("Content-Type", "*/*")])
+    records = _crawl(commands, site.url("/"), "--fetcher", engine)
+    found = {site.path_of(url): record for url, record in records.items()}
+    assert [found[f"/{number}"]["title"] for number in range(len(spoilt))] == ["read"] * len(spoilt)
+    assert {f"/below{number}" for number in range(len(spoilt))} <= found.keys()
+    assert found["/film"]["outcome"] == "dropped:type"
+    assert (found["/0"]["content_type"], found["/3"].get("content_type")) == ("text/html", None)
+    fetched = commands.run("fetch", site.url("/0"), "--json", "--fetcher", engine).records()[0]
+    assert (fetched["content_type"], fetched["title"]) == ("text/html", "read")
 
 
 def test_depth(commands: Commands, sites: Sites) -> None:

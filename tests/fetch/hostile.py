@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import gzip
 import hashlib
 import socket
@@ -11,10 +12,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from ssl import PROTOCOL_TLS_SERVER, SSLContext, TLSVersion
+from tempfile import NamedTemporaryFile
 from typing import Final
 
 import brotli  # type: ignore[import-untyped]
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from tests.fetch.conftest import tls_context
 from tests.servers import Behaviour, Call, chunk, head, raw
@@ -140,6 +147,44 @@ def self_signed() -> SSLContext:
     authority, context = trustme.CA(), SSLContext(PROTOCOL_TLS_SERVER)
     with authority.cert_pem.tempfile() as certificate, authority.private_key_pem.tempfile() as key:
         context.load_cert_chain(certificate, key)
+    return context
+
+
+DH_1024: Final = """-----BEGIN DH PARAMETERS-----
+MIGHAoGBAP//////////yQ/aoiFowjTExmKLgNwc0SkCTgiKZ8x0Agu+pjsTmyJR
+Sgh5jjQE3e+VGbPNOkMbMCsKbfJfFDdP4TVtbVHCReSFtXZiXn7G9ExC6aY37WsL
+/1y29Aa37e44a/taiZ+lrp8kEXxLH+ZJKGZR7OZTgf//////////AgEC
+-----END DH PARAMETERS-----
+"""
+"""The second Oakley group (RFC 2409 section 6.2), of 1024 bits."""
+
+
+def weak_exchange(certificate: trustme.LeafCert) -> SSLContext:
+    """TLS 1.2 with keys exchanged by Diffie-Hellman of 1024 bits alone."""
+    context = tls_context(certificate)
+    context.maximum_version = TLSVersion.TLSv1_2
+    context.set_ciphers("DHE-RSA-AES128-SHA:@SECLEVEL=0")
+    with NamedTemporaryFile("w", suffix=".pem") as file:
+        file.write(DH_1024)
+        file.flush()
+        context.load_dh_params(file.name)
+    return context
+
+
+def weak_key() -> SSLContext:
+    """A certificate of its own with an RSA key of 1024 bits."""
+    key = rsa.generate_private_key(65537, 1024)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now - day, now + day)
+    context = SSLContext(PROTOCOL_TLS_SERVER)
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with NamedTemporaryFile(suffix=".pem") as file:
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+        file.write(private + builder.sign(key, hashes.SHA256()).public_bytes(Encoding.PEM))
+        file.flush()
+        context.load_cert_chain(file.name)
     return context
 
 

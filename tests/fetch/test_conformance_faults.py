@@ -20,7 +20,20 @@ import pytest
 from crawler.fetch.fetcher import FetchError, FetchRequest, FetchResult, Response
 from tests.fetch.conftest import Fetch, OpenFetcher, fetch_by
 from tests.fetch.hostile import full_queue, lined, zeros
-from tests.servers import Call, Server, broken, chunk, drip, endless, head, once_a_connection, page, raw, silence
+from tests.servers import (
+    Behaviour,
+    Call,
+    Server,
+    broken,
+    chunk,
+    drip,
+    endless,
+    head,
+    once_a_connection,
+    page,
+    raw,
+    silence,
+)
 
 OK = head(200, [("Content-Length", "2")]) + b"ok"
 CHUNKED = head(200, [("Transfer-Encoding", "chunked")])
@@ -102,6 +115,27 @@ def test_a_bomb_costs_no_more_memory_than_its_cut(server: Server, engine: str, e
     size, truncated, growth = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
     assert (size, truncated) == ("1000000", "True")
     assert int(growth) < 30  # MB
+
+
+WASTE = {
+    "one extension": endless(b"e" * 65536, CHUNKED + b"5;"),
+    "many extensions": endless((b"1;" + b"e" * 1000 + b"\r\nx\r\n") * 60, CHUNKED),
+    "sizes of zeros": endless((b"0" * 15 + b"1;" + b" " * 900 + b"\r\nx\r\n") * 60, CHUNKED),
+}
+
+
+@pytest.mark.parametrize("behaviour", WASTE.values(), ids=WASTE)
+def test_chunk_extensions_without_end_are_no_body(server: Server, fetch: Fetch, behaviour: Behaviour) -> None:
+    """They cost a core as long as they come, which is not until the deadline."""
+    result = fetch(server.on("/a", behaviour), timeout=60.0)
+    assert isinstance(result, FetchError) and result.kind == "protocol" and result.elapsed < 50
+    assert isinstance(fetch(server.url("/b")), Response)
+
+
+@pytest.mark.parametrize("piece", [chunk(b"x"), b"1;" + b"e" * 30 + b"\r\nx\r\n"])
+def test_a_large_body_in_tiny_chunks_is_read(server: Server, fetch: Fetch, piece: bytes) -> None:
+    result = fetch(server.on("/a", raw(CHUNKED, piece * 50_000 + chunk(b""))), timeout=60.0)
+    assert isinstance(result, Response) and len(result.body) == 50_000
 
 
 def test_a_body_without_end_is_cut(server: Server, fetch: Fetch) -> None:
@@ -191,6 +225,16 @@ def test_a_body_that_is_not_so_encoded_is_an_error(server: Server, fetch: Fetch,
         (b"\x16\x03\x01garbage\r\n\r\n", {"protocol"}),
         (b"<p>HTTP/0.9 page", {"protocol", "connect"}),
         (b"HTTP/2 200 OK\r\nContent-Length: 2\r\n\r\nok", {"protocol"}),
+        (b"HTTP/3 200 OK\r\nContent-Length: 2\r\n\r\nok", {"protocol"}),
+        (b"HTTP/3.0 200 OK\r\nContent-Length: 2\r\n\r\nok", {"protocol"}),
+        (b"HTTP/2.0 200 OK\r\nContent-Length: 2\r\n\r\nok", {"protocol"}),
+        (b"HTTP/1.2 200 OK\r\nContent-Length: 2\r\n\r\nok", {"protocol"}),
+        (b"HTTP/1.1 302 x\r\nLocation: /a\r\nLocation: /b\r\nContent-Length: 0\r\n\r\n", {"protocol"}),
+        (b"HTTP/1.1 302 x\r\nLocation: /a\r\nLocation: /a\r\nContent-Length: 0\r\n\r\n", {"status 302"}),
+        (
+            b"HTTP/1.1 200 x\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            {"status 200"},
+        ),
         (head(999, [("Content-Length", "0")]), {"status 999"}),
         (b"HTTP/1.1 1000 OK\r\nContent-Length: 0\r\n\r\n", {"protocol"}),
         (b"HTTP/1.1 099 OK\r\nContent-Length: 0\r\n\r\n", {"protocol"}),

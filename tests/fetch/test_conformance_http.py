@@ -12,8 +12,10 @@ import brotli  # type: ignore[import-untyped]
 import pytest
 
 from crawler import fetch as engines
+from crawler import url as urls
 from crawler.clock import since_boot
 from crawler.errors import UsageError
+from crawler.fetch.answer import header_fields
 from crawler.fetch.fetcher import FetcherOptions, FetchError, FetchRequest, Response
 from tests.fetch.conftest import Fetch, OpenFetcher, fetch_by
 from tests.servers import Call, Server, chunk, drip, head, page, raw, silence
@@ -116,8 +118,37 @@ def test_redirects_are_handed_back(server: Server, fetch: Fetch, location: bytes
     answer = head(301, [("Location", location.decode("latin-1")), ("Content-Length", "4")]) + b"gone"
     result = fetch(server.on("/a", raw(answer, close=False)))
     assert isinstance(result, Response) and (result.status, result.body) == (301, b"gone")
-    assert result.headers.get("location") in (location.decode("utf-8", "replace"), location.decode("latin-1"))
+    assert result.headers.get("location") == {b"/\xfc": "/%FC"}.get(location, location.decode("utf-8", "replace"))
     assert server.paths() == ["/a"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "asked"),
+    [
+        (b"/caf\xe9", "/caf%E9"),
+        (b"/s?k=\xd6\xd0", "/s?k=%D6%D0"),
+        (b"http://HOST/\x83e\x83X\x83g?\x81\\", "/%83e%83X%83g?%81\\"),
+        (b"caf\xe9/\xfc", "/dir/caf%E9/%FC"),
+        ("/ü?ü=é".encode(), "/%C3%BC?%C3%BC=%C3%A9"),
+        ("/Ã©".encode(), "/%C3%83%C2%A9"),
+        ("/ü".encode() + b"\xe9", "/%C3%BC%E9"),
+        (b"/caf%e9|", "/caf%E9|"),
+    ],
+)
+def test_a_redirect_in_bytes_asks_for_those_bytes(server: Server, fetch: Fetch, sent: bytes, asked: str) -> None:
+    """As browsers do: what is UTF-8 and what is not is escaped byte by byte."""
+    value = sent.replace(b"HOST", server.authority.encode()).decode("latin-1")
+    answer = head(302, [("Location", value), ("X-Name", "caf\xe9"), ("Content-Length", "0")])
+    result = fetch(server.on("/dir/a", raw(answer, close=False)))
+    assert isinstance(result, Response) and result.headers.get("x-name") == "café"
+    fetch(urls.canonicalize(result.headers.get("location") or "", result.url))
+    assert server.seen[-1].target == asked
+
+
+def test_links_and_refreshes_of_the_header_keep_their_bytes() -> None:
+    lines = [b"Link: </caf\xe9>; rel=next\r\n", b"REFRESH: 0; url=/\xd6\xd0\r\n", b"X-Name: caf\xe9\r\n"]
+    values = [value for _, value in header_fields([*lines, b"Location: /a\r\n", b" \xe9\r\n"])]
+    assert values == ["</caf%E9>; rel=next", "0; url=/%D6%D0", "café", "/a %E9"]
 
 
 def test_an_endless_redirect_is_cut_like_any_page(server: Server, fetch: Fetch) -> None:

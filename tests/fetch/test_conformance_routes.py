@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+import ssl
+from collections.abc import Callable, Iterator
 
 import pytest
 import trustme
@@ -11,7 +12,7 @@ import trustme
 from crawler.clock import since_boot
 from crawler.fetch.fetcher import FetchError, FetchRequest, Response
 from tests.fetch.conftest import OpenFetcher, fetch_by, has_ipv6, tls_context
-from tests.fetch.hostile import old_tls, self_signed
+from tests.fetch.hostile import old_tls, self_signed, weak_exchange, weak_key
 from tests.servers import Call, Server, page, tunnel
 
 # The guard
@@ -88,6 +89,33 @@ def test_verification_can_be_turned_off(tls_server: Server, open_fetcher: OpenFe
     assert isinstance(result, Response) and result.body == b"secret"
 
 
+PAST = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+MISFITS: dict[str, Callable[[trustme.CA], ssl.SSLContext]] = {
+    "name": lambda authority: tls_context(authority.issue_cert("other.test")),
+    "expired": lambda authority: tls_context(authority.issue_cert("localhost", not_after=PAST)),
+    "self-signed": lambda _: self_signed(),
+    "TLS 1.0": lambda authority: old_tls(authority.issue_cert("localhost")),
+    "a key exchange of 1024 bits": lambda authority: weak_exchange(
+        authority.issue_cert("localhost", key_type=trustme.KeyType.RSA)
+    ),
+    "a key of 1024 bits": lambda _: weak_key(),
+}
+
+
+@pytest.mark.usefixtures("trusted")
+@pytest.mark.parametrize("misfit", MISFITS.values(), ids=MISFITS)
+def test_tls_that_does_not_fit_is_refused_and_can_be_accepted(
+    authority: trustme.CA, open_fetcher: OpenFetcher, misfit: Callable[[trustme.CA], ssl.SSLContext]
+) -> None:
+    with Server(tls=misfit(authority)) as server:
+        server.otherwise = page(b"secret")
+        result = fetch_by(open_fetcher(), server.url("/", "localhost"))
+        assert isinstance(result, FetchError) and result.kind == "tls" and result.detail
+        assert server.seen == []
+        result = fetch_by(open_fetcher(verify_tls=False), server.url("/", "localhost"))
+        assert isinstance(result, Response) and result.body == b"secret"
+
+
 @pytest.mark.usefixtures("trusted")
 def test_a_trusted_authority_is_accepted_and_connections_stay(tls_server: Server, open_fetcher: OpenFetcher) -> None:
     fetcher = open_fetcher()
@@ -95,24 +123,6 @@ def test_a_trusted_authority_is_accepted_and_connections_stay(tls_server: Server
         result = fetch_by(fetcher, tls_server.url(path, "localhost"))
         assert isinstance(result, Response) and (result.body, result.address) == (b"secret", "127.0.0.1")
     assert tls_server.connections == 1
-
-
-@pytest.mark.usefixtures("trusted")
-@pytest.mark.parametrize("fault", ["name", "expired", "self-signed", "TLS 1.0"])
-def test_a_certificate_that_does_not_fit_is_refused(
-    authority: trustme.CA, open_fetcher: OpenFetcher, fault: str
-) -> None:
-    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
-    contexts = {
-        "name": lambda: tls_context(authority.issue_cert("other.test")),
-        "expired": lambda: tls_context(authority.issue_cert("localhost", not_after=past)),
-        "self-signed": self_signed,
-        "TLS 1.0": lambda: old_tls(authority.issue_cert("localhost")),
-    }
-    with Server(tls=contexts[fault]()) as server:
-        result = fetch_by(open_fetcher(), server.url("/", "localhost"))
-        assert isinstance(result, FetchError) and result.kind == "tls"
-        assert server.seen == []
 
 
 def test_tls_with_a_server_that_speaks_none(server: Server, open_fetcher: OpenFetcher) -> None:

@@ -67,6 +67,13 @@ def test_redirects_are_handed_back(mock: responses.RequestsMock, fetch: Mocked, 
     assert len(mock.calls) == 1
 
 
+def test_a_redirect_in_bytes_keeps_them(mock: responses.RequestsMock, fetch: Mocked) -> None:
+    mock.get(URL, status=301, headers={"Location": "/caf\xe9", "X-Name": "caf\xe9"})
+    result = fetch(URL)
+    assert isinstance(result, Response)
+    assert (result.headers.get("location"), result.headers.get("x-name")) == ("/caf%E9", "café")
+
+
 def test_limits_and_types_hold(mock: responses.RequestsMock, fetch: Mocked) -> None:
     mock.get(URL, body=b"x" * 100_000)
     mock.get("http://example.test/image", body=b"x" * 100_000, content_type="image/png")
