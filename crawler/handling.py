@@ -70,7 +70,7 @@ class Handler:
         self._plan = plan
         self._watch = watch
         self._hook = hook
-        self._entrances = Entrances(links, plan.form)
+        self._entrances = Entrances(links, plan.form, allow_private=plan.allow_private)
         self._harvest = harvest
 
     def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> Outgoing:
@@ -178,15 +178,15 @@ class Handler:
             return Found(requests=requests, refused=refused)
         if is_private_name(target) and not self._plan.allow_private:
             return Found(refused=refused, error="redirect to a private address, which only a seed may name")
-        root = self._plan.scope.root_of(target)
-        return Found(requests=[Request(target, request.depth, hops, via)], roots=[root])
+        roots = self._plan.scope.roots_of(target)
+        return Found(requests=[Request(target, request.depth, hops, via)], roots=roots)
 
     def _redirected_sitemap(self, held: Held, target: str, hops: int) -> Found:
         request = held.entry.request
         if hops > self._plan.scope.max_hops:
             return Found(refused=Counter(hops=1), error=_too_many(request.hops))
         with self._asking(held.lease.token):
-            admitted, refused = self._links.admit_sitemaps([target], request.url)
+            admitted, refused = self._entrances.of_redirect(request, target)
         requests = [Request(url, request.depth, hops, held.id, sitemap=True) for url in admitted]
         return Found(requests=requests, refused=refused)
 

@@ -28,6 +28,7 @@ from crawler.records import Entry, Record, Request
 from crawler.redirects import location
 
 MOST_REDIRECTS: Final = 10
+_BAD_PORT: Final = "its port belongs to another protocol, browsers refuse it too"
 
 
 @dataclass(slots=True)
@@ -88,11 +89,16 @@ class _Try:
             self._fetcher.close()
 
     def _follow(self, url: str) -> Tried:
+        if urls.has_bad_port(url):
+            self._steps.append(f"{url}: {_BAD_PORT}; a crawl asks for it only if it is a seed")
         record = self._one(url, 0)
         for hops in range(1, MOST_REDIRECTS + 1):
             if record.outcome != "redirected" or not record.redirect_to or record.error:
                 break
             self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
+            if urls.leads_to_bad_port(record.url, record.redirect_to):
+                self._steps.append(f"{record.redirect_to} is not asked for: {_BAD_PORT}")
+                break
             record = self._one(record.redirect_to, hops)
         return Tried(record, self._steps)
 
@@ -149,9 +155,13 @@ class _Try:
             verdict = judge_robots(result, hops)
             if verdict.step == "follow" and isinstance(result, Response):
                 try:
-                    at = urls.canonicalize(location(result) or "", at)
+                    target = urls.canonicalize(location(result) or "", at)
                 except InvalidURL:
                     return None
+                if urls.leads_to_bad_port(at, target):
+                    self._steps.append(f"robots {target} is not asked for, so all is allowed: {_BAD_PORT}")
+                    return None
+                at = target
                 continue
             return self._ruled(url, at, result, verdict.step)
         return None
