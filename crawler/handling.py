@@ -276,7 +276,7 @@ class Handler:
         depth = held.entry.request.depth
         if form.identity(canonical) == form.identity(page.url) or self._plan.scope.admit(canonical, depth):
             return None
-        if self._links.trap_of(canonical):
+        if self._links.trap_of(canonical) or urls.leads_to_bad_port(page.url, canonical):
             return None
         with self._asking(held.lease.token):
             return canonical if canonical in self._links.inside([canonical]) else None

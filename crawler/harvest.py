@@ -1,10 +1,14 @@
-"""What a worker tells the frontier of templates that many URLs share, so that it can quarantine the barren ones.
+"""What a worker reports to the frontier of templates that many URLs share, so that it can quarantine the barren ones.
 
-Most templates have few pages; they are counted here alone, and cost Redis nothing.
+Most templates have few pages; they are counted here alone, and cost Redis nothing. Globs (see `traps`) are reported
+only where their URLs grow and their pages are alike. A page counts for each folder that holds it, but not for one in
+which a single folder has nearly all: so the innermost folder of a trap is found, and what lies beside it is left alone.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final
 
 from crawler import traps
@@ -20,13 +24,60 @@ MANY: Final = 50
 """Fingerprints of one template that are told at once, though it is not yet time."""
 _TEMPLATES: Final = 20_000
 """Templates counted at once; behind that all counts begin anew."""
+_GLOBS: Final = 5_000
+"""Globs that are watched at once; behind that all begin anew."""
+_PRINTS: Final = 32
+"""Different fingerprints of one glob, behind which it begins anew."""
+_GLANCE: Final = 4
+"""Only each 4th page is looked at for growth, until five pages of a glob were alike."""
+_SUSPECT: Final = 5
+_ALIKE: Final = 10
+"""Pages for each different fingerprint of a glob, from which on it looks barren."""
+_BRANCH: Final = 0.9
+"""Part of a glob's pages that one folder may hold at most: else that folder is the one to be weighed."""
+_DEPTHS, _QUERIES = 2, 5
+"""Depths, or sets of parameters, at which the same page was met: what does not grow is weighed by its template."""
+
+
+@dataclass(slots=True)
+class _Glob:
+    """Pages of one glob, as far as this worker has read them."""
+
+    pages: int = 0
+    within: int = 0
+    """Pages in its folder: all of `pages`, and those right below it."""
+    looked_at: int = 0
+    """Since it began anew."""
+    prints: dict[str, int] = field(default_factory=dict)
+    """Fingerprint -> a bit for each depth, or set of parameters, at which it was met."""
+    most: int = 0
+    """How many such bits a fingerprint has at most."""
+
+    def add(self, mark: str, at: int) -> None:
+        """A page with this fingerprint was met at this depth, or with these parameters."""
+        self.looked_at += 1
+        bits = self.prints[mark] = self.prints.get(mark, 0) | 1 << at % 63
+        self.most = max(self.most, bits.bit_count())
+        if len(self.prints) > _PRINTS:
+            self.prints, self.looked_at, self.most = {}, 0, 0
+
+    @property
+    def suspect(self) -> bool:
+        """The first pages that were looked at are alike."""
+        return self.looked_at >= _SUSPECT and len(self.prints) * _SUSPECT <= self.looked_at
+
+    def grows(self, enough: int) -> bool:
+        """Its URLs grow, and hardly a page of it holds anything new."""
+        return self.looked_at > LEAST and self.most >= enough and len(self.prints) * _ALIKE <= self.looked_at
 
 
 class Harvest:
-    """Fingerprints of pages by template, until `take` hands them over."""
+    """Fingerprints of pages by template and by glob, until `take` hands them over."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
+        self._globs: dict[str, _Glob] = {}
+        self._glances = 0
         self._prints: dict[str, list[str]] = {}
         self._pressing = False
         """So many pages of one template wait to be told that it may be a trap."""
@@ -36,16 +87,55 @@ class Harvest:
 
         Answers without links are not weighed: they make no site endless, and a template may have many dead URLs.
         """
+        text: str | None = None
         name = traps.template(url)
-        if name is None:
+        if name is not None:
+            if len(self._counts) > _TEMPLATES:
+                self._counts.clear()
+            count = self._counts[name] = self._counts.get(name, 0) + 1
+            if count > LEAST and (count <= OFTEN or count % SAMPLE == 0):
+                text = _text(page)
+                self._tell(name, traps.fingerprint(url, text, traps.sources(page.response.body)))
+        if page.outlinks:  # what has no links grows no further, and of a page that was skimmed all links are known
+            self._look_at_growth(url, page, text, name or "")
+
+    def _look_at_growth(self, url: str, page: Page, text: str | None, name: str) -> None:
+        folders, of_query = [f"{folder}**" for folder in traps.folders(url)], traps.glob_of_query(url)
+        globs = folders[:-1] if of_query is None else [*folders[:-1], of_query]
+        if not globs:
             return
-        if len(self._counts) > _TEMPLATES:
-            self._counts.clear()
-        count = self._counts[name] = self._counts.get(name, 0) + 1
-        if count > LEAST and (count <= OFTEN or count % SAMPLE == 0):
-            prints = self._prints.setdefault(name, [])
-            prints.append(traps.fingerprint(url, _text(page), traps.sources(page.response.body)))
-            self._pressing = self._pressing or len(prints) >= MANY
+        if len(self._globs) > _GLOBS:
+            self._globs.clear()
+        for glob in folders:
+            self._glob(glob).within += 1
+        for glob in globs:
+            self._glob(glob).pages += 1
+        self._glances += 1
+        often = SAMPLE if self._glob(globs[-1]).pages > OFTEN else 1
+        if not any(self._glob(glob).suspect for glob in globs):
+            often = max(often, _GLANCE)
+        if self._glances % often:
+            return
+        text = _text(page) if text is None else text
+        mark = traps.growth_print(url, page.title or "", text, traps.sources(page.response.body))
+        for glob, inner in pairwise(folders):
+            self._weigh(glob, mark, len(folders), _DEPTHS, self._glob(inner).within)
+        if of_query is not None:
+            self._weigh(of_query, mark, hash(name), _QUERIES, 0)
+
+    def _weigh(self, name: str, mark: str, at: int, enough: int, inner: int) -> None:
+        glob = self._glob(name)
+        glob.add(mark, at)
+        if glob.grows(enough) and inner <= _BRANCH * glob.pages:
+            self._tell(name, mark)
+
+    def _glob(self, name: str) -> _Glob:
+        return self._globs.setdefault(name, _Glob())
+
+    def _tell(self, name: str, mark: str) -> None:
+        prints = self._prints.setdefault(name, [])
+        prints.append(mark)
+        self._pressing = self._pressing or len(prints) >= MANY
 
     def take(self, *, due: bool) -> list[Weight]:
         """What is to be told now: when it is *due*, or when there is much of one template.

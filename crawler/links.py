@@ -95,8 +95,7 @@ class Links:
         """The quarantined template that *url* is of."""
         if not self._traps or not self.scope.traps or urls.host(url) not in self._trap_hosts:
             return None
-        name = traps.template(url)
-        return name if name in self._traps else None
+        return traps.trap_of(url, self._traps)
 
     def renew(self, scope: Scope) -> None:
         """Obey another scope from now on. What it refused before may be admitted now, so nothing is remembered."""
