@@ -39,7 +39,7 @@ _TOKEN = re.compile(
 )
 _SEPARATED = re.compile("[/;]")
 _ENCODED = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")  # however often it was escaped
-_AMP = re.compile("(?:amp;)+")
+_AMP = re.compile("(?:amp;|[&;])+")
 _LEAST_WORD: Final = 3
 _BETWEEN_CRUMBS: Final = "/;|>\u00bb\u203a\u2192\u00b7\u2022\u2044"
 _VARIES = re.compile("[0-9?;]")  # nothing varies in most URLs
@@ -59,7 +59,7 @@ def template(url: str) -> str | None:
     path, _, query = rest.partition("?")
     shape = _shape(path)
     if query:
-        names = {_name(pair) for pair in _SEPARATOR.split(query, _MOST_NUMBERS) if pair != "amp"}
+        names = {_name(pair) for pair in _SEPARATOR.split(query, _MOST_NUMBERS)} - {"amp"}
         shape += "?" + "&".join(f"{name}=*" for name in sorted(names))
     return None if shape == path else (host + shape)[:MAX_TEMPLATE]
 

@@ -219,7 +219,16 @@ def test_only_urls_two_segments_below_are_of_a_glob() -> None:
 
 @pytest.mark.parametrize(
     "query",
-    ["p=1", "amp;p=1", "amp%3Bp=2", "amp%253Bp=3", "amp;amp;p=1&amp;p=2", "amp%25253Bamp%3Bp=1", "p=1&amp;amp%3Bp"],
+    [
+        "p=1",
+        "amp;p=1",
+        "amp%3Bp=2",
+        "amp%253Bp=3",
+        "amp;amp;p=1&amp;p=2",
+        "amp%25253Bamp%3Bp=1",
+        "p=1&amp;amp%3Bp",
+        "p=1&amp%253B%3Bp=2",
+    ],
 )
 def test_names_that_were_escaped_again_are_one(query: str) -> None:
     assert traps.template(f"{A}/l?{query}") == "a.example/l?p=*"
