@@ -203,7 +203,7 @@ class Handler:
     def _sitemap(self, held: Held, response: Response, rest: Rest) -> Outgoing:
         sitemap = sitemaps.parse(response.body, held.entry.request.url)
         if sitemap is None:
-            found = Found(error="this is no sitemap that can be read")
+            found = Found(error="this is no sitemap that can be read", refused=Counter({"sitemap-unreadable": 1}))
             return self._outgoing(endings.of_sitemap(held, response, found, rest, locations=None))
         if response.truncated:
             kept = sitemap.locations[:-1] if sitemap.kind == "text" else sitemap.locations  # its last line may be cut

@@ -48,6 +48,7 @@ _KEYS: Final = {
 _TOKEN = re.compile(r"[A-Za-z_-]+")
 _TOKEN_BYTES = re.compile(rb"[A-Za-z_-]*")
 _COMPATIBLE = re.compile(r"Mozilla/\S+ \(compatible; *([A-Za-z_-]+)")
+_PRODUCT = re.compile(r"(?:Mozilla/\S+ \(compatible; *)?([^\s/;,()]+)")
 _SECONDS = re.compile(rb"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # What is compared percent-encoded whatever the spelling: all that RFC 3986 keeps out of a path, and the three
@@ -136,6 +137,22 @@ def product_token(user_agent: str) -> str:
         return match[1]
     match = _TOKEN.match(user_agent)
     return match[0] if match else ""
+
+
+def hint_at_token(user_agent: str) -> str | None:
+    """What to say of a User-Agent whose product has a name that robots.txt cannot name; None if all is well.
+
+    Names in robots.txt have letters, `-` and `_` alone (RFC 9309 section 2.2.1), so the group `2bot` is for nobody.
+    """
+    match = _PRODUCT.match(user_agent.strip())
+    product, token = match[1] if match else "", product_token(user_agent)
+    if not product or product == token:
+        return None
+    read = f"the groups for {token!r}, or else for *, are" if token else "only the groups for * are"
+    return (
+        f"robots.txt cannot name {product!r}, for a name there has only letters, - and _: {read} obeyed; "
+        "to be named choose another --user-agent"
+    )
 
 
 @dataclass(slots=True)

@@ -234,6 +234,28 @@ def test_product_token(user_agent: str, token: str) -> None:
     assert rules.allowed("http://a/x", product_token(user_agent)) is not bool(token)
 
 
+@pytest.mark.parametrize(
+    ("user_agent", "said"),
+    [
+        ("ExampleBot/2.1 (+http://example.com/bot)", ()),
+        ("my crawler", ()),
+        ("Mozilla/5.0 (compatible; ExampleBot/0.1; https://www.example.com/bot.html)", ()),
+        ("Mozilla/5.0 (X11; Linux) Gecko", ()),
+        ("(nobody)", ()),
+        ("2bot/1.0", ("'2bot'", "only the groups for *")),
+        ("bot3/1.0", ("'bot3'", "'bot'")),
+        ("MJ12bot/1.0", ("'MJ12bot'", "'MJ'")),
+        ("Mozilla/5.0 (compatible; 360Spider)", ("'Mozilla'",)),
+        ("Mozilla/5.0 (compatible; Bot360/1; x)", ("'Bot360'", "'Bot'")),
+        ("my.bot", ("'my.bot'", "'my'")),
+    ],
+)
+def test_a_name_that_robots_txt_cannot_name_is_said(user_agent: str, said: tuple[str, ...]) -> None:
+    hint = robots.hint_at_token(user_agent)
+    assert (hint is not None) == bool(said)
+    assert all(words in (hint or "") for words in said)
+
+
 def test_a_name_without_letters_is_nobody() -> None:
     rules = parse(b"User-agent: 007\nDisallow: /\n")
     assert rules.allowed("http://a/", "") and rules.allowed("http://a/", "007")

@@ -238,7 +238,6 @@ def test_urls_that_grow(commands: Commands, web: Web) -> None:
     assert len(guide) == 8 * (1 + 8 + 64)
     status = commands.status()
     assert status["quarantined"] == ["escaping.example/list?p=*", "growing.example/list/**"]
-    assert status["refused"]["trap-template"] > 50
     dropped = [url for url, record in records.items() if record["outcome"] == "dropped:trap" and "growing" in url]
     assert "quarantined: growing.example/list/**" in commands.run("explain", dropped[0]).out
     done = commands.run("quarantine", "--release", "growing.example/list/**")
