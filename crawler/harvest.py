@@ -28,8 +28,8 @@ _GLOBS: Final = 5_000
 """Globs that are watched at once; behind that all begin anew."""
 _PRINTS: Final = 32
 """Different fingerprints of one glob, behind which it begins anew."""
-_GLANCE: Final = 4
-"""Only each 4th page is looked at for growth, until five pages of a glob were alike."""
+_GLANCE: Final = 8
+"""Only each 8th page is looked at for growth, until five pages of a glob were alike."""
 _SUSPECT: Final = 5
 _ALIKE: Final = 10
 """Pages for each different fingerprint of a glob, from which on it looks barren."""
@@ -117,7 +117,9 @@ class Harvest:
         if self._glances % often:
             return
         text = _text(page) if text is None else text
-        mark = traps.growth_print(url, page.title or "", text, traps.sources(page.response.body))
+        mark = traps.growth_print(url, page.title or "", text)
+        if mark in self._glob(globs[-1]).prints:  # the text was met before: what its images are decides
+            mark = traps.growth_print(url, page.title or "", text, traps.sources(page.response.body))
         for glob, inner in pairwise(folders):
             self._weigh(glob, mark, len(folders), _DEPTHS, self._glob(inner).within)
         if of_query is not None:

@@ -18,6 +18,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Literal
 
 MAX_BYTES: Final = 500 * 1024
@@ -206,8 +207,15 @@ class _Wildcards:
 
     def __init__(self, rules: Iterable[_Wildcard]) -> None:
         self._rules = sorted(rules, key=lambda rule: (-rule.length, not rule.rule.allow))
-        self._index = _index(self._rules) if len(self._rules) > _FEW else None
-        self._sizes = {len(gram) for gram in self._index or ()}
+
+    @cached_property
+    def _index(self) -> dict[str, list[int]] | None:
+        """Made for the first path: who asks for a delay alone needs none."""
+        return _index(self._rules) if len(self._rules) > _FEW else None
+
+    @cached_property
+    def _sizes(self) -> set[int]:
+        return {len(gram) for gram in self._index or ()}
 
     def find(self, path: str, least: int) -> _Rule | None:
         """The first rule that matches *path*, of those longer than *least*, or as long if they allow.
