@@ -7,6 +7,7 @@ which a single folder has nearly all: so the innermost folder of a trap is found
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
@@ -35,6 +36,7 @@ _ALIKE: Final = 10
 """Pages for each different fingerprint of a glob, from which on it looks barren."""
 _BRANCH: Final = 0.9
 """Part of a glob's pages that one folder may hold at most: else that folder is the one to be weighed."""
+_BESIDE: Final = 62
 _DEPTHS, _QUERIES = 2, 5
 """Depths, or sets of parameters, at which the same page was met: what does not grow is weighed by its template."""
 
@@ -50,14 +52,17 @@ class _Glob:
     """Since it began anew."""
     prints: dict[str, int] = field(default_factory=dict)
     """Fingerprint -> a bit for each depth, or set of parameters, at which it was met."""
+    beside: set[str] = field(default_factory=set)
+    """Fingerprints met right below its folder."""
     most: int = 0
     """How many such bits a fingerprint has at most."""
 
     def add(self, mark: str, at: int) -> None:
         """A page with this fingerprint was met at this depth, or with these parameters."""
         self.looked_at += 1
-        bits = self.prints[mark] = self.prints.get(mark, 0) | 1 << at % 63
-        self.most = max(self.most, bits.bit_count())
+        met = self.prints.get(mark, 0) | 1 << at % _BESIDE | (mark in self.beside) << _BESIDE
+        self.prints[mark] = met
+        self.most = max(self.most, met.bit_count())
         if len(self.prints) > _PRINTS:
             self.prints, self.looked_at, self.most = {}, 0, 0
 
@@ -66,9 +71,10 @@ class _Glob:
         """The first pages that were looked at are alike."""
         return self.looked_at >= _SUSPECT and len(self.prints) * _SUSPECT <= self.looked_at
 
-    def grows(self, enough: int) -> bool:
-        """Its URLs grow, and hardly a page of it holds anything new."""
-        return self.looked_at > LEAST and self.most >= enough and len(self.prints) * _ALIKE <= self.looked_at
+    @property
+    def barren(self) -> bool:
+        """Hardly a page of it holds anything new."""
+        return self.looked_at > LEAST and len(self.prints) * _ALIKE <= self.looked_at
 
 
 class Harvest:
@@ -100,36 +106,46 @@ class Harvest:
             self._look_at_growth(url, page, text, name or "")
 
     def _look_at_growth(self, url: str, page: Page, text: str | None, name: str) -> None:
-        folders, of_query = [f"{folder}**" for folder in traps.folders(url)], traps.glob_of_query(url)
-        globs = folders[:-1] if of_query is None else [*folders[:-1], of_query]
-        if not globs:
+        folders, last = traps.folders(url), traps.last_glob(url)
+        globs = [f"{folder}**" for folder in folders[:-1]]
+        if last is not None:
+            globs.append(last)
+        if not globs or self._is_passed_over(folders, globs):
             return
+        text = _text(page) if text is None else text
+        mark = traps.growth_print(url, page.title or "", text)
+        if mark in self._glob(globs[-1]).prints:  # the text was met before: what its images are decides
+            mark = traps.growth_print(url, page.title or "", text, traps.sources(page.response.body))
+        for place, (folder, inner) in enumerate(pairwise(folders)):
+            glob = self._glob(f"{folder}**")
+            glob.add(mark, len(folders))
+            if not glob.barren or self._glob(f"{inner}**").within > _BRANCH * glob.pages:
+                continue
+            # What has a template, and the host as a whole, is judged here only if the same page has several depths.
+            if glob.most >= _DEPTHS or (place and not name and _leads_into(folder, page, url)):
+                self._tell(f"{folder}**", mark)
+        beside = self._glob(f"{folders[-1]}**").beside
+        if len(beside) < _PRINTS:
+            beside.add(mark)
+        if last is not None:
+            glob = self._glob(last)
+            glob.add(mark, hash(name))
+            if glob.barren and (glob.most >= _QUERIES if name else _leads_into(folders[-1], page, url)):
+                self._tell(last, mark)
+
+    def _is_passed_over(self, folders: Sequence[str], globs: Sequence[str]) -> bool:
+        """Count a page; whether it is not looked at, since there are enough of its kind."""
         if len(self._globs) > _GLOBS:
             self._globs.clear()
-        for glob in folders:
-            self._glob(glob).within += 1
+        for folder in folders:
+            self._glob(f"{folder}**").within += 1
         for glob in globs:
             self._glob(glob).pages += 1
         self._glances += 1
         often = SAMPLE if self._glob(globs[-1]).pages > OFTEN else 1
         if not any(self._glob(glob).suspect for glob in globs):
             often = max(often, _GLANCE)
-        if self._glances % often:
-            return
-        text = _text(page) if text is None else text
-        mark = traps.growth_print(url, page.title or "", text)
-        if mark in self._glob(globs[-1]).prints:  # the text was met before: what its images are decides
-            mark = traps.growth_print(url, page.title or "", text, traps.sources(page.response.body))
-        for glob, inner in pairwise(folders):
-            self._weigh(glob, mark, len(folders), _DEPTHS, self._glob(inner).within)
-        if of_query is not None:
-            self._weigh(of_query, mark, hash(name), _QUERIES, 0)
-
-    def _weigh(self, name: str, mark: str, at: int, enough: int, inner: int) -> None:
-        glob = self._glob(name)
-        glob.add(mark, at)
-        if glob.grows(enough) and inner <= _BRANCH * glob.pages:
-            self._tell(name, mark)
+        return self._glances % often != 0
 
     def _glob(self, name: str) -> _Glob:
         return self._globs.setdefault(name, _Glob())
@@ -148,6 +164,11 @@ class Harvest:
             return []
         taken, self._prints, self._pressing = self._prints, {}, False
         return [Weight(name, traps.template_id(name), prints) for name, prints in taken.items()]
+
+
+def _leads_into(folder: str, page: Page, url: str) -> bool:
+    """Whether the page at *url* has a link to another URL in *folder* (with its host)."""
+    return any(link.partition("://")[2].startswith(folder) and link != url for link in page.outlinks)
 
 
 def _text(page: Page) -> str:

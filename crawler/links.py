@@ -153,17 +153,18 @@ class Links:
             reason = self.scope.admit(link, depth, hops)
             if reason is None and self._traps and self.trap_of(link):
                 reason = "trap-template"
-            if reason is None and urls.has_bad_port(link) and not self.is_named(link):
-                reason = "port"
             if reason is None:
                 admitted.append(link)
             else:
                 refused[reason] += 1
-        inside = self.inside(admitted)
-        requests = [Request(link, depth, hops, via) for link in admitted if link in inside]
-        if len(requests) < len(admitted):
-            refused["scope"] += len(admitted) - len(requests)
-        return requests, refused
+        within = self.inside(admitted)
+        inside = [link for link in admitted if link in within]
+        if len(inside) < len(admitted):
+            refused["scope"] += len(admitted) - len(inside)
+        asked = [link for link in inside if not urls.has_bad_port(link) or self.is_named(link)]
+        if len(asked) < len(inside):
+            refused["port"] += len(inside) - len(asked)
+        return [Request(link, depth, hops, via) for link in asked], refused
 
     def admit_sitemaps(
         self, sitemaps: Iterable[str], beside: str, elsewhere: Callable[[str], str | None] = lambda _: "scope"

@@ -6,7 +6,8 @@ quarantines a template that brings no new ones. `scope` has the traps that one U
 
 URLs that grow have no template in common: each page adds segments to its path, or parameters to its query. They share
 a *glob*: `a.example/list/**` is all that lies two segments or more below that folder, `a.example/find?**` that path
-with any query. A glob is weighed like a template, once a worker sees that its pages are alike (`harvest`).
+with any query. `a.example/tags/*` is all that lies right below a folder and has no template, for names may have no end
+either. A glob is weighed like a template, once a worker sees that its pages are alike (`harvest`).
 """
 
 from __future__ import annotations
@@ -88,11 +89,14 @@ def folders(url: str) -> list[str]:
     return [host + path[:end] for end in ends if len(host) + end < MAX_TEMPLATE - 2]
 
 
-def glob_of_query(url: str) -> str | None:
-    """The glob of all queries of the path of the canonical *url*; None where it has no query."""
+def last_glob(url: str) -> str | None:
+    """The innermost glob of the canonical *url*: of its query, or else of its folder, unless it has a template."""
     host, _, rest = urls.split(url)
     path, _, query = rest.partition("?")
-    return f"{(host + _shape(path))[: MAX_TEMPLATE - 3]}?**" if query else None
+    if query:
+        return f"{(host + _shape(path))[: MAX_TEMPLATE - 3]}?**"
+    within = folders(url) if template(url) is None else ()
+    return f"{within[-1]}*" if within else None
 
 
 def trap_of(url: str, templates: Collection[str]) -> str | None:
@@ -102,7 +106,7 @@ def trap_of(url: str, templates: Collection[str]) -> str | None:
         return name
     globs = (f"{folder}**" for folder in folders(url)[:-1])
     found = next((glob for glob in globs if glob in templates), None)
-    return found or ((glob := glob_of_query(url)) in templates and glob) or None
+    return found or ((last := last_glob(url)) in templates and last) or None
 
 
 def template_id(name: str) -> str:

@@ -131,6 +131,11 @@ TRAPS: Final[dict[str, tuple[Site, str]]] = {
     "matrix parameters": (lambda url: (SAME, [f"{url};{word()}", f"{url};{word()}"]), "/list"),
     "more and more parameters": (lambda url: (SAME, with_query(url, f"{word()}=1", f"{word()}=2")), "/l?p=1"),
     "parameters of any name": (lambda _: (SAME, [f"/l?{word()}=1", f"/l?{word()}"]), "/l?p=1"),
+    "a hundred tails": (lambda _: (SAME, [f"{a}{b}/" for a in "abcdefghij" for b in "klmnopqrst"]), "/list/"),
+    "names of any kind": (lambda _: (SAME, [f"/tags/{word()}", f"/tags/{word()}/"]), "/tags/"),
+    "names at the root": (lambda _: (SAME, [f"/{word()}", f"/{word()}"]), "/x"),
+    "names in folders of any name": (lambda _: (SAME, [f"/l/{word()}/{word()}" for _ in "ab"]), "/l/"),
+    "names that come again": (lambda _: (SAME, [f"/l/{word()}/", "../other/", f"{word()}/"]), "/l/"),
     "ampersands escaped again": (escaped, "/l?p=1"),
     "path and query": (
         lambda url: (SAME, [f"{url.partition('?')[0]}{name}/?{word()}={word()}" for name in ("help", "more")]),
@@ -170,6 +175,13 @@ def pagination(url: str) -> tuple[str, list[str]]:
     return own(url), [f"/blog/page/{number % 300 + 1}", *(f"/blog/post/{number}-{letter}/talk" for letter in "abc")]
 
 
+def stubs(url: str) -> tuple[str, list[str]]:
+    """A wiki: one page of five is written, the others say that they are not."""
+    here = crc32(url.encode())
+    links = [f"/wiki/{''.join(chr(97 + (here >> shift & 7)) for shift in (n, n + 5, n + 9, n + 15))}" for n in range(6)]
+    return (own(url) if here % 5 == 0 or len(url) < 20 else SAME), links
+
+
 def empty_shop(url: str) -> tuple[str, list[str]]:
     """Six hundred of seven hundred pages say the same, but they do not grow."""
     if url == f"{A}/":
@@ -181,6 +193,7 @@ WHOLE: Final[dict[str, tuple[Site, str, int]]] = {
     "documentation": (tree, "/docs/", 3906),
     "filters": (filters, "/find?q=x", 256),
     "pagination": (pagination, "/blog/page/1", 300 * 4),
+    "a wiki with stubs": (stubs, "/wiki/a", 4083),
     "pages that say the same": (empty_shop, "/", 701),
 }
 

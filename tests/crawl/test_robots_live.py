@@ -214,7 +214,7 @@ def test_many_workers_ask_once(commands: Commands, sites: Sites) -> None:
 def test_a_user_agent_that_robots_txt_cannot_name_is_said(commands: Commands, sites: Sites) -> None:
     """By each command that takes one, with the name that its groups are read for; the rules stay those of the RFC."""
     site = sites.add()
-    site.robots = b"User-agent: bot\nDisallow: /x\nUser-agent: bot3\nDisallow: /\n"
+    site.robots = b"User-agent: bot\nDisallow: /x\n"
     url, agent = site.serve("/y", html()), ["--user-agent", "bot3/1.0"]
     for command in (["fetch", url, *agent], ["seed", url, *agent], ["run", *agent], ["set", "user-agent", "bot3/2.0"]):
         done = commands.run(*command)
