@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from crawler import headers, seeding
+from crawler import headers, robots, seeding
 from crawler import hook as hooks
 from crawler.config import VERSION, Loaded, Settings
 from crawler.errors import CrawlerError, NothingFetched, UsageError
@@ -113,6 +113,8 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
     if loaded.settings.hook:
         hooks.load(loaded.settings.hook)
     plan_of(loaded.settings)
+    if hint := robots.hint_at_token(loaded.settings.user_agent):
+        say(f"hint: {hint}")
     seeding.check(sources, sitemaps)
     if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
         say("hint: --sitemap-only finds sitemaps by robots.txt; with --ignore-robots name them, --sitemap URL")

@@ -223,6 +223,8 @@ class _Explainer:
             reason = "trap-template"
         if reason is None and url not in self._links.inside([url]):
             reason = "scope"
+        if reason is None and urls.has_bad_port(url) and not self._links.is_named(url):
+            reason = "port"
         if reason is None and told.state == "unknown":
             reason = self._over_budget(urls.host(url), facts.accepted)
         if reason is not None:

@@ -75,7 +75,7 @@ class Handler:
         self._plan = plan
         self._watch = watch
         self._hook = hook
-        self._entrances = Entrances(links, plan.form)
+        self._entrances = Entrances(links, plan.form, allow_private=plan.allow_private)
         self._harvest = harvest
         self._say = say
         self._told: set[str] = set()
@@ -221,15 +221,15 @@ class Handler:
             return Found(requests=requests, refused=refused)
         if not self._plan.allow_private and is_private_name(target, proxied=self._plan.proxied):
             return Found(refused=refused, error="redirect to a private address, which only a seed may name")
-        root = self._plan.scope.root_of(target)
-        return Found(requests=[Request(target, request.depth, hops, via)], roots=[root])
+        roots = self._plan.scope.roots_of(target)
+        return Found(requests=[Request(target, request.depth, hops, via)], roots=roots)
 
     def _redirected_sitemap(self, held: Held, target: str, hops: int) -> Found:
         request = held.entry.request
         if hops > self._plan.scope.max_hops:
             return Found(refused=Counter(hops=1), error=_too_many(hops - 1))
         with self._asking(held.lease.token):
-            admitted, refused = self._links.admit_sitemaps([target], request.url)
+            admitted, refused = self._entrances.of_redirect(request, target)
         requests = [Request(url, request.depth, hops, held.id, sitemap=True) for url in admitted]
         return Found(requests=requests, refused=refused)
 
@@ -246,7 +246,7 @@ class Handler:
     def _sitemap(self, held: Held, response: Response, rest: Rest) -> Outgoing:
         sitemap = sitemaps.parse(response.body, response.url)
         if sitemap is None:
-            found = Found(error="this is no sitemap that can be read")
+            found = Found(error="this is no sitemap that can be read", refused=Counter({"sitemap-unreadable": 1}))
             return self._outgoing(endings.of_sitemap(held, response, found, rest, locations=None))
         if response.truncated:
             kept = sitemap.locations[:-1] if sitemap.kind == "text" else sitemap.locations  # its last line may be cut
@@ -319,7 +319,7 @@ class Handler:
         depth = held.entry.request.depth
         if form.identity(canonical) == form.identity(page.url) or self._plan.scope.admit(canonical, depth):
             return None
-        if self._links.trap_of(canonical):
+        if self._links.trap_of(canonical) or urls.leads_to_bad_port(page.url, canonical):
             return None
         with self._asking(held.lease.token):
             return canonical if canonical in self._links.inside([canonical]) else None

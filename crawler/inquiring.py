@@ -62,7 +62,7 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
         if release is not None:
             return _release(frontier, ledger, release)
         found = ledger.traps()
-        dropped = Counter(traps.template(record.url) for _, record in _dropped(ledger)) if found else Counter()
+        dropped = Counter(traps.trap_of(record.url, found) for _, record in _dropped(ledger)) if found else Counter()
         for name in sorted(found):
             weighed = int(ledger.template(traps.template_id(name)).get("total", 0))
             if as_json:
@@ -85,8 +85,9 @@ def _revive(frontier: Frontier, ledger: Ledger, template: str | None) -> int:
     quarantined = frozenset(ledger.traps())
 
     def meant(record: Record) -> bool:
-        name = traps.template(record.url)
-        return name not in quarantined if template is None else name == template
+        if template is None:
+            return traps.trap_of(record.url, quarantined) is None
+        return traps.trap_of(record.url, (template,)) is not None
 
     return sum(revive(frontier, ((at, record) for at, record in _dropped(ledger) if meant(record))))
 

@@ -96,8 +96,7 @@ class Links:
         """The quarantined template that *url* is of."""
         if not self._traps or not self.scope.traps or urls.host(url) not in self._trap_hosts:
             return None
-        name = traps.template(url)
-        return name if name in self._traps else None
+        return traps.trap_of(url, self._traps)
 
     def renew(self, scope: Scope) -> None:
         """Obey another scope from now on. What it refused before may be admitted now, so nothing is remembered."""
@@ -121,6 +120,8 @@ class Links:
         looked up it says false.
         """
         if url in self.known or url in urls.REFUSALS or self.scope.admit(url, 0) or self.trap_of(url):
+            return True
+        if urls.has_bad_port(url) and self._roots.get(urls.host(url)) is False:
             return True
         return self.scope.kind != "all" and all(self._roots.get(key) is False for key in self.scope.candidates(url))
 
@@ -157,31 +158,41 @@ class Links:
                 admitted.append(link)
             else:
                 refused[reason] += 1
-        inside = self.inside(admitted)
-        requests = [Request(link, depth, hops, via) for link in admitted if link in inside]
-        if len(requests) < len(admitted):
-            refused["scope"] += len(admitted) - len(requests)
-        return requests, refused
+        within = self.inside(admitted)
+        inside = [link for link in admitted if link in within]
+        if len(inside) < len(admitted):
+            refused["scope"] += len(admitted) - len(inside)
+        asked = [link for link in inside if not urls.has_bad_port(link) or self.is_named(link)]
+        if len(asked) < len(inside):
+            refused["port"] += len(inside) - len(asked)
+        return [Request(link, depth, hops, via) for link in asked], refused
 
-    def admit_sitemaps(self, sitemaps: Iterable[str], beside: str) -> tuple[list[str], Counter[str]]:
+    def admit_sitemaps(
+        self, sitemaps: Iterable[str], beside: str, elsewhere: Callable[[str], str | None] = lambda _: "scope"
+    ) -> tuple[list[str], Counter[str]]:
         """Those of *sitemaps* that may be read, and the others counted by reason; may raise RedisAway.
 
         One may lie anywhere on the site of *beside*, which named it, and else where the scope is: filters and a scope
-        by prefix are meant for pages.
+        by prefix are meant for pages. Of others *elsewhere* says why they are refused, or None.
         """
         refused: Counter[str] = Counter()
-        site, admitted, elsewhere = urls.site(beside), [], []
+        site, admitted, others = urls.site(beside), [], []
         for sitemap in self.known.unknown(sitemaps):
             if self.scope.traps and (trap := self.scope.trap(sitemap)):
                 refused[trap] += 1
+            elif urls.has_bad_port(sitemap) and not self.is_named(sitemap):
+                refused["port"] += 1
             elif urls.site(sitemap) == site:
                 admitted.append(sitemap)
             else:
-                elsewhere.append(sitemap)
-        inside = self.inside(elsewhere)
-        if len(inside) < len(elsewhere):
-            refused["scope"] += len(elsewhere) - len(inside)
-        return [*admitted, *(sitemap for sitemap in elsewhere if sitemap in inside)], refused
+                others.append(sitemap)
+        inside = self.inside(others)
+        for sitemap in others:
+            if sitemap in inside or (reason := elsewhere(sitemap)) is None:
+                admitted.append(sitemap)
+            else:
+                refused[reason] += 1
+        return admitted, refused
 
     def inside(self, links: Sequence[str]) -> set[str]:
         """Those of *links* that are under a root."""
@@ -193,10 +204,16 @@ class Links:
         return {link for link, keys in candidates.items() if any(map(is_root, keys))}
 
     def is_seeded(self, url: str) -> bool:
-        """A seed named this URL's root, in whatever scope."""
-        keys = self.scope.candidates(url)
-        self._look_up(set(keys))
+        """A seed named this URL's root, in whatever scope, or its host; may raise RedisAway."""
+        keys = {*self.scope.candidates(url), urls.host(url)}
+        self._look_up(keys)
         return any(self._roots.get(key) for key in keys)
+
+    def is_named(self, url: str) -> bool:
+        """A seed named this very host and port, which is a root then (`Scope.roots_of`); may raise RedisAway."""
+        host = urls.host(url)
+        self._look_up({host})
+        return bool(self._roots.get(host))
 
     def _look_up(self, keys: set[str]) -> None:
         missing = [key for key in keys if key not in self._roots]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from crawler import robots
 from crawler.config import TABLE, Kind, format_value, parse_change
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
 from crawler.frontier import sharded
@@ -110,6 +111,8 @@ def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
             return 0
         key = name.removeprefix("--").replace("-", "_")
         session.change(frontier, {key: parse_change(key, values)})
+        if key == "user_agent" and (hint := robots.hint_at_token(session.settings.user_agent)):
+            say(f"hint: {hint}")
     return 0
 
 

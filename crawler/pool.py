@@ -223,19 +223,20 @@ class Pool:
                 Watch.forget(self._frontier.generation, dead.worker)
 
     def _settle(self, dead: _Dead) -> None:
-        """Charge what the worker was handling, and give the rest of its leases back free."""
+        """Charge what the worker was handling, a page or a host's robots.txt, and give its other leases back free."""
         leases = self._ledger.leases_of(dead.worker)
         innocent = [lease.token for lease in leases if lease.token != dead.token]
         for lease in leases:
-            if lease.token == dead.token and lease.kind == "P":
+            if lease.token == dead.token:
                 self._charge(lease, dead.hung)
-            elif lease.token == dead.token:
-                innocent.append(lease.token)
         if innocent:
             self._frontier.release(innocent)
         self._frontier.beat(dead.worker, b"")
 
     def _charge(self, lease: Lease, hung: bool) -> None:
+        if lease.kind == "R":
+            self._frontier.robots(lease, "hang" if hung else "crash")
+            return
         if not hung:
             self._frontier.retry(lease, "none", charge=Charge.CRASH)
             return

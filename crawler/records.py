@@ -45,8 +45,8 @@ _PATH: Final = re.compile(rb'/[!"$-~]*')
 _OWN_PORT: Final = re.compile(r":\d+$")
 
 
-HostEvent = Literal["ok", "slow", "fail", "stall", "dead", "untrusted", "robots", "none", "unsent"]
-"""What an answer means for its host; see `feel` in frontier/prelude.lua."""
+HostEvent = Literal["ok", "slow", "fail", "stall", "dead", "untrusted", "robots", "hang", "crash", "none", "unsent"]
+"""What an answer means for its host; see `feel` in frontier/prelude.lua, and for hang and crash robots.lua."""
 
 
 class Charge:

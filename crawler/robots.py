@@ -7,13 +7,18 @@ Why the matcher is our own: Protego 0.7 answers 10 of the 72 cases of Google's r
 otherwise (an unknown record ends a group, `FOO BAR` is not the token `FOO`), and cannot name the line that decided.
 Read beyond the RFC, as Google's parser does: a missing colon, frequent misspellings, lines cut at 16,663 bytes, and an
 allowed `/index.html` that allows its folder.
+
+A file is hostile input: reading it takes time and memory linear in its size, and judging one URL a few milliseconds,
+whatever the rules and the URL are.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final, Literal
 
 MAX_BYTES: Final = 500 * 1024
@@ -44,6 +49,7 @@ _KEYS: Final = {
 _TOKEN = re.compile(r"[A-Za-z_-]+")
 _TOKEN_BYTES = re.compile(rb"[A-Za-z_-]*")
 _COMPATIBLE = re.compile(r"Mozilla/\S+ \(compatible; *([A-Za-z_-]+)")
+_PRODUCT = re.compile(r"(?:Mozilla/\S+ \(compatible; *)?([^\s/;,()]+)")
 _SECONDS = re.compile(rb"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 # What is compared percent-encoded whatever the spelling: all that RFC 3986 keeps out of a path, and the three
@@ -51,6 +57,18 @@ _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz012
 # beyond ASCII are encoded; in a URL they never are plain.
 _ODD_IN_URL = re.compile("%([0-9A-Fa-f]{2})|[\x00- \"$'*<>\\\\^`{|}\x7f]")
 _ODD_IN_RULE = re.compile("%([0-9A-Fa-f]{2})|[\x00- \"$'<>\\\\^`{|}\x7f-\xff]")
+# White space of all kinds, what has no width, and what is no UTF-8: editors leave it around the URLs of sitemaps.
+_UNSEEN: Final = "\x7f\x85\xa0\xad\u061c\u1680\u180e\u3000\ufeff\ufffd" + "".join(
+    map(chr, (*range(0x21), *range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070)))
+)
+_FEW: Final = 64
+"""Wildcards that are tried one after another; of more only those are that an index says may match."""
+_GRAM: Final = 4
+"""Characters in a row by which the index finds a rule."""
+_MAX_WORK: Final = 1_000_000
+"""Characters of a path that all wildcards together may look at, for one URL: some milliseconds."""
+_OF_RULE, _OF_PART = 100, 50
+"""What a rule that is tried costs, and each part of it that is looked for, in such characters."""
 
 
 def parse(body: bytes) -> Rules:
@@ -86,8 +104,8 @@ class Rules:
     @property
     def sitemaps(self) -> tuple[str, ...]:
         """The values of the Sitemap records, in order and as written: not yet resolved, perhaps no URLs."""
-        found = (value for _, key, value in _records(self.body) if key == "sitemap" and value)
-        return tuple(dict.fromkeys(value.decode("utf-8", "replace") for value in found))
+        values = (value.decode("utf-8", "replace") for _, key, value in _records(self.body) if key == "sitemap")
+        return tuple(dict.fromkeys(url for value in values if (url := value.strip(_UNSEEN))))
 
     def _view(self, agent: str) -> _View:
         view = self._views.get(agent)
@@ -122,7 +140,23 @@ def product_token(user_agent: str) -> str:
     return match[0] if match else ""
 
 
-@dataclass(frozen=True, slots=True)
+def hint_at_token(user_agent: str) -> str | None:
+    """What to say of a User-Agent whose product has a name that robots.txt cannot name; None if all is well.
+
+    Names in robots.txt have letters, `-` and `_` alone (RFC 9309 section 2.2.1), so the group `2bot` is for nobody.
+    """
+    match = _PRODUCT.match(user_agent.strip())
+    product, token = match[1] if match else "", product_token(user_agent)
+    if not product or product == token:
+        return None
+    read = f"the groups for {token!r}, or else for *, are" if token else "only the groups for * are"
+    return (
+        f"robots.txt cannot name {product!r}, for a name there has only letters, - and _: {read} obeyed; "
+        "to be named choose another --user-agent"
+    )
+
+
+@dataclass(slots=True)
 class _Rule:
     allow: bool
     line: int
@@ -137,9 +171,9 @@ class _Section:
     rules: list[tuple[bytes, _Rule]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would be half of the time that a long file takes
 class _Wildcard:
-    """A pattern with `*` or a final `$`. Time to match is linear in the path: the parts are found one after another."""
+    """A pattern with `*`. Time to match is linear in the path: the parts are found one after another."""
 
     length: int
     start: str
@@ -154,20 +188,85 @@ class _Wildcard:
         start, *parts = path.split("*")
         return cls(len(path) + anchored, start, parts, anchored, rule)
 
-    def matches(self, path: str) -> bool:
-        """Whether *path*, which begins with `start`, matches to the end of the pattern."""
+    def matches(self, path: str) -> tuple[bool, int]:
+        """Whether *path*, which begins with `start`, matches to the end; how many parts were looked for."""
         at = len(self.start)
-        if not self.parts:
-            return len(path) == at
-        for part in self.parts[:-1]:
+        for tried, part in enumerate(self.parts[:-1], 1):
             at = path.find(part, at)
             if at < 0:
-                return False
+                return False, tried
             at += len(part)
         last = self.parts[-1]
         if self.anchored:
-            return len(path) - len(last) >= at and path.endswith(last)
-        return path.find(last, at) >= 0
+            return len(path) - len(last) >= at and path.endswith(last), len(self.parts)
+        return path.find(last, at) >= 0, len(self.parts)
+
+
+class _Wildcards:
+    """The patterns with a wildcard: the longest first; of those as long, the ones that allow."""
+
+    def __init__(self, rules: Iterable[_Wildcard]) -> None:
+        self._rules = sorted(rules, key=lambda rule: (-rule.length, not rule.rule.allow))
+
+    @cached_property
+    def _index(self) -> dict[str, list[int]] | None:
+        """Made for the first path: who asks for a delay alone needs none."""
+        return _index(self._rules) if len(self._rules) > _FEW else None
+
+    @cached_property
+    def _sizes(self) -> set[int]:
+        return {len(gram) for gram in self._index or ()}
+
+    def find(self, path: str, least: int) -> _Rule | None:
+        """The first rule that matches *path*, of those longer than *least*, or as long if they allow.
+
+        Beyond _MAX_WORK rules are not tried any more: the next one that disallows and may match is taken to match.
+        """
+        left = _MAX_WORK
+        for wildcard in self._candidates(path):
+            if wildcard.length < least or (wildcard.length == least and not wildcard.rule.allow):
+                return None
+            left -= _OF_RULE
+            if not path.startswith(wildcard.start):
+                continue
+            if left > 0:
+                matches, tried = wildcard.matches(path)
+                left -= len(path) + _OF_PART * tried
+            else:
+                matches = not wildcard.rule.allow
+            if matches:
+                return wildcard.rule
+        return None
+
+    def _candidates(self, path: str) -> Iterable[_Wildcard]:
+        """Those that may match *path*, in order."""
+        index = self._index
+        if index is None:
+            return self._rules
+        grams = {path[at : at + size] for size in self._sizes for at in range(len(path) - size + 1)}
+        found = sorted(place for gram in grams & index.keys() for place in index[gram])
+        return (self._rules[place] for place in found)
+
+
+def _index(rules: Iterable[_Wildcard]) -> dict[str, list[int]]:
+    """For some characters in a row: the places of the rules that match no path without them.
+
+    Of those that a rule needs, the ones that fewest rules need. A rule that needs none is under "".
+    """
+    needed = [_grams(rule) for rule in rules]
+    often = Counter(gram for grams in needed for gram in grams)
+    index: dict[str, list[int]] = {}
+    for place, grams in enumerate(needed):
+        index.setdefault(min(grams, key=often.__getitem__), []).append(place)
+    return index
+
+
+def _grams(rule: _Wildcard) -> list[str]:
+    """All _GRAM characters in a row that a path needs to match *rule*; the longest parts, if all are shorter."""
+    pieces = [rule.start, *rule.parts]
+    grams = [piece[at : at + _GRAM] for piece in pieces for at in range(len(piece) - _GRAM + 1)]
+    longest = 0 if grams else max(map(len, pieces))
+    return grams or [piece for piece in pieces if len(piece) == longest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +278,9 @@ class _View:
     """Patterns without a wildcard; looked up by length, because one file may hold 30,000 but of few lengths."""
     lengths: tuple[int, ...]
     """Of the prefixes, the longest first."""
-    wildcards: tuple[_Wildcard, ...]
-    """The longest first; of those as long, the ones that allow."""
+    whole: dict[str, _Rule]
+    """Patterns with nothing but a final `$`."""
+    wildcards: _Wildcards
 
     @classmethod
     def of(cls, body: bytes, agent: str) -> _View:
@@ -190,28 +290,28 @@ class _View:
             for spelling in _spellings(pattern, rule.allow):
                 if rule.allow or spelling not in rules:
                     rules[spelling] = rule
-        prefixes = {path: rule for (path, anchored), rule in rules.items() if not anchored and "*" not in path}
-        wildcards = [_Wildcard.of(*key, rule) for key, rule in rules.items() if key[1] or "*" in key[0]]
-        wildcards.sort(key=lambda wildcard: (-wildcard.length, not wildcard.rule.allow))
+        prefixes: dict[str, _Rule] = {}
+        whole: dict[str, _Rule] = {}
+        wildcards = []
+        for (path, anchored), rule in rules.items():
+            if "*" in path:
+                wildcards.append(_Wildcard.of(path, anchored, rule))
+            else:
+                (whole if anchored else prefixes)[path] = rule
         lengths = sorted({len(path) for path in prefixes}, reverse=True)
-        return cls(section.delay, prefixes, tuple(lengths), tuple(wildcards))
+        return cls(section.delay, prefixes, tuple(lengths), whole, _Wildcards(wildcards))
 
     def find(self, path: str) -> _Rule | None:
         """The rule that decides about *path*, if one does."""
         if path == "/robots.txt":  # always allowed (RFC 9309 section 2.2.2)
             return None
-        best, best_length = None, 0
-        for length in self.lengths:
-            best = self.prefixes.get(path[:length])
+        best, best_length = self.whole.get(path), len(path) + 1
+        for length in () if best else self.lengths:
+            best = self.prefixes.get(path[:length]) if length <= len(path) else None
             if best is not None:
-                best_length = min(length, len(path))
+                best_length = length
                 break
-        for wildcard in self.wildcards:
-            if wildcard.length < best_length or (wildcard.length == best_length and not wildcard.rule.allow):
-                break
-            if path.startswith(wildcard.start) and wildcard.matches(path):
-                return wildcard.rule
-        return best
+        return self.wildcards.find(path, best_length if best else 0) or best
 
 
 def _section(body: bytes, agent: str) -> _Section:
@@ -220,22 +320,29 @@ def _section(body: bytes, agent: str) -> _Section:
     sections = {b"*": general}
     if _TOKEN.fullmatch(agent):
         sections[agent.lower().encode()] = own
-    current: list[_Section] = []
+    # Each section stands once in a group, however often the group names it: by name.
+    group: dict[bytes, _Section] = {}
+    waiting: dict[bytes, _Section] = {}  # those that the next delay is for
     closed = True  # a rule was read since the last user-agent line: only that ends a group (section 2.2.4)
+    delayed = True  # so does a delay, but for delays alone: who lists names with a delay each means each of them
     for line, key, value in _records(body):
         if key == "agent":
             if closed:
-                current, closed = [], False
-            section = sections.get(_named(value))
-            if section is not None:
-                section.named = True
-                current.append(section)
+                group = {}
+            if closed or delayed:
+                waiting = {}
+            closed = delayed = False
+            name = _named(value)
+            if name in sections:
+                sections[name].named = True
+                group[name] = waiting[name] = sections[name]
         elif key in ("allow", "disallow"):
             closed = True
-            for section in current if value else ():
+            for section in group.values() if value else ():
                 section.rules.append((value, _Rule(key == "allow", line)))
         elif key == "delay" and _SECONDS.fullmatch(value) and float(value):
-            for section in current:  # it does not end the group, and holds for those named so far
+            delayed = True
+            for section in waiting.values():
                 section.delay = min(max(float(value), section.delay or 0.0), MAX_CRAWL_DELAY)
     return own if own.named else general
 
@@ -243,6 +350,8 @@ def _section(body: bytes, agent: str) -> _Section:
 def _records(body: bytes) -> Iterator[tuple[int, str, bytes]]:
     """Each record that we know: its line's index, kind and value. Empty values count: they end a group as others do."""
     for index, line in enumerate(_lines(body)):
+        if not line:
+            continue
         line = line[:_MAX_LINE].partition(b"#")[0].strip()
         name, colon, value = line.partition(b":")
         key = _KEYS.get(name.strip().lower()) if colon else None

@@ -109,9 +109,12 @@ class Rulebook:
         verdict = judge_robots(result, hops)
         if verdict.step == "follow" and isinstance(result, Response):
             try:
-                return RobotsAnswer(follow=urls.canonicalize(result.headers.get("location") or "", result.url))
+                target = urls.canonicalize(result.headers.get("location") or "", result.url)
             except InvalidURL:
-                return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
+                target = ""
+            if target and not urls.leads_to_bad_port(result.url, target):
+                return RobotsAnswer(follow=target)
+            return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
         if verdict.step == "fail":
             return RobotsAnswer(event=verdict.event, rest_ms=_rest_ms(lease, result))
         if verdict.step == "parse" and isinstance(result, Response):

@@ -47,13 +47,16 @@ REFUSALS: Final = {
 """Why a link is not accepted: counted word -> meaning. `url.REFUSALS` has those that come before."""
 
 LATER_REFUSALS: Final = {
+    "port": "its port belongs to another protocol, browsers refuse it too; no seed names the host with this port",
     "trap-template": "its template was quarantined: pages of it hold nothing new",
     "sitemap-nesting": "too many sitemap indexes in a row led to it",
+    "sitemap-unreadable": "it was named as a sitemap and is none that can be read",
+    "sitemap-hosts": "its robots.txt names sitemaps on too many other hosts",
     "budget": "its host has all the URLs that --max-pages-per-host allows",
     "site-budget": "its site has all the URLs that --max-pages-per-site allows",
     "site-hosts": "its site has all the hosts that --max-hosts-per-site allows",
 }
-"""Why one is refused by what the frontier knows: quarantined templates, budgets, nesting."""
+"""Why one is refused by what the frontier knows: roots, quarantined templates, budgets, nesting."""
 
 
 class _Pattern(Protocol):
@@ -122,6 +125,15 @@ class Scope:
             host, _, path = urls.split(url)
             return host + path[: path.partition("?")[0].rindex("/") + 1]
         return urls.site(url)
+
+    def roots_of(self, url: str) -> tuple[str, ...]:
+        """All roots that a seed adds: beside `root_of` its host, where that says more.
+
+        In a scope by prefix, so that robots.txt and sitemaps are those of a host of the crawl; and on a port of another
+        protocol, where links to it are followed only if a seed names it.
+        """
+        root, host = self.root_of(url), urls.host(url)
+        return (root, host) if root != host and (self.kind == "prefix" or urls.has_bad_port(url)) else (root,)
 
     def candidates(self, url: str) -> tuple[str, ...]:
         """The strings to look up among the roots: the canonical *url* is in scope if one is there, or `kind` is `all`.

@@ -158,7 +158,7 @@ def seed(
     """
 
     def roots_of(batch: Sequence[Request]) -> list[str]:
-        return sorted({root for request in batch if (root := _root(scope, request, alone)) is not None})
+        return sorted({root for request in batch for root in _roots(scope, request, alone)})
 
     source = f"seeder-{secrets.token_hex(8)}"
     seeded = Seeded()
@@ -211,10 +211,11 @@ def _request(
         return None
 
 
-def _root(scope: Scope, request: Request, alone: bool) -> str | None:
+def _roots(scope: Scope, request: Request, alone: bool) -> tuple[str, ...]:
     if scope.kind == "prefix" and request.sitemap:
-        return f"{urls.host(request.url)}/" if alone else None
-    return scope.root_of(request.url)
+        host = urls.host(request.url)
+        return (host, f"{host}/") if alone else (host,)
+    return scope.roots_of(request.url)
 
 
 def _put(

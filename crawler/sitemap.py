@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from html import unescape
-from itertools import islice
 from typing import Any, Final, Literal
 from xml.parsers import expat
 
@@ -35,7 +34,8 @@ MAX_URLS: Final = 50_000
 Kind = Literal["index", "urls", "text", "rss", "atom"]
 
 _HEAD: Final = 1 << 20  # bytes in which the root element has to begin
-_SNIFF: Final = 8 << 10  # bytes that tell a text, or a sitemap from other XML
+_SNIFF: Final = 8 << 10  # bytes that tell a sitemap from other XML
+_TEXT_SNIFF: Final = 64 << 10  # bytes of whose lines most have to be URLs
 _CHUNK: Final = 1 << 20  # bytes for expat at a time; of fewer, old versions read a long token again and again
 _MAX_TOKEN: Final = 8 << 20  # bytes of one tag or comment, for the same reason
 _MAX_ELEMENTS: Final = 2_000_000  # at 25 bytes each they fill MAX_BYTES; those of real sitemaps are longer
@@ -185,10 +185,16 @@ def _encoding_of(body: bytes) -> str:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether the first three lines are URLs; one that has lost its scheme may be among them."""
-    lines = map(str.strip, head[:_SNIFF].decode("utf-8", "replace").splitlines())
-    first = list(islice(filter(None, lines), 3))
-    return any(map(_ABSOLUTE.match, first)) and all(map(_TEXT_URL.fullmatch, first))
+    """Whether more than half of the first lines are URLs, comments (`#`) aside; some may have lost their scheme."""
+    if head.lstrip()[:1] == b"<":
+        return False
+    text = head[:_TEXT_SNIFF].decode("utf-8", "replace")
+    lines = [line.strip() for line in text.splitlines()]
+    if len(lines) > 1 and len(head) > _TEXT_SNIFF:
+        lines.pop()  # it may be cut
+    said = [line for line in lines if line and not line.startswith("#")]
+    found = [line for line in said if _TEXT_URL.fullmatch(line)]
+    return len(found) * 2 > len(said) and any(map(_ABSOLUTE.match, found))
 
 
 def _read_text(text: bytes, whole: bool, found: _Found) -> None:

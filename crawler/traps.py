@@ -3,16 +3,21 @@
 Pure. A *template* is what URLs have in common when their numbers, ids and the values of their queries are taken out;
 a *fingerprint* is what a page held, without what its URL says of it. The frontier counts fingerprints (`weigh`) and
 quarantines a template that brings no new ones. `scope` has the traps that one URL alone gives away.
+
+URLs that grow have no template in common: each page adds segments to its path, or parameters to its query. They share
+a *glob*: `a.example/list/**` is all that lies two segments or more below that folder, `a.example/find?**` that path
+with any query. `a.example/tags/*` is all that lies right below a folder and has no template, for names may have no end
+either. A glob is weighed like a template, once a worker sees that its pages are alike (`harvest`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from itertools import islice
 from typing import Final
-from urllib.parse import unquote_plus
+from urllib.parse import unquote, unquote_plus
 
 from crawler import url as urls
 
@@ -24,6 +29,7 @@ _NEAR: Final = 10
 """Numbers of a text that are as near to one of the URL's do not count: a calendar names the next years too."""
 _MOST_NUMBERS: Final = 20
 _MOST_SOURCES: Final = 200
+_MOST_WORDS: Final = 40
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _PARAMETER = re.compile(r";([A-Za-z_]+)=[^/;]*")
@@ -32,6 +38,11 @@ _TOKEN = re.compile(
     r"(?<![0-9A-Za-z])(?:(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{8,}|(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[0-9A-Za-z]{16,})"
     r"(?![0-9A-Za-z])"
 )
+_SEPARATED = re.compile("[/;]")
+_ENCODED = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")  # however often it was escaped
+_AMP = re.compile("(?:amp;|[&;])+")
+_LEAST_WORD: Final = 3
+_BETWEEN_CRUMBS: Final = "/;|>\u00bb\u203a\u2192\u00b7\u2022\u2044"
 _VARIES = re.compile("[0-9?;]")  # nothing varies in most URLs
 _DIGITS = re.compile(r"[0-9]+")
 _SEPARATOR = re.compile(r"[&;]")
@@ -47,14 +58,55 @@ def template(url: str) -> str | None:
         return None
     host, _, rest = urls.split(url)
     path, _, query = rest.partition("?")
-    shape = path
-    if ";" in path:
-        shape = _PARAMETER.sub(r";\1=*", shape)
-    shape = _DIGITS.sub("#", _TOKEN.sub("*", _UUID.sub("*", shape)))
+    shape = _shape(path)
     if query:
-        names = {_DIGITS.sub("#", pair.partition("=")[0]) for pair in _SEPARATOR.split(query, _MOST_NUMBERS)}
+        names = {_name(pair) for pair in _SEPARATOR.split(query, _MOST_NUMBERS)} - {"amp"}
         shape += "?" + "&".join(f"{name}=*" for name in sorted(names))
     return None if shape == path else (host + shape)[:MAX_TEMPLATE]
+
+
+def _shape(path: str) -> str:
+    if ";" in path:
+        path = _PARAMETER.sub(r";\1=*", path)
+    return _DIGITS.sub("#", _TOKEN.sub("*", _UUID.sub("*", path)))
+
+
+def _name(pair: str) -> str:
+    """The name of a parameter as it was before links were escaped more than once: `amp%253Bp=1` is p."""
+    name = pair.partition("=")[0]
+    if "%" in name:
+        name = _ENCODED.sub(lambda match: chr(int(match[1], 16)), name).partition("=")[0]
+    return _DIGITS.sub("#", _AMP.sub("", name))
+
+
+def folders(url: str) -> list[str]:
+    """The folders that the canonical *url* lies in, with its host, the outermost first; parameters of a path count."""
+    host, _, rest = urls.split(url)
+    path = rest.partition("?")[0]
+    ends = [match.end() for match in _SEPARATED.finditer(path)]
+    if ends[-1] == len(path):
+        ends.pop()
+    return [host + path[:end] for end in ends if len(host) + end < MAX_TEMPLATE - 2]
+
+
+def last_glob(url: str) -> str | None:
+    """The innermost glob of the canonical *url*: of its query, or else of its folder, unless it has a template."""
+    host, _, rest = urls.split(url)
+    path, _, query = rest.partition("?")
+    if query:
+        return f"{(host + _shape(path))[: MAX_TEMPLATE - 3]}?**"
+    within = folders(url) if template(url) is None else ()
+    return f"{within[-1]}*" if within else None
+
+
+def trap_of(url: str, templates: Collection[str]) -> str | None:
+    """That of the quarantined *templates* and globs that the canonical *url* is of."""
+    name = template(url)
+    if name in templates:
+        return name
+    globs = (f"{folder}**" for folder in folders(url)[:-1])
+    found = next((glob for glob in globs if glob in templates), None)
+    return found or ((last := last_glob(url)) in templates and last) or None
 
 
 def template_id(name: str) -> str:
@@ -76,6 +128,20 @@ def fingerprint(url: str, text: str, sources: Iterable[bytes] = ()) -> str:
     near = {int(run[:15]) + step for run in _DIGITS.findall(url)[:_MOST_NUMBERS] for step in range(-_NEAR, _NEAR + 1)}
     text = _DIGITS.sub(lambda run: "" if int(run[0][:15]) in near else run[0], text)
     return _hashed(" ".join(text.split()).encode("utf-8", "replace") + b"\0" + b"\0".join(sources))
+
+
+def growth_print(url: str, title: str, text: str, sources: Iterable[bytes] = ()) -> str:
+    """The fingerprint of a page that may be one of URLs that grow: without the words of its path either.
+
+    Breadcrumbs name them. The *title* counts: many pages have little other text.
+    """
+    text = f"{title}\n{text[:MOST_TEXT]}"
+    path = urls.split(url)[2].partition("?")[0]
+    for word in {unquote(word) for word in _SEPARATED.split(path)[:_MOST_WORDS] if len(word) >= _LEAST_WORD}:
+        text = text.replace(word, "")
+    for sign in _BETWEEN_CRUMBS:
+        text = text.replace(sign, " ")
+    return fingerprint(url, text, sources)
 
 
 def sources(body: bytes) -> list[bytes]:

@@ -30,6 +30,7 @@ from crawler.records import Entry, Record, Request
 from crawler.terminal import say
 
 MOST_REDIRECTS: Final = 10
+_BAD_PORT: Final = "its port belongs to another protocol, browsers refuse it too"
 
 
 @dataclass(slots=True)
@@ -93,11 +94,16 @@ class _Try:
             self._fetcher.close()
 
     def _follow(self, url: str) -> Tried:
+        if urls.has_bad_port(url):
+            self._steps.append(f"{url}: {_BAD_PORT}; a crawl asks for it only if it is a seed")
         record = self._one(url, 0)
         for hops in range(1, MOST_REDIRECTS + 1):
             if record.outcome != "redirected" or not record.redirect_to or record.error:
                 break
             self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
+            if urls.leads_to_bad_port(record.url, record.redirect_to):
+                self._steps.append(f"{record.redirect_to} is not asked for: {_BAD_PORT}")
+                break
             record = self._one(record.redirect_to, hops)
         return Tried(record, self._steps)
 
@@ -177,9 +183,13 @@ class _Try:
             if verdict.step != "follow" or not isinstance(result, Response):
                 return at, result, verdict.step
             try:
-                at = urls.canonicalize(result.headers.get("location") or "", at)
+                target = urls.canonicalize(result.headers.get("location") or "", at)
             except InvalidURL:
                 return None
+            if urls.leads_to_bad_port(at, target):
+                self._steps.append(f"robots {target} is not asked for, so all is allowed: {_BAD_PORT}")
+                return None
+            at = target
         return None
 
     def _ruled(self, url: str, at: str, result: FetchResult, step: str) -> tuple[str, str] | None:

@@ -38,6 +38,38 @@ REFUSALS: Final = {
 }
 """Why a URL is refused before it is accepted: counted word -> meaning."""
 
+BAD_PORTS: Final = frozenset(
+    (
+        *(0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95, 101, 102, 103, 104),
+        *(109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161, 179, 389, 427, 465, 512, 513, 514, 515, 526),
+        *(
+            530,
+            531,
+            532,
+            540,
+            548,
+            554,
+            556,
+            563,
+            587,
+            601,
+            636,
+            989,
+            990,
+            993,
+            995,
+            1719,
+            1720,
+            1723,
+            2049,
+            3659,
+            4045,
+        ),
+        *(4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+    )
+)
+"""Ports that belong to other protocols, which browsers refuse (Fetch Standard, "bad port")."""
+
 _ESCAPE = re.compile(r"%([0-9A-Fa-f]{2})")
 _PROXY = re.compile(
     r"(?:(?:https?|socks4a?|socks5h?)://)?(?:[^\s/?#@\\]*@)?(?:\[[0-9A-Fa-f:.]+\]|[^\s/?#@:\\\[\]]+)(?::(\d{1,5}))?/?",
@@ -291,6 +323,20 @@ def host(url: str) -> str:
     """The politeness key of a canonical URL: `split(url)[0]` at half its price."""
     authority = url.split("/", 3)[2]
     return authority.removesuffix(":80" if url[4] == "s" else ":443")
+
+
+def has_bad_port(url: str) -> bool:
+    """Whether the port of a canonical URL is one of BAD_PORTS."""
+    at = url.find(":", 6)
+    if at < 0:
+        return False
+    port = url[8 : url.index("/", 8)].rpartition(":")[2]
+    return port.isdigit() and int(port) in BAD_PORTS
+
+
+def leads_to_bad_port(source: str, target: str) -> bool:
+    """Whether a redirect from the canonical URL *source* is to one of BAD_PORTS elsewhere."""
+    return has_bad_port(target) and host(target) != host(source)
 
 
 @lru_cache(maxsize=65_536)

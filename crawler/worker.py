@@ -56,6 +56,8 @@ STOPPING_WAIT: Final = 0.05
 _TROUBLES: Final = {
     "dns": ("failed:dns", "its host's name does not resolve"),
     "tls": ("failed:tls", "its host's certificate or TLS handshake fails, as was seen with robots.txt"),
+    "hang": ("failed:hang", "its host's robots.txt took longer than --page-timeout to read; its worker was killed"),
+    "crash": ("failed:crash", "workers died while they read its host's robots.txt"),
     "away": ("failed:host-unreachable", "its host has not answered for longer than --host-patience"),
 }
 """What becomes of the URLs of a host that is given up, and why."""
@@ -345,7 +347,10 @@ class Worker:
         url = entry.request.url
         held = Held(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
         self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
+        # The rules of a site judge this URL: to its pool that is part of handling it.
+        self._watch.enter("handle", lease.token)
         refusal = self._refusal(held)
+        self._watch.enter("redis")
         if refusal is not None:
             self._end(endings.of_failure(held, *refusal, endings.UNSENT))
         elif entry.crashes:

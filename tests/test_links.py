@@ -87,6 +87,17 @@ def test_prefixes() -> None:
     assert ([request.url for request in requests], refused) == ([f"{A}docs/x/y"], {"scope": 2})
 
 
+def test_ports_of_other_protocols_need_a_seed_that_names_them() -> None:
+    """In whatever scope: that the name's site is a root says nothing of its mail server."""
+    found = ["http://a.example:25/x", "http://a.example:6000/x", "http://a.example:8080/x"]
+    for kind in ("site", "all"):
+        links = _links(Roots("a.example", "a.example:6000"), Scope(kind))
+        requests, refused = links.admit(found, depth=1, via="0")
+        assert ([request.url for request in requests], refused) == (found[1:], {"port": 1})
+        assert links.admit_sitemaps(found, A) == (found[1:], {"port": 1})
+        assert [links.is_settled(link) for link in found] == [True, False, False]
+
+
 def test_only_what_was_acknowledged_is_known() -> None:
     """A link that was handed out is handed out again, until its commit went through."""
     links = _links(Roots("a.example"))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from crawler import robots
@@ -234,6 +234,28 @@ def test_product_token(user_agent: str, token: str) -> None:
     assert rules.allowed("http://a/x", product_token(user_agent)) is not bool(token)
 
 
+@pytest.mark.parametrize(
+    ("user_agent", "said"),
+    [
+        ("ExampleBot/2.1 (+http://example.com/bot)", ()),
+        ("my crawler", ()),
+        ("Mozilla/5.0 (compatible; ExampleBot/0.1; https://www.example.com/bot.html)", ()),
+        ("Mozilla/5.0 (X11; Linux) Gecko", ()),
+        ("(nobody)", ()),
+        ("2bot/1.0", ("'2bot'", "only the groups for *")),
+        ("bot3/1.0", ("'bot3'", "'bot'")),
+        ("MJ12bot/1.0", ("'MJ12bot'", "'MJ'")),
+        ("Mozilla/5.0 (compatible; 360Spider)", ("'Mozilla'",)),
+        ("Mozilla/5.0 (compatible; Bot360/1; x)", ("'Bot360'", "'Bot'")),
+        ("my.bot", ("'my.bot'", "'my'")),
+    ],
+)
+def test_a_name_that_robots_txt_cannot_name_is_said(user_agent: str, said: tuple[str, ...]) -> None:
+    hint = robots.hint_at_token(user_agent)
+    assert (hint is not None) == bool(said)
+    assert all(words in (hint or "") for words in said)
+
+
 def test_a_name_without_letters_is_nobody() -> None:
     rules = parse(b"User-agent: 007\nDisallow: /\n")
     assert rules.allowed("http://a/", "") and rules.allowed("http://a/", "007")
@@ -251,6 +273,8 @@ def test_rules_are_rebuilt_from_what_is_stored() -> None:
 PATTERNS = st.text(st.sampled_from("/ab*$"), min_size=1, max_size=7)
 RULES = st.lists(st.tuples(st.booleans(), PATTERNS), max_size=8)
 PATHS = st.text(st.sampled_from("/ab"), max_size=8).map("/{}".format)
+LONG_PATTERNS = st.text(st.sampled_from("ab*"), min_size=4, max_size=14).map("/{}".format)
+LONG_PATHS = st.text(st.sampled_from("ab"), min_size=8, max_size=24).map("/{}".format)
 
 
 def oracle(rules: list[tuple[bool, str]], path: str) -> bool:
@@ -278,6 +302,74 @@ def test_the_longest_match_decides_and_its_line_is_named(rules: list[tuple[bool,
     line = parsed.deciding_line(url, "bot")
     assert line is None or line in lines
     assert parsed.allowed(url, "bot") == (line is None or line.startswith("Allow"))
+
+
+@settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.booleans(), PATTERNS | LONG_PATTERNS), max_size=12), PATHS | LONG_PATHS)
+@example([(False, "/*aab*"), (True, "/*abba")], "/aabba")
+@example([(False, "*"), (True, "**")], "/")
+def test_many_wildcards_are_found_by_an_index(
+    monkeypatch: pytest.MonkeyPatch, rules: list[tuple[bool, str]], path: str
+) -> None:
+    """It leaves nothing out that decides."""
+    monkeypatch.setattr(robots, "_FEW", 0)
+    lines = [f"{'Allow' if allow else 'Disallow'}: {pattern}" for allow, pattern in rules]
+    parsed = parse("\n".join(["User-agent: *", *lines]).encode())
+    assert parsed.allowed(f"http://host{path}", "bot") == oracle(rules, path)
+
+
+@pytest.mark.parametrize("pattern", ["/*aaaaab{n}", "/*a*b{n}$", "/aa*a{n}aaaa", "/a*q{n}?*", "*{n}x"])
+@pytest.mark.parametrize("path", ["/" + "a" * 2070, "/" + "a" * 4080, "/" + "ab0?" * 1000])
+def test_of_very_many_wildcards_few_are_tried(pattern: str, path: str) -> None:
+    """A file of 500 KiB of them costs no URL more than some milliseconds."""
+    lines = [f"Disallow: {pattern.format(n=n)}\n" for n in range(100_000, 121_000)]
+    rules = parse(b"User-agent: *\n" + "".join(lines).encode())
+    assert len(list(rules._view("bot").wildcards._candidates(path))) < 100
+    assert rules.allowed(f"http://host{path}", "bot")
+    url = "http://host/" + pattern.strip("/$").replace("*", "-").format(n=100_777)
+    assert rules.deciding_line(url, "bot") == lines[777].strip()
+
+
+def test_rules_that_would_cost_too_much_are_taken_to_disallow() -> None:
+    """Each of them may match as far as an index can say, and none does: they are not all tried."""
+    letters = "abcdefghijklmnop"
+    some = ["".join(letters[n >> shift & 15] for shift in (0, 4, 8, 12)) for n in range(20_000)]
+    path = "/" + letters * 250
+    for kind, allowed in (("Disallow", False), ("Allow", True)):
+        rules = parse("".join(["User-agent: *\n", *(f"{kind}: /*{'*'.join(four)}*z\n" for four in some)]).encode())
+        assert rules.allowed(f"http://host{path}", "bot") is allowed
+        assert rules.allowed("http://host/abc", "bot")
+
+
+@pytest.mark.parametrize("agents", [b"User-agent: bot\n", b"User-agent: *\n", b"User-agent: bot\nUser-agent: *\n"])
+def test_a_name_that_is_repeated_repeats_no_rule(agents: bytes) -> None:
+    """Neither within its group nor over many groups: memory and time are those of the text."""
+    body = agents * 3000 + b"".join(b"Disallow: /%d\n" % n for n in range(3000))
+    section = robots._section(body, "bot")
+    assert len(section.rules) == 3000
+    assert len(robots._section((agents + b"Allow: /\n") * 3000, "bot").rules) == 3000
+    assert not parse(body).allowed("http://a/2999", "bot")
+
+
+def test_a_delay_is_for_the_names_before_it_alone() -> None:
+    """A user-agent line behind a delay begins anew for delays; the rules that follow are for all of the group."""
+    rules = parse(
+        b"User-agent: a\nCrawl-delay: 1\nUser-agent: b\nUser-agent: c\nSitemap: /x\nCrawl-delay: 20\nCrawl-delay: 4\n"
+        b"User-agent: *\nDisallow: /x\nCrawl-delay: 7\n"
+    )
+    assert [rules.crawl_delay(name) for name in "abcd"] == [1.0, 20.0, 20.0, 7.0]
+    assert [rules.allowed("http://h/x", name) for name in "abcd"] == [False] * 4
+
+
+@pytest.mark.parametrize(
+    "around",
+    ["\xa0", "\u2003", "\u3000", "\u200b", "\ufeff", "\u2060", "\x0b", "\x1c", "\u202a", "\u00ad", " \xa0\t\xa0"],
+)
+def test_white_space_of_any_kind_is_no_part_of_a_sitemap(around: str) -> None:
+    for text in (f"Sitemap:{around}https://h/s.xml{around}\n", f"Sitemap: {around}https://h/s.xml {around}\r\n"):
+        assert parse(text.encode()).sitemaps == ("https://h/s.xml",)
+    assert parse(f"Sitemap:{around}\n".encode()).sitemaps == ()
+    assert parse(b"Sitemap:\xa0https://h/s.xml\n").sitemaps == ("https://h/s.xml",)
 
 
 WORDS = [

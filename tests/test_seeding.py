@@ -321,7 +321,10 @@ def test_a_list_without_any_url_is_counted_as_refused(frontier: Frontier, tmp_pa
 
 def test_seeds_bring_their_roots(frontier: Frontier) -> None:
     _seed(frontier, ["http://www.a.example/docs/x", "http://b.example/"], Scope("prefix"))
-    assert set(Ledger(frontier.link, "default").all_roots()) == {"www.a.example/docs/", "b.example/"}
+    assert set(Ledger(frontier.link, "default").all_roots()) == {
+        *("www.a.example/docs/", "b.example/"),
+        *("www.a.example", "b.example"),  # so that sitemaps and robots.txt of these hosts count
+    }
 
 
 def test_many_go_in_batches_while_the_crawl_counts_as_open(frontier: Frontier) -> None:

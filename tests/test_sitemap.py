@@ -281,10 +281,30 @@ def test_text_is_a_url_a_line(end: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "lines",
+    [
+        "# our pages\nhttps://a/1\nhttps://a/2\n",
+        "\ufeff\n# one\n# two\n#three\n\nhttps://a/1\nhttps://a/2",
+        "Pages of our site\nhttps://a/1\nhttps://a/2\n",
+        "https://a/1\n---\nhttps://a/2\nwritten by a plugin\n/relative\nwww.a/3\nwww.a/4",
+        "Pages\n\nUpdated today\nhttps://a/1\nhttps://a/2\nwww.a/3\n# end",
+        f"# {'a long licence ' * 2000}\nhttps://a/1\nhttps://a/2",
+    ],
+)
+def test_text_with_other_lines_anywhere(lines: str) -> None:
+    """Comments, headings and prose are passed over, as long as most lines are URLs."""
+    assert urls(parse(lines.encode(), URL))[:2] == ["https://a/1", "https://a/2"]
+    assert not any(" " in url or url.startswith("/") for url in urls(parse(lines.encode(), URL)))
+
+
+@pytest.mark.parametrize(
     "body",
     [
         b"",
         b" \n\n",
+        b"# https://a/1\n",
+        b"We have two pages:\nhttps://a/1\nand another,\nhttps://a/2\n",
+        b"<pre>\nhttps://a/1\nhttps://a/2\n</pre>",
         b"this is a bogus sitemap",
         b"See https://a/ for more.",
         b"https://a/ is where we live",

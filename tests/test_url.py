@@ -482,3 +482,26 @@ def test_stripping_keeps_the_order_of_what_stays(reference: str, form: Form) -> 
     if url is not None and not urls._STRAY_PERCENT.search(url):
         left = iter(url)
         assert all(char in left for char in form.apply(url))
+
+
+@pytest.mark.parametrize(
+    ("url", "bad"),
+    [
+        ("http://a.example/", False),
+        ("http://a.example:25/", True),
+        ("https://a.example:6667/x?y", True),
+        ("http://a:0/", True),
+        ("http://[::1]:22/", True),
+        ("http://[::25]/", False),
+        ("http://a.example/x:25/", False),
+        ("http://a.example/?u=http://b:25/", False),
+        ("https://a.example:80/", False),
+        ("http://a.example:8080/", False),
+        ("http://a.example:10080/", True),
+        ("http://a.example:2525/", False),
+    ],
+)
+def test_ports_that_browsers_refuse(url: str, bad: bool) -> None:
+    assert urls.has_bad_port(url) is bad
+    assert urls.leads_to_bad_port("http://other.example/", url) is bad
+    assert urls.leads_to_bad_port(url, url) is False

@@ -65,8 +65,9 @@ class Lease(msgspec.Struct, frozen=True):
     """The entry; of a robots lease the number of the scheme."""
     robots_rev: int
     delay_ms: int
-    trouble: Literal["", "dns", "tls", "away"]
-    """Why its host is not to be asked any more: no such name, no trust, or away for longer than the patience."""
+    trouble: Literal["", "dns", "tls", "hang", "crash", "away"]
+    """Why its host is not to be asked any more: no such name, no trust, a robots.txt that hangs or kills workers, or
+    away for longer than the patience."""
     deadline: float
 
     def entry(self) -> Entry:

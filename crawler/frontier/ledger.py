@@ -19,7 +19,7 @@ from crawler.records import Record, Stub
 from crawler.text import printable, rfc3339
 
 START: Final = "0-0"
-_GIVEN_UP: Final = {1: "dns", 2: "tls"}  # NO_NAME and NO_TRUST in prelude.lua
+_GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in prelude.lua
 _HOST_FIELDS: Final = (
     *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency"),
     "asking",

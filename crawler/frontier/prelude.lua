@@ -13,7 +13,8 @@ local CRASH = 16 -- what the death of a worker adds to the first byte of the ent
 local BACKOFF_MS, BACKOFF_MAX_MS = 1000, 300000 -- a host that fails or says "slow down"
 local ROBOTS_BACKOFF_MS, ROBOTS_BACKOFF_MAX_MS = 60000, 3600000 -- a host whose robots.txt cannot be had
 local DEAD_REST_MS = 2000 -- a name that does not exist, or a broken certificate, is tried once more, then given up
-local NO_NAME, NO_TRUST = 1, 2 -- `failing_since` of a host that is given up
+local NO_NAME, NO_TRUST, HANGS, CRASHES = 1, 2, 3, 4 -- `failing_since` of a host that is given up
+local MAX_ROBOTS_CRASHES = 3 -- workers that die of a host's robots.txt until it is
 local WAKE_HINTS = 8
 local ADAPTED_MAX_MS = 30000 -- the longest delay that a slow host gets by being slow
 
@@ -353,12 +354,17 @@ local function feel(host, event)
   return since and true or false
 end
 
--- unreachable: why a host is not asked any more: dns, tls, or away for too long; nil where it is
+-- unreachable: why a host is not asked any more: dns, tls, its robots.txt hangs or crashes workers, or it is away for
+-- too long; nil where it is
 local function unreachable(failing_since)
   if failing_since == NO_NAME then
     return 'dns'
   elseif failing_since == NO_TRUST then
     return 'tls'
+  elseif failing_since == HANGS then
+    return 'hang'
+  elseif failing_since == CRASHES then
+    return 'crash'
   end
   return failing_since and PATIENCE > 0 and T - failing_since > PATIENCE and 'away' or nil
 end

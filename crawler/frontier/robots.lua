@@ -2,7 +2,8 @@
 -- KEYS  robots string of the origin
 -- ARGV  generation, token, what is held (see holds in the prelude), scheme number, event, zlib text, ttl_ms,
 --       crawl_delay_ms or '', rest_ms, ip or '', then tally and n of each, repeated
---       event ok: the text holds for ttl_ms; fail, stall, robots, dead, untrusted: nothing is known, the host rests
+--       event ok: the text holds for ttl_ms; fail, stall, robots, dead, untrusted: nothing is known, the host rests;
+--       hang, crash: the worker that read it hung or died: the host is given up, at once or after the third
 -- RETURNS OK | LEASE_LOST | NO_CRAWL
 local no = refusal()
 if no then
@@ -20,6 +21,7 @@ if event == 'ok' then
   local ttl = tonumber(ARGV[7])
   redis.call('SET', KEYS[OWN_KEYS], text, 'PX', ttl + 3600000)
   redis.call('HSET', key, 'robots_until:' .. scheme, T + ttl)
+  redis.call('HDEL', key, 'robots_crashes')
   add(key, 'robots_rev', 1)
   if ARGV[8] == '' then
     redis.call('HDEL', key, 'delay')
@@ -33,7 +35,16 @@ end
 for i = 11, #ARGV, 2 do
   count(ARGV[i], ARGV[i + 1])
 end
-feel(lease.host, event)
+if event == 'hang' then
+  redis.call('HSET', key, 'failing_since', HANGS)
+elseif event == 'crash' then
+  if add(key, 'robots_crashes', 1) >= MAX_ROBOTS_CRASHES then
+    redis.call('HSET', key, 'failing_since', CRASHES)
+  end
+  rest_again(lease.host)
+else
+  feel(lease.host, event)
+end
 rest(lease.host, tonumber(ARGV[9]))
 settle(lease.host)
 return { 'OK' }

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from tests.crawl.commands import Commands, wait_until
+from tests.crawl.commands import Commands, by_url, wait_until
 from tests.crawl.sites import Sites, html
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Call
@@ -66,3 +66,42 @@ def test_three_poison_pages_among_five_hundred(
     paid = [url for url, record in records.items() if record["attempts"] != 1]
     assert set(paid) == set(map(site.url, POISON)), "an innocent page was charged"
     assert site.most_at_once > 32
+
+
+ROBOTS: Final = """
+import os
+from crawler import robots
+
+parse = robots.parse
+
+def harmful(body):
+    if b"abort" in body:
+        os.abort()
+    while b"hang" in body:
+        pass
+    return parse(body)
+
+robots.parse = harmful
+
+def hook(page):
+    return None
+"""
+
+
+def test_a_robots_txt_that_hangs_or_kills_workers_costs_its_own_host_alone(commands: Commands, sites: Sites) -> None:
+    """The host is given up, at once or after three deaths, and each of its URLs ends and says why."""
+    hanging, killing, good = sites.add(), sites.add(), sites.add()
+    hanging.robots, killing.robots, good.robots = b"# hang", b"# abort", b"User-agent: *\nDisallow: /3\n"
+    urls = {site: [site.serve(f"/{n}", html(title=f"{n}")) for n in range(5)] for site in (hanging, killing, good)}
+    commands.write("hook.py", ROBOTS)
+    options = ["--delay", "0", "--page-timeout", "1s", "--workers", "2", "--hook", "hook.py:hook", "-o", "-"]
+    done = commands.run("run", *urls[hanging], *urls[killing], *urls[good], *options, seconds=90)
+    assert done.code == 0, done.err
+    records = by_url(done.records())
+    expected = dict.fromkeys(urls[hanging], "failed:hang") | dict.fromkeys(urls[killing], "failed:crash")
+    expected |= dict.fromkeys(urls[good], "fetched") | {good.url("/3"): "dropped:robots"}
+    assert {url: record["outcome"] for url, record in records.items()} == expected
+    assert all("robots.txt" in records[url]["error"] for url in (*urls[hanging], *urls[killing]))
+    assert hanging.asked()["/robots.txt"] >= 1 and killing.asked()["/robots.txt"] >= 3
+    assert not hanging.asked_of_pages() and not killing.asked_of_pages()
+    assert set(good.asked_of_pages().values()) == {1}

@@ -211,6 +211,20 @@ def test_many_workers_ask_once(commands: Commands, sites: Sites) -> None:
     assert site.asked() == {ROBOTS: 1} | {f"/{n}": 1 for n in range(12) if n != 9}
 
 
+def test_a_user_agent_that_robots_txt_cannot_name_is_said(commands: Commands, sites: Sites) -> None:
+    """By each command that takes one, with the name that its groups are read for; the rules stay those of the RFC."""
+    site = sites.add()
+    site.robots = b"User-agent: bot\nDisallow: /x\n"
+    url, agent = site.serve("/y", html()), ["--user-agent", "bot3/1.0"]
+    for command in (["fetch", url, *agent], ["seed", url, *agent], ["run", *agent], ["set", "user-agent", "bot3/2.0"]):
+        done = commands.run(*command)
+        assert done.code == 0, done.err
+        assert "robots.txt cannot name 'bot3'" in done.err
+        assert "groups for 'bot'" in done.err
+    assert "cannot name" not in commands.run("fetch", url, "--user-agent", "bot/3").err
+    assert site.asked()["/y"] == 3
+
+
 def test_rules_hold_for_a_day(redis_server: PrivateRedis, commands_on: Callable[[str], Commands], sites: Sites) -> None:
     """For 24 hours nobody asks again; then it is asked for, and while it cannot be had nothing more is."""
     commands = commands_on(redis_server.url)

@@ -101,7 +101,7 @@ def test_what_a_hostile_sitemap_tries(commands: Commands, sites: Sites) -> None:
     assert records[site.url("/away.xml")]["outcome"] == "redirected"
     assert records[site.url("/moved.xml")]["redirect_to"] == site.url("/bomb.xml")
     refused = commands.status()["refused"]
-    assert refused == {"scope": 3, "scheme": 2, "userinfo": 1, "sitemap-nesting": 1}
+    assert refused == {"scope": 3, "scheme": 2, "userinfo": 1, "sitemap-nesting": 1, "sitemap-unreadable": 2}
     assert site.asked()["/never"] == 0
 
 

@@ -113,6 +113,27 @@ def subdomains(host: str, target: str) -> bytes:
     return html(links).replace(b"<body>", f"<body>{word(number)}".encode())
 
 
+def growing(_: str, target: str) -> bytes | None:
+    """Links without a scheme on a page that answers for any tail, never by the same bytes."""
+    if target == "/":
+        return html(["/list/", *(f"/guide/x/{letter}/" for letter in "abcdefgh")])
+    nonce = f"<input type=hidden value={random.SystemRandom().getrandbits(64)}>"
+    if target.startswith("/guide/"):
+        letters = "abcdefgh" if target.count("/") < 6 else ""
+        text = word(sum((n + 1) * ord(char) for n, char in enumerate(target)))
+        return html(f"{letter}/" for letter in letters).replace(b"<body>", f"<body>{nonce} A guide to {text}".encode())
+    return html(["www.one.example", "www.two.example/", "help/"]).replace(b"<body>", f"<body>{nonce}The event".encode())
+
+
+def escaping(_: str, target: str) -> bytes:
+    """A list whose links escape what is in their query once more on each page."""
+    query = target.partition("?")[2] or "p=1"
+    again = query.replace("%", "%25").replace(";", "%3B")
+    nonce = f"<input type=hidden value={random.SystemRandom().getrandbits(64)}>"
+    links = [f"/list?{query}&amp;amp;p={len(query)}", f"/list?{again}&amp;amp;p=3", f"/list?amp;{again}"]
+    return html(links).replace(b"<body>", f"<body>{nonce}A list".encode())
+
+
 def normal(_: str, target: str) -> bytes | None:
     """A site whose pages differ, under one template."""
     if target == "/":
@@ -201,6 +222,27 @@ def test_a_quarantined_template_can_be_released(commands: Commands, web: Web) ->
     assert _by_host(commands.records())["items.example"] == {"fetched": 601}
     assert web.count("items.example/item/") == 600
     assert commands.run("quarantine").lines == ["crawler: nothing is quarantined"]
+
+
+@pytest.mark.timeout(120)
+def test_urls_that_grow(commands: Commands, web: Web) -> None:
+    """Their crawl ends within some hundred pages; what the site has beside them is whole, and they can be released."""
+    web.hosts |= {"growing.example": growing, "escaping.example": escaping}
+    options = ["--delay", "0", "--per-host", "8", "--workers", "2", "--proxy", f"http://{web.authority}"]
+    done = commands.run("run", "http://growing.example/", "http://escaping.example/list", *options, seconds=100)
+    assert done.code == 0, done.err
+    assert web.count("growing.example/list") < 700
+    assert web.count("escaping.example/list") < 700
+    records = commands.records()
+    guide = [url for url, record in records.items() if "/guide/" in url and record["outcome"] == "fetched"]
+    assert len(guide) == 8 * (1 + 8 + 64)
+    status = commands.status()
+    assert status["quarantined"] == ["escaping.example/list?p=*", "growing.example/list/**"]
+    dropped = [url for url, record in records.items() if record["outcome"] == "dropped:trap" and "growing" in url]
+    assert "quarantined: growing.example/list/**" in commands.run("explain", dropped[0]).out
+    done = commands.run("quarantine", "--release", "growing.example/list/**")
+    assert (done.code, f"{len(dropped)} URLs" in done.err) == (0, True)
+    assert "queued" in commands.run("explain", dropped[0]).out
 
 
 def test_a_site_has_a_budget_over_all_its_hosts(commands: Commands, web: Web) -> None:

@@ -22,7 +22,7 @@ from tests.frontier.crawls import record_of
 TERM_MS: Final = 20_000
 WORKERS: Final = ("ann", "bob", "cyd")
 PAGE_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "none", "unsent", "slow", "fail", "stall", "dead")
-ROBOTS_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "robots", "dead", "untrusted", "fail")
+ROBOTS_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "robots", "dead", "untrusted", "fail", "hang", "crash", "crash")
 OUTCOMES: Final = ("fetched", "fetched", "redirected", "dropped:robots", "dropped:trap", "failed:http", "failed:dns")
 ADDRESSES: Final = ("", "192.0.2.1", "192.0.2.2")
 TEMPLATES: Final = ("a.example/cal?d=*", "b.example/0")

@@ -19,9 +19,10 @@ Reply = tuple[Any, ...]
 CRASH: Final = 16
 BACK_OFF: Final = {"slow": (1_000, 300_000), "robots": (60_000, 3_600_000)}
 DEAD_REST: Final = 2_000
-GIVEN_UP: Final = {"dead": 1, "untrusted": 2}
-"""`failing_since` of a host whose name does not exist, or that cannot be trusted."""
-TROUBLES: Final = {1: "dns", 2: "tls"}
+GIVEN_UP: Final = {"dead": 1, "untrusted": 2, "hang": 3, "crash": 4}
+"""`failing_since` of a host whose name does not exist, that cannot be trusted, or whose robots.txt does harm."""
+TROUBLES: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}
+MAX_ROBOTS_CRASHES: Final = 3
 
 
 @dataclass(slots=True)
@@ -41,6 +42,7 @@ class Host:
     backoff: int = 0
     backoff_until: int = 0
     failing_since: int | None = None
+    robots_crashes: int = 0
     accepted: int = 0
     latency: int | None = None
     ip: str | None = None
@@ -406,6 +408,7 @@ class Model:
         if event == "ok":
             host.known[urls.origin(out.host, int(out.entry))] = self.now + ttl
             host.robots_rev += 1
+            host.robots_crashes = 0
             host.delay = delay or 0
         host.ip = ip or host.ip
         self._feel(host, event)
@@ -457,7 +460,7 @@ class Model:
             self.latest.pop(put.id, None)
             self.duplicates.pop(put.id, None)
             host = self.hosts[put.host]
-            host.failing_since, host.backoff, host.backoff_until = None, 0, 0
+            host.failing_since, host.backoff, host.backoff_until, host.robots_crashes = None, 0, 0, 0
             host.queues[0].append((put.id, put.entry))
         return "OK", len({put.id for put in revived})
 
@@ -537,6 +540,13 @@ class Model:
             case "slow":
                 host.failing_since = None
                 self._back_off(host, *BACK_OFF["slow"])
+            case "hang":
+                host.failing_since = GIVEN_UP[event]
+            case "crash":
+                host.robots_crashes += 1
+                if host.robots_crashes >= MAX_ROBOTS_CRASHES:
+                    host.failing_since = GIVEN_UP[event]
+                self._rest(host, self._delay(host))
             case "dead" | "untrusted":
                 host.failing_since = self.now if host.failing_since is None else GIVEN_UP[event]
                 self._rest(host, DEAD_REST)

@@ -146,3 +146,30 @@ def test_a_full_redis_still_takes_it(crawl: Crawl, lease: Lease) -> None:
     crawl.link.client.config_set("maxmemory", 1)
     crawl.frontier.robots(lease, "ok", text=TEXT)
     assert crawl.snapshot().robots == {"http://a.example": TEXT}
+
+
+def test_a_host_whose_robots_txt_hangs_a_worker_is_given_up_at_once(crawl: Crawl, lease: Lease) -> None:
+    crawl.frontier.robots(lease, "hang")
+    crawl.advance(1)
+    leases = crawl.lease(3)
+    assert [(given.kind, given.trouble) for given in leases] == [("P", "hang")] * 3
+
+
+def test_a_host_whose_robots_txt_kills_workers_is_given_up_after_the_third(crawl: Crawl, lease: Lease) -> None:
+    for _ in range(2):
+        crawl.frontier.robots(lease, "crash")
+        assert crawl.snapshot().ready == {"a.example": crawl.now + 1000}
+        crawl.advance(1)
+        lease = crawl.one()
+        assert (lease.kind, lease.trouble) == ("R", "")
+    crawl.frontier.robots(lease, "crash")
+    crawl.advance(1)
+    assert [given.trouble for given in crawl.lease(3)] == ["crash"] * 3
+
+
+def test_workers_that_died_are_forgotten_when_it_is_read(crawl: Crawl, lease: Lease) -> None:
+    for event in ("crash", "crash", "ok", "crash", "crash"):
+        crawl.frontier.robots(lease, event, ttl=1)
+        crawl.advance(2)
+        lease = crawl.one()
+    assert (lease.kind, lease.trouble) == ("R", "")
