@@ -43,6 +43,8 @@ class Plan:
     skims: bool
     """Pages may be read by their heads alone: neither their text nor their links are kept."""
     allow_private: bool
+    proxied: bool
+    """A proxy may resolve and connect, so that what answers says nothing of this machine."""
     form: Form
     obey_canonical: bool
     """A page that names another one as its canonical is its duplicate."""
@@ -86,6 +88,7 @@ def plan_of(settings: Settings) -> Plan:
         keep_outlinks=settings.outlinks,
         skims=settings.store == "meta" and not (settings.outlinks or settings.parse_all),
         allow_private=settings.allow_private,
+        proxied=settings.proxy is not None or settings.trust_env,
         form=form_of(settings),
         obey_canonical=settings.canonical == "obey",
         sitemaps=settings.sitemap_only or not settings.ignore_sitemaps,

@@ -7,20 +7,35 @@ because libcurl does not tell that a compressed stream ended early.
 
 from __future__ import annotations
 
+import errno
+import os
 import select
-import socket
 import time
 from collections import deque
 from contextlib import suppress
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import pycurl
 
 from crawler import url as urls
+from crawler.fetch import machine, names
 from crawler.fetch.answer import Answer, BadAnswer
-from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult
+from crawler.fetch.curl_errors import MAY_STARVE, diagnose
+from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Lack
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import ca_bundle, environment_proxies, environment_proxy, fixed_headers, request_headers
+from crawler.fetch.outgoing import (
+    REFUSED_BY_PROXY,
+    ca_bundle,
+    environment_proxies,
+    environment_proxy,
+    fixed_headers,
+    header_lines,
+    milliseconds,
+    refusal_of,
+    request_headers,
+)
+from crawler.fetch.sockets import open_socket, stirs
 
 _ABORT: Final = -1
 """Returned by a callback: libcurl ends the transfer."""
@@ -28,29 +43,11 @@ _DNS_CACHE: Final = 300
 """Seconds that a resolved name is kept; each address is guarded anew whenever it is connected to."""
 _IDLE: Final = 256
 """Idle connections kept open, at least."""
+_DESCRIPTORS: Final = 3  # a transfer has at most: two sockets (RFC 8305), and what the resolver opens
+_LOOK: Final = 0.05  # seconds between two looks at what stirs no socket: answers about names, descriptors
 _IN, _OUT = select.POLLIN, select.POLLOUT
 _WATCH: Final = {pycurl.POLL_IN: _IN, pycurl.POLL_OUT: _OUT, pycurl.POLL_INOUT: _IN | _OUT}
-_CSELECT_IN, _CSELECT_OUT, _TOO_BIG = 1, 2, 100  # without a name in pycurl
-_CODES: Final[dict[FailureKind, str]] = {
-    "dns": "COULDNT_RESOLVE_HOST COULDNT_RESOLVE_PROXY",
-    "connect": "COULDNT_CONNECT GOT_NOTHING SEND_ERROR RECV_ERROR PARTIAL_FILE HTTP2 INTERFACE_FAILED AGAIN",
-    "tls": "SSL_CONNECT_ERROR PEER_FAILED_VERIFICATION SSL_CERTPROBLEM SSL_CIPHER SSL_CACERT_BADFILE SSL_ISSUER_ERROR "
-    "SSL_INVALIDCERTSTATUS USE_SSL_FAILED",
-    "timeout": "OPERATION_TIMEDOUT",
-}
-_KINDS: Final[dict[int, FailureKind]] = {
-    92: "connect",  # CURLE_HTTP2_STREAM and CURLE_PROXY have no name in pycurl
-    97: "connect",
-    **{getattr(pycurl, f"E_{name}"): kind for kind, names in _CODES.items() for name in names.split()},
-}
-"""libcurl's codes; those not named here are "protocol"."""
-
-
-class _Socket(socket.socket):
-    """A socket that pycurl takes a duplicate of, so that this one may go."""
-
-    def __del__(self) -> None:
-        self.close()
+_CSELECT_IN, _CSELECT_OUT = 1, 2  # without a name in pycurl
 
 
 class _Transfer:
@@ -88,7 +85,7 @@ class _Transfer:
         set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
         set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
         set_option(pycurl.CAINFO, ca_bundle())
-        set_option(pycurl.HTTPHEADER, _lines(request_headers(self._fixed)))
+        set_option(pycurl.HTTPHEADER, header_lines(request_headers(self._fixed)))
         set_option(pycurl.WRITEFUNCTION, self.on_body)
         set_option(pycurl.HEADERFUNCTION, self.on_header)
         set_option(pycurl.OPENSOCKETFUNCTION, self.on_open)
@@ -102,7 +99,7 @@ class _Transfer:
         self.host = urls.host(request.url)
         self.fault = None
         self.barred = ""
-        self.asked = self.opened = self.dirty = False
+        self.asked = self.opened = self.dirty = self.starved = False
         self.started = time.monotonic()
         easy = self.easy
         if self._fresh:
@@ -111,11 +108,11 @@ class _Transfer:
         easy.setopt(pycurl.URL, request.url)
         if request.headers or self._headed:
             self._headed = bool(request.headers)
-            easy.setopt(pycurl.HTTPHEADER, _lines(request_headers(self._fixed, request)))
-        if (connect_ms := _milliseconds(request.connect_timeout)) != self._connect_ms:
+            easy.setopt(pycurl.HTTPHEADER, header_lines(request_headers(self._fixed, request)))
+        if (connect_ms := milliseconds(request.connect_timeout)) != self._connect_ms:
             self._connect_ms = connect_ms
             easy.setopt(pycurl.CONNECTTIMEOUT_MS, connect_ms)
-        if (timeout_ms := _milliseconds(request.timeout)) != self._timeout_ms:
+        if (timeout_ms := milliseconds(request.timeout)) != self._timeout_ms:
             self._timeout_ms = timeout_ms
             easy.setopt(pycurl.TIMEOUT_MS, timeout_ms)
         if proxy != self._proxy:
@@ -123,10 +120,16 @@ class _Transfer:
             easy.setopt(pycurl.PROXY, proxy)
         self.proxied = bool(proxy)
 
+    def forget_name(self) -> None:
+        """Have the name resolved anew: libcurl remembers that it did not."""
+        parts = urlsplit(self.request.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        self.easy.setopt(pycurl.RESOLVE, [f"-{parts.hostname}:{port}"])
+
     def again(self) -> None:
         """Get ready for another try, on a new connection."""
         self._fresh = True
-        self.dirty = False
+        self.dirty = self.starved = self.opened = False
         self.easy.setopt(pycurl.FRESH_CONNECT, 1)
 
     # Callbacks. An exception in one would be printed by pycurl and lost, so each keeps its own.
@@ -139,8 +142,13 @@ class _Transfer:
             if reason is not None:
                 self.barred = f"{target[0]} is {reason}"
                 return pycurl.SOCKET_BAD
+            opened = open_socket(family, kind, protocol)
             self.opened = True
-            return _Socket(family, kind, protocol)
+            return opened
+        except OSError as error:
+            self.starved = error.errno in machine.SHORTAGES
+            self.fault = None if self.starved else ("connect", str(error))
+            return pycurl.SOCKET_BAD
         except BaseException as error:
             self._keep(error)
             return pycurl.SOCKET_BAD
@@ -150,7 +158,7 @@ class _Transfer:
         try:
             self.local_port = local_port
             fd = None if self.opened else self._used.get(local_port)
-            if fd is not None and fd >= 0 and _stirs(fd):
+            if fd is not None and fd >= 0 and stirs(fd):
                 self.dirty = True
                 return int(pycurl.PREREQFUNC_ABORT)
             if self.request.is_too_late:
@@ -201,6 +209,8 @@ class _Transfer:
             info = self.easy.getinfo
             if answer.version.startswith(b"HTTP/1"):
                 self._used[self.local_port] = info(pycurl.ACTIVESOCKET)  # -1 where the connection ended with the answer
+            if self.proxied and answer.status == REFUSED_BY_PROXY:
+                return self.error("connect", refusal_of(self._proxy), now, "proxy")
             elapsed, first = info(pycurl.TOTAL_TIME_T) / 1e6, info(pycurl.STARTTRANSFER_TIME_T) / 1e6
             return answer.response(elapsed, first, now, info(pycurl.PRIMARY_IP) or "")
         if self.fault is not None:
@@ -209,12 +219,12 @@ class _Transfer:
             return self.error("connect", "closed before the end of the header", now)
         if self.barred and not self.opened:
             return self.error("refused", self.barred, now)
-        detail = message or self.easy.errstr() or ("header too large" if code == _TOO_BIG else f"libcurl error {code}")
-        return self.error(_KINDS.get(code, "protocol"), detail, now)
+        kind, detail, lack = diagnose(self.easy, code, message, self._proxy, self.opened or self.asked)
+        return self.error(kind, detail, now, lack)
 
-    def error(self, kind: FailureKind, detail: str, now: float) -> FetchError:
+    def error(self, kind: FailureKind, detail: str, now: float, lack: Lack = "") -> FetchError:
         sent = self.asked or (kind not in ("expired", "refused") and self.easy.getinfo(pycurl.CONNECT_TIME_T) > 0)
-        return FetchError(self.request.url, kind, detail, sent, now - self.started, now)
+        return FetchError(self.request.url, kind, detail, sent, now - self.started, now, lack)
 
     @property
     def silent(self) -> bool:
@@ -237,22 +247,37 @@ class CurlFetcher:
         self._silence = float("inf")  # no first-byte deadline is due before this time
         self._wake = float("inf")  # when libcurl wants to be called though no socket stirs
         self._poller = select.poll()
+        self._doubts = names.Doubts()
+        self._unresolved: set[str] = set()  # hosts whose names did not resolve when they were last asked for
+        self._starving: list[_Transfer] = []  # found no descriptor: begun anew at this time
+        self._feed_at = 0.0
+        self._room = machine.allowance(options.concurrency, max(_IDLE, options.concurrency), _DESCRIPTORS)
+        self._throttle = machine.Throttle(options.concurrency, self._room)
         self._multi = pycurl.CurlMulti()
-        self._multi.setopt(pycurl.M_MAXCONNECTS, max(_IDLE, 2 * options.concurrency))
+        self._bound()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
     @property
     def free(self) -> int:
-        return self._options.concurrency - len(self._active) - len(self._ended)
+        return self._throttle.allowed - len(self._active) - len(self._doubts) - len(self._ended)
+
+    @property
+    def lack(self) -> str:
+        return self._throttle.words
 
     def submit(self, request: FetchRequest, ticket: str) -> None:
-        if ticket in self._active:
+        if ticket in self._active or ticket in self._doubts:
             raise ValueError(f"ticket {ticket!r} is in use")
+        if self._throttle.relieve(time.monotonic()):
+            self._bound()
         transfer = self._idle.pop() if self._idle else _Transfer(self._options, self._guard, self._used)
         try:
             proxy = self._proxy_for(request.url)
             transfer.start(request, ticket, proxy)
+            if transfer.host in self._unresolved:
+                self._unresolved.discard(transfer.host)
+                transfer.forget_name()
         except (pycurl.error, ValueError, IndexError) as error:
             return self._refuse(transfer, ticket, FetchError(request.url, "protocol", f"not a URL: {error}", False))
         if request.is_too_late:
@@ -272,9 +297,12 @@ class CurlFetcher:
             now = time.monotonic()
             if now >= self._silence:
                 self._end_silent(now)
-            if self._ended or not self._active or now >= deadline:
+            waits = self._doubts or self._starving
+            if waits:
+                self._look_after(now)
+            if self._ended or not (self._active or self._doubts) or now >= deadline:
                 break
-            wait = min(deadline, self._silence, self._wake) - now
+            wait = min(deadline, self._silence, self._wake, now + _LOOK if waits else deadline) - now
         if self._raised is not None:
             error, self._raised = self._raised, None
             raise error
@@ -284,6 +312,8 @@ class CurlFetcher:
         transfer = self._active.get(ticket)
         if transfer is not None:
             self._release(transfer)
+            return True
+        if self._doubts.drop(ticket):
             return True
         before = len(self._ended)
         self._ended = deque(item for item in self._ended if item[0] != ticket)
@@ -296,6 +326,7 @@ class CurlFetcher:
         for transfer in list(self._active.values()):
             self._release(transfer)
         self._ended.clear()
+        self._doubts.clear()
         for transfer in self._idle:
             transfer.easy.close()
         self._idle.clear()
@@ -308,12 +339,14 @@ class CurlFetcher:
         return environment_proxy(url, self._proxies)
 
     def _refuse(self, transfer: _Transfer, ticket: str, error: FetchError) -> None:
-        """Hand *error* back without having started."""
         self._idle.append(transfer)
         self._ended.append((ticket, error))
 
     def _release(self, transfer: _Transfer) -> None:
-        self._multi.remove_handle(transfer.easy)
+        if transfer in self._starving:
+            self._starving.remove(transfer)
+        else:
+            self._multi.remove_handle(transfer.easy)
         self._active.pop(transfer.ticket).answer.forget()
         self._idle.append(transfer)
 
@@ -341,8 +374,46 @@ class CurlFetcher:
             for easy, code, message in failed:
                 if easy.transfer.dirty:
                     self._again(easy.transfer)
+                elif easy.transfer.starved or (code in MAY_STARVE and machine.is_short()):
+                    self._starve(easy.transfer, now)
                 else:
-                    self._end(easy.transfer, easy.transfer.result(code, message, now))
+                    self._fail(easy.transfer, easy.transfer.result(code, message, now), now)
+
+    def _fail(self, transfer: _Transfer, result: FetchResult, now: float) -> None:
+        """End a transfer that failed; one whose name did not resolve only when it is known why."""
+        if not isinstance(result, FetchError) or result.lack != "resolver":
+            return self._end(transfer, result)
+        self._unresolved.add(transfer.host)
+        self._release(transfer)
+        return self._doubts.add(transfer.ticket, result, now)
+
+    def _look_after(self, now: float) -> None:
+        """Take the answers about names that have come, and begin anew what found no descriptor."""
+        self._ended += self._doubts.settled(now)
+        if self._starving and now >= self._feed_at:
+            starving, self._starving = self._starving, []
+            for transfer in starving:
+                transfer.again()
+                self._multi.add_handle(transfer.easy)
+
+    def _starve(self, transfer: _Transfer, now: float) -> None:
+        """There was no descriptor: for a while fewer connections, and another try soon."""
+        at_work = len(self._active) - len(self._starving) - 1
+        self._throttle.starve(at_work, now)
+        self._bound(max(at_work, 1))
+        limits = transfer.request.connect_timeout, transfer.request.first_byte_timeout
+        if now - transfer.started >= min(limits):
+            self._end(transfer, transfer.error("connect", os.strerror(errno.EMFILE), now, "shortage"))
+            return
+        self._multi.remove_handle(transfer.easy)
+        self._starving.append(transfer)
+        self._feed_at = now + _LOOK
+
+    def _bound(self, most: int = 1 << 30) -> None:
+        """Let there be *most* connections, if there is room for them; idle ones go first."""
+        wanted, room = self._options.concurrency, min(most, self._room.connections)
+        self._multi.setopt(pycurl.M_MAXCONNECTS, min(max(_IDLE, 2 * wanted), room))
+        self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, room if room < wanted + _IDLE else 0)
 
     def _again(self, transfer: _Transfer) -> None:
         self._multi.remove_handle(transfer.easy)
@@ -377,23 +448,3 @@ class CurlFetcher:
 
     def _on_timer(self, milliseconds: int) -> None:
         self._wake = float("inf") if milliseconds < 0 else time.monotonic() + milliseconds / 1000
-
-
-def _stirs(fd: int) -> bool:
-    """Has an idle connection something to say? Its end, or bytes that would be taken for the next answer.
-
-    libcurl looks for that too, but only once a second.
-    """
-    poller = select.poll()
-    poller.register(fd, _IN)
-    return bool(poller.poll(0))
-
-
-def _lines(headers: dict[str, str]) -> list[bytes]:
-    """Header lines as libcurl takes them; one without a value is sent by a semicolon."""
-    return [(f"{name}: {value}" if value else f"{name};").encode() for name, value in headers.items()]
-
-
-def _milliseconds(seconds: float) -> int:
-    """libcurl takes 0 for its own default, so the least is 1."""
-    return max(1, round(seconds * 1000))
