@@ -20,6 +20,8 @@ LOOK: Final = 0.05
 _ASK_AGAIN: Final = 30.0
 _ASK_SOON: Final = 2.0
 """Seconds after which the frontier is asked again for hosts that have answered others, if it named some, or none."""
+_REMEMBER_AGAIN: Final = 0.1
+"""Seconds between two answers whose hosts are remembered."""
 _HOSTS: Final = 20
 
 
@@ -34,18 +36,18 @@ class Checkup:
         self._canaries = Canaries()
         self._kept: deque[tuple[Flight, FetchResult]] = deque()
         self._known: tuple[str, ...] = ()
-        self._ask_at = float("-inf")
+        self._ask_at = self._remember_at = float("-inf")
 
     # -- results -------------------------------------------------------------------------------------------------------
 
     def fate(self, flight: Flight, result: FetchResult, *, alone: bool) -> Fate:
         """What is to be done with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""
-        parts = urlsplit(result.url)
-        name, now = parts.hostname or "", time.monotonic()
-        if isinstance(result, Response) and not self._proxied:
-            port = parts.port or (443 if parts.scheme == "https" else 80)
-            self._health.remember("" if is_address(name) else name, result.address, port)
-        known = self._answered(now) if not isinstance(result, Response) and result.kind == "dns" else ()
+        now = time.monotonic()
+        if isinstance(result, Response):
+            self._remember(result, now)
+            return self._health.judge("", result, now, alone=alone)
+        name = urlsplit(result.url).hostname or ""
+        known = self._answered(now) if result.kind == "dns" else ()
         if known is None:
             fate: Fate = "wait"
         else:
@@ -59,6 +61,15 @@ class Checkup:
             else:
                 self._canaries.ask_addresses(question.addresses)
         return fate
+
+    def _remember(self, response: Response, now: float) -> None:
+        """Who answers may be a canary later; some of them will do."""
+        if self._proxied or now < self._remember_at:
+            return
+        self._remember_at = now + _REMEMBER_AGAIN
+        parts = urlsplit(response.url)
+        name, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        self._health.remember("" if is_address(name) else name, response.address, port)
 
     def _answered(self, now: float) -> Sequence[str] | None:
         """Names of hosts that have answered this crawl, whichever worker asked; None where Redis does not say now."""

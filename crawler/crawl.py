@@ -41,6 +41,7 @@ from crawler.frontier import sharded
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import refuse_deleting
 from crawler.frontier.ledger import Ledger
+from crawler.frontier.scripts import load_those_of_workers
 from crawler.hook import Hook
 from crawler.interrupts import interrupts
 from crawler.monitor.status import Monitor, Status
@@ -89,8 +90,9 @@ def work(
     *copies*: the process is ours alone, so that workers may be copies of it (see `launch`).
     """
     began = time.monotonic()
-    if copies:
+    if copies:  # what is done here need not be done in each of them
         raise_limit()
+        load_those_of_workers()
     before = frontier.state().ended
     with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
         own = frontier.on(link)
