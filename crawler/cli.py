@@ -148,6 +148,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
     if ended.interrupted:
         _hint_after_interrupt(session, sink)
         return INTERRUPTED
+    ended.refuse_stuck()
     return _finish(session, sink, ended.status, 2 if seeded.refused else 0)
 
 
@@ -256,6 +257,7 @@ def work_(until_done: bool, **given: Any) -> int:
         if frontier is None:
             return INTERRUPTED
         ended = _work(session, frontier, until_done=until_done)
+        ended.refuse_stuck()
         return INTERRUPTED if ended.interrupted and until_done else 0
 
 

@@ -30,15 +30,18 @@ from crawler.errors import (
     CrawlDeleting,
     CrawlerError,
     NoCrawl,
+    NoNetwork,
     OutOfMemory,
     RedisAway,
     UsageError,
 )
 from crawler.export import read
+from crawler.fetch.machine import raise_limit
 from crawler.frontier import sharded
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import refuse_deleting
 from crawler.frontier.ledger import Ledger
+from crawler.frontier.scripts import load_those_of_workers
 from crawler.hook import Hook
 from crawler.interrupts import interrupts
 from crawler.monitor.status import Monitor, Status
@@ -64,6 +67,14 @@ class Ended:
     losses: Losses
     seconds: float
     interrupted: bool
+    stuck: str = ""
+    """Why no worker of the crawl could do anything for longer than a host may fail."""
+
+    def refuse_stuck(self) -> None:
+        """Raises NoNetwork where it ended because no worker could do anything."""
+        if self.stuck and not self.status.done:
+            left = self.status.queued + self.status.leased
+            raise NoNetwork(f"gave up: {self.stuck}; {left:,} URLs stay queued: mend it, then go on with `crawler run`")
 
 
 def work(
@@ -79,6 +90,9 @@ def work(
     *copies*: the process is ours alone, so that workers may be copies of it (see `launch`).
     """
     began = time.monotonic()
+    if copies:  # what is done here need not be done in each of them
+        raise_limit()
+        load_those_of_workers()
     before = frontier.state().ended
     with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
         own = frontier.on(link)
@@ -98,7 +112,7 @@ def work(
         try:
             pool.start(session.settings.workers or os.cpu_count() or 1)
             outlook = _Outlook(session, pool, monitor, ledger, lambda status: show(status, time.monotonic() - began))
-            _watch(session, pool, asked, outlook.look)
+            _watch(session, pool, asked, outlook, until_done=until_done)
         except BaseException:
             pool.kill()
             raise
@@ -106,11 +120,21 @@ def work(
         # Who interrupts does not want to wait for a Redis that is away: RedisAway is all there is to say then.
         status = monitor.look() if interrupted else session.patience.through(monitor.look)
         refuse_deleting(frontier.crawl, status.state)
-    return Ended(status, status.ended - before, pool.losses, time.monotonic() - began, interrupted)
+    return Ended(
+        status,
+        status.ended - before,
+        pool.losses,
+        time.monotonic() - began,
+        interrupted,
+        outlook.stuck if until_done else "",
+    )
 
 
-def _watch(session: Session, pool: Pool, asked: Callable[[], int], look: Callable[[], None]) -> None:
-    """Tick the pool until its workers are gone; the first signal asks them to leave, the second ends them."""
+def _watch(session: Session, pool: Pool, asked: Callable[[], int], outlook: _Outlook, *, until_done: bool) -> None:
+    """Tick the pool until its workers are gone; the first signal asks them to leave, the second ends them.
+
+    *until_done*: they are asked to leave as well when no worker of the crawl can do anything.
+    """
     told, kill_at, look_at = 0, float("inf"), 0.0
     while pool.tick():
         now = time.monotonic()
@@ -127,7 +151,10 @@ def _watch(session: Session, pool: Pool, asked: Callable[[], int], look: Callabl
             return
         if now >= look_at:
             look_at = now + LOOK_EVERY
-            look()
+            outlook.look()
+            if outlook.stuck and until_done and kill_at == float("inf"):
+                pool.stop()
+                kill_at = now + STOP_PATIENCE
         time.sleep(TICK)
 
 
@@ -139,6 +166,11 @@ class _Outlook:
     ) -> None:
         self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
         self._full = False
+        self._said: set[str] = set()
+        """What machines lack, as far as that was said."""
+        self._troubles: set[str] = set()
+        self.stuck = ""
+        """Why no worker can go on, once that has lasted for longer than a host may fail."""
         self._trouble = ""
         """What a worker waits for while this process gets its answers, and since when."""
         self._since = 0.0
@@ -152,7 +184,8 @@ class _Outlook:
         try:
             self._see_whether_full()
             status = self._monitor.look()
-            pool.page_timeout = self._session.settings.with_stored(self._ledger.settings()).page_timeout
+            settings = self._session.settings.with_stored(self._ledger.settings())
+            pool.page_timeout = settings.page_timeout
         except RedisAway as error:
             patience.failed(error)
             self._trouble = ""
@@ -162,7 +195,22 @@ class _Outlook:
         else:
             patience.answered()
             self._see_what_workers_wait_for()
+            self._tell_troubles(status, settings.host_patience)
             self._show(status)
+
+    def _tell_troubles(self, status: Status, patience: float) -> None:
+        """Say once what a machine lacks, and when it works again; after *patience* (s) with none that can: stuck."""
+        for text in [*status.troubles, *status.lacks]:
+            if text not in self._said:
+                self._session.say(text)
+        over = self._troubles - set(status.troubles)
+        for machine in {text.partition(":")[0] for text in over} & set(status.machines):
+            self._session.say(f"{machine}: works again")
+        self._said = (self._said - over) | {*status.troubles, *status.lacks}
+        self._troubles = set(status.troubles)
+        is_over_patience = patience > 0 and status.stuck_for > patience
+        if is_over_patience and status.troubles and status.state in ("running", "waiting"):
+            self.stuck = status.troubles[0]
 
     def _see_whether_full(self) -> None:
         """Asked by a write of nothing: reading alone would not meet what keeps workers from writing."""
@@ -246,12 +294,17 @@ class Crawl(AbstractContextManager["Crawl"]):
         return self._session.seed(self._open(), sources, lambda _: None)
 
     def run(self, *, until_done: bool = True) -> Status:
-        """Seed, crawl until nothing is left (or Ctrl-C), and say what the crawl is at."""
+        """Seed, crawl until nothing is left (or Ctrl-C), and say what the crawl is at.
+
+        Raises NoNetwork where this machine, and all others at work, could not resolve or connect for too long.
+        """
         headers.require_hosts(self._session.settings.header, self._seeds or tuple(self._session.origins))
         frontier = self._open()
         if self._seeds or self._sitemaps:
             self._session.seed(frontier, self._seeds, lambda _: None, self._sitemaps)
-        return work(self._session, frontier, until_done=until_done).status
+        ended = work(self._session, frontier, until_done=until_done)
+        ended.refuse_stuck()
+        return ended.status
 
     def status(self) -> Status:
         """What the crawl is at now."""

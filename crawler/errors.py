@@ -15,6 +15,7 @@ CrawlerError
 │   ├── OutOfMemory       Redis is full: nothing new is accepted until there is room
 │   └── LeaseLost         the lease ended and may belong to another worker: drop the work
 ├── HookError             a user's hook cannot be loaded
+├── NoNetwork             no worker can resolve or connect, and that for too long
 └── NothingFetched        the crawl ended and not one page was fetched
 """
 
@@ -132,5 +133,11 @@ class HookError(UsageError):
 
 class NothingFetched(CrawlerError):
     """The crawl is over and not a single page was fetched."""
+
+    exit_code = 4
+
+
+class NoNetwork(CrawlerError):
+    """No worker of the crawl could resolve or connect for as long as a host may fail; its URLs stay queued."""
 
     exit_code = 4

@@ -149,12 +149,16 @@ def _live_as_copy(job: Job, keep: Sequence[int], mask: set[int | signal.Signals]
 
 
 def _let_go(keep: Sequence[int]) -> None:
-    """Lead all descriptors but stderr and *keep* nowhere.
+    """Lead all descriptors but stderr and *keep* nowhere; close those whose numbers are above the limit.
 
     Their numbers stay taken: what the pool's objects still close, should one of them end here, is nothing of ours.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for path in list(Path("/proc/self/fd").iterdir()):
         if (number := int(path.name)) not in (2, nowhere, *keep):
-            os.dup2(nowhere, number, inheritable=False)
+            try:
+                os.dup2(nowhere, number, inheritable=False)
+            except OSError:  # a number above the limit, which was lowered since: it may be closed, but not taken
+                with suppress(OSError):
+                    os.close(number)
     os.close(nowhere)

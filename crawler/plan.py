@@ -47,6 +47,8 @@ class Plan:
     skims: bool
     """Pages may be read by their heads alone: neither their text nor their links are kept."""
     allow_private: bool
+    proxied: bool
+    """A proxy may resolve and connect, so that what answers says nothing of this machine."""
     form: Form
     obey_canonical: bool
     """A page that names another one as its canonical is its duplicate."""
@@ -64,8 +66,6 @@ class Plan:
     """About how much may be remembered of links that were sent, and of robots.txt."""
     origin_headers: tuple[headers.OriginHeader, ...] = ()
     """Header fields that only some origins get."""
-    proxied: bool = False
-    """A proxy may resolve the names of hosts: the guard can judge them by what they say alone."""
 
 
 def plan_of(settings: Settings, origins: Collection[str] = ()) -> Plan:
@@ -94,6 +94,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> Plan:
         keep_outlinks=settings.outlinks,
         skims=settings.store == "meta" and not (settings.outlinks or settings.parse_all),
         allow_private=settings.allow_private,
+        proxied=settings.proxy is not None or settings.trust_env,
         form=form_of(settings),
         obey_canonical=settings.canonical == "obey",
         sitemaps=settings.sitemap_only or not settings.ignore_sitemaps,
@@ -104,7 +105,6 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> Plan:
         links_cache=settings.cache_size // 2,
         rules_cache=settings.cache_size // 4,
         origin_headers=headers.divide(settings.header, origins)[1],
-        proxied=settings.proxy is not None or settings.trust_env,
     )
 
 

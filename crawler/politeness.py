@@ -77,7 +77,9 @@ def _judge_error(error: FetchError, tried: int, retries: int, back_off: float) -
         case "tls":
             return Verdict("none", "failed:tls", error=error.detail)
         case "dns":
-            return _again("dead", "dns", error.detail, (tried, min(retries, 1), back_off))
+            if error.lack:  # nobody says that the name does not exist
+                return _again("fail", "connect", error.detail, again)
+            return _again("dead", "dns", error.detail, (tried, 1, back_off))
         case "protocol":
             return _again("stall", "http", error.detail, again)
         case "connect" | "timeout":
@@ -139,7 +141,7 @@ def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
             return RobotsVerdict("allow", "none")
         if result.kind == "expired":  # nothing was sent: the host is not to blame
             return RobotsVerdict("fail", "none")
-        return RobotsVerdict("fail", _HOPELESS.get(result.kind, "robots"))
+        return RobotsVerdict("fail", "robots" if result.lack else _HOPELESS.get(result.kind, "robots"))
     if result.status in REDIRECTS and hops < MAX_ROBOTS_HOPS and result.headers.get("location"):
         return RobotsVerdict("follow")
     meaning = robots.judge(result.status)

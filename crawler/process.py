@@ -24,8 +24,10 @@ from crawler.config import Settings
 from crawler.errors import CrawlerError
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import Fetcher
+from crawler.fetch.machine import raise_limit
 from crawler.frontier import sharded
 from crawler.frontier.link import Link, Patience
+from crawler.frontier.scripts import load_those_of_workers
 from crawler.logs import Log, open_log
 from crawler.plan import Plan, fetcher_options_of, plan_of
 from crawler.tools import Tools
@@ -81,6 +83,7 @@ def live(job: Job) -> int:
 
 
 def _run(job: Job, watch: Watch) -> int:
+    raise_limit()
     log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
     worker = build(job, watch, log)
     _spare_the_collector()
@@ -131,6 +134,7 @@ def build(job: Job, watch: Watch, log: Log) -> Worker:
     own = job.settings
     patience = Patience(log.note, trouble=watch.say)  # its pool tells people when Redis is away
     link = Link(job.redis, patience=patience)
+    load_those_of_workers()
     frontier = sharded.find(link, own.crawl)
     ledger = sharded.ledger_of(frontier)
     settings = own.with_stored(ledger.settings())

@@ -81,6 +81,11 @@ class Transfers:
         return self._fetcher.free - len(self._waiting) - len(self._resting)
 
     @property
+    def lack(self) -> str:
+        """Why fewer may be on their way at once than were asked for; empty where they are not."""
+        return self._fetcher.lack
+
+    @property
     def tokens(self) -> list[str]:
         """The leases in flight, and those whose results are at hand."""
         return list(self._flights)

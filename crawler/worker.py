@@ -17,6 +17,7 @@ import msgspec
 
 from crawler import ending as endings
 from crawler import url as urls
+from crawler.checkup import LOOK, Checkup
 from crawler.cookies import Chain
 from crawler.ending import Held
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
@@ -24,6 +25,7 @@ from crawler.exchange import ASK_AGAIN, News
 from crawler.exchanges import Exchanges
 from crawler.extract import Extractor
 from crawler.fetch.fetcher import FetchResult, Response
+from crawler.fetch.machine import SHORTAGES
 from crawler.frontier.leases import Ending, Lease, Leased
 from crawler.handling import Handler, Outgoing
 from crawler.links import Links
@@ -49,6 +51,8 @@ FUSE_MARGIN: Final = 60.0
 """Seconds beyond its page time-out after which a worker ends itself: its pool, which should have, must be gone."""
 ORPHAN_GRACE: Final = 2.0
 """Seconds that transfers in flight get when the pool is gone."""
+LOOK_ASIDE: Final = 1.0
+"""Seconds between two looks at whether others have ended the crawl, while this machine cannot work."""
 STOPPING_WAIT: Final = 0.05
 """Seconds between two looks at whether everything has ended, once asked to stop."""
 
@@ -84,6 +88,7 @@ class Worker:
         self._exchange = Exchanges(tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience)
         self._handler = self._new_handler()
         self._transfers = Transfers(tools.fetcher, self._links, plan)
+        self._checkup = Checkup(tools.ledger, proxied=plan.proxied)
         self._unplaced: deque[Lease] = deque()
         """Leased, but not yet given their way."""
         self._suspects: deque[Held] = deque()
@@ -141,6 +146,10 @@ class Worker:
         self._watch.enter("poll")
         transfers = self._transfers
         transfers.drive(self._poll_seconds())
+        if self._checkup:
+            if len(self._checkup) == len(transfers):
+                self._sleep(LOOK, time.sleep)
+            transfers.results.extend(self._checkup.take())
         for _ in range(min(len(transfers.results), MOST_RESULTS)):
             if self._exchange.away and time.monotonic() < self._exchange.due_at():
                 break
@@ -164,6 +173,8 @@ class Worker:
             return 0.0
         if self._may_lease():
             until = min(until, self._exchange.lease_at)
+        if self._checkup:
+            until = min(until, time.monotonic() + LOOK)
         if self._stop_by is not None:
             until = min(until, self._stop_by)
         return max(min(until - time.monotonic(), ASK_AGAIN), 0.0)
@@ -171,6 +182,8 @@ class Worker:
     def _handle(self, flight: Flight, result: FetchResult) -> None:
         self._watch.enter("handle", flight.lease.token)
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
+        if not self._is_to_be_believed(flight, result):
+            return
         if flight.held is None:
             answer = self._rules.answer(flight.lease, result, flight.hops, forgiving=self._transfers.stalled)
             if answer.follow is not None:
@@ -199,6 +212,16 @@ class Worker:
             return False
         return self._transfers.follow(flight, chain, target, result.ended)
 
+    def _is_to_be_believed(self, flight: Flight, result: FetchResult) -> bool:
+        """Whether a result says something of its host; else it is kept until that is known, or its lease given back."""
+        fate = self._checkup.fate(flight, result, alone=len(self._transfers) == 1)
+        if fate == "give back" or (fate == "wait" and self._stop_by is not None):
+            token = flight.lease.token
+            self._checkup.drop(frozenset([token]))
+            self._transfers.land(flight)
+            self._exchange.post(Outgoing(self._frontier.release_call([token]), token))
+        return fate == "believe"
+
     def _end_page(self, flight: Flight, held: Held, result: FetchResult) -> Outgoing:
         """Take a page to its outcome; a defect of ours is charged to it like a crash, and does not stop the worker."""
         try:
@@ -206,6 +229,8 @@ class Worker:
         except CrawlerError:
             raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in SHORTAGES:  # none of the page's doing
+                return Outgoing(self._frontier.release_call([held.lease.token]), held.lease.token)
             self.tools.say(f"handling {held.entry.request.url} failed: {type(error).__name__}: {error}")
             return Outgoing(self._frontier.retry_call(held.lease, "ok", charge=Charge.CRASH), held.lease.token)
 
@@ -231,10 +256,14 @@ class Worker:
         """How many leases to ask for now: after something ended, or when a host is due."""
         if not self._may_lease() or not self._exchange.may_lease:
             return 0
+        if self._checkup.aside:
+            return 0 if self._transfers else 1
         return max(min(self._transfers.free, MOST_WANTED), 0)
 
     def _may_lease(self) -> bool:
-        return self._stop_by is None and not (self._suspects or self._unplaced or self._refit)
+        if self._stop_by is not None or self._suspects or self._unplaced or self._refit:
+            return False
+        return not self._checkup.aside or time.monotonic() >= self._checkup.again_at
 
     def _held(self) -> list[str]:
         """The tokens of all leases that are ours and have not ended."""
@@ -248,6 +277,7 @@ class Worker:
         """Leases that were given to others: their work here is void."""
         self.tally.lost += len(lost)
         self._transfers.drop(lost)
+        self._checkup.drop(lost)
         self._unplaced = deque(lease for lease in self._unplaced if lease.token not in lost)
         self._suspects = deque(held for held in self._suspects if held.lease.token not in lost)
 
@@ -261,6 +291,8 @@ class Worker:
                 "retried": self.tally.retried,
                 "lost": self.tally.lost + self._exchange.not_ours,
                 "limit": self._limit,
+                "lack": self._transfers.lack,
+                **self._checkup.facts,
             }
         )
 
@@ -396,6 +428,8 @@ class Worker:
 
     def _idle(self, leased: Leased | None) -> None:
         """Nothing to do: wait for a hint that a host became ready, or until the next one is due."""
+        if self._checkup.aside:
+            return self._wait_aside()
         wait = self._exchange.lease_at - time.monotonic()
         if leased is not None and self._frontier.count == 1:
             hosts_wait = leased.status == "OK" and leased.wait_ms >= 0  # paused, full or at its limit: nothing is due
@@ -405,6 +439,20 @@ class Worker:
             self._sleep((wait - LATENESS) * random.uniform(0.9, 1.0), self._exchange.wait)
         elif wait > MIN_WAIT:
             self._sleep(wait, time.sleep)
+        self._exchange.ask_now()
+        return None
+
+    def _wait_aside(self) -> None:
+        """Wait until this machine may be well again, and take no hint from a worker that is; the crawl may end so."""
+        left = self._checkup.again_at - time.monotonic()
+        if left > 0:
+            self._sleep(min(left, LOOK_ASIDE), time.sleep)
+        try:
+            word = self._frontier.state().word if self.until_done and not self._exchange.away else ""
+            if word == "limit" or (word == "done" and self._frontier.done()):
+                self.reason = word
+        except RedisAway as error:
+            self._exchange.failed(error)
         self._exchange.ask_now()
 
     def _sleep(self, seconds: float, wait: Callable[[float], None]) -> None:

@@ -200,3 +200,24 @@ def test_a_copy_does_what_an_interpreter_does(tmp_path: Path, monkeypatch: pytes
         watch.remove()
     assert words[0] == words[1] != ""
     assert GIVES_UP not in EXIT_CODES.values()
+
+
+def test_a_descriptor_above_the_limit_is_closed() -> None:
+    """The limit was lowered after it was opened, so its number cannot be taken again."""
+    done = alone(
+        """
+import resource
+read, write = os.pipe()
+high = os.dup2(write, 251)
+os.close(write)
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+def act(job):
+    try:
+        os.fstat(251)
+    except OSError:
+        return 11
+    return 12
+print(begin(act).wait())
+"""
+    )
+    assert (done.stdout.split(), done.stderr) == (["11"], "")

@@ -21,6 +21,11 @@ FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused",
 certificate; timeout: one of the deadlines; protocol: an answer that is not HTTP, or broken encodings; refused: the
 guard forbids the address; expired: `not_after` had passed, so nothing was sent."""
 
+Lack = Literal["", "resolver", "network", "shortage", "proxy"]
+"""What this machine may lack, so that the failure may be none of the host's. resolver: no name server says whether the
+name exists; network: there is no way to the address; shortage: there is no descriptor or memory left; proxy: it cannot
+be reached, or refuses us (407)."""
+
 
 class Headers(Sequence[tuple[str, str]]):
     """Response headers in order; names are lower case; `get` is by name, first one wins, `all` gives each."""
@@ -134,6 +139,7 @@ class FetchError(msgspec.Struct, frozen=True):
     sent: bool = True
     elapsed: float = 0.0
     ended: float = 0.0
+    lack: Lack = ""
 
 
 FetchResult = Response | FetchError
@@ -166,6 +172,10 @@ class Fetcher(Protocol):
     @property
     def free(self) -> int:
         """How many more requests may be submitted now."""
+
+    @property
+    def lack(self) -> str:
+        """One line for a person: why fewer transfers are made at once than were asked for; empty where they are not."""
 
     def submit(self, request: FetchRequest, ticket: str) -> None:
         """Start *request*; its result comes from `poll` under *ticket*, which must not be in use."""

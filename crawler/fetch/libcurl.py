@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import pycurl
 
-from crawler.fetch.fetcher import FailureKind, FetcherOptions
-from crawler.fetch.outgoing import ANY_CIPHER, ca_bundle
+from crawler.fetch import machine
+from crawler.fetch.fetcher import FailureKind, FetcherOptions, Lack
+from crawler.fetch.outgoing import ANY_CIPHER, PROXY_REFUSES, REFUSED_BY_PROXY, ca_bundle, proxy_shown
 
 _DNS_CACHE: Final = 300
 """Seconds that a resolved name is kept; each address is guarded anew whenever it is connected to."""
+_TOO_BIG: Final = 100  # without a name in pycurl
 _CODES: Final[dict[FailureKind, str]] = {
     "dns": "COULDNT_RESOLVE_HOST COULDNT_RESOLVE_PROXY",
-    "connect": "COULDNT_CONNECT GOT_NOTHING SEND_ERROR RECV_ERROR PARTIAL_FILE HTTP2 INTERFACE_FAILED AGAIN",
+    "connect": "OUT_OF_MEMORY COULDNT_CONNECT GOT_NOTHING SEND_ERROR RECV_ERROR PARTIAL_FILE HTTP2 INTERFACE_FAILED "
+    "AGAIN",
     "tls": "SSL_CONNECT_ERROR PEER_FAILED_VERIFICATION SSL_CERTPROBLEM SSL_CIPHER SSL_CACERT_BADFILE SSL_ISSUER_ERROR "
     "SSL_INVALIDCERTSTATUS USE_SSL_FAILED",
     "timeout": "OPERATION_TIMEDOUT",
@@ -23,19 +27,48 @@ _KINDS: Final[dict[int, FailureKind]] = {
     97: "connect",
     **{getattr(pycurl, f"E_{name}"): kind for kind, names in _CODES.items() for name in names.split()},
 }
+"""libcurl's codes; those not named here are "protocol"."""
+_PROXY_ERROR: Final = 97  # CURLE_PROXY
+_PROXY_REFUSES: Final = frozenset({4, 5, 6, 7, 8, 10, 11, 12, 14, 28, 33})
+"""Of CURLproxycode: GSSAPI*, IDENTD*, LONG_PASSWD, LONG_USER, NO_AUTH, RECV_AUTH, SEND_AUTH, USER_REJECTED."""
+MAY_STARVE: Final = frozenset({pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_CONNECT, pycurl.E_OUT_OF_MEMORY})
+"""What libcurl gives where it found no descriptor in a place of its own."""
 _HTTP2_FAULTS: Final = frozenset({pycurl.E_HTTP2, 92})
 """libcurl's codes for a server that breaks HTTP/2, or resets a stream without an answer."""
-_TOO_BIG: Final = 100  # without a name in pycurl
 
 
-def kind_of(code: int) -> FailureKind:
-    """Which kind of failure *code* is; those that are not named here are "protocol"."""
-    return _KINDS.get(code, "protocol")
+def diagnose(easy: Any, code: int, message: str, proxy: str, begun: bool) -> tuple[FailureKind, str, Lack]:
+    """The kind of failure that *code* is, what it means in words, and what this machine may lack.
+
+    *proxy* is the one that was used, or empty. *begun*: a connection was tried, or the request was sent.
+    """
+    info = easy.getinfo
+    detail = message or easy.errstr() or ("header too large" if code == _TOO_BIG else f"libcurl error {code}")
+    kind = _KINDS.get(code, "protocol")
+    if proxy and (said := _by_proxy(info, code, kind)):
+        return "connect", f"the proxy {proxy_shown(proxy)} {said}", "proxy"
+    if code == pycurl.E_COULDNT_CONNECT and (lack := machine.lack_of(info(pycurl.OS_ERRNO))):
+        return kind, f"{os.strerror(info(pycurl.OS_ERRNO))}: {detail}", lack
+    if code == pycurl.E_OUT_OF_MEMORY:
+        return kind, detail, "shortage"
+    is_unresolved = kind == "dns" or (kind == "timeout" and not begun and not info(pycurl.NAMELOOKUP_TIME_T))
+    return kind, detail, "resolver" if is_unresolved else ""
 
 
-def name_of(code: int) -> str:
-    """Words for *code* where libcurl has none."""
-    return "header too large" if code == _TOO_BIG else f"libcurl error {code}"
+def _by_proxy(info: Any, code: int, kind: FailureKind) -> str:
+    """What the proxy itself did, where it is the one that failed; else nothing."""
+    if info(pycurl.HTTP_CONNECTCODE) == REFUSED_BY_PROXY or (
+        code == _PROXY_ERROR and info(pycurl.PROXY_ERROR) in _PROXY_REFUSES
+    ):
+        return PROXY_REFUSES
+    if kind == "dns":
+        return "has a name that does not resolve"
+    if info(pycurl.HTTP_CONNECTCODE) or info(pycurl.CONNECT_TIME_T) > 0:
+        return ""
+    if code == pycurl.E_COULDNT_CONNECT:
+        number = info(pycurl.OS_ERRNO)
+        return f"cannot be reached: {os.strerror(number) if number else 'it does not answer'}"
+    return "cannot be reached: it does not answer" if kind == "timeout" else ""
 
 
 def is_http2_fault(code: int, message: str) -> bool:

@@ -16,6 +16,10 @@ from crawler.fetch.decode import ACCEPTED
 from crawler.fetch.fetcher import FetcherOptions, FetchRequest
 from crawler.headers import origin_of
 
+REFUSED_BY_PROXY: Final = 407
+"""Proxy Authentication Required (RFC 9110 section 15.5.8)."""
+PROXY_REFUSES: Final = "refuses us (407): it wants another name or password"
+
 
 def fixed_headers(options: FetcherOptions) -> tuple[tuple[str, str], ...]:
     """What every request of a fetcher carries, whatever its host; the operator's own lines come last."""
@@ -101,3 +105,23 @@ def environment_proxy(url: str, proxies: dict[str, str]) -> str:
     library: Any = urllib.request  # its judge of NO_PROXY is public but in no type stub
     proxy = proxies.get(url.partition(":")[0]) or proxies.get("all", "")
     return "" if proxy and library.proxy_bypass_environment(urls.host(url)) else proxy
+
+
+def proxy_shown(proxy: str) -> str:
+    """Host and port of *proxy*, for a person: never its name or password."""
+    return proxy.rpartition("://")[2].rpartition("@")[2].partition("/")[0]
+
+
+def refusal_of(proxy: str) -> str:
+    """What to say of a *proxy* that refuses us."""
+    return f"the proxy {proxy_shown(proxy)} {PROXY_REFUSES}"
+
+
+def header_lines(headers: dict[str, str]) -> list[bytes]:
+    """Header lines as libcurl takes them; one without a value is sent by a semicolon."""
+    return [(f"{name}: {value}" if value else f"{name};").encode() for name, value in headers.items()]
+
+
+def milliseconds(seconds: float) -> int:
+    """libcurl takes 0 for its own default, so the least is 1."""
+    return max(1, round(seconds * 1000))

@@ -22,11 +22,19 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
-from crawler.fetch import wire
+from crawler.fetch import machine, wire
 from crawler.fetch.answer import BadAnswer, value_text
-from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers
+from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers, Lack
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import environment_proxies, fixed_headers, own_headers, request_headers, tls_context
+from crawler.fetch.outgoing import (
+    REFUSED_BY_PROXY,
+    environment_proxies,
+    fixed_headers,
+    own_headers,
+    refusal_of,
+    request_headers,
+    tls_context,
+)
 from crawler.fetch.wire import Exchange
 
 SessionFactory = Callable[[], requests.Session]
@@ -34,6 +42,10 @@ SessionFactory = Callable[[], requests.Session]
 _PIECE: Final = 16 * 1024
 """Bytes read at a time; also the most that is handed to a decoder at once."""
 _M_MMAP_THRESHOLD: Final = -3  # in glibc's malloc.h
+_DESCRIPTORS: Final = 3
+"""A transfer has at most: its socket, the second handle by which it is ended, and what the resolver opens."""
+_HUNGRY: Final = 0.1
+"""Seconds after which a transfer that found no descriptor looks for one again."""
 _LINGER: Final = 2.0
 """Seconds that `close` waits for its threads; one that hangs in the resolver is left behind (it is a daemon)."""
 
@@ -41,10 +53,11 @@ _LINGER: Final = 2.0
 class GuardedAdapter(HTTPAdapter):
     """requests' adapter over guarded connections (see `wire`), with certificates that are loaded once."""
 
-    def __init__(self, size: int, context: ssl.SSLContext) -> None:
+    def __init__(self, size: int, hosts: int, context: ssl.SSLContext) -> None:
+        """*size* connections to one host, idle ones to as many *hosts*."""
         self._context = context
         self._verify = context.verify_mode != ssl.CERT_NONE
-        super().__init__(pool_connections=2 * size, pool_maxsize=size)
+        super().__init__(pool_connections=hosts, pool_maxsize=size)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
@@ -60,8 +73,13 @@ class GuardedAdapter(HTTPAdapter):
         wire.ask_for(str(request.url), whole=not url.startswith("/"))
         return url
 
-    def close(self) -> None:
+    def close_idle(self) -> None:
         """Close all idle connections now; urllib3 leaves that to the garbage collector."""
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            wire.close_idle(manager)
+
+    def close(self) -> None:
+        """Close all idle connections, for good."""
         for manager in (self.poolmanager, *self.proxy_manager.values()):
             wire.close_pools(manager)
         super().close()
@@ -97,7 +115,9 @@ class RequestsFetcher:
         self._fixed = fixed_headers(options)
         self._guard = Guard(options.allow_private, options.allowed_hosts)
         self._factory = session_factory
-        self._adapter = GuardedAdapter(options.concurrency, tls_context(options.verify_tls))
+        room = machine.allowance(options.concurrency, options.concurrency, _DESCRIPTORS)
+        self._throttle = machine.Throttle(options.concurrency, room)
+        self._adapter = GuardedAdapter(room.transfers, room.connections, tls_context(options.verify_tls))
         _return_large_blocks()
         if not options.verify_tls:
             wire.silence_unverified()
@@ -115,7 +135,12 @@ class RequestsFetcher:
     def free(self) -> int:
         with self._work:
             busy = len(self._threads) - self._idle + len(self._waiting)  # threads that hang are busy too
-            return self._options.concurrency - max(len(self._active), busy) - len(self._ended)
+            self._throttle.relieve(time.monotonic())
+            return self._throttle.allowed - max(len(self._active), busy) - len(self._ended)
+
+    @property
+    def lack(self) -> str:
+        return self._throttle.words
 
     def submit(self, request: FetchRequest, ticket: str) -> None:
         with self._work:
@@ -246,13 +271,32 @@ class RequestsFetcher:
 
     def _fetch(self, session: requests.Session, exchange: Exchange) -> FetchResult:
         try:
-            return self._attempt(session, exchange)
+            return self._attempt_fed(session, exchange)
         except Exception as error:
             stale = exchange.asked and not exchange.opened and not exchange.first_byte and exchange.fault is None
             if not stale or _kind(error) != "connect":
                 return _failure(exchange, error)
         exchange.again()  # the server closed an idle connection as we used it: one more try (RFC 9112 section 9.3.1)
-        return self._attempt(session, exchange)
+        return self._attempt_fed(session, exchange)
+
+    def _attempt_fed(self, session: requests.Session, exchange: Exchange) -> FetchResult:
+        """An attempt, and others while there is no descriptor for it: idle connections go, others come to their end."""
+        by = exchange.started + min(exchange.request.connect_timeout, exchange.request.first_byte_timeout) - 1.0
+        while True:
+            try:
+                return self._attempt(session, exchange)
+            except Exception as error:
+                if not wire.is_short(error) or exchange.asked or exchange.fault or time.monotonic() > by:
+                    raise
+            self._starve()
+            time.sleep(_HUNGRY)
+            exchange.again()
+
+    def _starve(self) -> None:
+        """There was no descriptor: idle connections go, and from now on fewer transfers begin."""
+        self._adapter.close_idle()
+        with self._work:
+            self._throttle.starve(len(self._active) - 1, time.monotonic())
 
     def _attempt(self, session: requests.Session, exchange: Exchange) -> FetchResult:
         request = exchange.request
@@ -261,7 +305,9 @@ class RequestsFetcher:
         prepared = session.prepare_request(requests.Request("GET", request.url, headers=headers))
         prepared.url = request.url  # canonical already; requests would quote it anew
         settings = session.merge_environment_settings(request.url, {}, True, None, None)
-        if select_proxy(request.url, settings["proxies"]) and (reason := self._guard.check_name(exchange.host)):
+        proxy = select_proxy(request.url, settings["proxies"])
+        exchange.proxy = proxy or ""
+        if proxy and (reason := self._guard.check_name(exchange.host)):
             return exchange.error("refused", f"{exchange.host} is {reason}")
         timeouts = (request.connect_timeout, request.timeout)
         with wire.working(exchange):
@@ -270,6 +316,8 @@ class RequestsFetcher:
                 _read(response, exchange)
             finally:
                 response.close()
+        if proxy and exchange.answer.status == REFUSED_BY_PROXY and exchange.fault is None:
+            return exchange.error("connect", refusal_of(proxy), "proxy")
         return _answered(exchange)
 
 
@@ -347,8 +395,12 @@ def _failure(exchange: Exchange, error: BaseException) -> FetchError:
     if exchange.fault is not None:
         return exchange.error(*exchange.fault)
     root = _root(error)
+    if exchange.proxy and f"Tunnel connection failed: {REFUSED_BY_PROXY}" in str(root):  # http.client has no better
+        return exchange.error("connect", refusal_of(exchange.proxy), "proxy")
     detail = " ".join(str(root).split()) or type(root).__name__
-    return exchange.error(_kind(error), detail[:300])
+    kind = _kind(error)
+    lack: Lack = machine.lack_of(getattr(root, "errno", None)) if kind == "connect" and not exchange.asked else ""
+    return exchange.error(kind, detail[:300], "shortage" if wire.is_short(error) else lack)
 
 
 def _kind(error: BaseException) -> FailureKind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 from typing import Final
@@ -11,11 +12,19 @@ _RECEIVED: Final = slice(128, 136)
 """Where Linux's `struct tcp_info` has `tcpi_bytes_received`, a number of 64 bits (since 4.1)."""
 
 
-class Handed(socket.socket):
+class _Socket(socket.socket):
     """A socket that pycurl takes a duplicate of, so that this one may go."""
 
     def __del__(self) -> None:
-        self.close()
+        if hasattr(self, "_io_refs"):  # else it was never opened
+            self.close()
+
+
+def open_socket(family: int, kind: int, protocol: int) -> socket.socket:
+    """A socket to hand to pycurl. Raises OSError, also where there is no descriptor for pycurl's duplicate."""
+    opened = _Socket(family, kind, protocol)
+    os.close(os.dup(opened.fileno()))
+    return opened
 
 
 def stirs(fd: int) -> bool:

@@ -28,9 +28,11 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from crawler import url as urls
 from crawler.errors import without_credentials
+from crawler.fetch import machine, names
 from crawler.fetch.answer import MAX_LINE_BYTES, Answer, BadAnswer
-from crawler.fetch.fetcher import FailureKind, FetchError, FetchRequest, Headers
+from crawler.fetch.fetcher import FailureKind, FetchError, FetchRequest, Headers, Lack
 from crawler.fetch.guard import Guard
+from crawler.fetch.outgoing import proxy_shown
 
 _CHUNK_LINE: Final = 1025
 """Bytes read of a line with a chunk's size: it must end within them, extensions and all."""
@@ -54,6 +56,10 @@ class Exchange:
         self.fault: tuple[FailureKind, str] | None = None
         self._lock = threading.Lock()
         self._held: socket.socket | None = None
+        self.proxy = ""
+        self.lack: Lack = ""
+        """What this machine may lack, if the exchange fails."""
+        self.resolving = False
         self.fresh = False
         self._begin()
 
@@ -118,11 +124,16 @@ class Exchange:
             raise Stopped(self.fault[1])
         self.asked = True
 
-    def error(self, kind: FailureKind, detail: str) -> FetchError:
+    def error(self, kind: FailureKind, detail: str, lack: Lack = "") -> FetchError:
         """The exchange as a failure, ending now."""
         now = time.monotonic()
+        if kind == "timeout" and not self.opened and self.proxy:
+            lack, detail = "proxy", f"the proxy {proxy_shown(self.proxy)} cannot be reached: it does not answer"
+        elif kind == "timeout" and self.resolving:
+            lack = "resolver"
         detail = without_credentials(detail)  # a proxy's
-        return FetchError(self.request.url, kind, detail, self.asked or kind == "tls", now - self.started, now)
+        sent = self.asked or kind == "tls"
+        return FetchError(self.request.url, kind, detail, sent, now - self.started, now, lack or self.lack)
 
 
 @contextmanager
@@ -161,11 +172,15 @@ def _resolve(name: str, port: int) -> list[tuple[Any, ...]]:
 def _connect(connection: Any) -> socket.socket:
     """A socket to the first address of the connection's host that the guard lets through and that answers."""
     exchange: Exchange = _thread.exchange
+    exchange.resolving = True
     try:
         found = _resolve(connection._dns_host, connection.port)
     except (OSError, UnicodeError) as error:
-        exchange.fault = exchange.fault or ("dns", f"{connection.host} does not resolve: {error}")
+        if not machine.is_short():
+            _note_unresolved(connection, exchange, error)
         raise NameResolutionError(connection.host, connection, socket.gaierror(str(error))) from error
+    finally:
+        exchange.resolving = False
     failure: OSError | None = None
     barred = "no address"
     for family, kind, protocol, _, target in found:
@@ -173,7 +188,11 @@ def _connect(connection: Any) -> socket.socket:
         if reason:
             barred = f"{target[0]} is {reason}"
             continue
-        sock = socket.socket(family, kind, protocol)
+        try:
+            sock = socket.socket(family, kind, protocol)
+        except OSError as error:
+            failure = error
+            continue
         try:
             return _open(sock, target, connection, exchange)
         except OSError as error:
@@ -181,7 +200,29 @@ def _connect(connection: Any) -> socket.socket:
             failure = error
     if failure is None:
         exchange.fault = exchange.fault or ("refused", barred)
+    elif connection.proxy and failure.errno not in machine.SHORTAGES:
+        _note_proxy(connection, exchange, f"cannot be reached: {_said(failure)}")
     raise NewConnectionError(connection, f"{failure or barred}") from failure
+
+
+def _note_unresolved(connection: Any, exchange: Exchange, error: OSError | UnicodeError) -> None:
+    """Note why there is no address: of the host, or of the proxy that was to be connected to."""
+    if exchange.fault is not None:
+        return
+    if connection.proxy:
+        return _note_proxy(connection, exchange, "has a name that does not resolve")
+    exchange.lack = "" if names.meaning(str(connection._dns_host), error) == "absent" else "resolver"
+    exchange.fault = ("dns", f"{connection.host} does not resolve: {error}")
+
+
+def _note_proxy(connection: Any, exchange: Exchange, what: str) -> None:
+    if exchange.fault is None:
+        exchange.lack = "proxy"
+        exchange.fault = ("connect", f"the proxy {connection.host}:{connection.port} {what}")
+
+
+def _said(error: OSError) -> str:
+    return error.strerror or "it does not answer"
 
 
 def _open(sock: socket.socket, target: Any, connection: Any, exchange: Exchange) -> socket.socket:
@@ -339,6 +380,30 @@ class _TLSPool(_Freshening, HTTPSConnectionPool):
 def guard_pools(manager: Any) -> None:
     """Let a urllib3 PoolManager make guarded connections."""
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
+
+
+def is_short(error: BaseException | None) -> bool:
+    """Whether *error*, or what it came of, is that there is no descriptor left."""
+    for _ in range(10):
+        if error is None:
+            return False
+        if getattr(error, "errno", None) in machine.SHORTAGES or (
+            isinstance(error, socket.gaierror) and machine.is_short()
+        ):
+            return True
+        inner = [getattr(error, "reason", None), *error.args, error.__cause__]
+        error = next((each for each in inner if isinstance(each, BaseException)), None)
+    return False
+
+
+def close_idle(manager: Any) -> None:
+    """Close the idle connections of a PoolManager that is used on: each pool's, which makes new ones when asked."""
+    for key in list(manager.pools.keys()):
+        pool = manager.pools.get(key)
+        waiting = pool.pool if pool is not None else None
+        for connection in list(waiting.queue) if waiting is not None else ():
+            if connection is not None:
+                connection.close()
 
 
 def close_pools(manager: Any) -> None:

@@ -8,9 +8,9 @@ Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), 
 |---|---|---|
 | `meta` | HASH | generation, schema, state, salt, revisions, the settings that scripts need, all settings as JSON |
 | `ready` | ZSET | host -> due in ms of the server's clock: the hosts to lease from (see `settle` in prelude.lua) |
-| `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, asking, \
-robots_until:<scheme>, robots_rev, robots_crashes, accepted, ip, undo \
-(token of the latest lease, while its delay may be given back) |
+| `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, \
+no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, ip, \
+undo (token of the latest lease, while its delay may be given back) |
 | `robots:<origin>` | STRING | zlib of robots.txt; empty robots allows all; its time-out only frees memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |
 | `queue:<host>:packed`, `queue:<host>:tail` | LIST | what follows the head of a long queue: compressed entries (see \

@@ -22,7 +22,7 @@ START: Final = "0-0"
 _GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in prelude.lua
 _HOST_FIELDS: Final = (
     *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency"),
-    "asking",
+    *("asking", "robots_rev"),
 )
 _BATCH: Final = 500
 _SLICE: Final = 1_000
@@ -54,6 +54,8 @@ class HostFacts:
     asking: bool
     accepted: int = 0
     latency: int = 0
+    answered: bool = False
+    """It has answered this crawl: with a page, or about robots.txt."""
 
     @property
     def given_up(self) -> str:
@@ -371,7 +373,9 @@ class Ledger:
         """One host, and the server's clock in ms."""
         values, clock = self._ask(("HMGET", self._keys.host(host), *_HOST_FIELDS), ("TIME",))
         queued, in_flight, due, delay, backoff, failing, accepted, latency = (parsing.number(v) for v in values[:8])
-        facts = HostFacts(host, queued, in_flight, due, delay, backoff, failing, bool(values[8]), accepted, latency)
+        answered = values[7] is not None or values[9] is not None
+        asking = bool(values[8])
+        facts = HostFacts(host, queued, in_flight, due, delay, backoff, failing, asking, accepted, latency, answered)
         return facts, parsing.now_ms(clock)
 
     def backing_off(self) -> int:

@@ -11,8 +11,8 @@
 -- RETURNS OK, how many of these were mended, and of `entries` how many there are, of `counts` how many URLs are lost
 --         | NO_CRAWL
 local LONGEST_TERM_MS = 30 * 86400000
-local NUMBERS = { 'due', 'delay', 'latency', 'accepted', 'backoff', 'backoff_until', 'failing_since', 'robots_rev',
-  'robots_crashes', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3' }
+local NUMBERS = { 'due', 'delay', 'latency', 'accepted', 'backoff', 'backoff_until', 'failing_since', 'no_name_since',
+  'robots_rev', 'robots_crashes', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3' }
 local no = refusal()
 if no then
   return { no }

@@ -12,7 +12,8 @@ local NEVER = 9007199254740991 -- 2^53 - 1: a time that does not come
 local CRASH = 16 -- what the death of a worker adds to the first byte of the entry it was handling
 local BACKOFF_MS, BACKOFF_MAX_MS = 1000, 300000 -- a host that fails or says "slow down"
 local ROBOTS_BACKOFF_MS, ROBOTS_BACKOFF_MAX_MS = 60000, 3600000 -- a host whose robots.txt cannot be had
-local DEAD_REST_MS = 2000 -- a name that does not exist, or a broken certificate, is tried once more, then given up
+local DEAD_REST_MS = 2000 -- a broken certificate is tried once more, then given up
+local NO_NAME_REST_MS = 20000 -- so is a name that does not exist: by two answers so far apart
 local NO_NAME, NO_TRUST, HANGS, CRASHES = 1, 2, 3, 4 -- `failing_since` of a host that is given up
 local MAX_ROBOTS_CRASHES = 3 -- workers that die of a host's robots.txt until it is
 local WAKE_HINTS = 8
@@ -334,12 +335,23 @@ local function feel(host, event)
   end
   local since = redis.call('HGET', key, 'failing_since')
   if event == 'ok' then
-    redis.call('HDEL', key, 'failing_since', 'backoff', 'backoff_until')
+    redis.call('HDEL', key, 'failing_since', 'backoff', 'backoff_until', 'no_name_since')
   elseif event == 'slow' then
-    redis.call('HDEL', key, 'failing_since')
+    redis.call('HDEL', key, 'failing_since', 'no_name_since')
     back_off(host, BACKOFF_MS, BACKOFF_MAX_MS)
-  elseif event == 'dead' or event == 'untrusted' then
-    redis.call('HSET', key, 'failing_since', since and (event == 'dead' and NO_NAME or NO_TRUST) or T)
+  elseif event == 'dead' then
+    local first, apart = number(redis.call('HGET', key, 'no_name_since')), NO_NAME_REST_MS
+    if PATIENCE > 0 then -- it is to be known before patience ends
+      apart = math.min(apart, math.max(math.floor(PATIENCE / 2), 1000))
+    end
+    if first and T - first >= apart then
+      redis.call('HSET', key, 'failing_since', NO_NAME)
+    else
+      redis.call('HSET', key, 'no_name_since', first or T, 'failing_since', since or T)
+      rest(host, apart)
+    end
+  elseif event == 'untrusted' then
+    redis.call('HSET', key, 'failing_since', since and NO_TRUST or T)
     rest(host, DEAD_REST_MS)
   else
     if not since then

@@ -37,6 +37,15 @@ class Script:
         self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
+_OF_WORKERS: Final = ("commit", "release", "retry", "robots", "put", "extend", "state", "weigh", "reap")
+
+
+def load_those_of_workers() -> None:
+    """Read what a worker may need, before it may find no descriptor left to read it by."""
+    for verb in _OF_WORKERS:
+        load(verb, SERVER_CLOCK)
+
+
 @cache
 def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     """The script of *verb*, with *clock* as the Lua source that defines `now_ms()`."""

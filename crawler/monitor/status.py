@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from crawler.frontier.footprint import Footprint, measure
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import HostFacts, Ledger
+from crawler.frontier.ledger import Beat, HostFacts, Ledger
 from crawler.frontier.parsing import number
 from crawler.records import OUTCOMES
 
@@ -58,6 +58,14 @@ class Status:
     """Pages whose content another page had before."""
     quarantined: list[str]
     """Templates whose URLs are not fetched, because their pages held nothing new."""
+    troubles: list[str]
+    """What keeps machines from working, each with the machine's name."""
+    lacks: list[str]
+    """What keeps them from working as fast as they were asked to."""
+    machines: list[str]
+    """Those that can work: of their workers one at least has no trouble."""
+    stuck_for: float
+    """Seconds since which no worker can resolve or connect; 0 where one can, or there is none."""
     lost: int
     """URLs that were accepted and vanished from their queues: another hand changed what is in Redis."""
 
@@ -133,7 +141,7 @@ class Monitor:
             silent_workers=len(beats) - len(alive),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
-            limit=_limit([str(beat.facts.get("limit", "")) for beat in alive], state.word, hosts, delay / 1000),
+            limit=_limit([_word(beat) for beat in alive], state.word, hosts, delay / 1000),
             rate=self._rate(state.ended),
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
@@ -141,6 +149,10 @@ class Monitor:
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
             duplicates=counters.get("duplicates", 0),
             quarantined=sorted(self._ledger.traps()),
+            troubles=sorted({line for beat in alive for line in _said(beat, "trouble")}),
+            lacks=sorted({line for beat in alive for line in _said(beat, "lack")}),
+            machines=sorted({_machine(beat) for beat in alive if not _troubled_for(beat)}),
+            stuck_for=min((_troubled_for(beat) for beat in alive), default=0.0),
             lost=counters.get("lost", 0),
         )
 
@@ -172,12 +184,46 @@ def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
     return {name.removeprefix(prefix): n for name, n in sorted(counters.items()) if name.startswith(prefix)}
 
 
+_WAITS: Final = "waits: "
+_SHOWN: Final = 300
+"""Characters of a worker's trouble that are shown."""
+
+
+def _machine(beat: Beat) -> str:
+    return beat.worker.rsplit("-", 2)[0]
+
+
+def _said(beat: Beat, fact: str) -> list[str]:
+    """What one worker says of its machine, if it does."""
+    words = beat.facts.get(fact)
+    return [f"{_machine(beat)}: {words[:_SHOWN]}"] if isinstance(words, str) and words else []
+
+
+def _troubled_for(beat: Beat) -> float:
+    seconds = beat.facts.get("trouble_for")
+    return float(seconds) if isinstance(seconds, int | float) and beat.facts.get("trouble") else 0.0
+
+
+def _word(beat: Beat) -> str:
+    """What limits one worker, in one word; a trouble of its machine in as many as it takes."""
+    trouble = beat.facts.get("trouble")
+    return f"{_WAITS}{trouble[:_SHOWN]}" if isinstance(trouble, str) and trouble else str(beat.facts.get("limit", ""))
+
+
 def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
     """What the speed depends on now, by what most workers say."""
     if state in ("paused", "done", "empty", "limit", "deleting"):
         return state
     if not limits:
         return "no workers: start some with `crawler work`"
+    well = [limit for limit in limits if not limit.startswith(_WAITS)]
+    if len(well) < len(limits):
+        waiting = next(limit for limit in limits if limit.startswith(_WAITS)).removeprefix(_WAITS)
+        if not well:
+            return f"waiting: {waiting}"
+        return (
+            f"{_limit(well, state, hosts, delay)}; {len(limits) - len(well)} of {len(limits)} workers wait: {waiting}"
+        )
     most = max(set(limits), key=limits.count)
     shown = f"{hosts} host" if hosts == 1 else f"{hosts} hosts"
     if most == "politeness" and hosts == 0:

@@ -197,6 +197,8 @@ class Commands:
         self.folder.mkdir()
         self.temporary.mkdir()
         self.redis = redis
+        self.within: list[str] = []
+        """What stands before each command, as of `machines.machine`."""
         self.env = _clean_environment() | {"TMPDIR": str(self.temporary), "HOME": str(self.base)}
         if redis is not None:
             self.env["CRAWLER_REDIS"] = redis
@@ -205,7 +207,7 @@ class Commands:
     def start(self, *arguments: str, python: str | None = None) -> Running:
         """Start a command, or the script *python* of the folder."""
         program = [PROGRAM] if python is None else [sys.executable, python]
-        running = Running([*program, *arguments], self.folder, self.env, len(self._started))
+        running = Running([*self.within, *program, *arguments], self.folder, self.env, len(self._started))
         self._started.append(running)
         return running
 

@@ -35,13 +35,13 @@ def resolve(engine: str, monkeypatch: pytest.MonkeyPatch) -> Resolve:
 
 
 def _tell_curl(told: dict[int, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    start = curl._Transfer.start
+    start = curl.Transfer.start
 
     def started(self: Any, *args: Any) -> None:
         start(self, *args)
         self.easy.setopt(pycurl.RESOLVE, [f"{NAME}:{port}:{','.join(ips)}" for port, ips in told.items()])
 
-    monkeypatch.setattr(curl._Transfer, "start", started)
+    monkeypatch.setattr(curl.Transfer, "start", started)
 
 
 def _tell_python(told: dict[int, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:

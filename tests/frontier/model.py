@@ -19,6 +19,8 @@ Reply = tuple[Any, ...]
 CRASH: Final = 16
 BACK_OFF: Final = {"slow": (1_000, 300_000), "robots": (60_000, 3_600_000)}
 DEAD_REST: Final = 2_000
+NO_NAME_REST: Final = 20_000
+"""Between the two answers, at least, by which a name does not exist."""
 GIVEN_UP: Final = {"dead": 1, "untrusted": 2, "hang": 3, "crash": 4}
 """`failing_since` of a host whose name does not exist, that cannot be trusted, or whose robots.txt does harm."""
 TROUBLES: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}
@@ -43,6 +45,7 @@ class Host:
     backoff_until: int = 0
     failing_since: int | None = None
     robots_crashes: int = 0
+    no_name_since: int | None = None
     accepted: int = 0
     latency: int | None = None
     ip: str | None = None
@@ -460,7 +463,8 @@ class Model:
             self.latest.pop(put.id, None)
             self.duplicates.pop(put.id, None)
             host = self.hosts[put.host]
-            host.failing_since, host.backoff, host.backoff_until, host.robots_crashes = None, 0, 0, 0
+            host.failing_since, host.backoff, host.backoff_until = None, 0, 0
+            host.no_name_since, host.robots_crashes = None, 0
             host.queues[0].append((put.id, put.entry))
         return "OK", len({put.id for put in revived})
 
@@ -536,9 +540,9 @@ class Model:
             case "none" | "unsent":
                 pass
             case "ok":
-                host.failing_since, host.backoff, host.backoff_until = None, 0, 0
+                host.failing_since, host.backoff, host.backoff_until, host.no_name_since = None, 0, 0, None
             case "slow":
-                host.failing_since = None
+                host.failing_since, host.no_name_since = None, None
                 self._back_off(host, *BACK_OFF["slow"])
             case "hang":
                 host.failing_since = GIVEN_UP[event]
@@ -547,7 +551,16 @@ class Model:
                 if host.robots_crashes >= MAX_ROBOTS_CRASHES:
                     host.failing_since = GIVEN_UP[event]
                 self._rest(host, self._delay(host))
-            case "dead" | "untrusted":
+            case "dead":
+                patience = self.limits.patience_ms
+                apart = min(NO_NAME_REST, max(patience // 2, 1000)) if patience else NO_NAME_REST
+                if host.no_name_since is not None and self.now - host.no_name_since >= apart:
+                    host.failing_since = GIVEN_UP[event]
+                else:
+                    host.no_name_since = self.now if host.no_name_since is None else host.no_name_since
+                    host.failing_since = self.now if host.failing_since is None else host.failing_since
+                    self._rest(host, apart)
+            case "untrusted":
                 host.failing_since = self.now if host.failing_since is None else GIVEN_UP[event]
                 self._rest(host, DEAD_REST)
             case _:

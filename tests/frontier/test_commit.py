@@ -8,7 +8,7 @@ import pytest
 
 from crawler.errors import LeaseLost, NoCrawl
 from crawler.frontier.frontier import MOST_REQUESTS
-from crawler.frontier.leases import Accepted, Lease
+from crawler.frontier.leases import Accepted, Event, Lease
 from crawler.records import Record, Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -168,15 +168,46 @@ def test_a_good_answer_ends_the_back_off(crawl: Crawl) -> None:
     assert crawl.snapshot().ready == {"a.example": crawl.now}
 
 
-def test_a_name_that_does_not_exist_is_given_up_at_the_second_time(crawl: Crawl) -> None:
+def test_a_name_that_does_not_exist_is_given_up_at_the_second_answer_apart(crawl: Crawl) -> None:
     crawl.put(*(f"http://a.example/{n}" for n in range(5)))
     crawl.commit(crawl.one(), "failed:dns", event="dead")
-    crawl.advance(2)
+    crawl.advance(19)
+    assert crawl.lease() == []
+    crawl.advance(1)
     second = crawl.one()
     assert not second.unreachable
     crawl.commit(second, "failed:dns", event="dead")
-    crawl.advance(2)
     assert [x.unreachable for x in crawl.lease()] == [True] * 3
+
+
+def test_a_short_patience_shortens_the_time_between_two_denials(make: Make) -> None:
+    crawl = make(patience_ms=4000)
+    crawl.put(*(f"http://a.example/{n}" for n in range(2)))
+    crawl.commit(crawl.one(), "failed:dns", event="dead")
+    crawl.advance(2)
+    crawl.commit(crawl.one(), "failed:dns", event="dead")
+    assert crawl.host("a.example")["failing_since"] == "1"
+
+
+@pytest.mark.parametrize("between", ["ok", "slow"])
+def test_an_answer_between_two_denials_of_its_name_clears_a_host(crawl: Crawl, between: Event) -> None:
+    crawl.put(*(f"http://a.example/{n}" for n in range(5)))
+    for event in ("dead", between, "dead"):
+        crawl.commit(crawl.one(), "fetched", event=event)
+        crawl.advance(20)
+    assert not crawl.one().unreachable
+
+
+def test_two_denials_at_once_and_failures_before_are_one(make: Make) -> None:
+    crawl = make(per_host=2)
+    crawl.put(*(f"http://a.example/{n}" for n in range(5)))
+    crawl.commit(crawl.one(), "failed:connect", event="fail")
+    crawl.advance(2)
+    first, second = crawl.lease(2)
+    crawl.commit(first, "failed:dns", event="dead")
+    crawl.commit(second, "failed:dns", event="dead")
+    crawl.advance(20)
+    assert not crawl.one().unreachable
 
 
 def test_the_most_links_that_a_call_takes_go_through(crawl: Crawl, lease: Lease) -> None:

@@ -1,0 +1,55 @@
+"""Canaries: names and addresses that were there before, asked beside the loop whether they still are."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final, Literal
+
+from crawler.fetch import names
+
+_PATIENCE: Final = 3.0
+"""Seconds that an address may take to accept a connection, on which nothing is sent."""
+
+
+class Canaries:
+    """Asks in a thread a question; used by one thread, which takes the answers."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: list[tuple[Literal["resolver", "network"], bool]] = []
+
+    def ask_names(self, several: Sequence[str]) -> None:
+        """Whether one of *several* names resolves."""
+        self._begin("resolver", several, ())
+
+    def ask_addresses(self, several: Sequence[tuple[str, int]]) -> None:
+        """Whether one of *several* addresses, each with a port, can be connected to."""
+        self._begin("network", (), several)
+
+    def take(self) -> list[tuple[Literal["resolver", "network"], bool]]:
+        """What was found since: about names (resolver) and addresses (network), whether one of them was there."""
+        with self._lock:
+            answers, self._answers = self._answers, []
+        return answers
+
+    def _begin(
+        self, about: Literal["resolver", "network"], several: Sequence[str], addresses: Sequence[tuple[str, int]]
+    ) -> None:
+        def run() -> None:
+            found = any(names.ask(name) == "found" for name in several) or any(map(_connects, addresses))
+            with self._lock:
+                self._answers.append((about, found))
+
+        try:
+            threading.Thread(target=run, name="canary", daemon=True).start()
+        except RuntimeError:  # no more threads: not a good sign either
+            self._answers.append((about, False))
+
+
+def _connects(address: tuple[str, int]) -> bool:
+    with suppress(OSError), socket.create_connection(address, _PATIENCE):
+        return True
+    return False

@@ -1,0 +1,256 @@
+"""One request after the other on one handle of libcurl, and what its callbacks see of each."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import pycurl
+
+from crawler import url as urls
+from crawler.errors import without_credentials
+from crawler.fetch import machine
+from crawler.fetch.answer import Answer, BadAnswer
+from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Lack
+from crawler.fetch.guard import Guard
+from crawler.fetch.libcurl import diagnose, set_up
+from crawler.fetch.outgoing import (
+    REFUSED_BY_PROXY,
+    fixed_headers,
+    header_lines,
+    milliseconds,
+    own_headers,
+    refusal_of,
+    request_headers,
+)
+from crawler.fetch.sockets import open_socket, received, stirs
+
+_ABORT: Final = -1
+"""Returned by a callback: libcurl ends the transfer."""
+_REFUSED: Final = -2
+"""In place of a descriptor: no request was taken by the connection before this one, which was not used."""
+
+
+class Transfer:
+    """One easy handle with its callbacks, used for one request after the other."""
+
+    def __init__(self, options: FetcherOptions, guard: Guard, used: dict[int, int], http1: dict[str, None]) -> None:
+        self._guard = guard
+        self._used = used
+        self._options = options
+        self._http1 = http1
+        self._version = self._best = pycurl.CURL_HTTP_VERSION_2TLS if options.http2 else pycurl.CURL_HTTP_VERSION_1_1
+        self._fixed = fixed_headers(options)
+        self._lines: tuple[str, tuple[tuple[str, str], ...]] | None = None
+        self._fresh = False
+        self._proxy = options.proxy or ""
+        self._connect_ms = self._timeout_ms = 0
+        self.proxied = bool(options.proxy)
+        self.ticket = ""
+        self.fault: tuple[FailureKind, str] | None = None
+        self.raised: BaseException | None = None
+        self.easy = pycurl.Curl()
+        self.easy.transfer = self
+        self._set_up(options)
+
+    def _set_up(self, options: FetcherOptions) -> None:
+        """Set what never changes."""
+        set_up(self.easy, options)
+        set_option = self.easy.setopt
+        set_option(pycurl.HTTP_VERSION, self._version)
+        set_option(pycurl.PROXY, self._proxy)  # an empty one keeps libcurl from reading the environment
+        set_option(pycurl.WRITEFUNCTION, self.on_body)
+        set_option(pycurl.HEADERFUNCTION, self.on_header)
+        set_option(pycurl.OPENSOCKETFUNCTION, self.on_open)
+        set_option(pycurl.PREREQFUNCTION, self.on_ready)
+
+    def start(self, request: FetchRequest, ticket: str, proxy: str) -> None:
+        """Set what changes from request to request; pycurl.error or UnicodeError where it cannot be sent."""
+        self.request = request
+        self.ticket = ticket
+        self.host = urls.host(request.url)
+        self.started = time.monotonic()
+        self._begin()
+        easy = self.easy
+        if self._fresh:
+            self._fresh = False
+            easy.setopt(pycurl.FRESH_CONNECT, 0)
+        easy.setopt(pycurl.URL, request.url)
+        self._set_version()
+        lines = request.accept, own_headers(self._options, request)
+        if lines != self._lines:
+            self._lines = lines
+            easy.setopt(pycurl.HTTPHEADER, header_lines(request_headers(self._fixed, *lines)))
+        if (connect_ms := milliseconds(request.connect_timeout)) != self._connect_ms:
+            self._connect_ms = connect_ms
+            easy.setopt(pycurl.CONNECTTIMEOUT_MS, connect_ms)
+        if (timeout_ms := milliseconds(request.timeout)) != self._timeout_ms:
+            self._timeout_ms = timeout_ms
+            easy.setopt(pycurl.TIMEOUT_MS, timeout_ms)
+        if proxy != self._proxy:
+            self._proxy = proxy
+            easy.setopt(pycurl.PROXY, proxy)
+        self.proxied = bool(proxy)
+
+    def _begin(self) -> None:
+        """Nothing was sent, nothing has come."""
+        self.answer = Answer(self.request)
+        self.fault = None
+        self.barred = ""
+        self.asked = self.opened = self.dirty = self.starved = False
+        self._sent_fresh = False
+        self._framing: int | None = None
+
+    def _set_version(self) -> None:
+        """Hosts whose HTTP/2 is at fault are asked by HTTP/1.1."""
+        version = pycurl.CURL_HTTP_VERSION_1_1 if self.host in self._http1 else self._best
+        if version != self._version:
+            self._version = version
+            self.easy.setopt(pycurl.HTTP_VERSION, version)
+
+    def forget_name(self) -> None:
+        """Have the name resolved anew: libcurl remembers that it did not."""
+        parts = urlsplit(self.request.url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        self.easy.setopt(pycurl.RESOLVE, [f"-{parts.hostname}:{port}"])
+
+    def again(self) -> None:
+        """Get ready for another try, on a new connection."""
+        self._fresh = True
+        self.dirty = self.starved = self.opened = False
+        self.easy.setopt(pycurl.FRESH_CONNECT, 1)
+
+    @property
+    def can_do_http1(self) -> bool:
+        """Was this try not by HTTP/1.1 alone, and is there time for another one?"""
+        return self._version != pycurl.CURL_HTTP_VERSION_1_1 and self._left > 0
+
+    def again_by_http1(self) -> None:
+        """Get ready for another try, by HTTP/1.1 and within the same time."""
+        self._begin()
+        self._set_version()
+        self._timeout_ms = milliseconds(self._left)
+        self.easy.setopt(pycurl.TIMEOUT_MS, self._timeout_ms)
+
+    @property
+    def _left(self) -> float:
+        return self.request.timeout - (time.monotonic() - self.started)
+
+    # Callbacks. An exception in one would be printed by pycurl and lost, so each keeps its own.
+
+    def on_open(self, purpose: int, address: tuple[int, int, int, tuple[Any, ...]]) -> Any:
+        """Open a socket for the very address that libcurl connects to next, if the guard lets it."""
+        try:
+            family, kind, protocol, target = address
+            reason = None if self.proxied else self._guard.check(self.host, str(target[0]))
+            if reason is not None:
+                self.barred = f"{target[0]} is {reason}"
+                return pycurl.SOCKET_BAD
+            opened = open_socket(family, kind, protocol)
+            self.opened = True
+            return opened
+        except OSError as error:
+            self.starved = error.errno in machine.SHORTAGES
+            self.fault = None if self.starved else ("connect", str(error))
+            return pycurl.SOCKET_BAD
+        except BaseException as error:
+            self._keep(error)
+            return pycurl.SOCKET_BAD
+
+    def on_ready(self, address: str, _local: str, _port: int, local_port: int) -> int:
+        """The last moment before the request is sent, on a new connection or a used one."""
+        try:
+            self.local_port = local_port
+            fd = None if self.opened else self._used.get(local_port)
+            if fd is not None and fd >= 0 and stirs(fd):
+                self.dirty = True
+                return int(pycurl.PREREQFUNC_ABORT)
+            if self.request.is_too_late:
+                self.fault = ("expired", "not_after passed while connecting")
+                return int(pycurl.PREREQFUNC_ABORT)
+            reason = None if self.proxied else self._guard.check(self.host, address)
+            if reason is not None:
+                self.fault = ("refused", f"{address} is {reason}")
+                return int(pycurl.PREREQFUNC_ABORT)
+            if self._sent_fresh:  # REFUSED_STREAM or GOAWAY: libcurl would send it five times more
+                self._used[local_port] = _REFUSED
+                self.fault = ("connect", "the server closes each stream or connection without taking the request")
+                return int(pycurl.PREREQFUNC_ABORT)
+            self.asked = True
+            self._sent_fresh = self.opened or self._used.get(local_port) == _REFUSED
+            return int(pycurl.PREREQFUNC_OK)
+        except BaseException as error:
+            self._keep(error)
+            return int(pycurl.PREREQFUNC_ABORT)
+
+    def on_header(self, line: bytes) -> int | None:
+        try:
+            if self.asked:  # before that it is the proxy that answers CONNECT
+                self.answer.line(line)
+            return None
+        except BadAnswer as error:
+            self.fault = ("protocol", str(error))
+        except BaseException as error:
+            self._keep(error)
+        return _ABORT
+
+    def on_body(self, data: bytes) -> int | None:
+        try:
+            return None if self.answer.feed(data) else _ABORT
+        except BadAnswer as error:
+            self.fault = ("protocol", str(error))
+        except BaseException as error:
+            self._keep(error)
+        return _ABORT
+
+    def _keep(self, error: BaseException) -> None:
+        """End this transfer by *error*; what is not an Exception (KeyboardInterrupt) is raised again by `poll`."""
+        self.fault = ("protocol", f"{type(error).__name__}: {error}")
+        if not isinstance(error, Exception):
+            self.raised = error
+
+    # Results
+
+    def result(self, code: int, message: str, now: float) -> FetchResult:
+        """What became of the request that ended with libcurl's *code*."""
+        answer = self.answer
+        if (code == pycurl.E_OK and answer.status) or (answer.cut and self.fault is None):
+            info = self.easy.getinfo
+            by_http1 = answer.version.startswith(b"HTTP/1")
+            self._used[self.local_port] = info(pycurl.ACTIVESOCKET) if by_http1 else -1  # -1 as well where it has ended
+            if self.proxied and answer.status == REFUSED_BY_PROXY:
+                return self.error("connect", refusal_of(self._proxy), now, "proxy")
+            elapsed, first = info(pycurl.TOTAL_TIME_T) / 1e6, info(pycurl.STARTTRANSFER_TIME_T) / 1e6
+            return answer.response(elapsed, first, now, info(pycurl.PRIMARY_IP) or "")
+        if self.fault is not None:
+            return self.error(*self.fault, now)
+        if code == pycurl.E_OK:
+            return self.error("connect", "closed before the end of the header", now)
+        if self.barred and not self.opened:
+            return self.error("refused", self.barred, now)
+        kind, detail, lack = diagnose(self.easy, code, message, self._proxy, self.opened or self.asked)
+        return self.error(kind, detail, now, lack)
+
+    def error(self, kind: FailureKind, detail: str, now: float, lack: Lack = "") -> FetchError:
+        sent = self.asked or (kind not in ("expired", "refused") and self.easy.getinfo(pycurl.CONNECT_TIME_T) > 0)
+        detail = without_credentials(detail)  # a proxy's
+        return FetchError(self.request.url, kind, detail, sent, now - self.started, now, lack)
+
+    def wastes(self) -> bool:
+        """Does the body consist of chunk extensions and the like? To be asked now and then: it compares.
+
+        libcurl reads them without a word, so the kernel is asked how much has come.
+        """
+        answer = self.answer
+        if not answer.version.startswith(b"HTTP/1"):  # connections of HTTP/2 are shared
+            return False
+        framing = received(self.easy.getinfo(pycurl.ACTIVESOCKET)) - answer.received
+        if self._framing is None:
+            self._framing = framing
+        return answer.is_wasteful(framing - self._framing)
+
+    @property
+    def silent(self) -> bool:
+        """Has nothing of the answer come yet? (libcurl counts from the first whole line.)"""
+        return not self.answer.status and self.easy.getinfo(pycurl.STARTTRANSFER_TIME_T) == 0
