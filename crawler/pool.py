@@ -8,7 +8,7 @@ import re
 import secrets
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +20,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Lease
 from crawler.frontier.ledger import Ledger
 from crawler.launch import Process, launch
-from crawler.process import EXIT_CODES, GIVES_UP, GRACE, Job
+from crawler.process import EXIT_CODES, GIVES_UP, GRACE, LAST_WORDS, Job
 from crawler.records import Charge
 from crawler.watch import Glimpse, Watch, dead_watches
 
@@ -29,6 +29,8 @@ SETTLE_AGAIN: Final = 1.0
 MOST_FALSE_STARTS: Final = 5
 """Workers in a row that die before their first turn, after which the pool gives up."""
 _FIRST_TURNS: Final = 3
+LINGER: Final = 2 * LAST_WORDS
+"""Seconds after which a worker is killed whose loop has ended, and which should have ended itself."""
 
 
 @dataclass(slots=True)
@@ -77,16 +79,16 @@ class Pool:
         redis_url: str,
         until_done: bool,
         say: Callable[[str], None],
-        pass_fds: Sequence[int] = (),
+        embedded: tuple[bytes, int] | None = None,
         copies: bool = False,
     ) -> None:
-        """*pass_fds* stay open in workers; *copies*: nothing but a crawl is in this process (see `launch`)."""
+        """*embedded* is what `Job` says; *copies*: nothing but a crawl is in this process (see `launch`)."""
         self._frontier, self._ledger = frontier, ledger
         self._settings = settings
         self._redis_url = redis_url
         self._until_done = until_done
         self._say = say
-        self._pass_fds = tuple(pass_fds)
+        self._embedded = embedded
         self._copies = copies
         self._members: list[_Member] = []
         self._dead: list[_Dead] = []
@@ -117,8 +119,10 @@ class Pool:
             until_done=self._until_done,
             settings=self._settings,
             parent=os.getpid(),
+            embedded=self._embedded,
         )
-        return _Member(worker, launch(job, self._pass_fds, copies=self._copies), watch)
+        keep = () if self._embedded is None else (self._embedded[1],)
+        return _Member(worker, launch(job, keep, copies=self._copies), watch)
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
@@ -150,6 +154,10 @@ class Pool:
         """One that was seen at the same page twice, for too long: a single look may fall into the middle of a word."""
         before, seen = member.seen, member.watch.look()
         member.seen = seen
+        if seen.stage == "ended" and seen == before and time.monotonic() - seen.since > LINGER:
+            member.process.kill()
+            member.process.wait()
+            return
         stuck = seen.stage in ("handle", "hook") and time.monotonic() - seen.since > self.page_timeout
         if stuck and seen == before and not member.hung:
             member.hung = True
@@ -159,6 +167,8 @@ class Pool:
     def _bury(self, member: _Member, code: int) -> None:
         """A worker has ended: of its own accord, or it died and its leases have to be settled."""
         seen = member.watch.look()
+        if seen.stage == "ended" and seen.token.isdigit():  # however its process came to an end after that
+            code = int(seen.token)
         if code in (*EXIT_CODES.values(), GIVES_UP):
             words = member.watch.words()
             # If Redis was away when it left, it could not give its leases back.

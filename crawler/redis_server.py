@@ -115,6 +115,15 @@ class EmbeddedRedis:
                 raise
             log.warning("%s", error)  # what ended the block matters more
 
+    @classmethod
+    def inherit(cls, folder: bytes, users_fd: int) -> EmbeddedRedis:
+        """That of a process which handed us its `users_fd` and is gone: to be left as it would have left it."""
+        server = cls(Path(os.fsdecode(folder)))
+        server._users = users_fd
+        with _one_line(server.folder):
+            server._socket = _short_socket(server.folder)
+        return server
+
     def ensure(self) -> None:
         """See to it that the server runs and has loaded its data. Safe to repeat: one that died is started again."""
         patience = _Patience(_START_PATIENCE)

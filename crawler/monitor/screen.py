@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from contextlib import suppress
 from typing import Any, Final, TextIO
 
 from crawler.monitor.status import Status
@@ -25,16 +26,19 @@ class LiveLine:
         """Write *text* over what stood there, cut to the terminal's width."""
         if self._on:
             width = shutil.get_terminal_size((80, 24)).columns - 1
-            self._stream.write(f"\r\x1b[2K{printable(text)[:width]}")
-            self._stream.flush()
+            self._write(f"\r\x1b[2K{printable(text)[:width]}")
             self._shown = True
 
     def clear(self) -> None:
         """Make room for something else."""
         if self._shown:
-            self._stream.write("\r\x1b[2K")
-            self._stream.flush()
+            self._write("\r\x1b[2K")
             self._shown = False
+
+    def _write(self, text: str) -> None:
+        with suppress(OSError):  # the terminal may be closed
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def live(status: Status, seconds: float) -> str:
