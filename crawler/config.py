@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -19,6 +20,7 @@ from typing import Any, Final, cast, get_type_hints
 
 import msgspec
 
+from crawler import owners
 from crawler.errors import DamagedCrawl, UsageError
 
 VERSION: Final = "0.1.0"
@@ -245,7 +247,9 @@ class Settings:
     wait: bool = _setting(False, str, _P, "wait for a Redis that cannot be reached yet", switch=True)
     crawl: str = _setting("default", name, _P, "the crawl's name on its Redis", unit="NAME")
     folder: str = _setting(".crawler", str, _P, "where the embedded Redis lives", unit="DIR")
-    workers: int | None = _setting(None, optional(positive), _P, "worker processes (default: one a core)", unit="N")
+    workers: int | None = _setting(
+        None, optional(positive), _P, "worker processes (default: one for each CPU that may be used)", unit="N"
+    )
     concurrency: int = _setting(64, positive, _P, "transfers at once a worker", unit="N")
     cache_size: int = _setting(64 << 20, size, _P, "memory of each worker's caches, about", unit="SIZE")
     fetcher: str = _setting("curl", str, _P, "the HTTP engine", choices=("curl", "requests"))
@@ -339,8 +343,9 @@ def coerce(setting: str, value: Any) -> Any:
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path = Path(FILE)) -> Loaded:
     """The settings of a command. *flags* holds parsed values of those that were given on its command line."""
-    named = _from_file(file) | _from_environ(environ) | dict(flags)
-    return Loaded(replace(Settings(), **named), frozenset(named))
+    found, of_file = _from_file(file)
+    named = of_file | _from_environ(environ) | dict(flags)
+    return Loaded(replace(Settings(), **named), frozenset(named), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -349,6 +354,8 @@ class Loaded:
 
     settings: Settings
     named: frozenset[str]
+    file: Path | None = None
+    """The `crawler.toml` that was read."""
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -360,20 +367,39 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _from_file(file: Path) -> dict[str, Any]:
+def _from_file(file: Path) -> tuple[Path | None, dict[str, Any]]:
+    """The file, if it is there, and what it says."""
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(_read_ours(file))
     except FileNotFoundError:
-        return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read: {error}") from None
+        return None, {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{file}: cannot be read: {why}") from None
     found = {}
     for key, value in values.items():
         setting = key.replace("-", "_")
         if setting not in TABLE:
             raise UsageError(f"{file}: {key!r} is no setting; see `crawler set --help` for their names")
         found[setting] = _from_toml(file, setting, value)
-    return found
+    return file.absolute(), found
+
+
+def _read_ours(file: Path) -> str:
+    """A file of settings names code that is run and where secrets go: it is read only if nobody else could write it."""
+    place = owners.resolved(file)
+    with os.fdopen(os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | owners.nofollow(place)), "rb") as opened:
+        facts = os.fstat(opened.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise UsageError(f"{file}: is no regular file")
+        if not owners.is_ours(facts):
+            raise UsageError(
+                f"{file}: belongs to another user (uid {facts.st_uid}), so it is not obeyed: run in another folder, or"
+                " make a copy of your own"
+            )
+        if owners.others_may_write(facts):
+            raise UsageError(f"{file}: others may write it, so it is not obeyed: `chmod go-w {file}`")
+        return opened.read().decode("utf-8")
 
 
 def _from_toml(file: Path, setting: str, value: Any) -> Any:

@@ -25,6 +25,7 @@ from typing import Any, Final
 
 from crawler import seeding
 from crawler.config import coerce, load
+from crawler.cores import usable
 from crawler.errors import (
     CrawlDeleting,
     NoCrawl,
@@ -94,7 +95,7 @@ def work(
             copies=copies,
         )
         try:
-            pool.start(session.settings.workers or os.cpu_count() or 1)
+            pool.start(session.settings.workers or usable())
             outlook = _Outlook(session, pool, monitor, ledger, lambda status: show(status, time.monotonic() - began))
             _watch(session, pool, asked, outlook.look)
         except BaseException:
@@ -219,7 +220,10 @@ class Crawl(AbstractContextManager["Crawl"]):
             flags["hook"] = hook if isinstance(hook, str) else spec_of(hook)
         self._seeds = seeds
         self._sitemaps = (sitemaps,) if isinstance(sitemaps, str) else tuple(sitemaps)
-        self._session = Session(load(flags), say)
+        loaded = load(flags)
+        if loaded.file is not None:
+            say(f"settings are read from {loaded.file}")
+        self._session = Session(loaded, say)
         self._frontier: Frontier | None = None
         self._hook_is_fine = False
 

@@ -9,6 +9,7 @@ import click
 
 from crawler.config import TABLE, Kind, Loaded, Settings, format_value, load, parse
 from crawler.logs import open_log
+from crawler.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,6 +54,8 @@ def load_given(given: dict[str, Any]) -> Loaded:
         else:
             flags[name] = value if isinstance(value, bool) else parse(name, value)
     loaded = load(flags)
+    if loaded.file is not None:
+        click.echo(printable(f"crawler: settings are read from {loaded.file}"), err=True)
     open_log(loaded.settings.log_file, loaded.settings.verbose, "command")
     return loaded
 

@@ -46,12 +46,12 @@ LAYERS = (
     ("charset",),
     ("fetch",),
     ("redis_server",),
-    ("redis_binary",),
+    ("redis_binary", "redis_folder"),
     ("logs",),
     ("config", "interrupts"),
     ("records",),
     ("url",),
-    ("text", "watch", "clock"),
+    ("text", "watch", "clock", "owners", "cores"),
     ("errors",),
 )
 """From the top: a module imports from lower layers alone. A package stands for all its modules, which may import each
