@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -34,6 +34,12 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCI
 MOST_SECONDS: Final = 3650 * 86_400.0
 MOST_BYTES: Final = float(1 << 50)
 MOST_SHARDS: Final = 256
+MAX_RETRIES: Final = 14
+"""Attempts are kept in half a byte."""
+MAX_TEXT: Final = 16 << 20
+"""Characters of one page's text."""
+_MAX_DIGITS: Final = 15
+"""Of a count: Redis's scripts keep them as doubles."""
 _NONE: Final = ("", "none", "no", "off")
 
 
@@ -94,6 +100,8 @@ def count(text: str) -> int:
     """A whole number from 0."""
     if not text.strip().isascii() or not text.strip().isdigit():
         raise ValueError("a whole number from 0 is needed")
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"at most {_MAX_DIGITS} digits")
     return int(text)
 
 
@@ -112,20 +120,16 @@ def factor(text: str) -> float:
     return float(text)
 
 
-def shards(text: str) -> int:
-    """How many shards: the buckets of what was seen are divided among them."""
-    value = positive(text)
-    if value > MOST_SHARDS:
-        raise ValueError(f"at most {MOST_SHARDS}")
-    return value
+def at_most(parse: Callable[[str], Any], most: int) -> Callable[[str], Any]:
+    """*parse*, and no more than *most*."""
 
+    def bounded(text: str) -> Any:
+        value = parse(text)
+        if value > most:
+            raise ValueError(f"at most {most}")
+        return value
 
-def few(text: str) -> int:
-    """A whole number from 0 to 14: attempts are kept in half a byte."""
-    value = count(text)
-    if value > 14:
-        raise ValueError("at most 14")
-    return value
+    return bounded
 
 
 def lease_seconds(text: str) -> float:
@@ -189,7 +193,13 @@ class Settings:
 
     scope: str = _setting("site", str, _F, "which links belong to the crawl", choices=("host", "site", "prefix", "all"))
     store: str = _setting("text", str, _F, "what is kept of a page", choices=("meta", "text"))
-    shards: int = _setting(1, shards, _F, "parts of the frontier; each may live on another node of a cluster", unit="N")
+    shards: int = _setting(
+        1,
+        at_most(positive, MOST_SHARDS),
+        _F,
+        "parts of the frontier; each may live on another node of a cluster",
+        unit="N",
+    )
     strip_tracking: bool = _setting(False, str, _F, "take utm_*, gclid, fbclid, ... out of URLs", switch=True)
     strip_sessions: bool = _setting(False, str, _F, "take session ids (jsessionid, ...) out of URLs", switch=True)
     sort_query: bool = _setting(False, str, _F, "one order of a query's parameters", switch=True)
@@ -229,11 +239,11 @@ class Settings:
     timeout: float = _setting(30.0, lasting, _C, "a fetch in all, from start to last byte", unit="TIME")
     page_timeout: float = _setting(30.0, lasting, _C, "parsing (and hooks) of one page", unit="TIME")
     lease_term: float = _setting(90.0, lease_seconds, _C, "after which a silent worker's URLs go back", unit="TIME")
-    retries: int = _setting(2, few, _C, "more tries after an error that may pass", unit="N")
+    retries: int = _setting(2, at_most(count, MAX_RETRIES), _C, "more tries after an error that may pass", unit="N")
     host_patience: float = _setting(600.0, duration, _C, "how long a host may fail; 0: for ever", unit="TIME")
     max_size: int = _setting(10 << 20, size, _C, "of a decoded body; more is cut", unit="SIZE")
     max_links: int = _setting(6_000, count, _C, "links followed on one page", unit="N")
-    max_text: int = _setting(1 << 20, size, _C, "of a page's text; more is cut", unit="SIZE")
+    max_text: int = _setting(1 << 20, at_most(size, MAX_TEXT), _C, "of a page's text; more is cut", unit="SIZE")
     outlinks: bool = _setting(False, str, _C, "keep each page's links in its record", switch=True)
     parse_all: bool = _setting(
         False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
@@ -275,9 +285,10 @@ class Settings:
             known = {}
             for name in stored_names() & values.keys():
                 known[name] = msgspec.convert(values[name], _types()[name])
-                if TABLE[name].choices and known[name] not in TABLE[name].choices:
-                    raise msgspec.ValidationError(f"{known[name]!r} is none of {', '.join(TABLE[name].choices)}")
-        except msgspec.DecodeError as error:
+                _check_stored(name, known[name])
+        except (msgspec.DecodeError, RecursionError, UsageError) as error:
+            if isinstance(error, UsageError):
+                name = ""  # it is in the message
             where = f"{name.replace('_', '-')}: " if name else ""
             raise DamagedCrawl(
                 f"the settings stored in the `meta` of crawl {self.crawl!r} cannot be used: {where}{error};"
@@ -294,6 +305,13 @@ def _types() -> dict[str, Any]:
     return get_type_hints(Settings)
 
 
+def _check_stored(setting: str, value: Any) -> None:
+    """Raise UsageError for a stored value that no command accepts: bounds are those of the command line."""
+    for item in value if isinstance(value, tuple) else (value,):
+        if item is not None and not isinstance(item, bool):
+            parse(setting, format(Decimal(item), "f") if isinstance(item, int | float) else item)
+
+
 def stored_names() -> frozenset[str]:
     """Names of the settings that belong to the crawl, not to a process."""
     return frozenset(n for n, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
@@ -307,7 +325,7 @@ def parse(setting: str, text: str) -> Any:
     try:
         return meta.parse(text)
     except ValueError as error:
-        shown = "the value" if meta.secret else repr(text)
+        shown = "the value" if meta.secret else repr(text if len(text) <= 80 else f"{text[:80]}...")
         raise UsageError(f"{setting.replace('_', '-')}: {shown} cannot be used: {error}") from None
 
 
@@ -370,7 +388,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
 def _from_file(file: Path) -> tuple[Path | None, dict[str, Any]]:
     """The file, if it is there, and what it says."""
     try:
-        values = tomllib.loads(_read_ours(file))
+        values = tomllib.loads(owners.read(file).decode("utf-8"))
     except FileNotFoundError:
         return None, {}
     except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -383,23 +401,6 @@ def _from_file(file: Path) -> tuple[Path | None, dict[str, Any]]:
             raise UsageError(f"{file}: {key!r} is no setting; see `crawler set --help` for their names")
         found[setting] = _from_toml(file, setting, value)
     return file.absolute(), found
-
-
-def _read_ours(file: Path) -> str:
-    """A file of settings names code that is run and where secrets go: it is read only if nobody else could write it."""
-    place = owners.resolved(file)
-    with os.fdopen(os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | owners.nofollow(place)), "rb") as opened:
-        facts = os.fstat(opened.fileno())
-        if not stat.S_ISREG(facts.st_mode):
-            raise UsageError(f"{file}: is no regular file")
-        if not owners.is_ours(facts):
-            raise UsageError(
-                f"{file}: belongs to another user (uid {facts.st_uid}), so it is not obeyed: run in another folder, or"
-                " make a copy of your own"
-            )
-        if owners.others_may_write(facts):
-            raise UsageError(f"{file}: others may write it, so it is not obeyed: `chmod go-w {file}`")
-        return opened.read().decode("utf-8")
 
 
 def _from_toml(file: Path, setting: str, value: Any) -> Any:

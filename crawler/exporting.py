@@ -87,10 +87,11 @@ def export_(
 def write_all(ledger: Ledger, sink: Sink, only: tuple[str, ...] = ()) -> None:
     """Write all records that there are to *sink*, finish it, and say how many they were."""
     _tell_of_drained(ledger)
-    count = export(ledger, sink, outcomes=only or None, note=_show).count
+    result = export(ledger, sink, outcomes=only or None, note=_show)
     sink.finish()
     line.clear()
-    say(f"{count:,} records written to {sink.target}")
+    say(f"{result.count:,} records written to {sink.target}")
+    result.refuse_left_out()
 
 
 def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
@@ -106,6 +107,7 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
             sink.finish()
         line.clear()
         say(f"{result.count:,} records written to {sink.target}")
+        result.refuse_left_out()
         return INTERRUPTED if stopped() else 0
 
 
@@ -124,7 +126,7 @@ def _go_on(session: Session, state: State, wanted: Wanted) -> int:
                 if wanted.follow
                 else export
             )
-            transfer(
+            result = transfer(
                 ledger,
                 checkpoints.sink,
                 after=checkpoints.cursor,
@@ -136,6 +138,7 @@ def _go_on(session: Session, state: State, wanted: Wanted) -> int:
         drained = f", {checkpoints.drained:,} drained" if wanted.drain else ""
         written = f"{checkpoints.written:,} records written to {checkpoints.sink.target}"
         say(f"{written}, {checkpoints.records:,} in all{drained}")
+        result.refuse_left_out()
         if stopped():
             say("interrupted; the same command goes on")
         return INTERRUPTED if stopped() else 0

@@ -79,6 +79,27 @@ def resolved(name: str | Path) -> Path:
     return done
 
 
+def read(name: Path) -> bytes:
+    """The file *name*, if nobody else could write it: settings name code that is run, and where secrets go.
+
+    Raises OSError where it belongs to another user, where others may write it, or where it is no regular file.
+    """
+    place = resolved(name)
+    with os.fdopen(os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | nofollow(place)), "rb") as opened:
+        facts = os.fstat(opened.fileno())
+        if not stat.S_ISREG(facts.st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        if not is_ours(facts):
+            raise OSError(
+                errno.EACCES,
+                f"it belongs to another user (uid {facts.st_uid}), who could have it run code: go to another folder, or"
+                " make a copy of your own",
+            )
+        if others_may_write(facts):
+            raise OSError(errno.EACCES, f"others may write it, and have it run code: `chmod go-w {name}`")
+        return opened.read()
+
+
 def nofollow(path: Path) -> int:
     """The flag with which to open what `resolved` has found."""
     return 0 if _leads_to_a_descriptor(path) else os.O_NOFOLLOW

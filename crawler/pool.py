@@ -243,7 +243,11 @@ class Pool:
         if not hung:
             self._frontier.retry(lease, "none", charge=Charge.CRASH)
             return
-        entry = lease.entry()
+        try:
+            entry = lease.entry()
+        except ValueError:  # something else wrote there: the next worker that leases it ends it
+            self._frontier.release([lease.token])
+            return
         url = entry.request.url
         held = Held(lease, entry, self._frontier.id(url), self._frontier.form.apply(url))
         error = f"one page took more than {self.page_timeout:g} s to parse; its worker was killed"

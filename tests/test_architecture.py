@@ -66,7 +66,7 @@ DOORS = {
     # Records and JSON: a codec of values, without I/O. Who else needs it, or values that cost little, is named here.
     "msgspec": (
         *("records", "config", "terminal", "tryout", "launch", "process", "worker", "exchanges", "handling", "logs"),
-        *("frontier.ledger", "frontier.parcel", "export"),
+        *("frontier.ledger", "frontier.parcel", "frontier.parsing", "export"),
         *("fetch.fetcher", "frontier.leases", "frontier.link", "ending", "politeness", "entrances", "seeding"),
     ),
     "hiredis": ("frontier",),

@@ -21,6 +21,9 @@ SILENT: Final = 10.0
 ADAPTED_MAX_MS: Final = 30_000
 """The longest delay that a slow host gets by being slow (see prelude.lua)."""
 
+_SHOWN: Final = 40
+"""Characters of a word that no worker of this version says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -190,4 +193,4 @@ def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
         "memory": "Redis is full",
         "paused": "paused",
         "limit": "its limit is reached",
-    }.get(most, most)
+    }.get(most, most[:_SHOWN])
