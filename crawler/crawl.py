@@ -282,7 +282,10 @@ class Crawl(AbstractContextManager["Crawl"]):
         return Monitor(self._open(), self._session.ledger).look()
 
     def records(self) -> Iterator[Record]:
-        """All records so far, in the order of their commits; `via` is a URL."""
+        """All records so far, in the order of their commits; `via` is a URL.
+
+        Raises FrontierError at the end where some could not be read.
+        """
         self._open()
         yield from read(self._session.ledger)
 

@@ -63,8 +63,19 @@ def _load_module(name: str) -> Any:
 
 
 def _load_file(path: Path) -> Any:
-    if str(path.parent) not in sys.path:
-        sys.path.insert(0, str(path.parent))  # as Python does for a script
+    """What lies beside the file is found first while it is imported, as with a script, and last afterwards."""
+    place = str(path.parent)
+    if place in sys.path:
+        return _from_file(path)
+    sys.path.insert(0, place)
+    try:
+        return _from_file(path)
+    finally:
+        sys.path.remove(place)
+        sys.path.append(place)
+
+
+def _from_file(path: Path) -> Any:
     if path.name == "__main__.py" and path.parent.is_file():  # a zipped application
         return SimpleNamespace(**runpy.run_path(str(path.parent), run_name="_hook"))
     if not path.is_file():

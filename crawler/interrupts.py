@@ -95,7 +95,7 @@ def _handled(
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    free = (signal.SIG_DFL, _interrupt)
+    free = (signal.SIG_DFL, _interrupt, _exit)
     taken = [n for n in numbers if signal.getsignal(n) in free or (n not in _LEAVING and not only_default)]
     before = {number: signal.signal(number, handler) for number in taken}
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import click
@@ -55,7 +56,8 @@ def load_given(given: dict[str, Any]) -> Loaded:
             flags[name] = value if isinstance(value, bool) else parse(name, value)
     loaded = load(flags)
     if loaded.file is not None:
-        click.echo(printable(f"crawler: settings are read from {loaded.file}"), err=True)
+        with suppress(OSError):  # nobody may be there to read it
+            click.echo(printable(f"crawler: settings are read from {loaded.file}"), err=True)
     open_log(loaded.settings.log_file, loaded.settings.verbose, "command")
     return loaded
 

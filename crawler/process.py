@@ -72,7 +72,7 @@ class Job(msgspec.Struct, frozen=True):
 def main(job: bytes) -> int:
     """Run the worker of an encoded *job*. The process has LAST_WORDS seconds left to end when this returns."""
     code = live(msgspec.json.decode(job, type=Job))
-    end_within(LAST_WORDS, code)
+    end_within(LAST_WORDS, code, with_children=True)
     return code
 
 
@@ -97,23 +97,24 @@ def live(job: Job) -> int:
     return code
 
 
-def end_within(seconds: float, code: int) -> None:
+def end_within(seconds: float, code: int, *, with_children: bool = False) -> None:
     """See to it that this process ends, whatever a hook has left in it: threads, functions of `atexit`, children.
 
-    It may end as any other program does meanwhile. Then its own children are asked to end, and it exits with *code*.
+    It may end as any other program does meanwhile. Then it exits with *code*; *with_children*: its process group, which
+    must be its own, is asked to end.
     """
-    timer = threading.Timer(seconds, _exit, (code,))
+    timer = threading.Timer(seconds, _exit, (code, with_children))
     timer.daemon = True
     timer.start()
 
 
-def _exit(code: int) -> None:
+def _exit(code: int, with_children: bool) -> None:
     names = [thread.name for thread in threading.enumerate() if not thread.daemon and thread.is_alive()]
     logging.getLogger("crawler").info("it does not end by itself, perhaps for its threads: %s", ", ".join(names))
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    if os.getpgrp() == os.getpid():  # its children would keep open what they have inherited
+    if with_children and os.getpgrp() == os.getpid():  # they would keep open what they have inherited
         with suppress(OSError):
             os.killpg(0, signal.SIGTERM)
     os._exit(code)

@@ -42,7 +42,7 @@ _SITEMAP, _LASTMOD = 0x10, 0x20
 _FLAGS: Final = 0x03 | _SITEMAP | _LASTMOD
 _PATH: Final = re.compile(rb'/[!"$-~]*')
 """A canonical path with its query: printable ASCII without a fragment."""
-_RECORDED: Final = re.compile(r"https?://[!-.0-~]+/[!-~]*|https?://[^/]*/#bad-entry-.*", re.DOTALL)
+_RECORDED: Final = re.compile(r"https?://[!-.0-~]+/[!-~]*|https?://.*/#bad-entry-.*", re.DOTALL)
 """URLs of records: canonical ones, and those of entries that could not be read."""
 _ID: Final = re.compile(r"[0-9]{1,20}")
 _OWN_PORT: Final = re.compile(r":\d+$")

@@ -206,20 +206,23 @@ EVIL = "open({mark!r}, 'a').write(__name__ + '\\n')\nraise SystemExit('evil')\n"
 SHADOWS = ("msgspec", "redis", "crawler", "click", "selectolax", "pycurl", "logging", "json", "urllib3", "bs4")
 
 
+@pytest.mark.parametrize("place", ["elsewhere", "here"])
 @pytest.mark.parametrize("start", ["crawler", "python -m crawler"])
 def test_modules_that_lie_in_the_current_folder_are_not_imported_by_accident(
-    commands: Commands, sites: Sites, start: str
+    commands: Commands, sites: Sites, start: str, place: str
 ) -> None:
-    """Neither by a command nor by its workers, with a hook from another folder or without one."""
+    """Neither by a command nor by its workers, wherever their hook is."""
     site = sites.add()
     site.serve("/", html(title="title"))
     mark = commands.folder / "mark"
     names = [name for name in SHADOWS if name != "crawler" or start == "crawler"]  # -m names what is run by itself
     names = [name for name in names if start == "crawler" or name not in ("json", "logging")]
     _write(commands, {f"{name}.py": EVIL.format(mark=str(mark)) for name in names})
-    (commands.base / "hooks").mkdir()
-    (commands.base / "hooks" / "hk.py").write_text("def hook(page):\n    return page.soup.title.text\n")
-    arguments = ["run", site.url("/"), "--delay", "0", "-n", "1", "--hook", str(commands.base / "hooks/hk.py:hook")]
+    folder = commands.folder if place == "here" else commands.base / "hooks"
+    folder.mkdir(exist_ok=True)
+    (folder / "hk.py").write_text("def hook(page):\n    return page.soup.title.text\n")
+    spec = "hk.py:hook" if place == "here" else f"{folder / 'hk.py'}:hook"
+    arguments = ["run", site.url("/"), "--delay", "0", "-n", "1", "--hook", spec]
     more = ["--fetcher", "requests", "-o", "-"]
     done = (
         commands.run(*arguments, *more) if start == "crawler" else _python(commands, "-m", "crawler", *arguments, *more)
