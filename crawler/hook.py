@@ -26,6 +26,8 @@ Hook = Callable[[Page], Any]
 """Returns what `data` of the record shall be: anything that JSON can hold, None for nothing; a generator's items."""
 
 _MAIN: Final = ("__main__", "__mp_main__")
+LOADED: Final = "loaded"
+"""What `try_out` answers where all is well."""
 _NO_PARENT: Final = "no known parent package"
 """What Python says of a relative import in a file that was loaded by itself."""
 
@@ -158,15 +160,16 @@ def import_path() -> list[str]:
 
 
 def try_out(raw: bytes) -> NoReturn:
-    """Load the `hook` of the JSON object *raw*, write why that fails to the descriptor in the arguments, and end."""
-    code = 1
+    """Load the `hook` of the JSON object *raw*, write LOADED or what is wrong to the descriptor in argv, and end."""
+    answer = ""
     try:
         load(json.loads(raw)["hook"])
-        code = 0
+        answer = LOADED
     except HookError as error:
-        os.write(int(sys.argv[1]), str(error).encode("utf-8", "replace"))
+        answer = str(error)
     finally:
-        os._exit(code)
+        os.write(int(sys.argv[1]), answer.encode("utf-8", "replace"))
+        os._exit(0 if answer else 1)
 
 
 # -- what it returns ---------------------------------------------------------------------------------------------------

@@ -61,7 +61,7 @@ def left_by() -> int | None:
 
 
 def forget() -> None:
-    """A program that goes on after one signal may get another."""
+    """Forget which signal came: a program may continue after one and get another."""
     global _left
     _left = None
 

@@ -21,7 +21,7 @@ from typing import Final, NoReturn, Protocol
 import msgspec
 
 from crawler.errors import HookError
-from crawler.hook import import_path
+from crawler.hook import LOADED, import_path
 from crawler.interrupts import ASKING
 from crawler.process import DEFECT, IN_WORKER, Job, live
 
@@ -94,22 +94,23 @@ def check_hook(spec: str) -> None:
 
     So whatever its module does when it is imported, begins a thread or ends the process, is done there.
     """
-    with tempfile.TemporaryFile() as told:
+    with tempfile.TemporaryFile() as answer:
         done = subprocess.run(
-            [*_python(_TRY), str(told.fileno())],
+            [*_python(_TRY), str(answer.fileno())],
             input=msgspec.json.encode({"path": import_path(), "hook": spec}),
             stdout=subprocess.DEVNULL,
-            pass_fds=[told.fileno()],
+            pass_fds=[answer.fileno()],
             env=os.environ | {IN_WORKER: "1"},
             check=False,
         )
-        told.seek(0)
-        why = told.read().decode("utf-8", "replace")
-    if not why and done.returncode:
-        how = f"exit code {done.returncode}" if done.returncode > 0 else signal.Signals(-done.returncode).name
+        answer.seek(0)
+        why = answer.read().decode("utf-8", "replace")
+    if why == LOADED:
+        return
+    if not why:
+        how = f"exit code {done.returncode}" if done.returncode >= 0 else signal.Signals(-done.returncode).name
         why = f"--hook {spec!r}: importing it ended the process ({how})"
-    if why:
-        raise HookError(why)
+    raise HookError(why)
 
 
 def _python(code: str) -> list[str]:

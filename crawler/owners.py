@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = 0
-_MOST_LINKS: Final = 40
+_MAX_LINKS: Final = 40
 """Symbolic links on one way at most, as in Linux."""
 
 
@@ -18,7 +18,7 @@ class ForeignLink(OSError):
 
 
 def is_ours(facts: os.stat_result) -> bool:
-    """It belongs to us, or to root, who could do everything anyway."""
+    """It belongs to us or to root: root may write anything anyway."""
     return facts.st_uid in (os.geteuid(), ROOT)
 
 
@@ -68,7 +68,7 @@ def resolved(name: str | Path) -> Path:
             done = place
             continue
         links += 1
-        if links > _MOST_LINKS:
+        if links > _MAX_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
         if not is_ours(facts) and (not todo or _is_shared(done.stat(), facts)):
             raise ForeignLink(errno.EACCES, f"{place} is a link of another user (uid {facts.st_uid})")
@@ -92,11 +92,11 @@ def read(name: Path) -> bytes:
         if not is_ours(facts):
             raise OSError(
                 errno.EACCES,
-                f"it belongs to another user (uid {facts.st_uid}), who could have it run code: go to another folder, or"
+                f"it belongs to another user (uid {facts.st_uid}) and could name code to run: use another folder, or"
                 " make a copy of your own",
             )
         if others_may_write(facts):
-            raise OSError(errno.EACCES, f"others may write it, and have it run code: `chmod go-w {name}`")
+            raise OSError(errno.EACCES, f"others may write it, and it may name code to run: `chmod go-w {name}`")
         return opened.read()
 
 

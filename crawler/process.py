@@ -92,7 +92,7 @@ def live(job: Job) -> int:
     if code != DEFECT:
         watch.enter("ended", str(code))
     if job.embedded is not None and os.getppid() != job.parent:
-        with suppress(CrawlerError, OSError):  # nobody is left to be told; the next command in that folder stops it
+        with suppress(CrawlerError, OSError):  # there is nobody to report to; the next command in that folder stops it
             EmbeddedRedis.inherit(*job.embedded).leave()
     return code
 

@@ -60,7 +60,7 @@ def test_a_file_of_settings_of_another_user_is_refused(tmp_path: Path, give: Cal
 
 @pytest.mark.parametrize("mode", [0o666, 0o646, 0o602])
 def test_a_file_of_settings_that_others_may_write_is_refused(tmp_path: Path, mode: int) -> None:
-    with pytest.raises(UsageError, match="others may write it, and have it run code: `chmod go-w"):
+    with pytest.raises(UsageError, match="others may write it, and it may name code to run: `chmod go-w"):
         load({}, {}, _settings(tmp_path, mode))
 
 

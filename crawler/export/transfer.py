@@ -180,7 +180,7 @@ class _Reading:
         self._left_out, self._why = self._left_out + 1, self._why or why
 
     def so_far(self, count: int, cursor: str) -> ExportResult:
-        """What is to be told when *count* records were written, up to *cursor*."""
+        """The result when *count* records were written, up to *cursor*."""
         return ExportResult(count, cursor, self._left_out, self._why)
 
     def batches(self, cursor: str) -> Iterator[tuple[list[Stored], str]]:

@@ -54,7 +54,7 @@ def stub(key: str, raw: bytes | None) -> Stub:
 
 
 def _unreadable(key: str, error: Exception) -> UnreadableRecord:
-    """Another version wrote it, or another hand: who deletes the key has all the others."""
+    """Another version wrote it, or another program."""
     return UnreadableRecord(
         f"a stored record cannot be read ({error}): does another version write it? its key is {printable(key)[:120]}"
     )

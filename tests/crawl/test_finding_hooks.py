@@ -166,11 +166,12 @@ def test_on_the_command_line(commands: Commands, sites: Sites, spec: str, files:
     [
         ("import nothing_of_this_name\n", "No module named 'nothing_of_this_name'"),
         ("import os\nos._exit(3)\n", "importing it ended the process (exit code 3)"),
+        ("import os\nos._exit(0)\n", "importing it ended the process (exit code 0)"),
         ("import os\nos.abort()\n", "importing it ended the process (SIGABRT)"),
         ("import sys\nsys.exit()\n", "SystemExit"),
         ("x = 1\n", "has no function hook"),
     ],
-    ids=["import", "exit", "abort", "SystemExit", "no function"],
+    ids=["import", "exit", "exit as if well", "abort", "SystemExit", "no function"],
 )
 def test_a_hook_that_cannot_be_loaded_stores_nothing(commands: Commands, sites: Sites, text: str, words: str) -> None:
     commands.write("hk.py", text)
