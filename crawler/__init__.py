@@ -5,15 +5,13 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from crawler.config import VERSION
-
 if TYPE_CHECKING:
     from crawler.crawl import Crawl
     from crawler.errors import CrawlerError
     from crawler.page import Page
     from crawler.records import Record
 
-__version__ = VERSION
+__version__: str
 
 __all__ = ["Crawl", "CrawlerError", "Page", "Record", "__version__"]
 
@@ -21,7 +19,12 @@ _FACE = {"Crawl": "crawl", "CrawlerError": "errors", "Page": "page", "Record": "
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for only now (PEP 562): a worker process needs none of it, and starts sooner."""
+    """Import what is asked for only now (PEP 562): a worker process needs none of it, and starts sooner.
+
+    `python -m crawler` comes here before its main module, with the current folder first among those to import from.
+    """
+    if name == "__version__":
+        return import_module(f"{__name__}.config").VERSION
     if name not in _FACE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_FACE[name]}"), name)

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import errno
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from crawler import headers, robots, seeding
-from crawler import hook as hooks
+from crawler import headers, interrupts, robots, seeding
 from crawler.config import VERSION, Loaded, Settings
 from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Sink, open_sink
@@ -29,7 +28,7 @@ from crawler.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.plan import plan_of
 from crawler.seeding import Seeded
 from crawler.session import Session
-from crawler.terminal import echo_json, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.terminal import echo_json, flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
 from crawler.text import printable
 
 if TYPE_CHECKING:
@@ -111,7 +110,9 @@ def run(
 def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
     """What can be found wrong before anything is started."""
     if loaded.settings.hook:
-        hooks.load(loaded.settings.hook)
+        from crawler.launch import check_hook  # with all that a worker needs: other commands begin without it
+
+        check_hook(loaded.settings.hook)
     plan_of(loaded.settings)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
@@ -202,7 +203,8 @@ def _summarize(ended: Ended) -> None:
     lost = ended.losses
     losses = f"workers: {lost.died} died, {lost.hung} were killed on a page that hung" if lost.died or lost.hung else ""
     for text in screen.summary(ended.status, ended.here, ended.seconds, losses):
-        click.echo(printable(text), err=True)
+        with suppress(OSError):  # nobody may be there to read it
+            click.echo(printable(text), err=True)
 
 
 @cli.command(
@@ -280,16 +282,21 @@ cli.add_command(export_)
 @settings(*_FETCH, "ignore_robots", "insecure", "hook", "verbose")
 def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     """Take one URL through the whole way (robots.txt, redirects, extraction) and print it; nothing is stored."""
+    from crawler.process import LAST_WORDS, end_within
     from crawler.tryout import try_url  # only this command needs a fetcher of its own
 
     loaded = load_given(given)
-    _check(loaded, ())
+    plan_of(loaded.settings)
     tried = try_url(url, loaded.settings)
     if as_json:
         echo_json(tried.told(links=links))
     else:
         click.echo("\n".join(printable(text) for text in tried.lines(links=links)))
-    return 0 if tried.fetched else 4
+    code = 0 if tried.fetched else 4
+    if loaded.settings.hook:
+        sys.stdout.flush()
+        end_within(LAST_WORDS, code)
+    return code
 
 
 @cli.command(
@@ -324,8 +331,12 @@ for command in (status, explain_, failed, retry, quarantine, list_, set_, pause,
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; every error is one line and an exit code."""
     occupy_standard_streams()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leave as after Ctrl-C: an embedded Redis is stopped
-    sys.exit(_main(args))
+    interrupts.raise_from_now_on()  # leave as after Ctrl-C: an embedded Redis is stopped
+    code = _main(args)
+    left = interrupts.left_by()
+    if left is not None:  # the terminal may be gone: what is held for it cannot be written
+        flush_stdout()
+    sys.exit(code if left is None else left)
 
 
 def _main(args: Sequence[str] | None) -> int:

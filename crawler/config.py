@@ -12,6 +12,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from decimal import Decimal
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any, Final, cast, get_type_hints
 
 import msgspec
 
-from crawler import headers
+from crawler import headers, owners
 from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
 
@@ -34,6 +35,12 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCI
 MOST_SECONDS: Final = 3650 * 86_400.0
 MOST_BYTES: Final = float(1 << 50)
 MOST_SHARDS: Final = 256
+MAX_RETRIES: Final = 14
+"""Attempts are kept in half a byte."""
+MAX_TEXT: Final = 16 << 20
+"""Characters of one page's text."""
+_MAX_DIGITS: Final = 15
+"""Of a count: Redis's scripts keep them as doubles."""
 _NONE: Final = ("", "none", "no", "off")
 
 
@@ -94,6 +101,8 @@ def count(text: str) -> int:
     """A whole number from 0."""
     if not text.strip().isascii() or not text.strip().isdigit():
         raise ValueError("a whole number from 0 is needed")
+    if len(text) > _MAX_DIGITS:
+        raise ValueError(f"at most {_MAX_DIGITS} digits")
     return int(text)
 
 
@@ -112,20 +121,16 @@ def factor(text: str) -> float:
     return float(text)
 
 
-def shards(text: str) -> int:
-    """How many shards: the buckets of what was seen are divided among them."""
-    value = positive(text)
-    if value > MOST_SHARDS:
-        raise ValueError(f"at most {MOST_SHARDS}")
-    return value
+def at_most(parse: Callable[[str], Any], most: int) -> Callable[[str], Any]:
+    """*parse*, and no more than *most*."""
 
+    def bounded(text: str) -> Any:
+        value = parse(text)
+        if value > most:
+            raise ValueError(f"at most {most}")
+        return value
 
-def few(text: str) -> int:
-    """A whole number from 0 to 14: attempts are kept in half a byte."""
-    value = count(text)
-    if value > 14:
-        raise ValueError("at most 14")
-    return value
+    return bounded
 
 
 def lease_seconds(text: str) -> float:
@@ -186,7 +191,13 @@ class Settings:
 
     scope: str = _setting("site", str, _F, "which links belong to the crawl", choices=("host", "site", "prefix", "all"))
     store: str = _setting("text", str, _F, "what is kept of a page", choices=("meta", "text"))
-    shards: int = _setting(1, shards, _F, "parts of the frontier; each may live on another node of a cluster", unit="N")
+    shards: int = _setting(
+        1,
+        at_most(positive, MOST_SHARDS),
+        _F,
+        "parts of the frontier; each may live on another node of a cluster",
+        unit="N",
+    )
     strip_tracking: bool = _setting(False, str, _F, "take utm_*, gclid, fbclid, ... out of URLs", switch=True)
     strip_sessions: bool = _setting(False, str, _F, "take session ids (jsessionid, ...) out of URLs", switch=True)
     sort_query: bool = _setting(False, str, _F, "one order of a query's parameters", switch=True)
@@ -226,11 +237,11 @@ class Settings:
     timeout: float = _setting(30.0, lasting, _C, "a fetch in all, from start to last byte", unit="TIME")
     page_timeout: float = _setting(30.0, lasting, _C, "parsing (and hooks) of one page", unit="TIME")
     lease_term: float = _setting(90.0, lease_seconds, _C, "after which a silent worker's URLs go back", unit="TIME")
-    retries: int = _setting(2, few, _C, "more tries after an error that may pass", unit="N")
+    retries: int = _setting(2, at_most(count, MAX_RETRIES), _C, "more tries after an error that may pass", unit="N")
     host_patience: float = _setting(600.0, duration, _C, "how long a host may fail; 0: for ever", unit="TIME")
     max_size: int = _setting(10 << 20, size, _C, "of a decoded body; more is cut", unit="SIZE")
     max_links: int = _setting(6_000, count, _C, "links followed on one page", unit="N")
-    max_text: int = _setting(1 << 20, size, _C, "of a page's text; more is cut", unit="SIZE")
+    max_text: int = _setting(1 << 20, at_most(size, MAX_TEXT), _C, "of a page's text; more is cut", unit="SIZE")
     outlinks: bool = _setting(False, str, _C, "keep each page's links in its record", switch=True)
     parse_all: bool = _setting(
         False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
@@ -244,7 +255,9 @@ class Settings:
     wait: bool = _setting(False, str, _P, "wait for a Redis that cannot be reached yet", switch=True)
     crawl: str = _setting("default", name, _P, "the crawl's name on its Redis", unit="NAME")
     folder: str = _setting(".crawler", str, _P, "where the embedded Redis lives", unit="DIR")
-    workers: int | None = _setting(None, optional(positive), _P, "worker processes (default: one a core)", unit="N")
+    workers: int | None = _setting(
+        None, optional(positive), _P, "worker processes (default: one for each CPU that may be used)", unit="N"
+    )
     concurrency: int = _setting(64, positive, _P, "transfers at once a worker", unit="N")
     cache_size: int = _setting(64 << 20, size, _P, "memory of each worker's caches, about", unit="SIZE")
     fetcher: str = _setting("curl", str, _P, "the HTTP engine", choices=("curl", "requests"))
@@ -279,9 +292,10 @@ class Settings:
             known = {}
             for name in stored_names() & values.keys():
                 known[name] = msgspec.convert(values[name], _types()[name])
-                if TABLE[name].choices and known[name] not in TABLE[name].choices:
-                    raise msgspec.ValidationError(f"{known[name]!r} is none of {', '.join(TABLE[name].choices)}")
-        except msgspec.DecodeError as error:
+                _check_stored(name, known[name])
+        except (msgspec.DecodeError, RecursionError, UsageError) as error:
+            if isinstance(error, UsageError):
+                name = ""  # it is in the message
             where = f"{name.replace('_', '-')}: " if name else ""
             raise DamagedCrawl(
                 f"the settings stored in the `meta` of crawl {self.crawl!r} cannot be used: {where}{error};"
@@ -298,6 +312,13 @@ def _types() -> dict[str, Any]:
     return get_type_hints(Settings)
 
 
+def _check_stored(setting: str, value: Any) -> None:
+    """Raise UsageError for a stored value that no command accepts: bounds are those of the command line."""
+    for item in value if isinstance(value, tuple) else (value,):
+        if item is not None and not isinstance(item, bool):
+            parse(setting, format(Decimal(item), "f") if isinstance(item, int | float) else item)
+
+
 def stored_names() -> frozenset[str]:
     """Names of the settings that belong to the crawl, not to a process."""
     return frozenset(n for n, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
@@ -311,7 +332,7 @@ def parse(setting: str, text: str) -> Any:
     try:
         return meta.parse(text)
     except ValueError as error:
-        shown = "the value" if meta.secret else repr(text)
+        shown = "the value" if meta.secret else repr(text if len(text) <= 80 else f"{text[:80]}...")
         raise UsageError(f"{setting.replace('_', '-')}: {shown} cannot be used: {error}") from None
 
 
@@ -347,8 +368,9 @@ def coerce(setting: str, value: Any) -> Any:
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path = Path(FILE)) -> Loaded:
     """The settings of a command. *flags* holds parsed values of those that were given on its command line."""
-    named = _from_file(file) | _from_environ(environ) | dict(flags)
-    return Loaded(replace(Settings(), **named), frozenset(named))
+    found, of_file = _from_file(file)
+    named = of_file | _from_environ(environ) | dict(flags)
+    return Loaded(replace(Settings(), **named), frozenset(named), found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,6 +379,8 @@ class Loaded:
 
     settings: Settings
     named: frozenset[str]
+    file: Path | None = None
+    """The `crawler.toml` that was read."""
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -370,20 +394,22 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     return found
 
 
-def _from_file(file: Path) -> dict[str, Any]:
+def _from_file(file: Path) -> tuple[Path | None, dict[str, Any]]:
+    """The file, if it is there, and what it says."""
     try:
-        values = tomllib.loads(file.read_text(encoding="utf-8"))
+        values = tomllib.loads(owners.read(file).decode("utf-8"))
     except FileNotFoundError:
-        return {}
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"{file}: cannot be read: {error}") from None
+        return None, {}
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"{file}: cannot be read: {why}") from None
     found = {}
     for key, value in values.items():
         setting = key.replace("-", "_")
         if setting not in TABLE:
             raise UsageError(f"{file}: {key!r} is no setting; see `crawler set --help` for their names")
         found[setting] = _from_toml(file, setting, value)
-    return found
+    return file.absolute(), found
 
 
 def _from_toml(file: Path, setting: str, value: Any) -> Any:

@@ -18,17 +18,16 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Final
 
 from crawler import headers, seeding
 from crawler.config import coerce, load
+from crawler.cores import usable
 from crawler.errors import (
     CrawlDeleting,
-    CrawlerError,
     NoCrawl,
     NoNetwork,
     OutOfMemory,
@@ -42,8 +41,9 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import refuse_deleting
 from crawler.frontier.ledger import Ledger
 from crawler.frontier.scripts import load_those_of_workers
-from crawler.hook import Hook
-from crawler.interrupts import interrupts
+from crawler.hook import Hook, spec_of
+from crawler.interrupts import ends_in_order, forget, interrupts, left_by
+from crawler.launch import check_hook
 from crawler.monitor.status import Monitor, Status
 from crawler.pool import STOP_PATIENCE, Losses, Pool
 from crawler.process import IN_WORKER
@@ -105,12 +105,12 @@ def work(
             redis_url=session.url,
             until_done=until_done,
             say=session.say,
-            pass_fds=session.inherited,
+            embedded=session.embedded,
             copies=copies,
             origins=session.origins,
         )
         try:
-            pool.start(session.settings.workers or os.cpu_count() or 1)
+            pool.start(session.settings.workers or usable())
             outlook = _Outlook(session, pool, monitor, ledger, lambda status: show(status, time.monotonic() - began))
             _watch(session, pool, asked, outlook, until_done=until_done)
         except BaseException:
@@ -236,6 +236,11 @@ class _Outlook:
             self._session.say(f"a worker waits: {self._trouble}")
 
 
+def _say(line: str) -> None:
+    with suppress(OSError):  # nobody may be there to read it
+        print(f"crawler: {line}", file=sys.stderr)
+
+
 class Crawl(AbstractContextManager["Crawl"]):
     """A crawl by its name, on an embedded Redis or on *redis*. Settings are the command line's, with `_` for `-`.
 
@@ -249,7 +254,7 @@ class Crawl(AbstractContextManager["Crawl"]):
         redis: str | None = None,
         hook: Hook | str | None = None,
         sitemaps: Sequence[str] = (),
-        say: Say = lambda line: print(f"crawler: {line}", file=sys.stderr),
+        say: Say = _say,
         **settings: Any,
     ) -> None:
         """*seeds* are URLs or files of URLs, *sitemaps* URLs of sitemaps.
@@ -261,11 +266,15 @@ class Crawl(AbstractContextManager["Crawl"]):
         if redis is not None:
             flags["redis"] = redis
         if hook is not None:
-            flags["hook"] = hook if isinstance(hook, str) else _hook_spec(hook)
+            flags["hook"] = hook if isinstance(hook, str) else spec_of(hook)
         self._seeds = seeds
         self._sitemaps = (sitemaps,) if isinstance(sitemaps, str) else tuple(sitemaps)
-        self._session = Session(load(flags), say)
+        loaded = load(flags)
+        if loaded.file is not None:
+            say(f"settings are read from {loaded.file}")
+        self._session = Session(loaded, say)
         self._frontier: Frontier | None = None
+        self._hook_is_fine = False
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
@@ -291,27 +300,44 @@ class Crawl(AbstractContextManager["Crawl"]):
     def seed(self, *sources: str) -> Seeded:
         """Put URLs, or the lines of files, into the frontier. Raises UsageError for a source that cannot be used."""
         seeding.check(sources)
-        return self._session.seed(self._open(), sources, lambda _: None)
+        with ends_in_order():
+            return self._session.seed(self._open(), sources, lambda _: None)
 
     def run(self, *, until_done: bool = True) -> Status:
         """Seed, crawl until nothing is left (or Ctrl-C), and say what the crawl is at.
 
-        Raises NoNetwork where this machine, and all others at work, could not resolve or connect for too long.
+        Raises HookError, before anything is stored, where workers could not load the hook. Raises NoNetwork where no
+        machine at work could resolve or connect for too long. Raises SystemExit when the terminal was closed meanwhile
+        (SIGHUP), or on SIGQUIT.
         """
         headers.require_hosts(self._session.settings.header, self._seeds or tuple(self._session.origins))
-        frontier = self._open()
-        if self._seeds or self._sitemaps:
-            self._session.seed(frontier, self._seeds, lambda _: None, self._sitemaps)
-        ended = work(self._session, frontier, until_done=until_done)
+        with ends_in_order():
+            self._check_hook()
+            frontier = self._open()
+            if self._seeds or self._sitemaps:
+                self._session.seed(frontier, self._seeds, lambda _: None, self._sitemaps)
+            forget()
+            ended = work(self._session, frontier, until_done=until_done)
+        if (code := left_by()) is not None:
+            raise SystemExit(code)
         ended.refuse_stuck()
         return ended.status
+
+    def _check_hook(self) -> None:
+        hook = self._session.settings.hook
+        if hook and not self._hook_is_fine and not os.environ.get(IN_WORKER):
+            check_hook(hook)
+            self._hook_is_fine = True
 
     def status(self) -> Status:
         """What the crawl is at now."""
         return Monitor(self._open(), self._session.ledger).look()
 
     def records(self) -> Iterator[Record]:
-        """All records so far, in the order of their commits; `via` is a URL."""
+        """All records so far, in the order of their commits; `via` is a URL.
+
+        Raises FrontierError at the end where some could not be read.
+        """
         self._open()
         yield from read(self._session.ledger)
 
@@ -321,16 +347,3 @@ class Crawl(AbstractContextManager["Crawl"]):
         self._session.delete()
         self._frontier = None
         self._session.close()
-
-
-def _hook_spec(hook: Hook) -> str:
-    """A function as `module:function`, by which each worker finds it again."""
-    name, module = getattr(hook, "__qualname__", ""), getattr(hook, "__module__", None)
-    if not name.isidentifier() or not isinstance(module, str):
-        raise CrawlerError("the hook must be a function at the top of a module: workers import it by its name")
-    if module != "__main__":
-        return f"{module}:{name}"
-    file = getattr(sys.modules["__main__"], "__file__", None)
-    if file is None:
-        raise CrawlerError("the hook must be in a file: workers import it from there")
-    return f"{Path(file).absolute()}:{name}"

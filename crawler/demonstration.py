@@ -14,6 +14,7 @@ from crawler.demo import DemoSite
 from crawler.errors import CrawlerError
 from crawler.export import read
 from crawler.frontier.ledger import Ledger
+from crawler.interrupts import INTERRUPTED
 from crawler.monitor.status import Status
 from crawler.session import Say, Session
 
@@ -44,7 +45,7 @@ def run_demo(
             ended = work(session, frontier, until_done=True, show=show, copies=True)
             summarize(ended, session.ledger)
             if ended.interrupted:
-                return 130
+                return INTERRUPTED
             _compare(site.expected_outcomes(), _outcomes(session.ledger))
     say("every URL of the site ended as it must; robots.txt, noindex, nofollow and redirects were obeyed")
     say("next: crawler run https://your.site --max-pages 100 -o pages.jsonl")

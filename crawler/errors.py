@@ -9,6 +9,7 @@ CrawlerError
 │   └── EmbeddedRedisError  the Redis that we start ourselves cannot be started
 ├── FrontierError         a frontier script refused
 │   ├── NoCrawl           the crawl is gone, or another one bears its name
+│   ├── UnreadableRecord  a stored record is none: damaged, or made by another version
 │   ├── DamagedCrawl      its keys are not what this version writes: damaged, or made by another version
 │   ├── CrawlExists       `create` of a name that is taken
 │   ├── CrawlDeleting     the crawl is being deleted
@@ -105,6 +106,14 @@ class FrontierError(CrawlerError):
 
 class NoCrawl(FrontierError):
     """The crawl does not exist (any more), or a crawl of another generation bears its name."""
+
+
+class UnreadableRecord(FrontierError):
+    """A stored record cannot be read; `cursor` is its place in the order of commits, behind which others follow."""
+
+    def __init__(self, message: str, cursor: str = "") -> None:
+        super().__init__(message)
+        self.cursor = cursor
 
 
 class DamagedCrawl(FrontierError):

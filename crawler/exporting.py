@@ -93,13 +93,14 @@ def write_all(ledger: Ledger, sink: Sink, only: tuple[str, ...] = ()) -> None:
     """
     _tell_of_drained(ledger)
     with interrupts() if sink.waits else nullcontext(lambda: 0) as asked:
-        count = export(ledger, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0).count
+        result = export(ledger, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
         sink.finish()
     line.clear()
-    say(f"{count:,} records written to {sink.target}")
+    say(f"{result.count:,} records written to {sink.target}")
     _tell_of_cut(sink)
     if asked():
         raise KeyboardInterrupt
+    result.refuse_left_out()
 
 
 def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
@@ -116,6 +117,7 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
         line.clear()
         say(f"{result.count:,} records written to {sink.target}")
         _tell_of_cut(sink)
+        result.refuse_left_out()
         return INTERRUPTED if stopped() else 0
 
 
@@ -134,7 +136,7 @@ def _go_on(session: Session, state: State, wanted: Wanted) -> int:
                 if wanted.follow
                 else export
             )
-            transfer(
+            result = transfer(
                 ledger,
                 checkpoints.sink,
                 after=checkpoints.cursor,
@@ -147,6 +149,7 @@ def _go_on(session: Session, state: State, wanted: Wanted) -> int:
         written = f"{checkpoints.written:,} records written to {checkpoints.sink.target}"
         say(f"{written}, {checkpoints.records:,} in all{drained}")
         _tell_of_cut(checkpoints.sink)
+        result.refuse_left_out()
         if stopped():
             say("interrupted; the same command goes on")
         return INTERRUPTED if stopped() else 0

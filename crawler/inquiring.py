@@ -15,6 +15,7 @@ from crawler.errors import UsageError
 from crawler.explaining import explain
 from crawler.frontier.frontier import MOST_REVIVED, Frontier
 from crawler.frontier.ledger import Ledger
+from crawler.frontier.parsing import number
 from crawler.monitor.status import workers_alive
 from crawler.options import OF_REDIS, examples, load_given, settings
 from crawler.records import Record, Request
@@ -64,7 +65,7 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
         found = ledger.traps()
         dropped = Counter(traps.trap_of(record.url, found) for _, record in _dropped(ledger)) if found else Counter()
         for name in sorted(found):
-            weighed = int(ledger.template(traps.template_id(name)).get("total", 0))
+            weighed = number(ledger.template(traps.template_id(name)).get("total"))
             if as_json:
                 row = {"template": name, "since_ms": found[name], "weighed": weighed, "dropped": dropped[name]}
                 echo_json(row)

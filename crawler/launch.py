@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,10 +20,18 @@ from typing import Final, NoReturn, Protocol
 
 import msgspec
 
+from crawler.errors import HookError
+from crawler.hook import LOADED, import_path
+from crawler.interrupts import ASKING
 from crawler.process import DEFECT, IN_WORKER, Job, live
 
-_START: Final = "import gc, sys; gc.disable(); from crawler.process import main; gc.enable(); sys.exit(main())"
-_ASKING: Final = (signal.SIGINT, signal.SIGTERM)
+_PATH: Final = (
+    "import gc, json, os, sys; gc.disable(); raw = sys.stdin.buffer.read();"
+    " sys.path[:] = [os.fsdecode(place.encode('latin-1')) for place in json.loads(raw)['path']]; "
+)
+"""How an interpreter begins that gets an object on stdin, its `path` as of `import_path`."""
+_START: Final = f"{_PATH}from crawler.process import main; gc.enable(); sys.exit(main(raw))"
+_TRY: Final = f"{_PATH}from crawler.hook import try_out; gc.enable(); try_out(raw)"
 
 
 class Process(Protocol):
@@ -64,7 +73,7 @@ def _is_alone() -> bool:
 def _begin(job: Job, keep: Sequence[int]) -> Process:
     # A group of its own, so that Ctrl-C reaches the pool alone, which then tells its workers.
     process = subprocess.Popen(
-        [sys.executable, "-c", _START],
+        _python(_START),
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         pass_fds=keep,
@@ -73,11 +82,40 @@ def _begin(job: Job, keep: Sequence[int]) -> Process:
     )
     assert process.stdin is not None
     try:
-        process.stdin.write(msgspec.json.encode(job))
+        process.stdin.write(msgspec.json.encode(msgspec.structs.replace(job, path=import_path())))
         process.stdin.close()
     except BrokenPipeError:
         pass  # it died at once: who looks sees it
     return process
+
+
+def check_hook(spec: str) -> None:
+    """Raise HookError where workers could not load the hook *spec*: tried in a process of its own, which ends with it.
+
+    So whatever its module does when it is imported, begins a thread or ends the process, is done there.
+    """
+    with tempfile.TemporaryFile() as answer:
+        done = subprocess.run(
+            [*_python(_TRY), str(answer.fileno())],
+            input=msgspec.json.encode({"path": import_path(), "hook": spec}),
+            stdout=subprocess.DEVNULL,
+            pass_fds=[answer.fileno()],
+            env=os.environ | {IN_WORKER: "1"},
+            check=False,
+        )
+        answer.seek(0)
+        why = answer.read().decode("utf-8", "replace")
+    if why == LOADED:
+        return
+    if not why:
+        how = f"exit code {done.returncode}" if done.returncode >= 0 else signal.Signals(-done.returncode).name
+        why = f"--hook {spec!r}: importing it ended the process ({how})"
+    raise HookError(why)
+
+
+def _python(code: str) -> list[str]:
+    """An interpreter that runs *code*; -P keeps it from importing what lies in the current folder by accident."""
+    return [sys.executable, "-P", "-c", code]
 
 
 # -- a copy ------------------------------------------------------------------------------------------------------------
@@ -117,7 +155,7 @@ class _Copy:
 
 
 def _copy(job: Job, keep: Sequence[int]) -> Process:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ASKING)  # our handlers are not the copy's
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)  # our handlers are not the copy's
     gc.freeze()  # what the copy's collector never looks at stays shared
     try:
         pid = os.fork()
@@ -136,7 +174,7 @@ def _live_as_copy(job: Job, keep: Sequence[int], mask: set[int | signal.Signals]
     code = DEFECT
     try:
         os.setpgid(0, 0)
-        for number in _ASKING:
+        for number in ASKING:
             signal.signal(number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.environ[IN_WORKER] = "1"

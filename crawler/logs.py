@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import TextIOWrapper
 from typing import Final, TextIO
 
 import msgspec
 
+from crawler import owners
 from crawler.errors import UsageError
 from crawler.text import escaped, printable
 
@@ -42,6 +45,11 @@ class _JsonLines(logging.Formatter):
 
 class _Lines(logging.FileHandler):
     """A log file that cannot be written any more is given up, which is said once; the crawl goes on."""
+
+    def _open(self) -> TextIOWrapper:
+        place = owners.resolved(self.baseFilename)  # no link of another user is followed
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | owners.nofollow(place)
+        return os.fdopen(os.open(place, flags, 0o666), "a", encoding="utf-8")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the library's
         error = sys.exc_info()[1]
@@ -77,8 +85,9 @@ def open_log(file: str | None, verbose: bool, who: str) -> Log:
     if file is not None:
         try:
             lines = _Lines(file, encoding="utf-8")
-        except OSError as error:
-            raise UsageError(f"--log-file {file}: cannot be written: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else error
+            raise UsageError(f"--log-file {file}: cannot be written: {why}") from None
         lines.setFormatter(_JsonLines(who))
         logger.addHandler(lines)
     return Log(logger.warning, logger.info)

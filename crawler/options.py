@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final, TypeVar
 
 import click
 
 from crawler.config import TABLE, Kind, Loaded, Settings, format_value, load, parse
 from crawler.logs import open_log
+from crawler.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,6 +55,9 @@ def load_given(given: dict[str, Any]) -> Loaded:
         else:
             flags[name] = value if isinstance(value, bool) else parse(name, value)
     loaded = load(flags)
+    if loaded.file is not None:
+        with suppress(OSError):  # nobody may be there to read it
+            click.echo(printable(f"crawler: settings are read from {loaded.file}"), err=True)
     open_log(loaded.settings.log_file, loaded.settings.verbose, "command")
     return loaded
 

@@ -8,7 +8,7 @@ import re
 import secrets
 import signal
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,7 +20,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Lease
 from crawler.frontier.ledger import Ledger
 from crawler.launch import Process, launch
-from crawler.process import EXIT_CODES, GIVES_UP, GRACE, Job
+from crawler.process import EXIT_CODES, GIVES_UP, GRACE, LAST_WORDS, Job
 from crawler.records import Charge
 from crawler.watch import Glimpse, Watch, dead_watches
 
@@ -29,6 +29,8 @@ SETTLE_AGAIN: Final = 1.0
 MOST_FALSE_STARTS: Final = 5
 """Workers in a row that die before their first turn, after which the pool gives up."""
 _FIRST_TURNS: Final = 3
+LINGER: Final = 2 * LAST_WORDS
+"""Seconds after which a worker is killed whose loop has ended, and which should have ended itself."""
 
 
 @dataclass(slots=True)
@@ -77,11 +79,11 @@ class Pool:
         redis_url: str,
         until_done: bool,
         say: Callable[[str], None],
-        pass_fds: Sequence[int] = (),
+        embedded: tuple[bytes, int] | None = None,
         copies: bool = False,
         origins: Collection[str] = (),
     ) -> None:
-        """*pass_fds* stay open in workers; *copies*: nothing but a crawl is in this process (see `launch`).
+        """*embedded* is what `Job` says; *copies*: nothing but a crawl is in this process (see `launch`).
 
         *origins* are those that the command's SOURCEs name (see `headers`).
         """
@@ -90,7 +92,7 @@ class Pool:
         self._redis_url = redis_url
         self._until_done = until_done
         self._say = say
-        self._pass_fds = tuple(pass_fds)
+        self._embedded = embedded
         self._copies = copies
         self._origins = tuple(origins)
         self._members: list[_Member] = []
@@ -123,8 +125,10 @@ class Pool:
             settings=self._settings,
             parent=os.getpid(),
             origins=self._origins,
+            embedded=self._embedded,
         )
-        return _Member(worker, launch(job, self._pass_fds, copies=self._copies), watch)
+        keep = () if self._embedded is None else (self._embedded[1],)
+        return _Member(worker, launch(job, keep, copies=self._copies), watch)
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
@@ -156,6 +160,10 @@ class Pool:
         """One that was seen at the same page twice, for too long: a single look may fall into the middle of a word."""
         before, seen = member.seen, member.watch.look()
         member.seen = seen
+        if seen.stage == "ended" and seen == before and time.monotonic() - seen.since > LINGER:
+            member.process.kill()
+            member.process.wait()
+            return
         stuck = seen.stage in ("handle", "hook") and time.monotonic() - seen.since > self.page_timeout
         if stuck and seen == before and not member.hung:
             member.hung = True
@@ -165,6 +173,8 @@ class Pool:
     def _bury(self, member: _Member, code: int) -> None:
         """A worker has ended: of its own accord, or it died and its leases have to be settled."""
         seen = member.watch.look()
+        if seen.stage == "ended" and seen.token.isdigit():  # however its process came to an end after that
+            code = int(seen.token)
         if code in (*EXIT_CODES.values(), GIVES_UP):
             words = member.watch.words()
             # If Redis was away when it left, it could not give its leases back.
@@ -240,7 +250,11 @@ class Pool:
         if not hung:
             self._frontier.retry(lease, "none", charge=Charge.CRASH)
             return
-        entry = lease.entry()
+        try:
+            entry = lease.entry()
+        except ValueError:  # something else wrote there: the next worker that leases it ends it
+            self._frontier.release([lease.token])
+            return
         url = entry.request.url
         held = Held(lease, entry, self._frontier.id(url), self._frontier.form.apply(url))
         error = f"one page took more than {self.page_timeout:g} s to parse; its worker was killed"

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import logging
 import os
 import signal
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -30,6 +32,7 @@ from crawler.frontier.link import Link, Patience
 from crawler.frontier.scripts import load_those_of_workers
 from crawler.logs import Log, open_log
 from crawler.plan import Plan, fetcher_options_of, plan_of
+from crawler.redis_server import EmbeddedRedis
 from crawler.tools import Tools
 from crawler.watch import Watch
 from crawler.worker import Worker
@@ -41,6 +44,8 @@ EXIT_CODES: Final = {"done": 10, "stopped": 11, "limit": 12, "gone": 13}
 DEFECT: Final = 1
 GIVES_UP: Final = 14
 """It cannot work, or cannot go on, and neither could another: its last words say why."""
+LAST_WORDS: Final = 3.0
+"""Seconds that a process may take to end once its loop has: for threads and `atexit` functions of a hook."""
 
 IN_WORKER: Final = "CRAWLER_IN_WORKER"
 """Set in the environment of workers: a script that is imported there for its hook must not crawl."""
@@ -62,24 +67,75 @@ class Job(msgspec.Struct, frozen=True):
     parent: int
     origins: tuple[str, ...] = ()
     """Those that the SOURCEs of the command name: they get the lines of `--header` that may be secrets."""
+    embedded: tuple[bytes, int] | None = None
+    """Folder of the embedded Redis, and the descriptor that keeps it alive (see `EmbeddedRedis.users_fd`)."""
+    path: Sequence[str] = ()
+    """Where an interpreter of its own looks for modules (see `hook.import_path`)."""
 
 
-def main() -> int:
-    """Run the worker whose job stands on stdin."""
-    return live(msgspec.json.decode(sys.stdin.buffer.read(), type=Job))
+def main(job: bytes) -> int:
+    """Run the worker of an encoded *job*. The process has LAST_WORDS seconds left to end when this returns."""
+    code = live(msgspec.json.decode(job, type=Job))
+    end_within(LAST_WORDS, code, with_children=True)
+    return code
 
 
 def live(job: Job) -> int:
     """Run one worker until it is done or told to stop; what the process is to end with."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):  # its pool gets them, and decides
+        signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):
         Path("/proc/self/comm").write_text(NAME)
     watch = Watch(Path(job.watch), hold=True)
+    _keep_from_children(job, watch)
     try:
-        return _run(job, watch)
+        code = _run(job, watch)
     except CrawlerError as error:
         watch.say(f"{type(error).__name__} {error}")
-        return GIVES_UP
+        code = GIVES_UP
+    if code != DEFECT:
+        watch.enter("ended", str(code))
+    if job.embedded is not None and os.getppid() != job.parent:
+        with suppress(CrawlerError, OSError):  # there is nobody to report to; the next command in that folder stops it
+            EmbeddedRedis.inherit(*job.embedded).leave()
+    return code
+
+
+def end_within(seconds: float, code: int, *, with_children: bool = False) -> None:
+    """See to it that this process ends, whatever a hook has left in it: threads, functions of `atexit`, children.
+
+    It may end as any other program does meanwhile. Then it exits with *code*; *with_children*: its process group, which
+    must be its own, is asked to end.
+    """
+    timer = threading.Timer(seconds, _exit, (code, with_children))
+    timer.daemon = True
+    timer.start()
+
+
+def _exit(code: int, with_children: bool) -> None:
+    names = [thread.name for thread in threading.enumerate() if not thread.daemon and thread.is_alive()]
+    logging.getLogger("crawler").info("it does not end by itself, perhaps for its threads: %s", ", ".join(names))
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    if with_children and os.getpgrp() == os.getpid():  # they would keep open what they have inherited
+        with suppress(OSError):
+            os.killpg(0, signal.SIGTERM)
+    os._exit(code)
+
+
+def _keep_from_children(job: Job, watch: Watch) -> None:
+    """What a hook forks holds neither the embedded Redis nor the watch file: it may outlive this process."""
+    held = [watch.fileno(), *(() if job.embedded is None else (job.embedded[1],))]
+    if job.embedded is not None:
+        os.set_inheritable(job.embedded[1], False)
+
+    def let_go() -> None:
+        for number in held:
+            with suppress(OSError):
+                os.close(number)
+
+    os.register_at_fork(after_in_child=let_go)
 
 
 def _run(job: Job, watch: Watch) -> int:
@@ -133,6 +189,7 @@ def build(job: Job, watch: Watch, log: Log) -> Worker:
     """The worker and its own clients. Waits while Redis is away: that is no reason to give the crawl up."""
     own = job.settings
     patience = Patience(log.note, trouble=watch.say)  # its pool tells people when Redis is away
+    patience.stopped = lambda: os.getppid() != job.parent
     link = Link(job.redis, patience=patience)
     load_those_of_workers()
     frontier = sharded.find(link, own.crawl)

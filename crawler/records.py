@@ -42,6 +42,9 @@ _SITEMAP, _LASTMOD = 0x10, 0x20
 _FLAGS: Final = 0x03 | _SITEMAP | _LASTMOD
 _PATH: Final = re.compile(rb'/[!"$-~]*')
 """A canonical path with its query: printable ASCII without a fragment."""
+_RECORDED: Final = re.compile(r"https?://[!-.0-~]+/[!-~]*|https?://.*/#bad-entry-.*", re.DOTALL)
+"""URLs of records: canonical ones, and those of entries that could not be read."""
+_ID: Final = re.compile(r"[0-9]{1,20}")
 _OWN_PORT: Final = re.compile(r":\d+$")
 
 
@@ -203,8 +206,19 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def decode(cls, raw: bytes) -> Record:
-        """Read a record back; msgspec.ValidationError if *raw* is not one."""
-        return _decoder.decode(raw)
+        """Read a record back; msgspec.DecodeError if *raw* is not one."""
+        try:
+            return _decoder.decode(raw)
+        except RecursionError:
+            raise msgspec.ValidationError("it is nested too deep") from None
+
+    def implausible(self) -> str:
+        """What of it no worker writes, in a word: such a record was put there by something else; else empty."""
+        if not _RECORDED.fullmatch(self.url):
+            return "url"
+        if not 0 <= self.depth < 1 << 32 or not 0 <= self.hops < 1 << 32:
+            return "depth"
+        return "" if self.via is None or _ID.fullmatch(self.via) else "via"
 
 
 class Stub(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -227,8 +241,11 @@ class Stub(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, raw: bytes) -> Stub:
-        """The stub of an encoded record; msgspec.ValidationError if *raw* is none."""
-        return _stub_decoder.decode(raw)
+        """The stub of an encoded record; msgspec.DecodeError if *raw* is none."""
+        try:
+            return _stub_decoder.decode(raw)
+        except RecursionError:
+            raise msgspec.ValidationError("it is nested too deep") from None
 
 
 _encoder = msgspec.json.Encoder()

@@ -73,8 +73,9 @@ def path_binaries() -> list[Path]:
     Without the wheel's: pip puts a copy beside `python`, and activating an environment would then put an older
     server before the system's, which could not read the data that the system's has written.
     """
-    places = [(name, place) for name in ("redis-server", "valkey-server") for place in os.get_exec_path()]
-    found = [Path(path).absolute() for name, place in places if (path := shutil.which(name, path=place))]
+    path = [place for place in os.get_exec_path() if Path(place).is_absolute()]  # not what lies in the current folder
+    places = [(name, place) for name in ("redis-server", "valkey-server") for place in path]
+    found = [Path(file).absolute() for name, place in places if (file := shutil.which(name, path=place))]
     wheel = set(wheel_binaries())
     return [path for path in found if path.resolve() not in wheel]
 

@@ -30,15 +30,16 @@ from redis.backoff import NoBackoff
 from redis.exceptions import BusyLoadingError, NoPermissionError, ReadOnlyError, RedisError, ResponseError
 from redis.retry import Retry
 
+from crawler import owners
 from crawler.errors import EmbeddedRedisError, RedisUnavailable
 from crawler.redis_binary import OLDEST, Binary, Flavor, Version, dotted, find_binary, note_version
+from crawler.redis_folder import ELSE, prepare
 
 __all__ = ["Binary", "EmbeddedRedis", "check_server", "find_binary"]
 
 INTSET_ENTRIES: Final = 4096
 """Ids that one bucket of `seen` keeps packed: 10 to 14 bytes each instead of about 80."""
 
-_ELSE: Final = "or use --redis URL"
 _LONGEST_SOCKET: Final = 103
 """Bytes of a unix socket's path that every system takes (macOS: 104 with the final NUL; Linux: 108)."""
 
@@ -82,7 +83,8 @@ class EmbeddedRedis:
     """
 
     def __init__(self, folder: Path = Path(".crawler")) -> None:
-        self.folder = folder.absolute()
+        with _one_line(folder):
+            self.folder = owners.resolved(folder)  # a link of our own is followed
         self._users: int | None = None
         self._socket = self.folder / "redis.sock"
 
@@ -115,11 +117,20 @@ class EmbeddedRedis:
                 raise
             log.warning("%s", error)  # what ended the block matters more
 
+    @classmethod
+    def inherit(cls, folder: bytes, users_fd: int) -> EmbeddedRedis:
+        """That of a process which handed us its `users_fd` and is gone: to be left as it would have left it."""
+        server = cls(Path(os.fsdecode(folder)))
+        server._users = users_fd
+        with _one_line(server.folder):
+            server._socket = _short_socket(server.folder)
+        return server
+
     def ensure(self) -> None:
         """See to it that the server runs and has loaded its data. Safe to repeat: one that died is started again."""
         patience = _Patience(_START_PATIENCE)
         with _one_line(self.folder):
-            _prepare(self.folder)
+            prepare(self.folder)
             while True:
                 with self._door():
                     self._join()
@@ -156,7 +167,7 @@ class EmbeddedRedis:
             if not patience.nap():
                 raise EmbeddedRedisError(
                     f"another command has been starting or stopping the Redis in {self.folder} for"
-                    f" {_DOOR_PATIENCE:.0f} s: wait for it {_ELSE}"
+                    f" {_DOOR_PATIENCE:.0f} s: wait for it {ELSE}"
                 )
         try:
             yield
@@ -185,7 +196,8 @@ class EmbeddedRedis:
             os.close(alive)  # not unlocked: the server holds the lock through the descriptor it inherited
 
     def _start(self, binary: Binary, alive: int) -> int:
-        with (self.folder / "redis.log").open("ab") as logfile:
+        log_fd = os.open(self.folder / "redis.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(log_fd, "ab") as logfile:
             began = logfile.tell()
             _children[self.folder] = subprocess.Popen(
                 [binary.path, *(word for name, value in _OPTIONS.items() for word in (f"--{name}", value))],
@@ -196,6 +208,7 @@ class EmbeddedRedis:
                 close_fds=True,
                 pass_fds=(alive,),
                 start_new_session=True,  # Ctrl-C on the terminal must not reach it
+                umask=0o077,  # what it writes is for its owner, whatever the folder is
             )
         return began
 
@@ -251,7 +264,7 @@ class EmbeddedRedis:
             logfile.seek(max(began, path.stat().st_size - 4096))
             lines = logfile.read().decode("utf-8", "replace").split("\n")
         last = next((line for line in reversed(lines) if line.strip()), "it said nothing")
-        return f"{_LOG_PREFIX.sub('', last).strip()} (see {path}; move the folder away to start anew, {_ELSE})"
+        return f"{_LOG_PREFIX.sub('', last).strip()} (see {path}; move the folder away to start anew, {ELSE})"
 
 
 _LOG_PREFIX = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ \S ")
@@ -288,21 +301,7 @@ def _one_line(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         why = f"cannot keep a Redis in {folder}: {error.strerror or error}"
-        raise EmbeddedRedisError(f"{why}; make room or run where you may write, {_ELSE}") from error
-
-
-def _prepare(folder: Path) -> None:
-    """Make the folder, for its owner only; refuse one that is somebody else's: its data and socket would be too."""
-    folder.mkdir(mode=0o700, exist_ok=True)
-    facts = folder.stat()
-    if facts.st_uid != os.geteuid():
-        raise EmbeddedRedisError(
-            f"{folder} belongs to another user (uid {facts.st_uid}): run as that user, in another folder, {_ELSE}"
-        )
-    if facts.st_mode & 0o077:
-        folder.chmod(0o700)
-    if not os.access(folder, os.W_OK | os.X_OK):
-        raise EmbeddedRedisError(f"{folder} is not writable: make it so, run in another folder, {_ELSE}")
+        raise EmbeddedRedisError(f"{why}; make room or run where you may write, {ELSE}") from error
 
 
 def _try_lock(path: Path, how: int) -> int | None:
@@ -344,7 +343,7 @@ def _short_socket(folder: Path) -> Path:
         (folder / "socket").write_bytes(os.fsencode(detour))
     short = detour / "to" / "redis.sock"
     if len(os.fsencode(short)) > _LONGEST_SOCKET:
-        raise EmbeddedRedisError(f"{direct} is too long for a socket: run in a folder of a shorter name, {_ELSE}")
+        raise EmbeddedRedisError(f"{direct} is too long for a socket: run in a folder of a shorter name, {ELSE}")
     return short
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -100,9 +101,9 @@ class Session:
         return Link(self.url)
 
     @property
-    def inherited(self) -> tuple[int, ...]:
-        """Descriptors that workers must inherit: they keep the embedded Redis alive."""
-        return () if self._server is None else (self._server.users_fd,)
+    def embedded(self) -> tuple[bytes, int] | None:
+        """Folder of the embedded Redis, and the descriptor that workers must inherit, which keeps it alive."""
+        return None if self._server is None else (os.fsencode(self._server.folder), self._server.users_fd)
 
     def mend(self) -> None:
         """Start the embedded Redis again if it died."""

@@ -56,6 +56,14 @@ def _patient(stream: TextIO, own: TextIO | None) -> TextIO:
     )
 
 
+def flush_stdout() -> None:
+    """Write what is held for stdout; where that fails, it is let go."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError, AttributeError):
+        lead_stdout_nowhere()
+
+
 def lead_stdout_nowhere() -> None:
     """It cannot be written to: what is held for it is let go, so that the interpreter's last flush does not fail."""
     lead_nowhere(sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)

@@ -19,8 +19,9 @@ from typing import Final, Literal
 
 from crawler.errors import UsageError
 
-Stage = Literal["poll", "handle", "hook", "redis", "idle"]
-_STAGES: Final[tuple[Stage, ...]] = ("poll", "handle", "hook", "redis", "idle")
+Stage = Literal["poll", "handle", "hook", "redis", "idle", "ended"]
+"""`ended`: its loop is over, and its token is what the process is to end with."""
+_STAGES: Final[tuple[Stage, ...]] = ("poll", "handle", "hook", "redis", "idle", "ended")
 _FORM: Final = struct.Struct("=QdB63s")  # turn, monotonic seconds, stage, token
 _WORDS: Final = struct.Struct("=H510s")  # behind it: number of bytes, words in UTF-8
 _SIZE: Final = _FORM.size + _WORDS.size
@@ -54,6 +55,10 @@ class Watch:
             self._file.close()
             raise
         self._turn = 0
+
+    def fileno(self) -> int:
+        """The descriptor by which the file is held."""
+        return self._file.fileno()
 
     def is_held(self) -> bool:
         """The worker is alive: it holds its file."""

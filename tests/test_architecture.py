@@ -48,12 +48,12 @@ LAYERS = (
     ("decoders", "guess"),
     ("fetch",),
     ("redis_server",),
-    ("redis_binary",),
+    ("redis_binary", "redis_folder"),
     ("logs",),
     ("config", "interrupts"),
     ("records", "headers"),
     ("url",),
-    ("text", "watch", "clock"),
+    ("text", "watch", "clock", "owners", "cores"),
     ("errors",),
 )
 """From the top: a module imports from lower layers alone. A package stands for all its modules, which may import each
@@ -70,17 +70,8 @@ DOORS = {
     # Records and JSON: a codec of values, without I/O. Who else needs it, or values that cost little, is named here.
     "msgspec": (
         *("records", "config", "terminal", "tryout", "launch", "process", "worker", "exchanges", "handling", "logs"),
-        *("frontier.ledger", "frontier.parcel", "export"),
-        *(
-            "fetch.fetcher",
-            "fetch.names",
-            "frontier.leases",
-            "frontier.link",
-            "ending",
-            "politeness",
-            "entrances",
-            "seeding",
-        ),
+        *("frontier.ledger", "frontier.parcel", "frontier.parsing", "frontier.leases", "frontier.link", "export"),
+        *("fetch.fetcher", "fetch.names", "ending", "politeness", "entrances", "seeding"),
     ),
     "hiredis": ("frontier",),
     "hyperscan": ("skim",),

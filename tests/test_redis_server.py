@@ -245,10 +245,62 @@ def test_it_is_private_durable_and_never_evicts(folder: Path, any_binary: Binary
     assert folder.stat().st_mode & 0o777 == 0o700
 
 
-def test_a_folder_open_to_others_is_closed(folder: Path) -> None:
-    folder.mkdir(mode=0o755)
-    with EmbeddedRedis(folder):
-        assert folder.stat().st_mode & 0o777 == 0o700
+def test_a_folder_that_was_there_keeps_its_mode_and_what_is_put_into_it_is_private(folder: Path) -> None:
+    folder.mkdir()
+    folder.chmod(0o755)
+    before = os.umask(0)
+    try:
+        with EmbeddedRedis(folder) as server:
+            ask(server, "SET", "key", "value")
+    finally:
+        os.umask(before)
+    assert folder.stat().st_mode & 0o777 == 0o755
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    assert {path.name: path.stat().st_mode & 0o077 for path in files} == {path.name: 0 for path in files}
+
+
+@pytest.mark.parametrize("mode", [0o1777, 0o777, 0o702])
+def test_a_folder_that_others_may_write_to_is_refused(folder: Path, mode: int) -> None:
+    """They could put a socket or a log there before; and a shared folder must not be closed to them."""
+    folder.mkdir()
+    folder.chmod(mode)
+    assert "others may write to" in refused(folder)
+    assert folder.stat().st_mode & 0o7777 == mode
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_with_other_files_is_refused(folder: Path) -> None:
+    folder.mkdir()
+    (folder / "thesis.tex").touch()
+    folder.chmod(0o755)
+    assert "holds other files (thesis.tex, ...)" in refused(folder)
+    assert folder.stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in folder.iterdir()] == ["thesis.tex"]
+
+
+def test_a_new_file_system_is_as_good_as_empty(folder: Path) -> None:
+    (folder / "lost+found").mkdir(parents=True)
+    with EmbeddedRedis(folder) as server:
+        assert ask(server, "PING") is True
+
+
+def test_a_link_of_our_own_is_followed_and_that_of_another_user_is_not(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = folder.parent / "there"
+    there.mkdir()
+    folder.symlink_to(there)
+    with EmbeddedRedis(folder) as server:
+        assert ask(server, "PING") is True
+    assert (there / "users").exists()
+    uid = os.geteuid()
+    if uid == 0:
+        os.chown(folder, 65534, 65534, follow_symlinks=False)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: uid + 1)
+    assert "is a link of another user" in refused(folder)
+    monkeypatch.undo()
+    folder.unlink()
 
 
 def test_two_commands_share_it_and_the_last_one_stops_it(folder: Path, any_binary: Binary) -> None:

@@ -37,7 +37,7 @@ def drain(frontier: Drains, ledger: Drainable, after: str, until: str, is_writte
     drained = 0
     while True:
         found, reached = ledger.exported(after, until, MOST_DRAINED)
-        if not found:
+        if reached == after:
             return drained
         picked = [one for one in found if one.stub is None or is_written(one)]
         if picked:

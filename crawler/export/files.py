@@ -16,6 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from crawler import owners
+
 _UNSUPPORTED: Final = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, errno.EPERM)
 
 
@@ -65,7 +67,7 @@ def new_part(path: Path) -> tuple[Path, int]:
 def writable_mode(path: Path) -> int | None:
     """The mode of the file at *path*, none if there is no file; OSError if it may not be written."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | owners.nofollow(path))
     except FileNotFoundError:
         return None
     try:

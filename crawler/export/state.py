@@ -19,6 +19,7 @@ from typing import Annotated, Final, Self
 
 import msgspec
 
+from crawler import owners
 from crawler.errors import CrawlerError, UsageError
 from crawler.export import files
 from crawler.export.target import Known
@@ -68,7 +69,7 @@ class State:
         self.name = name
         self.mark: Mark | None = None
         try:
-            self.path = Path(os.path.realpath(name))
+            self.path = owners.resolved(name)
             self._fd, self._made = _locked(self.path, name)
         except FileNotFoundError:
             raise UsageError(f"{name}: its folder does not exist; make it first") from None
@@ -133,7 +134,7 @@ def _locked(path: Path, name: str) -> tuple[int, bool]:
         kind = files.mode_of(path)
         if kind and not stat.S_ISREG(kind):
             raise UsageError(f"{name} is no regular file: name another one for the state")
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | owners.nofollow(path), 0o666)
         if files.locked_by_another(fd):
             os.close(fd)
             raise UsageError(f"{name} is the state of an export that is running: stop it, or name another state")

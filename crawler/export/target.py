@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
+from crawler import owners
 from crawler.errors import UsageError
 from crawler.export import files
 from crawler.export.files import mode_of, reason
@@ -67,12 +68,13 @@ def open_target(name: str, *, follow: bool) -> Target:
     if name == "-":
         return Stdout()
     try:
-        kind = mode_of(Path(name))
+        place = owners.resolved(name)  # a symbolic link stays: the file behind it is replaced
+        kind = mode_of(place)
         if stat.S_ISDIR(kind):
             raise UsageError(f"{name} is a folder: name a file in it")
         if follow or (kind and not stat.S_ISREG(kind)):
-            return FileInPlace(Path(name))
-        return ReplacedFile(Path(os.path.realpath(name)))  # a symbolic link stays: the file behind it is replaced
+            return FileInPlace(place)
+        return ReplacedFile(Path(os.path.realpath(place)))
     except (OSError, ValueError) as error:
         raise _unusable(name, error) from None
 
@@ -86,7 +88,7 @@ def append_to(name: str, known: Known | None, *, follow: bool) -> KeptTarget:
     if name == "-":
         return Stdout(known)
     try:
-        return AppendedFile(Path(os.path.realpath(name)), name, known, live=follow)
+        return AppendedFile(owners.resolved(name), name, known, live=follow)
     except (OSError, ValueError) as error:
         raise _unusable(name, error) from None
 
@@ -161,7 +163,7 @@ class FileInPlace:
     kept = "what was written before is whole"
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | owners.nofollow(path), 0o666)
         self.size = 0
         self.terminal = os.isatty(self._fd)
         self._stream = Stream(self._fd)
@@ -227,7 +229,8 @@ class AppendedFile:
         self.live = live
         self._path, self._name = path, name
         try:
-            self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | (0 if known and known.length else os.O_CREAT), 0o666)
+            flags = os.O_RDWR | os.O_CLOEXEC | owners.nofollow(path)
+            self._fd = os.open(path, flags | (0 if known and known.length else os.O_CREAT), 0o666)
         except FileNotFoundError:
             if known and known.length:
                 raise UsageError(_lost(name, "is gone", known)) from None

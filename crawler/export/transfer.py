@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from crawler.errors import UsageError
+from crawler.errors import FrontierError, UnreadableRecord, UsageError
 from crawler.export.sink import Sink
 from crawler.frontier.ledger import START, Stored
 from crawler.records import OUTCOMES, Record
@@ -44,6 +44,16 @@ class ExportResult:
 
     count: int
     cursor: str
+    left_out: int = 0
+    """Records that could not be read."""
+    why: str = ""
+    """What is wrong with the first of them."""
+
+    def refuse_left_out(self) -> None:
+        """Raise FrontierError, now that all others are written, where some were left out."""
+        if self.left_out:
+            count = "1 record was" if self.left_out == 1 else f"{self.left_out:,} records were"
+            raise FrontierError(f"{count} left out: {self.why}")
 
 
 Note = Callable[[ExportResult, Sequence[Stored]], None]
@@ -57,11 +67,12 @@ def _never() -> bool:
 def read(ledger: Records) -> Iterator[Record]:
     """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
 
-    Raises FrontierError for an unreadable one.
+    Raises FrontierError at the end where some could not be read.
     """
     reading = _Reading(ledger, None)
     for batch, _ in reading.batches(START):
         yield from reading.named(batch)
+    reading.so_far(0, START).refuse_left_out()
 
 
 def export(
@@ -76,7 +87,7 @@ def export(
     """Write all records behind the cursor *after* to *sink*, which stays open. Ends early when the sink is `gone`.
 
     *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); none: all.
-    Ends with the batch during which *stopped* becomes true. Raises FrontierError for a record that cannot be read.
+    Ends with the batch during which *stopped* becomes true. Records that cannot be read are left out, and counted.
     """
     return _Transfer(ledger, sink, outcomes, note, stopped).run(ExportResult(0, after))
 
@@ -142,16 +153,22 @@ class _Transfer:
         """Write what is there behind the cursor."""
         result = so_far
         for batch, cursor in self._reading.batches(so_far.cursor):
-            for record in self._reading.named(batch):
-                self._sink.write(record)
+            written = []
+            for stored, record in zip(batch, self._reading.named(batch), strict=True):
+                try:
+                    self._sink.write(record)
+                except RecursionError:
+                    self._reading.leave_out(f"the record of {record.url[:200]} is nested too deep")
+                else:
+                    written.append(stored)
             self._sink.flush()
             left = self._sink.left_out
             if left:
-                batch = batch[:-left]
-                cursor = self._ledger.behind(result.cursor, batch)
-            result = ExportResult(result.count + len(batch), cursor)
+                written = written[:-left]
+                cursor = self._ledger.behind(result.cursor, written)
+            result = self._reading.so_far(result.count + len(written), cursor)
             if self._note is not None:
-                self._note(result, batch)
+                self._note(result, written)
             if left or self._sink.gone or self._stopped():
                 break
         return result
@@ -164,11 +181,24 @@ class _Reading:
         self._ledger, self._wanted = ledger, wanted
         self._origins = _Origins(ledger)
         self._most = 50
+        self._left_out, self._why = 0, ""
+
+    def leave_out(self, why: str) -> None:
+        """Count a record that cannot be exported."""
+        self._left_out, self._why = self._left_out + 1, self._why or why
+
+    def so_far(self, count: int, cursor: str) -> ExportResult:
+        """The result when *count* records were written, up to *cursor*."""
+        return ExportResult(count, cursor, self._left_out, self._why)
 
     def batches(self, cursor: str) -> Iterator[tuple[list[Stored], str]]:
         """What is there behind *cursor*, batch by batch, each with the cursor behind it."""
         while True:
-            batch, reached = self._ledger.records(cursor, self._most)
+            try:
+                batch, reached = self._ledger.records(cursor, self._most)
+            except UnreadableRecord as error:
+                self.leave_out(str(error))
+                batch, reached = [], error.cursor
             if reached == cursor:
                 return
             cursor = reached

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -15,6 +16,8 @@ from crawler.frontier.link import Link
 from crawler.frontier.scripts import SCHEMA
 from crawler.url import Form
 
+_SALT: Final = 16
+"""Bytes."""
 _NAMES: Final = ("generation", "salt", "schema", "form", "shards")
 
 
@@ -30,7 +33,7 @@ class Identity:
     @classmethod
     def new(cls, form: Form, shards: int) -> Identity:
         """Of a crawl that is about to be made."""
-        return cls(secrets.token_hex(8), secrets.token_bytes(16), form, shards)
+        return cls(secrets.token_hex(8), secrets.token_bytes(_SALT), form, shards)
 
     @classmethod
     def read(cls, link: Link, crawl: str) -> Identity:
@@ -47,10 +50,10 @@ class Identity:
         if schema != str(SCHEMA):
             raise _of_another_version(crawl, schema)
         try:
-            return cls(generation, _salt_of(salt), _form_of(form or ""), _shards_of(shards))
+            return cls(_generation_of(generation), _salt_of(salt), _form_of(form or ""), _shards_of(shards))
         except (ValueError, TypeError) as error:
             raise DamagedCrawl(
-                f"the `meta` of crawl {crawl!r} is damaged ({error}): `crawler delete` takes the crawl away"
+                f"the `meta` of crawl {crawl!r} is damaged ({str(error)[:100]}): `crawler delete` takes the crawl away"
             ) from None
 
     def fields(self) -> dict[str, bytes]:
@@ -70,6 +73,13 @@ def shards_known(link: Link, crawl: str) -> int:
         return 1
 
 
+def _generation_of(text: str) -> str:
+    """It names files of the machines that work on the crawl."""
+    if not re.fullmatch(r"[0-9a-f]{16}", text):
+        raise ValueError("its generation is none")
+    return text
+
+
 def _form_of(words: str) -> Form:
     return Form(**dict.fromkeys(words.split(), True))
 
@@ -84,8 +94,8 @@ def _shards_of(text: str | None) -> int:
 def _salt_of(text: str | None) -> bytes:
     """Without it every URL would have another id, and be fetched again."""
     salt = bytes.fromhex(text or "")
-    if not salt:
-        raise ValueError("its salt is missing")
+    if len(salt) != _SALT:
+        raise ValueError("its salt is missing, or is none")
     return salt
 
 

@@ -188,10 +188,11 @@ def shard_of(host: str, shards: int) -> int:
 
 
 _BEHIND_HOST = re.compile("[/?;]")
+_META = re.compile(r"crawler:\{([A-Za-z0-9_-]{1,64})\.0\}:meta")
+"""Names as `config.name` allows them."""
 
 
 def crawl_of_meta(key: str) -> str | None:
     """The crawl whose shard 0 has *key* as its `meta`; none for any other key."""
-    if key.startswith("crawler:{") and key.endswith(".0}:meta"):
-        return key[len("crawler:{") : -len(".0}:meta")]
-    return None
+    found = _META.fullmatch(key)
+    return found[1] if found else None

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
-from crawler.errors import DamagedCrawl, FrontierError, NoCrawl
+from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, UnreadableRecord
 from crawler.frontier import parsing, segments
 from crawler.frontier.damage import misfits, naming
 from crawler.frontier.keys import Keys, crawl_of_meta
 from crawler.frontier.leases import Exported, Lease
 from crawler.frontier.link import Link
 from crawler.records import Record, Stub
-from crawler.text import printable, rfc3339
+from crawler.text import rfc3339
 
 START: Final = "0-0"
 _GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in prelude.lua
@@ -25,6 +25,10 @@ _HOST_FIELDS: Final = (
     *("asking", "robots_rev"),
 )
 _BATCH: Final = 500
+_WEIGHT: Final = 8 << 20
+"""Characters of text after which a batch of records ends."""
+_MAX_ROBOTS: Final = 1 << 20
+"""Bytes of a robots.txt: twice what is stored of one (`robots.MAX_BYTES`)."""
 _SLICE: Final = 1_000
 """Queue entries read at a time."""
 
@@ -118,33 +122,49 @@ class Ledger:
         """The next *most* records behind the cursor *after*, in the order of their commits, and the new cursor.
 
         A record that was committed again since stands at its later place only. An unchanged cursor means: no more yet.
+        Raises UnreadableRecord, which has the cursor behind it, if the next one is none. They are fewer where their
+        texts are long.
         """
         (entries,) = self._ask(("XRANGE", self._keys.records, f"({after}", "+", "COUNT", most))
         if not entries:
             return [], after
         ids = parsing.ids(entries)
         pages = self._ask(*(("HMGET", self._keys.page(i), "m", "t", "d", "at") for i in ids))
-        found = [
-            Stored(at.decode(), url_id, self._record(url_id, page))
-            for (at, _), url_id, page in zip(entries, ids, pages, strict=True)
-            if page[3] == at
-        ]
-        return found, entries[-1][0].decode()
+        found: list[Stored] = []
+        weight = 0
+        for (at, _), url_id, page in zip(entries, ids, pages, strict=True):
+            if page[3] == at:
+                try:
+                    record = self._record(url_id, page)
+                except UnreadableRecord as error:
+                    if found:
+                        break  # the next call begins with it
+                    raise UnreadableRecord(str(error), at.decode()) from None
+                found.append(Stored(at.decode(), url_id, record))
+                weight += len(record.text or "")
+            after = at.decode()
+            if weight >= _WEIGHT:
+                break
+        return found, after
 
     def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
         """The cursor behind *taken*, which are the first of the records behind *cursor*."""
         return taken[-1].at if taken else cursor
 
     def exported(self, after: str, until: str, most: int = _BATCH) -> tuple[list[Exported], str]:
-        """What may be drained: the next *most* entries behind the cursor *after*, up to *until*, and the new cursor."""
+        """What may be drained: the next *most* entries behind the cursor *after*, up to *until*, and the new cursor.
+
+        Those whose records cannot be read are left out: no output has them.
+        """
         (entries,) = self._ask(("XRANGE", self._keys.records, f"({after}", until, "COUNT", most))
         ids = parsing.ids(entries)
         pages = self._ask(*(("HMGET", self._keys.page(i), "m", "at") for i in ids)) if ids else []
-        found = [
-            Exported(at.decode(), url_id, self._stub(url_id, page[0]) if page[1] == at else None)
-            for (at, _), url_id, page in zip(entries, ids, pages, strict=True)
-        ]
-        return found, found[-1].at if found else after
+        found = []
+        for (at, _), url_id, page in zip(entries, ids, pages, strict=True):
+            after = at.decode()
+            with suppress(UnreadableRecord):
+                found.append(Exported(after, url_id, self._stub(url_id, page[0]) if page[1] == at else None))
+        return found, after
 
     def entry(self, at: str) -> str | None:
         """The id of the page that the stream's entry *at* is of; none if it is not there (any more)."""
@@ -156,29 +176,10 @@ class Ledger:
         return cursor if last and self.entry(cursor) == last else START
 
     def _stub(self, url_id: str, raw: bytes | None) -> Stub:
-        try:
-            return Stub.of(raw or b"")
-        except msgspec.DecodeError as error:
-            raise self._unreadable(url_id, error) from None
+        return parsing.stub(self._keys.page(url_id), raw)
 
     def _record(self, url_id: str, page: Sequence[bytes | None]) -> Record:
-        try:
-            record = Record.decode(page[0] or b"")
-            text = parsing.unpacked(page[1]).decode("utf-8", "replace") if page[1] else None
-        except (msgspec.DecodeError, ValueError) as error:
-            raise self._unreadable(url_id, error) from None
-        if text is None and page[2] is None:
-            return record
-        return msgspec.structs.replace(
-            record, text=text, duplicate_of=page[2].decode("utf-8", "replace") if page[2] else record.duplicate_of
-        )
-
-    def _unreadable(self, url_id: str, error: Exception) -> FrontierError:
-        """Another version wrote it, or another hand: who deletes the key has all the others."""
-        return FrontierError(
-            f"a stored record cannot be read ({error}): does another version write it? its key is"
-            f" {printable(self._keys.page(url_id))[:120]}"
-        )
+        return parsing.record(self._keys.page(url_id), page)
 
     def record(self, url_id: str) -> Record | None:
         """The record of one URL, if it has ended."""
@@ -186,9 +187,10 @@ class Ledger:
         return self._record(url_id, page) if page[0] else None
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        """The URLs of stored pages by id; those that are not stored (any more) are absent."""
+        """The URLs of stored pages by id; those that are not stored (any more) are absent, and what cannot be read."""
         pages = self._ask(*(("HGET", self._keys.page(i), "m") for i in ids)) if ids else []
-        return {i: self._record(i, (raw, None, None)).url for i, raw in zip(ids, pages, strict=True) if raw}
+        records = {i: self._record_or_none(i, raw) for i, raw in zip(ids, pages, strict=True) if raw}
+        return {i: record.url for i, record in records.items() if record is not None}
 
     def letters(self, since: int | None = None, until: int | None = None) -> Iterator[Letter]:
         """The dead letters of now, oldest first, that failed from *since* on and before *until* (ms, server's clock).
@@ -301,7 +303,7 @@ class Ledger:
     def deadline(self, token: str) -> int | None:
         """Milliseconds until a lease runs out; None when it is not held."""
         at, clock = self._ask(("ZSCORE", self._keys.leases, token), ("TIME",))
-        return None if at is None else int(float(at)) - parsing.now_ms(clock)
+        return None if at is None else parsing.whole(float(at)) - parsing.now_ms(clock)
 
     def queued(self, host: str, priority: int) -> Iterator[bytes]:
         """The entries of one of a host's queues, the next one first; read in slices while others take from it."""
@@ -356,7 +358,7 @@ class Ledger:
             at, _, text = value.partition(b" ")
             try:
                 facts = msgspec.json.decode(text, type=dict[str, Any])
-            except msgspec.DecodeError:  # no worker wrote that
+            except (msgspec.DecodeError, RecursionError):  # no worker wrote that
                 continue
             beats.append(Beat(name.decode("utf-8", "replace"), max(now - parsing.number(at), 0) / 1000, facts))
         return sorted(beats, key=lambda beat: beat.worker)
@@ -410,7 +412,7 @@ class Ledger:
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
         """The stored robots.txt of each origin; none where it is not known, or cannot be read."""
         stored = self._ask(*(("GET", self._keys.robots(origin)) for origin in origins)) if origins else []
-        return [parsing.readable(raw) if raw else raw for raw in stored]
+        return [parsing.readable(raw, _MAX_ROBOTS) if raw else raw for raw in stored]
 
     def forget_robots(self, origin: str) -> None:
         """The stored robots.txt of *origin* is no use: it is asked for again before the next page of its host."""

@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TypeVar
 
 from crawler import url as urls
+from crawler.errors import UnreadableRecord
 from crawler.frontier import parsing
 from crawler.frontier.keys import shard_of
 from crawler.frontier.leases import Exported, Lease
@@ -58,8 +59,13 @@ class ShardedLedger(Ledger):
         """The next records behind the cursor *after*, about *most*, and the new cursor."""
         found: list[Stored] = []
         reached = []
-        for part, cursor in zip(self._parts, self._cursors(after), strict=True):
-            more, cursor = part.records(cursor, -(-most // len(self._parts)))
+        cursors = self._cursors(after)
+        for shard, part in enumerate(self._parts):
+            try:
+                more, cursor = part.records(cursors[shard], -(-most // len(self._parts)))
+            except UnreadableRecord as error:
+                cursors[shard] = error.cursor
+                raise UnreadableRecord(str(error), _joined(cursors)) from None
             found += more
             reached.append(cursor)
         return sorted(found, key=lambda stored: parsing.place(stored.at)), _joined(reached)
@@ -75,8 +81,9 @@ class ShardedLedger(Ledger):
         """What may be drained behind the cursor *after*, up to *until*: of one shard after the other."""
         cursors = self._cursors(after)
         for shard, (part, last) in enumerate(zip(self._parts, self._cursors(until), strict=True)):
-            found, cursors[shard] = part.exported(cursors[shard], last, most)
-            if found:
+            before = cursors[shard]
+            found, cursors[shard] = part.exported(before, last, most)
+            if cursors[shard] != before:
                 return [replace(one, shard=shard) for one in found], _joined(cursors)
         return [], _joined(cursors)
 

@@ -13,6 +13,9 @@ from crawler.url import site_of_host
 NORMAL = 1
 """The priority of pages; that of sitemaps is 0."""
 
+_MAX_REQUESTS = 1_000
+"""Requests of one parcel, and roots: as many as one call of a script may bring."""
+
 Args = list[str | bytes | int]
 
 
@@ -31,9 +34,12 @@ class Parcel(msgspec.Struct):
     def of(cls, raw: bytes) -> Parcel:
         """Unpack; ValueError if another hand wrote it."""
         try:
-            return msgspec.msgpack.decode(raw, type=cls)
-        except msgspec.DecodeError as error:
+            found = msgspec.msgpack.decode(raw, type=cls)
+        except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(str(error)) from None
+        if max(len(found.roots), sum(map(len, found.groups.values()))) > _MAX_REQUESTS:
+            raise ValueError("it holds more than one script may take")
+        return found
 
     def laid_out(self, keys: Keys) -> tuple[list[str], Args]:
         """Its groups as keys and arguments, as `accept` in prelude.lua reads them."""

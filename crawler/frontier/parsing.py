@@ -7,10 +7,17 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal
 
+import msgspec
+
+from crawler.errors import UnreadableRecord
 from crawler.frontier.leases import Lease
+from crawler.records import Record, Stub
+from crawler.text import printable
 
 _LARGEST: Final = 64 << 20
-"""Bytes of what was packed: more was packed by another hand, to fill our memory."""
+"""Bytes of the largest text that is ever stored: `config.MAX_TEXT` characters. More was packed to fill our memory."""
+MAX_NUMBER: Final = 1 << 53
+"""Redis's scripts count in doubles."""
 
 
 def lease(token: bytes, value: bytes) -> tuple[str, Lease]:
@@ -21,6 +28,36 @@ def lease(token: bytes, value: bytes) -> tuple[str, Lease]:
     kind: Literal["P", "R"] = "R" if kind_priority[:1] == b"R" else "P"
     names = [name.decode("utf-8", "replace") for name in (worker, token, host)]
     return names[0], Lease(names[1], kind, names[2], raw, 0, 0, "", 0.0)
+
+
+def record(key: str, page: Sequence[bytes | None]) -> Record:
+    """The record in the fields `m`, `t` and `d` of the page at *key*; UnreadableRecord where it is none."""
+    try:
+        found = Record.decode(page[0] or b"")
+        if why := found.implausible():
+            raise ValueError(f"its {why} is none")
+        text = unpacked(page[1]).decode("utf-8", "replace") if page[1] else None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise _unreadable(key, error) from None
+    if text is None and page[2] is None:
+        return found
+    original = page[2].decode("utf-8", "replace") if page[2] else found.duplicate_of
+    return msgspec.structs.replace(found, text=text, duplicate_of=original)
+
+
+def stub(key: str, raw: bytes | None) -> Stub:
+    """What is to stay of the page at *key*, whose record is *raw*; UnreadableRecord where it is none."""
+    try:
+        return Stub.of(raw or b"")
+    except msgspec.DecodeError as error:
+        raise _unreadable(key, error) from None
+
+
+def _unreadable(key: str, error: Exception) -> UnreadableRecord:
+    """Another version wrote it, or another program."""
+    return UnreadableRecord(
+        f"a stored record cannot be read ({error}): does another version write it? its key is {printable(key)[:120]}"
+    )
 
 
 def order(token: str) -> tuple[str, int]:
@@ -42,29 +79,30 @@ def ids(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[str]:
 
 def whole(score: float) -> int:
     """A time that is stored as a score; 0 where it is none that can be told."""
-    return int(score) if abs(score) < 1 << 63 else 0
+    return int(score) if abs(score) < MAX_NUMBER else 0
 
 
 def number(raw: bytes | str | None) -> int:
-    """A number that is stored; 0 where it is missing, or is none."""
+    """A number that is stored; 0 where it is missing, or is none, or none that we would store."""
     try:
-        return int(raw or 0)
+        found = int(raw or 0)
     except ValueError:
         return 0
+    return found if abs(found) < MAX_NUMBER else 0
 
 
-def readable(raw: bytes) -> bytes | None:
+def readable(raw: bytes, most: int = _LARGEST) -> bytes | None:
     """As `unpacked`; none where that fails."""
     with suppress(ValueError):
-        return unpacked(raw)
+        return unpacked(raw, most)
     return None
 
 
-def unpacked(raw: bytes) -> bytes:
-    """What was packed with zlib; ValueError where it was not, breaks off, or fills the memory."""
+def unpacked(raw: bytes, most: int = _LARGEST) -> bytes:
+    """What was packed with zlib; ValueError where it was not, breaks off, or is more than *most* bytes."""
     reading = zlib.decompressobj()
     try:
-        found = reading.decompress(raw, _LARGEST)
+        found = reading.decompress(raw, most)
     except zlib.error as error:
         raise ValueError(str(error)) from None
     if not reading.eof:

@@ -17,6 +17,8 @@ MOST_ENTRIES: Final = 4_096
 """Entries of one segment at most: the scripts that move them block Redis for some milliseconds."""
 MOST_BYTES: Final = 256 << 10
 """Bytes of its entries at which no further one is added."""
+_MAX_UNPACKED: Final = 16 << 20
+"""Bytes that are read of one: more than MOST_BYTES, for an entry that something else queued may be large."""
 _LEVEL: Final = 4
 """Of zlib: six times as fast as its usual one on paths with words in them, for a tenth more bytes."""
 _SIZE: Final = 4
@@ -42,7 +44,7 @@ def encode(entries: Sequence[bytes]) -> bytes:
 
 def decode(segment: bytes) -> list[bytes]:
     """The entries of *segment*; ValueError where it cannot be read, or does not hold as many as it says."""
-    packed = parsing.unpacked(segment[2:])
+    packed = parsing.unpacked(segment[2:], _MAX_UNPACKED)
     entries, at = [], 0
     while at < len(packed):
         start = at + _SIZE

@@ -36,7 +36,7 @@ class LiveLine:
             self._shown = False
 
     def _write(self, text: str) -> None:
-        with suppress(OSError):  # a terminal that takes nothing just now: the crawl does not wait for it
+        with suppress(OSError):  # a terminal that is closed, or takes nothing just now: the crawl does not wait for it
             self._stream.write(text)
             self._stream.flush()
 

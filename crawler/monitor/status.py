@@ -21,6 +21,9 @@ SILENT: Final = 10.0
 ADAPTED_MAX_MS: Final = 30_000
 """The longest delay that a slow host gets by being slow (see prelude.lua)."""
 
+_SHOWN: Final = 40
+"""Characters of a word that no worker of this version says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -185,7 +188,7 @@ def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
 
 
 _WAITS: Final = "waits: "
-_SHOWN: Final = 300
+_MAX_SAID: Final = 300
 """Characters of a worker's trouble that are shown."""
 
 
@@ -196,7 +199,7 @@ def _machine(beat: Beat) -> str:
 def _said(beat: Beat, fact: str) -> list[str]:
     """What one worker says of its machine, if it does."""
     words = beat.facts.get(fact)
-    return [f"{_machine(beat)}: {words[:_SHOWN]}"] if isinstance(words, str) and words else []
+    return [f"{_machine(beat)}: {words[:_MAX_SAID]}"] if isinstance(words, str) and words else []
 
 
 def _troubled_for(beat: Beat) -> float:
@@ -207,7 +210,11 @@ def _troubled_for(beat: Beat) -> float:
 def _word(beat: Beat) -> str:
     """What limits one worker, in one word; a trouble of its machine in as many as it takes."""
     trouble = beat.facts.get("trouble")
-    return f"{_WAITS}{trouble[:_SHOWN]}" if isinstance(trouble, str) and trouble else str(beat.facts.get("limit", ""))
+    return (
+        f"{_WAITS}{trouble[:_MAX_SAID]}"
+        if isinstance(trouble, str) and trouble
+        else str(beat.facts.get("limit", ""))
+    )
 
 
 def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
@@ -236,4 +243,4 @@ def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
         "memory": "Redis is full",
         "paused": "paused",
         "limit": "its limit is reached",
-    }.get(most, most)
+    }.get(most, most[:_MAX_SAID])

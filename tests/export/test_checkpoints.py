@@ -42,6 +42,20 @@ def go_on(crawl: Crawl, output: str = OUT, state: str = STATE, *, stopped: Any =
     return made
 
 
+def test_a_record_that_cannot_be_read_is_passed_over_once(crawl: Crawl, redis_server: Any) -> None:
+    """The state goes on behind it; it is neither written nor freed, and all others are, each once."""
+    crawl.commit([page(n) for n in range(5)])
+    key = crawl.frontier.keys.page(crawl.frontier.id(page(2).url))
+    with redis_server.client() as client:
+        client.hset(key, "m", b"not JSON")
+        made = go_on(crawl, drain=True)
+        assert (made.records, made.drained, urls()) == (4, 4, [0, 1, 3, 4])
+        crawl.commit([page(5)])
+        made = go_on(crawl, drain=True)
+        assert (made.written, made.drained, urls()) == (1, 1, [0, 1, 3, 4, 5])
+        assert client.hget(key, "m") == b"not JSON"
+
+
 def whole(crawl: Crawl, name: str = OUT, **options: Any) -> bytes:
     """What an export without a state writes now, unpacked."""
     with open_sink(f"whole.{name}", options.pop("format", None)) as sink:

@@ -7,13 +7,14 @@ import gzip
 import json
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crawler.errors import FrontierError, UsageError
-from crawler.export import ExportResult, export, follow, matching, open_sink
+from crawler.export import ExportResult, export, follow, matching, open_sink, read
 from crawler.export.csv import restore
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Limits
@@ -110,19 +111,37 @@ def test_progress_is_told(crawl: Crawl, tmp_path: Path) -> None:
     assert len(told) > 1
 
 
-def test_a_record_that_cannot_be_read_ends_the_export_and_leaves_the_old_file(
-    crawl: Crawl, tmp_path: Path, redis_server: Any
+NESTED = b"[" * 200_000 + b"]" * 200_000
+DAMAGED = {
+    "no JSON": ("m", b"not JSON"),
+    "no record": ("m", b"{}"),
+    "nested": ("m", b'{"url":"http://example.org/page/2","outcome":"fetched","depth":1,"data":' + NESTED + b"}"),
+    "no URL": ("m", b'{"url":"x","outcome":"fetched","depth":1}'),
+    "a bomb": ("t", zlib.compress(bytes(65 << 20))),
+    "broken off": ("t", zlib.compress(b"text" * 1000)[:-5]),
+}
+
+
+@pytest.mark.parametrize(("field", "value"), DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_record_that_cannot_be_read_is_left_out_and_told_at_the_end(
+    crawl: Crawl, tmp_path: Path, redis_server: Any, field: str, value: bytes
 ) -> None:
-    crawl.commit([page(1), page(2)])
-    export_to(tmp_path / "a.jsonl", crawl)
-    before = (tmp_path / "a.jsonl").read_bytes()
+    """All others are written, also those that were found on it."""
+    crawl.commit([page(n) for n in range(1, 5)], {page(3).url: page(2).url})
     key = crawl.frontier.keys.page(crawl.frontier.id(page(2).url))
     with redis_server.client() as client:
-        client.hset(key, "m", b"not JSON")
-    with pytest.raises(FrontierError, match="cannot be read"):
-        export_to(tmp_path / "a.jsonl", crawl)
-    assert (tmp_path / "a.jsonl").read_bytes() == before
-    assert [file.name for file in tmp_path.iterdir()] == ["a.jsonl"]
+        client.hset(key, field, value)
+    with open_sink(str(tmp_path / "a.jsonl")) as sink:
+        result = export(crawl.ledger, sink)
+    assert (result.count, result.left_out) == (3, 1)
+    found = [json.loads(line)["url"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert found == [page(n).url for n in (1, 3, 4)]
+    with pytest.raises(FrontierError, match=rf"^1 record was left out: a stored record cannot be read .*{key}$"):
+        result.refuse_left_out()
+    records = read(crawl.ledger)
+    assert [next(records).url for _ in range(3)] == found
+    with pytest.raises(FrontierError, match="1 record was left out"):
+        next(records)
 
 
 def test_csv_comes_out_of_redis_as_it_went_in(crawl: Crawl, tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from typing import Final
 import msgspec
 import pytest
 
-from crawler.errors import CrawlDeleting, FrontierError, NoCrawl
+from crawler.errors import CrawlDeleting, NoCrawl
+from crawler.export.drain import drain
 from crawler.frontier.frontier import MOST_DRAINED, Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.leases import Accepted, Ending, Exported, Lease
@@ -156,11 +157,15 @@ def test_exported_goes_up_to_its_end(crawl: Crawl) -> None:
     assert [crawl.ledger.entry(one.at) for one in every[:2]] == [None, every[1].id]
 
 
-def test_a_record_that_cannot_be_read_is_told(crawl: Crawl) -> None:
-    end(crawl, ONE)
-    crawl.link.client.hset(crawl.frontier.keys.page(crawl.frontier.id(ONE.url)), "m", "not json")
-    with pytest.raises(FrontierError, match="cannot be read"):
-        exported(crawl)
+def test_a_record_that_cannot_be_read_stays(crawl: Crawl) -> None:
+    """No output has it, so it is not freed; what stands behind it is."""
+    end(crawl, ONE, *(Request(f"{A}{n}") for n in range(2, 5)))
+    key = crawl.frontier.keys.page(crawl.frontier.id(ONE.url))
+    crawl.link.client.hset(key, "m", "not json")
+    assert drain(crawl.frontier, crawl.ledger, START, "+", lambda one: True) == 3
+    assert crawl.link.client.hget(key, "m") == b"not json"
+    assert crawl.link.client.hexists(key, "t")
+    assert crawl.link.client.xlen(crawl.frontier.keys.records) == 1
 
 
 def test_the_most_that_a_call_takes_goes_through(crawl: Crawl) -> None:
