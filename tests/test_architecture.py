@@ -41,8 +41,9 @@ LAYERS = (
     ("monitor", "export"),
     ("frontier",),
     ("politeness", "extract"),
-    ("scope", "robots", "sitemap", "traps"),
+    ("scope", "robots", "sitemap", "traps", "visible"),
     ("redirects", "page", "skim", "resolver"),
+    ("bounds", "xhtml"),
     ("charset",),
     ("fetch",),
     ("redis_server",),
@@ -66,7 +67,7 @@ DOORS = {
     # Records and JSON: a codec of values, without I/O. Who else needs it, or values that cost little, is named here.
     "msgspec": (
         *("records", "config", "terminal", "tryout", "launch", "process", "worker", "exchanges", "handling", "logs"),
-        *("frontier.ledger", "frontier.parcel", "export"),
+        *("frontier.ledger", "frontier.originals", "frontier.parcel", "export"),
         *("fetch.fetcher", "frontier.leases", "frontier.link", "ending", "politeness", "entrances", "seeding"),
     ),
     "hiredis": ("frontier",),
