@@ -16,7 +16,7 @@ from crawler import url as urls
 from crawler.bounds import bounded
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Response
-from crawler.page import Node, Page, Tagged, Tree, clean, cut, parse, read, source, tag_ids, valid
+from crawler.page import Node, Page, Tagged, Tree, clean, cut, open_shadow_roots, parse, read, source, tag_ids, valid
 from crawler.resolver import EDGE, Resolver, folder_of
 from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
 from crawler.visible import find_nodes, visible_text
@@ -235,10 +235,12 @@ class Extractor:
 
     def _read_html(self, page: Page, html: bytes, asked: set[str]) -> None:
         response, options = page.response, self.options
-        tree, page.is_flat = read(html)
+        tree, page.is_flat = read(html, opens=not options.want_text)
         page.tree = tree
         # One walk serves both; without text, selecting in C makes far fewer objects.
         nodes = find_nodes(tree) if options.want_text else None
+        if nodes is not None and nodes.has_templates and open_shadow_roots(tree):
+            nodes = find_nodes(tree)
         told = _told(tree) if nodes is None else nodes.told
         _Reader(page, options, self._resolver, _base(told, response.url), asked).read(told)
         page.lang = self._lang(tree)

@@ -48,17 +48,20 @@ _MAX_NESTED: Final = 32
 """Shadow roots within each other that are opened."""
 
 
-def read(html: bytes) -> tuple[Tree, bool]:
-    """The tree of a whole document, UTF-8, with its shadow roots open; whether it had to be made flat (`bounds`)."""
+def read(html: bytes, *, opens: bool = True) -> tuple[Tree, bool]:
+    """The tree of a whole document, UTF-8; whether it had to be made flat (`bounds`). *opens*: its shadow roots."""
     html, is_flat = bounded(html)
     tree = parse(html)
-    if b"shadowrootmode" in html.lower():
-        _open_shadow_roots(tree)
+    if opens and b"shadowrootmode" in html.lower():
+        open_shadow_roots(tree)
     return tree, is_flat
 
 
-def _open_shadow_roots(tree: Tree) -> None:
-    """Put what declarative shadow roots hold where a browser shows it (HTML 4.12.3): it needs no script for that."""
+def open_shadow_roots(tree: Tree) -> bool:
+    """Put what declarative shadow roots hold where a browser shows it (HTML 4.12.3): it needs no script for that.
+
+    False if there are none.
+    """
     hosts: set[int] = set()
     for _ in range(_MAX_NESTED):
         found = len(hosts)
@@ -71,6 +74,7 @@ def _open_shadow_roots(tree: Tree) -> None:
                 _open(template, host)
         if len(hosts) == found:
             break
+    return bool(hosts)
 
 
 def _open(template: Node, host: Node) -> None:

@@ -20,18 +20,19 @@ from typing import Final
 
 from crawler.page import COMMENT, Node, Tagged, Tree, cut, tag_ids, valid
 
-_BLOCK, _INLINE, _TOLD_INLINE, _UNSEEN, _TOLD_UNSEEN, _PRE, _COMMENT, _DIALOG, _NOSCRIPT, _MATH = range(10)
+_BLOCK, _INLINE, _TOLD_INLINE, _UNSEEN, _TOLD_UNSEEN, _PRE, _COMMENT, _DIALOG, _NOSCRIPT, _MATH, _TEMPLATE = range(11)
 _KINDS: Final = {
     _BLOCK: "html body address article aside blockquote br caption center col colgroup dd details dir div dl dt"
     " fieldset figcaption figure footer form frameset h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol"
     " optgroup option p search section summary table tbody td tfoot th thead tr ul",
     _TOLD_INLINE: "a area base frame link meta",
-    _UNSEEN: "script style template svg head noembed noframes datalist annotation-xml",
+    _UNSEEN: "script style svg head noembed noframes datalist annotation-xml",
     _TOLD_UNSEEN: "title iframe",
     _PRE: "pre listing xmp plaintext textarea",
     _DIALOG: "dialog",
     _NOSCRIPT: "noscript",
     _MATH: "math",
+    _TEMPLATE: "template",
 }
 _KIND: Final = {tag: kind for kind, names in _KINDS.items() for tag in tag_ids(names)} | {COMMENT: _COMMENT}
 _BREAKS: Final = tag_ids(f"{_KINDS[_BLOCK]} {_KINDS[_PRE]} dialog")
@@ -59,6 +60,7 @@ class Nodes:
     unseen: list[Node] = field(default_factory=list)
     dialogs: list[Node] = field(default_factory=list)
     noscripts: list[Node] = field(default_factory=list)
+    has_templates: bool = False
 
 
 def find_nodes(tree: Tree) -> Nodes:
@@ -100,6 +102,9 @@ def _note(nodes: Nodes, tag: int, kind: int, node: Node) -> None:
     elif kind == _NOSCRIPT:
         nodes.noscripts.append(node)
         nodes.inline.append(node)
+    elif kind == _TEMPLATE:
+        nodes.unseen.append(node)
+        nodes.has_templates = True
     else:
         nodes.inline.append(node)
         nodes.unseen += node.css("annotation")  # a name that Lexbor does not know, so it has no number of its own
