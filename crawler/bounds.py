@@ -251,12 +251,14 @@ class _Flattening:
             if self.roots > _MAX_ROOTS:
                 return b""
         foreign = self._is_foreign()
-        if foreign and name in _BREAKOUT:
+        while foreign and name in _BREAKOUT:
             self._cut(max(self._last(each) for each in _FOREIGN))
-            foreign = False
+            foreign = self._is_foreign()
         if name in _VOID or name in _NO_ELEMENTS or (foreign and tag.endswith(b"/>")):
             return self._bounded_tag(name, tag)
         if not foreign:
+            if name in _ROWS and self._table() < 0:
+                return self._bounded_tag(name, tag)  # parts of no table are ignored
             self._close_before(name)
         flat = self.depth >= self.max_depth or not self._may_format(name, tag)
         self._push(name, not flat)
@@ -332,7 +334,7 @@ class _Flattening:
             if at >= 0 and (self.open[at][0] == name or (name != b"li" and self.open[at][0] in (b"dd", b"dt"))):
                 self._cut(at)
         elif name in _ROWS:
-            table = self._last(b"table")
+            table = self._table()
             inner = [at for each in _ROWS[name] if (at := self._last(each)) > table]
             if len(self.open) > max([table, *inner]) + 1:
                 self._cut(max([table, *inner]) + 1)
@@ -350,6 +352,10 @@ class _Flattening:
         """Whether tags are those of svg or MathML just now."""
         within = max(map(self._last, _FOREIGN))
         return within >= 0 and within > max(map(self._last, _WITHIN_FOREIGN))
+
+    def _table(self) -> int:
+        """The table, or template, that a row or cell is part of; -1 if there is none."""
+        return max(self._last(b"table"), self._last(b"template"))
 
     # -- the open elements ---------------------------------------------------------------------------------------------
 

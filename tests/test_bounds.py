@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.skim import pages
@@ -158,6 +158,8 @@ def test_any_small_document_goes_through_unchanged(html: str) -> None:
 
 
 @settings(max_examples=30, deadline=None)
+@example("<div><div><svg><svg>")
+@example("<div><tr>")
 @given(st.lists(st.sampled_from(PIECES.split("|")), min_size=1, max_size=6).map("".join))
 def test_no_pattern_that_repeats_gets_deep(pattern: str) -> None:
     flat, _ = bounds._flat(pattern.encode() * 2_000)
