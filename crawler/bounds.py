@@ -208,7 +208,7 @@ class _Flattening:
         self.formatting: list[tuple[bytes, bytes]] = []
         self.names: set[bytes] = set()
         self.attributes: set[bytes] = set()
-        self.ended = False
+        self.ended = self.in_foreign = False
 
     def run(self) -> bytes:
         """The document made flat."""
@@ -224,7 +224,7 @@ class _Flattening:
                 written = self._end(name)
             else:
                 written = self._start(name, match[0])
-                if name in _RAW and not self._is_foreign():
+                if name in _RAW and not self.in_foreign:
                     found = _RAW_ENDS[name].search(html, at)
                     at = found.start() if found else len(html)
                 elif name == b"plaintext":
@@ -254,16 +254,17 @@ class _Flattening:
         while foreign and name in _BREAKOUT:
             self._cut(max(self._last(each) for each in _FOREIGN))
             foreign = self._is_foreign()
+        self.in_foreign = foreign
         if name in _VOID or name in _NO_ELEMENTS or (foreign and tag.endswith(b"/>")):
             return self._bounded_tag(name, tag)
         if not foreign:
-            if name in _ROWS and self._table() < 0:
-                return self._bounded_tag(name, tag)  # parts of no table are ignored
+            if (name in _ROWS and self._table() < 0) or (name == b"form" and self._last(name) >= 0):
+                return self._bounded_tag(name, tag)  # parts of no table are ignored, and forms in forms
             self._close_before(name)
         flat = self.depth >= self.max_depth or not self._may_format(name, tag)
         self._push(name, not flat)
         written = self._bounded_tag(name, tag)
-        if not flat or name in _RAW or name == b"plaintext":
+        if not flat or (not foreign and (name in _RAW or name == b"plaintext")):
             return written
         return (tag if written is None else written) + b"</%b>" % name
 
@@ -297,7 +298,7 @@ class _Flattening:
         if at < around:
             return None
         real = self.open[at][1]
-        if name in _FORMATTING and any(each in _SPECIAL for each, _ in self.open[at + 1 : at + 3]):
+        if name == b"form" or (name in _FORMATTING and any(each in _SPECIAL for each, _ in self.open[at + 1 : at + 3])):
             self._take_out(at)  # blocks in it stay open
         else:
             self._cut(at)
