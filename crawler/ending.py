@@ -30,6 +30,8 @@ except ImportError:  # there are no wheels for rare processors
 MAX_FIELD: Final = 500
 """Characters kept of an error or a header in a record."""
 
+_FLAT: Final = "its markup was too deep or too large to be parsed as it is: some elements were flattened"
+
 
 class Held(msgspec.Struct, frozen=True):
     """A leased page: its lease, what its entry says, and its id."""
@@ -114,23 +116,36 @@ def of_redirect(
     return _ending(held, fields, response, rest, found)
 
 
-def of_page(held: Held, page: Page, found: Found, rest: Rest, *, original: str | None = None) -> Ending:
-    """The end of a page that was read and parsed; *original* is the URL that it calls its canonical form."""
+def of_page(
+    held: Held,
+    page: Page,
+    found: Found,
+    rest: Rest,
+    *,
+    original: str | None = None,
+    is_stored: bool = True,
+    copy: str = "",
+) -> Ending:
+    """The end of a page that was read and parsed; *original* is the URL that it calls its canonical form.
+
+    Its text is kept unless the original *is_stored* with its own. *copy*: see Ending.
+    """
     response = page.response
     outcome = "dropped:noindex" if page.noindex else "fetched"
-    fields = _response_fields(held, outcome, response, found.error)
+    fields = _response_fields(held, outcome, response, found.error or (_FLAT if page.is_flat else None))
     fields |= {"charset": page.charset, "links": page.links_total, "canonical": page.canonical}
     if page.noindex:
         return _ending(held, fields, response, rest, found)
     fields |= {"title": page.title, "description": page.description, "lang": page.lang, "data": found.data}
     fields |= {"outlinks": found.outlinks, "duplicate_of": original}
-    if original is not None:
+    if original is not None and is_stored:
         return _ending(held, fields, response, rest, found)
     text = b"" if page.text is None else compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
     # Stubs that only lead on by a refresh are often the same to the letter, and lead to different places.
-    comparable = response.body and not response.truncated and page.refresh is None
+    # And one that names its original must not be taken for the first with this content: the original is.
+    comparable = response.body and not response.truncated and page.refresh is None and original is None
     digest = _bits(fields["digest"]) if comparable else ""
-    return _ending(held, fields, response, rest, found, text=text, digest=digest)
+    return _ending(held, fields, response, rest, found, text=text, digest=digest, copy=copy)
 
 
 def of_sitemap(held: Held, response: Response, found: Found, rest: Rest, *, locations: int | None) -> Ending:

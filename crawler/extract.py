@@ -14,11 +14,14 @@ from typing import Final
 from crawler import charset as charsets
 from crawler import linkheader
 from crawler import url as urls
+from crawler.bounds import bounded
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Headers, Response
-from crawler.page import Node, Page, Tagged, Tree, clean, cut, find_nodes, parse, tag_ids, valid, visible_text
+from crawler.page import Node, Page, Tagged, Tree, clean, cut, open_shadow_roots, parse, read, source, tag_ids, valid
 from crawler.resolver import EDGE, Resolver, folder_of
 from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
+from crawler.visible import find_nodes, visible_text
+from crawler.xhtml import is_xhtml
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
@@ -36,7 +39,7 @@ _AGENT = re.compile(r"[\w.*-]+")
 
 # HTML 4.2.5.3, shared declarative refresh steps.
 _REFRESH = re.compile(
-    r"[\t\n\f\r ]*(?:(\d+)|(?=\.))[\d.]*(?:$|(?=[;,\t\n\f\r ])[\t\n\f\r ]*[;,]?[\t\n\f\r ]*(.*))", re.DOTALL
+    r"[\t\n\f\r ]*(?:([0-9]+)|(?=\.))[0-9.]*(?:\Z|(?=[;,\t\n\f\r ])[\t\n\f\r ]*[;,]?[\t\n\f\r ]*(.*))", re.DOTALL
 )
 _REFRESH_URL = re.compile(r"url[\t\n\f\r ]*=[\t\n\f\r ]*", re.IGNORECASE)
 
@@ -70,7 +73,7 @@ class ExtractOptions:
 
 def is_html(response: Response) -> bool:
     """Whether *response* is an HTML document: by its type, or where it has none, by how it begins."""
-    return response.computed_type in _HTML_TYPES
+    return response.computed_type in _HTML_TYPES or is_xhtml(response.computed_type, response.body)
 
 
 def is_text(response: Response) -> bool:
@@ -109,7 +112,7 @@ def parse_refresh(content: str) -> tuple[int, str] | None:
         reference = reference[named.end() :]
     if reference[:1] in ("'", '"'):
         reference = reference[1:].partition(reference[0])[0]
-    return int((match[1] or "0")[:9]), re.sub("[\t\n\r]", "", reference).strip(EDGE)
+    return int((match[1] or "").lstrip("0")[:9] or "0"), re.sub("[\t\n\r]", "", reference).strip(EDGE)
 
 
 class Extractor:
@@ -141,7 +144,8 @@ class Extractor:
         if response.body and is_html(response):
             page.is_html = True
             page.charset = charsets.find(response.body, response.headers.combined("content-type"), url=response.url)
-            html = charsets.as_utf8(response.body, page.charset)
+            html = source(response, page.charset)
+            skims = skims and not is_xhtml(response.computed_type, response.body)
             if not (skims and self._skim(page, html, settled, asked, were_accepted)):
                 self._read_html(page, html, asked)
         else:
@@ -172,7 +176,7 @@ class Extractor:
             found = spellings(rest, look)
             if not self._is_settled(found, page.url, settled, were_accepted):
                 return False
-        tree = parse(html[:end] + _MARK_TAG)
+        tree = parse(bounded(html[:end])[0] + _MARK_TAG)
         mark = tree.body.first_child if tree.body is not None else None
         if mark is None or mark.tag_id != _MARK or mark.next is not None:
             return False
@@ -220,9 +224,12 @@ class Extractor:
 
     def _read_html(self, page: Page, html: bytes, asked: set[str]) -> None:
         response, options = page.response, self.options
-        page.tree = tree = parse(html)
+        tree, page.is_flat = read(html, opens=not options.want_text)
+        page.tree = tree
         # One walk serves both; without text, selecting in C makes far fewer objects.
         nodes = find_nodes(tree) if options.want_text else None
+        if nodes is not None and nodes.has_templates and open_shadow_roots(tree):
+            nodes = find_nodes(tree)
         told = _told(tree) if nodes is None else nodes.told
         _Reader(page, options, self._resolver, asked).read(told, _base(told, response.url))
         page.lang = self._lang(tree)
@@ -327,7 +334,7 @@ class _Reader:
         return target
 
     def _resolve(self, reference: str) -> str:
-        bare = reference.partition("#")[0]  # an index has thousands of places, and few pages: only those are kept
+        bare = urls.without_fragment(reference)  # an index has thousands of places, and few pages: only those are kept
         return self.table.get(bare) or self.resolver.resolve(bare, self.base, self.table)
 
     def _refuse(self, reason: str) -> None:
@@ -370,6 +377,7 @@ class _Reader:
         if parsed and parsed[1]:
             target = self.take(parsed[1], None)
             self.page.refresh = target if target != self.page.url else None
+            self.page.refresh_after = parsed[0]
 
     def _title(self, node: Node) -> None:
         if self.page.title is None and not _in_svg(node):

@@ -26,6 +26,7 @@ from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier
 from crawler.frontier.leases import ANY, Ending, Lease
 from crawler.frontier.link import Call
+from crawler.frontier.originals import has_text, original_of
 from crawler.links import Links, is_private_name
 from crawler.page import Page
 from crawler.plan import Plan
@@ -266,6 +267,14 @@ class Handler:
         data, error = self._call_hook(held, page)
         request, original = held.entry.request, self._canonical_elsewhere(held, page)
         requests, refused = self._follow(held, page, original)
+        roots: Sequence[str] = ()
+        if not requests and self._is_moved(held, page, refused):
+            target = page.refresh or ""
+            moved = self._redirected(held, target, request.hops + 1)
+            self._tell_of_lost_headers(response.url, target)
+            if moved.requests:
+                refused -= Counter(scope=1)
+            requests, roots, error = list(moved.requests), moved.roots, error or moved.error
         refused.update(page.refused)
         outlinks = page.outlinks if self._plan.keep_outlinks else None
         now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
@@ -273,8 +282,9 @@ class Handler:
         spared = ANY
         if requests and request.depth and not self._plan.all_links:
             spared = self._alias(request.url)
-        found = Found(now, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
-        ending = endings.of_page(held, page, found, rest, original=original)
+        found = Found(now, roots, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
+        is_stored, copy = self._texts(held, page, original)
+        ending = endings.of_page(held, page, found, rest, original=original, is_stored=is_stored, copy=copy)
         if later and spared != ANY and self._is_copy(ending):
             later = []  # they would be put before the commit finds out
         if self._harvest is not None:
@@ -324,6 +334,24 @@ class Handler:
         with self._asking(held.lease.token):
             return canonical if canonical in self._links.inside([canonical]) else None
 
+    def _texts(self, held: Held, page: Page, original: str | None) -> tuple[bool, str]:
+        """Whether the *original* of *page* is stored with its text, and the id of a copy whose text is not needed then.
+
+        A copy keeps its text until then: its original may fail, may be disallowed, or may name the copy. It is looked
+        for where it was found first, since a copy leads to its original.
+        """
+        request = held.entry.request
+        if not self._plan.obey_canonical or page.text is None:
+            return True, ""
+        shard, via = self._frontier.at(held.lease.token), request.found_on
+        with self._asking(held.lease.token):
+            if original is not None and has_text(shard, shard.id(original)):
+                return True, ""
+            named = original_of(shard, via) if via else None
+        identity = self._plan.form.identity
+        is_copy = named is not None and identity(named) == identity(request.url)
+        return False, via if is_copy and via else ""
+
     def _follow(self, held: Held, page: Page, original: str | None) -> tuple[list[Request], Counter[str]]:
         """The requests that a page leads to; a meta refresh is a redirect, and an obeyed canonical has its depth."""
         request, refresh = held.entry.request, page.refresh
@@ -343,6 +371,19 @@ class Handler:
         links = [] if self._plan.sitemap_only else [link for link in page.outlinks if link not in told]
         more, counts = self._admit(held, links, request.depth + 1)
         return requests + more, refused + counts
+
+    def _is_moved(self, held: Held, page: Page, refused: Counter[str]) -> bool:
+        """Whether a seed's page does nothing but lead on, by a meta refresh, to what is out of scope."""
+        refresh = page.refresh
+        if held.entry.request.depth or refresh is None or page.refresh_after > _MAX_REFRESH or not refused["scope"]:
+            return False
+        identity = self._plan.form.identity
+        if refresh not in page.outlinks:
+            return False
+        own = {identity(page.url), identity(refresh)}
+        with self._asking(held.lease.token):
+            inside = self._links.inside(page.outlinks)
+        return refresh not in inside and own.issuperset(map(identity, inside))
 
     def _call_hook(self, held: Held, page: Page) -> tuple[Any, str | None]:
         """What the user's hook returned, or what it raised: the page is kept all the same."""
@@ -380,6 +421,10 @@ class Handler:
             failed=failed,
             size=ending.tallies.get("bytes", 0),
         )
+
+
+_MAX_REFRESH: Final = 10
+"""Seconds up to which a meta refresh of a seed is a redirect that takes its root along."""
 
 
 def _too_many(hops: int) -> str:

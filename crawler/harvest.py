@@ -14,7 +14,8 @@ from typing import Final
 
 from crawler import traps
 from crawler.frontier.leases import Weight
-from crawler.page import Page, find_nodes, visible_text
+from crawler.page import Page
+from crawler.visible import find_nodes, visible_text
 
 LEAST: Final = 20
 """Pages of a template that this worker has met before it tells of any."""

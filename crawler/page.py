@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any, Final
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
 from crawler import charset as charsets
+from crawler.bounds import bounded
 from crawler.fetch.fetcher import Headers, Response
+from crawler.xhtml import as_html, is_xhtml
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
@@ -38,15 +40,67 @@ def tag_ids(names: str) -> frozenset[int]:
     return frozenset(_nursery.create_node(name).tag_id for name in names.split())
 
 
-_COMMENT: Final = parse("<p><!---->").css("p")[0].first_child.tag_id  # type: ignore[union-attr]
-_PRE: Final = next(iter(tag_ids("pre")))
-_UNSEEN: Final = tag_ids("script style noscript template svg head title iframe noembed noframes")
-_INLINE: Final = {_COMMENT} | tag_ids(
-    "a abbr acronym area b base bdi bdo big button cite code data del dfn em font frame i img input ins kbd label link"
-    " map mark meta nobr q ruby s samp small span strike strong sub sup time tt u var wbr"
-)
-_TOLD: Final = tag_ids("a area base frame iframe link meta title")
-_OF_INTEREST: Final = _UNSEEN | _INLINE | {_PRE}
+# What may have a shadow root (DOM 4.8, "attach a shadow root"), beside custom elements.
+_HOSTS: Final = frozenset(
+    ("article", "aside", "blockquote", "body", "div", "footer", "header", "main", "nav", "p", "section", "span")
+) | {f"h{level}" for level in range(1, 7)}
+_MAX_NESTED: Final = 32
+"""Shadow roots within each other that are opened."""
+
+
+def read(html: bytes, *, opens: bool = True) -> tuple[Tree, bool]:
+    """The tree of a whole document, UTF-8; whether it had to be made flat (`bounds`). *opens*: its shadow roots."""
+    html, is_flat = bounded(html)
+    tree = parse(html)
+    if opens and b"shadowrootmode" in html.lower():
+        open_shadow_roots(tree)
+    return tree, is_flat
+
+
+def open_shadow_roots(tree: Tree) -> bool:
+    """Put what declarative shadow roots hold where a browser shows it (HTML 4.12.3): it needs no script for that.
+
+    False if there are none.
+    """
+    hosts: set[int] = set()
+    for _ in range(_MAX_NESTED):
+        found = len(hosts)
+        for template in tree.css("template[shadowrootmode]"):
+            host, mode = template.parent, template.attributes.get("shadowrootmode") or ""
+            if host is None or mode.lower() not in ("open", "closed") or host.mem_id in hosts:
+                continue
+            if (name := host.tag or "") in _HOSTS or "-" in name:
+                hosts.add(host.mem_id)
+                _open(template, host)
+        if len(hosts) == found:
+            break
+    return bool(hosts)
+
+
+def _open(template: Node, host: Node) -> None:
+    """Put the content of *template* in its place, and the children of *host* into the slots that are meant for them."""
+    content = template.template_fragments()[0]
+    slots: dict[str, Node] = {}
+    for slot in content.css("slot"):
+        slots.setdefault(slot.attributes.get("name") or "", slot)
+    filled: set[str] = set()
+    for child in list(host.iter(include_text=True, skip_empty=True)) if slots else ():
+        name = (child.attributes.get("slot") or "") if child.is_element_node else ""
+        into = slots.get(name)
+        if into is None or child.mem_id == template.mem_id or not (child.is_element_node or child.is_text_node):
+            continue
+        if name not in filled:
+            filled.add(name)
+            for instead in list(into.iter(include_text=True)):
+                instead.decompose(recursive=False)
+        into.insert_child(child, move=True)
+    for part in list(content.iter(include_text=True)):
+        template.insert_before(part, move=True)
+    template.decompose(recursive=False)
+
+
+COMMENT: Final = parse("<p><!---->").css("p")[0].first_child.tag_id  # type: ignore[union-attr]
+"""Lexbor's number for a comment."""
 
 
 @dataclass(slots=True)
@@ -79,6 +133,10 @@ class Page:
     refresh: str | None = None
     """Where a `Refresh` header or a `<meta http-equiv=refresh>` leads: a redirect. It is among the outlinks too unless
     nofollow."""
+    refresh_after: int = 0
+    """Seconds that the page is shown before."""
+    is_flat: bool = False
+    """The document was too deep, or had too many names, to be parsed as it is (`bounds`)."""
     is_html: bool = False
     """The body is HTML and was parsed."""
     skimmed: bool = False
@@ -119,7 +177,7 @@ class Page:
     def document(self) -> Tree:
         """The parsed document of a page that is HTML."""
         if self.tree is None:
-            self.tree = parse(charsets.as_utf8(self.response.body, self.charset or charsets.DEFAULT))
+            self.tree = read(source(self.response, self.charset or charsets.DEFAULT))[0]
         return self.tree
 
     @property
@@ -130,6 +188,12 @@ class Page:
 
             self._soup = BeautifulSoup(self.html, "html.parser")
         return self._soup
+
+
+def source(response: Response, charset: str) -> bytes:
+    """The HTML of *response*, whose encoding is *charset*, as UTF-8; XHTML is written as HTML."""
+    html = charsets.as_utf8(response.body, charset)
+    return as_html(html) if is_xhtml(response.computed_type, response.body) else html
 
 
 def clean(text: str, limit: int) -> str | None:
@@ -151,72 +215,3 @@ def cut(text: str, limit: int) -> tuple[str, bool]:
     if len(raw) <= limit:
         return text, False
     return raw[:limit].decode("utf-8", "ignore"), True
-
-
-@dataclass(slots=True)
-class Nodes:
-    """What is to be touched of a document, each kind in the order of the document, found in one walk."""
-
-    told: list[Tagged]
-    """What bears links, title and meta."""
-    inline: list[Node]
-    pre: list[Node]
-    unseen: list[Node]
-
-
-def find_nodes(tree: Tree) -> Nodes:
-    """All nodes that `visible_text` must touch, and those that tell something else."""
-    told: list[Tagged] = []
-    inline: list[Node] = []
-    pre: list[Node] = []
-    unseen: list[Node] = []
-    root = tree.root
-    for node in root.traverse() if root is not None else ():
-        tag = node.tag_id
-        if tag in _OF_INTEREST:
-            if tag in _TOLD:
-                told.append((tag, node))
-            if tag in _INLINE:
-                inline.append(node)
-            elif tag == _PRE:
-                pre.append(node)
-            else:
-                unseen.append(node)
-    return Nodes(told, inline, pre, unseen)
-
-
-def visible_text(tree: Tree, nodes: Nodes, limit: int) -> tuple[str, bool]:
-    """The text a reader sees, a line for each block, cut at *limit* bytes of UTF-8, and whether it was cut.
-
-    *nodes* are those of *tree*. Takes the tree apart: inline elements are unwrapped, so that each text node left is a
-    block's. Lexbor does nearly all of it, in linear time and without recursion.
-    """
-    kept: dict[str, str] = {}
-    for node in nodes.inline:
-        node.unwrap(True)
-    for node in nodes.pre:
-        mark = f"\1{len(kept)}"
-        kept[mark] = node.text()
-        node.replace_with(f"\0{mark}\0")
-    for node in nodes.unseen:
-        node.decompose(recursive=False)
-    body = tree.body
-    if body is None:
-        return "", False
-    tree.merge_text_nodes()
-    return cut(valid(_lines(body.text(separator="\0", skip_empty=True), kept)), limit)
-
-
-def _lines(raw: str, kept: dict[str, str]) -> str:
-    """Blocks between NULs as lines, white space collapsed; *kept* holds preformatted ones by their marks."""
-    for space in "\n\t\r\f\xa0":
-        raw = raw.replace(space, " ")
-    lines: list[str] = []
-    for line in map(str.strip, raw.split("\0")):
-        if "  " in line:
-            line = " ".join(filter(None, map(str.strip, line.split("  "))))  # much cheaper than word by word
-        if line[:1] == "\1" and line in kept:
-            line = kept.pop(line).strip("\r\n").rstrip()
-        if line:
-            lines.append(line)
-    return "\n".join(lines)

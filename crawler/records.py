@@ -167,7 +167,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     hops: int = 0
     """Redirects in a row that led here."""
     duplicate_of: str | None = None
-    """URL of the page that had the same content before (inside Redis its id), or that is obeyed as its canonical."""
+    """URL of the page that had the same content before (inside Redis its id), or that is obeyed as its canonical:
+    then the text stays until that page is stored."""
     canonical: str | None = None
     links: int | None = None
     """Number of outlinks, before scope; of a sitemap the locations in it."""

@@ -82,7 +82,7 @@ def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
         if URL_MARK in source:
             if odd := seedlist.oddity_of_argument(source):
                 raise InvalidURL(source, "invalid", odd)
-            urls.canonicalize(seedlist.stripped(source))
+            urls.canonicalize(seedlist.without_note(seedlist.stripped(source)))
         elif not _exists(source):
             raise UsageError(f"{_shown(source)}: there is no such file; a URL begins with https:// or http://")
         elif not Path(source).is_file():
@@ -108,7 +108,7 @@ def lines(sources: Sequence[str]) -> Iterator[Line]:
     """The lines of all sources that hold something: no comments (`#` at the start), no empty ones."""
     for source in sources:
         if URL_MARK in source:
-            yield Line(seedlist.stripped(source), without_credentials(source))
+            yield Line(seedlist.without_note(seedlist.stripped(source)), without_credentials(source))
             continue
         name = "stdin" if source == "-" else source
         with _open(source) as file:

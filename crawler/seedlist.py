@@ -133,7 +133,7 @@ def read(file: IO[bytes], name: str) -> Iterator[Line]:
             continue
         odd = _oddity(text, table) if whole else f"the line is longer than {MAX_LINE:,} bytes"
         if "#" in text and not odd:
-            text = _without_note(text)
+            text = without_note(text)
         yield Line(text, f"{name}:{number}", odd, hint)
         hint, empty = "", False
     if empty:
@@ -148,9 +148,9 @@ def _oddity(text: str, table: str) -> str:
     return oddity(text)
 
 
-def _without_note(text: str) -> str:
-    """*text* without what follows `#`, if there is more between it and the URL than blanks."""
-    head = text.partition("#")[0].rstrip()
+def without_note(text: str) -> str:
+    """*text* without a note: what follows `#`, if a blank or something that cannot be seen stands before it."""
+    head = text.partition("#")[0]
     url = stripped(head)
     return text if url == head else url
 

@@ -20,11 +20,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from crawler.url import without_fragment
+
 # What has no value in double quotes behind it is found as b"".
-_HREF = re.compile(rb'href(="[^"#]*+(?:(?<=&)#[^"#]*+)*+|)')  # `&#` begins a character reference
+# `&#` begins a character reference. A `#` behind a space or a control stays: without it they would be the URL's edge.
+_HREF = re.compile(rb'href(="[^"#]*+(?:(?<=&)#[^"#]*+)*+(?:(?<=[\0- ])#)?|)')
 _ANY_HREF = re.compile(
-    rb"""href[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"([^"#]*+(?:(?<=&)#[^"#]*+)*+)|'([^'#]*+(?:(?<=&)#[^'#]*+)*+)"""
-    rb"""|([^\t\n\f\r >#]*+(?:(?<=&)#[^\t\n\f\r >#]*+)*+))""",
+    rb"""href[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"([^"#]*+(?:(?<=&)#[^"#]*+)*+(?:(?<=[\0- ])#)?)"""
+    rb"""|'([^'#]*+(?:(?<=&)#[^'#]*+)*+(?:(?<=[\0- ])#)?)"""
+    rb"""|([^\t\n\f\r >#]*+(?:(?<=&)#[^\t\n\f\r >#]*+)*+(?:(?<=[\0- ])#)?))""",
     re.IGNORECASE,
 )
 _PLAIN = re.compile(rb"[!#-%'-~]*")
@@ -96,7 +100,9 @@ def reference(spelling: bytes, parsed: Callable[[bytes], str]) -> str | None:
         return value.decode("ascii")
     if b'"' in value:
         return None
-    found = parsed(value).partition("#")[0]
+    found = without_fragment(parsed(value))
+    if found[-1:] <= " " and found and value[-1] > 32 and value[-1:] != b"#":
+        return None  # an escaped space: what follows it was cut off
     return found if found.isascii() else None  # how queries are encoded depends on the page
 
 

@@ -172,14 +172,25 @@ def resolve(reference: str, base: str | None = None) -> str:
     raise _refused(reference, "invalid")
 
 
+def without_fragment(reference: str) -> str:
+    """*reference* up to its `#`, which stays where a space or a control is before it: there that is no edge.
+
+    At the edges of a reference a parser strips them, elsewhere it escapes them.
+    """
+    bare, sign, _ = reference.partition("#")
+    return bare + sign if sign and bare and bare[-1] <= " " else bare
+
+
 def canonicalize(url: str, base: str | None = None) -> str:
     """The one spelling of *url* (relative to *base*), or InvalidURL with one of REFUSALS as its reason."""
     if len(url) > MAX_REFERENCE:
         raise _refused(_cut(url), "too-long")
     try:
-        href = resolve(url.partition("#")[0], base)
+        href = resolve(without_fragment(url), base)
     except InvalidURL:
         raise _refused(url, "invalid") from None  # whole: a password may hold a `#`
+    if href[-1:] == "#":
+        href = href[:-1]
     if not href.startswith(("http://", "https://")):
         raise _refused(url, "scheme")
     if len(href) > MAX_URL:

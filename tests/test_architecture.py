@@ -42,8 +42,9 @@ LAYERS = (
     ("monitor", "export"),
     ("frontier",),
     ("politeness", "extract", "health"),
-    ("scope", "robots", "sitemap", "traps", "cookies", "seedlist"),
+    ("scope", "robots", "sitemap", "traps", "cookies", "seedlist", "visible"),
     ("page", "skim", "resolver", "linkheader"),
+    ("bounds", "xhtml"),
     ("charset",),
     ("decoders", "guess"),
     ("fetch",),
@@ -70,8 +71,8 @@ DOORS = {
     # Records and JSON: a codec of values, without I/O. Who else needs it, or values that cost little, is named here.
     "msgspec": (
         *("records", "config", "terminal", "tryout", "launch", "process", "worker", "exchanges", "handling", "logs"),
-        *("frontier.ledger", "frontier.parcel", "frontier.parsing", "frontier.leases", "frontier.link", "export"),
-        *("fetch.fetcher", "fetch.names", "ending", "politeness", "entrances", "seeding"),
+        *("frontier.ledger", "frontier.originals", "frontier.parcel", "frontier.parsing", "frontier.leases"),
+        *("frontier.link", "export", "fetch.fetcher", "fetch.names", "ending", "politeness", "entrances", "seeding"),
     ),
     "hiredis": ("frontier",),
     "hyperscan": ("skim",),

@@ -91,6 +91,23 @@ def test_links_to_the_page_itself_are_none() -> None:
     assert page.links_total == 2
 
 
+@pytest.mark.parametrize(
+    ("href", "name"),
+    [
+        ("page.html #top", "page.html%20"),
+        ("page.html&#32;#top", "page.html%20"),
+        ("page.html \n#top", "page.html%20"),
+        ("page.html\t#top", "page.html"),
+        ("page.html\x01#top", "page.html%01"),
+        ("page.html?q #top", "page.html?q%20"),
+        (" page.html ", "page.html"),
+        ("page.html# top ", "page.html"),
+    ],
+)
+def test_a_space_before_the_fragment_belongs_to_the_path(href: str, name: str) -> None:
+    assert read(f"<a href='{href}'>x</a>").outlinks == [f"http://h.example/dir/{name}"]
+
+
 def test_refusals_are_counted_by_reason() -> None:
     page = read(
         f"<a href=mailto:a@b>x</a><a href=javascript:0>x</a><a href=http://[1>x</a><a href=//u:p@h/>x</a>"
@@ -149,6 +166,24 @@ def test_meta_refresh_of_wpt(case: dict[str, Any]) -> None:
         own = expected["url"] == "refresh.sub.html"
         expected = (expected["delay"], "" if own else expected["url"])
     assert parse_refresh(case["content"]) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("\u0665; url=/x", None),
+        ("5\u0665; url=/x", None),
+        ("0000000000011; url=/x", (11, "/x")),
+        (".5; url=/x", (0, "/x")),
+        ("5 url =/x", (5, "/x")),
+        ("5, 'url=/x' y", (5, "url=/x")),
+        ("5; url/x", (5, "url/x")),
+        ("5\n", (5, "")),
+        ("5; url=' /x '/y", (5, "/x")),
+    ],
+)
+def test_a_refresh_is_read_as_the_standard_says(content: str, expected: tuple[int, str] | None) -> None:
+    assert parse_refresh(content) == expected
 
 
 def test_the_first_refresh_counts_and_is_an_outlink() -> None:
@@ -276,6 +311,176 @@ def test_text_is_a_line_for_each_block() -> None:
 def test_preformatted_text_keeps_its_lines() -> None:
     page = read("<p>a <pre>\n  x  <b>1</b>\n\n    y\t2\n</pre>z<noscript><pre>n</pre></noscript>")
     assert page.text == "a\n  x  1\n\n    y\t2\nz"
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("<pre>one<br>two<br/>three</pre>", "one\ntwo\nthree"),
+        ("<pre>code<script>var x=1;</script><style>.a{}</style><noscript>ns</noscript> end</pre>", "code end"),
+        ("<pre>a\n<button>Copy</button><script>copy()</script><!-- c --></pre>", "a\nCopy"),
+        (
+            "<pre><div>a</div><div>  b</div><div>\n</div><div><br></div><div>c\n</div><div>d</div></pre>",
+            "a\n  b\n\n\nc\nd",
+        ),
+        ("<pre><div>a</div>\n<div>b</div>\n\n<div>c</div>\n</pre>", "a\nb\n\nc"),
+        ("<pre>x<p>y</p>z\n w</pre>", "x\ny\nz\n w"),
+        ("<pre>\n<table>\n<tr>\n<td>1</td> <td>x  y</td></tr></table></pre>", "1\nx  y"),
+        ("<pre>a<pre>b<br>c</pre>d</pre>", "a\nb\nc\nd"),
+        ("<p>a<textarea>b\n  c</textarea>d<listing>e\nf</listing><xmp>g\n<b>\n</xmp>", "a\nb\n  c\nd\ne\nf\ng\n<b>"),
+        ("a<plaintext>b\n <p>c", "a\nb\n <p>c"),
+    ],
+)
+def test_within_preformatted_text_breaks_and_blocks_are_lines_and_the_unseen_is_left_out(body: str, text: str) -> None:
+    assert read(body).text == text
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("Price: <x-price>12</x-price> EUR and <my-b>bold</my-b>ness", "Price: 12 EUR and boldness"),
+        ("Let <math><mi>x</mi><mo>=</mo><mn>2</mn></math> be", "Let x=2 be"),
+        (
+            "<math><semantics><mrow><mi>x</mi></mrow><annotation encoding=application/x-tex>\\x</annotation>"
+            "<annotation-xml><ci>y</ci></annotation-xml></semantics></math> be",
+            "x be",
+        ),
+        ("a <picture><source><img></picture> b<svg><text>c</text></svg>d <script>e</script> f", "a bd f"),
+        ("<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp></ruby> <output>1</output><meter>2</meter>", "漢(かん) 12"),
+        ("a<video>b</video><canvas>c</canvas><object>d</object><button>e</button>", "abcde"),
+        ("<select><option>a<option>b</select><fieldset><legend>c</legend>d</fieldset>", "a\nb\nc\nd"),
+        ("a<hr>b<details><summary>c</summary>d</details><dl><dt>e<dd>f</dl><search>g</search>", "a\nb\nc\nd\ne\nf\ng"),
+    ],
+)
+def test_only_blocks_break_a_line_and_unknown_elements_are_inline(body: str, text: str) -> None:
+    assert read(body).text == text
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<div hidden>b</div>",
+        "<span HIDDEN=''>b</span>",
+        '<div style="display:none">b</div>',
+        "<b style='color:red; DISPLAY : None !Important;x:y'>b</b>",
+        "<i style='display:block;display:none'>b</i>",
+        "<i style='display:none!important;display:block'>b</i>",
+        "<dialog>b</dialog>",
+        "<datalist><option>b</datalist>",
+        "<p hidden>b<span hidden></span></p>",
+        "<pre hidden>b</pre>",
+    ],
+)
+def test_hidden_parts_are_no_text_but_their_links_are_followed(part: str) -> None:
+    page = read(f"<p>some words</p>{part.replace('>b', '><a href=/x>b</a>')}<p>and more")
+    assert (page.text, page.outlinks) == ("some words\nand more", ["http://h.example/x"])
+    assert read(f"<p>a</p>{part}<p>z</p>").text == "a\nz"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<div hidden=until-found>b</div>",
+        "<div aria-hidden=true>b</div>",
+        "<details><summary>b</summary></details>",
+        "<dialog open>b</dialog>",
+        "<div style='visibility:hidden'>b</div>",
+        "<div style='display:none;display:block'>b</div>",
+        "<div hidden style='display:flex'>b</div>",
+        '<div style="background:url(display:none)">b</div>',
+        "<div style='content:\";display:none;\"'>b</div>",
+        "<div style='/*;display:none;*/ --display:none'>b</div>",
+        "<div class=hidden data-hidden>b</div>",
+    ],
+)
+def test_what_a_reader_can_see_or_open_is_text(part: str) -> None:
+    assert read(f"<p>some words</p>{part}<p>and more").text == "some words\nb\nand more"
+
+
+def test_hidden_parts_that_hold_half_of_the_text_are_the_text() -> None:
+    """A script shows them: the whole body, or tabs one after another."""
+    assert read("<body style='display:none'><p>all</p><p hidden>b</p>").text == "all"
+    assert read("<p>a</p><div hidden>long <b>text</b></div>").text == "a\nlong text"
+    tabs = "".join(f"<div hidden>{'word ' * 20}{n}</div>" for n in range(5))
+    assert (read(f"<p>title</p>{tabs}").text or "").count("\n") == 5
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ("<noscript><h1>t</h1><p>text", "t\ntext"),
+        ("<p>a long beginning<noscript>b<p>c", "a long beginningb\nc"),
+        ("<noscript>Scripts are needed.</noscript><div id=app></div>", "Scripts are needed."),
+        ("<p>a text that says it</p><noscript>no scripts</noscript>", "a text that says it"),
+        ("<head><noscript><link href=x><p>a", "a"),
+        ("<title>t<p>a", ""),
+        ("a<textarea>b<p>c", "a\nb<p>c"),
+        ("a<select><option>b<p>c", "a\nb\nc"),
+        ("a<!--b<p>c", "a"),
+    ],
+)
+def test_an_element_that_is_never_closed_hides_no_more_than_in_a_browser(body: str, text: str) -> None:
+    assert read(body).text == text
+
+
+@pytest.mark.parametrize("want_text", [True, False])
+def test_declarative_shadow_roots_are_part_of_the_page(want_text: bool) -> None:
+    html = """<my-el><template shadowrootmode="open"><p>in shadow <a href="/s">l</a></p></template></my-el><p>z</p>
+        <template><a href=/no>no</template><my-el><template SHADOWROOTMODE=Closed><x-y><template shadowrootmode=open>
+        <a href=/deep>deep</a></template></x-y><b><slot name=t>instead</slot></b> <slot></slot>.</template>
+        light <i slot=t>Title</i></my-el><ul><template shadowrootmode=open>no</template></ul>"""
+    page = read(html, want_text=want_text)
+    assert page.outlinks == ["http://h.example/s", "http://h.example/deep"]
+    assert page.text == ("in shadow l\nz\ndeepTitle light ." if want_text else None)
+
+
+def test_hooks_see_open_shadow_roots() -> None:
+    page = read("<my-el><template shadowrootmode=open><b>x</b></template></my-el>")
+    assert [node.text() for node in page.css("my-el > b")] == ["x"]
+
+
+XHTML = (
+    '<html xmlns="http://www.w3.org/1999/xhtml"><head><title>T</title><script src="a.js"/></head><body>{}</body></html>'
+)
+
+
+@pytest.mark.parametrize("kind", ["application/xhtml+xml", "text/xml", "application/xml; charset=utf-8"])
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ('<p>hello <a href="/x">x</a></p>', "hello x"),
+        ('<style/><a id="n"/>a<br/>b<div/>c<textarea/> <a href="/x"/>d', "a\nb\nc\nd"),
+        (
+            '<![CDATA[<b>&nbsp;]]> <?pi <p> ?><!-- <p> --><a href="/x"/>&eacute;&unknown;&#33;&lt;',
+            "<b>&nbsp; é&unknown;!<",
+        ),
+        ('<h:p xmlns:h="http://www.w3.org/1999/xhtml">a <h:a href="/x">x</h:a></h:p>', "a x"),
+        ('<script>if (1 &lt; 2) { document.write("&lt;/script>") }</script>a<a href="/x"/>', "a"),
+        ('<p>not well-formed<a href="/x"/><br> a <![CDATA[<]]>', "not well-formed\na <"),
+        ('<x:title xmlns:x="urn:x">a</x:title><svg xmlns="http://www.w3.org/2000/svg"><g/></svg><a href="/x"/>b', "ab"),
+    ],
+)
+def test_xhtml_is_read_as_xml(kind: str, body: str, text: str) -> None:
+    page = read(XHTML.format(body), headers=(("content-type", kind),))
+    assert (page.is_html, page.title, page.text, page.outlinks) == (True, "T", text, ["http://h.example/x"])
+    assert [node.text() for node in page.css("title")] == ["T"]
+
+
+def test_the_same_as_html_is_read_as_browsers_do() -> None:
+    page = read(XHTML.format("<p>gone <a href='/x'>x</a></p>"))
+    assert (page.title, page.text, page.outlinks) == ("T", "", [])
+
+
+def test_entities_that_xhtml_declares_are_not_expanded() -> None:
+    lol = "".join(f'<!ENTITY l{n + 1} "{f"&l{n};" * 10}">' for n in range(9))
+    xml = f'<!DOCTYPE html [<!ENTITY l0 "lol">{lol}]>' + XHTML.format('<p title="&l9;">a &l9;</p><a href="/x"/>')
+    page = read(xml, headers=(("content-type", "application/xhtml+xml"),))
+    assert (page.text, page.outlinks) == ("a &l9;", ["http://h.example/x"])
+
+
+def test_xml_whose_root_is_not_html_is_text() -> None:
+    page = read("<root><html xmlns='http://www.w3.org/1999/xhtml'/></root>", headers=(("content-type", "text/xml"),))
+    assert (page.is_html, page.text) == (False, "<root><html xmlns='http://www.w3.org/1999/xhtml'/></root>")
 
 
 def test_a_forged_mark_of_preformatted_text_is_harmless() -> None:

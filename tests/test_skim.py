@@ -76,6 +76,8 @@ def test_the_head_of_a_plain_page_tells_all() -> None:
         '<a href="#here"><a href="">',
         "<a href><a href=>",
         "<svg><title>a picture's</title></svg>",
+        '<a href="y.html #top"><a href=\'z.html\t#top\'><A href="q.html?a #b">',
+        '<x-y><template shadowrootmode=open><a href="y.html">y</a></template></x-y>',
         "text with a href and `x.href` in it",
         '<p class="description">the meta of a title in its base frame</p>',
     ],
@@ -109,6 +111,7 @@ def test_what_is_skimmed_is_what_the_parser_gets(kind: str) -> None:
         "<a href='y\"z.html'>",
         "<a href=\"y' href='z.html\">",
         '<a href="y.html?href=z">',
+        '<a href="y.html&#32;#top">',
     ],
 )
 def test_what_is_not_plain_is_parsed(body: str) -> None:

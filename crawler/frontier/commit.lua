@@ -5,7 +5,7 @@
 --       lists and `seen` sets of the requests (see accept there)
 -- ARGV  generation, token, what is held (see holds in the prelude), id, event, rest_ms, latency_ms or '', outcome,
 --       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an id), ip,
---       number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
+--       id of a page that names this one as its canonical and needs no text of its own any more or '', number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
 -- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
 --         NO_CRAWL
 local no = refusal()
@@ -19,7 +19,7 @@ for k = OWN_KEYS + 1, SHARDS > 1 and #KEYS or 0 do
 end
 local PAGE, token, id = KEYS[OWN_KEYS], ARGV[2], ARGV[4]
 local event, rest_ms, latency, outcome = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local record, text, digest, spared, ip = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13]
+local record, text, digest, spared, ip, copy = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
 local lease = holds(token, ARGV[3])
 if not lease then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
@@ -54,14 +54,17 @@ if first then
   sums.duplicates = 1
 elseif text ~= '' then
   page[7], page[8] = 't', text
+  if copy ~= '' then
+    redis.call('HDEL', PREFIX .. 'page:' .. copy, 't')
+  end
 end
 redis.call('HSET', PAGE, unpack(page))
 if failed then
   redis.call('ZADD', FAILED, T, id)
 end
 
-local a = 15
-for _ = 1, tonumber(ARGV[14]) do
+local a = 16
+for _ = 1, tonumber(ARGV[15]) do
   sums[ARGV[a]] = (sums[ARGV[a]] or 0) + ARGV[a + 1]
   a = a + 2
 end

@@ -257,7 +257,7 @@ class Frontier(Packing):
         keys, groups = self._sorted(ending.requests, ending.roots)
         latency = "" if ending.latency_ms is None else ending.latency_ms
         args: Args = [ending.lease.token, ending.lease.what, ending.id, ending.event, ending.rest_ms, latency]
-        args += ending.outcome, ending.record, ending.text, ending.digest, ending.spared, ending.ip
+        args += ending.outcome, ending.record, ending.text, ending.digest, ending.spared, ending.ip, ending.copy
         args.append(len(ending.tallies))
         for name, n in ending.tallies.items():
             args += name, n

@@ -143,6 +143,8 @@ class Ending(msgspec.Struct, frozen=True):
     """Whose copy this may be so that its requests are taken all the same: the id of a page, or ANY."""
     ip: str = ""
     """The address that answered, where slots are counted by it."""
+    copy: str = ""
+    """The id of a page that names this one as its canonical: once this one's text is stored, its own is not needed."""
     tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
     roots: Sequence[str] = ()
     requests: Sequence[Request] = ()

@@ -211,9 +211,7 @@ def _word(beat: Beat) -> str:
     """What limits one worker, in one word; a trouble of its machine in as many as it takes."""
     trouble = beat.facts.get("trouble")
     return (
-        f"{_WAITS}{trouble[:_MAX_SAID]}"
-        if isinstance(trouble, str) and trouble
-        else str(beat.facts.get("limit", ""))
+        f"{_WAITS}{trouble[:_MAX_SAID]}" if isinstance(trouble, str) and trouble else str(beat.facts.get("limit", ""))
     )
 
 

@@ -56,7 +56,7 @@ def test_directives_for_our_name(commands: Commands, sites: Sites) -> None:
     ],
 )
 def test_canonical(commands: Commands, sites: Sites, way: str, paths: set[str]) -> None:
-    """It is always recorded; it is a link, or none, or makes the page a copy whose text is not kept."""
+    """It is recorded; it is a link, or none, or makes the page a copy, without text once the original is stored."""
     site, elsewhere = sites.add(), sites.add("127.0.0.2")
     site.serve("/", html(["/copy", "/own"]))
     site.serve("/copy", html(["/only-here"], head='<link rel="canonical" href="/original">') + b"<p>text of a copy")
@@ -119,6 +119,48 @@ def test_a_refresh_is_a_redirect(commands: Commands, sites: Sites) -> None:
     assert (found["/link"]["depth"], found["/link"].get("hops")) == (2, None)
     assert sum(path.startswith("/long") for path in found) == 21
     assert commands.status()["refused"]["hops"] == 1
+
+
+@pytest.mark.parametrize(
+    ("page", "is_moved"),
+    [
+        ('<meta http-equiv=refresh content="0;url={}">moved', True),
+        ('<meta http-equiv=refresh content="10;url={}"><a href="/">moved</a>', True),
+        ('<meta http-equiv=refresh content="0;url={}"><a href="http://127.0.0.3:1/">elsewhere</a>', True),
+        ('<meta http-equiv=refresh content="11;url={}">moved', False),
+        ('<meta http-equiv=refresh content="0;url={}"><a href="/more">more</a>', False),
+        ('<meta name=robots content=nofollow><meta http-equiv=refresh content="0;url={}">', False),
+    ],
+)
+def test_a_seed_that_only_leads_elsewhere_takes_its_root_along(
+    commands: Commands, sites: Sites, page: str, is_moved: bool
+) -> None:
+    site, other = sites.add(), sites.add("127.0.0.2")
+    site.serve("/", page.format(other.url("/")).encode(), headers=[("Content-Type", "text/html")])
+    site.serve("/more", html())
+    other.serve("/", html(["/below"]))
+    other.serve("/below", html())
+    done = commands.run("run", site.url("/"), *OPTIONS, "--allow-private")
+    records = by_url(done.records())
+    assert {url for url in records if url.startswith(other.url(""))} == (
+        {other.url("/"), other.url("/below")} if is_moved else set()
+    )
+    if is_moved:
+        assert (records[other.url("/")]["depth"], records[other.url("/")]["hops"]) == (0, 1)
+
+
+def test_a_page_that_is_no_seed_and_a_private_address_get_no_root_by_a_refresh(
+    commands: Commands, sites: Sites
+) -> None:
+    site, other = sites.add(), sites.add("127.0.0.2")
+    refresh = f'<meta http-equiv=refresh content="0;url={other.url("/")}">'
+    site.serve("/", html(["/stub"]))
+    site.serve("/stub", html(head=refresh))
+    site.serve("/seed", html(head=refresh))
+    assert commands.run("run", site.url("/"), *OPTIONS, "--allow-private").code == 0
+    done = commands.run("run", site.url("/seed"), *OPTIONS, "--crawl", "second")
+    assert by_url(done.records())[site.url("/seed")]["error"].startswith("redirect to a private address")
+    assert not other.seen
 
 
 @pytest.mark.parametrize("store", ["text", "meta"])
@@ -195,13 +237,66 @@ def test_stubs_and_slashes_are_no_copies_to_be_left(commands: Commands, sites: S
     assert found["/one.html"]["status"] == 404
 
 
+@pytest.mark.parametrize(
+    "names", [{"/a": "/b", "/b": "/a"}, {"/a": "/b", "/b": "/c", "/c": "/a"}, {"/a": "/b", "/b": "/c"}]
+)
+def test_of_pages_that_name_each_other_as_canonical_the_text_of_one_is_kept(
+    commands: Commands, sites: Sites, names: dict[str, str]
+) -> None:
+    site = sites.add()
+    pages = sorted({*names, *names.values()})
+    site.serve("/", html(pages))
+    for path in pages:
+        head = f'<link rel=canonical href="{names[path]}">' if path in names else ""
+        site.serve(path, html(head=head, title=path) + f"<p>text of {path}".encode())
+    found = crawl(commands, site, "--canonical", "obey", "--per-host", "1")
+    assert [path for path in pages if f"text of {path}" in found[path].get("text", "")]
+    for path, original in names.items():
+        assert found[path]["duplicate_of"] == site.url(original)
+
+
+@pytest.mark.parametrize("fate", ["missing", "noindex", "disallowed", "redirect", "copy", "budget"])
+def test_a_page_whose_canonical_is_not_stored_keeps_its_text(commands: Commands, sites: Sites, fate: str) -> None:
+    site = sites.add()
+    site.serve("/", html(["/other", "/a"]) + b"<p>home")
+    site.serve("/other", html(title="other") + b"<p>other")
+    site.serve("/a", html(head='<link rel=canonical href="/original">') + b"<p>the only text")
+    match fate:
+        case "noindex":
+            site.serve("/original", html(head="<meta name=robots content=noindex>") + b"<p>x")
+        case "disallowed":
+            site.serve("/robots.txt", b"User-agent: *\nDisallow: /original")
+            site.serve("/original", html() + b"<p>x")
+        case "redirect":
+            site.redirect("/original", "/other")
+        case "copy":
+            site.serve("/original", html(title="other") + b"<p>other")
+        case "budget":
+            site.serve("/original", html() + b"<p>x")
+    budget = ["--max-pages", "3"] if fate == "budget" else []
+    found = crawl(commands, site, "--canonical", "obey", "--per-host", "1", *budget)
+    assert "the only text" in found["/a"]["text"]
+    assert found["/a"]["duplicate_of"] == site.url("/original")
+
+
+def test_a_canonical_that_was_stored_before_leaves_its_copies_without_text(commands: Commands, sites: Sites) -> None:
+    site = sites.add()
+    site.serve("/", html(["/original"]))
+    site.serve("/original", html(["/copy"], title="o") + b"<p>the text")
+    site.serve("/copy", html(head='<link rel=canonical href="/original">') + b"<p>the text")
+    found = crawl(commands, site, "--canonical", "obey")
+    assert "the text" in found["/original"]["text"]
+    assert (found["/copy"]["duplicate_of"], "text" in found["/copy"]) == (site.url("/original"), False)
+
+
 def test_a_canonical_that_leads_back(commands: Commands, sites: Sites) -> None:
-    """Whoever obeys it loses that page's text, but nothing behind it."""
+    """It is noted, and costs neither that page's text nor anything behind it."""
     site = sites.add()
     site.serve("/", html(["/a"]))
-    site.serve("/a", html(["/below"], head='<link rel=canonical href="/a/">'))
+    site.serve("/a", html(["/below"], head='<link rel=canonical href="/a/">') + b"<p>the text")
     site.redirect("/a/", "/a")
     site.serve("/below", html())
     found = crawl(commands, site, "--canonical", "obey", "--max-depth", "2")
     assert set(found) == {"/", "/a", "/a/", "/below"}
+    assert "the text" in found["/a"]["text"]
     assert commands.status()["duplicates"] == 1

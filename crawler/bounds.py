@@ -1,0 +1,409 @@
+"""What a page may cost to parse: shapes that take a parser more than linear time are made flat before. Pure.
+
+The parsing that the HTML standard describes looks through the open elements, the attributes of a tag and the formatting
+elements again and again, so some kilobytes can take minutes. Browsers bound the depth of a document and put what is
+deeper beside its parent (Chromium: 512 elements). So does this, on pages that look as if it were needed:
+
+- An element below the greatest depth becomes empty: what it holds follows it. More tags allow less depth.
+- A tag keeps its first attributes, a document its first names of elements and attributes.
+- Formatting elements that stay open, of which each paragraph gets a copy, are bounded; so are `html` and `body` tags.
+- Comments behind the body go.
+
+Normal pages are looked at in samples only. One that is in order comes out as it was, byte by byte.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_DEPTH: Final = 512
+_MAX_STEPS: Final = 100_000_000
+"""Tags times depth: what looking through the open elements may cost, about half a second."""
+_MAX_COPIES: Final = 2_000_000
+"""Tags times formatting elements that stay open: how many elements may be made of them."""
+_MAX_FORMATTING: Final = 128
+_MAX_ATTRIBUTES: Final = 1_000
+"""Of one tag."""
+_MAX_NAMES: Final = 5_000
+"""Of elements, and of attributes: parsers keep them in tables that do not grow."""
+_MAX_ROOTS: Final = 64
+"""`html` and `body` tags: all give their attributes to the same element."""
+
+_FEW: Final = 8_192
+"""Tags with which no shape takes long, whatever it is..."""
+_SOME: Final = 1_024
+"""... and those with which none takes long if most are closed."""
+_UNCLOSED: Final = 512
+_STEP: Final = 8_192
+_SAMPLE: Final = 512
+"""Bytes that are looked at of every _STEP."""
+_NAMED_STEP: Final = 65_536
+"""Bytes of which one sample's attributes are looked at."""
+_MANY_NAMES: Final = 150
+"""Names among the samples that no ordinary page has."""
+_DEEP: Final = 200
+"""Elements among the samples that are not closed."""
+_LEAST: Final = 64
+"""End tags among the samples that count for elements opened elsewhere."""
+_MANY_ATTRIBUTES: Final = 4_000
+"""Attributes of one tag that take no time yet."""
+_MANY_COMMENTS: Final = 4_096
+
+# HTML 13.2.5.8 to 13.2.5.40: quotes mean something only behind `=`.
+_VALUE: Final = rb"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >"'][^\t\n\f\r >]*+)?+"""
+_GIVEN: Final = rb"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+" + _VALUE + rb")?+"
+_ATTRIBUTE: Final = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+" + _GIVEN
+_REST: Final = rb"(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+"
+_TOKEN = re.compile(
+    rb"<(?:!--(?:-?>|.*?(?:--!?>|\Z))|[!?][^>]*+>?|/(?![a-zA-Z])[^>]*+>?"
+    rb"|(/?)([a-zA-Z][^\t\n\f\r />]*+)" + _REST + rb"(?:>|\Z))",
+    re.DOTALL,
+)
+_EACH_ATTRIBUTE = re.compile(_ATTRIBUTE)
+_SAMPLED = re.compile(rb"<(/?[a-zA-Z][^\t\n\f\r />]*)")
+_SAMPLED_TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*+[\t\n\f\r /]++([^<>]*+)")
+_GIVEN_VALUE = re.compile(rb""""[^"]*+"|'[^']*+'|=[^\t\n\f\r "'>]++""")
+# The rest of a long tag, from each of the states that a parser may be in within it, and what must be there for it.
+_TAG_ENDS = tuple(
+    (mark, re.compile(start + _REST + b">", re.DOTALL))
+    for mark, start in (
+        (b"", rb"[^\t\n\f\r />=]*+" + _GIVEN),
+        (b"", rb"[\t\n\f\r ]*+" + _VALUE),
+        (b"", rb"[^\t\n\f\r >]*+"),
+        (b'"', rb'[^"]*+"'),
+        (b"'", rb"[^']*+'"),
+    )
+)
+_BODY_END = re.compile(rb"</(?:body|html)[\t\n\f\r />]", re.IGNORECASE)
+_SEPARATOR = re.compile(rb"[\t\n\f\r /][^\t\n\f\r />]")
+
+
+def _names(names: str) -> frozenset[bytes]:
+    return frozenset(name.encode() for name in names.split())
+
+
+_VOID: Final = _names(
+    "area base basefont bgsound br col embed frame hr image img input keygen link meta param source track wbr"
+)
+_RAW: Final = _names("script style textarea title xmp iframe noembed noframes")
+_IMPLIED: Final = _names(
+    "p li dd dt option optgroup tr td th tbody thead tfoot colgroup caption rt rp rb rtc html head body"
+)
+"""Elements whose end tags may be missing."""
+_FORMATTING: Final = _names("a b big code em font i nobr s small strike strong tt u")
+_CLOSES_P: Final = _names(
+    "address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer header hgroup"
+    " main menu nav ol p search section summary ul h1 h2 h3 h4 h5 h6 pre listing form li dd dt plaintext xmp hr table"
+)
+_SCOPES: Final = _names("applet caption table td th marquee object template select svg math")
+"""What ends the search for an open element (HTML 13.2.4.2)."""
+_SPECIAL: Final = _CLOSES_P | _SCOPES | _names("button center tbody tfoot thead tr colgroup iframe noscript")
+_LOOSE: Final = _names("address div p")
+"""Special elements within which a list item still belongs to the list around."""
+_ROWS: Final = {
+    b"td": _names("tr"),
+    b"th": _names("tr"),
+    b"tr": _names("tbody thead tfoot"),
+    **dict.fromkeys(_names("tbody thead tfoot caption colgroup"), _names("")),
+}
+_HEADINGS: Final = _names("h1 h2 h3 h4 h5 h6")
+_RUBY: Final = _names("rb rt rtc rp")
+_OPTIONS: Final = _names("option optgroup")
+_FOREIGN: Final = _names("svg math")
+_WITHIN_FOREIGN: Final = _names("foreignobject desc title annotation-xml mi mo mn ms mtext")
+
+
+def bounded(html: bytes) -> tuple[bytes, bool]:
+    """*html*, UTF-8, so that parsing takes time linear in its size; whether anything had to be changed for that."""
+    if len(html) <= 2 * _STEP:  # nothing that is so short takes long
+        return html, False
+    if _has_long_tag(html):
+        return _flat(html)
+    tags = html.count(b"<")
+    if tags > _FEW:
+        if _is_odd(html, _SAMPLE, _DEEP) or (html.count(b"<!--") > _MANY_COMMENTS and _has_comments_at_its_end(html)):
+            return _flat(html)
+    elif tags > _SOME and tags - 2 * html.count(b"</") > _UNCLOSED and _is_odd(html, _STEP, _UNCLOSED):
+        return _flat(html)
+    return html, False
+
+
+def _flat(html: bytes) -> tuple[bytes, bool]:
+    flat = _Flattening(html).run()
+    return flat, flat != html
+
+
+# -- samples -----------------------------------------------------------------------------------------------------------
+
+
+def _has_long_tag(html: bytes) -> bool:
+    """Whether a tag may have thousands of attributes: no state within a tag would end before the next step.
+
+    A step that is all within one value has no attributes, and scripts have none.
+    """
+    attributes = script = script_end = seen = 0
+    for start in range(_STEP, len(html) - _STEP + 1, _STEP):
+        stop = start + _STEP
+        for mark, rest in _TAG_ENDS:
+            if html.find(mark, start, stop) >= 0 and not rest.match(html, start, stop):
+                break
+        else:
+            attributes = 0
+            continue
+        script = max(script, html.rfind(b"<script", seen, start))
+        script_end = max(script_end, html.rfind(b"</script", seen, start))
+        seen = start - _STEP
+        if script <= script_end:
+            attributes += len(_SEPARATOR.findall(html, start, stop))
+            if attributes > _MANY_ATTRIBUTES:
+                return True
+    return False
+
+
+def _has_comments_at_its_end(html: bytes) -> bool:
+    """Whether there are many comments behind the body: what stands between them is put into it piece by piece."""
+    found = _BODY_END.search(html)
+    return found is not None and html.count(b"<!--", found.start()) > _MANY_COMMENTS
+
+
+def _is_odd(html: bytes, size: int, deep: int) -> bool:
+    """Whether samples of *size* bytes show more than *deep* elements that are not closed, or names without end."""
+    still_open: dict[bytes, int] = {}
+    attributes: set[bytes] = set()
+    for start in range(0, len(html), _STEP):
+        sample = html[start : start + size]
+        for name in _SAMPLED.findall(sample.lower()):
+            if name[:1] == b"/":
+                name = name[1:]
+                still_open[name] = max(still_open.get(name, 0) - 1, -_LEAST)
+            elif name not in _CLOSED:
+                still_open[name] = still_open.get(name, 0) + 1
+        if start % _NAMED_STEP == 0:
+            attributes.update(b" ".join(_SAMPLED_TAG.findall(_GIVEN_VALUE.sub(b" ", sample))).split())
+        if max(len(still_open), len(attributes)) > _MANY_NAMES or sum(n for n in still_open.values() if n > 0) > deep:
+            return True
+    return False
+
+
+# -- making flat -------------------------------------------------------------------------------------------------------
+
+
+class _Flattening:
+    """One way through a document, with the elements that are open as a parser would have them, about."""
+
+    def __init__(self, html: bytes) -> None:
+        self.html = html
+        tags = html.count(b"<") or 1
+        self.max_depth = max(min(MAX_DEPTH, _MAX_STEPS // tags), 64)
+        self.max_formatting = max(min(_MAX_FORMATTING, _MAX_COPIES // tags), 4)
+        self.open: list[tuple[bytes, bool]] = []
+        """Names; whether the element is one in the output too."""
+        self.where: dict[bytes, list[int]] = {}
+        self.scopes: list[int] = []
+        self.special: list[int] = []
+        self.items: list[int] = []
+        """Special elements but those in which a list item still belongs to the list around."""
+        self.depth = self.roots = 0
+        self.formatting: list[tuple[bytes, bytes]] = []
+        self.names: set[bytes] = set()
+        self.attributes: set[bytes] = set()
+        self.ended = self.in_foreign = False
+
+    def run(self) -> bytes:
+        """The document made flat."""
+        html, out, done, at = self.html, list[bytes](), 0, 0
+        while match := _TOKEN.search(html, at):
+            start, at = match.span()
+            written: bytes | None = None
+            if match[2] is None:
+                written = b"" if self.ended else None
+            elif (name := self._known(match[2].lower())) == b"":
+                written = b""
+            elif match[1]:
+                written = self._end(name)
+            else:
+                written = self._start(name, match[0])
+                if name in _RAW and not self.in_foreign:
+                    found = _RAW_ENDS[name].search(html, at)
+                    at = found.start() if found else len(html)
+                elif name == b"plaintext":
+                    at = len(html)
+            if written is not None:
+                out += (html[done:start], written)
+                done = match.end()
+        out.append(html[done:])
+        return b"".join(out)
+
+    def _known(self, name: bytes) -> bytes:
+        """*name*, or nothing where the document has too many: such elements are left out."""
+        if name not in self.names:
+            if len(self.names) >= _MAX_NAMES and name not in _SPECIAL | _CLOSED | _FORMATTING:
+                return b""
+            self.names.add(name)
+        return name
+
+    # What follows returns what is written in place of a tag; None: the tag as it is.
+
+    def _start(self, name: bytes, tag: bytes) -> bytes | None:
+        if name in (b"html", b"body"):
+            self.roots += 1
+            if self.roots > _MAX_ROOTS:
+                return b""
+        foreign = self._is_foreign()
+        while foreign and name in _BREAKOUT:
+            self._cut(max(self._last(each) for each in _FOREIGN))
+            foreign = self._is_foreign()
+        self.in_foreign = foreign
+        if name in _VOID or name in _NO_ELEMENTS or (foreign and tag.endswith(b"/>")):
+            return self._bounded_tag(name, tag)
+        if not foreign:
+            if (name in _ROWS and self._table() < 0) or (name == b"form" and self._last(name) >= 0):
+                return self._bounded_tag(name, tag)  # parts of no table are ignored, and forms in forms
+            self._close_before(name)
+        flat = self.depth >= self.max_depth or not self._may_format(name, tag)
+        self._push(name, not flat)
+        written = self._bounded_tag(name, tag)
+        if not flat or (not foreign and (name in _RAW or name == b"plaintext")):
+            return written
+        return (tag if written is None else written) + b"</%b>" % name
+
+    def _bounded_tag(self, name: bytes, tag: bytes) -> bytes | None:
+        """*tag* with its first attributes, of names that the document may have."""
+        begin = 1 + len(name)
+        if len(tag) - begin < 4:
+            return None
+        found = _EACH_ATTRIBUTE.findall(tag, begin, len(tag) - 1)
+        kept = []
+        for attribute in found[:_MAX_ATTRIBUTES]:
+            key = attribute.partition(b"=")[0].strip()
+            if key in self.attributes or len(self.attributes) < _MAX_NAMES or key.lower() in _READ:
+                self.attributes.add(key)
+                kept.append(attribute)
+        if len(kept) == len(found):
+            return None
+        return b"<%b %b>" % (name, b" ".join(kept))
+
+    def _end(self, name: bytes) -> bytes | None:
+        if name in (b"html", b"body"):
+            self.ended = True
+            return None
+        if name in _FORMATTING:
+            self._end_formatting(name)
+        at = self._last(name)
+        if at < 0:
+            return None
+        barrier = self.scopes if name in _SPECIAL else self.special
+        around = self._last(b"table") if name in _TABLE_PARTS else barrier[-1] if barrier else -1
+        if at < around:
+            return None
+        real = self.open[at][1]
+        if name == b"form" or (name in _FORMATTING and any(each in _SPECIAL for each, _ in self.open[at + 1 : at + 3])):
+            self._take_out(at)  # blocks in it stay open
+        else:
+            self._cut(at)
+        return None if real else b""
+
+    def _end_formatting(self, name: bytes) -> None:
+        for i in range(len(self.formatting) - 1, -1, -1):
+            if self.formatting[i][0] == name:
+                del self.formatting[i]
+                return
+
+    def _may_format(self, name: bytes, tag: bytes) -> bool:
+        """Whether *name* is no formatting element, or one more may stay open; of equal ones three count."""
+        if name not in _FORMATTING:
+            return True
+        if name in (b"a", b"nobr"):
+            self._end_formatting(name)
+        entry = (name, tag)
+        if self.formatting.count(entry) >= 3:
+            self.formatting.remove(entry)
+        if len(self.formatting) >= self.max_formatting:
+            return False
+        self.formatting.append(entry)
+        return True
+
+    def _close_before(self, name: bytes) -> None:
+        """Close what the start tag *name* closes (HTML 13.2.6.4.7 and the table modes)."""
+        scope = self.scopes[-1] if self.scopes else -1
+        if name in _CLOSES_P and (at := self._last(b"p")) > max(scope, self._last(b"button")):
+            self._cut(at)
+        top = self.open[-1][0] if self.open else b""
+        if name in (b"li", b"dd", b"dt"):
+            at = self.items[-1] if self.items else -1
+            if at >= 0 and (self.open[at][0] == name or (name != b"li" and self.open[at][0] in (b"dd", b"dt"))):
+                self._cut(at)
+        elif name in _ROWS:
+            table = self._table()
+            inner = [at for each in _ROWS[name] if (at := self._last(each)) > table]
+            if len(self.open) > max([table, *inner]) + 1:
+                self._cut(max([table, *inner]) + 1)
+        elif any(name in group and top in group for group in (_HEADINGS, _RUBY, _OPTIONS)):
+            self._cut(len(self.open) - 1)
+        elif name in (b"button", b"select") and (at := self._last(name)) >= max(scope, 0):
+            self._cut(at)
+        elif name in (b"a", b"nobr") and (at := self._last(name)) > scope:
+            if at == len(self.open) - 1:
+                self._cut(at)
+            else:
+                self._take_out(at)
+
+    def _is_foreign(self) -> bool:
+        """Whether tags are those of svg or MathML just now."""
+        within = max(map(self._last, _FOREIGN))
+        return within >= 0 and within > max(map(self._last, _WITHIN_FOREIGN))
+
+    def _table(self) -> int:
+        """The table, or template, that a row or cell is part of; -1 if there is none."""
+        return max(self._last(b"table"), self._last(b"template"))
+
+    # -- the open elements ---------------------------------------------------------------------------------------------
+
+    def _last(self, name: bytes) -> int:
+        places = self.where.get(name)
+        return places[-1] if places else -1
+
+    def _push(self, name: bytes, real: bool) -> None:
+        at = len(self.open)
+        self.open.append((name, real))
+        self.depth += real
+        self.where.setdefault(name, []).append(at)
+        if name in _SPECIAL:
+            self.special.append(at)
+            if name not in _LOOSE:
+                self.items.append(at)
+            if name in _SCOPES:
+                self.scopes.append(at)
+
+    def _cut(self, at: int) -> None:
+        """Close the element at *at* and all within it."""
+        while len(self.open) > at:
+            name, real = self.open.pop()
+            self.depth -= real
+            if name:
+                self.where[name].pop()
+        for places in (self.special, self.items, self.scopes):
+            while places and places[-1] >= at:
+                places.pop()
+
+    def _take_out(self, at: int) -> None:
+        """Close the element at *at*, but not those within it."""
+        name, real = self.open[at]
+        self.open[at] = (b"", False)
+        self.where[name].pop()
+        self.depth -= real
+
+
+_RAW_ENDS: Final = {name: re.compile(rb"</%b(?=[\t\n\f\r />])" % name, re.IGNORECASE) for name in _RAW}
+_TABLE_PARTS: Final = _names("table caption colgroup tbody tfoot thead tr td th")
+_CLOSED: Final = _VOID | _IMPLIED
+"""Elements that are closed by what follows them, if not by themselves."""
+_NO_ELEMENTS: Final = _names("html head body frameset frame image")
+_BREAKOUT: Final = _names(
+    "b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
+    " nobr ol p pre ruby s small span strong strike sub sup table tt u ul var"
+)
+"""HTML elements that end svg and MathML (HTML 13.2.6.5)."""
+_READ: Final = _names("href src rel content name http-equiv property lang hidden style type")
+"""Attributes that mean something here."""
