@@ -31,6 +31,7 @@ from crawler.politeness import Verdict, judge
 from crawler.records import Charge, Request
 from crawler.redirects import location
 from crawler.rulebook import RobotsAnswer
+from crawler.shares import HEAVY
 from crawler.watch import Watch
 
 
@@ -72,6 +73,7 @@ class Handler:
         self._hook = hook
         self._entrances = Entrances(links, plan.form)
         self._harvest = harvest
+        self._began = time.thread_time()
 
     def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> Outgoing:
         """The end of a robots lease; the sitemaps that it names are put before."""
@@ -82,8 +84,22 @@ class Handler:
                 usual = self._plan.sitemap_only
                 named, refused = self._entrances.of_robots(lease.origin, answer.sitemaps, usual=usual)
         before = [self._frontier.at(lease.token).put_call(named)] if named else []
-        call = answer.call(self._frontier, lease, ip if self._plan.per_ip else "", refused)
+        call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self._heavy())
         return Outgoing(call, lease.token, [request.url for request in named], before)
+
+    def begin(self) -> None:
+        """A result is about to be handled."""
+        self._began = time.thread_time()
+
+    @property
+    def took(self) -> float:
+        """Seconds of CPU since then: what waits for Redis, or for a busy machine, is not the page's."""
+        return time.thread_time() - self._began
+
+    def _heavy(self) -> int:
+        """The same in milliseconds, if it is long enough to matter."""
+        took = self.took
+        return round(took * 1000) if took >= HEAVY else 0
 
     @contextmanager
     def _asking(self, token: str) -> Iterator[None]:
@@ -102,7 +118,7 @@ class Handler:
         verdict = judge(result, held.entry.retries, self._plan.retries, random.random())
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
-        ip = result.address if self._plan.per_ip and isinstance(result, Response) else ""
+        ip = result.address if self._plan.sees_addresses and isinstance(result, Response) else ""
         rest = Rest(verdict.event, _rest_ms(held, result, verdict), ip)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
@@ -119,7 +135,12 @@ class Handler:
 
     def _retry(self, held: Held, verdict: Verdict, rest: Rest) -> Outgoing:
         call = self._frontier.retry_call(
-            held.lease, rest.event, charge=verdict.charge, rest_ms=rest.rest_ms, alone_ms=round(verdict.alone * 1000)
+            held.lease,
+            rest.event,
+            charge=verdict.charge,
+            rest_ms=rest.rest_ms,
+            alone_ms=round(verdict.alone * 1000),
+            handling_ms=self._heavy(),
         )
         return Outgoing(call, held.lease.token)
 
@@ -326,6 +347,8 @@ class Handler:
     def _outgoing(
         self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
     ) -> Outgoing:
+        if heavy := self._heavy():
+            ending = msgspec.structs.replace(ending, handling_ms=heavy)
         shard = self._frontier.at(ending.lease.token)
         before = [shard.put_call(later[i : i + MOST_REQUESTS]) for i in range(0, len(later), MOST_REQUESTS)]
         return Outgoing(

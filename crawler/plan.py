@@ -11,6 +11,7 @@ from crawler.fetch.fetcher import FetcherOptions
 from crawler.frontier.leases import Limits
 from crawler.robots import product_token
 from crawler.scope import Scope, ScopeKind
+from crawler.shares import room
 from crawler.url import Form
 
 READ_TYPES: Final = (
@@ -53,8 +54,9 @@ class Plan:
     """Follow the links of duplicates too."""
     quarantine: bool
     """Weigh templates; else none is quarantined."""
-    per_ip: bool
-    """Slots are counted by address: tell the frontier which one answered."""
+    concurrency: int
+    sees_addresses: bool
+    """No proxy hides which address answers."""
     links_cache: int
     rules_cache: int
     """About how much may be remembered of links that were sent, and of robots.txt."""
@@ -92,7 +94,8 @@ def plan_of(settings: Settings) -> Plan:
         sitemap_only=settings.sitemap_only,
         all_links=settings.follow_duplicates,
         quarantine=not settings.ignore_traps,
-        per_ip=settings.per_ip is not None and settings.proxy is None,  # a proxy hides the address
+        concurrency=settings.concurrency,
+        sees_addresses=settings.proxy is None and not settings.trust_env,
         links_cache=settings.cache_size // 2,
         rules_cache=settings.cache_size // 4,
     )
@@ -135,7 +138,7 @@ def fetcher_options_of(settings: Settings) -> FetcherOptions:
     pairs = (line.partition(":") for line in settings.header)
     return FetcherOptions(
         user_agent=settings.user_agent,
-        concurrency=settings.concurrency,
+        concurrency=room(settings.concurrency),
         headers=tuple((name, value.strip()) for name, _, value in pairs),
         proxy=settings.proxy,
         allow_private=settings.allow_private,

@@ -45,7 +45,7 @@ _PATH: Final = re.compile(rb'/[!"$-~]*')
 _OWN_PORT: Final = re.compile(r":\d+$")
 
 
-HostEvent = Literal["ok", "slow", "fail", "stall", "dead", "untrusted", "robots", "none", "unsent"]
+HostEvent = Literal["ok", "slow", "fail", "stall", "dead", "untrusted", "robots", "late", "none", "unsent"]
 """What an answer means for its host; see `feel` in frontier/prelude.lua."""
 
 

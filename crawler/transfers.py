@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from contextlib import suppress
@@ -35,6 +36,8 @@ class Flight:
     lease: Lease
     held: Held | None = None
     hops: int = 0
+    began: float = math.inf
+    """When the transfer did, on the monotonic clock."""
 
 
 class Transfers:
@@ -43,6 +46,8 @@ class Transfers:
     def __init__(self, fetcher: Fetcher, links: Links, plan: Plan) -> None:
         self.plan = plan
         self.results: deque[tuple[Flight, FetchResult]] = deque()
+        self.aside: deque[tuple[Flight, FetchResult]] = deque()
+        """Results whose sites rest while others are at work (see `shares.Labour`)."""
         self.stalled = False
         """Transfers had stood still for too long before they were driven the last time."""
         self._fetcher = fetcher
@@ -62,12 +67,12 @@ class Transfers:
     @property
     def moving(self) -> bool:
         """Something is on its way that has not come to its result."""
-        return len(self._flights) - len(self._waiting) > len(self.results)
+        return len(self._flights) - len(self._waiting) > len(self.results) + len(self.aside)
 
     @property
-    def free(self) -> int:
-        """How many more may begin."""
-        return self._fetcher.free - len(self._waiting)
+    def flights(self) -> list[Flight]:
+        """All that are in flight, and those whose results are at hand."""
+        return list(self._flights.values())
 
     @property
     def tokens(self) -> list[str]:
@@ -125,6 +130,8 @@ class Transfers:
             not_after=flight.lease.deadline - NOT_AFTER_MARGIN,
         )
         self._fetcher.submit(request, flight.lease.token)
+        if flight.began == math.inf:
+            flight.began = time.monotonic()
         self._flights[flight.lease.token] = flight
 
     def _let_through_if_seeded(self, url: str) -> None:
@@ -132,6 +139,14 @@ class Transfers:
         if host not in self._private and self._links.is_seeded(url):
             self._private |= {host}
             self._fetcher.allow(self._private)
+
+    def give_way(self, token: str) -> Flight | None:
+        """Break a transfer off, so that others may begin; none where its result is at hand."""
+        if token not in self._flights or not self._fetcher.cancel(token):
+            return None
+        flight = self._flights[token]
+        self.land(flight)
+        return flight
 
     def land(self, flight: Flight) -> None:
         """The flight's result has been handled."""
@@ -146,6 +161,7 @@ class Transfers:
             del self._flights[token]
             self._sitemaps.discard(token)
         self.results = deque(pair for pair in self.results if pair[0].lease.token not in tokens)
+        self.aside = deque(pair for pair in self.aside if pair[0].lease.token not in tokens)
 
     def refit(self, fetcher: Fetcher, plan: Plan) -> None:
         """Go on with another fetcher; nothing may be in flight."""

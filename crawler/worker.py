@@ -23,21 +23,23 @@ from crawler.exchange import ASK_AGAIN, News
 from crawler.exchanges import Exchanges
 from crawler.extract import Extractor
 from crawler.fetch.fetcher import FetchResult, Response
-from crawler.frontier.leases import Ending, Lease, Leased
+from crawler.frontier.leases import NO_SHARES, Ending, Lease, Leased, Shares
+from crawler.frontier.link import Call
 from crawler.handling import Handler, Outgoing
 from crawler.links import Links
 from crawler.plan import Plan
-from crawler.records import Charge
+from crawler.records import Charge, HostEvent
 from crawler.rulebook import Rulebook
+from crawler.shares import GRACE, Labour, giving_way, shares, site_of
 from crawler.tools import Tally, Tools
 from crawler.transfers import MOST_RESULTS, Flight, Transfers
 
-MOST_WANTED: Final = 256
-"""URLs leased in one call at most."""
 CRASH_LIMIT: Final = 3
 """Deaths of workers while handling a URL after which it is given up (`failed:crash`)."""
 LONG_PAGE: Final = 0.1
 """Seconds of handling one page after which transfers are driven before the next."""
+ASIDE_WAIT: Final = 0.02
+"""Seconds between two looks at results that were set aside, while nothing else is in flight."""
 IDLE_WAIT: Final = 5.0
 """Seconds that an idle worker waits for a hint at most."""
 LATENESS: Final = 0.15
@@ -80,6 +82,12 @@ class Worker:
         self._exchange = Exchanges(tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience)
         self._handler = self._new_handler()
         self._transfers = Transfers(tools.fetcher, self._links, plan)
+        self._labour = Labour()
+        self._wants: Shares = NO_SHARES
+        self._is_full = False
+        """All transfers were taken when there was last something to be leased."""
+        self._new_hosts = 0
+        """New hosts that were due and got nothing when there was last something leased."""
         self._unplaced: deque[Lease] = deque()
         """Leased, but not yet given their way."""
         self._suspects: deque[Held] = deque()
@@ -137,6 +145,7 @@ class Worker:
         self._watch.enter("poll")
         transfers = self._transfers
         transfers.drive(self._poll_seconds())
+        self._sort_results()
         for _ in range(min(len(transfers.results), MOST_RESULTS)):
             if self._exchange.away and time.monotonic() < self._exchange.due_at():
                 break
@@ -150,8 +159,24 @@ class Worker:
             transfers.results.popleft()
             if time.monotonic() - began > LONG_PAGE:
                 transfers.drive(0.0)
+                self._sort_results()
+                if not transfers.results:
+                    break
         self.tools.fuse(0.0)
         self._watch.enter("poll")
+
+    def _sort_results(self) -> None:
+        """Set those aside whose site rests while others are at work, and take those back that may go on."""
+        transfers, now = self._transfers, time.monotonic()
+        if not (self._labour and (transfers.results or transfers.aside)):
+            return
+        pairs = [*transfers.results, *transfers.aside]
+        stopping = self._stop_by is not None
+        waits = [not stopping and self._labour.waits(site_of(flight.lease.host), now) for flight, _ in pairs]
+        transfers.results = deque(pair for pair, waiting in zip(pairs, waits, strict=True) if not waiting)
+        transfers.aside = deque(pair for pair, waiting in zip(pairs, waits, strict=True) if waiting)
+        if transfers.aside and not transfers.results and not transfers.moving:
+            time.sleep(ASIDE_WAIT)
 
     def _poll_seconds(self) -> float:
         """How long transfers may be waited for before something else is to be done."""
@@ -159,13 +184,14 @@ class Worker:
         if not self._exchange.away and (self._transfers.results or self._unplaced or not self._transfers):
             return 0.0
         if self._may_lease():
-            until = min(until, self._exchange.lease_at)
+            until = min(until, time.monotonic() + GRACE / 4 if self._is_full else self._exchange.lease_at)
         if self._stop_by is not None:
             until = min(until, self._stop_by)
         return max(min(until - time.monotonic(), ASK_AGAIN), 0.0)
 
     def _handle(self, flight: Flight, result: FetchResult) -> None:
         self._watch.enter("handle", flight.lease.token)
+        self._handler.begin()
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
         if flight.held is None:
             answer = self._rules.answer(flight.lease, result, flight.hops, forgiving=self._transfers.stalled)
@@ -180,6 +206,7 @@ class Worker:
             self.tally.add(outgoing)
         self._transfers.land(flight)
         self._exchange.post(outgoing)
+        self._labour.note(flight.lease.host, self._handler.took)
 
     def _end_page(self, held: Held, result: FetchResult) -> Outgoing:
         """Take a page to its outcome; a defect of ours is charged to it like a crash, and does not stop the worker."""
@@ -195,7 +222,9 @@ class Worker:
 
     def _talk(self) -> News:
         self._watch.enter("redis")
-        news = self._exchange.talk(self._wanted(), self._held(), self._beat)
+        self._make_room()
+        self._wants = self._wanted()
+        news = self._exchange.talk(self._wants, self._held(), self._beat)
         if news.lost:
             self._drop(news.lost)
         if news.leased is not None:
@@ -209,11 +238,29 @@ class Worker:
             self._refit = None
         return news
 
-    def _wanted(self) -> int:
-        """How many leases to ask for now: after something ended, or when a host is due."""
+    def _wanted(self) -> Shares:
+        """What leases to ask for now: after something ended, or when a host is due."""
         if not self._may_lease() or not self._exchange.may_lease:
-            return 0
-        return max(min(self._transfers.free, MOST_WANTED), 0)
+            return NO_SHARES
+        plan, flights = self.plan, self._transfers.flights
+        wanted = shares(plan.concurrency, flights, time.monotonic(), sees_addresses=plan.sees_addresses)
+        self._is_full = not wanted
+        return wanted
+
+    def _make_room(self) -> None:
+        """Where new hosts wait, and stuck transfers fill the room that is theirs, the oldest of these give way."""
+        if not self._new_hosts or not self._may_lease() or self._exchange.away:
+            return
+        for token in giving_way(self.plan.concurrency, self._transfers.flights, time.monotonic()):
+            flight = self._transfers.give_way(token)
+            if flight is None:
+                continue
+            late: HostEvent = "late"
+            end = self._frontier.robots_call if flight.held is None else self._give_back
+            self._exchange.post(Outgoing(end(flight.lease, late), token))
+
+    def _give_back(self, lease: Lease, event: HostEvent) -> Call:
+        return self._frontier.retry_call(lease, event, charge=Charge.NONE)
 
     def _may_lease(self) -> bool:
         return self._stop_by is None and not (self._suspects or self._unplaced or self._refit)
@@ -249,6 +296,7 @@ class Worker:
     def _learn(self, leased: Leased) -> None:
         """What the answer to `lease` says beside its leases: what the speed depends on, and what was changed."""
         settings_rev, roots_rev, traps_rev = self._exchange.revisions
+        self._new_hosts = leased.new_hosts
         self._limit = self._what_limits(leased)
         self._links.at_revision(roots_rev)
         if traps_rev != self._traps_rev:
@@ -263,7 +311,7 @@ class Worker:
         """What the speed depends on now, in one word for the beat."""
         if leased.status != "OK":
             return {"PAUSED": "paused", "LIMIT": "limit", "OOM": "memory"}.get(leased.status, "stopping")
-        if self._transfers.free <= len(leased.leases):
+        if self._wants.want <= len(leased.leases):
             return "concurrency"
         if leased.queued == 0:
             return "network" if leased.leased else "links"

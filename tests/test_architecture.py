@@ -38,6 +38,7 @@ LAYERS = (
     ("handling",),
     ("entrances", "rulebook"),
     ("links", "ending", "hook", "plan", "harvest"),
+    ("shares",),
     ("monitor", "export"),
     ("frontier",),
     ("politeness", "extract"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import msgspec
@@ -51,6 +51,44 @@ class Limits:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a worker asks for: how many leases, and which hosts may have them (see lease.lua, and crawler/shares.py)."""
+
+    want: int
+    """For hosts that are proven or new."""
+    new: int
+    """What new hosts are sure of; part of `want`."""
+    failing: int = 0
+    """What failing hosts are sure of, beside `want`."""
+    most: int = 0
+    """What failing hosts may have while no other host is due."""
+    reserve: int = 0
+    """What new hosts leave for proven ones that will soon be due."""
+    half: int = 1 << 30
+    """Leases that one site may have in this worker's hands while others are due."""
+    sees_addresses: bool = True
+    """No proxy hides which address answers."""
+    sites: Sequence[tuple[str, int, int]] = ()
+    """Of each site (see `site_key`): leases in this worker's hands, and how many of these move."""
+
+    @classmethod
+    def any(cls, want: int) -> Shares:
+        """Whatever is due, up to *want*."""
+        return cls(want, want, 0, want)
+
+    def at_most(self, most: int) -> Shares:
+        """The same, with no more than *most* leases in all."""
+        want = min(self.want, most)
+        return replace(self, want=want, failing=min(self.failing, most - want), most=min(self.most, most))
+
+    def __bool__(self) -> bool:
+        return self.want > 0 or self.failing > 0 or self.most > 0
+
+
+NO_SHARES: Final = Shares(0, 0)
+
+
 def _or_empty(limit: int | None) -> str:
     return "" if limit is None else str(limit)
 
@@ -68,6 +106,8 @@ class Lease(msgspec.Struct, frozen=True):
     trouble: Literal["", "dns", "tls", "away"]
     """Why its host is not to be asked any more: no such name, no trust, or away for longer than the patience."""
     deadline: float
+    standing: Literal["proven", "new", "failing"] = "proven"
+    """Of its host: it answered its latest pages, it is new, or the last thing it did was to fail."""
 
     def entry(self) -> Entry:
         """The page's request; ValueError if the entry is malformed."""
@@ -113,6 +153,8 @@ class Leased(msgspec.Struct, frozen=True):
     settings_rev: int
     roots_rev: int
     traps_rev: int
+    new_hosts: int = 0
+    """New hosts that are due and got nothing."""
 
     @property
     def idle(self) -> bool:
@@ -141,7 +183,9 @@ class Ending(msgspec.Struct, frozen=True):
     spared: str = ""
     """Whose copy this may be so that its requests are taken all the same: the id of a page, or ANY."""
     ip: str = ""
-    """The address that answered, where slots are counted by it."""
+    """The address that answered, where it is known."""
+    handling_ms: int = 0
+    """How long a worker's CPU was busy with it."""
     tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
     roots: Sequence[str] = ()
     requests: Sequence[Request] = ()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from hashlib import sha1
+from typing import Final
 
 import msgspec
 
@@ -12,6 +15,9 @@ from crawler.url import site_of_host
 
 NORMAL = 1
 """The priority of pages; that of sitemaps is 0."""
+
+MAX_SITE: Final = 60
+"""Characters of a site's name that are stored as they are."""
 
 Args = list[str | bytes | int]
 
@@ -65,7 +71,13 @@ def sort(
     return parcels
 
 
+@lru_cache(maxsize=10_000)
 def site_key(host: str) -> str:
-    """The site under which a host's budgets are counted; "" for one that is a site by itself and has no others."""
+    """The site under which a host is counted; "" for one that is a site by itself and has no others.
+
+    A long name is shortened: one long value makes the hash of a host several times as big in Redis.
+    """
     site = site_of_host(host)
-    return "" if site == host and (":" in host or "." not in host or host.replace(".", "").isdigit()) else site
+    if site == host and (":" in host or "." not in host or host.replace(".", "").isdigit()):
+        return ""
+    return site if len(site) <= MAX_SITE else sha1(site.encode(), usedforsecurity=False).hexdigest()

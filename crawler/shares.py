@@ -1,0 +1,156 @@
+"""What a worker's transfers are given to: no host or site takes them all while others are due.
+
+A transfer of a new host that lasts longer than GRACE is stuck, as is each of a host that failed the last time. Stuck
+ones count for a quarter of the transfers at most; those beyond are in flight beside the others, up to as many again
+as `--concurrency` says. So proven hosts always find their three quarters, and no request is broken off for their sake.
+Only where even that room is full, and new hosts wait that were never asked, the oldest ones give way.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Protocol
+
+from crawler.frontier.leases import Lease, Shares
+from crawler.frontier.parcel import site_key
+
+GRACE: Final = 0.5
+"""Seconds of a new host's transfer after which it is stuck."""
+MIN_PATIENCE: Final = 1.0
+"""Seconds that a new host has to answer, whoever waits."""
+PARTS: Final = 4
+"""New and failing hosts are sure of one of so many parts of the transfers."""
+MAX_WANTED: Final = 256
+"""URLs leased in one call at most."""
+MAX_SITES: Final = 8
+"""Sites with most leases that a call of lease names."""
+
+
+HEAVY: Final = 0.1
+"""Seconds of CPU for one page from which on they count as its site's (HEAVY_MS in prelude.lua)."""
+LABOUR_PARTS: Final = 20
+MAX_REST: Final = 300.0
+"""A site whose page took long rests so many times as long, at most so many seconds, while others are at work."""
+ALIVE: Final = 10.0
+"""Seconds after its latest answer for which a site counts as being at work."""
+
+
+class InFlight(Protocol):
+    """A lease with a transfer in flight, or a result that is not yet handled."""
+
+    @property
+    def lease(self) -> Lease: ...
+
+    @property
+    def began(self) -> float:
+        """When it did, on the monotonic clock."""
+
+
+def room(concurrency: int) -> int:
+    """How many transfers there may be at once, stuck ones among them."""
+    return concurrency if concurrency < PARTS else 2 * concurrency
+
+
+def site_of(host: str) -> str:
+    """The site of a host, as the frontier counts by it."""
+    return site_key(host) or host
+
+
+@dataclass(slots=True)
+class Load:
+    """What is in flight, by what it counts for."""
+
+    moving: int = 0
+    """Of proven hosts, and young ones of new hosts."""
+    young: int = 0
+    failing: int = 0
+    old: int = 0
+    """Stuck ones of new hosts."""
+
+    @classmethod
+    def of(cls, flights: Iterable[InFlight], now: float) -> Load:
+        """Of all *flights*, at the time *now*."""
+        load = cls()
+        for flight in flights:
+            standing = flight.lease.standing
+            if standing == "failing":
+                load.failing += 1
+            elif standing == "new" and now - flight.began > GRACE:
+                load.old += 1
+            else:
+                load.moving += 1
+                load.young += standing == "new"
+        return load
+
+
+def shares(concurrency: int, flights: Sequence[InFlight], now: float, *, sees_addresses: bool = True) -> Shares:
+    """What to ask for beside what is in flight."""
+    load, quarter = Load.of(flights, now), concurrency // PARTS
+    stuck, free = load.failing + load.old, room(concurrency) - len(flights)
+    want = max(min(concurrency - load.moving - min(stuck, quarter or stuck), free, MAX_WANTED), 0)
+    sure = max(quarter - stuck, quarter // 2) - load.young if quarter else want
+    failing = min(max(quarter // PARTS - load.failing, 0), free - want)
+    if not quarter and want and random.random() < 1 / PARTS:  # too few to divide: they take turns
+        want, sure, failing = want - 1, want - 1, 1
+    return Shares(
+        want,
+        new=max(min(sure, want), 0),
+        failing=max(failing, 0),
+        most=max(min(concurrency - len(flights), MAX_WANTED), 0),
+        reserve=quarter,
+        half=max(concurrency // 2, 1),
+        sees_addresses=sees_addresses,
+        sites=_sites(flights),
+    )
+
+
+def _sites(flights: Sequence[InFlight]) -> list[tuple[str, int, int]]:
+    """The sites with most flights: how many, and how many of hosts that are not failing."""
+    all_of = Counter(site_of(flight.lease.host) for flight in flights)
+    moving = Counter(site_of(flight.lease.host) for flight in flights if flight.lease.standing != "failing")
+    return [(site, n, moving[site]) for site, n in all_of.most_common(MAX_SITES)]
+
+
+def giving_way(concurrency: int, flights: Sequence[InFlight], now: float) -> list[str]:
+    """The tokens of those that make room for new hosts, the oldest first; as many as are missing from a quarter."""
+    quarter = concurrency // PARTS
+    missing = len(flights) + quarter - room(concurrency)
+    if not quarter or missing <= 0:
+        return []
+    old = [flight for flight in flights if flight.lease.standing == "new" and now - flight.began > MIN_PATIENCE]
+    return [flight.lease.token for flight in islice(sorted(old, key=lambda flight: flight.began), missing)]
+
+
+class Labour:
+    """Which sites' pages took this worker long: their results wait while other sites are at work.
+
+    The frontier leases nothing of such a site meanwhile; this is for what was in flight by then.
+    """
+
+    def __init__(self) -> None:
+        self._rests: dict[str, float] = {}
+        """Site -> until when."""
+        self._latest: list[tuple[str, float]] = []
+        """The two sites that were handled last, and when."""
+
+    def __bool__(self) -> bool:
+        return bool(self._rests)
+
+    def note(self, host: str, took: float) -> None:
+        """A result of *host* was handled in *took* seconds of CPU."""
+        site, now = site_of(host), time.monotonic()
+        self._latest = [(site, now), *(one for one in self._latest if one[0] != site)][:2]
+        if took >= HEAVY:
+            self._rests = {name: until for name, until in self._rests.items() if until > now}
+            self._rests[site] = now + min(took * LABOUR_PARTS, MAX_REST)
+
+    def waits(self, site: str, now: float) -> bool:
+        """Whether others go before *site*."""
+        if self._rests.get(site, 0.0) <= now:
+            return False
+        return any(now - at < ALIVE and other != site for other, at in self._latest)
