@@ -1,9 +1,9 @@
 """What a worker's transfers are given to: no host or site takes them all while others are due.
 
 A transfer of a new host that lasts longer than GRACE is stuck, as is each of a host that failed the last time. Stuck
-ones count for a quarter of the transfers at most; those beyond are in flight beside the others, up to as many again
-as `--concurrency` says. So proven hosts always find their three quarters, and no request is broken off for their sake.
-Only where even that room is full, and new hosts wait that were never asked, the oldest ones give way.
+ones count for a quarter of the transfers at most; those beyond are in flight beside the others, up to three times as
+many as `--concurrency` says in all. So proven hosts always find their three quarters, and no request is broken off for
+their sake. Only where even that room is full, and new hosts wait, the oldest of new hosts give way.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final, Protocol
 from crawler.frontier.leases import Lease, Shares
 from crawler.frontier.parcel import site_key
 
-GRACE: Final = 0.5
+GRACE: Final = 0.3
 """Seconds of a new host's transfer after which it is stuck."""
 MIN_PATIENCE: Final = 1.0
 """Seconds that a new host has to answer, whoever waits."""
@@ -53,7 +53,7 @@ class InFlight(Protocol):
 
 def room(concurrency: int) -> int:
     """How many transfers there may be at once, stuck ones among them."""
-    return concurrency if concurrency < PARTS else 2 * concurrency
+    return concurrency if concurrency < PARTS else 3 * concurrency
 
 
 def site_of(host: str) -> str:
@@ -65,9 +65,9 @@ def site_of(host: str) -> str:
 class Load:
     """What is in flight, by what it counts for."""
 
-    moving: int = 0
-    """Of proven hosts, and young ones of new hosts."""
+    proven: int = 0
     young: int = 0
+    """Of new hosts; they may yet be quick."""
     failing: int = 0
     old: int = 0
     """Stuck ones of new hosts."""
@@ -82,26 +82,39 @@ class Load:
                 load.failing += 1
             elif standing == "new" and now - flight.began > GRACE:
                 load.old += 1
+            elif standing == "new":
+                load.young += 1
             else:
-                load.moving += 1
-                load.young += standing == "new"
+                load.proven += 1
         return load
+
+    @property
+    def stuck(self) -> int:
+        """Those that count for a quarter at most."""
+        return self.failing + self.old
+
+    def spare(self, concurrency: int) -> int:
+        """How many more of new and failing hosts there may be: three quarters are kept for proven ones."""
+        kept = concurrency - concurrency // PARTS
+        return max(room(concurrency) - max(kept, self.proven) - self.young - self.stuck, 0)
 
 
 def shares(concurrency: int, flights: Sequence[InFlight], now: float, *, sees_addresses: bool = True) -> Shares:
     """What to ask for beside what is in flight."""
     load, quarter = Load.of(flights, now), concurrency // PARTS
-    stuck, free = load.failing + load.old, room(concurrency) - len(flights)
-    want = max(min(concurrency - load.moving - min(stuck, quarter or stuck), free, MAX_WANTED), 0)
-    sure = max(quarter - stuck, quarter // 2) - load.young if quarter else want
-    failing = min(max(quarter // PARTS - load.failing, 0), free - want)
+    counted = load.proven + load.young + min(load.stuck, quarter or load.stuck)
+    want = max(min(concurrency - counted, room(concurrency) - len(flights), MAX_WANTED), 0)
+    spare = load.spare(concurrency) if quarter else want
+    sure = max(quarter - load.stuck, quarter // 2) - load.young if quarter else want
+    failing = max(min(quarter // PARTS - load.failing, spare), 0)
     if not quarter and want and random.random() < 1 / PARTS:  # too few to divide: they take turns
         want, sure, failing = want - 1, want - 1, 1
     return Shares(
         want,
-        new=max(min(sure, want), 0),
-        failing=max(failing, 0),
-        most=max(min(concurrency - len(flights), MAX_WANTED), 0),
+        new=max(min(sure, want, spare), 0),
+        most_new=min(want, spare),
+        failing=failing,
+        most=max(min(concurrency - len(flights), spare, MAX_WANTED), 0),
         reserve=quarter,
         half=max(concurrency // 2, 1),
         sees_addresses=sees_addresses,
@@ -119,7 +132,7 @@ def _sites(flights: Sequence[InFlight]) -> list[tuple[str, int, int]]:
 def giving_way(concurrency: int, flights: Sequence[InFlight], now: float) -> list[str]:
     """The tokens of those that make room for new hosts, the oldest first; as many as are missing from a quarter."""
     quarter = concurrency // PARTS
-    missing = len(flights) + quarter - room(concurrency)
+    missing = quarter - Load.of(flights, now).spare(concurrency)
     if not quarter or missing <= 0:
         return []
     old = [flight for flight in flights if flight.lease.standing == "new" and now - flight.began > MIN_PATIENCE]

@@ -212,7 +212,12 @@ class Frontier(Packing):
         """
         asked, shares = since_boot(), Shares.any(shares) if isinstance(shares, int) else shares
         args: Args = [call, shares.want, _ms(term), worker, shares.new, shares.failing, shares.most, shares.reserve]
-        args += shares.half, int(shares.sees_addresses), *(part for site in shares.sites for part in site)
+        args += (
+            shares.most_new,
+            shares.half,
+            int(shares.sees_addresses),
+            *(part for site in shares.sites for part in site),
+        )
         return self.call("lease", [], args, lambda reply: replies.leased(reply, asked + term))
 
     def lease(self, want: Shares | int, term: float, worker: str, call: str | None = None) -> Leased:

@@ -10,7 +10,7 @@
 -- ARGV  generation, call (64 random bits, made by the client), want (for proven and new hosts), term_ms, worker,
 --       new (what new hosts are sure of, part of want), failing (what failing ones are sure of, beside want), most (what
 --       all may have while nothing but failing hosts is due), reserve (what new ones leave for proven ones that are
---       not yet due), half (what one site may have while others are due), 1 if the worker sees the addresses that
+--       not yet due), most_new (what new hosts may have, of want), half (what one site may have while others are due), 1 if the worker sees the addresses that
 --       answer, then of each site with leases in this worker's hands: its name, how many, how many that move
 -- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
 --         ended, open sources, parcels that are not delivered, settings_rev, roots_rev, traps_rev, hosts
@@ -30,9 +30,10 @@ local BUSY_WAIT_MS = 1000 -- until one of a site that rests is looked at again
 local PASSED_WAIT_MS = 250 -- until one that was passed over is looked at again, where more are behind it
 local call, want, term, worker = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 local sure_new, sure_failing, most_in_all = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local reserve, half, sees_addresses = tonumber(ARGV[9]), tonumber(ARGV[10]), ARGV[11] == '1'
+local reserve, most_new = tonumber(ARGV[9]), tonumber(ARGV[10])
+local half, sees_addresses = tonumber(ARGV[11]), ARGV[12] == '1'
 local of_site, moving = {}, {} -- leases of each site in this worker's hands, those that this call gives among them
-for i = 12, #ARGV, 3 do
+for i = 13, #ARGV, 3 do
   of_site[ARGV[i]], moving[ARGV[i]] = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]) > 0
 end
 local no = refusal()
@@ -175,7 +176,8 @@ end
 
 local of_proven, of_new = look(READY_PROVEN, want), look(READY, want)
 local is_quiet = of_proven.due + of_new.due == 0
-local of_failing = look(READY_FAILING, is_quiet and in_all or math.min(sure_failing, in_all))
+local for_failing = math.min(is_quiet and math.max(most_in_all, sure_failing) or sure_failing, in_all)
+local of_failing = look(READY_FAILING, for_failing)
 if of_failing.due + of_proven.due + of_new.due == 0 then
   return reply('OK', {})
 end
@@ -404,16 +406,17 @@ for _, place in ipairs(astray) do
   redis.call('ZREM', place[1], place[2])
 end
 if of_new.due > 0 then
-  turns(of_new.found, math.min(sure_new, want), of_new.due)
+  turns(of_new.found, math.min(sure_new, most_new, want), of_new.due)
 end
+local given_new = #leases
 turns(of_proven.found, want, of_proven.due)
 if of_new.due > 0 then
-  turns(of_new.found, want - math.min(reserve, redis.call('ZCARD', READY_PROVEN)), of_new.due)
+  local bound = want - math.min(reserve, redis.call('ZCARD', READY_PROVEN))
+  turns(of_new.found, math.min(bound, #leases + most_new - given_new), of_new.due)
 end
-for _, of in ipairs({ of_proven, of_new }) do -- nothing else is due
-  turns(of.passed, want, of.due)
-end
-local bound = is_quiet and in_all or math.min(#leases + sure_failing, in_all)
+turns(of_proven.passed, want, of_proven.due) -- nothing else is due
+turns(of_new.passed, math.min(want, #leases + most_new - given_new), of_new.due)
+local bound = math.min(#leases + for_failing, in_all)
 turns(of_failing.found, bound, of_failing.due)
 turns(of_failing.passed, bound, of_failing.due)
 for _, of in ipairs({ of_proven, of_new, of_failing }) do

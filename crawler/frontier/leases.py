@@ -63,6 +63,8 @@ class Shares:
     """What failing hosts are sure of, beside `want`."""
     most: int = 0
     """What failing hosts may have while no other host is due."""
+    most_new: int = 1 << 30
+    """What new hosts may have, of `want`."""
     reserve: int = 0
     """What new hosts leave for proven ones that will soon be due."""
     half: int = 1 << 30

@@ -41,6 +41,7 @@ SHARES: Final = st.integers(0, 6).map(Shares.any) | st.builds(
     failing=st.integers(0, 2),
     most=st.integers(0, 6),
     reserve=st.integers(0, 2),
+    most_new=st.integers(0, 6),
     half=st.integers(1, 3),
     sees_addresses=st.booleans(),
     sites=SITES,

@@ -306,7 +306,8 @@ class Model:
         probed: set[str] = set()
         proven, new = (self._look(x, want, shares, (of_site, probed)) for x in ("proven", "new"))
         is_quiet = not (proven.due or new.due)
-        failing = self._look("failing", in_all if is_quiet else min(shares.failing, in_all), shares, (of_site, probed))
+        for_failing = min(max(shares.most, shares.failing) if is_quiet else shares.failing, in_all)
+        failing = self._look("failing", for_failing, shares, (of_site, probed))
         given = 0
         busy = set(self.busy)
 
@@ -323,12 +324,13 @@ class Model:
                     most = min(share, bound - given)
                     given += self._turn(name, tokens[given : given + most], term, worker, shares)
 
-        turns(new, new.found, min(shares.new, want))
+        turns(new, new.found, min(shares.new, shares.most_new, want))
+        more_new = shares.most_new - given
         turns(proven, proven.found, want)
-        turns(new, new.found, want - min(shares.reserve, self._in_index("proven")))
-        for look in (proven, new):
-            turns(look, look.passed, want)
-        bound = in_all if is_quiet else min(given + shares.failing, in_all)
+        turns(new, new.found, min(want - min(shares.reserve, self._in_index("proven")), given + more_new))
+        turns(proven, proven.passed, want)
+        turns(new, new.passed, min(want, given + more_new))
+        bound = min(given + for_failing, in_all)
         turns(failing, failing.found, bound)
         turns(failing, failing.passed, bound)
         for look in (proven, new, failing):
