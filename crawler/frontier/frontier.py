@@ -211,13 +211,7 @@ class Frontier(Packing):
         *shares* is how many, or how many of whatever is due.
         """
         asked, shares = since_boot(), Shares.any(shares) if isinstance(shares, int) else shares
-        args: Args = [call, shares.want, _ms(term), worker, shares.new, shares.failing, shares.most, shares.reserve]
-        args += (
-            shares.most_new,
-            shares.half,
-            int(shares.sees_addresses),
-            *(part for site in shares.sites for part in site),
-        )
+        args: Args = [call, shares.want, _ms(term), worker, *shares.rest()]
         return self.call("lease", [], args, lambda reply: replies.leased(reply, asked + term))
 
     def lease(self, want: Shares | int, term: float, worker: str, call: str | None = None) -> Leased:

@@ -12,7 +12,7 @@ each in one of the three: new, proven and failing ones (see `settle` and `index_
 | `busy` | ZSET | site whose pages take long to handle -> until when others go first, in ms |
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, asking, \
 robots_until:<scheme>, robots_rev, accepted, ip, undo (token of the latest lease, while its delay may be given back), \
-answers (pages answered in a row, up to 3), late (it was given up early, because others waited), site (see `site_key`) |
+answers (pages answered in a row, up to 2), late (it was given up early, because others waited), site (see `site_key`) |
 | `robots:<origin>` | STRING | zlib of robots.txt; empty robots allows all; its time-out only frees memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |
 | `queue:<host>:packed`, `queue:<host>:tail` | LIST | what follows the head of a long queue: compressed entries (see \

@@ -20,7 +20,7 @@ local ADAPTED_MAX_MS = 30000 -- the longest delay that a slow host gets by being
 local HEAVY_MS = 100 -- of a worker's CPU for one page: from here on it counts as its site's
 local LABOUR_PARTS, LABOUR_MAX_MS = 20, 300000 -- a site rests so many times as long as its page took, at most so long
 local MANY_HOSTS = 10 -- of a site at one address: together they get at most so many times what one host gets
-local PROVEN_AFTER = 3 -- pages that a host has answered without a failure between them: then it is proven
+local PROVEN_AFTER = 2 -- pages that a host has answered without a failure between them: then it is proven
 
 -- number: a value as one; nil for anything that is none, or none that can be reckoned with (inf, nan)
 local function number(value)

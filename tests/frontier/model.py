@@ -96,7 +96,7 @@ class Put:
     """Under which budgets are counted; none: the host is a site by itself."""
 
 
-PROVEN_AFTER: Final = 3
+PROVEN_AFTER: Final = 2
 WINDOWS: Final = 4
 PASSED_WAIT: Final = 250
 BUSY_WAIT: Final = 1000

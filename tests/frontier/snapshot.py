@@ -164,7 +164,7 @@ class Snapshot:
         """The index that a host belongs to."""
         if "failing_since" in self.hosts[host] or "late" in self.hosts[host]:
             return "ready_failing"
-        return "ready_proven" if self.number(host, "answers") >= 3 else "ready"
+        return "ready_proven" if self.number(host, "answers") >= 2 else "ready"
 
     def number(self, host: str, name: str) -> int:
         """A number of a host's hash; 0 when it is absent."""
