@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := url scope robots sitemap traps extract skim politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hosts bench-hostile lock clean
+.PHONY: help dev compiled demo test coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hostile bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

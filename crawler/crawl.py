@@ -42,6 +42,7 @@ from crawler.frontier.ledger import Ledger
 from crawler.hook import Hook
 from crawler.interrupts import interrupts
 from crawler.monitor.status import Monitor, Status
+from crawler.plan import sees_addresses
 from crawler.pool import STOP_PATIENCE, Losses, Pool
 from crawler.process import IN_WORKER
 from crawler.records import Record
@@ -64,6 +65,9 @@ class Ended:
     losses: Losses
     seconds: float
     interrupted: bool
+
+
+BEHIND_PROXY: Final = "behind a proxy addresses are not known: limits of hosts at one address do not hold"
 
 
 def work(
@@ -95,6 +99,8 @@ def work(
             copies=copies,
         )
         try:
+            if not sees_addresses(session.settings) and (session.settings.delay or session.settings.per_ip):
+                session.say(BEHIND_PROXY)
             pool.start(session.settings.workers or os.cpu_count() or 1)
             outlook = _Outlook(session, pool, monitor, ledger, lambda status: show(status, time.monotonic() - began))
             _watch(session, pool, asked, outlook.look)

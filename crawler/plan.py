@@ -8,6 +8,7 @@ from typing import Final, cast
 from crawler.config import Settings
 from crawler.extract import ExtractOptions
 from crawler.fetch.fetcher import FetcherOptions
+from crawler.fetch.outgoing import environment_proxies
 from crawler.frontier.leases import Limits
 from crawler.robots import product_token
 from crawler.scope import Scope, ScopeKind
@@ -95,10 +96,15 @@ def plan_of(settings: Settings) -> Plan:
         all_links=settings.follow_duplicates,
         quarantine=not settings.ignore_traps,
         concurrency=settings.concurrency,
-        sees_addresses=settings.proxy is None and not settings.trust_env,
+        sees_addresses=sees_addresses(settings),
         links_cache=settings.cache_size // 2,
         rules_cache=settings.cache_size // 4,
     )
+
+
+def sees_addresses(settings: Settings) -> bool:
+    """Whether it is known which address answers: a proxy hides it."""
+    return settings.proxy is None and not (settings.trust_env and environment_proxies())
 
 
 def form_of(settings: Settings) -> Form:
