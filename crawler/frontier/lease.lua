@@ -128,7 +128,7 @@ local astray, looked_at = {}, {} -- what another hand put into an index: index a
 
 local busy, probed = {}, {} -- site whose pages take long -> until when it rests; whether this call has found a host of it
 if redis.call('ZCARD', BUSY) > 0 then
-  local rows = redis.call('ZREVRANGE', BUSY, 0, MOST_BUSY - 1, 'WITHSCORES')
+  local rows = redis.call('ZRANGE', BUSY, -MOST_BUSY, -1, 'WITHSCORES')
   for i = 1, #rows, 2 do
     busy[rows[i]] = number(rows[i + 1]) or 0
   end
@@ -331,7 +331,9 @@ local function take_turn(f)
   local group, interval = f.site .. ' ' .. (f.address or s[2] or ''), start_interval(f.delay)
   local next_start = number(redis.call('ZSCORE', STARTS, group)) or 0
   local is_full = (number(redis.call('HGET', IPS, group)) or 0) >= MANY_HOSTS * SLOTS
-  redis.call('ZREMRANGEBYSCORE', STARTS, '-inf', T - FORGET_MS)
+  for _, old in ipairs(redis.call('ZRANGEBYSCORE', STARTS, '-inf', T - FORGET_MS, 'LIMIT', 0, 8)) do
+    redis.call('ZREM', STARTS, old)
+  end
   if next_start <= T and not is_full then
     f.group, f.next_start = group, math.max(next_start, T - interval) + interval
     return true

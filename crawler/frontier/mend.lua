@@ -111,7 +111,7 @@ end
 local function mend_addresses()
   local right = {}
   for _, token in ipairs(redis.call('HKEYS', IP_OF)) do
-    if redis.call('HEXISTS', LEASED, token) == 0 then
+    if not redis.call('HGET', LEASED, token) then
       redis.call('HDEL', IP_OF, token)
       mended = mended + 1
     else

@@ -319,9 +319,10 @@ end
 -- give_back: nothing was sent under this lease, so the delay that it began is over, if it was the host's latest one.
 local function give_back(host, token, group)
   local key = host_key(host)
-  if group and redis.call('ZSCORE', STARTS, group) then
+  local next_start = group and number(redis.call('ZSCORE', STARTS, group))
+  if next_start then
     local h = redis.call('HMGET', key, 'delay', 'latency')
-    redis.call('ZINCRBY', STARTS, -start_interval(host_delay(h[1], h[2])), group)
+    redis.call('ZADD', STARTS, next_start - start_interval(host_delay(h[1], h[2])), group)
   end
   if redis.call('HGET', key, 'undo') == token then
     redis.call('HDEL', key, 'undo')

@@ -403,7 +403,9 @@ class Model:
         start = self.starts.get(group, 0)
         out = sum(lease.group == group for lease in self.leases.values())
         is_full = out >= MANY_HOSTS * self.limits.per_host
-        self.starts = {name: at for name, at in self.starts.items() if at > self.now - 60_000}
+        old = sorted((at, name) for name, at in self.starts.items() if at <= self.now - 60_000)[:8]
+        for _, name in old:
+            del self.starts[name]
         if start <= self.now and not is_full:
             self.group, self.next_start = group, max(start, self.now - interval) + interval
             return True
