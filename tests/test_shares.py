@@ -7,7 +7,7 @@ from typing import Any
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from crawler import shares as module
 from crawler.frontier.leases import Lease
@@ -36,6 +36,7 @@ def flights(n: int, standing: Any, age: float = 0.0, host: str = "") -> list[Fli
 some = st.lists(st.tuples(st.sampled_from(("proven", "new", "failing")), st.sampled_from((0.0, 5.0))), max_size=200)
 
 
+@settings(deadline=None)
 @given(st.integers(4, 80), some)
 def test_stuck_transfers_leave_three_quarters_to_proven_hosts(concurrency: int, kinds: list[tuple[str, float]]) -> None:
     stuck = [x for standing, age in kinds for x in flights(1, standing, age) if standing == "failing" or age]
@@ -43,6 +44,7 @@ def test_stuck_transfers_leave_three_quarters_to_proven_hosts(concurrency: int, 
     assert shares(concurrency, stuck, NOW).want >= min(concurrency - concurrency // 4, 256)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 80), some)
 def test_never_more_are_asked_for_than_there_is_room(concurrency: int, kinds: list[tuple[str, float]]) -> None:
     all_of = [x for standing, age in kinds for x in flights(1, standing, age)][: room(concurrency)]
@@ -53,6 +55,7 @@ def test_never_more_are_asked_for_than_there_is_room(concurrency: int, kinds: li
     assert len(all_of) + asked.most <= max(concurrency, len(all_of))
 
 
+@settings(deadline=None)
 @given(st.integers(1, 80), st.integers(0, 80))
 def test_quick_transfers_are_as_many_as_was_said(concurrency: int, n: int) -> None:
     quick = flights(n, "proven") if n <= concurrency else []
