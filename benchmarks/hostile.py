@@ -3,8 +3,8 @@
 Ten good hosts are crawled by one worker, alone and beside each kind of hostile host; it prints the good pages a minute,
 by the server's log, the ratio of the two, and the peak memory of the worker. Then 300 names of one site at one address,
 of which it counts the requests a delay, and 1,000 sites at one address, of which it tells the rate. All hosts are names
-below `localhost`, which libcurl takes for loopback (RFC 6761), or addresses of loopback, served by one thread of this
-program; it runs on Linux.
+that stand for loopback in an /etc/hosts of this program's own, or addresses of loopback, served by one of its threads.
+It needs Linux, and root for that file (`unshare --mount`).
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gzip
+import os
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import Counter
@@ -43,6 +46,8 @@ COUNTED: Final = 12.0
 _HTML: Final = "text/html"
 _DEEP: Final = gzip.compress(b"<title>x</title>" + b"<div>" * 45_000)
 _AGENTS: Final = 10_000
+_INSIDE: Final = "CRAWLER_BENCHMARK_HAS_NAMES"
+"""Set where /etc/hosts is the one of this program."""
 
 
 @dataclass(slots=True)
@@ -92,7 +97,7 @@ class Hosts:
 
     def url(self, name: str, path: str = "/") -> str:
         """A URL of a host."""
-        return f"http://{name}.localhost:{self.port}{path}"
+        return f"http://{name}.test:{self.port}{path}"
 
     @property
     def good(self) -> list[str]:
@@ -104,7 +109,7 @@ class Hosts:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
                 path = head.split(" ", 2)[1]
-                name = head.lower().split("\r\nhost: ", 1)[1].split(".localhost", 1)[0]
+                name = head.lower().split("\r\nhost: ", 1)[1].split(".test", 1)[0]
                 self.log.requests.append((time.monotonic(), name))
                 if not await self._answer(writer, name, path):
                     break
@@ -289,12 +294,46 @@ def _told(what: str, run: Run, alone: Run) -> str:
     return _row(what, f"{run.rate:,.0f}", f"{run.rate / alone.rate:.2f}", f"{run.peak:.0f}")
 
 
+def _names() -> list[str]:
+    """All names that hosts have here."""
+    many = {
+        "good": GOOD,
+        "silent": HOSTILE,
+        "mute": HOSTILE,
+        "once": HOSTILE,
+        "drip": HOSTILE,
+        "agents": 4,
+        "site": SITES,
+    }
+    of_sites = {"wild": HOSTILE, "crowd": NAMES, "deep": 100}
+    return [
+        *(f"{what}{n}" for what, count in many.items() for n in range(count)),
+        *(f"n{n}.{site}" for site, count in of_sites.items() for n in range(count)),
+        *("hub.wild", "hub.crowd", "deep"),
+    ]
+
+
+def _with_own_names() -> int | None:
+    """Run this program once more, with names of its own; none where that has been done."""
+    if os.environ.get(_INSIDE):
+        return None
+    with tempfile.NamedTemporaryFile("w", suffix=".hosts") as file:
+        file.write("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {name}.test\n" for name in _names()))
+        file.flush()
+        script = f'mount --bind {file.name} /etc/hosts && exec "$@"'
+        again = [sys.executable, "-m", "benchmarks.hostile", *sys.argv[1:]]
+        command = ["unshare", "--mount", "sh", "-c", script, "sh", *again]
+        return subprocess.run(command, env=os.environ | {_INSIDE: "1"}, check=False).returncode
+
+
 def main() -> int:
     """Measure good hosts beside hostile ones."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.hostile", description=main.__doc__)
     parser.add_argument("--only", default="", metavar="WORDS", help="the kinds that have WORDS in their name")
     targets.add_option(parser)
     args = parser.parse_args()
+    if (code := _with_own_names()) is not None:
+        return code
     exit_on_sigterm()
     where = report.machine(load())
     print(f"{where}\n\n{HEAD}", flush=True)

@@ -311,9 +311,9 @@ local function charged(entry, charge)
 end
 
 -- start_interval: ms between two requests to a group (see `starts` in keys.py) of hosts with this delay. Two may start
--- close together where one was late, so a ninth: never more than ten start within a delay.
+-- close together where one was late, and some reach the address later than others: an eighth keeps it below ten.
 local function start_interval(delay)
-  return math.max(math.floor(delay / (MANY_HOSTS - 1)), 1)
+  return math.max(math.floor(delay / (MANY_HOSTS - 2)), 1)
 end
 
 -- give_back: nothing was sent under this lease, so the delay that it began is over, if it was the host's latest one.

@@ -415,7 +415,7 @@ class Model:
         return False
 
     def _interval(self, host: Host) -> int:
-        return max(self._delay(host) // (MANY_HOSTS - 1), 1)
+        return max(self._delay(host) // (MANY_HOSTS - 2), 1)
 
     def _room_at_ip(self, host: Host, most: int) -> int:
         """Free slots of the host's address; a host without any rests a little."""
