@@ -32,10 +32,12 @@ from crawler.errors import (
     NoCrawl,
     OutOfMemory,
     RedisAway,
+    RedisUnavailable,
     UsageError,
 )
 from crawler.export import read
 from crawler.frontier import sharded
+from crawler.frontier.bounding import LOOK_AFTER, bound
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import refuse_deleting
 from crawler.frontier.ledger import Ledger
@@ -102,7 +104,7 @@ def work(
             if not sees_addresses(session.settings) and (session.settings.delay or session.settings.per_ip):
                 session.say(BEHIND_PROXY)
             pool.start(session.settings.workers or os.cpu_count() or 1)
-            outlook = _Outlook(session, pool, monitor, ledger, lambda status: show(status, time.monotonic() - began))
+            outlook = _Outlook(session, own, pool, monitor, ledger, lambda it: show(it, time.monotonic() - began))
             _watch(session, pool, asked, outlook.look)
         except BaseException:
             pool.kill()
@@ -140,8 +142,16 @@ class _Outlook:
     """Looks at the crawl and at Redis beside the workers, and says what keeps them from going on: each thing once."""
 
     def __init__(
-        self, session: Session, pool: Pool, monitor: Monitor, ledger: Ledger, show: Callable[[Status], None]
+        self,
+        session: Session,
+        frontier: Frontier,
+        pool: Pool,
+        monitor: Monitor,
+        ledger: Ledger,
+        show: Callable[[Status], None],
     ) -> None:
+        self._frontier = frontier
+        self._bound_at = 0.0
         self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
         self._full = False
         self._trouble = ""
@@ -156,6 +166,7 @@ class _Outlook:
             return
         try:
             self._see_whether_full()
+            self._bound_queues()
             status = self._monitor.look()
             pool.page_timeout = self._session.settings.with_stored(self._ledger.settings()).page_timeout
         except RedisAway as error:
@@ -168,6 +179,19 @@ class _Outlook:
             patience.answered()
             self._see_what_workers_wait_for()
             self._show(status)
+
+    def _bound_queues(self) -> None:
+        """Now and then: a site that fills Redis gets no new links (see `bounding`)."""
+        if time.monotonic() < self._bound_at:
+            return
+        self._bound_at = time.monotonic() + LOOK_AFTER
+        try:
+            for site in bound(self._frontier):
+                self._session.say(f"the queue of {site} fills Redis: its new links are left out until there is room")
+        except RedisAway:
+            raise
+        except RedisUnavailable:  # a user who may not ask how full it is
+            self._bound_at = float("inf")
 
     def _see_whether_full(self) -> None:
         """Asked by a write of nothing: reading alone would not meet what keeps workers from writing."""

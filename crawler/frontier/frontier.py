@@ -418,6 +418,10 @@ class Frontier(Packing):
         """`beat_call`, sent alone."""
         self.run_one(self.beat_call(worker, text))
 
+    def bound(self, site: str) -> None:
+        """Name the site that fills Redis and gets no new links; empty: none."""
+        self.run_one(self.call("bound", [], [site], replies.ok))
+
     def wait(self, seconds: float) -> None:
         """Block until a hint says that a host became ready, at most *seconds*; only a hint."""
         self.link.wait(self.keys.wake, seconds)

@@ -45,7 +45,7 @@ end
 -- settings and state, read once a call
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
   'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
-  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards', 'overflow', 'crowds')
+  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards', 'overflow', 'crowds', 'full_site')
 local GENERATION, STATE = m[1], m[2]
 local DELAY, SLOTS, ROBOTS = number(m[3]) or 0, math.max(number(m[4]) or 1, 1), m[5] == '1'
 local MAX_PAGES, MAX_PAGES_PER_HOST = number(m[6]), number(m[7])
@@ -54,6 +54,7 @@ local SETTINGS_REV, ROOTS_REV, TRAPS_REV = number(m[10]) or 0, number(m[11]) or 
 local ADAPTIVE = number(m[13]) or 0 -- thousandths
 local MAX_PAGES_PER_SITE, MAX_HOSTS_PER_SITE, PER_IP = number(m[14]), number(m[15]), number(m[16])
 local IPS_USED = m[17] -- leases were ever counted by address
+local FULL_SITE = m[22] -- it fills Redis: no new links of it
 local CROWDS = m[21] -- a site ever had more than MANY_HOSTS hosts
 local SHARDS = number(m[19]) or 1
 local OVERFLOW = math.max(number(m[20]) or 8192, 1) -- entries in the head of a host's pages; more go to its tail
@@ -471,7 +472,7 @@ end
 
 -- room_of: how many more URLs of a host are accepted, and by which budget; '' as site: the host is a site by itself.
 -- seeded: they were named by a person, who may name as many hosts as he likes.
-local function room_of(hash, site, seeded)
+local function room_of(hash, host, site, seeded)
   local h = redis.call('HMGET', hash, 'accepted', 'due')
   local accepted, is_new = number(h[1]) or 0, not h[2]
   local room, why = NEVER, 'budget'
@@ -488,6 +489,9 @@ local function room_of(hash, site, seeded)
   end
   if is_new and MAX_HOSTS_PER_SITE and hosts >= MAX_HOSTS_PER_SITE and room > 0 and not seeded then
     room, why = 0, 'site-hosts'
+  end
+  if FULL_SITE and FULL_SITE == (site ~= '' and site or host) and room > 0 and not seeded then
+    room, why = 0, 'site-queue'
   end
   return room, why
 end
@@ -515,7 +519,7 @@ local function accept(k, a, seeded)
     end
     local room, why = NEVER, nil
     if not sitemaps then
-      room, why = room_of(hash, site, seeded)
+      room, why = room_of(hash, host, site, seeded)
     end
     local fresh = {}
     for _ = 1, n do
