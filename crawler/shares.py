@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from heapq import nlargest
 from itertools import islice
+from operator import itemgetter
 from typing import Final, Protocol
 
 from crawler.frontier.leases import Lease, Shares
@@ -56,6 +58,7 @@ def room(concurrency: int) -> int:
     return concurrency if concurrency < PARTS else 3 * concurrency
 
 
+@lru_cache(maxsize=10_000)
 def site_of(host: str) -> str:
     """The site of a host, as the frontier counts by it."""
     return site_key(host) or host
@@ -124,14 +127,22 @@ def shares(concurrency: int, flights: Sequence[InFlight], now: float, *, sees_ad
 
 def _sites(flights: Sequence[InFlight]) -> list[tuple[str, int, int]]:
     """The sites with most flights: how many, and how many of hosts that are not failing."""
-    all_of = Counter(site_of(flight.lease.host) for flight in flights)
-    moving = Counter(site_of(flight.lease.host) for flight in flights if flight.lease.standing != "failing")
-    return [(site, n, moving[site]) for site, n in all_of.most_common(MAX_SITES)]
+    all_of: dict[str, int] = {}
+    moving: dict[str, int] = {}
+    for flight in flights:
+        lease = flight.lease
+        site = site_of(lease.host)
+        all_of[site] = all_of.get(site, 0) + 1
+        if lease.standing != "failing":
+            moving[site] = moving.get(site, 0) + 1
+    return [(site, n, moving.get(site, 0)) for site, n in nlargest(MAX_SITES, all_of.items(), key=itemgetter(1))]
 
 
 def giving_way(concurrency: int, flights: Sequence[InFlight], now: float) -> list[str]:
     """The tokens of those that make room for new hosts, the oldest first; as many as are missing from a quarter."""
     quarter = concurrency // PARTS
+    if len(flights) + concurrency <= room(concurrency):  # nothing can be missing
+        return []
     missing = quarter - Load.of(flights, now).spare(concurrency)
     if not quarter or missing <= 0:
         return []

@@ -249,7 +249,7 @@ class Worker:
 
     def _make_room(self) -> None:
         """Where new hosts wait, and stuck transfers fill the room that is theirs, the oldest of these give way."""
-        if not self._new_hosts or not self._may_lease() or self._exchange.away:
+        if not self._new_hosts or self._exchange.away or not self._may_lease():
             return
         for token in giving_way(self.plan.concurrency, self._transfers.flights, time.monotonic()):
             flight = self._transfers.give_way(token)
