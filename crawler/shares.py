@@ -135,7 +135,11 @@ def _sites(flights: Sequence[InFlight]) -> list[tuple[str, int, int]]:
         all_of[site] = all_of.get(site, 0) + 1
         if lease.standing != "failing":
             moving[site] = moving.get(site, 0) + 1
-    return [(site, n, moving.get(site, 0)) for site, n in nlargest(MAX_SITES, all_of.items(), key=itemgetter(1))]
+    most = [(site, n) for site, n in all_of.items() if n > 1] if len(all_of) > MAX_SITES else list(all_of.items())
+    if len(most) > MAX_SITES:
+        most = nlargest(MAX_SITES, most, key=itemgetter(1))
+    most = most or list(islice(all_of.items(), MAX_SITES))  # any of them shows that others are at work
+    return [(site, n, moving.get(site, 0)) for site, n in most]
 
 
 def giving_way(concurrency: int, flights: Sequence[InFlight], now: float) -> list[str]:
