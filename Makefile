@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := url scope robots sitemap traps extract skim politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hosts lock clean
+.PHONY: help dev compiled demo test coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hostile bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ bench-cluster: compiled ## crawl over a Redis Cluster: the same result, also whe
 
 check-skim: $(VENV)/.dev ## read real pages and damaged ones whole and skimmed, no link may be lost (ARGS="--times 50 --seed 7")
 	$(BIN)/python -m benchmarks.skim $(ARGS)
+
+bench-hostile: compiled ## measure good hosts beside hostile ones of all kinds
+	$(BIN)/python -m benchmarks.hostile $(ARGS)
 
 bench-hosts: compiled ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)

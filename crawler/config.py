@@ -23,17 +23,13 @@ import msgspec
 from crawler import headers, owners
 from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
+from crawler.units import duration, lasting, shown_size, shown_time, size
 
 VERSION: Final = "0.1.0"
 DEFAULT_AGENT: Final = f"crawler/{VERSION} (+https://crawler.example/bot)"
 ENV_PREFIX: Final = "CRAWLER_"
 FILE: Final = "crawler.toml"
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE | re.ASCII)
-_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
-MOST_SECONDS: Final = 3650 * 86_400.0
-MOST_BYTES: Final = float(1 << 50)
 MOST_SHARDS: Final = 256
 MAX_RETRIES: Final = 14
 """Attempts are kept in half a byte."""
@@ -64,37 +60,6 @@ class Meta:
     many: bool = False
     switch: bool = False
     secret: bool = False
-
-
-def duration(text: str) -> float:
-    """Seconds from `1.5`, `500ms`, `10m`, `2h`, `1d`."""
-    match = _DURATION.fullmatch(text.strip())
-    if not match:
-        raise ValueError("a time such as 500ms, 1.5s, 10m or 2h is needed")
-    seconds = float(match[1]) * _SECONDS[(match[2] or "s").lower()]
-    if seconds > MOST_SECONDS:
-        raise ValueError("at most 3650d")
-    return seconds
-
-
-def lasting(text: str) -> float:
-    """A time over 0: where none at all would mean no limit, or no page that ever ends well."""
-    seconds = duration(text)
-    if seconds <= 0:
-        raise ValueError("more than 0 is needed")
-    return seconds
-
-
-def size(text: str) -> int:
-    """Bytes from `1024`, `10M`, `10MiB` (units are powers of 1,024, except `kB`, `MB`, ... of 1,000)."""
-    match = _SIZE.fullmatch(text.strip())
-    if not match:
-        raise ValueError("a size such as 512k, 10MiB or 1G is needed")
-    decimal = match[2] and not match[3] and text.strip().lower().endswith("b")
-    found = float(match[1]) * (1000 if decimal else 1024) ** " kmgt".index(match[2].lower() or " ")
-    if found > MOST_BYTES:
-        raise ValueError("at most 1024T")
-    return int(found)
 
 
 def count(text: str) -> int:
@@ -437,21 +402,7 @@ def format_value(setting: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if meta.unit == "TIME":
-        return _shown_time(value)
+        return shown_time(value)
     if meta.unit == "FACTOR":
         return f"{value:g}"
-    return _shown_size(value) if meta.unit == "SIZE" else str(value)
-
-
-def _shown_time(seconds: float) -> str:
-    for unit, length in (("h", 3600), ("m", 60)):
-        if seconds >= length and seconds % length == 0:
-            return f"{seconds / length:g}{unit}"
-    return f"{seconds:g}s"
-
-
-def _shown_size(size: int) -> str:
-    for unit, length in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if size >= length and size % length == 0:
-            return f"{size // length}{unit}"
-    return str(size)
+    return shown_size(value) if meta.unit == "SIZE" else str(value)

@@ -32,11 +32,13 @@ from crawler.errors import (
     NoNetwork,
     OutOfMemory,
     RedisAway,
+    RedisUnavailable,
     UsageError,
 )
 from crawler.export import read
 from crawler.fetch.machine import raise_limit
 from crawler.frontier import sharded
+from crawler.frontier.bounding import LOOK_AFTER, bound
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import refuse_deleting
 from crawler.frontier.ledger import Ledger
@@ -45,6 +47,7 @@ from crawler.hook import Hook, spec_of
 from crawler.interrupts import ends_in_order, forget, interrupts, left_by
 from crawler.launch import check_hook
 from crawler.monitor.status import Monitor, Status
+from crawler.plan import sees_addresses
 from crawler.pool import STOP_PATIENCE, Losses, Pool
 from crawler.process import IN_WORKER
 from crawler.records import Record
@@ -77,6 +80,21 @@ class Ended:
             raise NoNetwork(f"gave up: {self.stuck}; {left:,} URLs stay queued: mend it, then go on with `crawler run`")
 
 
+BEHIND_PROXY: Final = "behind a proxy addresses are not known: limits of hosts at one address do not hold"
+
+
+def _say_of_proxy(session: Session) -> None:
+    settings = session.settings
+    if not sees_addresses(settings) and (settings.delay or settings.per_ip):
+        session.say(BEHIND_PROXY)
+
+
+def _prepare_copies() -> None:
+    """What is done here need not be done in each of them."""
+    raise_limit()
+    load_those_of_workers()
+
+
 def work(
     session: Session,
     frontier: Frontier,
@@ -90,9 +108,8 @@ def work(
     *copies*: the process is ours alone, so that workers may be copies of it (see `launch`).
     """
     began = time.monotonic()
-    if copies:  # what is done here need not be done in each of them
-        raise_limit()
-        load_those_of_workers()
+    if copies:
+        _prepare_copies()
     before = frontier.state().ended
     with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
         own = frontier.on(link)
@@ -110,14 +127,16 @@ def work(
             origins=session.origins,
         )
         try:
+            _say_of_proxy(session)
             pool.start(session.settings.workers or usable())
-            outlook = _Outlook(session, pool, monitor, ledger, lambda status: show(status, time.monotonic() - began))
+            outlook = _Outlook(session, own, pool, monitor, ledger, lambda it: show(it, time.monotonic() - began))
             _watch(session, pool, asked, outlook, until_done=until_done)
         except BaseException:
             pool.kill()
             raise
-        interrupted = asked() > 0
-        # Who interrupts does not want to wait for a Redis that is away: RedisAway is all there is to say then.
+        interrupted = (
+            asked() > 0
+        )  # then nobody wants to wait for a Redis that is away: RedisAway is all there is to say
         status = monitor.look() if interrupted else session.patience.through(monitor.look)
         refuse_deleting(frontier.crawl, status.state)
     return Ended(
@@ -162,8 +181,16 @@ class _Outlook:
     """Looks at the crawl and at Redis beside the workers, and says what keeps them from going on: each thing once."""
 
     def __init__(
-        self, session: Session, pool: Pool, monitor: Monitor, ledger: Ledger, show: Callable[[Status], None]
+        self,
+        session: Session,
+        frontier: Frontier,
+        pool: Pool,
+        monitor: Monitor,
+        ledger: Ledger,
+        show: Callable[[Status], None],
     ) -> None:
+        self._frontier = frontier
+        self._bound_at = 0.0
         self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
         self._full = False
         self._said: set[str] = set()
@@ -183,6 +210,7 @@ class _Outlook:
             return
         try:
             self._see_whether_full()
+            self._bound_queues()
             status = self._monitor.look()
             settings = self._session.settings.with_stored(self._ledger.settings())
             pool.page_timeout = settings.page_timeout
@@ -211,6 +239,19 @@ class _Outlook:
         is_over_patience = patience > 0 and status.stuck_for > patience
         if is_over_patience and status.troubles and status.state in ("running", "waiting"):
             self.stuck = status.troubles[0]
+
+    def _bound_queues(self) -> None:
+        """Now and then: a site that fills Redis gets no new links (see `bounding`)."""
+        if time.monotonic() < self._bound_at:
+            return
+        self._bound_at = time.monotonic() + LOOK_AFTER
+        try:
+            for site in bound(self._frontier):
+                self._session.say(f"the queue of {site} fills Redis: its new links are left out until there is room")
+        except RedisAway:
+            raise
+        except RedisUnavailable:  # a user who may not ask how full it is
+            self._bound_at = float("inf")
 
     def _see_whether_full(self) -> None:
         """Asked by a write of nothing: reading alone would not meet what keeps workers from writing."""

@@ -67,7 +67,7 @@ class Rest(msgspec.Struct, frozen=True):
     event: Event = "none"
     rest_ms: int = 0
     ip: str = ""
-    """The address that answered, where slots are counted by it."""
+    """The address that answered, where it is known."""
 
 
 _NO_REST: Final = Rest()
@@ -75,8 +75,8 @@ UNSENT: Final = Rest("unsent")
 """Nothing was asked of the host: the delay that the lease began is given back."""
 
 
-def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = _NO_REST) -> Ending:
-    """The end of a URL without an answer, or before it was asked for."""
+def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = _NO_REST, *, handling_ms: int = 0) -> Ending:
+    """The end of a URL without an answer, or before it was asked for, or whose handling was broken off."""
     entry = held.entry
     record = Record(
         url=held.url,
@@ -89,7 +89,8 @@ def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = _NO_RES
         attempts=entry.tries + 1,
         error=_cut(error),
     )
-    return Ending(held.lease, held.id, outcome, record.encode(), event=rest.event, rest_ms=rest.rest_ms)
+    said = rest.event, rest.rest_ms
+    return Ending(held.lease, held.id, outcome, record.encode(), b"", *said, handling_ms=handling_ms)
 
 
 def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Ending:

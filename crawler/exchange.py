@@ -15,13 +15,13 @@ from typing import Any, Final
 from crawler.errors import FrontierError, LeaseLost, OutOfMemory, RedisAway
 from crawler.frontier.delivery import Courier
 from crawler.frontier.frontier import Frontier, new_call
-from crawler.frontier.leases import Accepted, Barren, Leased
+from crawler.frontier.leases import Accepted, Barren, Leased, Shares
 from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Call, Patience
 from crawler.frontier.mending import mend
-from crawler.handling import Outgoing
 from crawler.harvest import Harvest
 from crawler.links import Known
+from crawler.outgoing import Outgoing
 
 ASK_AGAIN: Final = 0.5
 """Seconds after which Redis is asked for leases again, whatever it said: others may have put or ended something."""
@@ -76,7 +76,7 @@ class Exchange:
         self._worker = worker
         self._say = say
         self._patience = patience
-        self._asked: tuple[Call, int] | None = None
+        self._asked: tuple[Call, Shares | int] | None = None
         """The lease call that was not answered; it is repeated as it is."""
         self._connected = time.monotonic()
         """Since when the connection has lasted."""
@@ -131,7 +131,7 @@ class Exchange:
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
-    def talk(self, want: int, held: Sequence[str], beat: Callable[[], bytes]) -> News:
+    def talk(self, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> News:
         """Say what is due, and ask for *want* leases. *held* are the tokens of all leases that have not ended.
 
         When Redis is away there are no news. Raises NoCrawl or CrawlDeleting when the crawl is gone, and what nobody
@@ -203,7 +203,7 @@ class Exchange:
                     return
                 out.before.pop(0)
 
-    def _send(self, now: float, want: int, held: Sequence[str], beat: Callable[[], bytes]) -> News:
+    def _send(self, now: float, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> News:
         ready = [out for out in self.outgoing if not out.before]
         waiting = [out for out in self.outgoing if out.before]
         calls = [out.call for out in ready]

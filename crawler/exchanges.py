@@ -18,10 +18,10 @@ from crawler.exchange import NOTHING_LOST, Exchange, News
 from crawler.frontier.delivery import Courier
 from crawler.frontier.frontier import Frontier, shard_of_token
 from crawler.frontier.keys import shard_of
-from crawler.frontier.leases import Leased, State
+from crawler.frontier.leases import NO_SHARES, Leased, Shares, State
 from crawler.frontier.link import Link, Patience
-from crawler.handling import Outgoing
 from crawler.links import Known
+from crawler.outgoing import Outgoing
 from crawler.page import Page
 
 LEFT_ALONE: Final = 0.25
@@ -129,20 +129,20 @@ class Exchanges:
         """Of settings, roots and traps, as far as is known: each grows with a change in any shard."""
         return tuple(sum(part) for part in zip(*(exchange.revisions for exchange in self._each), strict=True))
 
-    def talk(self, want: int, held: Sequence[str], beat: Callable[[], bytes]) -> News:
-        """Say to each shard what is due, and ask one of them for *want* leases (see `Exchange.talk`)."""
+    def talk(self, want: Shares, held: Sequence[str], beat: Callable[[], bytes]) -> News:
+        """Say to each shard what is due, and ask one of them for leases (see `Exchange.talk`)."""
         if len(self._each) == 1:
             return self._each[0].talk(want, held, beat)
         now = time.monotonic()
         left = self._count(now) if want else None
         chosen = self._next(now) if want and left != 0 else None
-        want = want if left is None else min(want, left)
+        want = want if left is None else want.at_most(left)
         tokens: list[list[str]] = [[] for _ in self._each]
         for token in held:
             tokens[shard_of_token(token)].append(token)
         lost, leased = NOTHING_LOST, self._spent() if left == 0 else None
         for exchange, own in zip(self._each, tokens, strict=True):
-            news = exchange.talk(want if exchange is chosen else 0, own, beat)
+            news = exchange.talk(want if exchange is chosen else NO_SHARES, own, beat)
             lost |= news.lost
             if news.leased is not None:  # of another shard too, where an answer had been missed
                 more = leased.leases if leased is not None else ()

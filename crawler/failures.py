@@ -12,7 +12,6 @@ from typing import Any, Final, TypeVar
 import click
 
 from crawler import url as urls
-from crawler.config import duration
 from crawler.errors import InvalidURL, OutOfMemory, UsageError
 from crawler.explaining import explain
 from crawler.frontier.frontier import Frontier
@@ -24,6 +23,7 @@ from crawler.records import OUTCOMES, Record
 from crawler.session import Session
 from crawler.terminal import echo_json, say
 from crawler.text import printable
+from crawler.units import duration
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
@@ -25,33 +25,19 @@ from crawler.extract import Extractor
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier
 from crawler.frontier.leases import ANY, Ending, Lease
-from crawler.frontier.link import Call
 from crawler.frontier.originals import has_text, original_of
 from crawler.links import Links, is_private_name
+from crawler.outgoing import Outgoing
 from crawler.page import Page
 from crawler.plan import Plan
 from crawler.politeness import Verdict, judge
 from crawler.records import Charge, Request
 from crawler.rulebook import RobotsAnswer
+from crawler.shares import HEAVY
 from crawler.watch import Watch
 
 MAX_TOLD: Final = 10
 """Hosts of which a worker says that they do not get what --header gives."""
-
-
-@dataclass(slots=True)
-class Outgoing:
-    """A call that ends a lease, and what is remembered once it is acknowledged."""
-
-    call: Call
-    token: str
-    urls: Sequence[str] = ()
-    before: list[Call] = field(default_factory=list)
-    """Puts of the links beyond what one commit takes."""
-    ends: bool = False
-    """It is the end of a page, not another try."""
-    failed: bool = False
-    size: int = 0
 
 
 class Handler:
@@ -81,6 +67,7 @@ class Handler:
         self._say = say
         self._told: set[str] = set()
         """Hosts of which was said that they do not get what seeds that redirect to them got."""
+        self._began = time.thread_time()
 
     def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> Outgoing:
         """The end of a robots lease; the sitemaps that it names are put before."""
@@ -91,8 +78,22 @@ class Handler:
                 usual = self._plan.sitemap_only
                 named, refused = self._entrances.of_robots(lease.origin, answer.sitemaps, usual=usual)
         before = [self._frontier.at(lease.token).put_call(named)] if named else []
-        call = answer.call(self._frontier, lease, ip if self._plan.per_ip else "", refused)
+        call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self._heavy())
         return Outgoing(call, lease.token, [request.url for request in named], before)
+
+    def begin(self) -> None:
+        """A result is about to be handled."""
+        self._began = time.thread_time()
+
+    @property
+    def took(self) -> float:
+        """Seconds of CPU since then: what waits for Redis, or for a busy machine, is not the page's."""
+        return time.thread_time() - self._began
+
+    def _heavy(self) -> int:
+        """The same in milliseconds, if it is long enough to matter."""
+        took = self.took
+        return round(took * 1000) if took >= HEAVY else 0
 
     @contextmanager
     def _asking(self, token: str) -> Iterator[None]:
@@ -113,7 +114,7 @@ class Handler:
         verdict = judge(result, held.entry.retries, self._plan.retries, random.random())
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
-        ip = result.address if self._plan.per_ip and isinstance(result, Response) else ""
+        ip = result.address if self._plan.sees_addresses and isinstance(result, Response) else ""
         rest = Rest(verdict.event, _rest_ms(held, result, verdict), ip)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
@@ -132,7 +133,12 @@ class Handler:
 
     def _retry(self, held: Held, verdict: Verdict, rest: Rest) -> Outgoing:
         call = self._frontier.retry_call(
-            held.lease, rest.event, charge=verdict.charge, rest_ms=rest.rest_ms, alone_ms=round(verdict.alone * 1000)
+            held.lease,
+            rest.event,
+            charge=verdict.charge,
+            rest_ms=rest.rest_ms,
+            alone_ms=round(verdict.alone * 1000),
+            handling_ms=self._heavy(),
         )
         return Outgoing(call, held.lease.token)
 
@@ -410,6 +416,8 @@ class Handler:
     def _outgoing(
         self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
     ) -> Outgoing:
+        if heavy := self._heavy():
+            ending = msgspec.structs.replace(ending, handling_ms=heavy)
         shard = self._frontier.at(ending.lease.token)
         before = [shard.put_call(later[i : i + MOST_REQUESTS]) for i in range(0, len(later), MOST_REQUESTS)]
         return Outgoing(

@@ -10,9 +10,11 @@ from crawler import headers
 from crawler.config import Settings
 from crawler.extract import ExtractOptions
 from crawler.fetch.fetcher import FetcherOptions
+from crawler.fetch.outgoing import environment_proxies
 from crawler.frontier.leases import Limits
 from crawler.robots import product_token
 from crawler.scope import Scope, ScopeKind
+from crawler.shares import room
 from crawler.url import Form
 
 READ_TYPES: Final = (
@@ -59,8 +61,9 @@ class Plan:
     """Follow the links of duplicates too."""
     quarantine: bool
     """Weigh templates; else none is quarantined."""
-    per_ip: bool
-    """Slots are counted by address: tell the frontier which one answered."""
+    concurrency: int
+    sees_addresses: bool
+    """No proxy hides which address answers."""
     links_cache: int
     rules_cache: int
     """About how much may be remembered of links that were sent, and of robots.txt."""
@@ -101,11 +104,17 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> Plan:
         sitemap_only=settings.sitemap_only,
         all_links=settings.follow_duplicates,
         quarantine=not settings.ignore_traps,
-        per_ip=settings.per_ip is not None and settings.proxy is None,  # a proxy hides the address
+        concurrency=settings.concurrency,
+        sees_addresses=sees_addresses(settings),
         links_cache=settings.cache_size // 2,
         rules_cache=settings.cache_size // 4,
         origin_headers=headers.divide(settings.header, origins)[1],
     )
+
+
+def sees_addresses(settings: Settings) -> bool:
+    """Whether it is known which address answers: a proxy hides it."""
+    return settings.proxy is None and not (settings.trust_env and environment_proxies())
 
 
 def form_of(settings: Settings) -> Form:
@@ -145,7 +154,7 @@ def fetcher_options_of(settings: Settings, origins: Collection[str] = ()) -> Fet
     everywhere, bound = headers.divide(settings.header, origins)
     return FetcherOptions(
         user_agent=settings.user_agent,
-        concurrency=settings.concurrency,
+        concurrency=room(settings.concurrency),
         headers=everywhere,
         origin_headers=bound,
         proxy=settings.proxy,

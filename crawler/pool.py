@@ -258,7 +258,8 @@ class Pool:
         url = entry.request.url
         held = Held(lease, entry, self._frontier.id(url), self._frontier.form.apply(url))
         error = f"one page took more than {self.page_timeout:g} s to parse; its worker was killed"
-        self._frontier.commit(endings.of_failure(held, "failed:hang", error))
+        handling_ms = round(self.page_timeout * 1000)
+        self._frontier.commit(endings.of_failure(held, "failed:hang", error, handling_ms=handling_ms))
 
     # -- stopping ------------------------------------------------------------------------------------------------------
 

@@ -48,8 +48,10 @@ _ID: Final = re.compile(r"[0-9]{1,20}")
 _OWN_PORT: Final = re.compile(r":\d+$")
 
 
-HostEvent = Literal["ok", "slow", "fail", "stall", "dead", "untrusted", "robots", "hang", "crash", "none", "unsent"]
-"""What an answer means for its host; see `feel` in frontier/prelude.lua, and for hang and crash robots.lua."""
+HostEvent = Literal[
+    "ok", "slow", "fail", "stall", "dead", "untrusted", "robots", "hang", "crash", "late", "none", "unsent"
+]
+"""What an answer means for its host; see `feel` in frontier/prelude.lua."""
 
 
 class Charge:

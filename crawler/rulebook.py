@@ -36,10 +36,10 @@ class RobotsAnswer:
     sitemaps: tuple[str, ...] = ()
     """As they are written there."""
 
-    def call(self, frontier: Frontier, lease: Lease, ip: str, refused: Mapping[str, int]) -> Call:
+    def call(self, frontier: Frontier, lease: Lease, ip: str, refused: Mapping[str, int], handling_ms: int = 0) -> Call:
         """The call that ends *lease* so.
 
-        *ip* is the address that answered, where slots are counted by it; *refused* counts sitemaps by reason.
+        *ip* is the address that answered, where it is known; *refused* counts sitemaps by reason.
         """
         return frontier.robots_call(
             lease,
@@ -49,6 +49,7 @@ class RobotsAnswer:
             crawl_delay=self.crawl_delay,
             rest_ms=self.rest_ms,
             ip=ip,
+            handling_ms=handling_ms,
             tallies={f"refused:{reason}": n for reason, n in refused.items()},
         )
 

@@ -54,6 +54,7 @@ LATER_REFUSALS: Final = {
     "sitemap-hosts": "its robots.txt names sitemaps on too many other hosts",
     "budget": "its host has all the URLs that --max-pages-per-host allows",
     "site-budget": "its site has all the URLs that --max-pages-per-site allows",
+    "site-queue": "its site's queue fills Redis",
     "site-hosts": "its site has all the hosts that --max-hosts-per-site allows",
 }
 """Why one is refused by what the frontier knows: roots, quarantined templates, budgets, nesting."""

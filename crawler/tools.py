@@ -9,8 +9,8 @@ from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Patience
-from crawler.handling import Outgoing
 from crawler.hook import Hook
+from crawler.outgoing import Outgoing
 from crawler.plan import Plan
 from crawler.watch import Watch
 
@@ -31,6 +31,11 @@ class Tally:
         self.retried += not outgoing.ends
         self.bytes += outgoing.size
         self.errors += outgoing.failed
+
+    def facts(self, lost: int) -> dict[str, int]:
+        """What was counted, with *lost* ends that came too late, for the beat."""
+        counts = {"pages": self.pages, "bytes": self.bytes, "errors": self.errors, "retried": self.retried}
+        return counts | {"lost": self.lost + lost}
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from contextlib import suppress
@@ -18,6 +19,7 @@ from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
 from crawler.frontier.leases import Lease
 from crawler.links import Links, is_private_name
 from crawler.plan import ACCEPT_PAGES, READ_TYPES, Plan
+from crawler.shares import giving_way
 
 MOST_RESULTS: Final = 16
 """Results taken at once, so that leases are extended and transfers driven between the pages."""
@@ -39,6 +41,8 @@ class Flight:
     hops: int = 0
     chain: Chain | None = None
     """The redirects that were followed for the page within its lease."""
+    began: float = math.inf
+    """When the transfer did, on the monotonic clock."""
 
 
 class Transfers:
@@ -47,6 +51,8 @@ class Transfers:
     def __init__(self, fetcher: Fetcher, links: Links, plan: Plan) -> None:
         self.plan = plan
         self.results: deque[tuple[Flight, FetchResult]] = deque()
+        self.aside: deque[tuple[Flight, FetchResult]] = deque()
+        """Results whose sites rest while others are at work (see `shares.Labour`)."""
         self.stalled = False
         """Transfers had stood still for too long before they were driven the last time."""
         self._fetcher = fetcher
@@ -68,7 +74,8 @@ class Transfers:
     @property
     def moving(self) -> bool:
         """Something is on its way that has not come to its result."""
-        return len(self._flights) - len(self._waiting) - len(self._resting) > len(self.results)
+        moving = len(self._flights) - len(self._waiting) - len(self._resting)
+        return moving > len(self.results) + len(self.aside)
 
     @property
     def only_rests(self) -> bool:
@@ -77,13 +84,18 @@ class Transfers:
 
     @property
     def free(self) -> int:
-        """How many more may begin."""
-        return self._fetcher.free - len(self._waiting) - len(self._resting)
+        """How many more the fetcher can take."""
+        return max(self._fetcher.free - len(self._waiting) - len(self._resting), 0)
 
     @property
     def lack(self) -> str:
         """Why fewer may be on their way at once than were asked for; empty where they are not."""
         return self._fetcher.lack
+
+    @property
+    def flights(self) -> list[Flight]:
+        """All that are in flight, and those whose results are at hand."""
+        return list(self._flights.values())
 
     @property
     def tokens(self) -> list[str]:
@@ -172,6 +184,8 @@ class Transfers:
             not_after=flight.lease.deadline - NOT_AFTER_MARGIN,
         )
         self._fetcher.submit(request, flight.lease.token)
+        if flight.began == math.inf:
+            flight.began = time.monotonic()
         self._flights[flight.lease.token] = flight
 
     def _let_through_if_seeded(self, url: str) -> None:
@@ -179,6 +193,14 @@ class Transfers:
         if host not in self._private and self._links.is_seeded(url):
             self._private |= {host}
             self._fetcher.allow(self._private)
+
+    def make_room(self) -> list[Flight]:
+        """Break off what gives way to new hosts (see `shares.giving_way`); nothing whose result is at hand."""
+        tokens = giving_way(self.plan.concurrency, self.flights, time.monotonic())
+        broken = [self._flights[token] for token in tokens if self._fetcher.cancel(token)]
+        for flight in broken:
+            self.land(flight)
+        return broken
 
     def land(self, flight: Flight) -> None:
         """The flight's result has been handled."""
@@ -194,6 +216,7 @@ class Transfers:
             del self._flights[token]
             self._sitemaps.discard(token)
         self.results = deque(pair for pair in self.results if pair[0].lease.token not in tokens)
+        self.aside = deque(pair for pair in self.aside if pair[0].lease.token not in tokens)
 
     def refit(self, fetcher: Fetcher, plan: Plan) -> None:
         """Go on with another fetcher; nothing may be in flight."""

@@ -26,20 +26,19 @@ from crawler.exchanges import Exchanges
 from crawler.extract import Extractor
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.fetch.machine import SHORTAGES
-from crawler.frontier.leases import Ending, Lease, Leased
-from crawler.handling import Handler, Outgoing
+from crawler.frontier.leases import NO_SHARES, Ending, Lease, Leased, Shares
+from crawler.handling import Handler
 from crawler.links import Links
+from crawler.outgoing import Outgoing
 from crawler.plan import Plan
 from crawler.politeness import REDIRECTS
 from crawler.records import Charge
+from crawler.refusals import refusal_of
 from crawler.rulebook import Rulebook
+from crawler.shares import GRACE, Labour, shares
 from crawler.tools import Tally, Tools
 from crawler.transfers import MOST_RESULTS, Flight, Transfers
 
-MOST_WANTED: Final = 256
-"""URLs leased in one call at most."""
-CRASH_LIMIT: Final = 3
-"""Deaths of workers while handling a URL after which it is given up (`failed:crash`)."""
 LONG_PAGE: Final = 0.1
 """Seconds of handling one page after which transfers are driven before the next."""
 IDLE_WAIT: Final = 5.0
@@ -51,20 +50,8 @@ FUSE_MARGIN: Final = 60.0
 """Seconds beyond its page time-out after which a worker ends itself: its pool, which should have, must be gone."""
 ORPHAN_GRACE: Final = 2.0
 """Seconds that transfers in flight get when the pool is gone."""
-LOOK_ASIDE: Final = 1.0
-"""Seconds between two looks at whether others have ended the crawl, while this machine cannot work."""
-STOPPING_WAIT: Final = 0.05
-"""Seconds between two looks at whether everything has ended, once asked to stop."""
-
-
-_TROUBLES: Final = {
-    "dns": ("failed:dns", "its host's name does not resolve"),
-    "tls": ("failed:tls", "its host's certificate or TLS handshake fails, as was seen with robots.txt"),
-    "hang": ("failed:hang", "its host's robots.txt took longer than --page-timeout to read; its worker was killed"),
-    "crash": ("failed:crash", "workers died while they read its host's robots.txt"),
-    "away": ("failed:host-unreachable", "its host has not answered for longer than --host-patience"),
-}
-"""What becomes of the URLs of a host that is given up, and why."""
+LOOK_ASIDE: Final = 1.0  # seconds between two looks at whether others have ended the crawl, if this machine cannot work
+STOPPING_WAIT: Final = 0.05  # seconds between two looks at whether everything has ended, once asked to stop
 
 
 class Woken(Exception):
@@ -89,6 +76,12 @@ class Worker:
         self._handler = self._new_handler()
         self._transfers = Transfers(tools.fetcher, self._links, plan)
         self._checkup = Checkup(tools.ledger, proxied=plan.proxied)
+        self._labour = Labour()
+        self._wants: Shares = NO_SHARES
+        self._is_full = False
+        """All transfers were taken when there was last something to be leased."""
+        self._new_hosts = 0
+        """New hosts that were due and got nothing when there was last something leased."""
         self._unplaced: deque[Lease] = deque()
         """Leased, but not yet given their way."""
         self._suspects: deque[Held] = deque()
@@ -150,6 +143,7 @@ class Worker:
             if len(self._checkup) == len(transfers):
                 self._sleep(LOOK, time.sleep)
             transfers.results.extend(self._checkup.take())
+        self._labour.sort(transfers, stopping=self._stop_by is not None)
         for _ in range(min(len(transfers.results), MOST_RESULTS)):
             if self._exchange.away and time.monotonic() < self._exchange.due_at():
                 break
@@ -163,6 +157,9 @@ class Worker:
             transfers.results.popleft()
             if time.monotonic() - began > LONG_PAGE:
                 transfers.drive(0.0)
+                self._labour.sort(transfers, stopping=self._stop_by is not None)
+                if not transfers.results:
+                    break
         self.tools.fuse(0.0)
         self._watch.enter("poll")
 
@@ -172,7 +169,7 @@ class Worker:
         if not self._exchange.away and (self._transfers.results or self._unplaced or not self._transfers):
             return 0.0
         if self._may_lease():
-            until = min(until, self._exchange.lease_at)
+            until = min(until, time.monotonic() + GRACE / 4 if self._is_full else self._exchange.lease_at)
         if self._checkup:
             until = min(until, time.monotonic() + LOOK)
         if self._stop_by is not None:
@@ -181,6 +178,7 @@ class Worker:
 
     def _handle(self, flight: Flight, result: FetchResult) -> None:
         self._watch.enter("handle", flight.lease.token)
+        self._handler.begin()
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
         if not self._is_to_be_believed(flight, result):
             return
@@ -199,6 +197,7 @@ class Worker:
             self.tally.add(outgoing)
         self._transfers.land(flight)
         self._exchange.post(outgoing)
+        self._labour.note(flight.lease.host, self._handler.took)
 
     def _goes_on(self, flight: Flight, held: Held, result: FetchResult) -> bool:
         """Whether another request follows in the lease: the answer sets a cookie and redirects (see `cookies`)."""
@@ -238,7 +237,9 @@ class Worker:
 
     def _talk(self) -> News:
         self._watch.enter("redis")
-        news = self._exchange.talk(self._wanted(), self._held(), self._beat)
+        self._make_room()
+        self._wants = self._wanted()
+        news = self._exchange.talk(self._wants, self._held(), self._beat)
         if news.lost:
             self._drop(news.lost)
         if news.leased is not None:
@@ -252,13 +253,25 @@ class Worker:
             self._refit = None
         return news
 
-    def _wanted(self) -> int:
-        """How many leases to ask for now: after something ended, or when a host is due."""
+    def _wanted(self) -> Shares:
+        """What leases to ask for now: after something ended, or when a host is due."""
         if not self._may_lease() or not self._exchange.may_lease:
-            return 0
+            return NO_SHARES
         if self._checkup.aside:
-            return 0 if self._transfers else 1
-        return max(min(self._transfers.free, MOST_WANTED), 0)
+            return NO_SHARES if self._transfers else Shares.any(1)
+        plan, transfers = self.plan, self._transfers
+        wanted = shares(plan.concurrency, transfers.flights, time.monotonic(), sees_addresses=plan.sees_addresses)
+        wanted = wanted.at_most(transfers.free)
+        self._is_full = not wanted
+        return wanted
+
+    def _make_room(self) -> None:
+        """Where new hosts wait, and stuck transfers fill the room that is theirs, the oldest of these give way."""
+        if not self._new_hosts or self._exchange.away or not self._may_lease():
+            return
+        for flight in self._transfers.make_room():
+            end = self._frontier.robots_call if flight.held is None else self._frontier.retry_call
+            self._exchange.post(Outgoing(end(flight.lease, "late"), flight.lease.token))
 
     def _may_lease(self) -> bool:
         if self._stop_by is not None or self._suspects or self._unplaced or self._refit:
@@ -282,24 +295,14 @@ class Worker:
         self._suspects = deque(held for held in self._suspects if held.lease.token not in lost)
 
     def _beat(self) -> bytes:
-        return msgspec.json.encode(
-            {
-                "in_flight": len(self._transfers),
-                "pages": self.tally.pages,
-                "bytes": self.tally.bytes,
-                "errors": self.tally.errors,
-                "retried": self.tally.retried,
-                "lost": self.tally.lost + self._exchange.not_ours,
-                "limit": self._limit,
-                "lack": self._transfers.lack,
-                **self._checkup.facts,
-            }
-        )
+        facts = {"in_flight": len(self._transfers), "limit": self._limit, "lack": self._transfers.lack}
+        return msgspec.json.encode(self.tally.facts(self._exchange.not_ours) | facts | self._checkup.facts)
 
     def _learn(self, leased: Leased) -> None:
         """What the answer to `lease` says beside its leases: what the speed depends on, and what was changed."""
         settings_rev, roots_rev, traps_rev = self._exchange.revisions
-        self._limit = self._what_limits(leased)
+        self._new_hosts = leased.new_hosts
+        self._limit = leased.limit(self._wants.want)
         self._links.at_revision(roots_rev)
         if traps_rev != self._traps_rev:
             self._links.beware(self.tools.ledger.traps())
@@ -308,16 +311,6 @@ class Worker:
             if self._settings_rev >= 0 or settings_rev > 0:
                 self._renew()
             self._settings_rev = settings_rev
-
-    def _what_limits(self, leased: Leased) -> str:
-        """What the speed depends on now, in one word for the beat."""
-        if leased.status != "OK":
-            return {"PAUSED": "paused", "LIMIT": "limit", "OOM": "memory"}.get(leased.status, "stopping")
-        if self._transfers.free <= len(leased.leases):
-            return "concurrency"
-        if leased.queued == 0:
-            return "network" if leased.leased else "links"
-        return "politeness"
 
     def _renew(self) -> None:
         """Settings were changed: work by the new ones; the fetcher follows when its transfers have ended."""
@@ -333,17 +326,10 @@ class Worker:
         return self.tools.ledger.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
 
     def _new_handler(self) -> Handler:
-        extractor = Extractor(self.plan.extract)
-        harvest = self._exchange.harvest if self.plan.quarantine else None
+        tools, links, plan, extractor = self.tools, self._links, self.plan, Extractor(self.plan.extract)
+        harvest = self._exchange.harvest if plan.quarantine else None
         return Handler(
-            self._frontier,
-            self._links,
-            extractor,
-            self.plan,
-            self._watch,
-            hook=self.tools.hook,
-            harvest=harvest,
-            say=self.tools.say,
+            self._frontier, links, extractor, plan, self._watch, hook=tools.hook, harvest=harvest, say=tools.say
         )
 
     # -- what was leased -----------------------------------------------------------------------------------------------
@@ -381,7 +367,7 @@ class Worker:
         self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
         # The rules of a site judge this URL: to its pool that is part of handling it.
         self._watch.enter("handle", lease.token)
-        refusal = self._refusal(held)
+        refusal = refusal_of(held, self._links, self._rules if self.plan.obey_robots else None)
         self._watch.enter("redis")
         if refusal is not None:
             self._end(endings.of_failure(held, *refusal, endings.UNSENT))
@@ -389,21 +375,6 @@ class Worker:
             self._suspects.append(held)
         else:
             self._transfers.fetch_page(held)
-
-    def _refusal(self, held: Held) -> tuple[str, str] | None:
-        """The outcome of a page that is not to be fetched, and why."""
-        lease, entry = held.lease, held.entry
-        if lease.unreachable:
-            return _TROUBLES[lease.trouble]
-        if entry.crashes >= CRASH_LIMIT:
-            return "failed:crash", f"{entry.crashes} workers died while handling it"
-        request = entry.request
-        exempt = request.sitemap or (request.found_on is None and request.depth == 0)  # seeds, and what is read once
-        if not exempt and (trap := self._links.trap_of(request.url)):
-            return "dropped:trap", f"quarantined: {trap}"
-        if self.plan.obey_robots and not self._rules.allows(lease, entry.request.url):
-            return "dropped:robots", "robots.txt disallows it"
-        return None
 
     def _end(self, ending: Ending) -> None:
         self._exchange.post(Outgoing(self._frontier.commit_call(ending), ending.lease.token, ends=True))

@@ -15,8 +15,8 @@ from crawler.exchange import Exchange
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import Leased, Limits
 from crawler.frontier.link import Link, Patience
-from crawler.handling import Outgoing
 from crawler.links import Known
+from crawler.outgoing import Outgoing
 from crawler.records import Request
 
 URL = "http://a.example/"

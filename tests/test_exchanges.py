@@ -15,8 +15,8 @@ from crawler.frontier import sharded
 from crawler.frontier.frontier import shard_of_token
 from crawler.frontier.leases import Lease, Limits
 from crawler.frontier.link import Link, Patience
-from crawler.handling import Outgoing
 from crawler.links import Known
+from crawler.outgoing import Outgoing
 from crawler.records import Request
 from tests.frontier.shards import SHARDS, url_in
 from tests.redis_for_tests import PrivateRedis

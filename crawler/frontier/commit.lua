@@ -5,7 +5,8 @@
 --       lists and `seen` sets of the requests (see accept there)
 -- ARGV  generation, token, what is held (see holds in the prelude), id, event, rest_ms, latency_ms or '', outcome,
 --       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an id), ip,
---       id of a page that names this one as its canonical and needs no text of its own any more or '', number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
+--       id of a page that names this one as its canonical and needs no text of its own any more or '', handling_ms,
+--       number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
 -- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
 --         NO_CRAWL
 local no = refusal()
@@ -63,8 +64,8 @@ if failed then
   redis.call('ZADD', FAILED, T, id)
 end
 
-local a = 16
-for _ = 1, tonumber(ARGV[15]) do
+local a = 17
+for _ = 1, tonumber(ARGV[16]) do
   sums[ARGV[a]] = (sums[ARGV[a]] or 0) + ARGV[a + 1]
   a = a + 2
 end
@@ -80,30 +81,37 @@ end
 local host, changed = lease.host, {}
 local key = host_key(host)
 local h = redis.call('HMGET', key, 'queued', 'in_flight', 'due', 'asking', 'latency', 'ip', 'failing_since', 'backoff',
-  'backoff_until')
+  'backoff_until', 'late', 'answers')
 if latency then
   local old = number(h[5])
   changed = { 'latency', math.floor(old and (old * 0.6 + latency * 0.4) or latency) }
 end
 if ip ~= '' and ip ~= h[6] then
-  changed[#changed + 1], changed[#changed + 2] = 'ip', ip
+  answered_by(host, ip)
 end
 local due = math.max(number(h[3]) or 0, T)
-local plain = event == 'ok' and rest_ms == 0 and not (h[7] or h[8] or h[9])
+local plain = event == 'ok' and rest_ms == 0 and not (h[7] or h[8] or h[9] or h[10])
 if plain and due ~= number(h[3]) then -- as `rest` does
   changed[#changed + 1], changed[#changed + 2] = 'due', due
+end
+local answers = number(h[11]) or 0
+if plain and answers < PROVEN_AFTER then -- as `feel` does
+  answers = answers + 1
+  changed[#changed + 1], changed[#changed + 2] = 'answers', answers
+  unplace(host)
 end
 if #changed > 0 then
   redis.call('HSET', key, unpack(changed))
 end
 if plain then
-  settle_as(host, h[1], h[2], due, h[4])
+  settle_as(host, h[1], h[2], due, h[4], index_of(false, false, answers))
 else
-  feel(host, event)
+  feel(host, event, true)
   if event == 'unsent' then
-    give_back(host, token)
+    give_back(host, token, lease.group)
   end
   rest(host, rest_ms)
   settle(host)
 end
+labour(host, tonumber(ARGV[15]), token)
 return { 'OK', new, seen, over, left_out and 1 or 0, long }

@@ -13,12 +13,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from crawler.clock import since_boot
-from crawler.errors import (
-    DamagedCrawl,
-    FrontierError,
-    NoCrawl,
-    RedisUnavailable,
-)
+from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, RedisUnavailable
 from crawler.frontier import replies
 from crawler.frontier.damage import naming
 from crawler.frontier.identity import Identity
@@ -33,6 +28,7 @@ from crawler.frontier.leases import (
     Leased,
     Limits,
     Sack,
+    Shares,
     State,
     Weight,
 )
@@ -209,14 +205,16 @@ class Frontier(Packing):
 
     # -- leasing -------------------------------------------------------------------------------------------------------
 
-    def lease_call(self, call: str, want: int, term: float, worker: str) -> Call:
-        """Ask for up to *want* leases of *term* seconds under the name *call* (`new_call`); a repetition keeps it."""
-        asked = since_boot()
-        return self.call(
-            "lease", [], [call, want, _ms(term), worker], lambda reply: replies.leased(reply, asked + term)
-        )
+    def lease_call(self, call: str, shares: Shares | int, term: float, worker: str) -> Call:
+        """Ask for leases of *term* seconds under the name *call* (`new_call`); a repetition keeps it.
 
-    def lease(self, want: int, term: float, worker: str, call: str | None = None) -> Leased:
+        *shares* is how many, or how many of whatever is due.
+        """
+        asked, shares = since_boot(), Shares.any(shares) if isinstance(shares, int) else shares
+        args: Args = [call, shares.want, _ms(term), worker, *shares.rest()]
+        return self.call("lease", [], args, lambda reply: replies.leased(reply, asked + term))
+
+    def lease(self, want: Shares | int, term: float, worker: str, call: str | None = None) -> Leased:
         """`lease_call`, sent alone."""
         result: Leased = self.run_one(self.lease_call(call or new_call(self.shard), want, term, worker))
         return result
@@ -258,7 +256,7 @@ class Frontier(Packing):
         latency = "" if ending.latency_ms is None else ending.latency_ms
         args: Args = [ending.lease.token, ending.lease.what, ending.id, ending.event, ending.rest_ms, latency]
         args += ending.outcome, ending.record, ending.text, ending.digest, ending.spared, ending.ip, ending.copy
-        args.append(len(ending.tallies))
+        args += ending.handling_ms, len(ending.tallies)
         for name, n in ending.tallies.items():
             args += name, n
         args += groups
@@ -279,13 +277,15 @@ class Frontier(Packing):
         rest_ms: int = 0,
         alone_ms: int = 0,
         respelled: Request | None = None,
+        handling_ms: int = 0,
     ) -> Call:
         """Try a page again later; it goes to the tail of its queue, its host rests *alone_ms* if it is alone there.
 
         *respelled* is the same URL in another spelling (of the same id and host), by which it is tried next.
         """
         entry = b"" if respelled is None else respelled.place()[1]
-        return self.call("retry", [], [lease.token, lease.what, event, rest_ms, charge, alone_ms, entry], replies.ok)
+        how: Args = [event, rest_ms, charge, alone_ms, entry, handling_ms]
+        return self.call("retry", [], [lease.token, lease.what, *how], replies.ok)
 
     def retry(
         self, lease: Lease, event: Event, *, charge: int = Charge.RETRY, rest_ms: int = 0, alone_ms: int = 0
@@ -303,12 +303,13 @@ class Frontier(Packing):
         crawl_delay: float | None = None,
         rest_ms: int = 0,
         ip: str = "",
+        handling_ms: int = 0,
         tallies: Mapping[str, int] = MappingProxyType({}),
     ) -> Call:
         """End a robots lease: with event `ok` the zlib *text* holds for *ttl* seconds; with another the host rests."""
         delay = "" if crawl_delay is None else _ms(crawl_delay)
         args: Args = [lease.token, lease.what, lease.scheme, event, text, _ms(ttl), delay, rest_ms, ip]
-        args += (part for tally in tallies.items() for part in tally)
+        args += handling_ms, *(part for tally in tallies.items() for part in tally)
         return self.call("robots", [self.keys.robots(lease.origin)], args, replies.ok)
 
     def robots(self, lease: Lease, event: Event, *, text: bytes = b"", ttl: float = 86_400.0) -> None:
@@ -416,6 +417,10 @@ class Frontier(Packing):
     def beat(self, worker: str, text: bytes) -> None:
         """`beat_call`, sent alone."""
         self.run_one(self.beat_call(worker, text))
+
+    def bound(self, site: str) -> None:
+        """Name the site that fills Redis and gets no new links; empty: none."""
+        self.run_one(self.call("bound", [], [site], replies.ok))
 
     def wait(self, seconds: float) -> None:
         """Block until a hint says that a host became ready, at most *seconds*; only a hint."""

@@ -6,11 +6,15 @@ Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), 
 
 | key | type | holds |
 |---|---|---|
-| `meta` | HASH | generation, schema, state, salt, revisions, the settings that scripts need, all settings as JSON |
-| `ready` | ZSET | host -> due in ms of the server's clock: the hosts to lease from (see `settle` in prelude.lua) |
+| `meta` | HASH | generation, schema, state, salt, revisions, the settings that scripts need, all settings as JSON, \
+full_site (it fills Redis: no new links of it) |
+| `ready`, `ready_proven`, `ready_failing` | ZSET | host -> due in ms of the server's clock: the hosts to lease from, \
+each in one of the three: new, proven and failing ones (see `settle` and `index_of` in prelude.lua) |
+| `busy` | ZSET | site whose pages take long to handle -> until when others go first, in ms |
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, \
 no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, ip, \
-undo (token of the latest lease, while its delay may be given back) |
+undo (token of the latest lease, while its delay may be given back), \
+answers (pages answered in a row, up to 2), late (it was given up early, because others waited), site (see `site_key`) |
 | `robots:<origin>` | STRING | zlib of robots.txt; empty robots allows all; its time-out only frees memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |
 | `queue:<host>:packed`, `queue:<host>:tail` | LIST | what follows the head of a long queue: compressed entries (see \
@@ -21,11 +25,15 @@ segments.py), and the newest ones |
 | `page:<id>` | HASH | `m` record as JSON, `t` zlib text, `at` its stream id, `token` of its commit, `d` id of the \
 page with the same content; once it is drained, `m` is a stub (of a dead letter still the record), and no `t`, no `at` |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id of the first page that had it |
-| `sites` | HASH | site -> URLs accepted, `<site> hosts` -> hosts |
+| `sites` | HASH | site -> URLs accepted, `<site> hosts` -> hosts; where it is needed `<site> ip` (the address that \
+answered last), `<site> cost`, `<site> probe` (the lease that is to show whether its pages still take long) |
+| `starts` | ZSET | `<site> <address>` of a site with many hosts -> when in ms its hosts there may be asked next, and \
+behind it ` line` -> until when hosts wait for that |
 | `traps` | HASH | quarantined template -> when in ms |
 | `template:<id>` | HASH | a template that many URLs share: pages, fresh (in this window), total, state |
 | `prints:<id>` | SET | fingerprints of what its pages held |
-| `ips`, `ip_of` | HASH | address -> leases out to it, token -> address (only with --per-ip) |
+| `ips`, `ip_of` | HASH | address (only with --per-ip), and `<site> <address>` of a site with many hosts -> leases out \
+to it; token -> those that it counts for, one a line |
 | `records` | STREAM | `i` = id of a page, in the order of commits |
 | `outbox` | HASH | of each other shard, its number in front: pending (parcels that are to be delivered), at (the last \
 that was), run (its server's run id then), mark and mark_ms (what may be trimmed later); pending in all, courier, \
@@ -76,6 +84,10 @@ FIXED: Final = (
     "ips",
     "ip_of",
     "outbox",
+    "ready_proven",
+    "ready_failing",
+    "busy",
+    "starts",
 )
 """The keys that every script is given first, in this order; prelude.lua names them."""
 
@@ -85,7 +97,9 @@ KINDS: Final = ("string", "list", "set", "zset", "hash", "stream")
 _KIND_OF: Final = {
     **dict.fromkeys(("meta", "leased", "counters", "workers", "sites", "traps", "ips", "ip_of", "outbox"), "hash"),
     **dict.fromkeys(("host", "page", "digests", "template"), "hash"),
-    **dict.fromkeys(("ready", "leases", "failed", "sources"), "zset"),
+    **dict.fromkeys(
+        ("ready", "ready_proven", "ready_failing", "busy", "starts", "leases", "failed", "sources"), "zset"
+    ),
     **dict.fromkeys(("wake", "queue"), "list"),
     **dict.fromkeys(("roots", "seen", "prints"), "set"),
     **dict.fromkeys(("probe", "robots"), "string"),
@@ -104,7 +118,9 @@ class Keys:
         self.fixed = tuple(self.prefix + name for name in FIXED)
         self.meta, self.ready, self.leases, self.leased, self.counters, self.wake = self.fixed[:6]
         self.records, self.failed, self.sources, self.roots, self.workers, self.probe = self.fixed[6:12]
-        self.sites, self.traps, self.ips, self.ip_of, self.outbox = self.fixed[12:]
+        self.sites, self.traps, self.ips, self.ip_of, self.outbox = self.fixed[12:17]
+        self.ready_proven, self.ready_failing, self.busy, self.starts = self.fixed[17:]
+        self.indexes = self.ready, self.ready_proven, self.ready_failing
 
     def kind(self, key: str) -> str | None:
         """Of what kind *key* has to be; none where it is not one of ours."""

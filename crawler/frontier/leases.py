@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import msgspec
@@ -51,6 +51,51 @@ class Limits:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a worker asks for: how many leases, and which hosts may have them (see lease.lua, and crawler/shares.py)."""
+
+    want: int
+    """For hosts that are proven or new."""
+    new: int
+    """What new hosts are sure of; part of `want`."""
+    failing: int = 0
+    """What failing hosts are sure of, beside `want`."""
+    most: int = 0
+    """What failing hosts may have while no other host is due."""
+    most_new: int = 1 << 30
+    """What new hosts may have, of `want`."""
+    reserve: int = 0
+    """What new hosts leave for proven ones that will soon be due."""
+    half: int = 1 << 30
+    """Leases that one site may have in this worker's hands while others are due."""
+    sees_addresses: bool = True
+    """No proxy hides which address answers."""
+    sites: Sequence[tuple[str, int, int]] = ()
+    """Of each site (see `site_key`): leases in this worker's hands, and how many of these move."""
+
+    @classmethod
+    def any(cls, want: int) -> Shares:
+        """Whatever is due, up to *want*."""
+        return cls(want, want, 0, want)
+
+    def at_most(self, most: int) -> Shares:
+        """The same, with no more than *most* leases in all."""
+        want = min(self.want, most)
+        return replace(self, want=want, failing=min(self.failing, most - want), most=min(self.most, most))
+
+    def rest(self) -> list[str | int]:
+        """All but `want`, as lease.lua reads it."""
+        bounds = self.new, self.failing, self.most, self.reserve, self.most_new, self.half, int(self.sees_addresses)
+        return [*bounds, *(part for site in self.sites for part in site)]
+
+    def __bool__(self) -> bool:
+        return self.want > 0 or self.failing > 0 or self.most > 0
+
+
+NO_SHARES: Final = Shares(0, 0)
+
+
 def _or_empty(limit: int | None) -> str:
     return "" if limit is None else str(limit)
 
@@ -69,6 +114,8 @@ class Lease(msgspec.Struct, frozen=True):
     """Why its host is not to be asked any more: no such name, no trust, a robots.txt that hangs or kills workers, or
     away for longer than the patience."""
     deadline: float
+    standing: Literal["proven", "new", "failing"] = "proven"
+    """Of its host: it answered its latest pages, it is new, or the last thing it did was to fail."""
 
     def entry(self) -> Entry:
         """The page's request; ValueError if the entry is malformed."""
@@ -114,11 +161,23 @@ class Leased(msgspec.Struct, frozen=True):
     settings_rev: int
     roots_rev: int
     traps_rev: int
+    new_hosts: int = 0
+    """New hosts that are due and got nothing."""
 
     @property
     def idle(self) -> bool:
         """Nothing is queued, leased, being seeded or on its way to another shard: the crawl may be done."""
         return self.queued + self.leased + self.sources + self.pending == 0
+
+    def limit(self, wanted: int) -> str:
+        """What the speed of a worker that asked for *wanted* leases depends on now, in one word."""
+        if self.status != "OK":
+            return {"PAUSED": "paused", "LIMIT": "limit", "OOM": "memory"}.get(self.status, "stopping")
+        if wanted <= len(self.leases):
+            return "concurrency"
+        if self.queued == 0:
+            return "network" if self.leased else "links"
+        return "politeness"
 
 
 ANY: Final = "*"
@@ -142,9 +201,11 @@ class Ending(msgspec.Struct, frozen=True):
     spared: str = ""
     """Whose copy this may be so that its requests are taken all the same: the id of a page, or ANY."""
     ip: str = ""
-    """The address that answered, where slots are counted by it."""
+    """The address that answered, where it is known."""
     copy: str = ""
     """The id of a page that names this one as its canonical: once this one's text is stored, its own is not needed."""
+    handling_ms: int = 0
+    """How long a worker's CPU was busy with it."""
     tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
     roots: Sequence[str] = ()
     requests: Sequence[Request] = ()

@@ -20,17 +20,13 @@ from crawler.text import rfc3339
 
 START: Final = "0-0"
 _GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in prelude.lua
-_HOST_FIELDS: Final = (
-    *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency"),
-    *("asking", "robots_rev"),
+_HOST_FIELDS: Final = tuple(
+    ["queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency", "asking", "robots_rev"]
 )
 _BATCH: Final = 500
-_WEIGHT: Final = 8 << 20
-"""Characters of text after which a batch of records ends."""
-_MAX_ROBOTS: Final = 1 << 20
-"""Bytes of a robots.txt: twice what is stored of one (`robots.MAX_BYTES`)."""
-_SLICE: Final = 1_000
-"""Queue entries read at a time."""
+_WEIGHT: Final = 8 << 20  # characters of text after which a batch of records ends
+_MAX_ROBOTS: Final = 1 << 20  # bytes of a robots.txt: twice what is stored of one (`robots.MAX_BYTES`)
+_SLICE: Final = 1_000  # queue entries read at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +269,7 @@ class Ledger:
 
     def host_names(self) -> set[bytes]:
         """All hosts that have facts, a queue or a place in `ready`: found by looking through all keys."""
-        names = set(self._members(self._keys.ready))
+        names = {name for index in self._keys.indexes for name in self._members(index)}
         prefix = self._keys.prefix.encode()
         for key in self._scan(self._redis.scan_iter, match=self._keys.pattern("[hq]")):
             what, _, name = key.removeprefix(prefix).partition(b":")
@@ -365,11 +361,11 @@ class Ledger:
 
     def hosts(self, most: int = 100) -> tuple[int, list[HostFacts], int]:
         """How many hosts wait with URLs, the *most* that are due first, and the server's clock in ms."""
-        total, first, clock = self._ask(
-            ("ZCARD", self._keys.ready), ("ZRANGE", self._keys.ready, 0, most - 1), ("TIME",)
-        )
-        names = [raw.decode("utf-8", "replace") for raw in first]
-        return int(total), [self.host(name)[0] for name in names], parsing.now_ms(clock)
+        counts = self._ask(*(("ZCARD", index) for index in self._keys.indexes))
+        *firsts, clock = self._ask(*(("ZRANGE", x, 0, most - 1, "WITHSCORES") for x in self._keys.indexes), ("TIME",))
+        dues = [(float(due), raw) for first in firsts for raw, due in zip(first[::2], first[1::2], strict=True)]
+        names = [raw.decode("utf-8", "replace") for _, raw in sorted(dues)[:most]]
+        return sum(map(int, counts)), [self.host(name)[0] for name in names], parsing.now_ms(clock)
 
     def host(self, host: str) -> tuple[HostFacts, int]:
         """One host, and the server's clock in ms."""
@@ -383,8 +379,8 @@ class Ledger:
     def backing_off(self) -> int:
         """How many hosts wait for later than a minute from now: they rest after failures or long delays."""
         (clock,) = self._ask(("TIME",))
-        (n,) = self._ask(("ZCOUNT", self._keys.ready, parsing.now_ms(clock) + 60_000, "+inf"))
-        return int(n)
+        later = parsing.now_ms(clock) + 60_000
+        return sum(map(int, self._ask(*(("ZCOUNT", index, later, "+inf") for index in self._keys.indexes))))
 
     def roots(self, candidates: Sequence[str]) -> list[bool]:
         """Which of *candidates* are roots of the scope."""

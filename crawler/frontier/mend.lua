@@ -12,7 +12,7 @@
 --         | NO_CRAWL
 local LONGEST_TERM_MS = 30 * 86400000
 local NUMBERS = { 'due', 'delay', 'latency', 'accepted', 'backoff', 'backoff_until', 'failing_since', 'no_name_since',
-  'robots_rev', 'robots_crashes', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3' }
+  'robots_rev', 'robots_crashes', 'answers', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3' }
 local no = refusal()
 if no then
   return { no }
@@ -68,6 +68,15 @@ local function entries_of(host)
   return is_name(host) and queued_in(host) or 0
 end
 
+-- places: where a host is in each of the indexes
+local function places(host)
+  local found = {}
+  for i, index in ipairs({ READY_PROVEN, READY, READY_FAILING }) do
+    found[i] = redis.call('ZSCORE', index, host) or ''
+  end
+  return table.concat(found, ' ')
+end
+
 -- one host: whether anything was wrong with it
 local function mend_host(host, out, asking)
   local key, wrong, entries = host_key(host), false, entries_of(host)
@@ -90,13 +99,38 @@ local function mend_host(host, out, asking)
     redis.call('HSETNX', key, 'due', T)
     wrong = true
   end
-  local place = redis.call('ZSCORE', READY, host)
-  if is_name(host) then
+  local before = places(host)
+  unplace(host)
+  if is_name(host) then -- else its entries are never handed out
     settle(host)
-  else
-    redis.call('ZREM', READY, host) -- its entries are never handed out
   end
-  return wrong or place ~= redis.call('ZSCORE', READY, host)
+  return wrong or before ~= places(host)
+end
+
+-- leases out to each address, by the leases that there are
+local function mend_addresses()
+  local right = {}
+  for _, token in ipairs(redis.call('HKEYS', IP_OF)) do
+    if not redis.call('HGET', LEASED, token) then
+      redis.call('HDEL', IP_OF, token)
+      mended = mended + 1
+    else
+      for name in string.gmatch(redis.call('HGET', IP_OF, token), '[^\n]+') do
+        right[name] = (right[name] or 0) + 1
+      end
+    end
+  end
+  for _, name in ipairs(redis.call('HKEYS', IPS)) do
+    if not right[name] then
+      redis.call('HDEL', IPS, name)
+      mended = mended + 1
+    end
+  end
+  for name, n in pairs(right) do
+    if set(IPS, name, redis.call('HGET', IPS, name), n) then
+      mended = mended + 1
+    end
+  end
 end
 
 local function mend_counts(entries, accepted, queued, leased, ended)
@@ -112,6 +146,7 @@ local function mend_counts(entries, accepted, queued, leased, ended)
       mended = mended + 1
     end
   end
+  mend_addresses()
   local pages = held()
   local known = entries + pages + ended
   accepted = math.max(accepted, known)

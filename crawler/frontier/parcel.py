@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from hashlib import sha1
+from typing import Final
 
 import msgspec
 
@@ -15,6 +18,8 @@ NORMAL = 1
 
 _MAX_REQUESTS = 1_000
 """Requests of one parcel, and roots: as many as one call of a script may bring."""
+MAX_SITE: Final = 60
+"""Characters of a site's name that are stored as they are."""
 
 Args = list[str | bytes | int]
 
@@ -71,7 +76,13 @@ def sort(
     return parcels
 
 
+@lru_cache(maxsize=10_000)
 def site_key(host: str) -> str:
-    """The site under which a host's budgets are counted; "" for one that is a site by itself and has no others."""
+    """The site under which a host is counted; "" for one that is a site by itself and has no others.
+
+    A long name is shortened: one long value makes the hash of a host several times as big in Redis.
+    """
     site = site_of_host(host)
-    return "" if site == host and (":" in host or "." not in host or host.replace(".", "").isdigit()) else site
+    if site == host and (":" in host or "." not in host or host.replace(".", "").isdigit()):
+        return ""
+    return site if len(site) <= MAX_SITE else sha1(site.encode(), usedforsecurity=False).hexdigest()

@@ -1,11 +1,12 @@
 -- prelude.lua: what all verbs share: names of keys, the clock, refusals, settle, end_lease, rest, accept.
 -- What is read from Redis may have been written by another hand: numbers are read by `number` and added to by `add`.
--- KEYS[1..17] are the fixed keys (keys.py); ARGV[1] is the generation that the caller works for.
+-- KEYS[1..21] are the fixed keys (keys.py); ARGV[1] is the generation that the caller works for.
 -- Every verb returns an array whose first element says what became of it: OK or the name of a refusal.
 local META, READY, LEASES, LEASED, COUNTERS, WAKE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local RECORDS, FAILED, SOURCES, ROOTS, WORKERS, PROBE = KEYS[7], KEYS[8], KEYS[9], KEYS[10], KEYS[11], KEYS[12]
 local SITES, TRAPS, IPS, IP_OF, OUTBOX = KEYS[13], KEYS[14], KEYS[15], KEYS[16], KEYS[17]
-local OWN_KEYS, OWN_ARGS = 18, 2 -- where a verb's own keys and arguments begin
+local READY_PROVEN, READY_FAILING, BUSY, STARTS = KEYS[18], KEYS[19], KEYS[20], KEYS[21]
+local OWN_KEYS, OWN_ARGS = 22, 2 -- where a verb's own keys and arguments begin
 local PREFIX = string.sub(META, 1, -5)
 
 local NEVER = 9007199254740991 -- 2^53 - 1: a time that does not come
@@ -18,6 +19,10 @@ local NO_NAME, NO_TRUST, HANGS, CRASHES = 1, 2, 3, 4 -- `failing_since` of a hos
 local MAX_ROBOTS_CRASHES = 3 -- workers that die of a host's robots.txt until it is
 local WAKE_HINTS = 8
 local ADAPTED_MAX_MS = 30000 -- the longest delay that a slow host gets by being slow
+local HEAVY_MS = 100 -- of a worker's CPU for one page: from here on it counts as its site's
+local LABOUR_PARTS, LABOUR_MAX_MS = 20, 300000 -- a site rests so many times as long as its page took, at most so long
+local MANY_HOSTS = 10 -- of a site at one address: together they get at most so many times what one host gets
+local PROVEN_AFTER = 2 -- pages that a host has answered without a failure between them: then it is proven
 
 -- number: a value as one; nil for anything that is none, or none that can be reckoned with (inf, nan)
 local function number(value)
@@ -42,7 +47,7 @@ end
 -- settings and state, read once a call
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
   'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
-  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards', 'overflow')
+  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards', 'overflow', 'crowds', 'full_site')
 local GENERATION, STATE = m[1], m[2]
 local DELAY, SLOTS, ROBOTS = number(m[3]) or 0, math.max(number(m[4]) or 1, 1), m[5] == '1'
 local MAX_PAGES, MAX_PAGES_PER_HOST = number(m[6]), number(m[7])
@@ -51,6 +56,8 @@ local SETTINGS_REV, ROOTS_REV, TRAPS_REV = number(m[10]) or 0, number(m[11]) or 
 local ADAPTIVE = number(m[13]) or 0 -- thousandths
 local MAX_PAGES_PER_SITE, MAX_HOSTS_PER_SITE, PER_IP = number(m[14]), number(m[15]), number(m[16])
 local IPS_USED = m[17] -- leases were ever counted by address
+local FULL_SITE = m[22] -- it fills Redis: no new links of it
+local CROWDS = m[21] -- a site ever had more than MANY_HOSTS hosts
 local SHARDS = number(m[19]) or 1
 local OVERFLOW = math.max(number(m[20]) or 8192, 1) -- entries in the head of a host's pages; more go to its tail
 local SEGMENT, LOW = math.ceil(OVERFLOW / 2), math.ceil(OVERFLOW / 4) -- a tail so long is packed, a head so short filled
@@ -146,7 +153,9 @@ local function sound(host)
   length(host, 'packed')
   length(host, 'tail')
   redis.call('HLEN', COUNTERS)
+  redis.call('ZCARD', READY_PROVEN)
   redis.call('ZCARD', READY)
+  redis.call('ZCARD', READY_FAILING)
   redis.call('LLEN', WAKE)
 end
 
@@ -174,21 +183,37 @@ local function wake()
   redis.call('LTRIM', WAKE, 0, WAKE_HINTS - 1)
 end
 
--- settle: a host is in `ready` at `due` exactly when it has queued entries, a free slot and no robots lease out.
--- settle_as: the same for who knows these facts of it.
-local function settle_as(host, queued, in_flight, due, asking)
+-- index_of: which of the three indexes of hosts one belongs to: of those that failed or were too late the last time,
+-- of those that are proven, or of those that are new.
+local function index_of(failing_since, late, answers)
+  if failing_since or late then
+    return READY_FAILING
+  end
+  return (number(answers) or 0) >= PROVEN_AFTER and READY_PROVEN or READY
+end
+
+-- unplace: a host may change its index: `settle`, which follows, puts it into the right one
+local function unplace(host)
+  redis.call('ZREM', READY_PROVEN, host)
+  redis.call('ZREM', READY, host)
+  redis.call('ZREM', READY_FAILING, host)
+end
+
+-- settle: a host is in its index at `due` exactly when it has queued entries, a free slot and no robots lease out.
+-- settle_as: the same where these facts of it are known.
+local function settle_as(host, queued, in_flight, due, asking, index)
   if (number(queued) or 0) > 0 and (number(in_flight) or 0) < SLOTS and not asking then
-    if redis.call('ZADD', READY, number(due) or T, host) == 1 then
+    if redis.call('ZADD', index, number(due) or T, host) == 1 then
       wake()
     end
   else
-    redis.call('ZREM', READY, host)
+    redis.call('ZREM', index, host)
   end
 end
 
 local function settle(host)
-  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking')
-  settle_as(host, h[1], h[2], h[3], h[4])
+  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking', 'failing_since', 'late', 'answers')
+  settle_as(host, h[1], h[2], h[3], h[4], index_of(h[5], h[6], h[7]))
 end
 
 -- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.
@@ -240,11 +265,14 @@ local function end_lease(token, held, sums)
     return nil
   end
   local key = host_key(lease.host)
-  local ip = IPS_USED and redis.call('HGET', IP_OF, token)
-  if ip then
+  local counted = IPS_USED and redis.call('HGET', IP_OF, token)
+  if counted then
     redis.call('HDEL', IP_OF, token)
-    if add(IPS, ip, -1) <= 0 then
-      redis.call('HDEL', IPS, ip)
+    for name in string.gmatch(counted, '[^\n]+') do
+      if add(IPS, name, -1) <= 0 then
+        redis.call('HDEL', IPS, name)
+      end
+      lease.group = string.find(name, ' ', 1, true) and name
     end
   end
   add(key, 'in_flight', -1)
@@ -285,9 +313,20 @@ local function charged(entry, charge)
   return string.char(crashes * 16 + retries) .. string.sub(entry, 2)
 end
 
+-- start_interval: ms between two requests to a group (see `starts` in keys.py) of hosts with this delay. Two may start
+-- close together where one was late, and some reach the address later than others: an eighth keeps it below ten.
+local function start_interval(delay)
+  return math.max(math.floor(delay / (MANY_HOSTS - 2)), 1)
+end
+
 -- give_back: nothing was sent under this lease, so the delay that it began is over, if it was the host's latest one.
-local function give_back(host, token)
+local function give_back(host, token, group)
   local key = host_key(host)
+  local next_start = group and number(redis.call('ZSCORE', STARTS, group))
+  if next_start then
+    local h = redis.call('HMGET', key, 'delay', 'latency')
+    redis.call('ZADD', STARTS, next_start - start_interval(host_delay(h[1], h[2])), group)
+  end
   if redis.call('HGET', key, 'undo') == token then
     redis.call('HDEL', key, 'undo')
     redis.call('HSET', key, 'due', T)
@@ -325,20 +364,43 @@ end
 
 -- feel: what an answer means for its host. ok: healthy; slow: it said "slow down"; fail: no connection; stall: the
 -- connection broke or nothing came; dead: its name does not exist; untrusted: its
--- certificate or handshake fails; robots: robots.txt cannot be had; none: not known;
--- unsent: nothing was asked.
+-- certificate or handshake fails; robots: robots.txt cannot be had; late: it was given up early, because others waited;
+-- none: not known; unsent: nothing was asked. `is_page`: it is a page that was answered, which proves the host.
 -- Returns true when the host was failing before.
-local function feel(host, event)
+local function feel(host, event, is_page)
   local key = host_key(host)
   if event == 'none' or event == 'unsent' then
     return false
   end
-  local since = redis.call('HGET', key, 'failing_since')
-  if event == 'ok' then
-    redis.call('HDEL', key, 'failing_since', 'backoff', 'backoff_until', 'no_name_since')
-  elseif event == 'slow' then
-    redis.call('HDEL', key, 'failing_since', 'no_name_since')
-    back_off(host, BACKOFF_MS, BACKOFF_MAX_MS)
+  local h = redis.call('HMGET', key, 'failing_since', 'late', 'answers')
+  local since, answers = h[1], number(h[3]) or 0
+  if event == 'ok' or event == 'slow' then
+    if is_page and answers < PROVEN_AFTER then
+      redis.call('HSET', key, 'answers', answers + 1)
+    end
+    if since or h[2] or answers < PROVEN_AFTER then
+      unplace(host)
+    end
+    if event == 'ok' then
+      redis.call('HDEL', key, 'failing_since', 'late', 'no_name_since', 'backoff', 'backoff_until')
+    else
+      redis.call('HDEL', key, 'failing_since', 'late', 'no_name_since')
+      back_off(host, BACKOFF_MS, BACKOFF_MAX_MS)
+    end
+    return since and true or false
+  end
+  redis.call('HDEL', key, 'answers')
+  unplace(host)
+  if event == 'late' then
+    redis.call('HSET', key, 'late', 1)
+    rest_again(host)
+  elseif event == 'hang' then
+    redis.call('HSET', key, 'failing_since', HANGS)
+  elseif event == 'crash' then
+    if add(key, 'robots_crashes', 1) >= MAX_ROBOTS_CRASHES then
+      redis.call('HSET', key, 'failing_since', CRASHES)
+    end
+    rest_again(host)
   elseif event == 'dead' then
     local first, apart = number(redis.call('HGET', key, 'no_name_since')), NO_NAME_REST_MS
     if PATIENCE > 0 then -- it is to be known before patience ends
@@ -364,6 +426,43 @@ local function feel(host, event)
     end
   end
   return since and true or false
+end
+
+-- labour: a page of this host took `ms` of a worker's CPU. If that is long its site rests while others are due, in this
+-- worker and in all others. Later its pages are leased one at a time, until those that were leased so took less.
+local function labour(host, ms, token)
+  if ms < HEAVY_MS and redis.call('ZCARD', BUSY) == 0 then
+    return
+  end
+  local site = redis.call('HGET', host_key(host), 'site') or host
+  if ms >= HEAVY_MS then
+    local now = number(redis.call('ZSCORE', BUSY, site)) or 0
+    redis.call('ZADD', BUSY, math.max(now, T + math.min(ms * LABOUR_PARTS, LABOUR_MAX_MS)), site)
+    redis.call('HSET', SITES, site .. ' cost', ms)
+    redis.call('HDEL', SITES, site .. ' probe')
+    for _, old in ipairs(redis.call('ZRANGEBYSCORE', BUSY, '-inf', T - 2 * LABOUR_MAX_MS, 'LIMIT', 0, 8)) do
+      redis.call('ZREM', BUSY, old)
+      redis.call('HDEL', SITES, old .. ' cost', old .. ' probe')
+    end
+  elseif redis.call('HGET', SITES, site .. ' probe') == token then
+    local cost = (number(redis.call('HGET', SITES, site .. ' cost')) or 0) / 8
+    redis.call('HDEL', SITES, site .. ' probe')
+    if cost >= HEAVY_MS then
+      redis.call('ZADD', BUSY, T, site)
+      redis.call('HSET', SITES, site .. ' cost', math.floor(cost))
+    else
+      redis.call('ZREM', BUSY, site)
+      redis.call('HDEL', SITES, site .. ' cost')
+    end
+  end
+end
+
+-- answered_by: a host's latest address; the latest one of its site stands for hosts of it whose address is not known
+local function answered_by(host, ip)
+  redis.call('HSET', host_key(host), 'ip', ip)
+  if CROWDS then
+    redis.call('HSET', SITES, (redis.call('HGET', host_key(host), 'site') or host) .. ' ip', ip)
+  end
 end
 
 -- unreachable: why a host is not asked any more: dns, tls, its robots.txt hangs or crashes workers, or it is away for
@@ -398,24 +497,28 @@ end
 
 -- room_of: how many more URLs of a host are accepted, and by which budget; '' as site: the host is a site by itself.
 -- seeded: they were named by a person, who may name as many hosts as he likes.
-local function room_of(hash, site, seeded)
-  local accepted = number(redis.call('HGET', hash, 'accepted')) or 0
+local function room_of(hash, host, site, seeded)
+  local h = redis.call('HMGET', hash, 'accepted', 'due')
+  local accepted, is_new = number(h[1]) or 0, not h[2]
   local room, why = NEVER, 'budget'
   if MAX_PAGES_PER_HOST then
     room = MAX_PAGES_PER_HOST - accepted
   end
   local of_site, hosts = accepted, 0
-  if site ~= '' and (MAX_PAGES_PER_SITE or (accepted == 0 and MAX_HOSTS_PER_SITE)) then
+  if site ~= '' and (MAX_PAGES_PER_SITE or (is_new and MAX_HOSTS_PER_SITE)) then
     local s = redis.call('HMGET', SITES, site, site .. ' hosts')
     of_site, hosts = number(s[1]) or 0, number(s[2]) or 0
   end
   if MAX_PAGES_PER_SITE and MAX_PAGES_PER_SITE - of_site < room then
     room, why = MAX_PAGES_PER_SITE - of_site, 'site-budget'
   end
-  if accepted == 0 and MAX_HOSTS_PER_SITE and hosts >= MAX_HOSTS_PER_SITE and room > 0 and not seeded then
+  if is_new and MAX_HOSTS_PER_SITE and hosts >= MAX_HOSTS_PER_SITE and room > 0 and not seeded then
     room, why = 0, 'site-hosts'
   end
-  return room, why, accepted
+  if FULL_SITE and FULL_SITE == (site ~= '' and site or host) and room > 0 and not seeded then
+    room, why = 0, 'site-queue'
+  end
+  return room, why
 end
 
 -- accept: requests in groups of one queue each. KEYS from k: host, its lists (of sitemaps: 0; of pages: 1, packed, tail),
@@ -439,9 +542,9 @@ local function accept(k, a, seeded)
     else
       queue, tail, k = end_of(host), KEYS[k + 1], k + 2
     end
-    local room, why, accepted = NEVER, nil, nil
+    local room, why = NEVER, nil
     if not sitemaps then
-      room, why, accepted = room_of(hash, site, seeded)
+      room, why = room_of(hash, host, site, seeded)
     end
     local fresh = {}
     for _ = 1, n do
@@ -465,14 +568,19 @@ local function accept(k, a, seeded)
         long[#long + 1] = host
       end
       add(hash, 'queued', #fresh)
-      redis.call('HSETNX', hash, 'due', T)
+      if redis.call('HSETNX', hash, 'due', T) == 1 and site ~= '' then
+        if add(SITES, site .. ' hosts', 1) > MANY_HOSTS and not CROWDS then
+          CROWDS = '1'
+          redis.call('HSET', META, 'crowds', 1)
+        end
+        if site ~= host then
+          redis.call('HSET', hash, 'site', site)
+        end
+      end
       if not sitemaps then
         add(hash, 'accepted', #fresh)
-      end
-      if site ~= '' and not sitemaps then
-        add(SITES, site, #fresh)
-        if accepted == 0 then
-          add(SITES, site .. ' hosts', 1)
+        if site ~= '' then
+          add(SITES, site, #fresh)
         end
       end
       new = new + #fresh
@@ -548,7 +656,8 @@ end
 local function odd()
   local c = redis.call('HMGET', COUNTERS, 'queued', 'leased', 'ended', 'accepted')
   local queued, leased = number(c[1]) or 0, number(c[2]) or 0
-  local rows, ready = redis.call('HLEN', LEASED), redis.call('ZCARD', READY)
+  local rows = redis.call('HLEN', LEASED)
+  local ready = redis.call('ZCARD', READY_PROVEN) + redis.call('ZCARD', READY) + redis.call('ZCARD', READY_FAILING)
   return queued < 0 or leased < 0 or rows ~= redis.call('ZCARD', LEASES)
     or (rows == 0 and leased ~= 0)
     or (rows == 0 and ready == 0 and queued ~= 0)
@@ -558,9 +667,10 @@ local function odd()
 end
 
 local function next_due()
-  local first = redis.call('ZRANGE', READY, 0, 0, 'WITHSCORES')
-  if #first == 0 then
-    return -1
+  local due = NEVER
+  for _, index in ipairs({ READY_PROVEN, READY, READY_FAILING }) do
+    local first = redis.call('ZRANGE', index, 0, 0, 'WITHSCORES')
+    due = math.min(due, number(first[2]) or NEVER)
   end
-  return math.max((number(first[2]) or NEVER) - T, 0)
+  return due < NEVER and math.max(due - T, 0) or -1
 end

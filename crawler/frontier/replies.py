@@ -81,10 +81,12 @@ def state(reply: list[Any]) -> State:
 
 def leased(reply: list[Any], deadline: float) -> Leased:
     """Of lease; its leases run until *deadline*."""
-    if len(reply) < 12:
+    if len(reply) < 13:
         refuse(reply[0].decode())
     leases = [
-        Lease(t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark.decode(), deadline)
-        for t, k, host, raw, rev, delay, mark in reply[12:]
+        Lease(
+            t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark.decode(), deadline, standing.decode()
+        )
+        for t, k, host, raw, rev, delay, mark, standing in reply[13:]
     ]
-    return Leased(leases, reply[0].decode(), _names(reply[11]), *(int(n) for n in reply[1:11]))
+    return Leased(leases, reply[0].decode(), _names(reply[11]), *(int(n) for n in (*reply[1:11], reply[12])))

@@ -1,5 +1,6 @@
 -- retry.lua: end a page's lease without an outcome: the URL goes to the tail of its queue and is tried again.
--- ARGV  generation, token, what is held (see holds in the prelude), event, rest_ms, charge, alone_ms, entry or ''
+-- ARGV  generation, token, what is held (see holds in the prelude), event, rest_ms, charge, alone_ms, entry or '',
+--       handling_ms
 --       charge: 0 none, 1 a retry, 16 a crash
 --       alone_ms: how long the host rests when this URL is all that it has queued
 --       entry: another spelling of the same URL on the same host, by which it is tried next
@@ -17,7 +18,7 @@ if not lease then
 end
 
 end_lease(token, lease)
-local was_failing = feel(lease.host, event)
+local was_failing = feel(lease.host, event, lease.kind == 'P')
 if lease.kind == 'P' then
   if event == 'fail' and was_failing then
     charge = 0
@@ -35,4 +36,5 @@ if lease.kind == 'P' then
 end
 rest(lease.host, rest_ms)
 settle(lease.host)
+labour(lease.host, tonumber(ARGV[9]), token)
 return { 'OK' }

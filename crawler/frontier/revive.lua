@@ -31,7 +31,9 @@ for i = FIRST, #ARGV, 3 do
     if outcome then
       count('outcome:' .. outcome, -1)
     end
-    redis.call('HDEL', host_key(host), 'failing_since', 'backoff', 'backoff_until', 'no_name_since', 'robots_crashes')
+    redis.call('HDEL', host_key(host), 'failing_since', 'late', 'backoff', 'backoff_until', 'no_name_since',
+      'robots_crashes')
+    unplace(host)
     requeue({ host = host, priority = '0', entry = entry }, 'RIGHT', 0)
     redis.call('HSETNX', host_key(host), 'due', T)
     settle(host)

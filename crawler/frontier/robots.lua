@@ -1,7 +1,7 @@
 -- robots.lua: end a robots lease: what the origin's robots.txt says, or that it cannot be had now.
 -- KEYS  robots string of the origin
 -- ARGV  generation, token, what is held (see holds in the prelude), scheme number, event, zlib text, ttl_ms,
---       crawl_delay_ms or '', rest_ms, ip or '', then tally and n of each, repeated
+--       crawl_delay_ms or '', rest_ms, ip or '', handling_ms, then tally and n of each, repeated
 --       event ok: the text holds for ttl_ms; fail, stall, robots, dead, untrusted: nothing is known, the host rests;
 --       hang, crash: the worker that read it hung or died: the host is given up, at once or after the third
 -- RETURNS OK | LEASE_LOST | NO_CRAWL
@@ -30,21 +30,13 @@ if event == 'ok' then
   end
 end
 if ARGV[10] ~= '' then
-  redis.call('HSET', key, 'ip', ARGV[10])
+  answered_by(lease.host, ARGV[10])
 end
-for i = 11, #ARGV, 2 do
+for i = 12, #ARGV, 2 do
   count(ARGV[i], ARGV[i + 1])
 end
-if event == 'hang' then
-  redis.call('HSET', key, 'failing_since', HANGS)
-elseif event == 'crash' then
-  if add(key, 'robots_crashes', 1) >= MAX_ROBOTS_CRASHES then
-    redis.call('HSET', key, 'failing_since', CRASHES)
-  end
-  rest_again(lease.host)
-else
-  feel(lease.host, event)
-end
+feel(lease.host, event)
 rest(lease.host, tonumber(ARGV[9]))
 settle(lease.host)
+labour(lease.host, tonumber(ARGV[11]), token)
 return { 'OK' }

@@ -12,7 +12,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
-SCHEMA: Final = 3
+SCHEMA: Final = 4
 """Version of keys and entries; a crawl of another one is refused."""
 
 SERVER_CLOCK: Final = """local function now_ms()

@@ -15,7 +15,7 @@ from crawler.frontier.link import Call, Link
 from crawler.frontier.parcel import site_key
 from crawler.records import Request
 from tests.frontier.crawls import BEGIN, Crawl
-from tests.frontier.model import Host, Model, Put, Reply
+from tests.frontier.model import MANY_HOSTS, Host, Model, Put, Reply
 from tests.frontier.snapshot import Snapshot
 
 MOST_KNOWN: Final = 40
@@ -66,6 +66,12 @@ class CheckedMachine(RuleBasedStateMachine):
         self.model = Model(limits, BEGIN)
         self.origin = {self.frontier.id(request.url): request.place() for request in POOL}
 
+    def crowd(self, site: str) -> None:
+        """Let *site* have many hosts, as if those that nothing else is known of were there."""
+        self.link.client.hset(self.frontier.keys.sites, f"{site} hosts", 2 * MANY_HOSTS)
+        self.link.client.hset(self.frontier.keys.meta, "crowds", 1)
+        self.model.sites[site], self.model.crowds = (0, 2 * MANY_HOSTS), True
+
     # -- sending -------------------------------------------------------------------------------------------------------
 
     def _do(self, act: Callable[[], Reply], expect: Callable[[], Reply]) -> Reply:
@@ -107,7 +113,9 @@ class CheckedMachine(RuleBasedStateMachine):
         self._check_politeness(leased.leases)
         self.known = [*self.known, *leased.leases][-MOST_KNOWN:]
         numbers = leased.accepted, leased.queued, leased.leased, leased.ended, leased.sources
-        rows = [(x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble) for x in leased.leases]
+        rows = [
+            (x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble, x.standing) for x in leased.leases
+        ]
         return leased.status, leased.wait_ms, *numbers, rows
 
     def _attempt(self, method: Callable[..., Any], *args: Any) -> Callable[[], Reply]:
@@ -183,6 +191,8 @@ class CheckedMachine(RuleBasedStateMachine):
             assert told == {key: getattr(host, key) for key in told}
             assert shot.number(name, "latency") == (host.latency or 0)
             assert shot.hosts[name].get("undo") == host.undo
+            assert (shot.number(name, "answers"), "late" in shot.hosts[name]) == (host.answers, host.late)
+            assert shot.hosts[name].get("site", name) == host.site
             assert shot.hosts[name].get("failing_since") == (
                 None if host.failing_since is None else str(host.failing_since)
             )
@@ -211,7 +221,10 @@ class CheckedMachine(RuleBasedStateMachine):
             assert shot.counters.get(name, 0) == model.counters[name]
         assert {url_id: page["d"].decode() for url_id, page in shot.pages.items() if "d" in page} == model.duplicates
         assert shot.sites == model.sites
-        assert shot.ips == Counter(out.ip for out in model.leases.values() if out.ip)
+        assert shot.ips == Counter(x for out in model.leases.values() for x in (out.ip, out.group) if x)
+        assert (shot.busy, shot.starts) == (model.busy, model.starts)
+        facts = {"cost": model.costs, "ip": model.site_ips, "probe": model.probes}
+        assert shot.site_facts == {f"{site} {what}": str(x) for what, of in facts.items() for site, x in of.items()}
         assert shot.traps == {name for name, x in model.templates.items() if x.state == "quarantined"}
         outcomes = {outcome for outcome, _ in model.ended.values()}
         assert {name: n for name, n in shot.counters.items() if name.startswith("outcome:") and n} == {

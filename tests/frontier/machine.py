@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
 from crawler.frontier import segments
-from crawler.frontier.leases import Ending, Event, Lease, Limits, Weight
+from crawler.frontier.leases import Ending, Event, Lease, Limits, Shares, Weight
 from crawler.frontier.mending import mend
 from crawler.records import Charge, Request
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
@@ -21,14 +21,34 @@ from tests.frontier.crawls import record_of
 
 TERM_MS: Final = 20_000
 WORKERS: Final = ("ann", "bob", "cyd")
-PAGE_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "none", "unsent", "slow", "fail", "stall", "dead")
-ROBOTS_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "robots", "dead", "untrusted", "fail", "hang", "crash", "crash")
+PAGE_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "none", "unsent", "slow", "fail", "stall", "dead", "late")
+ROBOTS_EVENTS: Final[tuple[Event, ...]] = (
+    *("ok", "ok", "robots", "dead", "untrusted", "fail", "hang", "crash", "crash", "late"),
+)
 OUTCOMES: Final = ("fetched", "fetched", "redirected", "dropped:robots", "dropped:trap", "failed:http", "failed:dns")
 ADDRESSES: Final = ("", "192.0.2.1", "192.0.2.2")
 TEMPLATES: Final = ("a.example/cal?d=*", "b.example/0")
 numbers = st.integers(0, 23)
 few = st.integers(1, 4)
 MOMENTS: Final = st.sampled_from((1, 999, 1000, 1000, 2500, 2500, TERM_MS, 70_000))
+SITES: Final = st.lists(
+    st.tuples(st.sampled_from(("a.example", "b.example")), st.integers(1, 3), st.integers(0, 1)),
+    max_size=2,
+    unique_by=lambda site: site[0],
+)
+SHARES: Final = st.integers(0, 6).map(Shares.any) | st.builds(
+    Shares,
+    want=st.integers(0, 4),
+    new=st.integers(0, 2),
+    failing=st.integers(0, 2),
+    most=st.integers(0, 6),
+    reserve=st.integers(0, 2),
+    most_new=st.integers(0, 6),
+    half=st.integers(1, 3),
+    sees_addresses=st.booleans(),
+    sites=SITES,
+)
+HANDLING: Final = st.sampled_from((0, 0, 0, 150, 2_000))
 
 
 class FrontierMachine(CheckedMachine):
@@ -50,6 +70,7 @@ class FrontierMachine(CheckedMachine):
                 "overflow": st.sampled_from((8_192, 1, 2)),
             }
         ),
+        crowded=st.booleans(),
     )
     def create(
         self,
@@ -60,8 +81,11 @@ class FrontierMachine(CheckedMachine):
         of_host: int | None,
         patience: int,
         more: dict[str, Any],
+        crowded: bool,
     ) -> None:
         self.begin(Limits(delay, per_host, robots, max_pages, of_host, patience, **more))
+        if crowded:
+            self.crowd("b.example")
         self.put(0, 6, False)
 
     # -- seeding -------------------------------------------------------------------------------------------------------
@@ -83,11 +107,11 @@ class FrontierMachine(CheckedMachine):
 
     # -- leasing -------------------------------------------------------------------------------------------------------
 
-    @rule(want=st.integers(0, 6), worker=st.sampled_from(WORKERS))
-    def lease(self, want: int, worker: str) -> None:
+    @rule(shares=SHARES, worker=st.sampled_from(WORKERS))
+    def lease(self, shares: Shares, worker: str) -> None:
         name = f"{len(self.lease_calls):016x}"
-        call = self.frontier.lease_call(name, want, TERM_MS / 1000, worker)
-        self._send(call, partial(self.model.lease, name, want, TERM_MS, worker))
+        call = self.frontier.lease_call(name, shares, TERM_MS / 1000, worker)
+        self._send(call, partial(self.model.lease, name, shares, TERM_MS, worker))
         self.lease_calls[name] = self.sent[-1]
 
     @rule(worker=st.sampled_from(WORKERS), stranger=st.booleans())
@@ -110,6 +134,7 @@ class FrontierMachine(CheckedMachine):
                 "digested": st.booleans(),
                 "latency_ms": st.sampled_from((None, 200, 4_000)),
                 "ip": st.sampled_from(ADDRESSES),
+                "handling_ms": HANDLING,
             }
         ),
     )
@@ -132,6 +157,7 @@ class FrontierMachine(CheckedMachine):
         digested: bool = False,
         latency_ms: int | None = None,
         ip: str = "",
+        handling_ms: int = 0,
     ) -> None:
         url = lease.entry().request.url
         url_id = self.frontier.id(url)
@@ -148,11 +174,12 @@ class FrontierMachine(CheckedMachine):
             digest=digest,
             latency_ms=latency_ms,
             ip=ip,
+            handling_ms=handling_ms,
         )
         if event == "unsent":
             self.nothing_was_sent(lease)
         end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
-        expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests))
+        expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests), handling=handling_ms)
         self._send(self.frontier.commit_call(ending), partial(expect, digest=digest, latency=latency_ms, ip=ip))
 
     @rule(
@@ -324,7 +351,7 @@ class FrontierMachine(CheckedMachine):
         """What a worker does most of the time: lease, end most leases well, and so on."""
         for turn in range(turns):
             before = {lease.token for lease in self.known}
-            self.lease(turns, worker)
+            self.lease(Shares.any(turns), worker)
             new = [lease for lease in self.known if lease.token not in before]
             for k, lease in enumerate(new[kept:], first + turn):
                 self._end_well(lease, [POOL[k % len(POOL)]], OUTCOMES[k % len(OUTCOMES)], first % 2 == 0)
@@ -362,7 +389,7 @@ class FrontierMachine(CheckedMachine):
             self.known.clear()
             self.reap(50)
             self.tidy(0)
-            self.lease(6, "ann")
+            self.lease(Shares.any(6), "ann")
             for lease in list(self.known):
                 self._end_well(lease)
             if not self.known:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crawler import url as urls
-from crawler.frontier.leases import Limits
+from crawler.frontier.leases import Limits, Shares
 
 Reply = tuple[Any, ...]
 
@@ -49,8 +49,18 @@ class Host:
     accepted: int = 0
     latency: int | None = None
     ip: str | None = None
+    answers: int = 0
+    """Pages answered in a row, up to PROVEN_AFTER."""
+    late: bool = False
+    site: str = ""
     undo: str | None = None
     """Token of the latest lease, while its delay may be given back."""
+
+    @property
+    def standing(self) -> str:
+        if self.failing_since is not None or self.late:
+            return "failing"
+        return "proven" if self.answers >= PROVEN_AFTER else "new"
 
     @property
     def queued(self) -> int:
@@ -73,6 +83,7 @@ class Out:
     id: str = ""
     priority: int = 0
     ip: str | None = None
+    group: str | None = None
 
     def is_(self, what: tuple[str, str, bytes]) -> bool:
         return (self.kind, self.host, self.entry) == what
@@ -90,11 +101,30 @@ class Put:
     """Under which budgets are counted; none: the host is a site by itself."""
 
 
+PROVEN_AFTER: Final = 2
+WINDOWS: Final = 4
+PASSED_WAIT: Final = 250
+BUSY_WAIT: Final = 1000
+HEAVY, PARTS, LABOUR_MAX = 100, 20, 300_000
+MANY_HOSTS: Final = 10
 ENOUGH_PAGES: Final = 1000
 ADAPTED_MAX: Final = 30_000
 IP_WAIT: Final = 250
 PACKED_WAIT: Final = 20
 WINDOW, LEAST_FRESH, MOST_PRINTS = 100, 10, 1000
+
+
+@dataclass(slots=True)
+class Look:
+    """What a call of lease saw of one index."""
+
+    due: int
+    seen: int = 0
+    found: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
+    had_turn: set[str] = field(default_factory=set)
+    rests: set[str] = field(default_factory=set)
+    anyone: bool | None = None
 
 
 @dataclass(slots=True)
@@ -135,6 +165,12 @@ class Model:
         self.duplicates: dict[str, str] = {}
         """id -> id of the page that had its content before."""
         self.templates: dict[str, Template] = {}
+        self.busy: dict[str, int] = {}
+        self.costs: dict[str, int] = {}
+        self.probes: dict[str, str] = {}
+        self.starts: dict[str, int] = {}
+        self.crowds = False
+        self.site_ips: dict[str, str] = {}
 
     # -- what can be seen ----------------------------------------------------------------------------------------------
 
@@ -212,23 +248,25 @@ class Model:
             return math.inf, ""
         accepted = self.hosts[put.host].accepted if put.host in self.hosts else 0
         of_site, hosts = self.sites.get(put.site, (0, 0)) if put.site else (accepted, 0)
+        is_new = put.host not in self.hosts
         room, why = math.inf, "budget"
         if limits.max_pages_per_host is not None:
             room = limits.max_pages_per_host - accepted
         if limits.max_pages_per_site is not None and limits.max_pages_per_site - of_site < room:
             room, why = limits.max_pages_per_site - of_site, "site-budget"
         most_hosts = limits.max_hosts_per_site
-        if accepted == 0 and most_hosts is not None and hosts >= most_hosts and room > 0 and not seeded:
+        if is_new and most_hosts is not None and hosts >= most_hosts and room > 0 and not seeded:
             room, why = 0, "site-hosts"
         return room, why
 
     def _accept_one(self, put: Put, queue: list[tuple[str, bytes]] | None) -> list[tuple[str, bytes]]:
         """Queue it behind the others of its group, in *queue*."""
-        host = self.hosts.setdefault(put.host, Host(due=self.now))
-        is_page = put.priority != 0
-        if put.site and is_page:
+        is_new, is_page = put.host not in self.hosts, put.priority != 0
+        host = self.hosts.setdefault(put.host, Host(due=self.now, site=put.site or put.host))
+        if put.site:
             of_site, hosts = self.sites.get(put.site, (0, 0))
-            self.sites[put.site] = of_site + 1, hosts + (host.accepted == 0)
+            self.sites[put.site] = of_site + is_page, hosts + is_new
+            self.crowds |= is_new and hosts + is_new > MANY_HOSTS
         self.seen.add(put.id)
         host.accepted += is_page
         queue = host.queues[put.priority] if put.priority != 1 or queue is None else queue
@@ -237,22 +275,23 @@ class Model:
 
     # -- leasing -------------------------------------------------------------------------------------------------------
 
-    def lease(self, call: str, want: int, term: int, worker: str) -> Reply:
-        tokens = [f"{call}:{n}" for n in range(1, want + 1)]
+    def lease(self, call: str, shares: Shares, term: int, worker: str) -> Reply:
+        in_all = max(shares.want + shares.failing, shares.most)
+        tokens = [f"{call}:{n}" for n in range(1, in_all + 1)]
         held = [token for token in tokens if token in self.leases]
         if held:
             return self._told("OK", held)
         if self.state != "running":
             return self._told(self.state.upper(), [])
-        room = want
+        room = in_all
         if self.limits.max_pages is not None:
             fetched = sum(outcome == "fetched" for outcome, _ in self.ended.values())
             if fetched >= self.limits.max_pages:
                 return self._told("LIMIT", [])
-            room = min(want, max(self.limits.max_pages - fetched - self.pages_out, 0))
-        if want and not room:
+            room = min(in_all, max(self.limits.max_pages - fetched - self.pages_out, 0))
+        if in_all and not room:
             return self._told("OK", [], least_wait=1000)
-        return self._told("OK", self._hand_out(tokens[:room], term, worker))
+        return self._told("OK", self._hand_out(tokens[:room], shares, term, worker))
 
     def _told(self, status: str, tokens: Sequence[str], least_wait: int = 0) -> Reply:
         wait = self.wait()
@@ -260,25 +299,128 @@ class Model:
         for token in tokens:
             out = self.leases[token]
             host = self.hosts[out.host]
-            facts = host.robots_rev, self._delay(host), self._trouble(host)
+            facts = host.robots_rev, self._delay(host), self._trouble(host), host.standing
             leases.append((token, out.kind, out.host, out.entry, *facts))
         wait = max(wait, least_wait) if wait >= 0 else wait
         return status, wait, *self.numbers(), self.open_sources, leases
 
-    def _hand_out(self, tokens: list[str], term: int, worker: str) -> list[str]:
-        due = sorted((at, name) for name, at in self.ready.items() if at <= self.now)
-        share = math.ceil(len(tokens) / len(due)) if due else 0
+    def _hand_out(self, tokens: list[str], shares: Shares, term: int, worker: str) -> list[str]:
+        """Proven hosts first, but for what new ones are sure of; then who was passed over; then failing ones."""
+        in_all, want = len(tokens), min(shares.want, len(tokens))
+        of_site = {site: n for site, n, _ in shares.sites}
+        probed: set[str] = set()
+        proven, new = (self._look(x, want, shares, (of_site, probed)) for x in ("proven", "new"))
+        is_quiet = not (proven.due or new.due)
+        for_failing = min(max(shares.most, shares.failing) if is_quiet else shares.failing, in_all)
+        failing = self._look("failing", for_failing, shares, (of_site, probed))
         given = 0
-        for _, name in due[: len(tokens)]:
-            if given == len(tokens):
-                break
-            host = self.hosts[name]
-            most = min(share, len(tokens) - given)
-            if not self._unreachable(host):
-                most = min(most, 1 if self._delay(host) else most, self.limits.per_host - host.in_flight)
-                most = min(most, self._room_at_ip(host, most))
-            given += self._lease_from(name, tokens[given : given + most], term, worker)
+        busy = set(self.busy)
+
+        def turns(look: Look, names: list[str], bound: int) -> None:
+            nonlocal given
+            share = math.ceil((bound - given) / look.due) if look.due else 0
+            for name in names:
+                if given >= bound:
+                    return
+                if name not in look.had_turn and not (
+                    name in look.rests and self._others(shares, proven, new, name, busy)
+                ):
+                    look.had_turn.add(name)
+                    most = min(share, bound - given)
+                    given += self._turn(name, tokens[given : given + most], term, worker, shares)
+
+        turns(new, new.found, min(shares.new, shares.most_new, want))
+        more_new = shares.most_new - given
+        turns(proven, proven.found, want)
+        turns(new, new.found, min(want - min(shares.reserve, self._in_index("proven")), given + more_new))
+        turns(proven, proven.passed, want)
+        turns(new, new.passed, min(want, given + more_new))
+        bound = min(given + for_failing, in_all)
+        turns(failing, failing.found, bound)
+        turns(failing, failing.passed, bound)
+        for look in (proven, new, failing):
+            for name in look.passed:
+                if name not in look.had_turn and (name in look.rests or look.due > look.seen):
+                    self._rest(self.hosts[name], BUSY_WAIT if name in look.rests else PASSED_WAIT)
         return tokens[:given]
+
+    def _others(self, shares: Shares, proven: Look, new: Look, name: str, busy: set[str]) -> bool:
+        """Whether hosts of sites that do not rest go before this one; found out once a call."""
+        if proven.anyone is None:
+            cost = min(self.costs.get(self.hosts[name].site, 0), LABOUR_MAX)
+            soon = [
+                n
+                for n, at in self.ready.items()
+                if self.now < at <= self.now + cost and self.hosts[n].standing != "failing"
+            ]
+            proven.anyone = (
+                bool(proven.found or new.found)
+                or any(moves and site not in busy for site, _, moves in shares.sites)
+                or any(self.hosts[n].site not in busy for n in soon)
+            )
+        return proven.anyone
+
+    def _in_index(self, standing: str) -> int:
+        return sum(self.hosts[name].standing == standing for name in self.ready)
+
+    def _look(self, standing: str, most: int, shares: Shares, seen: tuple[dict[str, int], set[str]]) -> Look:
+        of_site, probed = seen
+        due = sorted(
+            (at, name) for name, at in self.ready.items() if at <= self.now and self.hosts[name].standing == standing
+        )
+        look = Look(len(due) if most > 0 else 0)
+        while look.seen < look.due and len(look.found) < most and look.seen < WINDOWS * most:
+            for _, name in due[look.seen : look.seen + most]:
+                host = self.hosts[name]
+                site = host.site
+                if self._unreachable(host):
+                    look.found.append(name)
+                    continue
+                if site in self.busy and (self.busy[site] > self.now or site in probed):
+                    look.rests.add(name)
+                if name in look.rests or of_site.get(site, 0) >= shares.half:
+                    look.passed.append(name)
+                    continue
+                probed.add(site)
+                of_site[site] = of_site.get(site, 0) + 1
+                look.found.append(name)
+            look.seen += most
+        return look
+
+    def _turn(self, name: str, tokens: list[str], term: int, worker: str, shares: Shares) -> int:
+        """One host's turn at these tokens: how many it takes."""
+        host, most = self.hosts[name], len(tokens)
+        if not self._unreachable(host):
+            most = min(most, 1 if self._delay(host) else most, self.limits.per_host - host.in_flight)
+            if most > 0 and not self._take_turn(host, shares):
+                most = 0
+            most = min(most, self._room_at_ip(host, most))
+        return self._lease_from(name, tokens[:most], term, worker)
+
+    def _take_turn(self, host: Host, shares: Shares) -> bool:
+        """Hosts of a site with many of them start at intervals at each address, and wait for that in a line."""
+        self.group, self.next_start = None, 0
+        many = self.sites.get(host.site, (0, 0))[1] > MANY_HOSTS
+        if not (self.crowds and shares.sees_addresses and self.limits.delay_ms and many):
+            return True
+        group = f"{host.site} {host.ip or self.site_ips.get(host.site, '')}"
+        interval = self._interval(host)
+        start = self.starts.get(group, 0)
+        out = sum(lease.group == group for lease in self.leases.values())
+        is_full = out >= MANY_HOSTS * self.limits.per_host
+        old = sorted((at, name) for name, at in self.starts.items() if at <= self.now - 60_000)[:8]
+        for _, name in old:
+            del self.starts[name]
+        if start <= self.now and not is_full:
+            self.group, self.next_start = group, max(start, self.now - interval) + interval
+            return True
+        place = max(self.starts.get(f"{group} line", 0), start, self.now + IP_WAIT if is_full else 0)
+        self._rest(host, place - self.now)
+        self.starts[f"{group} line"] = place + interval
+        return False
+
+    def _interval(self, host: Host) -> int:
+        return max(self._delay(host) // (MANY_HOSTS - 2), 1)
 
     def _room_at_ip(self, host: Host, most: int) -> int:
         """Free slots of the host's address; a host without any rests a little."""
@@ -333,6 +475,13 @@ class Model:
     def _lend(self, token: str, out: Out) -> None:
         host = self.hosts[out.host]
         out.ip = host.ip if self.limits.per_ip is not None and not self._unreachable(host) else None
+        if not self._unreachable(host):
+            out.group = self.group
+            if self.group:
+                self.starts[self.group] = self.next_start
+            if host.site in self.busy:
+                self.busy[host.site] = self.now + min(self.costs.get(host.site, 0) * PARTS, LABOUR_MAX)
+                self.probes[host.site] = token
         self.leases[token] = out
         host.in_flight += 1
 
@@ -367,6 +516,7 @@ class Model:
         digest: str = "",
         latency: int | None = None,
         ip: str = "",
+        handling: int = 0,
     ) -> Reply:
         if not self._holds(token, what):
             done = url_id in self.ended and self.ended[url_id][1] == token
@@ -386,12 +536,39 @@ class Model:
         host = self.hosts[out.host]
         if latency is not None:
             host.latency = latency if host.latency is None else math.floor(host.latency * 0.6 + latency * 0.4)
-        host.ip = ip or host.ip
-        self._feel(host, event)
+        if ip and ip != host.ip:
+            self._answered_by(host, ip)
+        self._feel(host, event, is_page=True)
+        if event == "unsent" and out.group in self.starts:
+            self.starts[out.group] -= self._interval(host)
         if event == "unsent" and host.undo == token:
             host.due, host.undo = self.now, None
         self._rest(host, rest_ms)
+        self._labour(host, handling, token)
         return "OK", *told, url_id in self.duplicates
+
+    def _answered_by(self, host: Host, ip: str) -> None:
+        host.ip = ip
+        if self.crowds:
+            self.site_ips[host.site] = ip
+
+    def _labour(self, host: Host, ms: int, token: str) -> None:
+        """A page that took long lets its site rest; one that was leased to show it may end that."""
+        site = host.site
+        if ms >= HEAVY:
+            self.busy[site] = max(self.busy.get(site, 0), self.now + min(ms * PARTS, LABOUR_MAX))
+            self.costs[site] = ms
+            self.probes.pop(site, None)
+            for old in [x for x, until in self.busy.items() if until <= self.now - 2 * LABOUR_MAX][:8]:
+                for facts in (self.busy, self.costs, self.probes):
+                    facts.pop(old, None)  # type: ignore[attr-defined]
+        elif self.busy and self.probes.get(site) == token:
+            del self.probes[site]
+            cost = self.costs.pop(site, 0) / 8
+            if cost >= HEAVY:
+                self.busy[site], self.costs[site] = self.now, math.floor(cost)
+            else:
+                del self.busy[site]
 
     def robots(
         self,
@@ -403,6 +580,7 @@ class Model:
         delay: int | None,
         rest_ms: int,
         ip: str = "",
+        handling: int = 0,
     ) -> Reply:
         if not self._holds(token, what):
             return ("LEASE_LOST",)
@@ -413,20 +591,30 @@ class Model:
             host.robots_rev += 1
             host.robots_crashes = 0
             host.delay = delay or 0
-        host.ip = ip or host.ip
+        if ip:
+            self._answered_by(host, ip)
         self._feel(host, event)
         self._rest(host, rest_ms)
+        self._labour(host, handling, token)
         return ("OK",)
 
     def retry(
-        self, token: str, what: tuple[str, str, bytes], event: str, *, rest_ms: int, charge: int, alone_ms: int
+        self,
+        token: str,
+        what: tuple[str, str, bytes],
+        event: str,
+        *,
+        rest_ms: int,
+        charge: int,
+        alone_ms: int,
+        handling: int = 0,
     ) -> Reply:
         if not self._holds(token, what):
             return ("LEASE_LOST",)
         out = self._end(token)
         host = self.hosts[out.host]
         was_failing = host.failing_since is not None and event != "none"
-        self._feel(host, event)
+        self._feel(host, event, is_page=out.kind == "P")
         if out.kind == "P":
             self._requeue(out, 0 if event == "fail" and was_failing else charge, front=False)
             if charge >= CRASH and not (event == "fail" and was_failing):
@@ -434,6 +622,7 @@ class Model:
             if host.queued == 1:
                 self._rest(host, alone_ms)
         self._rest(host, rest_ms)
+        self._labour(host, handling, token)
         return ("OK",)
 
     def release(self, tokens: Sequence[str]) -> Reply:
@@ -463,7 +652,7 @@ class Model:
             self.latest.pop(put.id, None)
             self.duplicates.pop(put.id, None)
             host = self.hosts[put.host]
-            host.failing_since, host.backoff, host.backoff_until = None, 0, 0
+            host.failing_since, host.late, host.backoff, host.backoff_until = None, False, 0, 0
             host.no_name_since, host.robots_crashes = None, 0
             host.queues[0].append((put.id, put.entry))
         return "OK", len({put.id for put in revived})
@@ -535,15 +724,21 @@ class Model:
             return TROUBLES.get(since or 0, "")
         return "away" if patience > 0 and self.now - since > patience else ""
 
-    def _feel(self, host: Host, event: str) -> None:
+    def _feel(self, host: Host, event: str, *, is_page: bool = False) -> None:
         match event:
             case "none" | "unsent":
-                pass
-            case "ok":
-                host.failing_since, host.backoff, host.backoff_until, host.no_name_since = None, 0, 0, None
-            case "slow":
-                host.failing_since, host.no_name_since = None, None
-                self._back_off(host, *BACK_OFF["slow"])
+                return
+            case "ok" | "slow":
+                host.answers = min(host.answers + is_page, PROVEN_AFTER)
+                host.late, host.failing_since, host.no_name_since = False, None, None
+                if event == "ok":
+                    host.backoff, host.backoff_until = 0, 0
+                else:
+                    self._back_off(host, *BACK_OFF["slow"])
+                return
+            case "late":
+                host.late = True
+                self._rest(host, self._delay(host))
             case "hang":
                 host.failing_since = GIVEN_UP[event]
             case "crash":
@@ -567,6 +762,7 @@ class Model:
                 if host.failing_since is None:
                     host.failing_since = self.now
                 self._back_off(host, *BACK_OFF["robots" if event == "robots" else "slow"])
+        host.answers = 0
 
     def _back_off(self, host: Host, first: int, most: int) -> None:
         """Doubled each time, once for failures that fall into one rest; never far past the end of patience."""

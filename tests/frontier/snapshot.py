@@ -47,7 +47,12 @@ class Snapshot:
     now: int
     meta: dict[str, str] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
-    ready: dict[str, int] = field(default_factory=dict)
+    indexes: dict[str, dict[str, int]] = field(default_factory=dict)
+    """`ready`, `ready_proven` and `ready_failing`: host -> due."""
+    busy: dict[str, int] = field(default_factory=dict)
+    starts: dict[str, int] = field(default_factory=dict)
+    site_facts: dict[str, str] = field(default_factory=dict)
+    """`<site> cost`, `<site> ip`, `<site> probe`."""
     deadlines: dict[str, int] = field(default_factory=dict)
     leased: dict[str, Held] = field(default_factory=dict)
     hosts: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -98,7 +103,9 @@ class Snapshot:
                 self.leased = {k.decode(): _held(v) for k, v in _pairs(value)}
             case "leases":
                 self.deadlines = _scores(value)
-            case "ready" | "failed" | "sources":
+            case "ready" | "ready_proven" | "ready_failing":
+                self.indexes[what] = _scores(value)
+            case "failed" | "sources" | "busy" | "starts":
                 setattr(self, what, _scores(value))
             case "host":
                 self.hosts[rest] = {k.decode(): v.decode() for k, v in _pairs(value)}
@@ -123,7 +130,9 @@ class Snapshot:
             case "digests":
                 self.digests.update({k.decode(): v.decode() for k, v in _pairs(value)})
             case "sites":
-                self.sites = _sites({k.decode(): int(v) for k, v in _pairs(value)})
+                facts = {k.decode(): v.decode() for k, v in _pairs(value)}
+                self.site_facts = {name: v for name, v in facts.items() if name.endswith((" cost", " ip", " probe"))}
+                self.sites = _sites({name: int(v) for name, v in facts.items() if name not in self.site_facts})
             case "traps":
                 self.traps = {k.decode() for k, _ in _pairs(value)}
             case "template":
@@ -145,6 +154,17 @@ class Snapshot:
             self.segments[host] = [len(entries) for entries in read]
             value = [entry for entries in read for entry in entries]
         self.queues[host, part] = value
+
+    @property
+    def ready(self) -> dict[str, int]:
+        """The hosts that may be leased from, of whatever standing."""
+        return {host: due for index in self.indexes.values() for host, due in index.items()}
+
+    def standing(self, host: str) -> str:
+        """The index that a host belongs to."""
+        if "failing_since" in self.hosts[host] or "late" in self.hosts[host]:
+            return "ready_failing"
+        return "ready_proven" if self.number(host, "answers") >= 2 else "ready"
 
     def number(self, host: str, name: str) -> int:
         """A number of a host's hash; 0 when it is absent."""
@@ -180,7 +200,7 @@ class Snapshot:
         assert outcomes == len(self.pages)
         assert len(self.seen) == counted["accepted"]
         assert set(self.ip_of) <= set(self.leased)
-        assert self.ips == Counter(self.ip_of.values())
+        assert self.ips == Counter(name for names in self.ip_of.values() for name in names.split("\n") if name)
         self._check_records()
 
     def _check_host(self, host: str) -> None:
@@ -192,7 +212,8 @@ class Snapshot:
         assert sum(lease.kind == "R" for lease in held) <= 1, host
         slots = int(self.meta["per_host"])
         leasable = self.queued_of(host) > 0 and len(held) < slots and asking is None
-        assert self.ready.get(host) == (self.number(host, "due") if leasable else None), host
+        places = {name: index[host] for name, index in self.indexes.items() if host in index}
+        assert places == ({self.standing(host): self.number(host, "due")} if leasable else {}), host
 
     def _check_records(self) -> None:
         order = [_order(at) for at, _ in self.records]
@@ -214,7 +235,8 @@ def _held(value: bytes) -> Held:
 
 
 def _sites(numbers: dict[str, int]) -> dict[str, tuple[int, int]]:
-    return {site: (n, numbers[f"{site} hosts"]) for site, n in numbers.items() if " " not in site}
+    sites = {name.partition(" ")[0] for name in numbers}
+    return {site: (numbers.get(site, 0), numbers.get(f"{site} hosts", 0)) for site in sites}
 
 
 def _order(at: str) -> tuple[int, int]:

@@ -85,8 +85,8 @@ _BELIEVE_IN_COMMIT = _BELIEVE + "local sums, failed = { ended = 1 }, string.sub(
 
 FAULTS: Final = {
     "due is kept in ready alone and forgotten when the queue is empty": Fault(
-        "    redis.call('ZREM', READY, host)\n",
-        "    redis.call('ZREM', READY, host)\n    redis.call('HSET', host_key(host), 'due', T)\n",
+        "    redis.call('ZREM', index, host)\n",
+        "    redis.call('ZREM', index, host)\n    redis.call('HSET', host_key(host), 'due', T)\n",
     ),
     "reap does not free the slot": Fault(_END_IN_REAP, _END_IN_REAP + _TAKE_SLOT_AGAIN, ("reap",)),
     "release does not free the slot": Fault(_END_IN_RELEASE, _END_IN_RELEASE + _TAKE_SLOT_AGAIN, ("release",)),
@@ -107,7 +107,7 @@ FAULTS: Final = {
     "a rest is forgotten when a delay is given back": Fault(
         "  if ms > 0 then\n    redis.call('HDEL', key, 'undo')\n  end\n", ""
     ),
-    "a lease that ends does not free its address": Fault("add(IPS, ip, -1)", "add(IPS, ip, 0)"),
+    "a lease that ends does not free its address": Fault("add(IPS, name, -1)", "add(IPS, name, 0)"),
     "more are leased than an address has slots": Fault("math.max(of_ip, 0))", "most)", ("lease",)),
     "the hosts of a site are not counted": Fault("site .. ' hosts', 1)", "site .. ' hosts', 0)"),
     "a site has the budget once more with each host": Fault("MAX_PAGES_PER_SITE - of_site < room", "false"),
@@ -120,9 +120,16 @@ FAULTS: Final = {
         ("put",),
     ),
     "pages are leased while robots.txt is asked for": Fault("< SLOTS and not asking", "< SLOTS"),
-    "a host whose robots lease was just given is ready": Fault("f.asking or asked)", "f.asking)", ("lease",)),
+    "a host whose robots lease was just given is ready": Fault(
+        "f.asking or asked, f.index)", "f.asking, f.index)", ("lease",)
+    ),
     "a host that answers is forgotten": Fault("h[1], h[2], due", "0, h[2], due", ("commit",)),
-    "a host that answers need not rest": Fault("h[2], due, h[4])", "h[2], T, h[4])", ("commit",)),
+    "a host that answers need not rest": Fault("h[2], due, h[4], ", "h[2], T, h[4], ", ("commit",)),
+    "a host that fails stays where it was": Fault("  redis.call('HDEL', key, 'answers')\n  unplace(host)\n", ""),
+    "one answer proves a host": Fault("local PROVEN_AFTER = 2", "local PROVEN_AFTER = 1"),
+    "a site that has its half is not passed over": Fault("or (of_site[f.site] or 0) >= half", "", ("lease",)),
+    "a site that rests is not passed over": Fault("busy[f.site] > T or", "", ("lease",)),
+    "the starts of a group are not counted": Fault("redis.call('ZADD', STARTS, f.next_start, f.group)", "", ("lease",)),
     "a repeated lease gives more": Fault("  if #held > 0 then", "  if #held > want then", ("lease",)),
     "a lease does not move the host's due": Fault("T + f.delay)\n", "T)\n", ("lease",)),
     "more are leased than there are slots": Fault(", SLOTS - f.in_flight)", ")", ("lease",)),

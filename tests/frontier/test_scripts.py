@@ -99,6 +99,7 @@ LINKS = ["http://a.example/new", "https://d.example/", "http://a.example/sitemap
 CALLS: dict[str, Callable[[Crawl], Call]] = {
     "create": lambda crawl: crawl.call("create"),
     "configure": lambda crawl: crawl.call("configure", (), ["", "delay", "5"]),
+    "bound": lambda crawl: crawl.call("bound", (), ["a.example"]),
     "open": lambda crawl: crawl.call("open", (), ["seeder", 5]),
     "close": lambda crawl: crawl.call("close", (), ["seeder"]),
     "put": lambda crawl: crawl.frontier.put_call([Request(url) for url in LINKS], source="s", roots=["d.example"]),

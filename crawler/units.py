@@ -1,0 +1,59 @@
+"""Times and sizes as people write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE | re.ASCII)
+_SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
+_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
+MOST_SECONDS: Final = 3650 * 86_400.0
+MOST_BYTES: Final = float(1 << 50)
+
+
+def duration(text: str) -> float:
+    """Seconds from `1.5`, `500ms`, `10m`, `2h`, `1d`."""
+    match = _DURATION.fullmatch(text.strip())
+    if not match:
+        raise ValueError("a time such as 500ms, 1.5s, 10m or 2h is needed")
+    seconds = float(match[1]) * _SECONDS[(match[2] or "s").lower()]
+    if seconds > MOST_SECONDS:
+        raise ValueError("at most 3650d")
+    return seconds
+
+
+def lasting(text: str) -> float:
+    """A time over 0: where none at all would mean no limit, or no page that ever ends well."""
+    seconds = duration(text)
+    if seconds <= 0:
+        raise ValueError("more than 0 is needed")
+    return seconds
+
+
+def size(text: str) -> int:
+    """Bytes from `1024`, `10M`, `10MiB` (units are powers of 1,024, except `kB`, `MB`, ... of 1,000)."""
+    match = _SIZE.fullmatch(text.strip())
+    if not match:
+        raise ValueError("a size such as 512k, 10MiB or 1G is needed")
+    decimal = match[2] and not match[3] and text.strip().lower().endswith("b")
+    found = float(match[1]) * (1000 if decimal else 1024) ** " kmgt".index(match[2].lower() or " ")
+    if found > MOST_BYTES:
+        raise ValueError("at most 1024T")
+    return int(found)
+
+
+def shown_time(seconds: float) -> str:
+    """*seconds* in the largest unit that divides them."""
+    for unit, length in (("h", 3600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:g}{unit}"
+    return f"{seconds:g}s"
+
+
+def shown_size(size: int) -> str:
+    """*size* bytes in the largest unit that divides them."""
+    for unit, length in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if size >= length and size % length == 0:
+            return f"{size // length}{unit}"
+    return str(size)
