@@ -134,19 +134,11 @@ def work(
         except BaseException:
             pool.kill()
             raise
-        interrupted = (
-            asked() > 0
-        )  # then nobody wants to wait for a Redis that is away: RedisAway is all there is to say
+        interrupted = asked() > 0  # then nobody wants to wait for a Redis that is away
         status = monitor.look() if interrupted else session.patience.through(monitor.look)
         refuse_deleting(frontier.crawl, status.state)
-    return Ended(
-        status,
-        status.ended - before,
-        pool.losses,
-        time.monotonic() - began,
-        interrupted,
-        outlook.stuck if until_done else "",
-    )
+    stuck = outlook.stuck if until_done else ""
+    return Ended(status, status.ended - before, pool.losses, time.monotonic() - began, interrupted, stuck)
 
 
 def _watch(session: Session, pool: Pool, asked: Callable[[], int], outlook: _Outlook, *, until_done: bool) -> None:

@@ -20,8 +20,9 @@ from crawler.text import rfc3339
 
 START: Final = "0-0"
 _GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in prelude.lua
-_HOST_FIELDS: Final = tuple(
-    ["queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency", "asking", "robots_rev"]
+_HOST_FIELDS: Final = (
+    *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency"),
+    *("asking", "robots_rev"),
 )
 _BATCH: Final = 500
 _WEIGHT: Final = 8 << 20  # characters of text after which a batch of records ends
