@@ -24,6 +24,8 @@ _MAX_COPIES: Final = 2_000_000
 """Tags times formatting elements that stay open: how many elements may be made of them."""
 _MAX_FORMATTING: Final = 128
 _MAX_ATTRIBUTES: Final = 1_000
+_MAX_CUT_TAG: Final = 4_096
+"""Bytes of a tag in which the file ends."""
 """Of one tag."""
 _MAX_NAMES: Final = 5_000
 """Of elements, and of attributes: parsers keep them in tables that do not grow."""
@@ -57,7 +59,7 @@ _ATTRIBUTE: Final = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+" + _GIVEN
 _REST: Final = rb"(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+"
 _TOKEN = re.compile(
     rb"<(?:!--(?:-?>|.*?(?:--!?>|\Z))|[!?][^>]*+>?|/(?![a-zA-Z])[^>]*+>?"
-    rb"|(/?)([a-zA-Z][^\t\n\f\r />]*+)" + _REST + rb"(?:>|\Z))",
+    rb"|(/?)([a-zA-Z][^\t\n\f\r />]*+)" + _REST + rb"(>|\Z))",
     re.DOTALL,
 )
 _EACH_ATTRIBUTE = re.compile(_ATTRIBUTE)
@@ -218,6 +220,8 @@ class _Flattening:
             written: bytes | None = None
             if match[2] is None:
                 written = b"" if self.ended else None
+            elif not match[3]:  # the file ends within the tag, so it is none; its attributes may still take long
+                written = b"" if at - start > _MAX_CUT_TAG else None
             elif (name := self._known(match[2].lower())) == b"":
                 written = b""
             elif match[1]:

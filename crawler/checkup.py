@@ -46,7 +46,7 @@ class Checkup:
         if isinstance(result, Response):
             self._remember(result, now)
             return self._health.judge("", result, now, alone=alone)
-        name = urlsplit(result.url).hostname or ""
+        name = _place(result.url)[0]
         known = self._answered(now) if result.kind == "dns" else ()
         if known is None:
             fate: Fate = "wait"
@@ -67,8 +67,7 @@ class Checkup:
         if self._proxied or now < self._remember_at:
             return
         self._remember_at = now + _REMEMBER_AGAIN
-        parts = urlsplit(response.url)
-        name, port = parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+        name, port = _place(response.url)
         self._health.remember("" if is_address(name) else name, response.address, port)
 
     def _answered(self, now: float) -> Sequence[str] | None:
@@ -116,3 +115,12 @@ class Checkup:
             return {}
         health = self._health
         return {"limit": "trouble", "trouble": health.words, "trouble_for": round(time.monotonic() - health.since, 1)}
+
+
+def _place(url: str) -> tuple[str, int]:
+    """Name and port of the host of *url*; no name where something else wrote a host that is none."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return "", 0

@@ -287,6 +287,8 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
 
     loaded = load_given(given)
     plan_of(loaded.settings)
+    if hint := robots.hint_at_token(loaded.settings.user_agent):
+        say(f"hint: {hint}")
     tried = try_url(url, loaded.settings)
     if as_json:
         echo_json(tried.told(links=links))

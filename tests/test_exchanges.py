@@ -13,7 +13,7 @@ from crawler.exchange import News
 from crawler.exchanges import Exchanges
 from crawler.frontier import sharded
 from crawler.frontier.frontier import shard_of_token
-from crawler.frontier.leases import Lease, Limits
+from crawler.frontier.leases import Lease, Limits, Shares
 from crawler.frontier.link import Link, Patience
 from crawler.links import Known
 from crawler.outgoing import Outgoing
@@ -55,7 +55,7 @@ class Setting:
 
     def turn(self, want: int) -> list[Lease]:
         """One turn that asks for *want* leases; what it gave."""
-        news: News = self.exchanges.talk(want, [lease.token for lease in self.held], lambda: b"{}")
+        news: News = self.exchanges.talk(Shares.any(want), [lease.token for lease in self.held], lambda: b"{}")
         given = list(news.leased.leases) if news.leased is not None else []
         self.held += given
         return given

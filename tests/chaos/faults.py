@@ -49,15 +49,15 @@ end
     ),
     "all-charged": Fault(
         "pool.py",
-        '            if lease.token == dead.token and lease.kind == "P":\n',
+        "            if lease.token == dead.token:\n",
         '            if lease.kind == "P":\n',
         replace(_BASE, kinds={"worker-kill": 1}),
         ("charged", "ended otherwise"),
     ),
     "due-forgotten": Fault(
         "frontier/prelude.lua",
-        "    redis.call('ZREM', READY, host)\n",
-        "    redis.call('ZREM', READY, host)\n    redis.call('HSET', host_key(host), 'due', T)\n",
+        "    redis.call('ZREM', index, host)\n",
+        "    redis.call('ZREM', index, host)\n    redis.call('HSET', host_key(host), 'due', T)\n",
         replace(_BASE, kinds={"worker-kill": 1}),
         ("politeness",),
     ),

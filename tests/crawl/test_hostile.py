@@ -25,9 +25,9 @@ NORMAL: Final = 100
 MOST_MEMORY: Final = 400 * 1024 * 1024
 """Bytes a worker may have in memory at most, whatever comes."""
 LIMITS: Final = {
-    "--timeout": "3s",
-    "--page-timeout": "2s",  # less than --timeout: a page that hangs must not be the end of what loads beside it
-    "--host-patience": "1s",
+    "--timeout": "8s",
+    "--page-timeout": "3s",  # less than --timeout: a page that hangs must not be the end of what loads beside it
+    "--host-patience": "4s",
     "--retries": "0",
     "--max-links": str(MOST_LINKS),
 }
@@ -118,7 +118,7 @@ def _run(commands: Commands, stage: Stage, fetcher: str) -> tuple[dict[str, Json
 
 
 @each_fetcher
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(600)
 def test_each_situation_has_its_outcome_beside_normal_pages(
     commands: Commands, sites: Sites, stage: Stage, fetcher: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -49,8 +49,8 @@ def test_paused_all_workers_stopped_and_resumed_with_others(commands: Commands, 
     """With no process left, not even Redis; later more workers, on other settings, bring it to the same result."""
     hosts = [sites.add(f"127.0.0.{n}") for n in (1, 2, 3)]
     graph = Graph(hosts, 150, seed=41, slow=0.01)
-    going = commands.start("run", *graph.seeds, "--delay", "20ms", "--workers", "3")
-    wait_until(lambda: sum(len(host.seen) for host in hosts) > 40, "the crawl to get on")
+    going = commands.start("run", *graph.seeds, "--delay", "500ms", "--workers", "3")
+    wait_until(lambda: sum(len(host.seen) for host in hosts) > 12, "the crawl to get on")
     assert commands.run("pause").code == 0
     going.signal(signal.SIGTERM)
     assert going.wait().code == 130
@@ -60,7 +60,7 @@ def test_paused_all_workers_stopped_and_resumed_with_others(commands: Commands, 
     waiting = commands.start("work", "--workers", "1", "--until-done")
     waiting.wait_for_workers(1)
     assert "goes on" in commands.run("resume").err
-    more = commands.start("run", "--workers", "5", "--concurrency", "2")
+    more = commands.start("run", "--workers", "5", "--concurrency", "2", "--delay", "20ms")
     assert (waiting.wait().code, more.wait().code) == (0, 0)
     assert sum(len(host.seen) for host in hosts) > asked
     graph.check(commands.records())

@@ -30,7 +30,7 @@ settings.register_profile(
 )
 
 
-@pytest.mark.timeout(0 if EXAMPLES else 180)
+@pytest.mark.timeout(0 if EXAMPLES else 900)
 def test_any_interleaving_of_clients_keeps_the_invariants(both_redis_url: str) -> None:
     machine = type("Machine", (FrontierMachine,), {"url": both_redis_url})
     run_state_machine_as_test(machine, settings=settings.get_profile("ci"))

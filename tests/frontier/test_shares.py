@@ -63,7 +63,7 @@ def test_a_proven_host_that_fails_has_to_prove_itself_anew(make: Make, event: st
     lease = crawl.one()
     assert lease.standing == "proven"
     crawl.frontier.retry(lease, event)  # type: ignore[arg-type]
-    crawl.advance(5)
+    crawl.advance(25)
     lease = crawl.one()
     assert lease.standing == "failing"
     crawl.put("http://a.example/more")
