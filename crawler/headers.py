@@ -40,6 +40,8 @@ _PLAIN = re.compile(rf"({_TOKEN}):([^\r\n\0]*)")
 _NAME: Final = r"[^\s/:@\[\]]"
 _HOST: Final = rf"(?:https?://{_NAME}+|(?:https?://)?\[[0-9A-Fa-f:.]+\]|{_NAME}+(?=:\d)|{_NAME}*\.{_NAME}*|localhost)"
 _FOR_A_HOST = re.compile(rf"({_HOST}(?::\d{{1,5}})?)/?[ \t]*:[ \t]*((?=[A-Za-z]){_TOKEN}:[^\r\n\0]*)", re.IGNORECASE)
+# Behind one word that is a header's name by its form, and would take this secret to the SOURCEs of the command.
+_LIKE_A_HEADER = re.compile(r"[ \t]*(?:(?:proxy-)?authorization|cookie|x-[a-z0-9-]+)[ \t]*:", re.IGNORECASE)
 _PORT = re.compile(r":\d+\Z")
 
 
@@ -80,6 +82,10 @@ def parse(text: str) -> HeaderLine:
     plain = _PLAIN.fullmatch(rest)
     if plain is None or (plain[1].lower() in ("http", "https") and plain[2].startswith("//")):
         raise ValueError("a header as 'Name: value' or 'HOST: Name: value' is needed")
+    if not host and _LIKE_A_HEADER.match(plain[2]):
+        raise ValueError(
+            "a header's value looks like a header: a host without a dot is named as 'http://HOST: Name: value'"
+        )
     try:
         origins = _origins_of_host(host) if host else frozenset()
     except InvalidURL:

@@ -75,6 +75,26 @@ def test_what_is_no_line_is_refused_without_being_shown(line: str) -> None:
     assert "s3cr3t" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "wiki: Authorization: Bearer s3cr3t",
+        "wiki:cookie:s3cr3t",
+        "Wiki: X-Api-Key: s3cr3t",
+        "a: Proxy-Authorization: s3cr3t",
+    ],
+)
+def test_a_host_without_a_dot_is_not_taken_for_the_name_of_a_header(line: str) -> None:
+    with pytest.raises(ValueError, match="http://HOST: Name: value"):
+        parse(line)
+    with pytest.raises(UsageError) as error:
+        coerce("header", [line])
+    assert "s3cr3t" not in str(error.value)
+    assert parse(f"http://{line}").origins == {
+        f"{scheme}://{line[: line.index(':')].lower()}" for scheme in ("http", "https")
+    }
+
+
 @given(st.text(st.sampled_from("aZ.-:/[]1 \t@*é"), max_size=40))
 def test_what_is_kept_of_a_line_reads_as_the_same_line(line: str) -> None:
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -51,7 +52,7 @@ class Identity:
             raise _of_another_version(crawl, schema)
         try:
             return cls(_generation_of(generation), _salt_of(salt), _form_of(form or ""), _shards_of(shards))
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise DamagedCrawl(
                 f"the `meta` of crawl {crawl!r} is damaged ({str(error)[:100]}): `crawler delete` takes the crawl away"
             ) from None
@@ -81,22 +82,26 @@ def _generation_of(text: str) -> str:
 
 
 def _form_of(words: str) -> Form:
-    return Form(**dict.fromkeys(words.split(), True))
+    try:
+        return Form(**dict.fromkeys(words.split(), True))
+    except TypeError:
+        raise ValueError("its form of URLs is none") from None
 
 
 def _shards_of(text: str | None) -> int:
-    shards = int(text or 1)
-    if not 1 <= shards <= MOST_SHARDS:
-        raise ValueError(f"its number of shards is {shards}")
-    return shards
+    text = text or "1"
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MOST_SHARDS):
+        raise ValueError(f"its number of shards is {text:.20}")
+    return int(text)
 
 
 def _salt_of(text: str | None) -> bytes:
     """Without it every URL would have another id, and be fetched again."""
-    salt = bytes.fromhex(text or "")
-    if len(salt) != _SALT:
-        raise ValueError("its salt is missing, or is none")
-    return salt
+    with suppress(ValueError):
+        salt = bytes.fromhex(text or "")
+        if len(salt) == _SALT:
+            return salt
+    raise ValueError("its salt is missing, or is none")
 
 
 def _of_another_version(crawl: str, schema: str | None) -> DamagedCrawl:

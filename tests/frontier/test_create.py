@@ -93,9 +93,10 @@ def test_a_crawl_that_another_version_takes_over_is_left_alone(link: Link, crawl
     ("field", "value", "words"),
     [
         ("salt", None, "its salt is missing"),
-        ("salt", "no hex", "damaged"),
-        ("salt", b"\xff", "damaged"),
-        ("form", "strip_everything", "damaged"),
+        ("salt", "no hex", "its salt is missing, or is none"),
+        ("salt", b"\xff", "its salt is missing, or is none"),
+        ("form", "strip_everything", "its form of URLs is none"),
+        ("shards", "x", "its number of shards is x"),
         ("schema", None, "another version"),
         ("schema", b"\xfftwo", "another version"),
         ("generation", None, "remains"),
