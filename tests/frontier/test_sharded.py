@@ -36,7 +36,7 @@ OF_ONE_SHARD = {
         "wait",
         "bound",
     ),
-    *("lease", "lease_call", "put_call", "extend_call", "reap_call", "weigh_call", "state_call", "beat_call"),
+    *("bound", "lease", "lease_call", "put_call", "extend_call", "reap_call", "weigh_call", "state_call", "beat_call"),
     *("commit", "retry", "robots", "pack", "unpack"),  # they send what their `_call`, which finds the shard, has built
 }
 """Methods of Frontier that mean one shard, or find it by themselves."""
