@@ -59,6 +59,8 @@ class Status:
     Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int
     """Pages whose content another page had before."""
+    hook_errors: int
+    """Pages on which the user's hook raised something, or returned what cannot be stored."""
     quarantined: list[str]
     """Templates whose URLs are not fetched, because their pages held nothing new."""
     troubles: list[str]
@@ -151,6 +153,7 @@ class Monitor:
             redis_bounded=footprint.bounded,
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
             duplicates=counters.get("duplicates", 0),
+            hook_errors=counters.get("hook_errors", 0),
             quarantined=sorted(self._ledger.traps()),
             troubles=sorted({line for beat in alive for line in _said(beat, "trouble")}),
             lacks=sorted({line for beat in alive for line in _said(beat, "lack")}),
