@@ -296,3 +296,22 @@ def test_a_hook_that_fails_on_each_page_is_counted(commands: Commands, sites: Si
     assert commands.status()["hook_errors"] == 2
     kind = what.partition("(")[0].rpartition(".")[2]
     assert all(record["error"].startswith(f"hook: {kind}") for record in commands.records().values())
+
+
+INTERRUPTED = """
+import sys
+from crawler.__main__ import main
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "crawler.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+main()
+"""
+
+
+def test_an_interrupt_while_the_command_is_loaded_ends_it_without_a_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
