@@ -10,8 +10,10 @@ import sys
 def main() -> None:
     """Load the command line, and run it."""
     gc.disable()  # what is loaded stays: to look for garbage meanwhile takes a seventh of the time
-    from crawler import cli
-
+    try:
+        from crawler import cli
+    except KeyboardInterrupt:  # Ctrl-C while it starts: nothing has begun
+        sys.exit(130)
     gc.enable()
     cli.main()
 

@@ -223,11 +223,12 @@ class _Outlook:
         for text in [*status.troubles, *status.lacks]:
             if text not in self._said:
                 self._session.say(text)
-        over = self._troubles - set(status.troubles)
-        for machine in {text.partition(":")[0] for text in over} & set(status.machines):
+        gone = self._troubles - set(status.troubles)
+        over = {text for text in gone if text.partition(":")[0] in status.machines}  # else it only has another trouble
+        for machine in {text.partition(":")[0] for text in over}:
             self._session.say(f"{machine}: works again")
         self._said = (self._said - over) | {*status.troubles, *status.lacks}
-        self._troubles = set(status.troubles)
+        self._troubles = (self._troubles - over) | set(status.troubles)
         is_over_patience = patience > 0 and status.stuck_for > patience
         if is_over_patience and status.troubles and status.state in ("running", "waiting"):
             self.stuck = status.troubles[0]

@@ -29,6 +29,8 @@ except ImportError:  # there are no wheels for rare processors
 
 MAX_FIELD: Final = 500
 """Characters kept of an error or a header in a record."""
+HOOK_ERROR: Final = "hook: "
+"""How the `error` of a page begins on which the user's hook failed."""
 
 _FLAT: Final = "its markup was too deep or too large to be parsed as it is: some elements were flattened"
 
@@ -203,6 +205,8 @@ def _ending(
         tallies["duplicates"] = 1
     if record.outcome == "fetched" and (record.sitemap or held.entry.request.sitemap):
         tallies["sitemaps"] = 1  # they do not count as pages
+    if (found.error or "").startswith(HOOK_ERROR):
+        tallies["hook_errors"] = 1
     for reason, n in found.refused.items():
         tallies[f"refused:{reason}"] = n
     return Ending(

@@ -399,8 +399,8 @@ class Handler:
         try:
             data = hooks.items(self._hook(page))
             msgspec.json.encode(data)
-        except (Exception, SystemExit) as error:  # anything a user's function raises, sys.exit() too
-            return None, f"hook: {type(error).__name__}: {error}"
+        except BaseException as error:  # sys.exit() and what cancels tasks too: no signal raises anything here
+            return None, f"{endings.HOOK_ERROR}{type(error).__name__}: {error}"
         finally:
             self._watch.enter("handle", held.lease.token)
         return data, None

@@ -28,6 +28,7 @@ Hook = Callable[[Page], Any]
 _MAIN: Final = ("__main__", "__mp_main__")
 LOADED: Final = "loaded"
 """What `try_out` answers where all is well."""
+_NOT_CALLED_SO: Final = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 _NO_PARENT: Final = "no known parent package"
 """What Python says of a relative import in a file that was loaded by itself."""
 
@@ -53,6 +54,8 @@ def load(spec: str) -> Hook:
         where = getattr(module, "__file__", None)
         found = "" if is_file or where is None else f" (it is {where}; name a file to mean another: file.py:function)"
         raise HookError(f"--hook {spec!r}: {module_name} has no function {function_name}{found}")
+    if any(is_kind(call) for call in (function, type(function).__call__) for is_kind in _NOT_CALLED_SO):
+        raise HookError(f"--hook {spec!r}: {function_name} is async: write a plain function, and asyncio.run() in it")
     hook: Hook = function
     return hook
 
@@ -179,4 +182,7 @@ def items(result: Any) -> Any:
     """What a hook returned, as the record keeps it: generators and iterators become lists."""
     if result is None or isinstance(result, dict | list | tuple | str | int | float | bool):
         return result
+    if inspect.iscoroutine(result):
+        result.close()  # else Python warns of it
+        raise TypeError("it returned a coroutine: write a plain function, and asyncio.run() in it")
     return list(result) if hasattr(result, "__iter__") else result

@@ -9,6 +9,7 @@ import secrets
 import signal
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -142,6 +143,7 @@ class Pool:
             code = member.process.poll()
             if code is not None:
                 self._members.remove(member)
+                self._end_children(member)
                 self._bury(member, code)
         self._settle_due()
         return bool(self._members or self._dead)
@@ -169,6 +171,12 @@ class Pool:
             member.hung = True
             member.process.kill()
             member.process.wait()
+
+    def _end_children(self, member: _Member) -> None:
+        """Ask what a hook has started to end too: it is in the process group of its worker, unless it left that."""
+        if self._settings.hook:
+            with suppress(OSError):  # there is nothing
+                os.killpg(member.process.pid, signal.SIGTERM)
 
     def _bury(self, member: _Member, code: int) -> None:
         """A worker has ended: of its own accord, or it died and its leases have to be settled."""
@@ -278,6 +286,7 @@ class Pool:
             member.process.wait()
         for member in list(self._members):
             self._members.remove(member)
+            self._end_children(member)
             self._bury(member, member.process.wait())
         self._settle_due()
 

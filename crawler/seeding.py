@@ -86,7 +86,7 @@ def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
         elif not _exists(source):
             raise UsageError(f"{_shown(source)}: there is no such file; a URL begins with https:// or http://")
         elif not Path(source).is_file():
-            raise UsageError(f"{source}: is not a file of URLs")
+            raise UsageError(f"{source}: is not a file of URLs; name - to read them from stdin")
         else:
             _open(source).close()
 
@@ -122,8 +122,6 @@ def _open(source: str) -> IO[bytes]:
     if source == "-":
         return _unzipped(seedlist.awaited(sys.stdin.buffer))
     try:
-        if source.endswith(".gz"):
-            return cast(IO[bytes], gzip.open(source))
         with Path(source).open("rb") as file:
             packed = file.read(len(_GZIP)) == _GZIP
         return cast(IO[bytes], gzip.open(source)) if packed else Path(source).open("rb")

@@ -131,13 +131,24 @@ def read(file: IO[bytes], name: str) -> Iterator[Line]:
         text = stripped(raw.decode("utf-8", "replace"))
         if text[:1] == "#" or not (text or not whole):
             continue
-        odd = _oddity(text, table) if whole else f"the line is longer than {MAX_LINE:,} bytes"
+        odd = _oddity(text, table) or _undecoded(raw) if whole else f"the line is longer than {MAX_LINE:,} bytes"
         if "#" in text and not odd:
             text = without_note(text)
         yield Line(text, f"{name}:{number}", odd, hint)
         hint, empty = "", False
     if empty:
         yield Line("", name, "it holds no URL")
+
+
+def _undecoded(raw: bytes) -> str:
+    """What is odd about a line whose URL is not UTF-8: another character would stand in its place."""
+    if b"://" not in raw:
+        return ""  # it is refused for that
+    try:
+        raw.partition(b"#")[0].decode()
+    except UnicodeDecodeError as error:
+        return f"the byte {error.object[error.start]:#04x} is not UTF-8: save the list as UTF-8, or write it as %XX"
+    return ""
 
 
 def _oddity(text: str, table: str) -> str:

@@ -81,3 +81,25 @@ def test_generators_become_lists() -> None:
     assert hooks.items(n for n in range(3)) == [0, 1, 2]
     assert hooks.items({"b": 1}.keys()) == ["b"]
     assert hooks.items(iter(())) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "async def hook(page):\n    return 1\n",
+        "async def hook(page):\n    yield 1\n",
+        "class Hook:\n    async def __call__(self, page):\n        return 1\n\nhook = Hook()\n",
+        "import functools\n\nasync def call(page, n):\n    return n\n\nhook = functools.partial(call, n=1)\n",
+    ],
+)
+def test_an_async_function_is_refused_when_it_is_loaded(folder: Path, code: str) -> None:
+    (folder / "waits.py").write_text(code)
+    _refused("waits.py:hook", "async", "plain function")
+
+
+def test_a_coroutine_that_a_hook_returns_is_an_error() -> None:
+    async def later() -> int:
+        return 1
+
+    with pytest.raises(TypeError, match="coroutine"):
+        hooks.items(later())

@@ -54,10 +54,17 @@ def test_lines_of_all_kinds_of_sources(tmp_path: Path, monkeypatch: pytest.Monke
     ]
 
 
-def test_marks_and_bytes_that_are_no_text(tmp_path: Path) -> None:
-    """A byte order mark is no part of a URL, also where files were joined; other bytes are kept as far as they go."""
-    source = _file(tmp_path, b"\xef\xbb\xbf# mark\nhttp://a/\xff\n\xef\xbb\xbfhttp://b/\n")
-    assert [line.text for line in seeding.lines([source])] == ["http://a/\ufffd", "http://b/"]
+def test_marks_are_no_part_of_a_url(tmp_path: Path) -> None:
+    source = _file(tmp_path, b"\xef\xbb\xbf# mark\nhttp://a/\n\xef\xbb\xbfhttp://b/\n")
+    assert [line.text for line in seeding.lines([source])] == ["http://a/", "http://b/"]
+
+
+@pytest.mark.parametrize("raw", [b"caf\xe9", b"\xd1\xcf\xcb?q=1", b"?q=\xff", b"\x93quoted\x94", b"\xed\xa0\x80"])
+def test_a_url_that_is_not_utf_8_is_odd_and_becomes_no_other_one(tmp_path: Path, raw: bytes) -> None:
+    source = _file(tmp_path, b"http://a/" + raw + b"\nhttp://b/ # caf\xe9\nhttp://c/caf\xc3\xa9\n")
+    odd, noted, fine = seeding.lines([source])
+    assert "is not UTF-8" in odd.odd
+    assert (noted.text, noted.odd, fine.odd) == ("http://b/", "", "")
 
 
 @pytest.mark.parametrize(
@@ -240,7 +247,9 @@ def test_a_line_without_an_end_takes_little_memory(tmp_path: Path) -> None:
 
 def test_lines_stream(tmp_path: Path) -> None:
     """A list longer than memory: the first line is there before the last is read."""
-    lines = seeding.lines([_file(tmp_path, b"http://a/\n" * 10_000), _file(tmp_path, b"not gzip", "bad.gz")])
+    lines = seeding.lines(
+        [_file(tmp_path, b"http://a/\n" * 10_000), _file(tmp_path, gzip.compress(b"")[:-9], "bad.gz")]
+    )
     assert next(lines).text == "http://a/"
     assert sum(1 for _ in zip(range(9_999), lines, strict=False)) == 9_999
     with pytest.raises(UsageError):
@@ -249,10 +258,16 @@ def test_lines_stream(tmp_path: Path) -> None:
 
 def test_a_compressed_file_that_is_broken(tmp_path: Path) -> None:
     whole = gzip.compress(b"http://a/\n" * 1000)
-    for text, name in ((whole[:-10], "cut.gz"), (b"http://a/\n", "plain.gz"), (whole[:30] + b"\0" * 30, "bad.gz")):
+    for text, name in ((whole[:-10], "cut.gz"), (whole[:30] + b"\0" * 30, "bad.gz")):
         source = _file(tmp_path, text, name)
         with pytest.raises(UsageError, match=f"{name}: cannot be read to its end"):
             list(seeding.lines([source]))
+
+
+def test_a_file_is_gzip_if_it_begins_so_whatever_it_is_called(tmp_path: Path) -> None:
+    """What browsers save from the web is often unpacked and still called .gz."""
+    plain, packed = _file(tmp_path, b"http://a/\n", "plain.gz"), _file(tmp_path, gzip.compress(b"http://b/\n"), "b.txt")
+    assert [line.text for line in seeding.lines([plain, packed])] == ["http://a/", "http://b/"]
 
 
 def test_sources_are_checked_before_any_is_used(tmp_path: Path) -> None:

@@ -66,6 +66,8 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         lines.append(f"  links left out: {refused}")
     if status.duplicates:
         lines.append(f"  pages whose content was met before: {status.duplicates:,} (see `duplicate_of`)")
+    if status.hook_errors:
+        lines.append(f"  pages on which the hook failed: {status.hook_errors:,} (`error` in their records says how)")
     if status.lost:
         lines.append(f"  lost: {_lost(status)}")
     lines += _quarantined(status)
@@ -128,6 +130,8 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"  warning   that is more than {whose}: `crawler export --drain` frees what is written")
     if status.duplicates:
         lines.append(f"  {'copies':<9} {status.duplicates:,} pages have the content of another one")
+    if status.hook_errors:
+        lines.append(f"  {'hook':<9} it failed on {status.hook_errors:,} pages: `error` in their records says how")
     if status.lost:
         lines.append(f"  {'lost':<9} {_lost(status)}")
     return lines + _quarantined(status)

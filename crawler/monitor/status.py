@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
 from typing import Any, Final
@@ -59,6 +60,8 @@ class Status:
     Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int
     """Pages whose content another page had before."""
+    hook_errors: int
+    """Pages on which the user's hook raised something, or returned what cannot be stored."""
     quarantined: list[str]
     """Templates whose URLs are not fetched, because their pages held nothing new."""
     troubles: list[str]
@@ -123,9 +126,12 @@ class Monitor:
         state = self._frontier.state()
         counters = self._ledger.counters()
         beats = self._ledger.workers()
-        hosts, first, _ = self._ledger.hosts(1)
+        hosts, first, clock = self._ledger.hosts(1)
         alive = [beat for beat in beats if beat.age < SILENT]
         delay = self._delay(first[0] if first else None)
+        limit = _limit([_word(beat) for beat in alive], state.word, hosts, delay / 1000)
+        if first and limit.startswith(_POLITE):
+            limit += unanswered(first[0], clock)
         footprint = self._weigh()
         left = state.queued + state.leased
         return Status(
@@ -144,13 +150,14 @@ class Monitor:
             silent_workers=len(beats) - len(alive),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
-            limit=_limit([_word(beat) for beat in alive], state.word, hosts, delay / 1000),
+            limit=limit,
             rate=self._rate(state.ended),
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
             redis_bounded=footprint.bounded,
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
             duplicates=counters.get("duplicates", 0),
+            hook_errors=counters.get("hook_errors", 0),
             quarantined=sorted(self._ledger.traps()),
             troubles=sorted({line for beat in alive for line in _said(beat, "trouble")}),
             lacks=sorted({line for beat in alive for line in _said(beat, "lack")}),
@@ -188,6 +195,7 @@ def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
 
 
 _WAITS: Final = "waits: "
+_POLITE: Final = "waiting for politeness"
 _MAX_SAID: Final = 300
 """Characters of a worker's trouble that are shown."""
 
@@ -215,6 +223,14 @@ def _word(beat: Beat) -> str:
     )
 
 
+def unanswered(first: HostFacts, clock: int) -> str:
+    """What to add where *first*, the next host that is due, rests because it did not answer; *clock*: now in ms."""
+    left = first.due - clock
+    if first.backoff == 0 or first.failing_since == 0 or first.given_up or left <= 0:
+        return ""
+    return f"; the next did not answer, it is asked again in {math.ceil(left / 1000):,} s"
+
+
 def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
     """What the speed depends on now, by what most workers say."""
     if state in ("paused", "done", "empty", "limit", "deleting"):
@@ -234,7 +250,7 @@ def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
     if most == "politeness" and hosts == 0:
         most = "network"  # all hosts that have URLs are being asked just now
     return {
-        "politeness": f"waiting for politeness: {shown}, delay {delay:g} s",
+        "politeness": f"{_POLITE}: {shown}, delay {delay:g} s",
         "concurrency": "all transfers busy: raise --concurrency or add workers",
         "network": "waiting for answers",
         "links": "waiting for new links",

@@ -264,3 +264,54 @@ def test_fetch_ends_as_well(commands: Commands, sites: Sites) -> None:
     done = commands.run("fetch", site.url("/"), "--hook", "hk.py:hook", "--json")
     assert done.code == 0, done.err
     assert json.loads(done.out)["data"] == "done"
+
+
+def test_programs_that_a_hook_started_end_with_its_worker(commands: Commands, sites: Sites) -> None:
+    site = sites.add()
+    site.serve("/", html())
+    commands.write(
+        "hk.py",
+        "import subprocess\n\ndef hook(page):\n    return subprocess.Popen(['sleep', '600']).pid\n",
+    )
+    done = commands.run("run", site.url("/"), "--delay", "0", "-n", "1", "--hook", "hk.py:hook")
+    assert done.code == 0, done.err
+    pid = commands.records()[site.url("/")]["data"]
+    command = Path(f"/proc/{pid}/cmdline")
+    wait_until(lambda: not command.exists() or not command.read_bytes(), "the program to end")  # a zombie has none
+
+
+@pytest.mark.parametrize(
+    "what", ["KeyError('no such field')", "KeyboardInterrupt", "asyncio.CancelledError", "SystemExit(3)"]
+)
+def test_a_hook_that_fails_on_each_page_is_counted(commands: Commands, sites: Sites, what: str) -> None:
+    """The pages are kept with what it raised, whatever that is; no worker dies of it."""
+    site = sites.add()
+    site.serve("/", html(["/1"]))
+    site.serve("/1", html())
+    commands.write("hk.py", f"import asyncio\n\ndef hook(page):\n    raise {what}\n")
+    done = commands.run("run", site.url("/"), "--delay", "0", "-n", "1", "--hook", "hk.py:hook")
+    assert done.code == 0, done.err
+    assert "pages on which the hook failed: 2" in done.err
+    assert "Traceback" not in done.err
+    assert commands.status()["hook_errors"] == 2
+    kind = what.partition("(")[0].rpartition(".")[2]
+    assert all(record["error"].startswith(f"hook: {kind}") for record in commands.records().values())
+
+
+INTERRUPTED = """
+import sys
+from crawler.__main__ import main
+
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "crawler.cli":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupted())
+main()
+"""
+
+
+def test_an_interrupt_while_the_command_is_loaded_ends_it_without_a_traceback() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

@@ -139,6 +139,17 @@ def test_where_no_worker_can_work_the_run_ends_and_the_urls_stay(
 
 
 @needs_root
+def test_a_machine_with_two_troubles_says_each_once(commands: Commands) -> None:
+    """Names do not resolve and addresses have no route: what it meets changes with each look."""
+    commands.within = machine(commands.base, network="none")
+    source = commands.write("seeds.txt", "http://h1.example.test/\nhttp://192.0.2.1/\n")
+    done = commands.run("run", source, "-n", "1", "--host-patience", "8s", *ANY)
+    assert done.code == 4
+    for words in ("cannot resolve any name", "cannot connect to any host"):
+        assert sum(words in line and "gave up" not in line for line in done.err.splitlines()) == 1, done.err
+
+
+@needs_root
 @ENGINES
 def test_one_host_alone_without_dns_stays_queued(commands: Commands, server: Server, engine: str) -> None:
     commands.within = machine(commands.base)
