@@ -60,6 +60,12 @@ _TOKEN = re.compile(
     rb"|(/?)([a-zA-Z][^\t\n\f\r />]*+)" + _REST + rb"(?:>|\Z))",
     re.DOTALL,
 )
+# Text, and tags of few attributes that change nothing for what follows them.
+_SHORT_TAGS = re.compile(
+    rb"(?:[^<]++|<(?!(?:script|style|textarea|title|xmp|iframe|noembed|noframes|svg|math)[\t\n\f\r />])"
+    rb"/?[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb"){0,200}+>)*+",
+    re.IGNORECASE,
+)
 _EACH_ATTRIBUTE = re.compile(_ATTRIBUTE)
 _SAMPLED = re.compile(rb"<(/?[a-zA-Z][^\t\n\f\r />]*)")
 _SAMPLED_TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*+[\t\n\f\r /]++([^<>]*+)")
@@ -76,7 +82,8 @@ _TAG_ENDS = tuple(
     )
 )
 _BODY_END = re.compile(rb"</(?:body|html)[\t\n\f\r />]", re.IGNORECASE)
-_SEPARATOR = re.compile(rb"[\t\n\f\r /][^\t\n\f\r />]")
+_SEPARATOR = re.compile(rb"""(?:[\t\n\f\r /]|(?<!=)["'])[^\t\n\f\r />]""")
+"""What an attribute begins with; it may follow the value before without a space."""
 
 
 def _names(names: str) -> frozenset[bytes]:
@@ -140,9 +147,10 @@ def _flat(html: bytes) -> tuple[bytes, bool]:
 def _has_long_tag(html: bytes) -> bool:
     """Whether a tag may have thousands of attributes: no state within a tag would end before the next step.
 
-    A step that is all within one value has no attributes, and scripts have none.
+    A step that is all within one value has no attributes, and scripts have none: where one seems to be, tags are read.
     """
     attributes = script = script_end = seen = 0
+    is_suspect = False
     for start in range(_STEP, len(html) - _STEP + 1, _STEP):
         stop = start + _STEP
         for mark, rest in _TAG_ENDS:
@@ -154,10 +162,30 @@ def _has_long_tag(html: bytes) -> bool:
         script = max(script, html.rfind(b"<script", seen, start))
         script_end = max(script_end, html.rfind(b"</script", seen, start))
         seen = start - _STEP
-        if script <= script_end:
-            attributes += len(_SEPARATOR.findall(html, start, stop))
-            if attributes > _MANY_ATTRIBUTES:
-                return True
+        if script > script_end:
+            is_suspect = True
+            continue
+        attributes += len(_SEPARATOR.findall(html, start, stop))
+        if attributes > _MANY_ATTRIBUTES:
+            return True
+    return is_suspect and _has_many_attributes(html)
+
+
+def _has_many_attributes(html: bytes) -> bool:
+    """Whether a tag has thousands of attributes, by reading all tags. Within svg and MathML scripts have tags too."""
+    at, is_raw = 0, True
+    while (at := _SHORT_TAGS.match(html, at).end()) < len(html):  # type: ignore[union-attr]
+        match = _TOKEN.match(html, at)
+        start, at = match.span() if match else (at, at + 1)
+        if match is None or match[2] is None:
+            continue
+        if at - start > _MANY_ATTRIBUTES and len(_SEPARATOR.findall(html, start, at)) > _MANY_ATTRIBUTES:
+            return True
+        name = match[2].lower()
+        is_raw = is_raw and name not in _FOREIGN
+        if is_raw and name in _RAW and not match[1]:
+            found = _RAW_ENDS[name].search(html, at)
+            at = found.start() if found else len(html)
     return False
 
 
