@@ -288,7 +288,10 @@ class _Flattening:
         if not foreign:
             if (name in _ROWS and self._table() < 0) or (name == b"form" and self._last(name) >= 0):
                 return self._bounded_tag(name, tag)  # parts of no table are ignored, and forms in forms
+            within = self._last(b"select")
             self._close_before(name)
+            if name == b"select" and within > self._last(name):  # within another it is that one's end
+                return self._bounded_tag(name, tag)
         flat = self.depth >= self.max_depth or not self._may_format(name, tag)
         self._push(name, not flat)
         written = self._bounded_tag(name, tag)
@@ -367,8 +370,10 @@ class _Flattening:
             inner = [at for each in _ROWS[name] if (at := self._last(each)) > table]
             if len(self.open) > max([table, *inner]) + 1:
                 self._cut(max([table, *inner]) + 1)
-        elif any(name in group and top in group for group in (_HEADINGS, _RUBY, _OPTIONS)):
+        elif any(name in group and top in group for group in (_HEADINGS, _RUBY)):
             self._cut(len(self.open) - 1)
+        elif name in _OPTIONS:
+            self._close_options(name)
         elif name in (b"button", b"select") and (at := self._last(name)) >= max(scope, 0):
             self._cut(at)
         elif name in (b"a", b"nobr") and (at := self._last(name)) > scope:
@@ -376,6 +381,13 @@ class _Flattening:
                 self._cut(at)
             else:
                 self._take_out(at)
+
+    def _close_options(self, name: bytes) -> None:
+        """Close the option before *name*, and within a select the group before a group."""
+        if self.open and self.open[-1][0] == b"option":
+            self._cut(len(self.open) - 1)
+        if name == b"optgroup" and self.open and self.open[-1][0] == name and self._last(b"select") >= 0:
+            self._cut(len(self.open) - 1)
 
     def _is_foreign(self) -> bool:
         """Whether tags are those of svg or MathML just now."""

@@ -57,6 +57,8 @@ SHAPES: dict[str, bytes] = {
     "names of attributes": numbered("<p aN=1></p>", 100_000),
     "names of elements": numbered("<xN></xN>", 100_000),
     "comments behind the body": b"</body></html>" + b"<!--x-->\n" * 100_000,
+    "options in options": b"<select><optgroup><option>" * 40_000,
+    "selects in options": b"<select><div><option>" * 20_000,
     "upper case": b"<DIV>" * 45_000,
 }
 
@@ -118,6 +120,7 @@ ORDINARY: dict[str, Callable[[], bytes]] = {
     "items without end tags": lambda: b"<ul>" + b"<li>x<p>y" * 20_000 + b"</ul><dl>" + b"<dt>a<dd>b" * 9_000 + b"</dl>",
     "cells without end tags": lambda: b"<table>" + b"<tr><td>x<td><p>y" * 20_000 + b"</table>",
     "options": lambda: b"<select>" + b"<option>x" * 20_000 + b"</select>",
+    "groups of options": lambda: b"<select>" + b"<optgroup label=a><option>x" * 9_000 + b"</select>",
     "anchors that are not closed": lambda: b"<p><a name=x>y" * 20_000,
     "2,000 attributes": lambda: numbered("<p id=N class=x data-y='>'>x</p>", 2_000),
     "an image in an attribute": lambda: b"<p>x<img src='data:image/png;base64," + b"iVBO/Rw0+Kg" * 20_000 + b"'>y",
