@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler import url as urls
-from crawler import visible
+from crawler import visible, xhtml
 from crawler.errors import InvalidURL
 from crawler.extract import ExtractOptions, Extractor, parse_refresh, robots_directives
 from crawler.fetch.fetcher import Headers, Response
@@ -769,3 +769,10 @@ def test_a_style_whose_string_is_never_closed_is_one_string() -> None:
 def test_sources_of_formulas_are_found_once_however_deep_they_are() -> None:
     tree = parse(("<math><mrow>" * 100 + "<annotation>x</annotation>" * 100).encode())
     assert len(visible.find_nodes(tree).unseen) == 101, "and the head"
+
+
+def test_what_nothing_closes_in_xhtml_ends_with_the_document() -> None:
+    """Each beginning would be looked at from there to the end otherwise."""
+    assert xhtml.as_html(b"<p>x & y <![CDATA[a<b") == b"<p>x & y a&lt;b"
+    for begin in (b"<![CDATA[", b"<!-- ", b"<?x "):
+        assert xhtml._REFERENCE.sub(b"", begin * 3) == b""
