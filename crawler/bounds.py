@@ -62,6 +62,12 @@ _TOKEN = re.compile(
     rb"|(/?)([a-zA-Z][^\t\n\f\r />]*+)" + _REST + rb"(>|\Z))",
     re.DOTALL,
 )
+# Text, and tags of few attributes that change nothing for what follows them.
+_SHORT_TAGS = re.compile(
+    rb"(?:[^<]++|<(?!(?:script|style|textarea|title|xmp|iframe|noembed|noframes|svg|math)[\t\n\f\r />])"
+    rb"/?[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb"){0,200}+>)*+",
+    re.IGNORECASE,
+)
 _EACH_ATTRIBUTE = re.compile(_ATTRIBUTE)
 _SAMPLED = re.compile(rb"<(/?[a-zA-Z][^\t\n\f\r />]*)")
 _SAMPLED_TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*+[\t\n\f\r /]++([^<>]*+)")
@@ -78,7 +84,8 @@ _TAG_ENDS = tuple(
     )
 )
 _BODY_END = re.compile(rb"</(?:body|html)[\t\n\f\r />]", re.IGNORECASE)
-_SEPARATOR = re.compile(rb"[\t\n\f\r /][^\t\n\f\r />]")
+_SEPARATOR = re.compile(rb"""(?:[\t\n\f\r /]|(?<!=)["'])[^\t\n\f\r />]""")
+"""What an attribute begins with; it may follow the value before without a space."""
 
 
 def _names(names: str) -> frozenset[bytes]:
@@ -142,9 +149,10 @@ def _flat(html: bytes) -> tuple[bytes, bool]:
 def _has_long_tag(html: bytes) -> bool:
     """Whether a tag may have thousands of attributes: no state within a tag would end before the next step.
 
-    A step that is all within one value has no attributes, and scripts have none.
+    A step that is all within one value has no attributes, and scripts have none: where one seems to be, tags are read.
     """
     attributes = script = script_end = seen = 0
+    is_suspect = False
     for start in range(_STEP, len(html) - _STEP + 1, _STEP):
         stop = start + _STEP
         for mark, rest in _TAG_ENDS:
@@ -156,10 +164,30 @@ def _has_long_tag(html: bytes) -> bool:
         script = max(script, html.rfind(b"<script", seen, start))
         script_end = max(script_end, html.rfind(b"</script", seen, start))
         seen = start - _STEP
-        if script <= script_end:
-            attributes += len(_SEPARATOR.findall(html, start, stop))
-            if attributes > _MANY_ATTRIBUTES:
-                return True
+        if script > script_end:
+            is_suspect = True
+            continue
+        attributes += len(_SEPARATOR.findall(html, start, stop))
+        if attributes > _MANY_ATTRIBUTES:
+            return True
+    return is_suspect and _has_many_attributes(html)
+
+
+def _has_many_attributes(html: bytes) -> bool:
+    """Whether a tag has thousands of attributes, by reading all tags. Within svg and MathML scripts have tags too."""
+    at, is_raw = 0, True
+    while (at := _SHORT_TAGS.match(html, at).end()) < len(html):  # type: ignore[union-attr]
+        match = _TOKEN.match(html, at)
+        start, at = match.span() if match else (at, at + 1)
+        if match is None or match[2] is None:
+            continue
+        if at - start > _MANY_ATTRIBUTES and len(_SEPARATOR.findall(html, start, at)) > _MANY_ATTRIBUTES:
+            return True
+        name = match[2].lower()
+        is_raw = is_raw and name not in _FOREIGN
+        if is_raw and name in _RAW and not match[1]:
+            found = _RAW_ENDS[name].search(html, at)
+            at = found.start() if found else len(html)
     return False
 
 
@@ -264,7 +292,10 @@ class _Flattening:
         if not foreign:
             if (name in _ROWS and self._table() < 0) or (name == b"form" and self._last(name) >= 0):
                 return self._bounded_tag(name, tag)  # parts of no table are ignored, and forms in forms
+            within = self._last(b"select")
             self._close_before(name)
+            if name == b"select" and within > self._last(name):  # within another it is that one's end
+                return self._bounded_tag(name, tag)
         flat = self.depth >= self.max_depth or not self._may_format(name, tag)
         self._push(name, not flat)
         written = self._bounded_tag(name, tag)
@@ -343,8 +374,10 @@ class _Flattening:
             inner = [at for each in _ROWS[name] if (at := self._last(each)) > table]
             if len(self.open) > max([table, *inner]) + 1:
                 self._cut(max([table, *inner]) + 1)
-        elif any(name in group and top in group for group in (_HEADINGS, _RUBY, _OPTIONS)):
+        elif any(name in group and top in group for group in (_HEADINGS, _RUBY)):
             self._cut(len(self.open) - 1)
+        elif name in _OPTIONS:
+            self._close_options(name)
         elif name in (b"button", b"select") and (at := self._last(name)) >= max(scope, 0):
             self._cut(at)
         elif name in (b"a", b"nobr") and (at := self._last(name)) > scope:
@@ -352,6 +385,13 @@ class _Flattening:
                 self._cut(at)
             else:
                 self._take_out(at)
+
+    def _close_options(self, name: bytes) -> None:
+        """Close the option before *name*, and within a select the group before a group."""
+        if self.open and self.open[-1][0] == b"option":
+            self._cut(len(self.open) - 1)
+        if name == b"optgroup" and self.open and self.open[-1][0] == name and self._last(b"select") >= 0:
+            self._cut(len(self.open) - 1)
 
     def _is_foreign(self) -> bool:
         """Whether tags are those of svg or MathML just now."""

@@ -168,8 +168,8 @@ class Harvest:
 
 
 def _leads_into(folder: str, page: Page, url: str) -> bool:
-    """Whether the page at *url* has a link to another URL in *folder* (with its host)."""
-    return any(link.partition("://")[2].startswith(folder) and link != url for link in page.outlinks)
+    """Whether the page at *url* has a link to another URL in *folder* (with its host): one that leads up is none."""
+    return any(link.partition("://")[2].startswith(folder) and not url.startswith(link) for link in page.outlinks)
 
 
 def _text(page: Page) -> str:

@@ -42,7 +42,10 @@ _SEPARATED = re.compile("[/;]")
 _ENCODED = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")  # however often it was escaped
 _AMP = re.compile("(?:amp;|[&;])+")
 _LEAST_WORD: Final = 3
+_LONG_PATH: Final = 5
+"""Slashes."""
 _BETWEEN_CRUMBS: Final = "/;|>\u00bb\u203a\u2192\u00b7\u2022\u2044"
+_JOINTS = re.compile("[-_+]")
 _VARIES = re.compile("[0-9?;]")  # nothing varies in most URLs
 _DIGITS = re.compile(r"[0-9]+")
 _SEPARATOR = re.compile(r"[&;]")
@@ -133,15 +136,24 @@ def fingerprint(url: str, text: str, sources: Iterable[bytes] = ()) -> str:
 def growth_print(url: str, title: str, text: str, sources: Iterable[bytes] = ()) -> str:
     """The fingerprint of a page that may be one of URLs that grow: without the words of its path either.
 
-    Breadcrumbs name them. The *title* counts: many pages have little other text.
+    Breadcrumbs name them; those of a long path as titles too: `red-wine` is `Red Wine`. Products of a shop, which lie
+    less deep, may differ in no more than that. The *title* counts: many pages have little other text.
     """
     text = f"{title}\n{text[:MOST_TEXT]}"
     path = urls.split(url)[2].partition("?")[0]
-    for word in {unquote(word) for word in _SEPARATED.split(path)[:_MOST_WORDS] if len(word) >= _LEAST_WORD}:
+    words = {unquote(word) for word in _SEPARATED.split(path)[:_MOST_WORDS] if len(word) >= _LEAST_WORD}
+    if path.count("/") > _LONG_PATH:
+        text, words = _plain(text), {_plain(word) for word in words}
+    for word in words:
         text = text.replace(word, "")
     for sign in _BETWEEN_CRUMBS:
         text = text.replace(sign, " ")
     return fingerprint(url, text, sources)
+
+
+def _plain(text: str) -> str:
+    """*text* in lower case, with spaces for the signs that join words in a URL."""
+    return _JOINTS.sub(" ", text.lower())
 
 
 def sources(body: bytes) -> list[bytes]:

@@ -5,8 +5,9 @@ all others are inline, those that it does not know as well: custom elements, Mat
 
 - Left out are scripts, styles, pictures (svg), templates, frames, `datalist` and the source that stands beside a
   formula.
-- Hidden parts (`hidden`, an inline `display: none`, a closed `dialog`) are left out, unless they hold half of the text
-  or more: a script shows such pages. So is `noscript`, unless it holds more than the rest, or is never closed.
+- Hidden parts (`hidden`, an inline `display: none`, a closed `dialog`, a `popover`) are left out, unless they hold half
+  of the text or more: a script shows such pages. So is `noscript`, unless it holds more than the rest, or is never
+  closed.
 - What a reader can open or scroll to stays: `details`, `hidden=until-found`, `aria-hidden`, `visibility: hidden`; and
   `rp`, because text has no other way to set ruby apart.
 """
@@ -40,13 +41,15 @@ _PRES: Final = tag_ids(_KINDS[_PRE])
 _WITHOUT_TEXT: Final = tag_ids("table tbody thead tfoot tr colgroup ul ol dl select optgroup")
 _HTML, _BR, _DIALOG_TAG = (next(iter(tag_ids(name))) for name in ("html", "br", "dialog"))
 
-_HIDING: Final = '[hidden],[style*="display" i],dialog'
+_HIDING: Final = '[hidden],[style*="display" i],[popover],dialog'
 _MAX_LEVELS: Final = 4
 """Hidden parts within hidden parts that are looked at."""
 _MIN_TOGETHER: Final = 200
 """Characters from which on hidden parts together may be taken for the text of the page."""
 # What is no declaration within a `style`: comments, strings, and what stands in brackets (CSS Syntax 3, section 4).
-_OPAQUE = re.compile(r"""/\*.*?(?:\*/|\Z)|"(?:[^"\\]|\\.)*+(?:"|\Z)|'(?:[^'\\]|\\.)*+(?:'|\Z)|\([^()]*+\)""", re.DOTALL)
+_OPAQUE = re.compile(
+    r"""/\*.*?(?:\*/|\Z)|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|'(?:[^'\\]|\\.)*+(?:'|\\?\Z)|\([^()]*+\)""", re.DOTALL
+)
 
 
 @dataclass(slots=True)
@@ -61,6 +64,7 @@ class Nodes:
     dialogs: list[Node] = field(default_factory=list)
     noscripts: list[Node] = field(default_factory=list)
     has_templates: bool = False
+    has_formulas: bool = False
 
 
 def find_nodes(tree: Tree) -> Nodes:
@@ -81,6 +85,8 @@ def find_nodes(tree: Tree) -> Nodes:
             inline.append(node)
         else:
             _note(nodes, tag, kind, node)
+    if nodes.has_formulas:  # a name that Lexbor does not know, so it has no number of its own
+        nodes.unseen += tree.css("math annotation")
     return nodes
 
 
@@ -107,7 +113,7 @@ def _note(nodes: Nodes, tag: int, kind: int, node: Node) -> None:
         nodes.has_templates = True
     else:
         nodes.inline.append(node)
-        nodes.unseen += node.css("annotation")  # a name that Lexbor does not know, so it has no number of its own
+        nodes.has_formulas = True
 
 
 def visible_text(tree: Tree, nodes: Nodes, limit: int) -> tuple[str, bool]:
@@ -147,7 +153,7 @@ def _remove_hidden(tree: Tree, body: Node, nodes: Nodes) -> None:
     """Take out what is hidden, and what stands in for scripts, unless it is the better part of the text."""
     source = tree.raw_html.lower()
     hidden: list[Node] = []
-    if nodes.dialogs or b"hidden" in source or b"display" in source:
+    if nodes.dialogs or b"hidden" in source or b"display" in source or b"popover" in source:
         hidden = [node for node in tree.css(_HIDING) if _is_hidden(node)]
     noscripts = nodes.noscripts
     if noscripts and source.count(b"<noscript") > source.count(b"</noscript"):
@@ -201,6 +207,8 @@ def _is_hidden(node: Node) -> bool:
     display = _display(attributes.get("style") or "")
     if display:
         return display == "none"
+    if "popover" in attributes:
+        return True
     return "hidden" in attributes and (attributes["hidden"] or "").lower() != "until-found"
 
 

@@ -29,11 +29,16 @@ _ROOT = re.compile(
     re.DOTALL,
 )
 _DECLARATION = re.compile(rb"<!(?:ENTITY|ATTLIST|ELEMENT|NOTATION)\b")
-_REFERENCE = re.compile(rb"<!\[CDATA\[.*?\]\]>|<!--.*?-->|<\?.*?\?>|&([A-Za-z][A-Za-z0-9]*+);", re.DOTALL)
+# What nothing closes ends with the document: else each beginning would be looked at from there to the end.
+_REFERENCE = re.compile(
+    rb"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|&([A-Za-z][A-Za-z0-9]*+);", re.DOTALL
+)
 _PREDEFINED: Final = frozenset({b"amp", b"lt", b"gt", b"quot", b"apos"})
 _EMPTY = re.compile(
-    rb"""<([A-Za-z_][^\s<>/"']*+)((?:[^<>"'/]++|"[^"<]*+"|'[^'<]*+'|/(?!>))*+)/>|<!\[CDATA\[(.*?)\]\]>""", re.DOTALL
+    rb"""<([A-Za-z_][^\s<>/"']*+)((?:[^<>"'/]++|"[^"<]*+"|'[^'<]*+'|/(?!>))*+)/>|<!\[CDATA\[(.*?)(?:\]\]>|\Z)""",
+    re.DOTALL,
 )
+_DOCTYPE = re.compile(rb"<!DOCTYPE", re.IGNORECASE)
 _SUBSET = re.compile(
     rb"""(<!DOCTYPE[^<>\["']*+(?:"[^"]*+"[^<>\["']*+|'[^']*+'[^<>\["']*+)*+)\[(?:"[^"]*+"|'[^']*+'|[^]"'])*+\]""",
     re.IGNORECASE,
@@ -103,7 +108,9 @@ def _by_bytes(xml: bytes) -> bytes:
             return _escaped(text.decode("utf-8", "replace")).encode()
         return b"<%b%b>" % (name, attributes) + (b"" if name.decode("latin-1") in _VOID else b"</%b>" % name)
 
-    xml = _SUBSET.sub(rb"\1", xml, 1)
+    doctype = _DOCTYPE.search(xml)
+    if doctype and (subset := _SUBSET.match(xml, doctype.start())):
+        xml = xml[: subset.start()] + subset[1] + xml[subset.end() :]
     if prefix := _PREFIX.search(xml):
         xml = re.sub(rb"<(/?)%b:(?=[A-Za-z])" % re.escape(prefix[1]), rb"<\1", xml)
     return _EMPTY.sub(anew, xml)

@@ -13,10 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler import url as urls
+from crawler import visible, xhtml
 from crawler.errors import InvalidURL
 from crawler.extract import ExtractOptions, Extractor, parse_refresh, robots_directives
 from crawler.fetch.fetcher import Headers, Response
-from crawler.page import Page
+from crawler.page import Page, parse
 from crawler.resolver import Resolver
 from crawler.url import Form, canonicalize
 
@@ -366,6 +367,8 @@ def test_only_blocks_break_a_line_and_unknown_elements_are_inline(body: str, tex
         "<i style='display:block;display:none'>b</i>",
         "<i style='display:none!important;display:block'>b</i>",
         "<dialog>b</dialog>",
+        "<div popover>b</div>",
+        "<p POPOVER=manual>b</p>",
         "<datalist><option>b</datalist>",
         "<p hidden>b<span hidden></span></p>",
         "<pre hidden>b</pre>",
@@ -755,3 +758,21 @@ def test_names_that_are_too_long_or_take_another_form_are_resolved_with_care() -
     assert resolver.resolve("y" * 8, base, resolver.folder(base)) == f"{base}{'y' * 8}"
     assert resolver.resolve("y" * 9, base, resolver.folder(base)) == "too-long"
     assert resolver.resolve("name", "ftp://a.example/", resolver.folder("ftp://a.example/")) == "scheme"
+
+
+def test_a_style_whose_string_is_never_closed_is_one_string() -> None:
+    """Each quote would be looked at from there to the end otherwise."""
+    for quote in "\"'":
+        assert visible._OPAQUE.sub("", f"{quote}\\" * 1_000) == ""
+
+
+def test_sources_of_formulas_are_found_once_however_deep_they_are() -> None:
+    tree = parse(("<math><mrow>" * 100 + "<annotation>x</annotation>" * 100).encode())
+    assert len(visible.find_nodes(tree).unseen) == 101, "and the head"
+
+
+def test_what_nothing_closes_in_xhtml_ends_with_the_document() -> None:
+    """Each beginning would be looked at from there to the end otherwise."""
+    assert xhtml.as_html(b"<p>x & y <![CDATA[a<b") == b"<p>x & y a&lt;b"
+    for begin in (b"<![CDATA[", b"<!-- ", b"<?x "):
+        assert xhtml._REFERENCE.sub(b"", begin * 3) == b""

@@ -112,6 +112,12 @@ def crumbs(url: str) -> tuple[str, list[str]]:
     return f"You are at {' > '.join(segments(url))}. {SAME}", ["help/", "www.two.example/"]
 
 
+def titled(url: str) -> tuple[str, list[str]]:
+    """Breadcrumbs as people write them."""
+    names = [name.replace("-", " ").title() for name in segments(url)]
+    return f"Home / {' / '.join(names)} {SAME}", ["help-desk/", "other_news/"]
+
+
 def many_parents(url: str) -> tuple[str, list[str]]:
     """Forty folders with a page of their own, below each of which any tail is answered."""
     parts = segments(url)
@@ -128,6 +134,7 @@ TRAPS: Final[dict[str, tuple[Site, str]]] = {
     "tails with numbers": (lambda url: (SAME, [f"{len(url)}/", "help/"]), "/list/"),
     "tails below many folders": (many_parents, "/"),
     "breadcrumbs": (crumbs, "/list/"),
+    "breadcrumbs as titles": (titled, "/list/"),
     "matrix parameters": (lambda url: (SAME, [f"{url};{word()}", f"{url};{word()}"]), "/list"),
     "more and more parameters": (lambda url: (SAME, with_query(url, f"{word()}=1", f"{word()}=2")), "/l?p=1"),
     "parameters of any name": (lambda _: (SAME, [f"/l?{word()}=1", f"/l?{word()}"]), "/l?p=1"),
@@ -189,12 +196,29 @@ def empty_shop(url: str) -> tuple[str, list[str]]:
     return (SAME if "item" in url else own(url)), ["/"]
 
 
+def listings(url: str) -> tuple[str, list[str]]:
+    """An index of folders, of which the innermost are empty: all that these have is a link to the folder above."""
+    parts = segments(url)
+    children = [f"{letter}{crc32(url.encode()):x}/" for letter in "vwxyz"] if len(parts) < 5 else []
+    return f"Index of /{'/'.join(parts)} {' '.join(children)}", ["../" if len(parts) > 1 else "./", *children]
+
+
+def plain_shop(url: str) -> tuple[str, list[str]]:
+    """Products that differ in nothing but their name, and name each other."""
+    if url == f"{A}/":
+        return "home", [f"/shop/coats/{a}{b}-coat/" for a in "abcdefghijklmnopqrst" for b in "uvwxyzabcdefghi"]
+    name = segments(url)[-1].replace("-", " ").title()
+    return f"{name}. Add to cart. Shipping", [f"/shop/coats/{'abcdefghijklmnopqrst'[len(own(url)) % 20]}u-coat/"]
+
+
 WHOLE: Final[dict[str, tuple[Site, str, int]]] = {
     "documentation": (tree, "/docs/", 3906),
     "filters": (filters, "/find?q=x", 256),
     "pagination": (pagination, "/blog/page/1", 300 * 4),
     "a wiki with stubs": (stubs, "/wiki/a", 4083),
     "pages that say the same": (empty_shop, "/", 701),
+    "empty folders": (listings, "/files/", 781),
+    "a shop of few words": (plain_shop, "/", 301),
 }
 
 
