@@ -23,14 +23,11 @@ _MAX_STEPS: Final = 100_000_000
 _MAX_COPIES: Final = 2_000_000
 """Tags times formatting elements that stay open: how many elements may be made of them."""
 _MAX_FORMATTING: Final = 128
-_MAX_ATTRIBUTES: Final = 1_000
-_MAX_CUT_TAG: Final = 4_096
-"""Bytes of a tag in which the file ends."""
-"""Of one tag."""
+_MAX_CUT_TAG: Final = 4_096  # bytes of a tag in which the file ends
+_MAX_ATTRIBUTES: Final = 1_000  # of one tag
 _MAX_NAMES: Final = 5_000
 """Of elements, and of attributes: parsers keep them in tables that do not grow."""
-_MAX_ROOTS: Final = 64
-"""`html` and `body` tags: all give their attributes to the same element."""
+_MAX_ROOTS: Final = 64  # `html` and `body` tags: all give their attributes to the same element
 
 _FEW: Final = 8_192
 """Tags with which no shape takes long, whatever it is..."""
