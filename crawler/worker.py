@@ -145,7 +145,7 @@ class Worker:
             transfers.results.extend(self._checkup.take())
         self._labour.sort(transfers, stopping=self._stop_by is not None)
         for _ in range(min(len(transfers.results), MOST_RESULTS)):
-            if self._exchange.away and time.monotonic() < self._exchange.due_at():
+            if not transfers.results or (self._exchange.away and time.monotonic() < self._exchange.due_at()):
                 break
             began = time.monotonic()
             try:
@@ -158,8 +158,6 @@ class Worker:
             if time.monotonic() - began > LONG_PAGE:
                 transfers.drive(0.0)
                 self._labour.sort(transfers, stopping=self._stop_by is not None)
-                if not transfers.results:
-                    break
         self.tools.fuse(0.0)
         self._watch.enter("poll")
 

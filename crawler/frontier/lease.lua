@@ -5,13 +5,15 @@
 -- has enough pages queued. With `per_ip`, a host whose address is busy is looked at again a little later.
 -- A host whose next pages are packed gives none until a worker has unpacked them, who is told by this reply.
 -- Shares: proven hosts come first, but for what new ones are sure of; failing ones get what they are sure of, and more
--- only while no other host is due. Hosts of a site that has half of all, or whose pages took long to handle, are passed over as long as others are due.
+-- only while no other host is due. Hosts of a site that has half of all, or whose pages took long to handle, are passed
+-- over as long as others are due.
 -- The hosts of a site at one address have a share in common, if they are many.
 -- ARGV  generation, call (64 random bits, made by the client), want (for proven and new hosts), term_ms, worker,
 --       new (what new hosts are sure of, part of want), failing (what failing ones are sure of, beside want), most (what
 --       all may have while nothing but failing hosts is due), reserve (what new ones leave for proven ones that are
---       not yet due), most_new (what new hosts may have, of want), half (what one site may have while others are due), 1 if the worker sees the addresses that
---       answer, then of each site with leases in this worker's hands: its name, how many, how many that move
+--       not yet due), most_new (what new hosts may have, of want), half (what one site may have while others are due),
+--       1 if the worker sees the addresses that answer, then of each site with leases in this worker's hands: its name,
+--       how many, how many that move
 -- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
 --         ended, open sources, parcels that are not delivered, settings_rev, roots_rev, traps_rev, hosts
 --         whose head is low while there are segments, new hosts that are due and got nothing, then a lease each:

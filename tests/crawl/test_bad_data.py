@@ -141,7 +141,7 @@ def test_nonsense_wherever_it_may_lie(client: redis.Redis, commands: Commands, s
 def _in_the_middle(commands: Commands, sites: Sites, size: int = 200) -> tuple[Graph, list[Site], Running]:
     hosts = [sites.add(f"127.0.0.{n}") for n in (1, 2)]
     graph = Graph(hosts, size, seed=61, slow=0.01)
-    going = commands.start("run", *graph.seeds, "--delay", "0", "--per-host", "3", "--workers", "2")
+    going = commands.start("run", *graph.seeds, "--delay", "0", "--per-host", "3", "--workers", "2", "--ignore-traps")
     wait_until(lambda: sum(len(host.seen) for host in hosts) > 30, "the middle of the crawl")
     return graph, hosts, going
 
