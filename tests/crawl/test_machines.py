@@ -245,7 +245,7 @@ def test_few_descriptors_end_no_url(commands: Commands, server: Server, engine: 
     assert done.code == 0
     assert outcomes(commands) == {"fetched": 200}
     said = done.err.count("raise the limit with `ulimit -n ")
-    assert said == 1 or (limit == 256 and not said)  # these may do for hosts that answer at once
+    assert said == 1 or (limit > 64 and not said)  # more may do for hosts that answer at once
     assert "Traceback" not in done.err and "_io_refs" not in done.err
 
 
