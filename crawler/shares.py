@@ -34,7 +34,7 @@ MAX_SITES: Final = 8
 """Sites with most leases that a call of lease names."""
 
 
-HEAVY: Final = 0.1
+HEAVY: Final = 0.5
 """Seconds of CPU for one page from which on they count as its site's (HEAVY_MS in prelude.lua)."""
 LABOUR_PARTS: Final = 20
 MAX_REST: Final = 300.0
