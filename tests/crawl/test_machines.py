@@ -245,7 +245,8 @@ def test_few_descriptors_end_no_url(commands: Commands, server: Server, engine: 
     assert done.code == 0
     assert outcomes(commands) == {"fetched": 200}
     said = done.err.count("raise the limit with `ulimit -n ")
-    assert said == 1 or (limit > 64 and not said)  # more may do for hosts that answer at once
+    assert said <= 2  # once more where the number that fits has changed
+    assert said or limit > 64  # more may do for hosts that answer at once
     assert "Traceback" not in done.err and "_io_refs" not in done.err
 
 
