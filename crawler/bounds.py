@@ -9,13 +9,14 @@ deeper beside its parent (Chromium: 512 elements). So does this, on pages that l
 - Formatting elements that stay open, of which each paragraph gets a copy, are bounded; so are `html` and `body` tags.
 - Comments behind the body go.
 
-Normal pages are looked at in samples only. One that is in order comes out as it was, byte by byte.
+A page that is in order, by samples (see `shapes`), comes out as it was, byte by byte.
 """
 
 from __future__ import annotations
 
-import re
 from typing import Final
+
+from crawler.shapes import ATTRIBUTE, CLOSED, FOREIGN, RAW, RAW_ENDS, TOKEN, VOID, is_costly, names
 
 MAX_DEPTH: Final = 512
 _MAX_STEPS: Final = 100_000_000
@@ -29,191 +30,36 @@ _MAX_NAMES: Final = 5_000
 """Of elements, and of attributes: parsers keep them in tables that do not grow."""
 _MAX_ROOTS: Final = 64  # `html` and `body` tags: all give their attributes to the same element
 
-_FEW: Final = 8_192
-"""Tags with which no shape takes long, whatever it is..."""
-_SOME: Final = 1_024
-"""... and those with which none takes long if most are closed."""
-_UNCLOSED: Final = 512
-_STEP: Final = 8_192
-_SAMPLE: Final = 512
-"""Bytes that are looked at of every _STEP."""
-_NAMED_STEP: Final = 65_536
-"""Bytes of which one sample's attributes are looked at."""
-_MANY_NAMES: Final = 150
-"""Names among the samples that no ordinary page has."""
-_DEEP: Final = 200
-"""Elements among the samples that are not closed."""
-_LEAST: Final = 64
-"""End tags among the samples that count for elements opened elsewhere."""
-_MANY_ATTRIBUTES: Final = 4_000
-"""Attributes of one tag that take no time yet."""
-_MANY_COMMENTS: Final = 4_096
-
-# HTML 13.2.5.8 to 13.2.5.40: quotes mean something only behind `=`.
-_VALUE: Final = rb"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >"'][^\t\n\f\r >]*+)?+"""
-_GIVEN: Final = rb"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+" + _VALUE + rb")?+"
-_ATTRIBUTE: Final = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+" + _GIVEN
-_REST: Final = rb"(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+"
-_TOKEN = re.compile(
-    rb"<(?:!--(?:-?>|.*?(?:--!?>|\Z))|[!?][^>]*+>?|/(?![a-zA-Z])[^>]*+>?"
-    rb"|(/?)([a-zA-Z][^\t\n\f\r />]*+)" + _REST + rb"(>|\Z))",
-    re.DOTALL,
-)
-# Text, and tags of few attributes that change nothing for what follows them.
-_SHORT_TAGS = re.compile(
-    rb"(?:[^<]++|<(?!(?:script|style|textarea|title|xmp|iframe|noembed|noframes|svg|math)[\t\n\f\r />])"
-    rb"/?[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb"){0,200}+>)*+",
-    re.IGNORECASE,
-)
-_EACH_ATTRIBUTE = re.compile(_ATTRIBUTE)
-_SAMPLED = re.compile(rb"<(/?[a-zA-Z][^\t\n\f\r />]*)")
-_SAMPLED_TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*+[\t\n\f\r /]++([^<>]*+)")
-_GIVEN_VALUE = re.compile(rb""""[^"]*+"|'[^']*+'|=[^\t\n\f\r "'>]++""")
-# The rest of a long tag, from each of the states that a parser may be in within it, and what must be there for it.
-_TAG_ENDS = tuple(
-    (mark, re.compile(start + _REST + b">", re.DOTALL))
-    for mark, start in (
-        (b"", rb"[^\t\n\f\r />=]*+" + _GIVEN),
-        (b"", rb"[\t\n\f\r ]*+" + _VALUE),
-        (b"", rb"[^\t\n\f\r >]*+"),
-        (b'"', rb'[^"]*+"'),
-        (b"'", rb"[^']*+'"),
-    )
-)
-_BODY_END = re.compile(rb"</(?:body|html)[\t\n\f\r />]", re.IGNORECASE)
-_SEPARATOR = re.compile(rb"""(?:[\t\n\f\r /]|(?<!=)["'])[^\t\n\f\r />]""")
-"""What an attribute begins with; it may follow the value before without a space."""
-
-
-def _names(names: str) -> frozenset[bytes]:
-    return frozenset(name.encode() for name in names.split())
-
-
-_VOID: Final = _names(
-    "area base basefont bgsound br col embed frame hr image img input keygen link meta param source track wbr"
-)
-_RAW: Final = _names("script style textarea title xmp iframe noembed noframes")
-_IMPLIED: Final = _names(
-    "p li dd dt option optgroup tr td th tbody thead tfoot colgroup caption rt rp rb rtc html head body"
-)
-"""Elements whose end tags may be missing."""
-_FORMATTING: Final = _names("a b big code em font i nobr s small strike strong tt u")
-_CLOSES_P: Final = _names(
+_FORMATTING: Final = names("a b big code em font i nobr s small strike strong tt u")
+_CLOSES_P: Final = names(
     "address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer header hgroup"
     " main menu nav ol p search section summary ul h1 h2 h3 h4 h5 h6 pre listing form li dd dt plaintext xmp hr table"
 )
-_SCOPES: Final = _names("applet caption table td th marquee object template select svg math")
+_SCOPES: Final = names("applet caption table td th marquee object template select svg math")
 """What ends the search for an open element (HTML 13.2.4.2)."""
-_SPECIAL: Final = _CLOSES_P | _SCOPES | _names("button center tbody tfoot thead tr colgroup iframe noscript")
-_LOOSE: Final = _names("address div p")
+_SPECIAL: Final = _CLOSES_P | _SCOPES | names("button center tbody tfoot thead tr colgroup iframe noscript")
+_LOOSE: Final = names("address div p")
 """Special elements within which a list item still belongs to the list around."""
 _ROWS: Final = {
-    b"td": _names("tr"),
-    b"th": _names("tr"),
-    b"tr": _names("tbody thead tfoot"),
-    **dict.fromkeys(_names("tbody thead tfoot caption colgroup"), _names("")),
+    b"td": names("tr"),
+    b"th": names("tr"),
+    b"tr": names("tbody thead tfoot"),
+    **dict.fromkeys(names("tbody thead tfoot caption colgroup"), names("")),
 }
-_HEADINGS: Final = _names("h1 h2 h3 h4 h5 h6")
-_RUBY: Final = _names("rb rt rtc rp")
-_OPTIONS: Final = _names("option optgroup")
-_FOREIGN: Final = _names("svg math")
-_WITHIN_FOREIGN: Final = _names("foreignobject desc title annotation-xml mi mo mn ms mtext")
+_HEADINGS: Final = names("h1 h2 h3 h4 h5 h6")
+_RUBY: Final = names("rb rt rtc rp")
+_OPTIONS: Final = names("option optgroup")
+_WITHIN_FOREIGN: Final = names("foreignobject desc title annotation-xml mi mo mn ms mtext")
 
 
 def bounded(html: bytes) -> tuple[bytes, bool]:
     """*html*, UTF-8, so that parsing takes time linear in its size; whether anything had to be changed for that."""
-    if len(html) <= 2 * _STEP:  # nothing that is so short takes long
-        return html, False
-    if _has_long_tag(html):
-        return _flat(html)
-    tags = html.count(b"<")
-    if tags > _FEW:
-        if _is_odd(html, _SAMPLE, _DEEP) or (html.count(b"<!--") > _MANY_COMMENTS and _has_comments_at_its_end(html)):
-            return _flat(html)
-    elif tags > _SOME and tags - 2 * html.count(b"</") > _UNCLOSED and _is_odd(html, _STEP, _UNCLOSED):
-        return _flat(html)
-    return html, False
+    return _flat(html) if is_costly(html) else (html, False)
 
 
 def _flat(html: bytes) -> tuple[bytes, bool]:
     flat = _Flattening(html).run()
     return flat, flat != html
-
-
-# -- samples -----------------------------------------------------------------------------------------------------------
-
-
-def _has_long_tag(html: bytes) -> bool:
-    """Whether a tag may have thousands of attributes: no state within a tag would end before the next step.
-
-    A step that is all within one value has no attributes, and scripts have none: where one seems to be, tags are read.
-    """
-    attributes = script = script_end = seen = 0
-    is_suspect = False
-    for start in range(_STEP, len(html) - _STEP + 1, _STEP):
-        stop = start + _STEP
-        for mark, rest in _TAG_ENDS:
-            if html.find(mark, start, stop) >= 0 and not rest.match(html, start, stop):
-                break
-        else:
-            attributes = 0
-            continue
-        script = max(script, html.rfind(b"<script", seen, start))
-        script_end = max(script_end, html.rfind(b"</script", seen, start))
-        seen = start - _STEP
-        if script > script_end:
-            is_suspect = True
-            continue
-        attributes += len(_SEPARATOR.findall(html, start, stop))
-        if attributes > _MANY_ATTRIBUTES:
-            return True
-    return is_suspect and _has_many_attributes(html)
-
-
-def _has_many_attributes(html: bytes) -> bool:
-    """Whether a tag has thousands of attributes, by reading all tags. Within svg and MathML scripts have tags too."""
-    at, is_raw = 0, True
-    while (at := _SHORT_TAGS.match(html, at).end()) < len(html):  # type: ignore[union-attr]
-        match = _TOKEN.match(html, at)
-        start, at = match.span() if match else (at, at + 1)
-        if match is None or match[2] is None:
-            continue
-        if at - start > _MANY_ATTRIBUTES and len(_SEPARATOR.findall(html, start, at)) > _MANY_ATTRIBUTES:
-            return True
-        name = match[2].lower()
-        is_raw = is_raw and name not in _FOREIGN
-        if is_raw and name in _RAW and not match[1]:
-            found = _RAW_ENDS[name].search(html, at)
-            at = found.start() if found else len(html)
-    return False
-
-
-def _has_comments_at_its_end(html: bytes) -> bool:
-    """Whether there are many comments behind the body: what stands between them is put into it piece by piece."""
-    found = _BODY_END.search(html)
-    return found is not None and html.count(b"<!--", found.start()) > _MANY_COMMENTS
-
-
-def _is_odd(html: bytes, size: int, deep: int) -> bool:
-    """Whether samples of *size* bytes show more than *deep* elements that are not closed, or names without end."""
-    still_open: dict[bytes, int] = {}
-    attributes: set[bytes] = set()
-    for start in range(0, len(html), _STEP):
-        sample = html[start : start + size]
-        for name in _SAMPLED.findall(sample.lower()):
-            if name[:1] == b"/":
-                name = name[1:]
-                still_open[name] = max(still_open.get(name, 0) - 1, -_LEAST)
-            elif name not in _CLOSED:
-                still_open[name] = still_open.get(name, 0) + 1
-        if start % _NAMED_STEP == 0:
-            attributes.update(b" ".join(_SAMPLED_TAG.findall(_GIVEN_VALUE.sub(b" ", sample))).split())
-        if max(len(still_open), len(attributes)) > _MANY_NAMES or sum(n for n in still_open.values() if n > 0) > deep:
-            return True
-    return False
-
-
-# -- making flat -------------------------------------------------------------------------------------------------------
 
 
 class _Flattening:
@@ -240,7 +86,7 @@ class _Flattening:
     def run(self) -> bytes:
         """The document made flat."""
         html, out, done, at = self.html, list[bytes](), 0, 0
-        while match := _TOKEN.search(html, at):
+        while match := TOKEN.search(html, at):
             start, at = match.span()
             written: bytes | None = None
             if match[2] is None:
@@ -253,8 +99,8 @@ class _Flattening:
                 written = self._end(name)
             else:
                 written = self._start(name, match[0])
-                if name in _RAW and not self.in_foreign:
-                    found = _RAW_ENDS[name].search(html, at)
+                if name in RAW and not self.in_foreign:
+                    found = RAW_ENDS[name].search(html, at)
                     at = found.start() if found else len(html)
                 elif name == b"plaintext":
                     at = len(html)
@@ -267,7 +113,7 @@ class _Flattening:
     def _known(self, name: bytes) -> bytes:
         """*name*, or nothing where the document has too many: such elements are left out."""
         if name not in self.names:
-            if len(self.names) >= _MAX_NAMES and name not in _SPECIAL | _CLOSED | _FORMATTING:
+            if len(self.names) >= _MAX_NAMES and name not in _SPECIAL | CLOSED | _FORMATTING:
                 return b""
             self.names.add(name)
         return name
@@ -281,10 +127,10 @@ class _Flattening:
                 return b""
         foreign = self._is_foreign()
         while foreign and name in _BREAKOUT:
-            self._cut(max(self._last(each) for each in _FOREIGN))
+            self._cut(max(self._last(each) for each in FOREIGN))
             foreign = self._is_foreign()
         self.in_foreign = foreign
-        if name in _VOID or name in _NO_ELEMENTS or (foreign and tag.endswith(b"/>")):
+        if name in VOID or name in _NO_ELEMENTS or (foreign and tag.endswith(b"/>")):
             return self._bounded_tag(name, tag)
         if not foreign:
             if (name in _ROWS and self._table() < 0) or (name == b"form" and self._last(name) >= 0):
@@ -296,7 +142,7 @@ class _Flattening:
         flat = self.depth >= self.max_depth or not self._may_format(name, tag)
         self._push(name, not flat)
         written = self._bounded_tag(name, tag)
-        if not flat or (not foreign and (name in _RAW or name == b"plaintext")):
+        if not flat or (not foreign and (name in RAW or name == b"plaintext")):
             return written
         return (tag if written is None else written) + b"</%b>" % name
 
@@ -305,7 +151,7 @@ class _Flattening:
         begin = 1 + len(name)
         if len(tag) - begin < 4:
             return None
-        found = _EACH_ATTRIBUTE.findall(tag, begin, len(tag) - 1)
+        found = ATTRIBUTE.findall(tag, begin, len(tag) - 1)
         kept = []
         for attribute in found[:_MAX_ATTRIBUTES]:
             key = attribute.partition(b"=")[0].strip()
@@ -392,7 +238,7 @@ class _Flattening:
 
     def _is_foreign(self) -> bool:
         """Whether tags are those of svg or MathML just now."""
-        within = max(map(self._last, _FOREIGN))
+        within = max(map(self._last, FOREIGN))
         return within >= 0 and within > max(map(self._last, _WITHIN_FOREIGN))
 
     def _table(self) -> int:
@@ -436,15 +282,12 @@ class _Flattening:
         self.depth -= real
 
 
-_RAW_ENDS: Final = {name: re.compile(rb"</%b(?=[\t\n\f\r />])" % name, re.IGNORECASE) for name in _RAW}
-_TABLE_PARTS: Final = _names("table caption colgroup tbody tfoot thead tr td th")
-_CLOSED: Final = _VOID | _IMPLIED
-"""Elements that are closed by what follows them, if not by themselves."""
-_NO_ELEMENTS: Final = _names("html head body frameset frame image")
-_BREAKOUT: Final = _names(
+_TABLE_PARTS: Final = names("table caption colgroup tbody tfoot thead tr td th")
+_NO_ELEMENTS: Final = names("html head body frameset frame image")
+_BREAKOUT: Final = names(
     "b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta"
     " nobr ol p pre ruby s small span strong strike sub sup table tt u ul var"
 )
 """HTML elements that end svg and MathML (HTML 13.2.6.5)."""
-_READ: Final = _names("href src rel content name http-equiv property lang hidden style type")
+_READ: Final = names("href src rel content name http-equiv property lang hidden style type")
 """Attributes that mean something here."""

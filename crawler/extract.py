@@ -26,10 +26,10 @@ from crawler.xhtml import is_xhtml
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
 
-_SELECTOR: Final = "[href],[src],meta,title"  # by attribute: Lexbor compares tag names at twice the price
+_SELECTOR: Final = "[href],[src],meta,title,template"  # by attribute: Lexbor compares tag names at twice the price
 _LINKS, _FRAMES = tag_ids("a area"), tag_ids("iframe frame")
 _LINK, _META, _TITLE, _SVG = (next(iter(tag_ids(name))) for name in ("link", "meta", "title", "svg"))
-_BASE, _MARK = (next(iter(tag_ids(name))) for name in ("base", MARK))
+_BASE, _TEMPLATE, _MARK = (next(iter(tag_ids(name))) for name in ("base", "template", MARK))
 _MARK_TAG: Final = f"<{MARK}>".encode()
 _HTML_ALTERNATES = frozenset({"", "text/html", "application/xhtml+xml"})
 
@@ -224,14 +224,17 @@ class Extractor:
 
     def _read_html(self, page: Page, html: bytes, asked: set[str]) -> None:
         response, options = page.response, self.options
-        tree, page.is_flat = read(html, opens=not options.want_text)
+        tree, page.is_flat = read(html)
         page.tree = tree
         # One walk serves both; without text, selecting in C makes far fewer objects.
         nodes = find_nodes(tree) if options.want_text else None
-        if nodes is not None and nodes.has_templates and open_shadow_roots(tree):
-            nodes = find_nodes(tree)
         told = _told(tree) if nodes is None else nodes.told
-        _Reader(page, options, self._resolver, asked).read(told, _base(told, response.url))
+        tags = {tag for tag, _ in told}
+        if _TEMPLATE in tags and open_shadow_roots(tree):
+            nodes = None if nodes is None else find_nodes(tree)
+            told = _told(tree) if nodes is None else nodes.told
+        base = _base(told, response.url) if _BASE in tags else response.url
+        _Reader(page, options, self._resolver, asked).read(told, base)
         page.lang = self._lang(tree)
         if nodes is not None and not page.noindex:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
@@ -245,7 +248,7 @@ def _parsed(value: bytes) -> str:
 
 
 def _told(tree: Tree) -> list[Tagged]:
-    """What bears links, title and meta."""
+    """What bears links, title and meta, and templates."""
     return [(node.tag_id, node) for node in tree.css(_SELECTOR)]
 
 
@@ -334,7 +337,9 @@ class _Reader:
         return target
 
     def _resolve(self, reference: str) -> str:
-        bare = urls.without_fragment(reference)  # an index has thousands of places, and few pages: only those are kept
+        bare = reference.partition("#")[0]  # an index has thousands of places, and few pages: only those are kept
+        if bare[-1:] <= " ":
+            bare = urls.without_fragment(reference)
         return self.table.get(bare) or self.resolver.resolve(bare, self.base, self.table)
 
     def _refuse(self, reason: str) -> None:

@@ -32,6 +32,8 @@ _PRINTS: Final = 32
 """Different fingerprints of one glob, behind which it begins anew."""
 _GLANCE: Final = 8
 """Only each 8th page is looked at for growth, until five pages of a glob were alike."""
+_TITLES: Final = 20_000
+"""Titles that are remembered; behind that all begin anew."""
 _SUSPECT: Final = 5
 _ALIKE: Final = 10
 """Pages for each different fingerprint of a glob, from which on it looks barren."""
@@ -58,9 +60,14 @@ class _Glob:
     most: int = 0
     """How many such bits a fingerprint has at most."""
 
-    def add(self, mark: str, at: int) -> None:
-        """A page with this fingerprint was met at this depth, or with these parameters."""
+    def add(self, mark: str, at: int, title: str) -> None:
+        """A page with this fingerprint was met at this depth, or with these parameters.
+
+        What stood for the first page with its *title* may have been the same page.
+        """
         self.looked_at += 1
+        if mark != title:
+            self.prints.pop(title, None)
         met = self.prints.get(mark, 0) | 1 << at % _BESIDE | (mark in self.beside) << _BESIDE
         self.prints[mark] = met
         self.most = max(self.most, met.bit_count())
@@ -85,6 +92,8 @@ class Harvest:
         self._counts: dict[str, int] = {}
         self._globs: dict[str, _Glob] = {}
         self._glances = 0
+        self._titles: set[str] = set()
+        """Fingerprints of titles alone."""
         self._prints: dict[str, list[str]] = {}
         self._pressing = False
         """So many pages of one template wait to be told that it may be a trap."""
@@ -113,13 +122,11 @@ class Harvest:
             globs.append(last)
         if not globs or self._is_passed_over(folders, globs):
             return
-        text = _text(page) if text is None else text
-        mark = traps.growth_print(url, page.title or "", text)
-        if mark in self._glob(globs[-1]).prints:  # the text was met before: what its images are decides
-            mark = traps.growth_print(url, page.title or "", text, traps.sources(page.response.body))
+        title = traps.growth_print(url, page.title or "", "")
+        mark = self._growth_print(url, page, text, title, globs[-1])
         for place, (folder, inner) in enumerate(pairwise(folders)):
             glob = self._glob(f"{folder}**")
-            glob.add(mark, len(folders))
+            glob.add(mark, len(folders), title)
             if not glob.barren or self._glob(f"{inner}**").within > _BRANCH * glob.pages:
                 continue
             # What has a template, and the host as a whole, is judged here only if the same page has several depths.
@@ -130,9 +137,22 @@ class Harvest:
             beside.add(mark)
         if last is not None:
             glob = self._glob(last)
-            glob.add(mark, hash(name))
+            glob.add(mark, hash(name), title)
             if glob.barren and (glob.most >= _QUERIES if name else _leads_into(folders[-1], page, url)):
                 self._tell(last, mark)
+
+    def _growth_print(self, url: str, page: Page, text: str | None, title: str, innermost: str) -> str:
+        """What tells the page from others: its *title* alone (a fingerprint) where none had it before."""
+        if title not in self._titles:
+            if len(self._titles) >= _TITLES:
+                self._titles.clear()
+            self._titles.add(title)
+            return title
+        text = _text(page) if text is None else text
+        mark = traps.growth_print(url, page.title or "", text)
+        if mark in self._glob(innermost).prints:  # the text was met before: what its images are decides
+            mark = traps.growth_print(url, page.title or "", text, traps.sources(page.response.body))
+        return mark
 
     def _is_passed_over(self, folders: Sequence[str], globs: Sequence[str]) -> bool:
         """Count a page; whether it is not looked at, since there are enough of its kind."""

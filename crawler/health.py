@@ -180,8 +180,10 @@ class Health:
 
     def _connected(self, now: float) -> None:
         self._connected_at = now
-        self._failing.clear()
-        self._recovered()
+        if self._failing:
+            self._failing.clear()
+        if self.trouble:
+            self._recovered()
 
     def _recovered(self) -> None:
         self.trouble, self.words = "", ""

@@ -48,13 +48,10 @@ _MAX_NESTED: Final = 32
 """Shadow roots within each other that are opened."""
 
 
-def read(html: bytes, *, opens: bool = True) -> tuple[Tree, bool]:
-    """The tree of a whole document, UTF-8; whether it had to be made flat (`bounds`). *opens*: its shadow roots."""
+def read(html: bytes) -> tuple[Tree, bool]:
+    """The tree of a whole document, UTF-8, whose shadow roots are closed; whether it was made flat (see `bounds`)."""
     html, is_flat = bounded(html)
-    tree = parse(html)
-    if opens and b"shadowrootmode" in html.lower():
-        open_shadow_roots(tree)
-    return tree, is_flat
+    return parse(html), is_flat
 
 
 def open_shadow_roots(tree: Tree) -> bool:
@@ -178,6 +175,7 @@ class Page:
         """The parsed document of a page that is HTML."""
         if self.tree is None:
             self.tree = read(source(self.response, self.charset or charsets.DEFAULT))[0]
+            open_shadow_roots(self.tree)
         return self.tree
 
     @property

@@ -18,8 +18,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
+from crawler.signs import Scanner, scanner
 from crawler.url import without_fragment
 
 # What has no value in double quotes behind it is found as b"".
@@ -160,12 +161,8 @@ _SIGNS: Final = {
 class _Scanned:
     """By Hyperscan, in one pass; it says once of each sign that it is there."""
 
-    def __init__(self, rest: bytes, signs: Any) -> None:
-        self._signs: set[int] = set()
-        signs.scan(rest, match_event_handler=self._note)
-
-    def _note(self, sign: int, *_: object) -> None:
-        self._signs.add(sign)
+    def __init__(self, rest: bytes, scan: Scanner) -> None:
+        self._signs = scan(rest)
 
     def has_capitals(self, hrefs: int) -> bool:
         return _CAPITALS in self._signs
@@ -178,18 +175,11 @@ class _Scanned:
 
 
 @lru_cache
-def _signs() -> Any:
-    try:
-        import hyperscan  # not at once: most commands skim nothing
-    except ImportError:
-        return None
-    signs = hyperscan.Database()
-    expressions = [expression.encode() for expression in _SIGNS.values()]
-    signs.compile(expressions, list(_SIGNS), len(expressions), hyperscan.HS_FLAG_SINGLEMATCH)
-    return signs
+def _scanner() -> Scanner | None:
+    return scanner(_SIGNS)
 
 
 def look_at(rest: bytes) -> Look:
     """A look at the *rest* of a document."""
-    signs = _signs()
-    return _Lowered(rest) if signs is None else _Scanned(rest, signs)
+    scan = _scanner()
+    return _Lowered(rest) if scan is None else _Scanned(rest, scan)

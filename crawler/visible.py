@@ -17,31 +17,37 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from crawler.page import COMMENT, Node, Tagged, Tree, cut, tag_ids, valid
+from crawler.signs import Scanner, scanner
 
-_BLOCK, _INLINE, _TOLD_INLINE, _UNSEEN, _TOLD_UNSEEN, _PRE, _COMMENT, _DIALOG, _NOSCRIPT, _MATH, _TEMPLATE = range(11)
+_BLOCK, _TOLD_INLINE, _UNSEEN, _TOLD_UNSEEN, _PRE, _COMMENT, _DIALOG, _NOSCRIPT, _MATH = range(9)
 _KINDS: Final = {
     _BLOCK: "html body address article aside blockquote br caption center col colgroup dd details dir div dl dt"
     " fieldset figcaption figure footer form frameset h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol"
     " optgroup option p search section summary table tbody td tfoot th thead tr ul",
     _TOLD_INLINE: "a area base frame link meta",
     _UNSEEN: "script style svg head noembed noframes datalist annotation-xml",
-    _TOLD_UNSEEN: "title iframe",
+    _TOLD_UNSEEN: "title iframe template",
     _PRE: "pre listing xmp plaintext textarea",
     _DIALOG: "dialog",
     _NOSCRIPT: "noscript",
     _MATH: "math",
-    _TEMPLATE: "template",
 }
-_KIND: Final = {tag: kind for kind, names in _KINDS.items() for tag in tag_ids(names)} | {COMMENT: _COMMENT}
+_BLOCKS, _TOLD_INLINES = tag_ids(_KINDS[_BLOCK]), tag_ids(_KINDS[_TOLD_INLINE])
+_RARE: Final = {tag: kind for kind, names in _KINDS.items() if kind > _TOLD_INLINE for tag in tag_ids(names)}
+_RARE[COMMENT] = _COMMENT
 _BREAKS: Final = tag_ids(f"{_KINDS[_BLOCK]} {_KINDS[_PRE]} dialog")
 _PRES: Final = tag_ids(_KINDS[_PRE])
 _WITHOUT_TEXT: Final = tag_ids("table tbody thead tfoot tr colgroup ul ol dl select optgroup")
 _HTML, _BR, _DIALOG_TAG = (next(iter(tag_ids(name))) for name in ("html", "br", "dialog"))
 
 _HIDING: Final = '[hidden],[style*="display" i],[popover],dialog'
+_HINT: Final = r"(?:hidden|popover)[\s=>/]|display[\s:/&]"
+"""How that is written; `hidden` is the type of many an input too."""
+_HINTS = re.compile(_HINT.encode())
 _MAX_LEVELS: Final = 4
 """Hidden parts within hidden parts that are looked at."""
 _MIN_TOGETHER: Final = 200
@@ -57,13 +63,12 @@ class Nodes:
     """What is to be touched of a document, each kind in the order of the document, found in one walk."""
 
     told: list[Tagged] = field(default_factory=list)
-    """What bears links, title and meta."""
+    """What bears links, title and meta, and templates."""
     inline: list[Node] = field(default_factory=list)
     pre: list[Node] = field(default_factory=list)
     unseen: list[Node] = field(default_factory=list)
     dialogs: list[Node] = field(default_factory=list)
     noscripts: list[Node] = field(default_factory=list)
-    has_templates: bool = False
     has_formulas: bool = False
 
 
@@ -71,20 +76,18 @@ def find_nodes(tree: Tree) -> Nodes:
     """All nodes that `visible_text` must touch, and those that tell something else."""
     nodes = Nodes()
     told, inline = nodes.told, nodes.inline
-    kind_of = _KIND.get
     root = tree.root
     for node in root.traverse() if root is not None else ():
         tag = node.tag_id
-        kind = kind_of(tag, _INLINE)
-        if kind == _BLOCK:
+        if tag in _BLOCKS:
             continue
-        if kind == _INLINE:
-            inline.append(node)
-        elif kind == _TOLD_INLINE:
+        if tag in _TOLD_INLINES:
             told.append((tag, node))
             inline.append(node)
+        elif tag in _RARE:
+            _note(nodes, tag, _RARE[tag], node)
         else:
-            _note(nodes, tag, kind, node)
+            inline.append(node)
     if nodes.has_formulas:  # a name that Lexbor does not know, so it has no number of its own
         nodes.unseen += tree.css("math annotation")
     return nodes
@@ -108,9 +111,6 @@ def _note(nodes: Nodes, tag: int, kind: int, node: Node) -> None:
     elif kind == _NOSCRIPT:
         nodes.noscripts.append(node)
         nodes.inline.append(node)
-    elif kind == _TEMPLATE:
-        nodes.unseen.append(node)
-        nodes.has_templates = True
     else:
         nodes.inline.append(node)
         nodes.has_formulas = True
@@ -151,12 +151,12 @@ def _remove(nodes: Iterable[Node]) -> None:
 
 def _remove_hidden(tree: Tree, body: Node, nodes: Nodes) -> None:
     """Take out what is hidden, and what stands in for scripts, unless it is the better part of the text."""
-    source = tree.raw_html.lower()
+    source = tree.raw_html
     hidden: list[Node] = []
-    if nodes.dialogs or b"hidden" in source or b"display" in source or b"popover" in source:
+    if nodes.dialogs or _may_hide(source):
         hidden = [node for node in tree.css(_HIDING) if _is_hidden(node)]
     noscripts = nodes.noscripts
-    if noscripts and source.count(b"<noscript") > source.count(b"</noscript"):
+    if noscripts and (lower := source.lower()).count(b"<noscript") > lower.count(b"</noscript"):
         noscripts = []
     if not (hidden or noscripts):
         return
@@ -165,6 +165,17 @@ def _remove_hidden(tree: Tree, body: Node, nodes: Nodes) -> None:
         _remove(_minor(hidden, whole - instead))
     if noscripts and 2 * instead <= _size(body):
         _remove(noscripts)
+
+
+@lru_cache
+def _scanner() -> Scanner | None:
+    return scanner({0: rf"(?i){_HINT}"})
+
+
+def _may_hide(html: bytes) -> bool:
+    """Whether *html* may have what `_HIDING` selects: that looks at each element, which takes longer."""
+    scan = _scanner()
+    return bool(scan(html)) if scan is not None else _HINTS.search(html.lower()) is not None
 
 
 def _size(node: Node) -> int:

@@ -33,7 +33,7 @@ REAL = 100
 @pytest.fixture(params=["_Lowered", "look_at"], autouse=True, scope="module")
 def look_at(request: pytest.FixtureRequest) -> Iterator[None]:
     """All that follows is true with Hyperscan and without."""
-    if request.param == "look_at" and skimming._signs() is None:
+    if request.param == "look_at" and skimming._scanner() is None:
         pytest.skip("Hyperscan has no wheel here")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crawler.extract.look_at", getattr(skimming, request.param))

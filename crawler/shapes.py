@@ -1,0 +1,212 @@
+"""Whether a page has a shape that may take a parser more than linear time. Pure.
+
+Such are thousands of attributes in a tag, elements that stay open, names without end, comments behind the body. Normal
+pages are looked at in samples only.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_FEW: Final = 8_192
+"""Tags with which no shape takes long, whatever it is..."""
+_SOME: Final = 1_024
+"""... and those with which none takes long if most are closed."""
+_UNCLOSED: Final = 512
+_STEP: Final = 8_192
+_LARGE: Final = 131_072
+"""Bytes of a page from which on a quarter of the samples does."""
+_SAMPLE: Final = 512
+"""Bytes that are looked at of every _STEP."""
+_MANY_NAMES: Final = 150
+"""Names among the samples that no ordinary page has."""
+_DEEP: Final = 100
+"""Elements among the samples that are not closed."""
+_LEAST: Final = 64
+"""End tags among the samples that count for elements opened elsewhere."""
+_MANY_ATTRIBUTES: Final = 4_000
+"""Attributes of one tag that take no time yet."""
+_MANY_COMMENTS: Final = 4_096
+
+# HTML 13.2.5.8 to 13.2.5.40: quotes mean something only behind `=`.
+_VALUE: Final = rb"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >"'][^\t\n\f\r >]*+)?+"""
+_GIVEN: Final = rb"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+" + _VALUE + rb")?+"
+_ATTRIBUTE: Final = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+" + _GIVEN
+_REST: Final = rb"(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb")*+"
+TOKEN = re.compile(
+    rb"<(?:!--(?:-?>|.*?(?:--!?>|\Z))|[!?][^>]*+>?|/(?![a-zA-Z])[^>]*+>?"
+    rb"|(/?)([a-zA-Z][^\t\n\f\r />]*+)" + _REST + rb"(>|\Z))",
+    re.DOTALL,
+)
+# Text, and tags of few attributes that change nothing for what follows them.
+_SHORT_TAGS = re.compile(
+    rb"(?:[^<]++|<(?!(?:script|style|textarea|title|xmp|iframe|noembed|noframes|svg|math)[\t\n\f\r />])"
+    rb"/?[a-zA-Z][^\t\n\f\r />]*+(?:[\t\n\f\r /]++|" + _ATTRIBUTE + rb"){0,200}+>)*+",
+    re.IGNORECASE,
+)
+ATTRIBUTE = re.compile(_ATTRIBUTE)
+_SAMPLED = re.compile(rb"<(/?[a-zA-Z][^\t\n\f\r />]*)")
+_SAMPLED_TAG = re.compile(rb"<[a-zA-Z][^\t\n\f\r />]*+[\t\n\f\r /]++([^<>]*+)")
+_GIVEN_VALUE = re.compile(rb""""[^"]*+"|'[^']*+'|=[^\t\n\f\r "'>]++""")
+# The rest of a long tag, from each of the states that a parser may be in within it: what comes first in it, within
+# quotes and without.
+_TAG_ENDS = tuple(
+    re.compile(start + _REST + b">", re.DOTALL)
+    for start in (rb"[^\t\n\f\r />=]*+" + _GIVEN, rb"[\t\n\f\r ]*+" + _VALUE, rb"[^\t\n\f\r >]*+")
+)
+_DOUBLE_END, _SINGLE_END = (re.compile(b"[^%b]*+%b%b>" % (sign, sign, _REST), re.DOTALL) for sign in (b'"', b"'"))
+_UNQUOTED_END = re.compile(rb"</?[a-zA-Z0-9]++(?:>|[\t\n\f\r ]++(?!=)" + _REST + b">)", re.DOTALL)
+"""The end in each state without quotes, where it is the same: behind what looks like a tag."""
+_BEFORE_VALUE: Final = b"=\t\n\f\r "
+_BODY_END = re.compile(rb"</(?:body|html)[\t\n\f\r />]", re.IGNORECASE)
+_SEPARATOR = re.compile(rb"""(?:[\t\n\f\r /]|(?<!=)["'])[^\t\n\f\r />]""")
+"""What an attribute begins with; it may follow the value before without a space."""
+
+
+def names(names: str) -> frozenset[bytes]:
+    return frozenset(name.encode() for name in names.split())
+
+
+VOID: Final = names(
+    "area base basefont bgsound br col embed frame hr image img input keygen link meta param source track wbr"
+)
+RAW: Final = names("script style textarea title xmp iframe noembed noframes")
+_IMPLIED: Final = names(
+    "p li dd dt option optgroup tr td th tbody thead tfoot colgroup caption rt rp rb rtc html head body"
+)
+"""Elements whose end tags may be missing."""
+FOREIGN: Final = names("svg math")
+RAW_ENDS: Final = {name: re.compile(rb"</%b(?=[\t\n\f\r />])" % name, re.IGNORECASE) for name in RAW}
+CLOSED: Final = VOID | _IMPLIED
+"""Elements that are closed by what follows them, if not by themselves."""
+
+
+def is_costly(html: bytes) -> bool:
+    """Whether parsing *html*, UTF-8, may take more than linear time."""
+    if len(html) <= 2 * _STEP:  # nothing that is so short takes long
+        return False
+    if _has_long_tag(html):
+        return True
+    tags, unclosed = _estimate(html)
+    if tags > _FEW // 2 and (_is_odd(html, _SAMPLE, _DEEP) or _has_comments_at_its_end(html)):
+        return True
+    may_be = tags < 2 * _FEW and unclosed > max(_UNCLOSED // 2, tags // 8)
+    return may_be and _has_many_unclosed(html) and _is_odd(html, _STEP, _UNCLOSED)
+
+
+def _has_long_tag(html: bytes) -> bool:
+    """Whether a tag may have thousands of attributes: no state within a tag would end before the next step.
+
+    A step that is all within one value has no attributes, and scripts have none: where one seems to be, tags are read.
+    """
+    attributes = script = script_end = seen = 0
+    double = single = -1  # the last quotes so far
+    is_suspect = False
+    for start in range(_STEP, len(html) - _STEP + 1, _STEP):
+        stop = start + _STEP
+        at = max(html.find(b"<", start, stop), start)
+        double = max(double, html.rfind(b'"', start - _STEP, at))
+        single = max(single, html.rfind(b"'", start - _STEP, at))
+        if (
+            (_UNQUOTED_END.match(html, at, stop) or all(end.match(html, at, stop) for end in _TAG_ENDS))
+            and (not _may_open_value(html, double) or _DOUBLE_END.match(html, at, stop))
+            and (not _may_open_value(html, single) or _SINGLE_END.match(html, at, stop))
+        ):
+            attributes = 0
+            continue
+        script = max(script, html.rfind(b"<script", seen, start))
+        script_end = max(script_end, html.rfind(b"</script", seen, start))
+        seen = start - _STEP
+        if script > script_end:
+            is_suspect = True
+            continue
+        attributes += len(_SEPARATOR.findall(html, start, stop))
+        if attributes > _MANY_ATTRIBUTES:
+            return True
+    return is_suspect and _has_many_attributes(html)
+
+
+def _may_open_value(html: bytes, quote: int) -> bool:
+    """Whether an attribute's value may begin with the *quote* there: only if it stands behind `=`."""
+    return quote > 0 and html[quote - 1] in _BEFORE_VALUE
+
+
+def _has_many_attributes(html: bytes) -> bool:
+    """Whether a tag has thousands of attributes, by reading all tags. Within svg and MathML scripts have tags too."""
+    at, is_raw = 0, True
+    while (at := _SHORT_TAGS.match(html, at).end()) < len(html):  # type: ignore[union-attr]
+        match = TOKEN.match(html, at)
+        start, at = match.span() if match else (at, at + 1)
+        if match is None or match[2] is None:
+            continue
+        if at - start > _MANY_ATTRIBUTES and len(_SEPARATOR.findall(html, start, at)) > _MANY_ATTRIBUTES:
+            return True
+        name = match[2].lower()
+        is_raw = is_raw and name not in FOREIGN
+        if is_raw and name in RAW and not match[1]:
+            found = RAW_ENDS[name].search(html, at)
+            at = found.start() if found else len(html)
+    return False
+
+
+def _samples(html: bytes) -> range:
+    """Where the samples begin: no page can know that, since each process hashes in its own way."""
+    step = _STEP if len(html) < _LARGE else 4 * _STEP
+    return range(hash(html[:64]) % (step - _SAMPLE), len(html), step)
+
+
+def _count(html: bytes, mark: bytes) -> list[int]:
+    """How often *mark* is in each sample."""
+    count = html.count
+    return [count(mark, at, at + _SAMPLE) for at in _samples(html)]
+
+
+def _estimate(html: bytes) -> tuple[int, int]:
+    """About how many tags there are, and how many at most are open at once, those that need no end tag among them."""
+    each = _samples(html).step // _SAMPLE
+    tags = _count(html, b"<")
+    total = sum(tags) * each
+    if total <= _SOME // 2:
+        return total, 0
+    unclosed = most = 0
+    for here, ends in zip(tags, _count(html, b"</"), strict=True):
+        unclosed = max(unclosed + here - 2 * ends, 0)
+        most = max(most, unclosed)
+    return total, most * each
+
+
+def _has_many_unclosed(html: bytes) -> bool:
+    tags = html.count(b"<")
+    return tags > _SOME and tags - 2 * html.count(b"</") > _UNCLOSED
+
+
+def _has_comments_at_its_end(html: bytes) -> bool:
+    """Whether there are many comments behind the body: what stands between them is put into it piece by piece."""
+    if sum(_count(html, b"<!--")) * (_samples(html).step // _SAMPLE) <= _MANY_COMMENTS // 2:
+        return False
+    found = _BODY_END.search(html)
+    return found is not None and html.count(b"<!--", found.start()) > _MANY_COMMENTS
+
+
+def _is_odd(html: bytes, size: int, deep: int) -> bool:
+    """Whether samples of *size* bytes show more than *deep* elements that are not closed, or names without end."""
+    still_open: dict[bytes, int] = {}
+    attributes: set[bytes] = set()
+    samples = _samples(html) if size == _SAMPLE else range(0, len(html), size)
+    for number, start in enumerate(samples):
+        sample = html[start : start + size]
+        for name in _SAMPLED.findall(sample.lower()):
+            if name[:1] == b"/":
+                name = name[1:]
+                count = still_open.get(name, 0)
+                if count > -_LEAST:
+                    still_open[name] = count - 1
+            elif name not in CLOSED:
+                still_open[name] = still_open.get(name, 0) + 1
+        if number % (8 * _STEP // samples.step) == 0:
+            attributes.update(b" ".join(_SAMPLED_TAG.findall(_GIVEN_VALUE.sub(b" ", sample))).split())
+        unclosed = sum([n for n in still_open.values() if n > 0])
+        if unclosed > deep or max(len(still_open), len(attributes)) > _MANY_NAMES:
+            return True
+    return False
