@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from crawler.errors import RedisAway
 from crawler.fetch.canary import Canaries
-from crawler.fetch.fetcher import FetchResult, Response
+from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.ledger import Ledger
 from crawler.health import Fate, Health, is_address
 from crawler.transfers import Flight
@@ -40,12 +40,19 @@ class Checkup:
 
     # -- results -------------------------------------------------------------------------------------------------------
 
-    def fate(self, flight: Flight, result: FetchResult, *, alone: bool) -> Fate:
+    def answered(self, response: Response) -> None:
+        """A host answered: no trouble of this machine is left. Some of those may be canaries later."""
+        now = time.monotonic()
+        self._health.connected(now)
+        if now < self._remember_at or self._proxied:
+            return
+        self._remember_at = now + _REMEMBER_AGAIN
+        name, port = _place(response.url)
+        self._health.remember("" if is_address(name) else name, response.address, port)
+
+    def fate(self, flight: Flight, result: FetchError, *, alone: bool) -> Fate:
         """What is to be done with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""
         now = time.monotonic()
-        if isinstance(result, Response):
-            self._remember(result, now)
-            return self._health.judge("", result, now, alone=alone)
         name = _place(result.url)[0]
         known = self._answered(now) if result.kind == "dns" else ()
         if known is None:
@@ -61,14 +68,6 @@ class Checkup:
             else:
                 self._canaries.ask_addresses(question.addresses)
         return fate
-
-    def _remember(self, response: Response, now: float) -> None:
-        """Who answers may be a canary later; some of them will do."""
-        if self._proxied or now < self._remember_at:
-            return
-        self._remember_at = now + _REMEMBER_AGAIN
-        name, port = _place(response.url)
-        self._health.remember("" if is_address(name) else name, response.address, port)
 
     def _answered(self, now: float) -> Sequence[str] | None:
         """Names of hosts that have answered this crawl, whichever worker asked; None where Redis does not say now."""

@@ -92,6 +92,8 @@ class Harvest:
         self._counts: dict[str, int] = {}
         self._globs: dict[str, _Glob] = {}
         self._glances = 0
+        self._suspects: set[str] = set()
+        """Globs whose first pages are alike: each page of one is looked at."""
         self._titles: set[str] = set()
         """Fingerprints of titles alone."""
         self._prints: dict[str, list[str]] = {}
@@ -116,6 +118,9 @@ class Harvest:
             self._look_at_growth(url, page, text, name or "")
 
     def _look_at_growth(self, url: str, page: Page, text: str | None, name: str) -> None:
+        self._glances += 1
+        if not self._suspects and self._glances % _GLANCE:
+            return
         folders, last = traps.folders(url), traps.last_glob(url)
         globs = [f"{folder}**" for folder in folders[:-1]]
         if last is not None:
@@ -125,8 +130,7 @@ class Harvest:
         title = traps.growth_print(url, page.title or "", "")
         mark = self._growth_print(url, page, text, title, globs[-1])
         for place, (folder, inner) in enumerate(pairwise(folders)):
-            glob = self._glob(f"{folder}**")
-            glob.add(mark, len(folders), title)
+            glob = self._met(f"{folder}**", mark, len(folders), title)
             if not glob.barren or self._glob(f"{inner}**").within > _BRANCH * glob.pages:
                 continue
             # What has a template, and the host as a whole, is judged here only if the same page has several depths.
@@ -136,10 +140,19 @@ class Harvest:
         if len(beside) < _PRINTS:
             beside.add(mark)
         if last is not None:
-            glob = self._glob(last)
-            glob.add(mark, hash(name), title)
+            glob = self._met(last, mark, hash(name), title)
             if glob.barren and (glob.most >= _QUERIES if name else _leads_into(folders[-1], page, url)):
                 self._tell(last, mark)
+
+    def _met(self, name: str, mark: str, at: int, title: str) -> _Glob:
+        """A page of the glob *name* was met (see `_Glob.add`)."""
+        glob = self._glob(name)
+        glob.add(mark, at, title)
+        if glob.suspect:
+            self._suspects.add(name)
+        else:
+            self._suspects.discard(name)
+        return glob
 
     def _growth_print(self, url: str, page: Page, text: str | None, title: str, innermost: str) -> str:
         """What tells the page from others: its *title* alone (a fingerprint) where none had it before."""
@@ -158,13 +171,13 @@ class Harvest:
         """Count a page; whether it is not looked at, since there are enough of its kind."""
         if len(self._globs) > _GLOBS:
             self._globs.clear()
+            self._suspects.clear()
         for folder in folders:
             self._glob(f"{folder}**").within += 1
         for glob in globs:
             self._glob(glob).pages += 1
-        self._glances += 1
         often = SAMPLE if self._glob(globs[-1]).pages > OFTEN else 1
-        if not any(self._glob(glob).suspect for glob in globs):
+        if self._suspects.isdisjoint(globs):
             often = max(often, _GLANCE)
         return self._glances % often != 0
 

@@ -96,7 +96,7 @@ class Health:
         *alone*: nothing else is in flight that could show more. *known*: names that others have got answers of.
         """
         if isinstance(result, Response):
-            self._connected(now)
+            self.connected(now)
             return "believe"
         if result.lack in ("proxy", "shortage"):
             return self._own(result.lack, result, now)
@@ -105,7 +105,7 @@ class Health:
         if result.kind in ("refused", "expired"):
             return "believe"
         if result.sent:
-            self._connected(now)
+            self.connected(now)
             return "believe"
         return self._unconnected(name, result, now, alone) if result.kind in ("connect", "timeout") else "believe"
 
@@ -178,7 +178,8 @@ class Health:
         self.words = WORDS.get(trouble) or error.detail
         return "give back"
 
-    def _connected(self, now: float) -> None:
+    def connected(self, now: float) -> None:
+        """A host could be connected to: nothing is wrong with this machine."""
         self._connected_at = now
         if self._failing:
             self._failing.clear()

@@ -89,7 +89,7 @@ def is_costly(html: bytes) -> bool:
     if _has_long_tag(html):
         return True
     tags, unclosed = _estimate(html)
-    if tags > _FEW // 2 and (_is_odd(html, _SAMPLE, _DEEP) or _has_comments_at_its_end(html)):
+    if tags > _FEW and (_is_odd(html, _SAMPLE, _DEEP) or _has_comments_at_its_end(html)):
         return True
     may_be = tags < 2 * _FEW and unclosed > max(_UNCLOSED // 2, tags // 8)
     return may_be and _has_many_unclosed(html) and _is_odd(html, _STEP, _UNCLOSED)

@@ -45,8 +45,8 @@ _WITHOUT_TEXT: Final = tag_ids("table tbody thead tfoot tr colgroup ul ol dl sel
 _HTML, _BR, _DIALOG_TAG = (next(iter(tag_ids(name))) for name in ("html", "br", "dialog"))
 
 _HIDING: Final = '[hidden],[style*="display" i],[popover],dialog'
-_HINT: Final = r"(?:hidden|popover)[\s=>/]|display[\s:/&]"
-"""How that is written; `hidden` is the type of many an input too."""
+_HINT: Final = r"[\s\"'/](?:hidden|popover)(?:[\s/][^<>=]*)?[=>]|display\s*[:/&]"
+"""How that is written: behind the name of an attribute `=` or `>` comes before `<`, behind a word seldom."""
 _HINTS = re.compile(_HINT.encode())
 _MAX_LEVELS: Final = 4
 """Hidden parts within hidden parts that are looked at."""

@@ -122,7 +122,7 @@ class Worker:
             until = min(self._exchange.due_at(), self._exchange.lease_at)
             self._sleep(max(until - time.monotonic(), MIN_WAIT), time.sleep)
         elif not self._is_busy():
-            self._idle(news.leased)
+            self._wait_aside() if self._checkup.aside else self._idle(news.leased)
 
     def stop(self, grace: float) -> None:
         """End soon: lease nothing more, give what is in flight *grace* seconds, release the rest. Safe in a signal."""
@@ -211,6 +211,9 @@ class Worker:
 
     def _is_to_be_believed(self, flight: Flight, result: FetchResult) -> bool:
         """Whether a result says something of its host; else it is kept until that is known, or its lease given back."""
+        if isinstance(result, Response):
+            self._checkup.answered(result)
+            return True
         fate = self._checkup.fate(flight, result, alone=len(self._transfers) == 1)
         if fate == "give back" or (fate == "wait" and self._stop_by is not None):
             token = flight.lease.token
@@ -398,8 +401,6 @@ class Worker:
 
     def _idle(self, leased: Leased | None) -> None:
         """Nothing to do: wait for a hint that a host became ready, or until the next one is due."""
-        if self._checkup.aside:
-            return self._wait_aside()
         wait = self._exchange.lease_at - time.monotonic()
         if leased is not None and self._frontier.count == 1:
             hosts_wait = leased.status == "OK" and leased.wait_ms >= 0  # paused, full or at its limit: nothing is due
@@ -410,7 +411,6 @@ class Worker:
         elif wait > MIN_WAIT:
             self._sleep(wait, time.sleep)
         self._exchange.ask_now()
-        return None
 
     def _wait_aside(self) -> None:
         """Wait until this machine may be well again, and take no hint from a worker that is; the crawl may end so."""

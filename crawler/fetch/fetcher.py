@@ -55,6 +55,8 @@ class Headers(Sequence[tuple[str, str]]):
         name = name.lower()
         if name not in self._first:
             return []
+        if len(self._first) == len(self._pairs):  # each name once
+            return [self._first[name]]
         return [value for key, value in self._pairs if key == name]
 
     def combined(self, name: str) -> str:
