@@ -131,6 +131,7 @@ def work(
             pool.start(session.settings.workers or usable())
             outlook = _Outlook(session, own, pool, monitor, ledger, lambda it: show(it, time.monotonic() - began))
             _watch(session, pool, asked, outlook, until_done=until_done)
+            outlook.tell_lacks()
         except BaseException:
             pool.kill()
             raise
@@ -186,7 +187,7 @@ class _Outlook:
         self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
         self._full = False
         self._said: set[str] = set()
-        """What machines lack, as far as that was said."""
+        """Troubles of machines, and what this one lacks, as far as that was said."""
         self._troubles: set[str] = set()
         self.stuck = ""
         """Why no worker can go on, once that has lasted for longer than a host may fail."""
@@ -198,6 +199,7 @@ class _Outlook:
     def look(self) -> None:
         """One look; none while Redis is away and is not to be asked again yet."""
         patience, pool = self._session.patience, self._pool
+        self.tell_lacks()
         if patience.since is not None and time.monotonic() < patience.again_at:
             return
         try:
@@ -218,16 +220,23 @@ class _Outlook:
             self._tell_troubles(status, settings.host_patience)
             self._show(status)
 
+    def tell_lacks(self) -> None:
+        """Say once what this machine lacks for all the work that was asked for."""
+        for text in self._pool.lacks:
+            if text not in self._said:
+                self._said.add(text)
+                self._session.say(text)
+
     def _tell_troubles(self, status: Status, patience: float) -> None:
-        """Say once what a machine lacks, and when it works again; after *patience* (s) with none that can: stuck."""
-        for text in [*status.troubles, *status.lacks]:
+        """Say once what is wrong with a machine, and when it works again; after *patience* (s) without work: stuck."""
+        for text in status.troubles:
             if text not in self._said:
                 self._session.say(text)
         gone = self._troubles - set(status.troubles)
         over = {text for text in gone if text.partition(":")[0] in status.machines}  # else it only has another trouble
         for machine in {text.partition(":")[0] for text in over}:
             self._session.say(f"{machine}: works again")
-        self._said = (self._said - over) | {*status.troubles, *status.lacks}
+        self._said = (self._said - over) | set(status.troubles)
         self._troubles = (self._troubles - over) | set(status.troubles)
         is_over_patience = patience > 0 and status.stuck_for > patience
         if is_over_patience and status.troubles and status.state in ("running", "waiting"):

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crawler import charset as charsets
-from crawler import linkheader
+from crawler import linkheader, skim, visible
 from crawler import url as urls
 from crawler.bounds import bounded
 from crawler.errors import InvalidURL
@@ -121,6 +121,7 @@ class Extractor:
     def __init__(self, options: ExtractOptions) -> None:
         self.options = options
         self._resolver = Resolver(options.form, options.cache)
+        (visible if options.want_text else skim).prepare()
 
     def extract(
         self,

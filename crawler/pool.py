@@ -103,6 +103,8 @@ class Pool:
         self.page_timeout = settings.page_timeout
         """Seconds in one page after which a worker is killed; may change while it runs."""
         self.losses = Losses()
+        self.lacks: dict[str, None] = {}
+        """What workers have said that this machine lacks, in order."""
 
     # -- starting ------------------------------------------------------------------------------------------------------
 
@@ -141,6 +143,8 @@ class Pool:
         for member in list(self._members):
             self._kill_if_hanging(member)
             code = member.process.poll()
+            if lack := member.watch.lack():
+                self.lacks[lack] = None
             if code is not None:
                 self._members.remove(member)
                 self._end_children(member)

@@ -174,6 +174,11 @@ class _Scanned:
         )
 
 
+def prepare() -> None:
+    """Load now what reading pages needs: later there may be no descriptor left to import it."""
+    _scanner()
+
+
 @lru_cache
 def _scanner() -> Scanner | None:
     return scanner(_SIGNS)

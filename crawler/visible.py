@@ -167,6 +167,11 @@ def _remove_hidden(tree: Tree, body: Node, nodes: Nodes) -> None:
         _remove(noscripts)
 
 
+def prepare() -> None:
+    """Load now what reading pages needs: later there may be no descriptor left to import it."""
+    _scanner()
+
+
 @lru_cache
 def _scanner() -> Scanner | None:
     return scanner({0: rf"(?i){_HINT}"})

@@ -23,8 +23,10 @@ Stage = Literal["poll", "handle", "hook", "redis", "idle", "ended"]
 """`ended`: its loop is over, and its token is what the process is to end with."""
 _STAGES: Final[tuple[Stage, ...]] = ("poll", "handle", "hook", "redis", "idle", "ended")
 _FORM: Final = struct.Struct("=QdB63s")  # turn, monotonic seconds, stage, token
-_WORDS: Final = struct.Struct("=H510s")  # behind it: number of bytes, words in UTF-8
-_SIZE: Final = _FORM.size + _WORDS.size
+_LENGTH: Final = struct.Struct("=H")
+_WORDS: Final = struct.Struct("=H510s")  # behind it, twice: number of bytes, words in UTF-8
+_LACK: Final = _FORM.size + _WORDS.size
+_SIZE: Final = _LACK + _WORDS.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Watch:
     def create(cls, generation: str, worker: str) -> Watch:
         """A new file for *worker* of a crawl's *generation*, in a folder that only this user can read."""
         path = _folder(generation) / worker
-        path.write_bytes(_FORM.pack(0, time.monotonic(), _STAGES.index("idle"), b"") + bytes(_WORDS.size))
+        path.write_bytes(_FORM.pack(0, time.monotonic(), _STAGES.index("idle"), b"") + bytes(2 * _WORDS.size))
         return cls(path)
 
     @staticmethod
@@ -97,12 +99,28 @@ class Watch:
 
     def say(self, text: str) -> None:
         """Leave words for the pool, in place of those before: what this worker waits for, or why it ends."""
-        raw = text.encode("utf-8", "replace")[: _WORDS.size - 2]
-        self._map[_FORM.size :] = _WORDS.pack(len(raw), raw)
+        self._write(_FORM.size, text)
 
     def words(self) -> str:
         """The words that were left last; empty if none are."""
-        length, raw = _WORDS.unpack_from(self._map, _FORM.size)
+        return self._read(_FORM.size)
+
+    def say_lack(self, text: str) -> None:
+        """Leave what this machine lacks for all the work that was asked for."""
+        self._write(_LACK, text)
+
+    def lack(self) -> str:
+        """What was left so; empty if nothing was."""
+        return self._read(_LACK)
+
+    def _write(self, at: int, text: str) -> None:
+        raw = text.encode("utf-8", "replace")[: _WORDS.size - _LENGTH.size]
+        for length in (0, len(raw)):  # a pool that looks meanwhile sees no half of it
+            self._map[at : at + _LENGTH.size] = _LENGTH.pack(length)
+            self._map[at + _LENGTH.size : at + _WORDS.size] = raw.ljust(_WORDS.size - _LENGTH.size, b"\0")
+
+    def _read(self, at: int) -> str:
+        length, raw = _WORDS.unpack_from(self._map, at)
         return str(raw[:length].decode("utf-8", "replace"))
 
     def close(self) -> None:

@@ -275,9 +275,8 @@ class Worker:
             self._exchange.post(Outgoing(end(flight.lease, "late"), flight.lease.token))
 
     def _may_lease(self) -> bool:
-        if self._stop_by is not None or self._suspects or self._unplaced or self._refit:
-            return False
-        return not self._checkup.aside or time.monotonic() >= self._checkup.again_at
+        others_first = self._stop_by is not None or self._suspects or self._unplaced or self._refit
+        return not others_first and (not self._checkup.aside or time.monotonic() >= self._checkup.again_at)
 
     def _held(self) -> list[str]:
         """The tokens of all leases that are ours and have not ended."""
@@ -296,6 +295,7 @@ class Worker:
         self._suspects = deque(held for held in self._suspects if held.lease.token not in lost)
 
     def _beat(self) -> bytes:
+        self._watch.say_lack(self._transfers.lack)
         facts = {"in_flight": len(self._transfers), "limit": self._limit, "lack": self._transfers.lack}
         return msgspec.json.encode(self.tally.facts(self._exchange.not_ours) | facts | self._checkup.facts)
 
@@ -440,6 +440,7 @@ class Worker:
 
     def _leave(self) -> None:
         """Tell Redis what has ended, give the rest back, and say good-bye; if Redis is away the leases run out."""
+        self._watch.say_lack(self._transfers.lack)
         self._watch.enter("redis")
         try:
             if self.reason != "gone":
