@@ -350,8 +350,6 @@ class Worker:
                 self._suspects.popleft()
         except RedisAway as error:
             self._exchange.failed(error)
-        finally:
-            self._watch.enter("redis")
 
     def _place_one(self, lease: Lease) -> None:
         if lease.kind == "R":
@@ -371,6 +369,7 @@ class Worker:
         # The rules of a site judge this URL: to its pool that is part of handling it.
         self._watch.enter("handle", lease.token)
         refusal = refusal_of(held, self._links, self._rules if self.plan.obey_robots else None)
+        self._watch.enter("redis")
         if refusal is not None:
             self._end(endings.of_failure(held, *refusal, endings.UNSENT))
         elif entry.crashes:
