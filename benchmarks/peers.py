@@ -38,7 +38,7 @@ from benchmarks.measure import Run, load, measure, wait_until_quiet
 from benchmarks.site import SiteError, Sites, exit_on_sigterm
 
 ADDRESSES: Final = 4
-ROUNDS: Final = 5
+ROUNDS: Final = 3
 TOLERANCE: Final = 0.01
 PATIENCE: Final = 10.0
 """Seconds that a run waits for the rest of the machine to become quiet."""
@@ -159,7 +159,7 @@ def main() -> int:
     """Measure the crawler beside its peers."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=main.__doc__)
     docs.add_options(parser)
-    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="rounds of each set of pages (5)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="rounds of each set of pages (3)")
     parser.add_argument(
         "--only",
         action="append",
