@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from crawler import url as urls
 from crawler.errors import RedisAway, UnreadableRecord
 from crawler.fetch.canary import Canaries
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
@@ -49,13 +49,13 @@ class Checkup:
         if now < self._remember_at or self._proxied:
             return
         self._remember_at = now + _REMEMBER_AGAIN
-        name, port = _place(response.url)
+        name, port = urls.name_and_port(response.url)
         self._health.remember("" if is_address(name) else name, response.address, port)
 
     def fate(self, flight: Flight, result: FetchError, *, alone: bool) -> Fate:
         """What is to be done with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""
         now = time.monotonic()
-        name = _place(result.url)[0]
+        name = urls.name_and_port(result.url)[0]
         asks = result.kind == "dns" or not (result.sent or self._health.has_addresses)
         known = self._answered(now) if asks else ()
         if known is None:
@@ -79,11 +79,11 @@ class Checkup:
             try:
                 with suppress(UnreadableRecord):
                     first = [stored.record for stored in self._ledger.records(most=_HOSTS)[0]]
-                    found = [_place(record.url) for record in first if record.status]
+                    found = [urls.name_and_port(record.url) for record in first if record.status]
                 waiting = [host.host for host in self._ledger.hosts(_HOSTS)[1] if host.answered]
             except RedisAway:
                 return None
-            self._known = tuple(dict.fromkeys([*found, *(_place(f"http://{host}/") for host in waiting)]))
+            self._known = tuple(dict.fromkeys([*found, *(urls.name_and_port(f"http://{host}/") for host in waiting)]))
             self._ask_at = now + (_ASK_AGAIN if self._known else _ASK_SOON)
         return self._known
 
@@ -120,12 +120,3 @@ class Checkup:
             return {}
         health = self._health
         return {"limit": "trouble", "trouble": health.words, "trouble_for": round(time.monotonic() - health.since, 1)}
-
-
-def _place(url: str) -> tuple[str, int]:
-    """Name and port of the host of *url*; no name where something else wrote a host that is none."""
-    try:
-        parts = urlsplit(url)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        return "", 0

@@ -24,7 +24,9 @@ def answered(at: float = T) -> Response:
     return Response(URL, 200, Headers(), ended=at)
 
 
-def judge(health: Health, name: str, result: FetchResult, now: float = T, known: tuple[tuple[str, int], ...] = ()) -> Fate:
+def judge(
+    health: Health, name: str, result: FetchResult, now: float = T, known: tuple[tuple[str, int], ...] = ()
+) -> Fate:
     return health.judge(name, result, now, alone=True, known=known)
 
 
