@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := url scope robots sitemap traps extract skim politeness records config
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hostile bench-hosts lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hostile bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,8 +22,13 @@ demo: $(VENV)/.run ## crawl a small site that the crawler serves by itself: work
 	@$(BIN)/python -m compileall -q crawler
 	$(BIN)/crawler demo
 
-test: lint compiled ## lint, then every test
-	$(BIN)/python -m pytest
+test: lint compiled ## lint, then the tests that a developer waits for (three minutes)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: compiled ## the long ones: stories, faults, properties (a quarter of an hour)
+	$(BIN)/python -m pytest -m slow
+
+test-all: test test-slow ## every test
 
 coverage: $(VENV)/.dev ## the coverage of the pure modules by their own tests
 	$(BIN)/python -m pytest $(PURE:%=tests/test_%.py) $(PURE:%=--cov=crawler.%) --cov-report=term

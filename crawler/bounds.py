@@ -90,6 +90,9 @@ class _Flattening:
             start, at = match.span()
             written: bytes | None = None
             if match[2] is None:
+                if html.startswith(b"<![CDATA[", start) and self._is_foreign():
+                    found_end = html.find(b"]]>", start)
+                    at = len(html) if found_end < 0 else found_end + 3
                 written = b"" if self.ended else None
             elif not match[3]:  # the file ends within the tag, so it is none; its attributes may still take long
                 written = b"" if at - start > _MAX_CUT_TAG else None

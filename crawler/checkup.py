@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-from crawler.errors import RedisAway
+from crawler import url as urls
+from crawler.errors import RedisAway, UnreadableRecord
 from crawler.fetch.canary import Canaries
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.ledger import Ledger
@@ -23,6 +24,7 @@ _ASK_SOON: Final = 2.0
 _REMEMBER_AGAIN: Final = 0.1
 """Seconds between two answers whose hosts are remembered."""
 _HOSTS: Final = 20
+"""Hosts that wait with URLs, and records, in which some that have answered are looked for."""
 
 
 class Checkup:
@@ -35,7 +37,7 @@ class Checkup:
         self._health = Health(time.monotonic())
         self._canaries = Canaries()
         self._kept: deque[tuple[Flight, FetchResult]] = deque()
-        self._known: tuple[str, ...] = ()
+        self._known: tuple[tuple[str, int], ...] = ()
         self._ask_at = self._remember_at = float("-inf")
 
     # -- results -------------------------------------------------------------------------------------------------------
@@ -47,14 +49,15 @@ class Checkup:
         if now < self._remember_at or self._proxied:
             return
         self._remember_at = now + _REMEMBER_AGAIN
-        name, port = _place(response.url)
+        name, port = urls.name_and_port(response.url)
         self._health.remember("" if is_address(name) else name, response.address, port)
 
     def fate(self, flight: Flight, result: FetchError, *, alone: bool) -> Fate:
         """What is to be done with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""
         now = time.monotonic()
-        name = _place(result.url)[0]
-        known = self._answered(now) if result.kind == "dns" else ()
+        name = urls.name_and_port(result.url)[0]
+        asks = result.kind == "dns" or not (result.sent or self._health.has_addresses)
+        known = self._answered(now) if asks else ()
         if known is None:
             fate: Fate = "wait"
         else:
@@ -69,15 +72,18 @@ class Checkup:
                 self._canaries.ask_addresses(question.addresses)
         return fate
 
-    def _answered(self, now: float) -> Sequence[str] | None:
-        """Names of hosts that have answered this crawl, whichever worker asked; None where Redis does not say now."""
+    def _answered(self, now: float) -> Sequence[tuple[str, int]] | None:
+        """Names and ports of hosts that have answered this crawl, whichever worker asked; None if Redis is away."""
         if now >= self._ask_at and not self._proxied:
+            found = []
             try:
-                hosts = self._ledger.hosts(_HOSTS)[1]
+                with suppress(UnreadableRecord):
+                    first = [stored.record for stored in self._ledger.records(most=_HOSTS)[0]]
+                    found = [urls.name_and_port(record.url) for record in first if record.status]
+                waiting = [host.host for host in self._ledger.hosts(_HOSTS)[1] if host.answered]
             except RedisAway:
                 return None
-            names = [host.host.partition(":")[0] for host in hosts if host.answered]
-            self._known = tuple(name for name in names if not is_address(name))[:3]
+            self._known = tuple(dict.fromkeys([*found, *(urls.name_and_port(f"http://{host}/") for host in waiting)]))
             self._ask_at = now + (_ASK_AGAIN if self._known else _ASK_SOON)
         return self._known
 
@@ -114,12 +120,3 @@ class Checkup:
             return {}
         health = self._health
         return {"limit": "trouble", "trouble": health.words, "trouble_for": round(time.monotonic() - health.since, 1)}
-
-
-def _place(url: str) -> tuple[str, int]:
-    """Name and port of the host of *url*; no name where something else wrote a host that is none."""
-    try:
-        parts = urlsplit(url)
-        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
-    except ValueError:
-        return "", 0

@@ -90,10 +90,13 @@ class Health:
 
     # -- results -------------------------------------------------------------------------------------------------------
 
-    def judge(self, name: str, result: FetchResult, now: float, *, alone: bool, known: Sequence[str] = ()) -> Fate:
+    def judge(
+        self, name: str, result: FetchResult, now: float, *, alone: bool, known: Sequence[tuple[str, int]] = ()
+    ) -> Fate:
         """What to make of *result*, of the host called *name*; may be asked again for one that had to wait.
 
-        *alone*: nothing else is in flight that could show more. *known*: names that others have got answers of.
+        *alone*: nothing else is in flight that could show more. *known*: names (or addresses) and ports of hosts that
+        have answered others, or this crawl before.
         """
         if isinstance(result, Response):
             self.connected(now)
@@ -101,13 +104,15 @@ class Health:
         if result.lack in ("proxy", "shortage"):
             return self._own(result.lack, result, now)
         if result.kind == "dns" or result.lack == "resolver":
-            return self._unresolved(result, now, known)
+            return self._unresolved(result, now, [host for host, _ in known if not is_address(host)])
         if result.kind in ("refused", "expired"):
             return "believe"
         if result.sent:
             self.connected(now)
             return "believe"
-        return self._unconnected(name, result, now, alone) if result.kind in ("connect", "timeout") else "believe"
+        if result.kind not in ("connect", "timeout"):
+            return "believe"
+        return self._unconnected(name, result, now, alone, known)
 
     def remember(self, name: str, address: str, port: int) -> None:
         """A host answered at *address*: both may be canaries later. *name* is empty where it was an address itself."""
@@ -120,7 +125,7 @@ class Health:
         """Nobody says that the name does not exist, or a name server does: which counts where there is no canary."""
         canary = self._canaries["resolver"]
         said = canary.says(now)
-        names = tuple(self._names) or tuple(known)
+        names = tuple(self._names) or tuple(known[:_CANARIES])
         if said is None and names:
             self._ask(Question("resolver", names=names))
             return "wait"
@@ -132,14 +137,21 @@ class Health:
             self._recovered()
         return "believe"
 
-    def _unconnected(self, name: str, error: FetchError, now: float, alone: bool) -> Fate:
+    @property
+    def has_addresses(self) -> bool:
+        """Whether hosts have answered this worker."""
+        return bool(self._addresses)
+
+    def _unconnected(
+        self, name: str, error: FetchError, now: float, alone: bool, known: Sequence[tuple[str, int]]
+    ) -> Fate:
         began = error.ended - error.elapsed
         if self._connected_at >= min(began, now - FRESH):
             return "believe"
-        if error.lack == "network" and self._connected_at < now - LATELY:
+        others = [(address, port) for address, port in self._addresses or known if address != name][:_CANARIES]
+        if error.lack == "network" and not others and self._connected_at < now - LATELY:
             return self._own("network", error, now)
         self._failing.add(name)
-        others = [(address, port) for address, port in self._addresses if address != name]
         said = self._canaries["network"].says(now)
         if said is None and others:
             self._ask(Question("network", addresses=others))

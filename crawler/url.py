@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import ada_url
 
@@ -334,6 +335,15 @@ def host(url: str) -> str:
     """The politeness key of a canonical URL: `split(url)[0]` at half its price."""
     authority = url.split("/", 3)[2]
     return authority.removesuffix(":80" if url[4] == "s" else ":443")
+
+
+def name_and_port(url: str) -> tuple[str, int]:
+    """The name (or address) of the host of *url*, and its port; ("", 0) where it has no host that is one."""
+    try:
+        parts = urlsplit(url)
+        return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
+    except ValueError:
+        return "", 0
 
 
 def has_bad_port(url: str) -> bool:

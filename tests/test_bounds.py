@@ -52,6 +52,7 @@ SHAPES: dict[str, bytes] = {
     "attributes behind what looks like a script": b"<p title='<script>'><p" + numbered(" aN", 20_000) + b">",
     "attributes behind a script in a comment": b"<!--<script>--><p" + numbered(" aN", 20_000) + b">",
     "attributes behind a script in a drawing": b"<svg><script></svg><p" + numbered(" aN", 20_000) + b">",
+    "attributes behind CDATA of a drawing": b"<svg><![CDATA[><!--]]><p" + numbered(" aN", 20_000) + b">",
     "attributes of html": numbered("<html aN=1>", 30_000),
     "attributes of body": numbered("<body aN>", 30_000),
     "names of attributes": numbered("<p aN=1></p>", 100_000),

@@ -24,7 +24,9 @@ def answered(at: float = T) -> Response:
     return Response(URL, 200, Headers(), ended=at)
 
 
-def judge(health: Health, name: str, result: FetchResult, now: float = T, known: tuple[str, ...] = ()) -> Fate:
+def judge(
+    health: Health, name: str, result: FetchResult, now: float = T, known: tuple[tuple[str, int], ...] = ()
+) -> Fate:
     return health.judge(name, result, now, alone=True, known=known)
 
 
@@ -59,7 +61,7 @@ def test_a_name_server_that_denies_a_name_is_believed_where_no_name_was_ever_kno
 @pytest.mark.parametrize("well", [True, False])
 @pytest.mark.parametrize("whose", ["ours", "others"])
 def test_a_canary_decides_whose_fault_a_name_is(health: Health, lack: Lack, well: bool, whose: str) -> None:
-    known = ("c.example",) if whose == "others" else ()
+    known = (("c.example", 80),) if whose == "others" else ()
     if whose == "ours":
         health.remember("c.example", "192.0.2.1", 80)
     assert judge(health, "a", failed("dns", lack), known=known) == "wait"
@@ -92,16 +94,24 @@ def test_a_connection_while_another_failed_shows_whose_fault_it_was(health: Heal
     assert [judge(health, str(n), failed("timeout", at=T + 10, took=10.0), T + 10) for n in range(9)] == ["believe"] * 9
 
 
-def test_an_address_that_answered_before_decides_about_the_last_hosts_of_a_crawl(health: Health) -> None:
-    health.remember("c.example", "192.0.2.1", 443)
-    judge(health, "c.example", answered())
+@pytest.mark.parametrize("lack", ["", "network"])
+@pytest.mark.parametrize("whose", ["ours", "others"])
+def test_an_address_that_answered_before_decides_about_the_last_hosts_of_a_crawl(
+    health: Health, whose: str, lack: Lack
+) -> None:
+    """It has answered this worker, or the crawl before this worker began."""
+    known = (("192.0.2.1", 443),) if whose == "others" else ()
+    if whose == "ours":
+        health.remember("c.example", "192.0.2.1", 443)
+        judge(health, "c.example", answered())
     later = T + 100
-    assert judge(health, "a", failed("timeout", at=later), later) == "wait"
+    assert judge(health, "a", failed("connect", lack, at=later), later, known) == "wait"
     assert health.question is not None and health.question.addresses == [("192.0.2.1", 443)]
     health.canary_said("network", True, later)
-    assert [judge(health, str(n), failed("timeout", at=later), later) for n in range(9)] == ["believe"] * 9
+    fates = [judge(health, str(n), failed("connect", lack, at=later), later, known) for n in range(9)]
+    assert fates == ["believe"] * 9
     health.canary_said("network", False, later + 10)
-    assert judge(health, "a", failed("timeout", at=later + 10), later + 10) == "give back"
+    assert judge(health, "a", failed("connect", lack, at=later + 10), later + 10, known) == "give back"
 
 
 def test_no_route_is_this_machines_trouble_until_something_connects(health: Health) -> None:

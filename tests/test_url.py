@@ -190,6 +190,20 @@ def test_split_and_join(url: str, parts: tuple[str, int, str]) -> None:
     assert urls.origin(*parts[:2]) == url.removesuffix(parts[2])
 
 
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("http://a.example/", ("a.example", 80)),
+        ("https://a.example:8443/x", ("a.example", 8443)),
+        ("https://[::1]/", ("::1", 443)),
+        ("http://[a/", ("", 0)),
+        ("http://a.example:99999/", ("", 0)),
+    ],
+)
+def test_name_and_port(url: str, place: tuple[str, int]) -> None:
+    assert urls.name_and_port(url) == place
+
+
 def test_ports_80_and_443_of_a_name_are_one_host() -> None:
     four = ("http://a/", "https://a/", "http://a:443/", "https://a:80/")
     assert {urls.host(url) for url in four} == {"a"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import pycurl
 
@@ -111,9 +110,8 @@ class Transfer:
 
     def forget_name(self) -> None:
         """Have the name resolved anew: libcurl remembers that it did not."""
-        parts = urlsplit(self.request.url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        self.easy.setopt(pycurl.RESOLVE, [f"-{parts.hostname}:{port}"])
+        name, port = urls.name_and_port(self.request.url)
+        self.easy.setopt(pycurl.RESOLVE, [f"-{name}:{port}"])
 
     def again(self) -> None:
         """Get ready for another try, on a new connection."""

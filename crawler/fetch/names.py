@@ -14,11 +14,11 @@ from collections import deque
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
 from crawler.fetch.fetcher import FetchError
+from crawler.url import name_and_port
 
 Answer = Literal["found", "absent", "silent"]
 """found: it resolves now; absent: a name server says that it has no address; silent: nobody answers that."""
@@ -119,7 +119,7 @@ class Doubts:
         """Find out why the name of *error* did not resolve; where that takes too long, it stays what it is."""
         self._errors[ticket] = now + min(_MAX_INQUIRY, error.elapsed + _MIN_INQUIRY), error
         with self._lock:
-            self._waiting.append((ticket, urlsplit(error.url).hostname or ""))
+            self._waiting.append((ticket, name_and_port(error.url)[0]))
             if self._threads >= _MAX_THREADS:
                 return
             self._threads += 1

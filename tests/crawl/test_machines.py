@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.crawl.commands import Commands, Running, wait_until
+from tests.crawl.sites import closed_port
 from tests.machines import DEAD, NameServer, machine, needs_root
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Call, Server, page
@@ -136,6 +138,21 @@ def test_where_no_worker_can_work_the_run_ends_and_the_urls_stay(
     assert (commands.status()["queued"], outcomes(commands)) == (HOSTS * PAGES, {})
     assert commands.run("run").code == 0
     assert outcomes(commands) == {"fetched": HOSTS * PAGES}
+
+
+@ENGINES
+def test_hosts_that_are_away_are_given_up_by_a_crawl_that_is_resumed(
+    commands: Commands, server: Server, engine: str
+) -> None:
+    """None but these is left: what the crawl has fetched before shows that it is not the machine."""
+    good, port = server.url("/", "127.0.0.1"), closed_port()
+    urls = [good, *(f"http://127.0.6.{n}:{port}/" for n in range(1, 7))]
+    running = commands.start("run", *urls, "-n", "1", "--host-patience", "4s", "--fetcher", engine, *ANY)
+    wait_until(lambda: any(seen.path == "/" for seen in server.seen), "the page")
+    running.signal(signal.SIGINT)
+    assert running.wait().code == 130
+    done = commands.run("run", "-n", "1")
+    assert (done.code, outcomes(commands)) == (0, {"fetched": 1, "failed:host-unreachable": 6}), done.err
 
 
 @needs_root
