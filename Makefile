@@ -28,7 +28,7 @@ test: lint compiled ## lint, then the tests that a developer waits for (three mi
 test-slow: compiled ## the long ones: stories, faults, properties (a quarter of an hour)
 	$(BIN)/python -m pytest -m slow
 
-test-all: test test-slow ## every test
+test-all: test test-slow ## every test, the quick ones and the long ones
 
 coverage: $(VENV)/.dev ## the coverage of the pure modules by their own tests
 	$(BIN)/python -m pytest $(PURE:%=tests/test_%.py) $(PURE:%=--cov=crawler.%) --cov-report=term

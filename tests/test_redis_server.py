@@ -501,6 +501,7 @@ def test_damaged_data_are_named_in_one_line(folder: Path, any_binary: Binary) ->
     assert pid_of(folder) is None
 
 
+@pytest.mark.slow
 def test_loading_is_waited_for_however_long(folder: Path, any_binary: Binary, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = 5000
     with EmbeddedRedis(folder) as server, client_of(server) as client, client.pipeline(transaction=False) as pipe:

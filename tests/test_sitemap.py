@@ -687,6 +687,7 @@ def test_nothing_outside_is_read(doctype: str, monkeypatch: pytest.MonkeyPatch) 
     assert not opened
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WRITERS)
 def test_of_50_001_urls_the_last_is_cut(name: str) -> None:
     links = [f"https://a/{n}" for n in range(MAX_URLS + 1)]
@@ -707,6 +708,7 @@ def bomb(start: bytes, filler: bytes, size: int) -> bytes:
     return b"".join([*packed, packer.flush()])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("start", "filler", "found"),
     [

@@ -363,6 +363,7 @@ def _real_pages() -> list[Path]:
     return [path for paths in found for path in chance.sample(paths, min(REAL, len(paths)))]
 
 
+@pytest.mark.slow
 def test_no_link_of_real_pages_is_lost_whole_or_damaged() -> None:
     """Pages from 200 KB on are left to `benchmarks.skim`."""
     chance = random.Random(2)

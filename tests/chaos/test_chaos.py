@@ -17,6 +17,8 @@ from tests.chaos.proof import CHECKS, Found, prove
 from tests.chaos.rounds import Options, play
 from tests.chaos.site import HUNG_UP, Hit, Lag, read_log
 
+pytestmark = pytest.mark.slow
+
 SHORT: Final = Options(
     hosts=8,
     pages=160,

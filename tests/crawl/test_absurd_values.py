@@ -27,6 +27,8 @@ from crawler.records import Record, Request
 from tests.crawl.commands import Commands
 from tests.redis_for_tests import PrivateRedis
 
+pytestmark = pytest.mark.slow
+
 URL = "http://a.example/page"
 DEEP = (
     b'{"url":"http://a.example/page","outcome":"failed:http","depth":0,"data":' + b"[" * 200_000 + b"]" * 200_000 + b"}"

@@ -8,9 +8,13 @@ from email.utils import formatdate
 from itertools import pairwise
 from statistics import median
 
+import pytest
+
 from tests.crawl.commands import Commands, outcomes
 from tests.crawl.sites import Site, Sites, html
 from tests.servers import Call
+
+pytestmark = pytest.mark.slow
 
 PAGES = 40
 OPTIONS = ["--workers", "8", "--delay", "20ms"]

@@ -14,6 +14,8 @@ from tests.crawl.commands import Commands, Json, Running, wait_until
 from tests.crawl.sites import Graph, Site, Sites, html
 from tests.redis_for_tests import PrivateRedis
 
+pytestmark = pytest.mark.slow
+
 PREFIX = "crawler:{default.0}:"
 
 

@@ -19,6 +19,8 @@ from tests.crawl.sites import Graph, Site, Sites, html
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Call
 
+pytestmark = pytest.mark.slow
+
 DELAY: Final = 0.05
 MEASURING: Final = 0.005
 """Seconds by which the server may see a request earlier or later than it was sent."""

@@ -13,6 +13,8 @@ from tests.crawl.commands import Commands, wait_until
 from tests.crawl.sites import Graph, Sites
 from tests.redis_for_tests import PrivateRedis
 
+pytestmark = pytest.mark.slow
+
 HOSTS: Final = 12
 SHARDS: Final = 6
 SIZE: Final = 400

@@ -13,6 +13,8 @@ from tests.crawl.sites import Site, Sites, html
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Call
 
+pytestmark = pytest.mark.slow
+
 PAGES: Final = 1_500
 AT_ONCE: Final = 16
 KEYS: Final = Keys("default")

@@ -8,6 +8,8 @@ from tests.crawl.commands import Commands, by_url, outcomes
 from tests.crawl.sites import ROBOTS, Sites, html
 from tests.crawl.test_sitemaps import XML, index, urlset
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ["--delay", "0", "--per-host", "4", "--workers", "1", "-o", "-"]
 SMTP = "http://127.0.0.1:25"
 

@@ -23,6 +23,8 @@ from tests.crawl.commands import PROGRAM, Commands, Running, kill_hard, wait_unt
 from tests.crawl.sites import Graph, Sites
 from tests.export.conftest import Crawl, page
 
+pytestmark = pytest.mark.slow
+
 SIZE = 4_000
 OFTEN = """
 from crawler.cli import main

@@ -13,6 +13,8 @@ from tests.crawl.commands import Commands, Json, wait_until
 from tests.crawl.sites import Sites, html
 from tests.redis_for_tests import PrivateRedis
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ["--delay", "0", "--per-host", "8", "--retries", "0", "--workers", "2", "--page-timeout", "2s"]
 HOOK = """
 import os, pathlib

@@ -13,6 +13,8 @@ import pytest
 from tests.crawl.commands import Commands, Done
 from tests.crawl.sites import Sites, html
 
+pytestmark = pytest.mark.slow
+
 HELPER = "def clean(text):\n    return (text or '').upper()\n"
 MAIN = """
 from crawler import Crawl

@@ -6,10 +6,14 @@ import random
 from collections.abc import Callable
 from typing import Final
 
+import pytest
+
 from tests.crawl.commands import Commands, wait_until
 from tests.crawl.sites import ROBOTS, Sites, html
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Call
+
+pytestmark = pytest.mark.slow
 
 PAGES: Final = 511
 WORDS: Final = 1_500

@@ -19,6 +19,8 @@ from tests.fetch.hostile import self_signed
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Server, page
 
+pytestmark = pytest.mark.slow
+
 SECRET: Final = "s3cr3t"
 LINES: Final = (
     *("--header", f"Authorization: Bearer {SECRET}", "--header", f"Cookie: {SECRET}=1"),

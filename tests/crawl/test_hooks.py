@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.crawl.commands import Commands, outcomes, wait_until
 from tests.crawl.sites import Sites, html
+
+pytestmark = pytest.mark.slow
 
 HOOK = """
 import os

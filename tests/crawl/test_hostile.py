@@ -21,6 +21,8 @@ from tests.crawl.sites import Site, Sites
 from tests.fetch.hostile import HTML, digest, document
 from tests.redis_for_tests import PrivateRedis
 
+pytestmark = pytest.mark.slow
+
 NORMAL: Final = 100
 MOST_MEMORY: Final = 400 * 1024 * 1024
 """Bytes a worker may have in memory at most, whatever comes."""

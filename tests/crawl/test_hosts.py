@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
+import pytest
 import trustme
 
 from tests.crawl.commands import Commands, by_url, wait_until
@@ -12,6 +13,8 @@ from tests.crawl.sites import ROBOTS, Site, Sites, closed_port, html
 from tests.fetch.conftest import tls_context
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Call, Server
+
+pytestmark = pytest.mark.slow
 
 
 def _busy(site: Site, target: str, times: int, status: int, retry_after: str | None = None) -> str:

@@ -6,8 +6,12 @@ import random
 import signal
 import time
 
+import pytest
+
 from tests.crawl.commands import Commands, Running, by_url, command_line, kill_hard, wait_until
 from tests.crawl.sites import ROBOTS, Graph, Site, Sites, html
+
+pytestmark = pytest.mark.slow
 
 SIZE = 250
 SLOW = 0.01

@@ -12,6 +12,8 @@ import pytest
 from tests.crawl.commands import Commands
 from tests.crawl.sites import Sites, html
 
+pytestmark = pytest.mark.slow
+
 KILL: Final = """
 import os, pathlib, signal
 from crawler.extract import Extractor

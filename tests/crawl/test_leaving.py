@@ -15,6 +15,8 @@ from crawler.redis_server import EmbeddedRedis
 from tests.crawl.commands import Commands, Running, wait_until
 from tests.crawl.sites import Site, Sites, html
 
+pytestmark = pytest.mark.slow
+
 
 def _endless(sites: Sites) -> Site:
     """A site whose pages are never all known: each leads to the next one."""

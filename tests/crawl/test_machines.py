@@ -17,7 +17,7 @@ from tests.redis_for_tests import PrivateRedis
 from tests.servers import Call, Server, page
 
 HOSTS, PAGES = 20, 7
-pytestmark = pytest.mark.timeout(150)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(150)]
 ENGINES = pytest.mark.parametrize("engine", ["curl", "requests"])
 NAMES = {f"h{n}.example.test": f"127.0.5.{n}" for n in range(1, HOSTS + 1)}
 ANY = ("--allow-private", "--scope", "host")

@@ -5,9 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+import pytest
+
 from tests.crawl.commands import Commands, by_url, outcomes, wait_until
 from tests.crawl.sites import ROBOTS, Site, Sites, html
 from tests.servers import Call
+
+pytestmark = pytest.mark.slow
 
 HOSTS: Final = 40
 PAGES: Final = 5

@@ -14,6 +14,8 @@ from tests.crawl.sites import Sites, html
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Call
 
+pytestmark = pytest.mark.slow
+
 POISON: Final = ("/17", "/230", "/411")
 HANGING: Final = "/hangs"
 PAGES: Final = 500

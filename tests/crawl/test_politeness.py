@@ -6,9 +6,13 @@ import signal
 from collections.abc import Callable
 from typing import Final
 
+import pytest
+
 from tests.crawl.commands import Commands, by_url, outcomes, wait_until
 from tests.crawl.sites import ROBOTS, Site, Sites, html
 from tests.servers import Call
+
+pytestmark = pytest.mark.slow
 
 TOLERANCE: Final = 0.010
 """Seconds: clocks of Redis tick in milliseconds, and a busy machine wakes threads late."""

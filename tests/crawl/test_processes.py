@@ -12,6 +12,8 @@ from tests.crawl.sites import Graph, Sites, html
 from tests.crawl.tcp_redis import TcpRedis
 from tests.servers import Call
 
+pytestmark = pytest.mark.slow
+
 EMBEDDED = (("work", "seed", "export"), ("export", "work", "seed"))
 SHARED = (("seed", "export", "work"), ("export", "seed", "work"))
 

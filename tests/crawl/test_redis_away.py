@@ -11,6 +11,8 @@ from tests.crawl.commands import Commands, Running, command_line, kill_hard, wai
 from tests.crawl.sites import Graph, Site, Sites, html
 from tests.redis_for_tests import PrivateRedis
 
+pytestmark = pytest.mark.slow
+
 SIZE = 200
 
 

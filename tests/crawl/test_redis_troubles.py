@@ -17,6 +17,8 @@ from tests.crawl.commands import Commands, Done, Running, wait_until
 from tests.crawl.sites import Graph, Site, Sites, html
 from tests.redis_for_tests import PrivateRedis
 
+pytestmark = pytest.mark.slow
+
 SHORT = """
 from crawler.frontier import link
 

@@ -14,6 +14,8 @@ from tests.crawl.commands import Commands
 from tests.crawl.sites import Sites, html
 from tests.crawl.tcp_redis import TcpRedis
 
+pytestmark = pytest.mark.slow
+
 ROOT: Final = Path(__file__).parents[2]
 PAGE: Final = (ROOT / "docs" / "redis.md").read_text(encoding="utf-8")
 PASSWORD: Final = "s%2F cr:t"

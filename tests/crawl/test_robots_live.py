@@ -16,11 +16,15 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+import pytest
+
 from crawler.frontier.keys import Keys
 from tests.crawl.commands import Commands, Running, by_url, outcomes, peak_memory, wait_until
 from tests.crawl.sites import ROBOTS, Site, Sites, closed_port, html
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Behaviour, Call, broken, endless, head, page, silence
+
+pytestmark = pytest.mark.slow
 
 DATA: Final = Path(__file__).parent.parent / "data" / "robots" / "rfc9309_http.jsonl"
 CASES: Final[dict[str, Any]] = {

@@ -17,6 +17,8 @@ from tests.crawl.tcp_redis import TcpRedis
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Server, page
 
+pytestmark = pytest.mark.slow
+
 MARK: Final = "s3cr3t-MARK"
 BROKEN: Final = """
 from crawler.exchange import Exchange

@@ -14,6 +14,8 @@ from tests.crawl.sites import Graph, Sites
 from tests.redis_for_tests import PrivateRedis
 from tests.servers import Call
 
+pytestmark = pytest.mark.slow
+
 SIZE = 200
 
 

@@ -11,6 +11,8 @@ from tests.crawl.commands import Commands, wait_until
 from tests.crawl.sites import ROBOTS, Site, Sites, html
 from tests.servers import Call
 
+pytestmark = pytest.mark.slow
+
 PAGES = 8
 SILENT = 40
 LONG = 60.0

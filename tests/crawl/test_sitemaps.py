@@ -10,6 +10,8 @@ import pytest
 from tests.crawl.commands import Commands, Json, by_url, outcomes
 from tests.crawl.sites import Site, Sites, html
 
+pytestmark = pytest.mark.slow
+
 XML = [("Content-Type", "application/xml")]
 OPTIONS = ["--delay", "0", "--per-host", "4", "--workers", "1", "-o", "-"]
 

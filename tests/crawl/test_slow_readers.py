@@ -31,6 +31,8 @@ from crawler.frontier.link import Link
 from tests.crawl.commands import PATIENCE, PROGRAM, Commands, wait_until
 from tests.export.conftest import Crawl, page
 
+pytestmark = pytest.mark.slow
+
 SIZE = 60
 UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 

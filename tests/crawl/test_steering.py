@@ -6,8 +6,12 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.crawl.commands import Commands, wait_until
 from tests.crawl.sites import Graph, Site, Sites, html
+
+pytestmark = pytest.mark.slow
 
 
 def _wide(site: Site, width: int) -> list[str]:

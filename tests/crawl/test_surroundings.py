@@ -11,6 +11,8 @@ import pytest
 from tests.crawl.commands import PROGRAM, Commands, by_url
 from tests.crawl.sites import Site, Sites, html
 
+pytestmark = pytest.mark.slow
+
 BROKEN = """
 from crawler.extract import Extractor
 extract = Extractor.extract

@@ -18,6 +18,8 @@ from tests.crawl.commands import Commands, Json
 from tests.crawl.sites import html
 from tests.servers import Call, Server
 
+pytestmark = pytest.mark.slow
+
 NORMAL: Final = 150
 ITEMS: Final = 10_000
 MOST_HOSTS: Final = 40

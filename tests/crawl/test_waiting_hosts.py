@@ -8,6 +8,8 @@ from crawler.frontier.ledger import HostFacts
 from crawler.monitor.status import unanswered
 from tests.crawl.commands import Commands, wait_until
 
+pytestmark = pytest.mark.slow
+
 NOW = 1_800_000_000_000
 
 

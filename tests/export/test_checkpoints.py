@@ -640,6 +640,7 @@ except CrawlerError as error:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv.gz"])
 def test_a_full_disk_ends_it_with_a_checkpoint_and_with_room_it_goes_on(crawl: Crawl, name: str) -> None:
     crawl.commit([page(n, text=os.urandom(300).hex()) for n in range(400)])

@@ -175,6 +175,7 @@ print(result.count, marks[-1] - early, early)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_records(crawl: Crawl, tmp_path: Path) -> None:
     text = "word " * 200
     crawl.commit([page(n, text=text) for n in range(20_000)])

@@ -17,6 +17,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from crawler.frontier.scripts import SERVER_CLOCK, Script, load
 from tests.frontier.machine import FrontierMachine
 
+pytestmark = pytest.mark.slow
+
 BUDGET: Final = settings(
     max_examples=300,
     stateful_step_count=60,

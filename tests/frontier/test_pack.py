@@ -182,6 +182,7 @@ def _of(client: Any, keys: Sequence[str]) -> int:
     return sum(client.memory_usage(key, samples=0) or 0 for key in keys)
 
 
+@pytest.mark.slow
 def test_a_long_queue_takes_little_room(make: Make) -> None:
     """A hundred thousand URLs of one host in less than 3 MB; all are leased, once, in the order in which they came."""
     n = 100_000

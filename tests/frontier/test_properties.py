@@ -15,6 +15,8 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.frontier.machine import FrontierMachine
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES: Final = int(os.environ.get("CRAWLER_EXAMPLES", "0"))
 
 settings.register_profile(
