@@ -53,6 +53,7 @@ from crawler.process import IN_WORKER
 from crawler.records import Record
 from crawler.seeding import Seeded
 from crawler.session import Say, Session
+from crawler.url import load_suffixes
 
 TICK: Final = 0.1
 LOOK_EVERY: Final = 0.5
@@ -93,6 +94,7 @@ def _prepare_copies() -> None:
     """What is done here need not be done in each of them."""
     raise_limit()
     load_those_of_workers()
+    load_suffixes()
 
 
 def work(

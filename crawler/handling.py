@@ -33,7 +33,7 @@ from crawler.plan import Plan
 from crawler.politeness import Verdict, judge
 from crawler.records import Charge, Request
 from crawler.rulebook import RobotsAnswer
-from crawler.shares import HEAVY
+from crawler.shares import HEAVY, ORDINARY
 from crawler.watch import Watch
 
 MAX_TOLD: Final = 10
@@ -68,6 +68,7 @@ class Handler:
         self._told: set[str] = set()
         """Hosts of which was said that they do not get what seeds that redirect to them got."""
         self._began = time.thread_time()
+        self._ordinary = HEAVY
 
     def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> Outgoing:
         """The end of a robots lease; the sitemaps that it names are put before."""
@@ -78,22 +79,22 @@ class Handler:
                 usual = self._plan.sitemap_only
                 named, refused = self._entrances.of_robots(lease.origin, answer.sitemaps, usual=usual)
         before = [self._frontier.at(lease.token).put_call(named)] if named else []
-        call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self._heavy())
+        call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self.took_ms)
         return Outgoing(call, lease.token, [request.url for request in named], before)
 
-    def begin(self) -> None:
-        """A result is about to be handled."""
+    def begin(self, result: FetchResult) -> None:
+        """*result* is about to be handled."""
         self._began = time.thread_time()
+        self._ordinary = max(HEAVY, ORDINARY * len(result.body)) if isinstance(result, Response) else HEAVY
 
     @property
-    def took(self) -> float:
-        """Seconds of CPU since then: what waits for Redis, or for a busy machine, is not the page's."""
-        return time.thread_time() - self._began
+    def took_ms(self) -> int:
+        """Milliseconds of CPU since then, if they are more than a page of its size should take; else 0.
 
-    def _heavy(self) -> int:
-        """The same in milliseconds, if it is long enough to matter."""
-        took = self.took
-        return round(took * 1000) if took >= HEAVY else 0
+        What waits for Redis, or for a busy machine, is not the page's, nor is what the user's hook does with it.
+        """
+        took = time.thread_time() - self._began
+        return round(took * 1000) if took >= self._ordinary else 0
 
     @contextmanager
     def _asking(self, token: str) -> Iterator[None]:
@@ -138,7 +139,7 @@ class Handler:
             charge=verdict.charge,
             rest_ms=rest.rest_ms,
             alone_ms=round(verdict.alone * 1000),
-            handling_ms=self._heavy(),
+            handling_ms=self.took_ms,
         )
         return Outgoing(call, held.lease.token)
 
@@ -396,12 +397,14 @@ class Handler:
         if self._hook is None or page.noindex:
             return None, None
         self._watch.enter("hook", held.lease.token)
+        before = time.thread_time()
         try:
             data = hooks.items(self._hook(page))
             msgspec.json.encode(data)
         except BaseException as error:  # sys.exit() and what cancels tasks too: no signal raises anything here
             return None, f"{endings.HOOK_ERROR}{type(error).__name__}: {error}"
         finally:
+            self._began += time.thread_time() - before
             self._watch.enter("handle", held.lease.token)
         return data, None
 
@@ -416,8 +419,8 @@ class Handler:
     def _outgoing(
         self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
     ) -> Outgoing:
-        if heavy := self._heavy():
-            ending = msgspec.structs.replace(ending, handling_ms=heavy)
+        if took_ms := self.took_ms:
+            ending = msgspec.structs.replace(ending, handling_ms=took_ms)
         shard = self._frontier.at(ending.lease.token)
         before = [shard.put_call(later[i : i + MOST_REQUESTS]) for i in range(0, len(later), MOST_REQUESTS)]
         return Outgoing(

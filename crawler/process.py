@@ -34,6 +34,7 @@ from crawler.logs import Log, open_log
 from crawler.plan import Plan, fetcher_options_of, plan_of
 from crawler.redis_server import EmbeddedRedis
 from crawler.tools import Tools
+from crawler.url import load_suffixes
 from crawler.watch import Watch
 from crawler.worker import Worker
 
@@ -192,6 +193,7 @@ def build(job: Job, watch: Watch, log: Log) -> Worker:
     patience.stopped = lambda: os.getppid() != job.parent
     link = Link(job.redis, patience=patience)
     load_those_of_workers()
+    load_suffixes()
     frontier = sharded.find(link, own.crawl)
     ledger = sharded.ledger_of(frontier)
     settings = own.with_stored(ledger.settings())

@@ -34,8 +34,10 @@ MAX_SITES: Final = 8
 """Sites with most leases that a call of lease names."""
 
 
-HEAVY: Final = 0.5
-"""Seconds of CPU for one page from which on they count as its site's (HEAVY_MS in prelude.lua)."""
+HEAVY: Final = 0.1
+"""Seconds of CPU for one page from which on they may count as its site's (HEAVY_MS in prelude.lua)."""
+ORDINARY: Final = 0.5e-6
+"""Seconds of CPU a byte that an ordinary page may take: some five times what most do."""
 LABOUR_PARTS: Final = 20
 MAX_REST: Final = 300.0
 """A site whose page took long rests so many times as long, at most so many seconds, while others are at work."""

@@ -136,6 +136,11 @@ def _suffixes() -> TLDExtract:
     return TLDExtract(suffix_list_urls=(), cache_dir=None, include_psl_private_domains=True)
 
 
+def load_suffixes() -> None:
+    """Load the public suffix list now: it is no page's doing that the first look takes long."""
+    _suffixes()("a.example.com")
+
+
 def _refused(url: str, reason: str) -> InvalidURL:
     return InvalidURL(url, reason, REFUSALS[reason])
 

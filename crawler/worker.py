@@ -176,7 +176,7 @@ class Worker:
 
     def _handle(self, flight: Flight, result: FetchResult) -> None:
         self._watch.enter("handle", flight.lease.token)
-        self._handler.begin()
+        self._handler.begin(result)
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
         if not self._is_to_be_believed(flight, result):
             return
@@ -195,7 +195,7 @@ class Worker:
             self.tally.add(outgoing)
         self._transfers.land(flight)
         self._exchange.post(outgoing)
-        self._labour.note(flight.lease.host, self._handler.took)
+        self._labour.note(flight.lease.host, self._handler.took_ms / 1000)
 
     def _goes_on(self, flight: Flight, held: Held, result: FetchResult) -> bool:
         """Whether another request follows in the lease: the answer sets a cookie and redirects (see `cookies`)."""
