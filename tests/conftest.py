@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from crawler import redis_binary as binaries
 from crawler.errors import EmbeddedRedisError
 from crawler.redis_binary import Binary
 from tests.redis_for_tests import PrivateRedis
+
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup, which the commands under test would inherit
 
 
 def _absent(why: str) -> None:
