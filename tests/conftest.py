@@ -21,7 +21,9 @@ from crawler.errors import EmbeddedRedisError
 from crawler.redis_binary import Binary
 from tests.redis_for_tests import PrivateRedis
 
-signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored under nohup, which the commands under test would inherit
+# Ignored under nohup and in the background of a shell, which the commands under test would inherit.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _absent(why: str) -> None:
