@@ -45,7 +45,7 @@ class Checkup:
     def answered(self, response: Response) -> None:
         """A host answered: no trouble of this machine is left. Some of those may be canaries later."""
         now = time.monotonic()
-        self._health.connected(now)
+        self._health.judge("", response, now, alone=False)
         if now < self._remember_at or self._proxied:
             return
         self._remember_at = now + _REMEMBER_AGAIN
@@ -56,8 +56,9 @@ class Checkup:
         """What is to be done with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""
         now = time.monotonic()
         name = urls.name_and_port(result.url)[0]
-        asks = result.kind == "dns" or not (result.sent or self._health.has_addresses)
-        known = self._answered(now) if asks else ()
+        unconnected = result.kind in ("connect", "timeout") and not result.sent
+        asks = result.kind == "dns" or (unconnected and not self._health.has_addresses)
+        known = self._known_hosts(now) if asks else ()
         if known is None:
             fate: Fate = "wait"
         else:
@@ -72,7 +73,7 @@ class Checkup:
                 self._canaries.ask_addresses(question.addresses)
         return fate
 
-    def _answered(self, now: float) -> Sequence[tuple[str, int]] | None:
+    def _known_hosts(self, now: float) -> Sequence[tuple[str, int]] | None:
         """Names and ports of hosts that have answered this crawl, whichever worker asked; None if Redis is away."""
         if now >= self._ask_at and not self._proxied:
             found = []

@@ -17,7 +17,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -42,18 +42,16 @@ from crawler.frontier.bounding import LOOK_AFTER, bound
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.leases import refuse_deleting
 from crawler.frontier.ledger import Ledger
-from crawler.frontier.scripts import load_those_of_workers
 from crawler.hook import Hook, spec_of
 from crawler.interrupts import ends_in_order, forget, interrupts, left_by
 from crawler.launch import check_hook
 from crawler.monitor.status import Monitor, Status
 from crawler.plan import sees_addresses
 from crawler.pool import STOP_PATIENCE, Losses, Pool
-from crawler.process import IN_WORKER
+from crawler.process import IN_WORKER, load_for_workers
 from crawler.records import Record
 from crawler.seeding import Seeded
 from crawler.session import Say, Session
-from crawler.url import load_suffixes
 
 TICK: Final = 0.1
 LOOK_EVERY: Final = 0.5
@@ -93,8 +91,7 @@ def _say_of_proxy(session: Session) -> None:
 def _prepare_copies() -> None:
     """What is done here need not be done in each of them."""
     raise_limit()
-    load_those_of_workers()
-    load_suffixes()
+    load_for_workers()
 
 
 def work(
@@ -224,21 +221,22 @@ class _Outlook:
 
     def tell_lacks(self) -> None:
         """Say once what this machine lacks for all the work that was asked for."""
-        for text in self._pool.lacks:
+        self._say_once(self._pool.lacks)
+
+    def _say_once(self, texts: Iterable[str]) -> None:
+        for text in texts:
             if text not in self._said:
                 self._said.add(text)
                 self._session.say(text)
 
     def _tell_troubles(self, status: Status, patience: float) -> None:
         """Say once what is wrong with a machine, and when it works again; after *patience* (s) without work: stuck."""
-        for text in status.troubles:
-            if text not in self._said:
-                self._session.say(text)
+        self._say_once(status.troubles)
         gone = self._troubles - set(status.troubles)
         over = {text for text in gone if text.partition(":")[0] in status.machines}  # else it only has another trouble
         for machine in {text.partition(":")[0] for text in over}:
             self._session.say(f"{machine}: works again")
-        self._said = (self._said - over) | set(status.troubles)
+        self._said -= over
         self._troubles = (self._troubles - over) | set(status.troubles)
         is_over_patience = patience > 0 and status.stuck_for > patience
         if is_over_patience and status.troubles and status.state in ("running", "waiting"):

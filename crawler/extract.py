@@ -19,6 +19,7 @@ from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Headers, Response
 from crawler.page import Node, Page, Tagged, Tree, clean, cut, open_shadow_roots, parse, read, source, tag_ids, valid
 from crawler.resolver import EDGE, Resolver, folder_of
+from crawler.signs import scanner
 from crawler.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
 from crawler.visible import find_nodes, visible_text
 from crawler.xhtml import is_xhtml
@@ -121,7 +122,7 @@ class Extractor:
     def __init__(self, options: ExtractOptions) -> None:
         self.options = options
         self._resolver = Resolver(options.form, options.cache)
-        (visible if options.want_text else skim).prepare()
+        scanner(*(visible.SIGNS if options.want_text else skim.SIGNS))  # later no descriptor may be left to import it
 
     def extract(
         self,

@@ -99,7 +99,7 @@ class Health:
         have answered others, or this crawl before.
         """
         if isinstance(result, Response):
-            self.connected(now)
+            self._connected(now)
             return "believe"
         if result.lack in ("proxy", "shortage"):
             return self._own(result.lack, result, now)
@@ -108,7 +108,7 @@ class Health:
         if result.kind in ("refused", "expired"):
             return "believe"
         if result.sent:
-            self.connected(now)
+            self._connected(now)
             return "believe"
         if result.kind not in ("connect", "timeout"):
             return "believe"
@@ -190,8 +190,7 @@ class Health:
         self.words = WORDS.get(trouble) or error.detail
         return "give back"
 
-    def connected(self, now: float) -> None:
-        """A host could be connected to: nothing is wrong with this machine."""
+    def _connected(self, now: float) -> None:
         self._connected_at = now
         if self._failing:
             self._failing.clear()

@@ -186,14 +186,19 @@ def _stopper(worker: Worker) -> Callable[[int, object], None]:
     return stop
 
 
+def load_for_workers() -> None:
+    """Load what each worker needs; those that are copies of their pool's process have it from there."""
+    load_those_of_workers()
+    load_suffixes()
+
+
 def build(job: Job, watch: Watch, log: Log) -> Worker:
     """The worker and its own clients. Waits while Redis is away: that is no reason to give the crawl up."""
     own = job.settings
     patience = Patience(log.note, trouble=watch.say)  # its pool tells people when Redis is away
     patience.stopped = lambda: os.getppid() != job.parent
     link = Link(job.redis, patience=patience)
-    load_those_of_workers()
-    load_suffixes()
+    load_for_workers()
     frontier = sharded.find(link, own.crawl)
     ledger = sharded.ledger_of(frontier)
     settings = own.with_stored(ledger.settings())

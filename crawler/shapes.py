@@ -64,8 +64,9 @@ _SEPARATOR = re.compile(rb"""(?:[\t\n\f\r /]|(?<!=)["'])[^\t\n\f\r />]""")
 """What an attribute begins with; it may follow the value before without a space."""
 
 
-def names(names: str) -> frozenset[bytes]:
-    return frozenset(name.encode() for name in names.split())
+def names(text: str) -> frozenset[bytes]:
+    """The names in *text*, with spaces between."""
+    return frozenset(name.encode() for name in text.split())
 
 
 VOID: Final = names(
@@ -162,9 +163,14 @@ def _count(html: bytes, mark: bytes) -> list[int]:
     return [count(mark, at, at + _SAMPLE) for at in _samples(html)]
 
 
+def _each(html: bytes) -> int:
+    """For how many bytes of the page each byte of its samples stands."""
+    return _samples(html).step // _SAMPLE
+
+
 def _estimate(html: bytes) -> tuple[int, int]:
     """About how many tags there are, and how many at most are open at once, those that need no end tag among them."""
-    each = _samples(html).step // _SAMPLE
+    each = _each(html)
     tags = _count(html, b"<")
     total = sum(tags) * each
     if total <= _SOME // 2:
@@ -183,7 +189,7 @@ def _has_many_unclosed(html: bytes) -> bool:
 
 def _has_comments_at_its_end(html: bytes) -> bool:
     """Whether there are many comments behind the body: what stands between them is put into it piece by piece."""
-    if sum(_count(html, b"<!--")) * (_samples(html).step // _SAMPLE) <= _MANY_COMMENTS // 2:
+    if sum(_count(html, b"<!--")) * _each(html) <= _MANY_COMMENTS // 2:
         return False
     found = _BODY_END.search(html)
     return found is not None and html.count(b"<!--", found.start()) > _MANY_COMMENTS

@@ -1,26 +1,28 @@
 """Which of some expressions a document's bytes have, found in one pass: the one door to Hyperscan. Pure.
 
-Without it (`pip install crawler[fast]`) those who ask search by the standard library, which takes longer.
+Without it (`pip install crawler[fast]`) its callers search by the standard library, which takes longer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 Scanner = Callable[[bytes], set[int]]
-"""Gives the numbers of the expressions that are in a document."""
+"""Returns the places, in the list of expressions, of those that are in a document."""
 
 
-def scanner(expressions: Mapping[int, str]) -> Scanner | None:
-    """A scanner for *expressions* by number, in Hyperscan's syntax; None where it is not installed."""
+@cache
+def scanner(*expressions: str) -> Scanner | None:
+    """A scanner for *expressions*, in Hyperscan's syntax; None where it is not installed."""
     try:
         import hyperscan  # not at once: most commands read no page
     except ImportError:
         return None
     database = hyperscan.Database()
-    encoded = [expression.encode() for expression in expressions.values()]
-    database.compile(encoded, list(expressions), len(encoded), hyperscan.HS_FLAG_SINGLEMATCH)
+    encoded = [expression.encode() for expression in expressions]
+    database.compile(encoded, list(range(len(encoded))), len(encoded), hyperscan.HS_FLAG_SINGLEMATCH)
 
     def scan(document: bytes) -> set[int]:
         found: set[int] = set()

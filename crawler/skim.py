@@ -150,12 +150,13 @@ def _telling(title: bool, canonical: bool) -> re.Pattern[bytes]:
 
 
 _CAPITALS, _OTHERS, _TITLE, _LINK = range(4)
-_SIGNS: Final = {
-    _CAPITALS: "H[rR][eE][fF]|h(?:R[eE][fF]|r(?:E[fF]|eF))",
-    _OTHERS: f"(?i)<(?:{'|'.join(_ALWAYS)})",
-    _TITLE: "(?i)<title",
-    _LINK: "(?i)<link",
-}
+SIGNS: Final = (
+    "H[rR][eE][fF]|h(?:R[eE][fF]|r(?:E[fF]|eF))",
+    f"(?i)<(?:{'|'.join(_ALWAYS)})",
+    "(?i)<title",
+    "(?i)<link",
+)
+"""In the order of their numbers; in Hyperscan's syntax (see `signs`)."""
 
 
 class _Scanned:
@@ -174,17 +175,7 @@ class _Scanned:
         )
 
 
-def prepare() -> None:
-    """Load now what reading pages needs: later there may be no descriptor left to import it."""
-    _scanner()
-
-
-@lru_cache
-def _scanner() -> Scanner | None:
-    return scanner(_SIGNS)
-
-
 def look_at(rest: bytes) -> Look:
     """A look at the *rest* of a document."""
-    scan = _scanner()
+    scan = scanner(*SIGNS)
     return _Lowered(rest) if scan is None else _Scanned(rest, scan)

@@ -17,11 +17,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Final
 
 from crawler.page import COMMENT, Node, Tagged, Tree, cut, tag_ids, valid
-from crawler.signs import Scanner, scanner
+from crawler.signs import scanner
 
 _BLOCK, _TOLD_INLINE, _UNSEEN, _TOLD_UNSEEN, _PRE, _COMMENT, _DIALOG, _NOSCRIPT, _MATH = range(9)
 _KINDS: Final = {
@@ -48,6 +47,8 @@ _HIDING: Final = '[hidden],[style*="display" i],[popover],dialog'
 _HINT: Final = r"[\s\"'/](?:hidden|popover)(?:[\s/][^<>=]*)?[=>]|display\s*[:/&]"
 """How that is written: behind the name of an attribute `=` or `>` comes before `<`, behind a word seldom."""
 _HINTS = re.compile(_HINT.encode())
+SIGNS: Final = (f"(?i){_HINT}",)
+"""The same, in Hyperscan's syntax (see `signs`)."""
 _MAX_LEVELS: Final = 4
 """Hidden parts within hidden parts that are looked at."""
 _MIN_TOGETHER: Final = 200
@@ -167,19 +168,9 @@ def _remove_hidden(tree: Tree, body: Node, nodes: Nodes) -> None:
         _remove(noscripts)
 
 
-def prepare() -> None:
-    """Load now what reading pages needs: later there may be no descriptor left to import it."""
-    _scanner()
-
-
-@lru_cache
-def _scanner() -> Scanner | None:
-    return scanner({0: rf"(?i){_HINT}"})
-
-
 def _may_hide(html: bytes) -> bool:
     """Whether *html* may have what `_HIDING` selects: that looks at each element, which takes longer."""
-    scan = _scanner()
+    scan = scanner(*SIGNS)
     return bool(scan(html)) if scan is not None else _HINTS.search(html.lower()) is not None
 
 

@@ -115,9 +115,10 @@ class Watch:
 
     def _write(self, at: int, text: str) -> None:
         raw = text.encode("utf-8", "replace")[: _WORDS.size - _LENGTH.size]
-        for length in (0, len(raw)):  # a pool that looks meanwhile sees no half of it
-            self._map[at : at + _LENGTH.size] = _LENGTH.pack(length)
-            self._map[at + _LENGTH.size : at + _WORDS.size] = raw.ljust(_WORDS.size - _LENGTH.size, b"\0")
+        begin = at + _LENGTH.size
+        self._map[at:begin] = _LENGTH.pack(0)  # a pool that looks meanwhile sees no half of it
+        self._map[begin : begin + len(raw)] = raw
+        self._map[at:begin] = _LENGTH.pack(len(raw))
 
     def _read(self, at: int) -> str:
         length, raw = _WORDS.unpack_from(self._map, at)

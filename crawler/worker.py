@@ -275,8 +275,9 @@ class Worker:
             self._exchange.post(Outgoing(end(flight.lease, "late"), flight.lease.token))
 
     def _may_lease(self) -> bool:
-        others_first = self._stop_by is not None or self._suspects or self._unplaced or self._refit
-        return not others_first and (not self._checkup.aside or time.monotonic() >= self._checkup.again_at)
+        if self._stop_by is not None or self._suspects or self._unplaced or self._refit:
+            return False
+        return not self._checkup.aside or time.monotonic() >= self._checkup.again_at
 
     def _held(self) -> list[str]:
         """The tokens of all leases that are ours and have not ended."""

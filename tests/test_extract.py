@@ -41,6 +41,16 @@ def read(
     return Extractor(settings).extract(Response(url, status, Headers(headers), raw))
 
 
+@pytest.fixture(params=["scanner", None])
+def hyperscan(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What may hide text is looked for by Hyperscan, or without it."""
+    if request.param is None:
+        monkeypatch.setattr("crawler.visible.scanner", lambda *_: None)
+
+
+with_hyperscan_and_without = pytest.mark.usefixtures("hyperscan")
+
+
 # Links
 
 
@@ -372,8 +382,12 @@ def test_only_blocks_break_a_line_and_unknown_elements_are_inline(body: str, tex
         "<datalist><option>b</datalist>",
         "<p hidden>b<span hidden></span></p>",
         "<pre hidden>b</pre>",
+        "<p title='>' hidden class=x>b</p>",
+        "<div\nhidden\n>b</div>",
+        "<p style='DISPLAY/**/:none'>b</p>",
     ],
 )
+@with_hyperscan_and_without
 def test_hidden_parts_are_no_text_but_their_links_are_followed(part: str) -> None:
     page = read(f"<p>some words</p>{part.replace('>b', '><a href=/x>b</a>')}<p>and more")
     assert (page.text, page.outlinks) == ("some words\nand more", ["http://h.example/x"])
@@ -396,6 +410,7 @@ def test_hidden_parts_are_no_text_but_their_links_are_followed(part: str) -> Non
         "<div class=hidden data-hidden>b</div>",
     ],
 )
+@with_hyperscan_and_without
 def test_what_a_reader_can_see_or_open_is_text(part: str) -> None:
     assert read(f"<p>some words</p>{part}<p>and more").text == "some words\nb\nand more"
 

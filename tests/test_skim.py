@@ -19,6 +19,7 @@ from crawler.extract import ExtractOptions, Extractor
 from crawler.fetch.fetcher import Headers, Response
 from crawler.harvest import LEAST, Harvest
 from crawler.page import Page
+from crawler.signs import scanner
 from crawler.skim import MOST_NEW, Settled, spellings
 
 URL = "http://site.example/a/b.html"
@@ -33,7 +34,7 @@ REAL = 100
 @pytest.fixture(params=["_Lowered", "look_at"], autouse=True, scope="module")
 def look_at(request: pytest.FixtureRequest) -> Iterator[None]:
     """All that follows is true with Hyperscan and without."""
-    if request.param == "look_at" and skimming._scanner() is None:
+    if request.param == "look_at" and scanner(*skimming.SIGNS) is None:
         pytest.skip("Hyperscan has no wheel here")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("crawler.extract.look_at", getattr(skimming, request.param))
