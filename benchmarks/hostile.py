@@ -4,7 +4,8 @@ Ten good hosts are crawled by one worker, alone and beside each kind of hostile 
 by the server's log, the ratio of the two, and the peak memory of the worker. Then 300 names of one site at one address,
 of which it counts the requests a delay, and 1,000 sites at one address, of which it tells the rate. All hosts are names
 that stand for loopback in an /etc/hosts of this program's own, or addresses of loopback, served by one of its threads.
-It needs Linux, and root for that file (`unshare --mount`).
+Its own name server denies what else is asked about them, and never answers about some. It needs Linux, and root for
+those files (`unshare --mount`) and for port 53.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ COUNTED: Final = 12.0
 _HTML: Final = "text/html"
 _DEEP: Final = gzip.compress(b"<title>x</title>" + b"<div>" * 45_000)
 _AGENTS: Final = 10_000
+_NAME_SERVER: Final = "127.9.255.53"
 _INSIDE: Final = "CRAWLER_BENCHMARK_HAS_NAMES"
 """Set where /etc/hosts is the one of this program."""
 
@@ -69,6 +71,7 @@ class Hosts:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._deaf: list[socket.socket] = []
+        self._names = socket.socket(type=socket.SOCK_DGRAM)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -82,6 +85,9 @@ class Hosts:
             with suppress(BlockingIOError):
                 one.connect(("127.0.0.1", self.deaf_port))
             self._deaf.append(one)
+        self._names.bind((_NAME_SERVER, 53))
+        self._names.setblocking(False)
+        self._loop.call_soon_threadsafe(self._loop.add_reader, self._names, self._deny)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -89,6 +95,7 @@ class Hosts:
             one.close()
         self._loop.call_soon_threadsafe(self._stop)
         self._thread.join(5)
+        self._names.close()
 
     def _stop(self) -> None:
         for task in asyncio.all_tasks(self._loop):
@@ -101,8 +108,15 @@ class Hosts:
 
     @property
     def good(self) -> list[str]:
-        """The seeds of the good hosts."""
-        return [self.url(f"good{n}") for n in range(GOOD)]
+        """The seeds of the good hosts, whose names are the last: equals are leased by name."""
+        return [self.url(f"z-good{n}") for n in range(GOOD)]
+
+    def _deny(self) -> None:
+        """Answer that a name has no address (RFC 1035 section 4.1.1: no error, no records); nothing about lost ones."""
+        query, asking = self._names.recvfrom(512)
+        name, _, rest = query[12:].partition(b"\0")
+        if b"lost" not in name:
+            self._names.sendto(query[:2] + b"\x81\x80\0\1\0\0\0\0\0\0" + name + b"\0" + rest[:4], asking)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -141,7 +155,7 @@ class Hosts:
                 return True
         self.log.pages[name] += 1
         writer.write(_response(200, self._page(what, name, path), _HTML))
-        if what == "good":
+        if what == "z-good":
             self.log.good.setdefault(name + path, time.monotonic())
         return True
 
@@ -160,7 +174,7 @@ class Hosts:
                 "crowd": [self.url(f"n{n}.crowd") for n in range(NAMES)] if name == "hub.crowd" else [],
                 "once": [f"/{n}" for n in range(1, 4)],
                 "site": [f"/{n}" for n in range(1, 6)],
-                "good": [f"/{n}" for n in range(1, PAGES)],
+                "z-good": [f"/{n}" for n in range(1, PAGES)],
             }.get(what, ())
         anchors = "".join(f'<a href="{link}">x</a>' for link in links)
         return f"<!doctype html><title>{name}{path}</title><p>{name}{path}</p>{anchors}".encode()
@@ -179,6 +193,8 @@ def _hostile(hosts: Hosts) -> dict[str, list[str]]:
         "silent behind their robots.txt": [hosts.url(f"mute{n}") for n in range(HOSTILE)],
         "silent after one page": [hosts.url(f"once{n}") for n in range(HOSTILE)],
         "one byte a second": [hosts.url(f"drip{n}") for n in range(HOSTILE)],
+        "names that nobody answers for": [hosts.url(f"lost{n}") for n in range(HOSTILE)],
+        "... of one site": [hosts.url(f"n{n}.lost") for n in range(HOSTILE)],
         "no connection": [f"http://127.9.{n // 250}.{n % 250 + 1}:{hosts.deaf_port}/" for n in range(HOSTILE)],
         "pages that are slow to parse": [hosts.url("deep", f"/{n}") for n in range(100)],
         "... at 100 names of one site": [hosts.url(f"n{n}.deep") for n in range(100)],
@@ -297,7 +313,7 @@ def _told(what: str, run: Run, alone: Run) -> str:
 def _names() -> list[str]:
     """All names that hosts have here."""
     many = {
-        "good": GOOD,
+        "z-good": GOOD,
         "silent": HOSTILE,
         "mute": HOSTILE,
         "once": HOSTILE,
@@ -317,10 +333,16 @@ def _with_own_names() -> int | None:
     """Run this program once more, with names of its own; none where that has been done."""
     if os.environ.get(_INSIDE):
         return None
-    with tempfile.NamedTemporaryFile("w", suffix=".hosts") as file:
-        file.write("127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {name}.test\n" for name in _names()))
-        file.flush()
-        script = f'mount --bind {file.name} /etc/hosts && exec "$@"'
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            "hosts": "127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {name}.test\n" for name in _names()),
+            "resolv.conf": f"nameserver {_NAME_SERVER}\n",
+            "nsswitch.conf": "hosts: files dns\n",
+        }
+        for name, text in files.items():
+            Path(folder, name).write_text(text, encoding="ascii")
+        mounts = " && ".join(f"mount --bind {folder}/{name} /etc/{name}" for name in files)
+        script = f'{mounts} && exec "$@"'
         again = [sys.executable, "-m", "benchmarks.hostile", *sys.argv[1:]]
         command = ["unshare", "--mount", "sh", "-c", script, "sh", *again]
         return subprocess.run(command, env=os.environ | {_INSIDE: "1"}, check=False).returncode

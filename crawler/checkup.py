@@ -13,7 +13,7 @@ from crawler.errors import RedisAway, UnreadableRecord
 from crawler.fetch.canary import Canaries
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.ledger import Ledger
-from crawler.health import Fate, Health, is_address
+from crawler.health import Fate, Health
 from crawler.transfers import Flight
 
 LOOK: Final = 0.05
@@ -50,7 +50,7 @@ class Checkup:
             return
         self._remember_at = now + _REMEMBER_AGAIN
         name, port = urls.name_and_port(response.url)
-        self._health.remember("" if is_address(name) else name, response.address, port)
+        self._health.remember("" if urls.is_address(name) else name, response.address, port)
 
     def fate(self, flight: Flight, result: FetchError, *, alone: bool) -> Fate:
         """What is to be done with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
+from crawler.url import is_address
 
 Fate = Literal["believe", "wait", "give back"]
 """Take a result for what it is; keep it until more is known; or give its lease back, uncharged."""
@@ -43,7 +44,10 @@ WORDS: Final[dict[Trouble, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be asked of canaries: names to resolve, or addresses with their ports to connect to."""
+    """What is to be asked of canaries: names to resolve, or addresses with their ports to connect to.
+
+    Without a name: whether a name server answers at all.
+    """
 
     about: Literal["resolver", "network"]
     names: Sequence[str] = ()
@@ -126,11 +130,9 @@ class Health:
         canary = self._canaries["resolver"]
         said = canary.says(now)
         names = tuple(self._names) or tuple(known[:_CANARIES])
-        if said is None and names:
+        if said is None and (names or error.lack):
             self._ask(Question("resolver", names=names))
             return "wait"
-        if said is None:
-            said = "give back" if error.lack else "believe"
         if said == "give back":
             return self._own("resolver", error, now)
         if self.trouble == "resolver":
@@ -199,8 +201,3 @@ class Health:
 
     def _recovered(self) -> None:
         self.trouble, self.words = "", ""
-
-
-def is_address(name: str) -> bool:
-    """Whether *name*, of a canonical URL's host, is an address: no name ends in a number (WHATWG URL, section 3.5)."""
-    return name.startswith("[") or name[-1:].isdigit()

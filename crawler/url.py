@@ -351,6 +351,11 @@ def name_and_port(url: str) -> tuple[str, int]:
         return "", 0
 
 
+def is_address(name: str) -> bool:
+    """Whether *name*, of a canonical URL's host, is an address: no name ends in a number (WHATWG URL, section 3.5)."""
+    return name.startswith("[") or name[-1:].isdigit()
+
+
 def has_bad_port(url: str) -> bool:
     """Whether the port of a canonical URL is one of BAD_PORTS."""
     at = url.find(":", 6)

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.fetch.fetcher import FailureKind, FetchError, FetchResult, Headers, Lack, Response
-from crawler.health import MAX_PAUSE, NAMES_IN_A_ROW, Fate, Health, is_address
+from crawler.health import MAX_PAUSE, NAMES_IN_A_ROW, Fate, Health
+from crawler.url import is_address
 
 URL: Final = "http://a.example/"
 T: Final = 1000.0
@@ -48,9 +49,13 @@ def test_what_says_nothing_of_this_machine_is_believed(health: Health, kind: Fai
     assert health.trouble == ""
 
 
-def test_nobody_who_answers_about_names_is_this_machines_trouble(health: Health) -> None:
-    assert judge(health, "a", failed("dns", "resolver")) == "give back"
-    assert health.words == "cannot resolve any name: no name server answers"
+@pytest.mark.parametrize("well", [True, False])
+def test_where_no_name_is_known_it_counts_whether_a_name_server_answers_at_all(health: Health, well: bool) -> None:
+    assert judge(health, "a", failed("dns", "resolver")) == "wait"
+    assert health.question is not None and health.question.names == ()
+    health.canary_said("resolver", well, T)
+    assert judge(health, "a", failed("dns", "resolver")) == ("believe" if well else "give back")
+    assert health.words == ("" if well else "cannot resolve any name: no name server answers")
 
 
 def test_a_name_server_that_denies_a_name_is_believed_where_no_name_was_ever_known(health: Health) -> None:
@@ -123,6 +128,7 @@ def test_no_route_is_this_machines_trouble_until_something_connects(health: Heal
 def test_looks_come_more_and_more_seldom_until_something_answers(health: Health) -> None:
     now, pauses = T, []
     for _ in range(8):
+        health.canary_said("resolver", False, now)
         judge(health, "a", failed("dns", "resolver", at=now), now)
         pauses.append(health.again_at - now)
         now = health.again_at
@@ -133,6 +139,7 @@ def test_looks_come_more_and_more_seldom_until_something_answers(health: Health)
 
 
 def test_failures_of_one_batch_do_not_lengthen_the_pause(health: Health) -> None:
+    health.canary_said("resolver", False, T)
     for _ in range(64):
         judge(health, "a", failed("dns", "resolver"))
     assert health.again_at == T + 1
@@ -140,7 +147,7 @@ def test_failures_of_one_batch_do_not_lengthen_the_pause(health: Health) -> None
 
 @pytest.mark.parametrize("kind", ["tls", "protocol", "timeout", "connect"])
 def test_what_broke_after_it_was_sent_had_connected(health: Health, kind: FailureKind) -> None:
-    judge(health, "a", failed("dns", "resolver"))
+    judge(health, "a", failed("connect", "proxy"))
     assert judge(health, "a", failed(kind, sent=True)) == "believe"
     assert health.trouble == ""
 

@@ -22,7 +22,7 @@ class Canaries:
         self._answers: list[tuple[Literal["resolver", "network"], bool]] = []
 
     def ask_names(self, several: Sequence[str]) -> None:
-        """Whether one of *several* names resolves."""
+        """Whether one of *several* names resolves; where none is known, whether a name server answers at all."""
         self._begin("resolver", several, ())
 
     def ask_addresses(self, several: Sequence[tuple[str, int]]) -> None:
@@ -39,7 +39,10 @@ class Canaries:
         self, about: Literal["resolver", "network"], several: Sequence[str], addresses: Sequence[tuple[str, int]]
     ) -> None:
         def run() -> None:
-            found = any(names.ask(name) == "found" for name in several) or any(map(_connects, addresses))
+            if about == "resolver":
+                found = any(map(_resolves, several)) if several else names.is_answered()
+            else:
+                found = any(map(_connects, addresses))
             with self._lock:
                 self._answers.append((about, found))
 
@@ -47,6 +50,10 @@ class Canaries:
             threading.Thread(target=run, name="canary", daemon=True).start()
         except RuntimeError:  # no more threads: not a good sign either
             self._answers.append((about, False))
+
+
+def _resolves(name: str) -> bool:
+    return isinstance(names.resolve(name), tuple)
 
 
 def _connects(address: tuple[str, int]) -> bool:

@@ -2,7 +2,8 @@
 
 libcurl tells by callbacks which sockets to watch and when to wake it (`curl_multi_socket_action`): that knows no limit
 of 1,024 descriptors as `curl_multi_fdset` does. What an answer is, is judged in `answer`; bodies are decoded there too,
-because libcurl does not tell that a compressed stream ended early.
+because libcurl does not tell that a compressed stream ended early. Names are resolved before libcurl has the transfer:
+its own threads for that are few, and it does not tell why a name leads nowhere.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ import pycurl
 from crawler.fetch import machine, names
 from crawler.fetch.answer import WASTEFUL
 from crawler.fetch.curl_transfer import Transfer
-from crawler.fetch.fetcher import FetcherOptions, FetchError, FetchRequest, FetchResult
+from crawler.fetch.fetcher import FetcherOptions, FetchError, FetchRequest, FetchResult, Lack
 from crawler.fetch.guard import Guard
-from crawler.fetch.libcurl import MAY_STARVE, is_http2_fault
+from crawler.fetch.libcurl import MAY_STARVE, NAMES_KEPT, is_http2_fault
 from crawler.fetch.outgoing import environment_proxies, environment_proxy
 
 _IDLE: Final = 256
 """Idle connections kept open, at least."""
 _DESCRIPTORS: Final = 3  # a transfer has at most: two sockets (RFC 8305), and what the resolver opens
-_LOOK: Final = 0.05  # seconds between two looks at what stirs no socket: answers about names, descriptors
+_LOOK: Final = 0.05  # seconds between two looks whether there are descriptors again
 _IN, _OUT = select.POLLIN, select.POLLOUT
 _WATCH: Final = {pycurl.POLL_IN: _IN, pycurl.POLL_OUT: _OUT, pycurl.POLL_INOUT: _IN | _OUT}
 _CSELECT_IN, _CSELECT_OUT = 1, 2  # without a name in pycurl
 _MAX_HTTP1_HOSTS: Final = 10_000
+_MAX_NAMES: Final = 10_000
 _LOOK_AT_WASTE: Final = 0.25
 """Seconds between two looks at what transfers receive beside their bodies."""
 
@@ -54,8 +56,10 @@ class CurlFetcher:
         self._look = 0.0  # when transfers are looked at for waste
         self._wake = float("inf")  # when libcurl wants to be called though no socket stirs
         self._poller = select.poll()
-        self._doubts = names.Doubts()
-        self._unresolved: set[str] = set()  # hosts whose names did not resolve when they were last asked for
+        self._lookups = names.Lookups()
+        self._poller.register(self._lookups.bell, _IN)
+        self._naming: dict[str, list[Transfer]] = {}  # names that are being resolved, and who waits for them
+        self._named: dict[str, float] = {}  # hosts whose addresses libcurl has, and until when; the oldest first
         self._starving: list[Transfer] = []  # found no descriptor: begun anew at this time
         self._feed_at = 0.0
         self._room = machine.allowance(options.concurrency, max(_IDLE, options.concurrency), _DESCRIPTORS)
@@ -67,14 +71,14 @@ class CurlFetcher:
 
     @property
     def free(self) -> int:
-        return self._throttle.allowed - len(self._active) - len(self._doubts) - len(self._ended)
+        return self._throttle.allowed - len(self._active) - len(self._ended)
 
     @property
     def lack(self) -> str:
         return self._throttle.words
 
     def submit(self, request: FetchRequest, ticket: str) -> None:
-        if ticket in self._active or ticket in self._doubts:
+        if ticket in self._active:
             raise ValueError(f"ticket {ticket!r} is in use")
         if self._throttle.relieve(time.monotonic()):
             self._bound()
@@ -82,9 +86,6 @@ class CurlFetcher:
         try:
             proxy = self._proxy_for(request.url)
             transfer.start(request, ticket, proxy)
-            if transfer.host in self._unresolved:
-                self._unresolved.discard(transfer.host)
-                transfer.forget_name()
         except (pycurl.error, ValueError, IndexError) as error:
             return self._refuse(transfer, ticket, FetchError(request.url, "protocol", f"not a URL: {error}", False))
         if request.is_too_late:
@@ -93,8 +94,15 @@ class CurlFetcher:
             detail = f"{transfer.host} is {reason}"
             return self._refuse(transfer, ticket, transfer.error("refused", detail, transfer.started))
         self._active[ticket] = transfer
-        self._silence = min(self._silence, transfer.started + request.first_byte_timeout)
-        self._multi.add_handle(transfer.easy)
+        if self._named.get(transfer.host, 0.0) <= transfer.started and transfer.needs_name:
+            transfer.naming = True
+            if transfer.name not in self._naming:
+                self._naming[transfer.name] = []
+                self._lookups.ask(transfer.name)
+            self._naming[transfer.name].append(transfer)
+        else:
+            self._multi.add_handle(transfer.easy)
+        self._silence = min(self._silence, transfer.started + transfer.patience)
 
     def poll(self, timeout: float, most: int = 16) -> list[tuple[str, FetchResult]]:
         deadline = time.monotonic() + timeout
@@ -106,12 +114,11 @@ class CurlFetcher:
                 self._end_silent(now)
             if now >= self._look:
                 self._end_wasteful(now)
-            waits = self._doubts or self._starving
-            if waits:
-                self._look_after(now)
-            if self._ended or not (self._active or self._doubts) or now >= deadline:
+            if self._starving and now >= self._feed_at:
+                self._feed()
+            if self._ended or not self._active or now >= deadline:
                 break
-            wait = min(deadline, self._silence, self._wake, now + _LOOK if waits else deadline) - now
+            wait = min(deadline, self._silence, self._wake, self._feed_at if self._starving else deadline) - now
         if self._raised is not None:
             error, self._raised = self._raised, None
             raise error
@@ -121,8 +128,6 @@ class CurlFetcher:
         transfer = self._active.get(ticket)
         if transfer is not None:
             self._release(transfer)
-            return True
-        if self._doubts.drop(ticket):
             return True
         before = len(self._ended)
         self._ended = deque(item for item in self._ended if item[0] != ticket)
@@ -135,7 +140,7 @@ class CurlFetcher:
         for transfer in list(self._active.values()):
             self._release(transfer)
         self._ended.clear()
-        self._doubts.clear()
+        self._lookups.close()
         for transfer in self._idle:
             transfer.easy.close()
         self._idle.clear()
@@ -155,7 +160,10 @@ class CurlFetcher:
         self._ended.append((ticket, error))
 
     def _release(self, transfer: Transfer) -> None:
-        if transfer in self._starving:
+        if transfer.naming:
+            with suppress(KeyError):  # its answer has just come
+                self._naming[transfer.name].remove(transfer)
+        elif transfer in self._starving:
             self._starving.remove(transfer)
         else:
             self._multi.remove_handle(transfer.easy)
@@ -166,6 +174,9 @@ class CurlFetcher:
         """Wait up to *wait* seconds for a socket to stir, and let libcurl go on with what can be done."""
         act = self._multi.socket_action
         for fd, event in self._poller.poll(max(0.0, wait) * 1000):
+            if fd == self._lookups.bell:
+                self._go_on()
+                continue
             if event & select.POLLNVAL:
                 self._poller.unregister(fd)
             # an error is for both directions to see
@@ -187,24 +198,30 @@ class CurlFetcher:
                 if easy.transfer.starved or (code in MAY_STARVE and machine.is_short()):
                     self._starve(easy.transfer, now)
                 elif not self._again(easy.transfer, code, message):
-                    self._fail(easy.transfer, easy.transfer.result(code, message, now), now)
+                    self._end(easy.transfer, easy.transfer.result(code, message, now))
 
-    def _fail(self, transfer: Transfer, result: FetchResult, now: float) -> None:
-        """End a transfer that failed; one whose name did not resolve only when it is known why."""
-        if not isinstance(result, FetchError) or result.lack != "resolver":
-            return self._end(transfer, result)
-        self._unresolved.add(transfer.host)
-        self._release(transfer)
-        return self._doubts.add(transfer.ticket, result, now)
-
-    def _look_after(self, now: float) -> None:
-        """Take the answers about names that have come, and begin anew what found no descriptor."""
-        self._ended += self._doubts.settled(now)
-        if self._starving and now >= self._feed_at:
-            starving, self._starving = self._starving, []
-            for transfer in starving:
-                transfer.again()
+    def _go_on(self) -> None:
+        """Go on with transfers whose names have been resolved, and end those whose names were not."""
+        now = time.monotonic()
+        for name, found in self._lookups.take():
+            for transfer in self._naming.pop(name):
+                if isinstance(found, str):
+                    words, lack = names.WORDS[found]
+                    self._end(transfer, transfer.error("dns", words, now, lack))
+                    continue
+                transfer.lead_to(found)
+                self._named.pop(transfer.host, None)
+                self._named[transfer.host] = now + NAMES_KEPT
                 self._multi.add_handle(transfer.easy)
+        while len(self._named) > _MAX_NAMES:
+            del self._named[next(iter(self._named))]
+
+    def _feed(self) -> None:
+        """Begin anew what found no descriptor."""
+        starving, self._starving = self._starving, []
+        for transfer in starving:
+            transfer.again()
+            self._multi.add_handle(transfer.easy)
 
     def _starve(self, transfer: Transfer, now: float) -> None:
         """There was no descriptor: for a while fewer connections, and another try soon."""
@@ -255,10 +272,11 @@ class CurlFetcher:
         for transfer in list(self._active.values()):
             if not transfer.silent:
                 continue
-            due = transfer.started + transfer.request.first_byte_timeout
+            due = transfer.started + transfer.patience
             if due <= now:
-                limit = transfer.request.first_byte_timeout
-                self._end(transfer, transfer.error("timeout", f"no answer within {limit:g} s", now))
+                words = f"no {'address' if transfer.naming else 'answer'} within {transfer.patience:g} s"
+                lack: Lack = "resolver" if transfer.naming else ""
+                self._end(transfer, transfer.error("timeout", words, now, lack))
             else:
                 self._silence = min(self._silence, due)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 import pycurl
@@ -97,7 +98,7 @@ class Transfer:
         self.answer = Answer(self.request)
         self.fault = None
         self.barred = ""
-        self.asked = self.opened = self.dirty = self.starved = False
+        self.asked = self.opened = self.dirty = self.starved = self.naming = False
         self._sent_fresh = False
         self._framing: int | None = None
 
@@ -108,10 +109,35 @@ class Transfer:
             self._version = version
             self.easy.setopt(pycurl.HTTP_VERSION, version)
 
-    def forget_name(self) -> None:
-        """Have the name resolved anew: libcurl remembers that it did not."""
-        name, port = urls.name_and_port(self.request.url)
-        self.easy.setopt(pycurl.RESOLVE, [f"-{name}:{port}"])
+    @property
+    def name(self) -> str:
+        """That of the host, without its port."""
+        return self.host.partition(":")[0]
+
+    @property
+    def needs_name(self) -> bool:
+        """Does the host have a name that is to be resolved here? libcurl knows what localhost is (RFC 6761, 6.3).
+
+        To libcurl an address for "*" would be one for every name.
+        """
+        name = self.name
+        is_local = f".{name.removesuffix('.')}".endswith(".localhost")
+        return not (self.proxied or is_local or "*" in name or urls.is_address(name))
+
+    @property
+    def patience(self) -> float:
+        """Seconds from its start until there has to be an address, or the first byte of an answer."""
+        limit = self.request.first_byte_timeout
+        return min(limit, self.request.connect_timeout) if self.naming else limit
+
+    def lead_to(self, addresses: Sequence[str]) -> None:
+        """The name leads to *addresses*: tell libcurl, for a while, and let it have what is left of the time."""
+        self.naming = False
+        ports = self.host.partition(":")[2:] if ":" in self.host else ("80", "443")
+        both = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
+        self.easy.setopt(pycurl.RESOLVE, [f"+{self.name}:{port}:{both}" for port in ports])
+        self._timeout_ms = milliseconds(self._left)
+        self.easy.setopt(pycurl.TIMEOUT_MS, self._timeout_ms)
 
     def again(self) -> None:
         """Get ready for another try, on a new connection."""
@@ -231,7 +257,8 @@ class Transfer:
         return self.error(kind, detail, now, lack)
 
     def error(self, kind: FailureKind, detail: str, now: float, lack: Lack = "") -> FetchError:
-        sent = self.asked or (kind not in ("expired", "refused") and self.easy.getinfo(pycurl.CONNECT_TIME_T) > 0)
+        had_it = not self.naming and kind not in ("dns", "expired", "refused")  # else libcurl speaks of another request
+        sent = self.asked or (had_it and self.easy.getinfo(pycurl.CONNECT_TIME_T) > 0)
         detail = without_credentials(detail)  # a proxy's
         return FetchError(self.request.url, kind, detail, sent, now - self.started, now, lack)
 
@@ -251,4 +278,4 @@ class Transfer:
     @property
     def silent(self) -> bool:
         """Has nothing of the answer come yet? (libcurl counts from the first whole line.)"""
-        return not self.answer.status and self.easy.getinfo(pycurl.STARTTRANSFER_TIME_T) == 0
+        return self.naming or (not self.answer.status and self.easy.getinfo(pycurl.STARTTRANSFER_TIME_T) == 0)

@@ -11,8 +11,10 @@ from crawler.fetch import machine
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, Lack
 from crawler.fetch.outgoing import ANY_CIPHER, PROXY_REFUSES, REFUSED_BY_PROXY, ca_bundle, proxy_shown
 
+NAMES_KEPT: Final = 240.0
+"""Seconds that a resolved name is good for; each address is guarded anew whenever it is connected to."""
 _DNS_CACHE: Final = 300
-"""Seconds that a resolved name is kept; each address is guarded anew whenever it is connected to."""
+"""Seconds that libcurl keeps it: longer, so that it never has to resolve it itself."""
 _TOO_BIG: Final = 100  # without a name in pycurl
 _CODES: Final[dict[FailureKind, str]] = {
     "dns": "COULDNT_RESOLVE_HOST COULDNT_RESOLVE_PROXY",

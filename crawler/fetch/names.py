@@ -1,7 +1,7 @@
-"""Whether a name that did not resolve does not exist, or nobody answered: the resolver's own error does not say.
+"""Where a name leads; and if nowhere, whether it does not exist or nobody answered: the resolver does not say.
 
 getaddrinfo(3) gives EAI_NONAME for NXDOMAIN, but also where no name server is asked at all (`hosts: files`), or, on
-some systems, where there is no network; libcurl has one error for everything. So a name counts as absent only if a
+some systems, where there is no network. So a name counts as absent only if a
 name server answered so (RFC 1035 section 4.1.1: RCODE 3, or RCODE 0 without answers).
 """
 
@@ -10,19 +10,20 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from collections import deque
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final, Literal
 
-import msgspec
+from crawler.fetch.fetcher import Lack
 
-from crawler.fetch.fetcher import FetchError
-from crawler.url import name_and_port
-
-Answer = Literal["found", "absent", "silent"]
-"""found: it resolves now; absent: a name server says that it has no address; silent: nobody answers that."""
-
+Nowhere = Literal["absent", "silent"]
+"""absent: a name server says that the name has no address; silent: nobody answers that."""
+WORDS: Final[dict[Nowhere, tuple[str, Lack]]] = {
+    "absent": ("no such name", ""),
+    "silent": ("its name cannot be resolved", "resolver"),
+}
+"""What to say of such a failure, and what this machine may lack."""
 _ABSENT: Final = frozenset(
     getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)
 )
@@ -30,46 +31,63 @@ _MAX_SERVERS: Final = 3
 """Name servers that a resolver asks at most (resolv.conf(5), MAXNS)."""
 _PATIENCE: Final = 2.0
 """Seconds that one name server may take."""
-_MAX_THREADS: Final = 4
-_MIN_INQUIRY: Final = 3.0
-_MAX_INQUIRY: Final = 8.0
-"""Seconds that it may take to find out why a name did not resolve: longer where it took long not to."""
-_NXDOMAIN: Final = 3
+_MAX_THREADS: Final = 512
+_LINGER: Final = 5.0
+"""Seconds after which a thread without a name ends."""
+_NO_ERROR, _NXDOMAIN = 0, 3
 _PORT: Final = 53
+_NOWHERE: Final = (".invalid", ".onion")
+"""Names that no name server is to be asked for (RFC 6761 section 6.4, RFC 7686 section 2)."""
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
 
-def ask(name: str) -> Answer:
-    """Ask the system's resolver for *name*, and the name servers themselves where it says that there is none."""
+def resolve(name: str) -> tuple[str, ...] | Nowhere:
+    """The addresses of *name*, by the system's resolver; it may take as long as that takes."""
+    if _leads_nowhere(name):
+        return "absent"
     try:
-        socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+        found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
         return meaning(name, error)
-    return "found"
+    return tuple(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def meaning(name: str, error: OSError | UnicodeError) -> Answer:
+def meaning(name: str, error: OSError | UnicodeError) -> Nowhere:
     """What it means that getaddrinfo(3) raised *error* for *name*."""
-    name = name.rstrip(".")
     if isinstance(error, UnicodeError):  # a label that is empty or too long: no such name can be
         return "absent"
-    if name.lower() == "invalid" or name.lower().endswith(".invalid"):  # RFC 6761 section 6.4
+    if _leads_nowhere(name):
         return "absent"
-    absent = isinstance(error, socket.gaierror) and error.errno in _ABSENT and _is_denied(name)
+    absent = isinstance(error, socket.gaierror) and error.errno in _ABSENT and _is_denied(name.removesuffix("."))
     return "absent" if absent else "silent"
 
 
+def _leads_nowhere(name: str) -> bool:
+    return f".{name.lower().removesuffix('.')}".endswith(_NOWHERE)
+
+
+def is_answered() -> bool:
+    """Whether a name server answers, about a name that it cannot have been asked for before."""
+    question = _question(f"{os.urandom(8).hex()}.com")
+    return any(_reply(server, question) is not None for server in _servers())
+
+
 def _is_denied(name: str) -> bool:
-    """A name server answers that *name* has no address."""
-    labels = name.encode("ascii", "replace").split(b".")
+    """A name server answers that *name* has no address (RFC 1035 section 4.1.1: RCODE 3, or no record)."""
+    labels = name.split(".")
     if len(name) > 253 or not all(0 < len(label) < 64 for label in labels):
         return True  # no such name can be (RFC 1035 section 2.3.4)
-    question = b"".join(bytes([len(label)]) + label for label in labels) + b"\0\0\1\0\1"  # A, IN
-    return any(_denies(server, question) for server in _servers())
+    question = _question(name)
+    return any(_reply(server, question) in ((_NXDOMAIN, 0), (_NO_ERROR, 0)) for server in _servers())
 
 
-def _denies(server: str, question: bytes) -> bool:
-    """Whether *server* answers *question* with NXDOMAIN, or with no record (RFC 1035 section 4.1.1)."""
+def _question(name: str) -> bytes:
+    labels = name.encode("ascii", "replace").split(b".")
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0\0\1\0\1"  # A, IN
+
+
+def _reply(server: str, question: bytes) -> tuple[int, int] | None:
+    """What *server* answers to *question*: RCODE, and how many records. None where it fails, or does not answer."""
     query = os.urandom(2) + b"\1\0\0\1\0\0\0\0\0\0" + question  # recursion desired, one question
     with suppress(OSError):
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -81,10 +99,9 @@ def _denies(server: str, question: bytes) -> bool:
             sock.send(query)
             reply = sock.recv(4096)
             is_answer = len(reply) >= 12 and reply[:2] == query[:2] and reply[2] & 0x80
-            if is_answer:
-                code, answers = reply[3] & 0x0F, int.from_bytes(reply[6:8])
-                return code == _NXDOMAIN or (code == 0 and answers == 0)
-    return False
+            if is_answer and (code := reply[3] & 0x0F) in (_NO_ERROR, _NXDOMAIN):
+                return code, int.from_bytes(reply[6:8]) if code == _NO_ERROR else 0
+    return None
 
 
 def _servers() -> list[str]:
@@ -98,69 +115,75 @@ def _servers() -> list[str]:
     return found[:_MAX_SERVERS] or ["127.0.0.1"]
 
 
-class Doubts:
-    """Failures to resolve, until it is known why: `ask` in threads, for a fetcher that must not wait."""
+class Lookups:
+    """Names that are resolved beside the loop, each by a thread of its own: none has to wait for others.
+
+    libcurl has 20 threads for all: as many names about which nobody answers hold up every other one.
+    """
 
     def __init__(self) -> None:
+        self.bell, self._rope = os.pipe()
+        """The descriptor that can be read from where there are answers."""
+        os.set_blocking(self.bell, False)
+        os.set_blocking(self._rope, False)
         self._lock = threading.Lock()
-        self._errors: dict[str, tuple[float, FetchError]] = {}
-        """By ticket: until when an answer may come, and the failure."""
-        self._waiting: deque[tuple[str, str]] = deque()
-        self._answers: list[tuple[str, Answer]] = []
-        self._threads = 0
+        self._names: SimpleQueue[str] = SimpleQueue()
+        self._answers: list[tuple[str, tuple[str, ...] | Nowhere]] = []
+        self._asked = self._threads = 0
+        self._closed = False
 
-    def __len__(self) -> int:
-        return len(self._errors)
-
-    def __contains__(self, ticket: str) -> bool:
-        return ticket in self._errors
-
-    def add(self, ticket: str, error: FetchError, now: float) -> None:
-        """Find out why the name of *error* did not resolve; where that takes too long, it stays what it is."""
-        self._errors[ticket] = now + min(_MAX_INQUIRY, error.elapsed + _MIN_INQUIRY), error
+    def ask(self, name: str) -> None:
+        """Resolve *name*; `take` will have the answer."""
         with self._lock:
-            self._waiting.append((ticket, name_and_port(error.url)[0]))
-            if self._threads >= _MAX_THREADS:
-                return
-            self._threads += 1
-        try:
-            threading.Thread(target=self._run, name="names", daemon=True).start()
-        except RuntimeError:  # no more threads: those that are there ask, or nobody does
-            with self._lock:
-                self._threads -= 1
+            self._asked += 1
+            if self._asked > self._threads and self._threads < _MAX_THREADS:
+                try:
+                    threading.Thread(target=self._run, name="names", daemon=True).start()
+                    self._threads += 1
+                except RuntimeError:  # no more threads: those that are there have to do
+                    if not self._threads:
+                        return self._answer(name, "silent")
+            return self._names.put(name)  # within the lock: else the last thread might end now
 
-    def drop(self, ticket: str) -> bool:
-        """Forget it; whether it was known."""
-        return self._errors.pop(ticket, None) is not None
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._errors.clear()
-
-    def settled(self, now: float) -> list[tuple[str, FetchError]]:
-        """The failures of which it is known what they are, or that are due; with their tickets."""
-        found = []
+    def take(self) -> list[tuple[str, tuple[str, ...] | Nowhere]]:
+        """What was found since: names, with their addresses or why there are none."""
+        with suppress(BlockingIOError):
+            os.read(self.bell, 4096)
         with self._lock:
             answers, self._answers = self._answers, []
-        for ticket, answer in answers:
-            if ticket in self._errors:
-                error = self._errors.pop(ticket)[1]
-                if answer == "absent":
-                    error = msgspec.structs.replace(error, kind="dns", lack="")
-                found.append((ticket, error))
-        late = [ticket for ticket, (due, _) in self._errors.items() if due <= now]
-        return found + [(ticket, self._errors.pop(ticket)[1]) for ticket in late]
+        return answers
+
+    def close(self) -> None:
+        """No answer is wanted any more."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                os.close(self.bell)
+                os.close(self._rope)
+            for _ in range(self._threads):
+                self._names.put("")
+
+    def _answer(self, name: str, answer: tuple[str, ...] | Nowhere) -> None:
+        self._asked -= 1
+        self._answers.append((name, answer))
+        if not self._closed:
+            with suppress(BlockingIOError):
+                os.write(self._rope, b".")
 
     def _run(self) -> None:
         while True:
-            with self._lock:
-                if not self._waiting:
-                    self._threads -= 1
-                    return
-                ticket, name = self._waiting.popleft()
+            with suppress(Empty):
+                name = ""
+                name = self._names.get(timeout=_LINGER)
+            if not name:
+                with self._lock:
+                    if self._closed or self._names.empty():
+                        self._threads -= 1
+                        return
+                continue
             try:
-                answer = ask(name)
+                answer = resolve(name)
             except Exception:  # whatever the name is: a thread must not die of it
                 answer = "silent"
             with self._lock:
-                self._answers.append((ticket, answer))
+                self._answer(name, answer)

@@ -192,6 +192,21 @@ def test_a_name_is_given_up_by_the_answer_of_a_name_server(
     assert list(map(ended.get, urls)) == ["fetched", "failed:host-unreachable", "failed:dns"]
 
 
+@needs_root
+@ENGINES
+def test_a_crawl_that_begins_with_names_that_nobody_answers_for_goes_on(
+    commands: Commands, server: Server, dns: NameServer, engine: str
+) -> None:
+    """No name is known yet that resolves: a name server that denies another one shows that the machine is well."""
+    commands.within = dns.machine(commands.base)
+    lost = [f"a{n}.example.test" for n in range(20)]
+    dns.failing.update(lost)
+    source = seeds(commands, server, [*lost, "h1.example.test"])
+    done = commands.run("run", source, "-n", "1", "--fetcher", engine, "--host-patience", "2s", "--delay", "0", *ANY)
+    assert (done.code, "cannot resolve" in done.err) == (0, False), done.err
+    assert outcomes(commands) == {"failed:host-unreachable": PAGES * len(lost), "fetched": PAGES}
+
+
 # -- proxies -----------------------------------------------------------------------------------------------------------
 
 

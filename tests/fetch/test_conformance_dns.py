@@ -1,22 +1,20 @@
 """Names and the addresses behind them: every fetcher connects to the very address that the guard has judged.
 
-No resolver is asked: for one engine `socket.getaddrinfo` is replaced, the other is told the addresses by libcurl's own
-option. What cannot be done so (a resolver that fails or hangs inside libcurl) is in docs/hostile.md.
+No resolver is asked: `socket.getaddrinfo` is replaced.
 """
 
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-import pycurl
 import pytest
 
-from crawler.fetch import curl, guard
-from crawler.fetch.fetcher import FetcherOptions, FetchError, Response
-from crawler.fetch.requests import RequestsFetcher
+from crawler.fetch import curl, guard, names
+from crawler.fetch.fetcher import Fetcher, FetcherOptions, FetchError, FetchRequest, FetchResult, Response
 from tests.fetch.conftest import Fetch, OpenFetcher, fetch_by, has_ipv6
 from tests.servers import Server, head, page, raw
 
@@ -26,30 +24,17 @@ Resolve = Callable[[int, list[str]], None]
 
 
 @pytest.fixture
-def resolve(engine: str, monkeypatch: pytest.MonkeyPatch) -> Resolve:
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Resolve:
     """Let NAME have these addresses from now on; it is asked for with one port."""
     told: dict[int, list[str]] = {}
-    patch = _tell_curl if engine == "curl" else _tell_python
-    patch(told, monkeypatch)
-    return told.__setitem__
 
-
-def _tell_curl(told: dict[int, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    start = curl.Transfer.start
-
-    def started(self: Any, *args: Any) -> None:
-        start(self, *args)
-        self.easy.setopt(pycurl.RESOLVE, [f"{NAME}:{port}:{','.join(ips)}" for port, ips in told.items()])
-
-    monkeypatch.setattr(curl.Transfer, "start", started)
-
-
-def _tell_python(told: dict[int, list[str]], monkeypatch: pytest.MonkeyPatch) -> None:
-    def getaddrinfo(name: str, port: int, *_: object, **__: object) -> list[Any]:
+    def getaddrinfo(name: str, port: int | None, *_: object, **__: object) -> list[Any]:
         assert name == NAME
+        port = port or next(iter(told))
         return [(_family(ip), socket.SOCK_STREAM, 0, "", (ip, port)) for ip in told[port]]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return told.__setitem__
 
 
 def _family(ip: str) -> socket.AddressFamily:
@@ -89,8 +74,11 @@ def guarded(open_fetcher: OpenFetcher, monkeypatch: pytest.MonkeyPatch) -> Fetch
     return lambda url: fetch_by(fetcher, url)
 
 
-def test_a_name_that_changes_its_address_gains_nothing(resolve: Resolve, guarded: Fetch) -> None:
+def test_a_name_that_changes_its_address_gains_nothing(
+    resolve: Resolve, guarded: Fetch, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """DNS rebinding: public when it is asked for the first time, private later."""
+    monkeypatch.setattr(curl, "NAMES_KEPT", 0.0)
     with two_sides() as (server, private):
         resolve(server.port, [PUBLIC])
         first = guarded(server.url("/a", NAME))
@@ -127,20 +115,65 @@ def test_a_name_with_nothing_but_ipv6(resolve: Resolve, fetch: Fetch) -> None:
 
 
 @pytest.mark.parametrize("code", [socket.EAI_AGAIN, socket.EAI_NONAME, socket.EAI_FAIL])
-def test_a_resolver_that_fails(monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+def test_a_resolver_that_fails(fetch: Fetch, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """SERVFAIL and its like: one failed fetch, and nothing was sent."""
 
     def fails(*_: object, **__: object) -> None:
         raise socket.gaierror(code, "failed")
 
+    monkeypatch.setattr(names, "_servers", lambda: [])
     monkeypatch.setattr(socket, "getaddrinfo", fails)
-    fetcher = RequestsFetcher(FetcherOptions(user_agent="test", concurrency=2))
-    result = fetch_by(fetcher, f"http://{NAME}/")
+    result = fetch(f"http://{NAME}/")
+    assert isinstance(result, FetchError) and (result.kind, result.sent, result.lack) == ("dns", False, "resolver")
+
+
+def _results(fetcher: Fetcher, number: int) -> dict[str, FetchResult]:
+    found: dict[str, FetchResult] = {}
+    while len(found) < number and (batch := fetcher.poll(10)):
+        found |= dict(batch)
+    return found
+
+
+def test_names_that_nobody_answers_for_hold_up_no_other(
+    open_fetcher: OpenFetcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than any resolver has threads of its own; each ends by the time for connecting."""
+    answer = threading.Event()
+
+    def getaddrinfo(name: str, port: int | None, *_: object, **__: object) -> list[Any]:
+        if name.startswith("lost"):
+            assert answer.wait(30)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (PRIVATE, port or 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    fetcher = open_fetcher(concurrency=64)
+    with Server(PRIVATE) as server:
+        for n in range(40):
+            fetcher.submit(FetchRequest(server.url("/", f"lost{n}.test"), connect_timeout=2.0), str(n))
+        fetcher.submit(FetchRequest(server.url("/good", NAME)), "good")
+        assert [type(result) for result in _results(fetcher, 1).values()] == [Response]
+        rest = _results(fetcher, 40)
+        answer.set()
+        kinds = [(result.kind, result.lack) for result in rest.values() if isinstance(result, FetchError)]
+        assert kinds == [("timeout", "resolver")] * 40
+        assert server.paths() == ["/good"]
+
+
+def test_a_name_is_resolved_once_for_all_who_wait_and_those_who_come_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def getaddrinfo(name: str, port: int | None, *_: object, **__: object) -> list[Any]:
+        asked.append(name)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (PRIVATE, port or 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    fetcher = curl.CurlFetcher(FetcherOptions(user_agent="test", concurrency=8, allow_private=True))
+    with Server(PRIVATE) as server:
+        for n in range(3):
+            fetcher.submit(FetchRequest(server.url(f"/{n}", "dotted.test.")), str(n))
+        fetcher.cancel("1")
+        assert sorted(_results(fetcher, 2)) == ["0", "2"]
+        fetcher.submit(FetchRequest(server.url("/3", "dotted.test.")), "3")
+        assert isinstance(_results(fetcher, 1)["3"], Response)
+        assert asked == ["dotted.test."]
     fetcher.close()
-    assert isinstance(result, FetchError) and (result.kind, result.sent) == ("dns", False)
-
-
-def test_libcurl_resolves_beside_the_loop() -> None:
-    """So that a slow resolver holds up one transfer, whose deadlines go on, and not the worker."""
-    features = pycurl.version_info()[4]
-    assert features & pycurl.VERSION_ASYNCHDNS

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
-import time
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from crawler.fetch import machine, names
 from crawler.fetch.fetcher import FetchError
+from tests.cluster import wait_until
 from tests.fetch.conftest import Fetch, OpenFetcher, fetch_by
 from tests.machines import NameServer
 from tests.servers import Server, page
@@ -47,20 +49,20 @@ def resolver(monkeypatch: pytest.MonkeyPatch) -> Resolver:
 
 def test_a_name_that_a_name_server_denies_is_absent(dns: NameServer, resolver: Resolver) -> None:
     resolver(socket.EAI_NONAME)
-    assert (names.ask(GONE), dns.asked) == ("absent", [GONE])
+    assert (names.resolve(GONE), dns.asked) == ("absent", [GONE])
 
 
 @pytest.mark.parametrize("code", [socket.EAI_AGAIN, socket.EAI_FAIL, socket.EAI_SYSTEM, socket.EAI_MEMORY])
 def test_a_resolver_that_could_not_ask_says_nothing_of_the_name(dns: NameServer, resolver: Resolver, code: int) -> None:
     resolver(code)
-    assert (names.ask(GONE), dns.asked) == ("silent", [])
+    assert (names.resolve(GONE), dns.asked) == ("silent", [])
 
 
 def test_a_name_without_an_address_is_absent(dns: NameServer, resolver: Resolver) -> None:
     """No error and no record (NODATA): the name exists, for mail perhaps."""
     resolver(socket.EAI_NODATA)
     dns.names[GONE] = ""
-    assert names.ask(GONE) == "absent"
+    assert names.resolve(GONE) == "absent"
 
 
 @pytest.mark.parametrize("mode", ["fails", "silent"])
@@ -71,37 +73,49 @@ def test_a_resolver_that_knows_of_no_name_server_is_not_believed(
     monkeypatch.setattr(names, "_PATIENCE", 0.2)
     resolver(socket.EAI_NONAME)
     dns.mode = mode  # type: ignore[assignment]
-    assert names.ask(GONE) == "silent"
+    assert names.resolve(GONE) == "silent"
 
 
 def test_a_name_that_name_servers_know_and_the_resolver_does_not_is_not_absent(
     dns: NameServer, resolver: Resolver
 ) -> None:
     resolver(socket.EAI_NONAME)
-    assert names.ask(THERE) == "silent"
+    assert names.resolve(THERE) == "silent"
 
 
 @pytest.mark.parametrize("name", ["a..b", "a" * 64 + ".test", "x." * 130 + "test", "nothing.invalid", "INVALID."])
 def test_what_can_be_no_name_is_absent_and_nobody_is_asked(dns: NameServer, name: str) -> None:
-    assert (names.ask(name), dns.asked) == ("absent", [])
+    assert (names.resolve(name), dns.asked) == ("absent", [])
 
 
 def test_a_name_that_resolves_now_is_found() -> None:
-    assert names.ask("localhost") == "found"
+    assert "127.0.0.1" in names.resolve("localhost")
 
 
-def test_answers_about_doubts_come_once_or_when_they_are_due(dns: NameServer, resolver: Resolver) -> None:
+def test_a_name_server_that_denies_a_name_is_there(dns: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(names, "_PATIENCE", 0.2)
+    for mode, well in (("answers", True), ("fails", False), ("silent", False)):
+        dns.mode = mode  # type: ignore[assignment]
+        assert names.is_answered() == well
+    assert len(set(dns.asked)) == 3  # it cannot know the answer from before
+
+
+def test_answers_come_once_and_the_threads_end(
+    dns: NameServer, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(names, "_LINGER", 0.01)
     resolver(socket.EAI_NONAME)
-    doubts, now = names.Doubts(), time.monotonic()
-    error = FetchError(f"http://{GONE}/", "dns", "why", lack="resolver")
-    for ticket, begun in (("late", now - 60), ("denied", now + 60), ("dropped", now + 60)):
-        doubts.add(ticket, error, begun)
-    assert doubts.drop("dropped") and len(doubts) == 2
-    found = dict(doubts.settled(now))
-    while len(doubts):
-        found |= dict(doubts.settled(now))
-    assert found["late"].kind == found["denied"].kind == "dns"
-    assert found["denied"].lack == ""
+    lookups, found = names.Lookups(), {}
+    for name in (GONE, "127.0.0.1", "x.onion"):
+        lookups.ask(name)
+    while len(found) < 3:
+        assert select.select([lookups.bell], [], [], 10)[0]
+        found |= dict(lookups.take())
+    assert found == {GONE: "absent", "127.0.0.1": ("127.0.0.1",), "x.onion": "absent"}
+    assert lookups.take() == []
+    wait_until(lambda: all(thread.name != "names" for thread in threading.enumerate()), "no thread")
+    lookups.close()
+    lookups.close()
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
