@@ -41,10 +41,12 @@ class Entrances:
         (https://www.sitemaps.org/protocol.html#sitemaps_cross_submits). Its pages are judged by the scope all the same.
         A host that is asked only for such a sitemap has none to add. *usual*: look at the usual place if none is named.
         """
-        home = f"{origin}/robots.txt"
+        home, named = f"{origin}/robots.txt", list(named)[:MAX_NAMED]
+        if not (named or usual):
+            return [], Counter()
         if self._links.scope.kind != "all" and not self._links.is_seeded(home):
             return [], Counter()
-        found, refused = self._canonical(list(named)[:MAX_NAMED], home)
+        found, refused = self._canonical(named, home)
         hosts: set[str] = set()
 
         def elsewhere(sitemap: str) -> str | None:

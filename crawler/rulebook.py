@@ -66,14 +66,14 @@ class Rulebook:
 
     def learn(self, leases: Sequence[Lease]) -> None:
         """Have the rules of all *leases* at hand; may raise RedisAway."""
-        missing = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3} - self._rules.keys()
-        if not missing:
+        asked = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3}
+        wanted = [key for key in asked if key not in self._rules]
+        if not wanted:
             return
         if self._room <= 0:
             self._rules.clear()
             self._room = self._size
-            missing = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3}
-        wanted = list(missing)
+            wanted = list(asked)
         for key, text in zip(wanted, self._ledger.robots([origin for origin, _ in wanted]), strict=True):
             if text is not None:
                 self._rules[key] = robots.parse(text) if text else robots.ALLOW_ALL

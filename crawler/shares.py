@@ -179,7 +179,7 @@ class Labour:
     def __init__(self) -> None:
         self._rests: dict[str, float] = {}
         """Site -> until when."""
-        self._latest: list[tuple[str, float]] = []
+        self._latest = self._other = ("", float("-inf"))
         """The two sites that were handled last, and when."""
 
     def __bool__(self) -> bool:
@@ -188,7 +188,9 @@ class Labour:
     def note(self, host: str, took: float) -> None:
         """A result of *host* was handled in *took* seconds of CPU."""
         site, now = site_of(host), time.monotonic()
-        self._latest = [(site, now), *(one for one in self._latest if one[0] != site)][:2]
+        if site != self._latest[0]:
+            self._other = self._latest
+        self._latest = site, now
         if took >= HEAVY:
             self._rests = {name: until for name, until in self._rests.items() if until > now}
             self._rests[site] = now + min(took * LABOUR_PARTS, MAX_REST)
@@ -208,4 +210,4 @@ class Labour:
         """Whether others go before *site*."""
         if self._rests.get(site, 0.0) <= now:
             return False
-        return any(now - at < ALIVE and other != site for other, at in self._latest)
+        return any(now - at < ALIVE and other != site for other, at in (self._latest, self._other))

@@ -96,15 +96,16 @@ if plain and due ~= number(h[3]) then -- as `rest` does
 end
 local answers = number(h[11]) or 0
 if plain and answers < PROVEN_AFTER then -- as `feel` does
+  local index = index_of(nil, nil, answers)
   answers = answers + 1
   changed[#changed + 1], changed[#changed + 2] = 'answers', answers
-  unplace(host)
+  move(host, index, index_of(nil, nil, answers))
 end
 if #changed > 0 then
   redis.call('HSET', key, unpack(changed))
 end
 if plain then
-  settle_as(host, h[1], h[2], due, h[4], index_of(false, false, answers))
+  settle_as(host, h[1], h[2], due, h[4], index_of(nil, nil, answers))
 else
   feel(host, event, true)
   if event == 'unsent' then

@@ -129,7 +129,7 @@ end
 local astray, looked_at = {}, {} -- what another hand put into an index: index and host
 
 local busy, probed = {}, {} -- site whose pages take long -> until when it rests; whether this call has found a host of it
-if redis.call('ZCARD', BUSY) > 0 then
+if SLOW_PAGES then
   local rows = redis.call('ZRANGE', BUSY, -MOST_BUSY, -1, 'WITHSCORES')
   for i = 1, #rows, 2 do
     busy[rows[i]] = number(rows[i + 1]) or 0

@@ -47,7 +47,8 @@ end
 -- settings and state, read once a call
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
   'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
-  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards', 'overflow', 'crowds', 'full_site')
+  'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards', 'overflow', 'crowds', 'full_site',
+  'slow_pages')
 local GENERATION, STATE = m[1], m[2]
 local DELAY, SLOTS, ROBOTS = number(m[3]) or 0, math.max(number(m[4]) or 1, 1), m[5] == '1'
 local MAX_PAGES, MAX_PAGES_PER_HOST = number(m[6]), number(m[7])
@@ -58,6 +59,7 @@ local MAX_PAGES_PER_SITE, MAX_HOSTS_PER_SITE, PER_IP = number(m[14]), number(m[1
 local IPS_USED = m[17] -- leases were ever counted by address
 local FULL_SITE = m[22] -- it fills Redis: no new links of it
 local CROWDS = m[21] -- a site ever had more than MANY_HOSTS hosts
+local SLOW_PAGES = m[23] -- a page ever took HEAVY_MS: there may be sites in BUSY
 local SHARDS = number(m[19]) or 1
 local OVERFLOW = math.max(number(m[20]) or 8192, 1) -- entries in the head of a host's pages; more go to its tail
 local SEGMENT, LOW = math.ceil(OVERFLOW / 2), math.ceil(OVERFLOW / 4) -- a tail so long is packed, a head so short filled
@@ -192,7 +194,14 @@ local function index_of(failing_since, late, answers)
   return (number(answers) or 0) >= PROVEN_AFTER and READY_PROVEN or READY
 end
 
--- unplace: a host may change its index: `settle`, which follows, puts it into the right one
+-- move: a host changes its index: `settle`, which follows, puts it into the new one
+local function move(host, index, new_index)
+  if index ~= new_index then
+    redis.call('ZREM', index, host)
+  end
+end
+
+-- unplace: the same where it is not known in which index it is
 local function unplace(host)
   redis.call('ZREM', READY_PROVEN, host)
   redis.call('ZREM', READY, host)
@@ -372,25 +381,27 @@ local function feel(host, event, is_page)
   if event == 'none' or event == 'unsent' then
     return false
   end
-  local h = redis.call('HMGET', key, 'failing_since', 'late', 'answers')
-  local since, answers = h[1], number(h[3]) or 0
+  local h = redis.call('HMGET', key, 'failing_since', 'late', 'answers', 'backoff', 'robots_crashes')
+  local since, late, answers = h[1], h[2], number(h[3]) or 0
+  local index = index_of(since, late, answers)
   if event == 'ok' or event == 'slow' then
     if is_page and answers < PROVEN_AFTER then
-      redis.call('HSET', key, 'answers', answers + 1)
+      answers = answers + 1
+      redis.call('HSET', key, 'answers', answers)
     end
-    if since or h[2] or answers < PROVEN_AFTER then
-      unplace(host)
+    if since or late or h[4] or h[5] then
+      redis.call('HDEL', key, 'failing_since', 'late', 'no_name_since', 'robots_crashes')
     end
-    if event == 'ok' then
-      redis.call('HDEL', key, 'failing_since', 'late', 'no_name_since', 'backoff', 'backoff_until')
-    else
-      redis.call('HDEL', key, 'failing_since', 'late', 'no_name_since')
+    move(host, index, index_of(nil, nil, answers))
+    if event == 'slow' then
       back_off(host, BACKOFF_MS, BACKOFF_MAX_MS)
+    elseif h[4] then
+      redis.call('HDEL', key, 'backoff', 'backoff_until')
     end
     return since and true or false
   end
   redis.call('HDEL', key, 'answers')
-  unplace(host)
+  redis.call('ZREM', index, host)
   if event == 'late' then
     redis.call('HSET', key, 'late', 1)
     rest_again(host)
@@ -431,11 +442,12 @@ end
 -- labour: a page of this host took `ms` of a worker's CPU. If that is long its site rests while others are due, in this
 -- worker and in all others. Later its pages are leased one at a time, until those that were leased so took less.
 local function labour(host, ms, token)
-  if ms < HEAVY_MS and redis.call('ZCARD', BUSY) == 0 then
+  if ms < HEAVY_MS and not SLOW_PAGES then
     return
   end
   local site = redis.call('HGET', host_key(host), 'site') or host
   if ms >= HEAVY_MS then
+    redis.call('HSET', META, 'slow_pages', 1)
     local now = number(redis.call('ZSCORE', BUSY, site)) or 0
     redis.call('ZADD', BUSY, math.max(now, T + math.min(ms * LABOUR_PARTS, LABOUR_MAX_MS)), site)
     redis.call('HSET', SITES, site .. ' cost', ms)

@@ -21,7 +21,6 @@ if event == 'ok' then
   local ttl = tonumber(ARGV[7])
   redis.call('SET', KEYS[OWN_KEYS], text, 'PX', ttl + 3600000)
   redis.call('HSET', key, 'robots_until:' .. scheme, T + ttl)
-  redis.call('HDEL', key, 'robots_crashes')
   add(key, 'robots_rev', 1)
   if ARGV[8] == '' then
     redis.call('HDEL', key, 'delay')

@@ -86,7 +86,7 @@ class ShardedFrontier(Frontier):
             if found is not None:  # left from a crawl of this name that is no more
                 Ledger(link, self.crawl, part.shard, self.count).sweep()
             meta = meta or Ledger(self.link, self.crawl).meta()
-            own = ("generation", "state", "created_ms", "ips_used", "crowds", "full_site")
+            own = ("generation", "state", "created_ms", "ips_used", "crowds", "full_site", "slow_pages")
             part.make({name: value for name, value in meta.items() if name not in own and not name.endswith("_rev")})
 
     def on(self, link: Link) -> Frontier:
