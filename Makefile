@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 LOCK := requirements-dev.lock
-PURE := url scope robots sitemap traps extract skim politeness records config
+PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
 .PHONY: help dev compiled demo test test-slow test-all coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hostile bench-hosts lock clean
@@ -31,7 +31,7 @@ test-slow: compiled ## the long ones: stories, faults, properties (a quarter of 
 test-all: test test-slow ## every test, the quick ones and the long ones
 
 coverage: $(VENV)/.dev ## the coverage of the pure modules by their own tests
-	$(BIN)/python -m pytest $(PURE:%=tests/test_%.py) $(PURE:%=--cov=crawler.%) --cov-report=term
+	$(BIN)/python -m pytest tests/parse tests/policy tests/test_*.py $(PURE:%=--cov=%) --cov-report=term
 
 lint: $(VENV)/.dev ## check style, format and types
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from benchmarks.real import Found, differences
 from benchmarks.site import SiteError, Sites, exit_on_sigterm
 from benchmarks.walk import Walk, walk
 from crawler.frontier.keys import Keys, slot_of
-from crawler.redis_binary import find_binary
+from crawler.frontier.redis.binary import find_binary
 from tests.cluster import Node, RedisCluster
 
 SHARDS: Final = 24

@@ -19,8 +19,8 @@ from typing import Any, Final, Self
 import redis
 
 from benchmarks.site import free_ports
-from crawler.process import NAME
-from crawler.redis_binary import find_binary
+from crawler.crawl.process import NAME
+from crawler.frontier.redis.binary import find_binary
 
 PROGRAM: Final = str(Path(sys.executable).with_name("crawler"))
 PATIENCE: Final = 300.0

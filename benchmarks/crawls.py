@@ -11,11 +11,11 @@ from itertools import pairwise
 from typing import Any, Final
 
 from benchmarks.commands import Redis
-from crawler.config import Settings
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier, new_call
-from crawler.frontier.leases import Ending, Lease, Leased, Limits
-from crawler.frontier.link import Call, Link
-from crawler.records import Record, Request
+from crawler.frontier.messages import Ending, Lease, Leased, Limits
+from crawler.frontier.redis.connection import Call, Link
+from crawler.record import Record, Request
+from crawler.settings import Settings
 
 CRAWL: Final = "default"
 PROCESSES: Final = 2

@@ -27,9 +27,9 @@ from benchmarks.measure import LOOK, Program, load, wait_until_quiet
 from benchmarks.site import SiteError, Sites, exit_on_sigterm
 from crawler.frontier.frontier import Frontier, new_call
 from crawler.frontier.keys import Keys
-from crawler.frontier.leases import Ending, Leased, Limits
-from crawler.frontier.link import Link
-from crawler.records import Record
+from crawler.frontier.messages import Ending, Leased, Limits
+from crawler.frontier.redis.connection import Link
+from crawler.record import Record
 
 RECORDS: Final = 30_000
 ROUNDS: Final = 3

@@ -34,9 +34,9 @@ from benchmarks.measure import load
 from benchmarks.site import exit_on_sigterm
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import BUCKETS
-from crawler.frontier.leases import Limits
-from crawler.frontier.link import Link
-from crawler.records import Request
+from crawler.frontier.messages import Limits
+from crawler.frontier.redis.connection import Link
+from crawler.record import Request
 
 LEVELS: Final = (1_000_000, 5_000_000, 10_000_000)
 SMALL: Final = 10_000

@@ -11,12 +11,12 @@ import sys
 import threading
 
 from benchmarks.crawls import CRAWL
-from crawler.config import Settings
+from crawler.crawl.process import Job, build
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.link import Link
+from crawler.frontier.redis.connection import Link
 from crawler.logs import open_log
-from crawler.process import Job, build
-from crawler.watch import Watch
+from crawler.settings import Settings
+from crawler.worker.watchdog import Watch
 
 
 def main() -> int:

@@ -18,10 +18,10 @@ from typing import Final
 
 from benchmarks import docs
 from benchmarks.site import SiteError
-from crawler.extract import ExtractOptions, Extractor
 from crawler.fetch.fetcher import Headers, Response
-from crawler.page import Page
-from crawler.skim import Settled
+from crawler.parse.extract import ExtractOptions, Extractor
+from crawler.parse.page import Page
+from crawler.parse.skim import Settled
 
 SUFFIXES: Final = (".html", ".htm", ".xhtml")
 TOLD: Final = ("charset", "title", "description", "lang", "canonical", "noindex", "nofollow", "refresh", "is_html")

@@ -30,8 +30,8 @@ from benchmarks.measure import cpu_of, load
 from benchmarks.site import exit_on_sigterm
 from crawler.frontier import replies
 from crawler.frontier.frontier import Frontier, new_call
-from crawler.frontier.leases import Limits
-from crawler.frontier.link import Link
+from crawler.frontier.messages import Limits
+from crawler.frontier.redis.connection import Link
 
 LEVELS: Final = (100, 1_000, 10_000, 100_000)
 URLS_A_HOST: Final = 3

@@ -6,16 +6,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crawler.crawl import Crawl
+    from crawler.crawl.api import Crawl
     from crawler.errors import CrawlerError
-    from crawler.page import Page
-    from crawler.records import Record
+    from crawler.parse.page import Page
+    from crawler.record import Record
 
 __version__: str
 
 __all__ = ["Crawl", "CrawlerError", "Page", "Record", "__version__"]
 
-_FACE = {"Crawl": "crawl", "CrawlerError": "errors", "Page": "page", "Record": "records"}
+_FACE = {"Crawl": "crawl.api", "CrawlerError": "errors", "Page": "parse.page", "Record": "record"}
 
 
 def __getattr__(name: str) -> Any:
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
     `python -m crawler` comes here before its main module, with the current folder first among those to import from.
     """
     if name == "__version__":
-        return import_module(f"{__name__}.config").VERSION
+        return import_module(f"{__name__}.settings").VERSION
     if name not in _FACE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_FACE[name]}"), name)

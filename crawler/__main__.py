@@ -11,11 +11,11 @@ def main() -> None:
     """Load the command line, and run it."""
     gc.disable()  # what is loaded stays: to look for garbage meanwhile takes a seventh of the time
     try:
-        from crawler import cli
+        from crawler.cli import app
     except KeyboardInterrupt:  # Ctrl-C while it starts: nothing has begun
         sys.exit(130)
     gc.enable()
-    cli.main()
+    app.main()
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from crawler.frontier.keys import SLOTS
-from tests.crawl import commands
-from tests.crawl.tcp_redis import TcpServer
+from tests.stories import commands
+from tests.stories.tcp_redis import TcpServer
 
 PATIENCE: Final = 150.0
 """Seconds in which the nodes must have agreed on something."""

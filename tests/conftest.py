@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from crawler import redis_binary as binaries
 from crawler.errors import EmbeddedRedisError
-from crawler.redis_binary import Binary
+from crawler.frontier.redis import binary as binaries
+from crawler.frontier.redis.binary import Binary
 from tests.redis_for_tests import PrivateRedis
 
 # Ignored under nohup and in the background of a shell, which the commands under test would inherit.

@@ -15,8 +15,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from crawler.redis_binary import Binary
-from crawler.redis_server import TORN, rewrite
+from crawler.frontier.redis.binary import Binary
+from crawler.frontier.redis.embedded import TORN, rewrite
 
 START_LIMIT = 60.0
 """Seconds that a server may take to start on a busy machine."""

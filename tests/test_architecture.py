@@ -22,74 +22,43 @@ MOST_LINES_OF_A_FUNCTION = 50
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("failures",),
-    ("operating", "inquiring", "exporting", "demonstration", "tryout"),
-    ("explaining", "options", "terminal"),
-    ("demo",),
+    ("monitor",),
     (PACKAGE,),  # what `import crawler` offers
     ("crawl",),
-    ("session", "pool"),
-    ("seeding", "launch"),
-    ("process",),
     ("worker",),
-    ("refusals",),
-    ("checkup",),
-    ("exchanges", "transfers"),
-    ("exchange",),
-    ("tools",),
-    ("handling",),
-    ("outgoing",),
-    ("entrances", "rulebook"),
-    ("links", "ending", "hook", "plan", "harvest"),
-    ("shares",),
-    ("monitor", "export"),
-    ("frontier",),
-    ("politeness", "extract", "health"),
-    ("scope", "robots", "sitemap", "traps", "cookies", "seedlist", "visible"),
-    ("page", "skim", "resolver", "linkheader"),
-    ("bounds", "xhtml", "signs"),
-    ("shapes",),
-    ("charset",),
-    ("decoders", "guess"),
+    ("export",),
+    ("frontier", "parse", "policy"),
     ("fetch",),
-    ("redis_server",),
-    ("redis_binary", "redis_folder"),
-    ("logs",),
-    ("config", "interrupts"),
-    ("records", "headers"),
-    ("url",),
-    ("text", "watch", "clock", "owners", "cores", "units"),
-    ("errors",),
+    ("record", "settings", "headers", "logs", "owners", "text", "units", "clock", "url", "errors"),
 )
-"""From the top: a module imports from lower layers alone. A package stands for all its modules, which may import each
-other; those of one layer may not."""
+"""From the top: a module imports from its own folder and from lower layers alone. The last layer is the files beside
+the folders, which may import each other; no cycle is allowed anywhere."""
+GROUND = LAYERS[-1]
 
 DOORS = {
     "ada_url": ("url",),
-    "bs4": ("extract", "page", "charset"),
-    "brotli": ("fetch",),
-    "certifi": ("fetch",),
-    "chardet": ("guess",),
-    "chardetng_py": ("guess",),
-    "click": ("cli", "options", "operating", "inquiring", "failures", "exporting", "terminal"),
-    # Records and JSON: a codec of values, without I/O. Who else needs it, or values that cost little, is named here.
+    "bs4": ("parse.page", "parse.charset"),
+    "brotli": ("fetch.decode",),
+    "certifi": ("fetch.request_headers",),
+    "chardet": ("parse.guess",),
+    "chardetng_py": ("parse.guess",),
+    "click": ("cli",),
+    "hiredis": ("frontier.redis",),
+    "hyperscan": ("parse.signs",),
+    "isal": ("worker.outcome",),
+    # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
-        *("records", "config", "terminal", "tryout", "launch", "process", "worker", "exchanges", "handling", "logs"),
-        *("frontier.ledger", "frontier.originals", "frontier.parcel", "frontier.parsing", "frontier.leases"),
-        *("frontier.link", "export", "fetch.fetcher", "fetch.names", "ending", "politeness", "entrances", "seeding"),
+        *("record", "settings", "logs", "frontier", "export", "crawl", "worker"),
+        *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal"),
     ),
-    "hiredis": ("frontier",),
-    "hyperscan": ("signs",),
-    "isal": ("ending",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
-    "re2": ("scope",),
-    "redis": ("frontier", "redis_server"),
-    "requests": ("fetch.requests", "fetch.wire"),
-    "rich": ("monitor",),
-    "selectolax": ("extract", "page", "charset"),
+    "re2": ("policy.scope",),
+    "redis": ("frontier.redis",),
+    "requests": ("fetch.requests",),
+    "selectolax": ("parse.page",),
     "tldextract": ("url",),
-    "urllib3": ("fetch.requests", "fetch.wire"),
-    "webencodings": ("charset",),
+    "urllib3": ("fetch.requests_connection",),
+    "webencodings": ("parse.charset",),
 }
 """Library -> the only modules that may import it."""
 
@@ -184,8 +153,8 @@ def check_order(folder: Path) -> list[str]:
     for name, targets in own_imports(folder).items():
         for line, target in targets:
             upper, lower = layer_of(name), layer_of(target)
-            same_package = name.partition(".")[0] == target.partition(".")[0]
-            if upper is not None and lower is not None and lower <= upper and not same_package:
+            is_near = name.partition(".")[0] == target.partition(".")[0] or {name, target} <= {*GROUND}
+            if upper is not None and lower is not None and lower <= upper and not is_near:
                 problems.append(f"{name}, line {line}: imports {target}, which is not below it")
     return problems
 
@@ -210,6 +179,21 @@ def check_doors(folder: Path) -> list[str]:
         for name, path in modules(folder).items()
         for line, library in ((line, dotted.partition(".")[0]) for line, dotted in imported(path, folder))
         if library in DOORS and not among(name, DOORS[library])
+    ]
+
+
+def check_doors_are_used(folder: Path) -> list[str]:
+    """No door that nobody goes through."""
+    used = {
+        (dotted.partition(".")[0], name)
+        for name, path in modules(folder).items()
+        for _, dotted in imported(path, folder)
+    }
+    return [
+        f"DOORS lets {door} import {library}, which it does not"
+        for library, doors in DOORS.items()
+        for door in doors
+        if not any(used_library == library and among(name, (door,)) for used_library, name in used)
     ]
 
 
@@ -258,7 +242,7 @@ def check_verbs(folder: Path) -> list[str]:
     """One verb, one script, one method of Frontier, one test file."""
     methods = frontier_methods(folder)
     problems = []
-    for script in sorted((folder / PACKAGE / "frontier").glob("*.lua")):
+    for script in sorted((folder / PACKAGE / "frontier" / "lua").glob("*.lua")):
         verb = script.stem
         if verb == "prelude":
             continue
@@ -273,7 +257,7 @@ def frontier_methods(folder: Path) -> set[str]:
     """The methods of the class Frontier and of its bases, as far as they are in the frontier's package."""
     classes = {
         node.name: node
-        for path in (folder / PACKAGE / "frontier").glob("*.py")
+        for path in (folder / PACKAGE / "frontier").rglob("*.py")
         for node in tree(path).body
         if isinstance(node, ast.ClassDef)
     }
@@ -287,7 +271,10 @@ def frontier_methods(folder: Path) -> set[str]:
     return methods
 
 
-CHECKS = (check_order, check_cycles, check_doors, check_nothing_is_evaluated, check_sizes, check_verbs)
+CHECKS = (
+    *(check_order, check_cycles, check_doors, check_doors_are_used, check_nothing_is_evaluated, check_sizes),
+    check_verbs,
+)
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
@@ -319,30 +306,30 @@ def copy(tmp_path: Path) -> Path:
 LONG_FUNCTION = "def long():\n" + "    pass\n" * MOST_LINES_OF_A_FUNCTION
 BROKEN = [
     (check_order, "newcomer.py", "X = 1\n", "newcomer is in no layer: add it to LAYERS"),
-    (check_order, "url.py", "from crawler import records\n", "url, line 1: imports records"),
-    (check_order, "errors.py", "import crawler.url\n", "errors, line 1: imports url"),
-    (check_order, "scope.py", "from crawler.robots import parse\n", "scope, line 1: imports robots"),
-    (check_order, "robots.py", "def f():\n    from . import worker\n", "robots, line 2: imports worker"),
+    (check_order, "url.py", "from crawler.fetch import guard\n", "url, line 1: imports fetch.guard"),
+    (check_order, "policy/scope.py", "from crawler.parse.page import x\n", "policy.scope, line 1: imports parse.page"),
+    (check_order, "policy/robots.py", "def f():\n    from .. import worker\n", "policy.robots, line 2: imports worker"),
     (check_order, "frontier/keys.py", "from ..monitor import x\n", "frontier.keys, line 1: imports monitor"),
     (check_order, "url.py", "if TYPE_CHECKING:\n    from crawler import Crawl\n", "url, line 2: imports crawler"),
+    (check_cycles, "errors.py", "import crawler.url\n", "import cycle among errors, url"),
     (
         check_cycles,
         "fetch/guard.py",
         "from crawler.fetch import guard2\n",
         "import cycle among fetch.guard, fetch.guard2",
     ),
-    (check_doors, "robots.py", "import redis.client\n", "robots, line 1: imports redis, which only frontier"),
+    (check_doors, "frontier/keys.py", "import redis.client\n", "frontier.keys, line 1: imports redis, which only"),
     (check_doors, "fetch/fetcher.py", "from pycurl import Curl\n", "fetch.fetcher, line 1: imports pycurl"),
-    (check_doors, "extract.py", "def f():\n    import ada_url\n", "extract, line 2: imports ada_url"),
-    (check_doors, "scope.py", "import msgspec\n", "scope, line 1: imports msgspec"),
+    (check_doors, "parse/extract.py", "def f():\n    import ada_url\n", "parse.extract, line 2: imports ada_url"),
+    (check_doors, "policy/scope.py", "import msgspec\n", "policy.scope, line 1: imports msgspec"),
     (check_nothing_is_evaluated, "url.py", "import pickle\n", "url, line 1: imports pickle"),
     (check_nothing_is_evaluated, "url.py", "from marshal import loads\n", "url, line 1: imports marshal.loads"),
     (check_nothing_is_evaluated, "url.py", "eval('1')\n", "url, line 1: calls eval"),
     (check_nothing_is_evaluated, "url.py", "yaml.load(x)\n", "url, line 1: calls yaml.load"),
     (check_sizes, "text.py", LONG_FUNCTION, f"text.long has {MOST_LINES_OF_A_FUNCTION + 1} lines"),
     (check_sizes, "newcomer.py", "\n" * (MOST_LINES + 1), f"newcomer has {MOST_LINES + 1} lines"),
-    (check_verbs, "frontier/juggle.lua", "", "juggle.lua has no method Frontier.juggle"),
-    (check_verbs, "frontier/lease_call.lua", "", "lease_call.lua has no tests/frontier/test_lease_call.py"),
+    (check_verbs, "frontier/lua/juggle.lua", "", "juggle.lua has no method Frontier.juggle"),
+    (check_verbs, "frontier/lua/lease_call.lua", "", "lease_call.lua has no tests/frontier/test_lease_call.py"),
 ]
 
 
@@ -356,6 +343,11 @@ def test_a_break_is_found(copy: Path, check, name: str, code: str, problem: str)
     path.write_text(code + old, encoding="utf-8")
     found = [one for one in check(copy) if one not in before and one.startswith(problem)]
     assert len(found) == 1
+
+
+def test_a_door_that_nobody_uses_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(DOORS, "attrs", ("fetch",))
+    assert check_doors_are_used(ROOT) == ["DOORS lets fetch import attrs, which it does not"]
 
 
 def test_what_is_harmless_is_left_alone(copy: Path) -> None:
@@ -373,8 +365,9 @@ def test_a_method_of_a_mixin_is_one_of_the_frontier(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "mixin.py").write_text("class Leasing:\n    def lease(self): ...\n")
     (folder / "frontier.py").write_text("class Frontier(Leasing):\n    def put(self): ...\n")
-    (folder / "lease.lua").touch()
-    (folder / "prelude.lua").touch()
+    (folder / "lua").mkdir()
+    (folder / "lua" / "lease.lua").touch()
+    (folder / "lua" / "prelude.lua").touch()
     assert frontier_methods(tmp_path) == {"lease", "put"}
     assert check_verbs(tmp_path) == ["lease.lua has no tests/frontier/test_lease.py"]
 

@@ -12,7 +12,7 @@ import pytest
 from benchmarks import chart, peers, report, targets
 from benchmarks.crawls import Spent, Web, middle
 from benchmarks.measure import Run
-from crawler.records import Request
+from crawler.record import Request
 
 RUN = Run(pages=100, requests=101, crawling=2.0, wall=3.0, cpu=1.0, rss=50_000_000, memory=60_000_000)
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.config import coerce
 from crawler.errors import UsageError
 from crawler.headers import HARMLESS, divide, lost, parse, require_hosts, with_https
+from crawler.settings import coerce
 
 BOTH = frozenset({"http://api.example.org", "https://api.example.org"})
 

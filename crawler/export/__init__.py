@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from crawler.export.checkpoints import Checkpoints, Wanted
+from crawler.export.exporter import ExportResult, export, follow, matching, read
 from crawler.export.sink import FORMATS, Sink, open_sink
 from crawler.export.state import State
-from crawler.export.transfer import ExportResult, export, follow, matching, read
 
 __all__ = [
     "FORMATS",

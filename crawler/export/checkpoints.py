@@ -18,13 +18,13 @@ import msgspec
 
 from crawler.errors import UsageError
 from crawler.export.drain import Drainable, Drains, drain
+from crawler.export.exporter import ExportResult, matching
 from crawler.export.sink import Form, append_sink, form_of
 from crawler.export.state import Mark, State
 from crawler.export.target import check_appendable, cut_back
-from crawler.export.transfer import ExportResult, matching
-from crawler.frontier.leases import Exported
-from crawler.frontier.leases import State as CrawlState
-from crawler.frontier.ledger import START, Stored
+from crawler.frontier.crawldb import START, Stored
+from crawler.frontier.messages import Exported
+from crawler.frontier.messages import State as CrawlState
 
 EVERY_RECORDS: Final = 5_000
 EVERY_SECONDS: Final = 5.0

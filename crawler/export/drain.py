@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from crawler.frontier.frontier import MOST_DRAINED
-from crawler.frontier.leases import Exported
+from crawler.frontier.messages import Exported
 
 
 class Drainable(Protocol):

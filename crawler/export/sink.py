@@ -9,11 +9,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from crawler.errors import CrawlerError, UsageError
-from crawler.export import csv, jsonl
 from crawler.export.files import reason
+from crawler.export.formats import csv, jsonl
 from crawler.export.stream import never
 from crawler.export.target import KeptTarget, Known, Target, append_to, open_target
-from crawler.records import Record
+from crawler.record import Record
 
 _HELD: Final = 256 * 1024
 """Bytes held before they are written."""

@@ -24,7 +24,7 @@ from crawler.fetch.curl_transfer import Transfer
 from crawler.fetch.fetcher import FetcherOptions, FetchError, FetchRequest, FetchResult, Lack
 from crawler.fetch.guard import Guard
 from crawler.fetch.libcurl import MAY_STARVE, NAMES_KEPT, is_http2_fault
-from crawler.fetch.outgoing import environment_proxies, environment_proxy
+from crawler.fetch.request_headers import environment_proxies, environment_proxy
 
 _IDLE: Final = 256
 """Idle connections kept open, at least."""

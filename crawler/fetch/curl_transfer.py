@@ -15,7 +15,7 @@ from crawler.fetch.answer import Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Lack
 from crawler.fetch.guard import Guard
 from crawler.fetch.libcurl import diagnose, set_up
-from crawler.fetch.outgoing import (
+from crawler.fetch.request_headers import (
     REFUSED_BY_PROXY,
     fixed_headers,
     header_lines,

@@ -9,7 +9,7 @@ import pycurl
 
 from crawler.fetch import machine
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, Lack
-from crawler.fetch.outgoing import ANY_CIPHER, PROXY_REFUSES, REFUSED_BY_PROXY, ca_bundle, proxy_shown
+from crawler.fetch.request_headers import ANY_CIPHER, PROXY_REFUSES, REFUSED_BY_PROXY, ca_bundle, proxy_shown
 
 NAMES_KEPT: Final = 240.0
 """Seconds that a resolved name is good for; each address is guarded anew whenever it is connected to."""

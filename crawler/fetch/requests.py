@@ -22,11 +22,11 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
-from crawler.fetch import machine, wire
+from crawler.fetch import machine, requests_connection
 from crawler.fetch.answer import BadAnswer, value_text
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers, Lack
 from crawler.fetch.guard import Guard
-from crawler.fetch.outgoing import (
+from crawler.fetch.request_headers import (
     REFUSED_BY_PROXY,
     environment_proxies,
     fixed_headers,
@@ -35,7 +35,7 @@ from crawler.fetch.outgoing import (
     request_headers,
     tls_context,
 )
-from crawler.fetch.wire import Exchange
+from crawler.fetch.requests_connection import Exchange
 
 SessionFactory = Callable[[], requests.Session]
 
@@ -61,27 +61,27 @@ class GuardedAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs, ssl_context=self._context)
-        wire.guard_pools(self.poolmanager)
+        requests_connection.guard_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         manager = super().proxy_manager_for(proxy, **kwargs, ssl_context=self._context)
-        wire.guard_pools(manager)
+        requests_connection.guard_pools(manager)
         return manager
 
     def request_url(self, request: requests.PreparedRequest, proxies: Any) -> str:
         url = super().request_url(request, proxies)
-        wire.ask_for(str(request.url), whole=not url.startswith("/"))
+        requests_connection.ask_for(str(request.url), whole=not url.startswith("/"))
         return url
 
     def close_idle(self) -> None:
         """Close all idle connections now; urllib3 leaves that to the garbage collector."""
         for manager in (self.poolmanager, *self.proxy_manager.values()):
-            wire.close_idle(manager)
+            requests_connection.close_idle(manager)
 
     def close(self) -> None:
         """Close all idle connections, for good."""
         for manager in (self.poolmanager, *self.proxy_manager.values()):
-            wire.close_pools(manager)
+            requests_connection.close_pools(manager)
         super().close()
 
     def build_connection_pool_key_attributes(
@@ -120,7 +120,7 @@ class RequestsFetcher:
         self._adapter = GuardedAdapter(room.transfers, room.connections, tls_context(options.verify_tls))
         _return_large_blocks()
         if not options.verify_tls:
-            wire.silence_unverified()
+            requests_connection.silence_unverified()
         lock = threading.Lock()
         self._work = threading.Condition(lock)  # for the threads: there is a request, or the end
         self._news = threading.Condition(lock)  # for poll: there is a result
@@ -286,7 +286,7 @@ class RequestsFetcher:
             try:
                 return self._attempt(session, exchange)
             except Exception as error:
-                if not wire.is_short(error) or exchange.asked or exchange.fault or time.monotonic() > by:
+                if not requests_connection.is_short(error) or exchange.asked or exchange.fault or time.monotonic() > by:
                     raise
             self._starve()
             time.sleep(_HUNGRY)
@@ -310,7 +310,7 @@ class RequestsFetcher:
         if proxy and (reason := self._guard.check_name(exchange.host)):
             return exchange.error("refused", f"{exchange.host} is {reason}")
         timeouts = (request.connect_timeout, request.timeout)
-        with wire.working(exchange):
+        with requests_connection.working(exchange):
             response = session.send(prepared, timeout=timeouts, allow_redirects=False, **settings)
             try:
                 _read(response, exchange)
@@ -400,7 +400,7 @@ def _failure(exchange: Exchange, error: BaseException) -> FetchError:
     detail = " ".join(str(root).split()) or type(root).__name__
     kind = _kind(error)
     lack: Lack = machine.lack_of(getattr(root, "errno", None)) if kind == "connect" and not exchange.asked else ""
-    return exchange.error(kind, detail[:300], "shortage" if wire.is_short(error) else lack)
+    return exchange.error(kind, detail[:300], "shortage" if requests_connection.is_short(error) else lack)
 
 
 def _kind(error: BaseException) -> FailureKind:

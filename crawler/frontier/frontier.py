@@ -15,10 +15,10 @@ from typing import Any, Final, Literal
 from crawler.clock import since_boot
 from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, RedisUnavailable
 from crawler.frontier import replies
-from crawler.frontier.damage import naming
+from crawler.frontier.corruption import naming
 from crawler.frontier.identity import Identity
 from crawler.frontier.keys import Keys
-from crawler.frontier.leases import (
+from crawler.frontier.messages import (
     Accepted,
     Barren,
     Ending,
@@ -32,11 +32,11 @@ from crawler.frontier.leases import (
     State,
     Weight,
 )
-from crawler.frontier.link import Call, Link
-from crawler.frontier.packing import Packing
-from crawler.frontier.parcel import Args, sort
+from crawler.frontier.overflow import Packing
+from crawler.frontier.redis.connection import Call, Link
 from crawler.frontier.scripts import SERVER_CLOCK, load
-from crawler.records import Charge, Request
+from crawler.frontier.shards.outbox import Args, sort
+from crawler.record import Charge, Request
 from crawler.url import Form, url_id
 
 MOST_REQUESTS: Final = 1_000

@@ -8,13 +8,13 @@ from contextlib import suppress
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
-from crawler.config import MOST_SHARDS
 from crawler.errors import DamagedCrawl, NoCrawl
 from crawler.frontier import replies
-from crawler.frontier.damage import naming
+from crawler.frontier.corruption import naming
 from crawler.frontier.keys import Keys
-from crawler.frontier.link import Link
+from crawler.frontier.redis.connection import Link
 from crawler.frontier.scripts import SCHEMA
+from crawler.settings import MOST_SHARDS
 from crawler.url import Form
 
 _SALT: Final = 16

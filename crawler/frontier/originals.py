@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from crawler.frontier.frontier import Frontier
-from crawler.records import Record
+from crawler.record import Record
 
 
 def has_text(shard: Frontier, url_id: str) -> bool:

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
-from crawler.errors import (
-    CrawlDeleting,
-    CrawlExists,
-    DamagedCrawl,
-    FrontierError,
-    LeaseLost,
-    NoCrawl,
-    OutOfMemory,
-)
-from crawler.frontier.leases import Accepted, Lease, Leased, Sack, State
+from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, FrontierError, LeaseLost, NoCrawl, OutOfMemory
+from crawler.frontier.messages import Accepted, Lease, Leased, Sack, State
 
 _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
     "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),

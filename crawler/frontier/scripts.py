@@ -49,7 +49,7 @@ def load_those_of_workers() -> None:
 @cache
 def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     """The script of *verb*, with *clock* as the Lua source that defines `now_ms()`."""
-    folder = files(__package__)
+    folder = files(__package__).joinpath("lua")
     prelude = folder.joinpath("prelude.lua").read_text(encoding="utf-8")
     own = folder.joinpath(f"{verb}.lua").read_text(encoding="utf-8")
     return Script(verb, f"local SCHEMA = '{SCHEMA}'\n{clock}{needed(prelude, own)}{own}")

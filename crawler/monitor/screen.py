@@ -7,7 +7,7 @@ import sys
 from contextlib import suppress
 from typing import Any, Final, TextIO
 
-from crawler.monitor.status import Status
+from crawler.frontier.status import Status
 from crawler.text import printable
 
 _TRAPS_SHOWN: Final = 10

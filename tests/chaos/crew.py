@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from crawler.watch import Watch
-from tests.crawl.commands import Commands, Running, is_worker, kill_hard
+from crawler.worker.watchdog import Watch
+from tests.stories.commands import Commands, Running, is_worker, kill_hard
 
 _BEGUN: Final = 3
 """Turns after which a worker is at its work."""

@@ -21,7 +21,7 @@ from tests.chaos.crew import Crew, Slot, Worker, go_on, stop
 from tests.chaos.observer import Held, Look, Observer
 from tests.chaos.proxy import Proxy
 from tests.chaos.redis_server import ChaosRedis
-from tests.crawl.commands import kill_hard
+from tests.stories.commands import kill_hard
 
 KINDS: Final = {
     "worker-kill": 6,

@@ -28,7 +28,7 @@ _BASE: Final = Options(pages=700, hosts=8, limit=120.0)
 
 FAULTS: Final = {
     "no-token-check": Fault(
-        "frontier/commit.lua",
+        "frontier/lua/commit.lua",
         """  return { 'LEASE_LOST' }
 end
 """,
@@ -38,7 +38,7 @@ end
         ("counters", "stored twice"),
     ),
     "link-cached-early": Fault(
-        "links.py",
+        "worker/link_filter.py",
         "        return [url for url in candidates if url not in young and url not in old]\n",
         """        found = [url for url in candidates if url not in young and url not in old]
         self._young.update(found)
@@ -48,14 +48,14 @@ end
         ("lost",),
     ),
     "all-charged": Fault(
-        "pool.py",
+        "crawl/pool.py",
         "            if lease.token == dead.token:\n",
         '            if lease.kind == "P":\n',
         replace(_BASE, kinds={"worker-kill": 1}),
         ("charged", "ended otherwise"),
     ),
     "due-forgotten": Fault(
-        "frontier/prelude.lua",
+        "frontier/lua/prelude.lua",
         "    redis.call('ZREM', index, host)\n",
         "    redis.call('ZREM', index, host)\n    redis.call('HSET', host_key(host), 'due', T)\n",
         replace(_BASE, kinds={"worker-kill": 1}),

@@ -13,7 +13,7 @@ import redis
 
 from crawler import url as urls
 from crawler.frontier.keys import Keys
-from crawler.records import Entry
+from crawler.record import Entry
 from tests.chaos.graph import ROBOTS
 from tests.chaos.redis_server import ChaosRedis
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from crawler.redis_binary import Binary, find_binary
-from tests.crawl.commands import wait_until
+from crawler.frontier.redis.binary import Binary, find_binary
 from tests.redis_for_tests import PrivateRedis
+from tests.stories.commands import wait_until
 
 _SAMPLE: Final = 0.05
 LOST: Final = 1.0

@@ -19,7 +19,7 @@ from tests.chaos.proof import Found, Verdict, prove
 from tests.chaos.proxy import Proxy
 from tests.chaos.redis_server import ChaosRedis
 from tests.chaos.site import Site
-from tests.crawl.commands import Commands
+from tests.stories.commands import Commands
 
 LEAVING: Final = 60.0
 """Seconds that pools get to see that the crawl is done."""

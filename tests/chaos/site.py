@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from tests.chaos.graph import ROBOTS, RULES, SLOW, Answer, Graph
-from tests.crawl.commands import wait_until
+from tests.stories.commands import wait_until
 
 HUNG_UP: Final = 0
 """In place of the status: the client went away before its answer was sent."""

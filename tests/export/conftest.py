@@ -10,11 +10,11 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
+from crawler.frontier.crawldb import Ledger
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.leases import Ending, Lease, Limits
-from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Link
-from crawler.records import Record, Request
+from crawler.frontier.messages import Ending, Lease, Limits
+from crawler.frontier.redis.connection import Link
+from crawler.record import Record, Request
 
 NO_VIAS: Mapping[str, str] = MappingProxyType({})
 

@@ -17,11 +17,11 @@ import pytest
 
 from crawler.errors import CrawlerError, NoCrawl, UsageError
 from crawler.export import Checkpoints, State, Wanted, checkpoints, export, follow, open_sink
+from crawler.frontier.crawldb import Ledger
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.leases import Exported, Limits
-from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Link
-from crawler.records import Record, Request
+from crawler.frontier.messages import Exported, Limits
+from crawler.frontier.redis.connection import Link
+from crawler.record import Record, Request
 from tests.export.conftest import Crawl, page
 
 OUT, STATE = "a.jsonl", "a.state"

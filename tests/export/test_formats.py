@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crawler.export import csv as csv_format
-from crawler.export import jsonl
-from crawler.records import OUTCOMES, Record
+from crawler.export.formats import csv as csv_format
+from crawler.export.formats import jsonl
+from crawler.record import OUTCOMES, Record
 from tests.export.conftest import page
 
 WORDS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=30)

@@ -19,8 +19,9 @@ from typing import Any
 import pytest
 
 from crawler.errors import CrawlerError, UsageError
-from crawler.export import FORMATS, jsonl, open_sink
+from crawler.export import FORMATS, open_sink
 from crawler.export.files import remove_orphans
+from crawler.export.formats import jsonl
 from crawler.text import printable
 from tests.export.conftest import page
 

@@ -15,12 +15,12 @@ import pytest
 
 from crawler.errors import FrontierError, UsageError
 from crawler.export import ExportResult, export, follow, matching, open_sink, read
-from crawler.export.csv import restore
+from crawler.export.formats.csv import restore
+from crawler.frontier.crawldb import Ledger
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.leases import Limits
-from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Link, Patience
-from crawler.records import Request
+from crawler.frontier.messages import Limits
+from crawler.frontier.redis.connection import Link, Patience
+from crawler.record import Request
 from tests.export.conftest import Crawl, page
 
 

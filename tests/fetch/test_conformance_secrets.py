@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from crawler.fetch.fetcher import FetcherOptions, FetchError, FetchRequest, Response
-from crawler.fetch.outgoing import own_headers, request_headers
+from crawler.fetch.request_headers import own_headers, request_headers
 from crawler.headers import OriginHeader
 from tests.fetch.conftest import OpenFetcher, fetch_by, tls_context
 from tests.fetch.hostile import self_signed

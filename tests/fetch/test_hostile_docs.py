@@ -10,8 +10,8 @@ from typing import Final
 
 import pytest
 
-from tests.crawl.hostile import ANSWERS
-from tests.crawl.hostile_scenes import SCENES
+from tests.stories.hostile import ANSWERS
+from tests.stories.hostile_scenes import SCENES
 
 TESTS: Final = Path(__file__).parent.parent
 TEXT: Final = (TESTS.parent / "docs" / "hostile.md").read_text(encoding="utf-8")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawler.fetch.fetcher import Response
 from crawler.fetch.mime import MediaType, extract, sniff
-from crawler.plan import READ_TYPES
+from crawler.worker.options import READ_TYPES
 from tests.fetch.conftest import Fetch
 from tests.servers import Server, chunk, endless, head, page, raw
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from crawler.fetch import wire
+from crawler.fetch import requests_connection
 from crawler.fetch.fetcher import FetcherOptions, FetchRequest, Response
 from crawler.fetch.requests import RequestsFetcher
 from tests.fetch.conftest import fetch_by
@@ -16,13 +16,13 @@ from tests.servers import Server, once_a_connection
 @pytest.fixture
 def other_threads_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever gives a connection back to the pool finds another one on top of it."""
-    give_back = wire._Pool._put_conn
+    give_back = requests_connection._Pool._put_conn
 
     def below(pool: Any, connection: Any) -> None:
         give_back(pool, connection)
         pool.pool.queue.insert(0, pool.pool.queue.pop())
 
-    monkeypatch.setattr(wire._Pool, "_put_conn", below)
+    monkeypatch.setattr(requests_connection._Pool, "_put_conn", below)
 
 
 @pytest.mark.usefixtures("other_threads_are_quick")

@@ -191,7 +191,7 @@ def test_a_resolver_that_hangs_holds_its_place_but_not_the_answer(
 ) -> None:
     server.otherwise = page(b"ok")
     release = threading.Event()
-    monkeypatch.setattr("crawler.fetch.wire._resolve", lambda name, port: release.wait(10) and [])
+    monkeypatch.setattr("crawler.fetch.requests_connection._resolve", lambda name, port: release.wait(10) and [])
     fetcher = RequestsFetcher(FetcherOptions(user_agent="test", concurrency=2, allow_private=True))
     result = fetch_by(fetcher, server.url("/"), connect_timeout=0.2)
     assert isinstance(result, FetchError) and (result.kind, result.sent) == ("timeout", False)

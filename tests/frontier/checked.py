@@ -10,10 +10,10 @@ from typing import Any, ClassVar, Final
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from crawler.errors import CrawlDeleting, FrontierError, LeaseLost, NoCrawl
-from crawler.frontier.leases import Accepted, Barren, Lease, Leased, Limits, State
-from crawler.frontier.link import Call, Link
-from crawler.frontier.parcel import site_key
-from crawler.records import Request
+from crawler.frontier.messages import Accepted, Barren, Lease, Leased, Limits, State
+from crawler.frontier.redis.connection import Call, Link
+from crawler.frontier.shards.outbox import site_key
+from crawler.record import Request
 from tests.frontier.crawls import BEGIN, Crawl
 from tests.frontier.model import MANY_HOSTS, Host, Model, Put, Reply
 from tests.frontier.snapshot import Snapshot

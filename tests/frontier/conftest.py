@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from crawler.frontier.leases import Limits
-from crawler.frontier.link import Link
+from crawler.frontier.messages import Limits
+from crawler.frontier.redis.connection import Link
 from tests.frontier.crawls import Crawl, Make
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from crawler.frontier.crawldb import Ledger
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.leases import Accepted, Ending, Event, Lease, Limits
-from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Call, Link
-from crawler.records import Record, Request
+from crawler.frontier.messages import Accepted, Ending, Event, Lease, Limits
+from crawler.frontier.redis.connection import Call, Link
+from crawler.record import Record, Request
 from tests.frontier.snapshot import Snapshot
 
 CLOCK_KEY: Final = "test:clock"

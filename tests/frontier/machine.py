@@ -12,10 +12,10 @@ from typing import Any, Final
 import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
-from crawler.frontier import segments
-from crawler.frontier.leases import Ending, Event, Lease, Limits, Shares, Weight
-from crawler.frontier.mending import mend
-from crawler.records import Charge, Request
+from crawler.frontier import segment as segments
+from crawler.frontier.messages import Ending, Event, Lease, Limits, Shares, Weight
+from crawler.frontier.repair import mend
+from crawler.record import Charge, Request
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
 from tests.frontier.crawls import record_of
 

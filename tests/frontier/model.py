@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crawler import url as urls
-from crawler.frontier.leases import Limits, Shares
+from crawler.frontier.messages import Limits, Shares
 
 Reply = tuple[Any, ...]
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from crawler.frontier import sharded
-from crawler.frontier.delivery import Courier
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import shard_of
-from crawler.frontier.leases import Accepted, Ending, Lease, Limits
-from crawler.frontier.link import Link
-from crawler.records import Request
+from crawler.frontier.messages import Accepted, Ending, Lease, Limits
+from crawler.frontier.redis.connection import Link
+from crawler.frontier.shards import frontier
+from crawler.frontier.shards.relay import Courier
+from crawler.record import Request
 from tests.frontier.crawls import BEGIN, CLOCK, CLOCK_KEY, SETTINGS, record_of
 
 SHARDS = 3
@@ -34,8 +34,8 @@ class Sharded:
         self.link = link
         self.set_clock(BEGIN)
         settings = {"delay_ms": 0, "robots": False, "per_host": 10, **limits}
-        self.frontier = sharded.create(link, "test", SETTINGS, Limits(**settings), shards=SHARDS, clock=CLOCK)
-        self.ledger = sharded.ledger_of(self.frontier)
+        self.frontier = frontier.create(link, "test", SETTINGS, Limits(**settings), shards=SHARDS, clock=CLOCK)
+        self.ledger = frontier.ledger_of(self.frontier)
         self.parts = self.frontier.parts
         self.couriers = [Courier(part, self.parts, f"courier {part.shard}") for part in self.parts]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import redis
 
-from crawler.frontier import segments
+from crawler.frontier import segment as segments
 from crawler.frontier.keys import Keys
 
 _DUMP = """

@@ -12,8 +12,8 @@ import pytest
 import trustme
 
 from crawler.errors import RedisAway, RedisUnavailable, UsageError
-from crawler.frontier.address import OPTIONS, Address, shown
-from crawler.frontier.link import Link
+from crawler.frontier.redis.address import OPTIONS, Address, shown
+from crawler.frontier.redis.connection import Link
 from tests.redis_for_tests import PrivateRedis
 from tests.tls_door import TlsDoor
 

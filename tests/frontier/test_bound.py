@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import NoCrawl
-from crawler.frontier.bounding import bound
-from crawler.frontier.link import Link
-from crawler.records import Request
+from crawler.frontier.bounds import bound
+from crawler.frontier.redis.connection import Link
+from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
 HEAVY = [f"http://n{n % 9}.heavy.example/{'x' * 900}{n}" for n in range(4_000)]

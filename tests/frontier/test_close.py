@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting
-from crawler.frontier.link import Link
+from crawler.frontier.redis.connection import Link
 from tests.frontier.crawls import Crawl
 
 

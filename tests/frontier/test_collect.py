@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting
-from crawler.frontier.link import Link
-from crawler.frontier.parcel import Parcel
-from crawler.records import Request
+from crawler.frontier.redis.connection import Link
+from crawler.frontier.shards.outbox import Parcel
+from crawler.record import Request
 from tests.frontier.shards import Sharded, host_in, url_in
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from crawler.errors import LeaseLost, NoCrawl
 from crawler.frontier.frontier import MOST_REQUESTS
-from crawler.frontier.leases import Accepted, Event, Lease
-from crawler.records import Record, Request
+from crawler.frontier.messages import Accepted, Event, Lease
+from crawler.record import Record, Request
 from tests.frontier.crawls import Crawl, Make
 
 URL = "http://a.example/1"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting
-from crawler.frontier.leases import Limits
+from crawler.frontier.messages import Limits
 from tests.frontier.crawls import Crawl, Make
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, NoCrawl, OutOfMemory
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.leases import Limits
-from crawler.frontier.link import Link
+from crawler.frontier.messages import Limits
+from crawler.frontier.redis.connection import Link
 from crawler.frontier.scripts import SCHEMA
 from tests.frontier.crawls import CLOCK, SETTINGS, Crawl, Make
 

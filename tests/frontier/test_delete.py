@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import FrontierError, LeaseLost, NoCrawl
-from crawler.frontier.leases import Limits
-from crawler.frontier.link import Link
-from crawler.records import Request
+from crawler.frontier.messages import Limits
+from crawler.frontier.redis.connection import Link
+from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from crawler.errors import OutOfMemory, RedisAway
-from crawler.frontier.delivery import Courier
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.link import Link
+from crawler.frontier.redis.connection import Link
+from crawler.frontier.shards.relay import Courier
 from tests.frontier.shards import Sharded, host_in, url_in
 
 

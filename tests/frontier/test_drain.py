@@ -10,11 +10,11 @@ import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
 from crawler.export.drain import drain
+from crawler.frontier.crawldb import START
 from crawler.frontier.frontier import MOST_DRAINED, Frontier
 from crawler.frontier.identity import Identity
-from crawler.frontier.leases import Accepted, Ending, Exported, Lease
-from crawler.frontier.ledger import START
-from crawler.records import Record, Request, Stub
+from crawler.frontier.messages import Accepted, Ending, Exported, Lease
+from crawler.record import Record, Request, Stub
 from crawler.url import Form
 from tests.frontier.crawls import Crawl
 

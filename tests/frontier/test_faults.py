@@ -50,7 +50,7 @@ class Fault:
         return Script(verb, source.replace(self.old, self.new))
 
 
-_PRELUDE: Final = files("crawler.frontier").joinpath("prelude.lua").read_text(encoding="utf-8")
+_PRELUDE: Final = files("crawler.frontier").joinpath("lua/prelude.lua").read_text(encoding="utf-8")
 _END_IN_RELEASE = """  local lease = end_lease(ARGV[i])
   if lease then
 """

@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 from typing import Final
 
-from crawler.frontier.footprint import Footprint, measure
-from crawler.frontier.link import Link
+from crawler.frontier.memory import Footprint, measure
+from crawler.frontier.redis.connection import Link
+from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
-from crawler.monitor.status import Monitor, Status
 from crawler.text import printable
 from tests.frontier.crawls import Crawl, Make
 

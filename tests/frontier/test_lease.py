@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from crawler.errors import NoCrawl
-from crawler.frontier.leases import Limits
-from crawler.frontier.link import Link
-from crawler.records import Charge, Entry, Request
+from crawler.frontier.messages import Limits
+from crawler.frontier.redis.connection import Link
+from crawler.record import Charge, Entry, Request
 from tests.frontier.crawls import TERM, Crawl, Make
 
 A, B = "a.example", "b.example"

@@ -7,11 +7,11 @@ import zlib
 import pytest
 
 from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, OutOfMemory, RedisAway
-from crawler.frontier.footprint import measure
+from crawler.frontier.crawldb import START, HostFacts, Ledger, crawls
 from crawler.frontier.keys import crawl_of_meta
-from crawler.frontier.ledger import START, HostFacts, Ledger, crawls
-from crawler.frontier.link import Link
-from crawler.records import Record, Request
+from crawler.frontier.memory import measure
+from crawler.frontier.redis.connection import Link
+from crawler.record import Record, Request
 from tests.frontier.crawls import Crawl, Make
 
 A = "http://a.example/"
@@ -135,7 +135,7 @@ def test_no_dead_letters_are_none(crawl: Crawl) -> None:
 
 
 def test_dead_letters_may_be_revived_while_they_are_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.frontier.ledger._BATCH", 4)
+    monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 4)
     urls = [url for n in range(3) for url in commit_all(crawl, 7, ("failed:dns", "failed:tls", "failed:http")[n])]
     revived = []
     for letter in crawl.ledger.letters():
@@ -147,7 +147,7 @@ def test_dead_letters_may_be_revived_while_they_are_read(crawl: Crawl, monkeypat
 
 
 def test_what_fails_meanwhile_is_not_read_for_ever(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.frontier.ledger._BATCH", 2)
+    monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 2)
     urls = commit_all(crawl, 5, "failed:http")
     read = []
     for letter in crawl.ledger.letters():
@@ -161,7 +161,7 @@ def test_what_fails_meanwhile_is_not_read_for_ever(crawl: Crawl, monkeypatch: py
 
 def test_many_that_failed_at_once_are_read_in_pages(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one millisecond, some revived meanwhile, some failed again: each is read once, or was there no more."""
-    monkeypatch.setattr("crawler.frontier.ledger._BATCH", 3)
+    monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 3)
     urls = commit_all(crawl, 20, "failed:http")
     read = []
     for n, letter in enumerate(crawl.ledger.letters()):

@@ -23,13 +23,13 @@ from crawler.errors import (
     RedisUnavailable,
     UsageError,
 )
+from crawler.frontier.crawldb import Ledger
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
-from crawler.frontier.leases import Accepted, Limits
-from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Link, Patience
-from crawler.frontier.troubles import translate
-from crawler.records import Request
+from crawler.frontier.messages import Accepted, Limits
+from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.redis.errors import translate
+from crawler.record import Request
 from crawler.url import Form
 from tests.frontier.crawls import Crawl
 

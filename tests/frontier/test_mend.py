@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import NoCrawl
-from crawler.frontier.mending import Mended, mend
+from crawler.frontier.repair import Mended, mend
 from tests.frontier.crawls import Crawl, Make
 
 HOSTS = ("a.example", "b.example", "c.example:81")

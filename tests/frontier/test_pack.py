@@ -10,9 +10,9 @@ from typing import Any, Final
 import pytest
 
 from crawler.errors import CrawlDeleting, DamagedCrawl, NoCrawl
-from crawler.frontier import segments
-from crawler.frontier.leases import Limits
-from crawler.records import Request
+from crawler.frontier import segment as segments
+from crawler.frontier.messages import Limits
+from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
 A: Final = "a.example"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
-from crawler.frontier.leases import Barren, Weight
-from crawler.records import Request
+from crawler.frontier.messages import Barren, Weight
+from crawler.record import Request
 from tests.frontier.crawls import Crawl
 
 WEIGHT = Weight("a.example/0", "1", ["5"] * 100)

@@ -6,8 +6,8 @@ import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl, OutOfMemory
 from crawler.frontier.frontier import MOST_REQUESTS
-from crawler.frontier.leases import Accepted
-from crawler.records import Request
+from crawler.frontier.messages import Accepted
+from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
 

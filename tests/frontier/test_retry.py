@@ -6,9 +6,9 @@ import pytest
 
 from crawler.errors import LeaseLost
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.leases import Limits
-from crawler.frontier.link import Link
-from crawler.records import Charge, Request
+from crawler.frontier.messages import Limits
+from crawler.frontier.redis.connection import Link
+from crawler.record import Charge, Request
 from crawler.url import Form
 from tests.frontier.crawls import CLOCK, Crawl, Make
 

@@ -6,7 +6,7 @@ import pytest
 
 from crawler.errors import CrawlDeleting, DamagedCrawl, LeaseLost, OutOfMemory
 from crawler.frontier.frontier import MOST_REVIVED
-from crawler.records import Request
+from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
 A = "http://a.example/"

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from crawler.errors import LeaseLost
-from crawler.frontier.leases import Lease
+from crawler.frontier.messages import Lease
 from tests.frontier.crawls import Crawl, Make
 
 TEXT = zlib.compress(b"User-agent: *\nDisallow: /x")

@@ -8,19 +8,19 @@ from typing import Any
 
 import pytest
 
-from crawler.frontier import segments
+from crawler.frontier import segment
 from crawler.frontier.keys import FIXED, Keys
-from crawler.frontier.leases import Weight
-from crawler.frontier.link import Call
+from crawler.frontier.messages import Weight
+from crawler.frontier.redis.connection import Call
 from crawler.frontier.scripts import load, needed
-from crawler.records import Request
+from crawler.record import Request
 from tests.frontier.crawls import CLOCK_KEY, Crawl, Make
 
 READS = {
     *("EXISTS", "HGET", "HMGET", "HGETALL", "HLEN", "HKEYS", "HVALS", "LINDEX", "LLEN", "LRANGE", "SISMEMBER", "XLEN"),
     *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE"),
 }
-SOURCE = files("crawler.frontier")
+SOURCE = files("crawler.frontier").joinpath("lua")
 VERBS = sorted(path.name[:-4] for path in SOURCE.iterdir() if path.name.endswith(".lua") and "prelude" not in path.name)
 
 
@@ -113,7 +113,7 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     "extend": lambda crawl: crawl.frontier.extend_call([x.token for x in crawl.ledger.leases_of("w")], 90),
     "reap": lambda crawl: crawl.frontier.reap_call(),
     "pack": lambda crawl: with_a_long_queue(crawl).frontier.pack_call(LONG, tail(crawl)),
-    "unpack": lambda crawl: with_a_segment(crawl).frontier.unpack_call(LONG, segments.encode(tail(crawl)[:2])),
+    "unpack": lambda crawl: with_a_segment(crawl).frontier.unpack_call(LONG, segment.encode(tail(crawl)[:2])),
     "revive": lambda crawl: crawl.call(
         "revive",
         [crawl.frontier.keys.page(url_id) for url_id in failed(crawl)],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.frontier.link import Link
+from crawler.frontier.redis.connection import Link
 from tests.frontier.shards import Sharded, url_in
 
 KEPT = 10.0

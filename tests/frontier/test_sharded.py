@@ -8,15 +8,15 @@ import pytest
 from redis.crc import key_slot
 
 from crawler.errors import CrawlExists, NoCrawl
-from crawler.frontier import sharded
+from crawler.frontier.crawldb import START, Ledger
 from crawler.frontier.frontier import Frontier, shard_of_token
 from crawler.frontier.keys import BUCKETS, SLOTS, Keys, shard_of, slot_of
-from crawler.frontier.leases import Ending, Limits
-from crawler.frontier.ledger import START, Ledger
-from crawler.frontier.ledgers import ShardedLedger
-from crawler.frontier.link import Link
-from crawler.frontier.sharded import ShardedFrontier
-from crawler.records import Request
+from crawler.frontier.messages import Ending, Limits
+from crawler.frontier.redis.connection import Link
+from crawler.frontier.shards import frontier
+from crawler.frontier.shards.crawldb import ShardedLedger
+from crawler.frontier.shards.frontier import ShardedFrontier
+from crawler.record import Request
 from tests.frontier.crawls import SETTINGS, record_of
 from tests.frontier.shards import SHARDS, Sharded, host_in, url_in
 
@@ -166,13 +166,13 @@ def test_pausing_and_deleting_reach_all(crawl: Sharded) -> None:
 def test_a_shard_that_was_not_made_yet_is_made_by_who_joins(link: Link) -> None:
     """Its maker died behind the first one."""
     first = Frontier.create(link, "test", SETTINGS, Limits(delay_ms=7), shards=SHARDS)
-    found = sharded.find(link, "test")
+    found = frontier.find(link, "test")
     assert [part.state().word for part in found.parts] == ["empty"] * SHARDS
     assert {part.generation for part in found.parts} == {first.generation}
     delays = [link.client.hget(part.keys.meta, "delay") for part in found.parts]
     assert delays == [b"7"] * SHARDS
     with pytest.raises(CrawlExists):
-        sharded.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
+        frontier.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
 
 
 def test_remains_of_an_older_crawl_are_taken_away(link: Link) -> None:
@@ -181,8 +181,8 @@ def test_remains_of_an_older_crawl_are_taken_away(link: Link) -> None:
     client = link.client
     client.delete(*client.keys(f"{crawl.parts[0].keys.prefix}*"))  # type: ignore[misc]
     with pytest.raises(NoCrawl):
-        sharded.find(link, "test")
-    again = sharded.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
+        frontier.find(link, "test")
+    again = frontier.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
     assert again.state().accepted == 0
 
 
@@ -190,7 +190,7 @@ def test_a_crawl_that_is_being_deleted_is_not_completed(crawl: Sharded, link: Li
     crawl.frontier.delete()
     client = link.client
     client.delete(*client.keys(f"{crawl.parts[1].keys.prefix}*"))  # type: ignore[misc]
-    sharded.find(link, "test")
+    frontier.find(link, "test")
     assert client.keys(f"{crawl.parts[1].keys.prefix}*") == []
 
 

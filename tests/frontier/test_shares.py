@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.frontier.leases import Lease, Shares
-from crawler.frontier.mending import mend
+from crawler.frontier.messages import Lease, Shares
+from crawler.frontier.repair import mend
 from tests.frontier.crawls import TERM, Crawl, Make
 
 MANY = 12

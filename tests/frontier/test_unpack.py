@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl, OutOfMemory
-from crawler.frontier import segments
-from crawler.frontier.mending import mend
-from crawler.records import Request
+from crawler.frontier import segment
+from crawler.frontier.repair import mend
+from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 from tests.frontier.test_pack import A, entries, long_queue, parts, urls
 
@@ -28,7 +28,7 @@ def damage(crawl: Crawl, junk: bytes) -> None:
     crawl.link.client.lset(crawl.frontier.keys.queue(A, "packed"), 0, junk)
 
 
-SEGMENT = segments.encode(entries(8, 4))
+SEGMENT = segment.encode(entries(8, 4))
 
 
 def test_a_segment_goes_to_a_head_that_is_low(make: Make) -> None:
@@ -174,7 +174,7 @@ def test_what_is_packed_is_counted_again(make: Make) -> None:
 def test_what_another_hand_packed_is_handed_out_and_counted(make: Make) -> None:
     crawl = make(overflow=8)
     crawl.put(*urls(0, 1))
-    crawl.link.client.rpush(crawl.frontier.keys.queue(A, "packed"), segments.encode([b"junk", b"more junk"]))
+    crawl.link.client.rpush(crawl.frontier.keys.queue(A, "packed"), segment.encode([b"junk", b"more junk"]))
     crawl.lease(1)
     assert crawl.frontier.state().queued == 2
     reply = crawl.frontier.lease(2, 90.0, "w")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
-from crawler.frontier.leases import Barren, Weight
+from crawler.frontier.messages import Barren, Weight
 from tests.frontier.crawls import Crawl
 
 NAME = "a.example/cal?d=*"

@@ -1,0 +1,383 @@
+"""The command line: flags into Settings, results onto the screen; nothing else."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from crawler import headers
+from crawler.cli.explain import explain_, quarantine
+from crawler.cli.export import export_, write_all
+from crawler.cli.failed import failed, retry
+from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
+from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
+from crawler.cli.terminal import echo_json, flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.crawl import seeds, signals
+from crawler.crawl.seeds import Seeded
+from crawler.crawl.session import Session
+from crawler.crawl.signals import INTERRUPTED
+from crawler.errors import CrawlerError, NothingFetched, UsageError
+from crawler.export import Sink, open_sink
+from crawler.frontier.crawldb import Ledger
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.status import Monitor, Status
+from crawler.monitor import screen
+from crawler.policy import robots
+from crawler.settings import VERSION, Loaded, Settings
+from crawler.text import printable
+from crawler.worker.options import plan_of
+
+if TYPE_CHECKING:
+    from crawler.crawl.api import Ended
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_DEFAULTS: Final = Settings()
+_WORK: Final = ("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook")
+_FETCH: Final = ("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private")
+
+
+class _InOrder(click.Group):
+    """Commands in the order in which one meets them, not of the alphabet."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=_InOrder, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(VERSION, prog_name="crawler")
+def cli() -> None:
+    """A web crawler on a Redis queue: one command at home, many machines when needed.
+
+    Without --redis a Redis of its own is started in ./.crawler; with it, the same commands run on many machines.
+    """
+
+
+# -- crawling ----------------------------------------------------------------------------------------------------------
+
+
+@cli.command(
+    short_help="seed, crawl until nothing is left, print a summary",
+    epilog=examples(
+        "crawler run https://example.org                     crawl a site, politely",
+        "crawler run https://example.org -o pages.jsonl      and export what was found",
+        "crawler run urls.txt --scope host --max-pages 1000  seeds from a file, one a line",
+        "crawler run                                         go on after Ctrl-C",
+    ),
+)
+@click.argument("sources", nargs=-1, metavar="[SOURCE]...")
+@click.option("-o", "--output", metavar="FILE", help="export the records when the crawl is done")
+@click.option("--format", "form", metavar="NAME", help="jsonl or csv, where FILE's ending does not say it")
+@click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
+@click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
+@click.option("--yes", is_flag=True, help="do not ask")
+@settings(*OF_CRAWL, *_WORK, *OF_REDIS)
+def run(
+    sources: tuple[str, ...],
+    output: str | None,
+    form: str | None,
+    sitemaps: tuple[str, ...],
+    fresh: bool,
+    yes: bool,
+    **given: Any,
+) -> int:
+    """Seed SOURCEs (URLs, files of URLs, - for stdin), crawl until nothing is left, and print a summary.
+
+    Ctrl-C stops cleanly; the same command again goes on. Press it twice to stop at once.
+    """
+    loaded = load_given(given)
+    _check(loaded, sources, sitemaps)
+    headers.require_hosts(loaded.settings.header, sources)
+    if fresh and not (sources or sitemaps):
+        raise UsageError("--fresh starts over: name the SOURCEs to start from")
+    sink = open_sink(output, form) if output else None
+    try:
+        with Session(loaded, say, begins=bool(sources or sitemaps)) as session:
+            if fresh:
+                delete_crawl(session, yes, missing_ok=True)
+            if not (sources or sitemaps):
+                session.require()
+            return _run(session, sources, sitemaps, sink)
+    except BaseException:
+        if sink is not None:
+            sink.abort()
+        raise
+
+
+def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
+    """What can be found wrong before anything is started."""
+    if loaded.settings.hook:
+        from crawler.crawl.launcher import check_hook  # with all that a worker needs: other commands begin without it
+
+        check_hook(loaded.settings.hook)
+    plan_of(loaded.settings)
+    if hint := robots.hint_at_token(loaded.settings.user_agent):
+        say(f"hint: {hint}")
+    seeds.check(sources, sitemaps)
+    if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
+        say("hint: --sitemap-only finds sitemaps by robots.txt; with --ignore-robots name them, --sitemap URL")
+
+
+def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink: Sink | None) -> int:
+    frontier = session.create_or_join()
+    if session.made:
+        _hint_at_contact(session)
+    seeded = session.seed(frontier, sources, _seeding, sitemaps)
+    line.clear()
+    if seeded.over_budget:
+        say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are left out")
+    before = Monitor(frontier, session.ledger).look()
+    if before.accepted == 0:
+        session.discard(frontier)
+        raise UsageError(
+            "nothing to crawl: no line of the sources is a URL"
+            if sources or sitemaps
+            else "give a URL or a file of URLs"
+        )
+    if before.done:
+        say(
+            f"crawl {before.crawl!r} is done: {before.fetched:,} pages are there (`crawler status`, `crawler export`);"
+            " name new URLs, or start over with --fresh"
+        )
+        return _finish(session, sink, before, 2 if seeded.refused else 0)
+    if before.state == "paused":
+        say(f"crawl {before.crawl!r} is paused: `crawler resume` lets it go on")
+    ended = _work(session, frontier, until_done=True)
+    if ended.interrupted:
+        _hint_after_interrupt(session, sink)
+        return INTERRUPTED
+    ended.refuse_stuck()
+    return _finish(session, sink, ended.status, 2 if seeded.refused else 0)
+
+
+def _work(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
+    from crawler.crawl.api import work  # with all that a worker needs: other commands begin without it
+
+    ended = work(session, frontier, until_done=until_done, show=_show, copies=True)
+    line.clear()
+    _summarize(ended)
+    _hint_at_failures(ended.status)
+    return ended
+
+
+def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> int:
+    if sink is not None:
+        write_all(session.ledger, sink)
+    if status.fetched == 0 and status.done:
+        raise NothingFetched(
+            "nothing was fetched in the whole crawl: `crawler failed` and `crawler export -o -` have the reasons"
+        )
+    return code
+
+
+def _hint_at_contact(session: Session) -> None:
+    if session.settings.user_agent == _DEFAULTS.user_agent and not session.settings.allow_private:
+        say("hint: name a way to reach you with --user-agent 'mybot/1.0 (+https://example.org/bot)'")
+
+
+def _hint_at_failures(status: Status) -> None:
+    if status.failed:
+        say("`crawler failed` tells of those that failed, `crawler retry` tries them again")
+
+
+def _hint_after_interrupt(session: Session, sink: Sink | None) -> None:
+    if sink is not None:
+        sink.abort()
+        say(f"{sink.target} was not written: the crawl is not done")
+    name = session.settings.crawl
+    say("interrupted; go on with `crawler run`" + ("" if name == "default" else f" --crawl {name}"))
+
+
+def _seeding(seeded: Seeded) -> None:
+    line.show(f"seeding: {seeded.given:,} URLs, {seeded.new:,} new")
+
+
+def _show(status: Status, seconds: float) -> None:
+    line.show(screen.live(status, seconds))
+
+
+def _summarize(ended: Ended) -> None:
+    lost = ended.losses
+    losses = f"workers: {lost.died} died, {lost.hung} were killed on a page that hung" if lost.died or lost.hung else ""
+    for text in screen.summary(ended.status, ended.here, ended.seconds, losses):
+        with suppress(OSError):  # nobody may be there to read it
+            click.echo(printable(text), err=True)
+
+
+@cli.command(
+    short_help="put URLs into the frontier",
+    epilog=examples(
+        "crawler seed https://example.org",
+        "crawler seed urls.txt.gz --redis redis://localhost",
+        "zcat urls.gz | crawler seed - --crawl big --delay 2s",
+    ),
+)
+@click.argument("sources", nargs=-1, metavar="SOURCE...")
+@click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
+@settings(*OF_CRAWL, *OF_REDIS)
+def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> int:
+    """Put URLs into the frontier: URLs, files of URLs (one a line, # comments, gzip), or - for stdin.
+
+    Makes the crawl if it is not there. Safe to repeat: a URL that was accepted once is not taken again.
+    """
+    loaded = load_given(given)
+    if not (sources or sitemaps):
+        raise UsageError("name SOURCEs to seed: URLs, files of URLs, - for stdin, or --sitemap URL")
+    _check(loaded, sources, sitemaps)
+    with Session(loaded, say) as session:
+        frontier = session.create_or_join()
+        seeded = session.seed(frontier, sources, _seeding, sitemaps)
+        session.discard(frontier)
+        line.clear()
+        over = f", {seeded.over_budget:,} over a budget (--max-pages-per-host, -site)" if seeded.over_budget else ""
+        refused = f", {seeded.refused:,} refused" if seeded.refused else ""
+        say(f"{seeded.new:,} new URLs, {seeded.seen:,} known{over}{refused}; crawl {session.settings.crawl!r}")
+        return 2 if seeded.refused else 0
+
+
+@cli.command(
+    "work",
+    short_help="run worker processes on this machine",
+    epilog=examples(
+        "crawler work -n 8 --redis redis://queue.example.org   on as many machines as you like",
+        "crawler work --until-done                             leave when the crawl is done",
+    ),
+)
+@click.option("--until-done", is_flag=True, help="leave when the crawl is done; else wait for more")
+@settings(*_WORK, *OF_REDIS)
+def work_(until_done: bool, **given: Any) -> int:
+    """Run worker processes on this machine. Waits for a crawl to begin, and for more URLs when there are none."""
+    loaded = load_given(given)
+    _check(loaded, ())
+    headers.require_hosts(loaded.settings.header, ())
+    with Session(loaded, say) as session:
+        with session.interruptible() as stopped:
+            frontier = session.wait_for("work", stopped)
+        if frontier is None:
+            return INTERRUPTED
+        ended = _work(session, frontier, until_done=until_done)
+        ended.refuse_stuck()
+        return INTERRUPTED if ended.interrupted and until_done else 0
+
+
+# -- results -----------------------------------------------------------------------------------------------------------
+
+
+cli.add_command(export_)
+
+
+# -- trying out -------------------------------------------------------------------------------------------------------
+
+
+@cli.command(
+    short_help="try one URL, nothing is stored",
+    epilog=examples("crawler fetch https://example.org", "crawler fetch https://example.org --json | jq .title"),
+)
+@click.argument("url")
+@click.option("--json", "as_json", is_flag=True, help="the record as one JSON object")
+@click.option("--links", is_flag=True, help="print the links as well")
+@settings(*_FETCH, "ignore_robots", "insecure", "hook", "verbose")
+def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
+    """Take one URL through the whole way (robots.txt, redirects, extraction) and print it; nothing is stored."""
+    from crawler.cli.fetch import try_url  # only this command needs a fetcher of its own
+    from crawler.crawl.process import LAST_WORDS, end_within
+
+    loaded = load_given(given)
+    plan_of(loaded.settings)
+    if hint := robots.hint_at_token(loaded.settings.user_agent):
+        say(f"hint: {hint}")
+    tried = try_url(url, loaded.settings)
+    if as_json:
+        echo_json(tried.told(links=links))
+    else:
+        click.echo("\n".join(printable(text) for text in tried.lines(links=links)))
+    code = 0 if tried.fetched else 4
+    if loaded.settings.hook:
+        sys.stdout.flush()
+        end_within(LAST_WORDS, code)
+    return code
+
+
+@cli.command(
+    short_help="crawl a small site served by itself: works offline",
+    epilog=examples("crawler demo", "crawler demo -n 4", "crawler demo -o pages.jsonl"),
+)
+@click.option("-o", "--output", metavar="FILE", help="export the records")
+@settings("workers", "fetcher", "delay")
+def demo(output: str | None, **given: Any) -> int:
+    """Crawl a small site that is served on loopback by this command: works offline, takes half a minute."""
+    from crawler.cli.demo import run_demo  # only this command needs a web server
+
+    loaded = load_given(given)
+    sink = open_sink(output) if output else None
+    return run_demo(loaded, say, _show, _summarize_demo(sink))
+
+
+def _summarize_demo(sink: Sink | None) -> Callable[[Ended, Ledger], None]:
+    def summarize(ended: Ended, ledger: Ledger) -> None:
+        line.clear()
+        _summarize(ended)
+        if sink is not None:
+            write_all(ledger, sink)
+
+    return summarize
+
+
+for command in (status, explain_, failed, retry, quarantine, list_, set_, pause, resume, delete):
+    cli.add_command(command)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run a command; every error is one line and an exit code."""
+    occupy_standard_streams()
+    signals.raise_from_now_on()  # leave as after Ctrl-C: an embedded Redis is stopped
+    code = _main(args)
+    left = signals.left_by()
+    if left is not None:  # the terminal may be gone: what is held for it cannot be written
+        flush_stdout()
+    sys.exit(code if left is None else left)
+
+
+def _main(args: Sequence[str] | None) -> int:
+    try:
+        return cli.main(args, prog_name="crawler", standalone_mode=False) or 0
+    except click.ClickException as error:
+        say(_click_message(error))
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        say("interrupted")
+        return INTERRUPTED
+    except CrawlerError as error:
+        say(str(error))
+        return error.exit_code
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        if error.errno not in _FULL:
+            return _defect(error, args)
+        lead_stdout_nowhere()
+        say(f"what it had to say cannot be written: {error.strerror}")
+        return 2
+    except Exception as error:
+        return _defect(error, args)
+
+
+def _defect(error: Exception, args: Sequence[str] | None) -> int:
+    """A defect of ours: no traceback reaches a user unasked."""
+    say(f"this is a defect of the crawler: {type(error).__name__}: {error}; please report it with what -v shows")
+    if "-v" in (args or sys.argv) or "--verbose" in (args or sys.argv):
+        traceback.print_exception(error)
+    return 1
+
+
+def _click_message(error: click.ClickException) -> str:
+    message = error.format_message()
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "crawler"
+    return f"{message} See `{path} --help`."

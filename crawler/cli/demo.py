@@ -1,0 +1,70 @@
+"""`crawler demo`: crawl the demo site on an embedded Redis of its own, then compare every outcome with what must be."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from crawler.cli.demo_site import DemoSite
+from crawler.crawl.api import Ended, work
+from crawler.crawl.session import Say, Session
+from crawler.crawl.signals import INTERRUPTED
+from crawler.errors import CrawlerError
+from crawler.export import read
+from crawler.frontier.crawldb import Ledger
+from crawler.frontier.status import Status
+from crawler.settings import Loaded
+
+DELAY: Final = 0.1
+"""Seconds between two requests to one host, unless --delay says otherwise: it is our own server."""
+_SHOWN: Final = 5
+
+
+class DemoFailed(CrawlerError):
+    """The demo's crawl did not end as the site says it must."""
+
+    exit_code = 1
+
+
+def run_demo(
+    loaded: Loaded, say: Say, show: Callable[[Status, float], None], summarize: Callable[[Ended, Ledger], None]
+) -> int:
+    """Serve the site, crawl it, check it; 130 when interrupted, else 0. Raises DemoFailed."""
+    delay = loaded.settings.delay if "delay" in loaded.named else DELAY
+    with tempfile.TemporaryDirectory(prefix="crawler-demo-") as folder, DemoSite() as site:
+        settings = replace(loaded.settings, redis=None, folder=str(Path(folder) / "redis"), crawl="demo", delay=delay)
+        say(f"a site of {len(site.expected_outcomes())} URLs on {len(site.seeds)} hosts is served on loopback; seeds:")
+        for seed in site.seeds:
+            say(f"  {seed}")
+        with Session(Loaded(settings, loaded.named), say) as session:
+            frontier = session.create_or_join()
+            session.seed(frontier, site.seeds, lambda _: None)
+            ended = work(session, frontier, until_done=True, show=show, copies=True)
+            summarize(ended, session.ledger)
+            if ended.interrupted:
+                return INTERRUPTED
+            _compare(site.expected_outcomes(), _outcomes(session.ledger))
+    say("every URL of the site ended as it must; robots.txt, noindex, nofollow and redirects were obeyed")
+    say("next: crawler run https://your.site --max-pages 100 -o pages.jsonl")
+    return 0
+
+
+def _outcomes(ledger: Ledger) -> dict[str, str]:
+    return {record.url: record.outcome for record in read(ledger)}
+
+
+def _compare(expected: dict[str, str], found: dict[str, str]) -> None:
+    wrong = [
+        f"{url}: {found.get(url, 'not found')} instead of {outcome}"
+        for url, outcome in expected.items()
+        if found.get(url) != outcome
+    ]
+    wrong += [
+        f"{url}: {outcome}, but the site has no link to it" for url, outcome in found.items() if url not in expected
+    ]
+    if wrong:
+        more = f" (and {len(wrong) - _SHOWN} more)" if len(wrong) > _SHOWN else ""
+        raise DemoFailed(f"{len(wrong)} URLs did not end as they must: " + "; ".join(wrong[:_SHOWN]) + more)

@@ -1,0 +1,127 @@
+"""The operator's questions about single URLs and templates: `crawler explain`, `crawler quarantine`."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, Final
+
+import click
+
+from crawler.cli.options import OF_REDIS, examples, load_given, settings
+from crawler.cli.terminal import echo_json, say
+from crawler.crawl.session import Session
+from crawler.errors import UsageError
+from crawler.frontier.crawldb import Ledger
+from crawler.frontier.decode import number
+from crawler.frontier.frontier import MOST_REVIVED, Frontier
+from crawler.frontier.status import workers_alive
+from crawler.monitor.explain import explain
+from crawler.parse.sitemap import lastmod_of
+from crawler.policy import traps
+from crawler.record import Record, Request
+from crawler.text import printable
+
+TRAP: Final = "dropped:trap"
+HEARD: Final = 2.0
+"""Seconds after which every worker that is alive knows of a release; until then it may drop more."""
+
+
+@click.command(
+    "explain",
+    short_help="what the crawl knows of one URL, and why",
+    epilog=examples("crawler explain https://example.org/page", "crawler explain https://example.org/ --json"),
+)
+@click.argument("url")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
+@settings(*OF_REDIS)
+def explain_(url: str, as_json: bool, **given: Any) -> int:
+    """Tell what became of URL, where it waits or who holds it, how it was found, and which rules decide about it."""
+    with Session(load_given(given), say, begins=False) as session:
+        told = explain(session.find(), session.ledger, session.settings, url)
+    if as_json:
+        echo_json(told)
+    else:
+        click.echo("\n".join(printable(text) for text in told.lines()))
+    return 0
+
+
+@click.command(
+    "quarantine",
+    short_help="templates whose pages held nothing new; release them",
+    epilog=examples("crawler quarantine", "crawler quarantine --release 'example.org/cal?d=*'"),
+)
+@click.option("--release", metavar="TEMPLATE", help="fetch its URLs after all, from now on; all: of each")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a line on stdout")
+@settings(*OF_REDIS)
+def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
+    """List the templates of URLs that were quarantined, with how many of their URLs were dropped; or release one."""
+    with Session(load_given(given), say, begins=False) as session:
+        frontier, ledger = session.find(), session.ledger
+        if release is not None:
+            return _release(frontier, ledger, release)
+        found = ledger.traps()
+        dropped = Counter(traps.trap_of(record.url, found) for _, record in _dropped(ledger)) if found else Counter()
+        for name in sorted(found):
+            weighed = number(ledger.template(traps.template_id(name)).get("total"))
+            if as_json:
+                row = {"template": name, "since_ms": found[name], "weighed": weighed, "dropped": dropped[name]}
+                echo_json(row)
+            else:
+                click.echo(printable(f"{name}  ({weighed:,} pages weighed, {dropped[name]:,} URLs dropped)"))
+        if not found:
+            say("nothing is quarantined")
+    return 0
+
+
+def _dropped(ledger: Ledger) -> Iterator[tuple[int, Record]]:
+    found = ((letter.at, letter.record) for letter in ledger.letters())
+    return ((at, record) for at, record in found if record is not None and record.outcome == TRAP)
+
+
+def _revive(frontier: Frontier, ledger: Ledger, template: str | None) -> int:
+    """Put back what was dropped of *template*; none: of all that are not quarantined now. How many there were."""
+    quarantined = frozenset(ledger.traps())
+
+    def meant(record: Record) -> bool:
+        if template is None:
+            return traps.trap_of(record.url, quarantined) is None
+        return traps.trap_of(record.url, (template,)) is not None
+
+    return sum(revive(frontier, ((at, record) for at, record in _dropped(ledger) if meant(record))))
+
+
+def revive(frontier: Frontier, letters: Iterable[tuple[int, Record]]) -> Iterator[int]:
+    """Put dead letters (when they failed, and their records) back into their queues; how many, call by call."""
+    left = iter(letters)
+    while batch := list(islice(left, MOST_REVIVED)):
+        yield frontier.revive([_request_of(record) for _, record in batch], max(at for at, _ in batch))
+
+
+def _request_of(record: Record) -> Request:
+    """The request whose end *record* tells of."""
+    lastmod = None if record.lastmod is None else lastmod_of(record.lastmod)
+    return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
+
+
+def _release(frontier: Frontier, ledger: Ledger, which: str) -> int:
+    """Pardon, then bring back what was dropped. Safe to repeat, also where it was broken off half way."""
+    names = sorted(ledger.traps()) if which == "all" else [which]
+    pardoned = sum(frontier.pardon(name, traps.template_id(name)) for name in names)
+    known = pardoned or which == "all" or ledger.template(traps.template_id(which)).get("state") == "pardoned"
+    if not known:
+        raise UsageError(f"{which!r} is not quarantined; `crawler quarantine` lists what is")
+    revived = 0
+    while swept := _revive(frontier, ledger, None if which == "all" else which):
+        revived += swept
+    if pardoned and workers_alive(ledger):
+        time.sleep(HEARD)
+        revived += _revive(frontier, ledger, None if which == "all" else which)
+    if not pardoned and not revived:
+        say("there is nothing to release")
+        return 0
+    templates = "1 template" if pardoned == 1 else f"{pardoned:,} templates"
+    say(f"{templates} released, {revived:,} URLs queued again: `crawler run` fetches them")
+    return 0

@@ -1,0 +1,183 @@
+"""`crawler export`: the records to a file or a pipe, once or while the crawl runs, and freeing Redis of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from functools import partial
+from typing import Any
+
+import click
+
+from crawler.cli.options import OF_REDIS, examples, load_given, settings
+from crawler.cli.terminal import line, say
+from crawler.crawl.session import Session
+from crawler.crawl.signals import INTERRUPTED, interrupts
+from crawler.export import Checkpoints, ExportResult, Sink, State, Wanted, export, follow, matching, open_sink
+from crawler.export.stream import GRACE
+from crawler.frontier.crawldb import Ledger, Stored
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.messages import OVER, refuse_deleting
+
+
+@click.command(
+    "export",
+    short_help="write the records to a file or a pipe, free Redis of them",
+    epilog=examples(
+        "crawler export -o pages.jsonl",
+        "crawler export -o pages.csv.gz --only fetched",
+        "crawler export -o - --follow | jq .title           while the crawl runs",
+        "crawler export -o pages.jsonl --state pages.state  the same again: only what is new, appended",
+        "crawler export -o part-2.jsonl --state pages.state go on in a new file",
+        "crawler export -o pages.jsonl.gz --drain --follow  free Redis while the crawl runs",
+    ),
+)
+@click.option(
+    "-o", "--output", metavar="FILE", required=True, help="where to; - is stdout. .jsonl .csv, .gz compresses"
+)
+@click.option("--format", "form", metavar="NAME", help="jsonl or csv, where FILE's ending does not say it")
+@click.option("--only", metavar="OUTCOME", multiple=True, help="fetched, redirected, dropped, failed, failed:dns, ...")
+@click.option("--follow", "following", is_flag=True, help="go on until the crawl is done; waits for it to begin")
+@click.option(
+    "--state",
+    metavar="FILE",
+    help="keep in FILE how far the export is, and go on there: after kill -9 or a full disk the same command completes"
+    " the output, with each record in it once. To stdout at least once: what a pipe has taken counts as written",
+)
+@click.option(
+    "--drain",
+    is_flag=True,
+    help="free Redis of each record that is in the output and synced: what stays says that its URL has ended; dead"
+    " letters stay whole. Keeps a state, in the output's name with .state behind it unless --state names one",
+)
+@click.option("--raw-cells", is_flag=True, help="CSV: do not defuse cells that a spreadsheet would run")
+@settings(*OF_REDIS)
+def export_(
+    output: str,
+    form: str | None,
+    only: tuple[str, ...],
+    following: bool,
+    state: str | None,
+    drain: bool,
+    raw_cells: bool,
+    **given: Any,
+) -> int:
+    """Write the records of the crawl in the order of their commits, one JSON object or CSV row each.
+
+    A file takes its place whole at the end; with --follow, --state or --drain it grows in its place. Of a URL that is
+    in it twice, because it was tried again in between (`crawler retry`), the later line holds.
+    """
+    loaded = load_given(given)
+    if state is not None or drain:
+        wanted = Wanted(output, state or f"{output}.state", form, only, not raw_cells, following, drain)
+        with State(wanted.state) as kept:
+            if state is None and kept.mark is None:
+                say(f"how far this export is stands in {wanted.state}")
+            with Session(loaded, say, begins=following) as session:
+                return _go_on(session, kept, wanted)
+    matching(only)
+    with Session(loaded, say, begins=following) as session:
+        if following:
+            return _follow(session, output, form, only, not raw_cells)
+        session.find()
+        with open_sink(output, form, defuse=not raw_cells) as sink:
+            write_all(session.ledger, sink, only)
+    return 0
+
+
+def write_all(ledger: Ledger, sink: Sink, only: tuple[str, ...] = ()) -> None:
+    """Write all records that there are to *sink*, finish it, and say how many they were.
+
+    Raises KeyboardInterrupt when it was asked to end before. A reader that is slow gets whole records until then.
+    """
+    _tell_of_drained(ledger)
+    with interrupts() if sink.waits else nullcontext(lambda: 0) as asked:
+        result = export(ledger, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        sink.finish()
+    line.clear()
+    say(f"{result.count:,} records written to {sink.target}")
+    _tell_of_cut(sink)
+    if asked():
+        raise KeyboardInterrupt
+    result.refuse_left_out()
+
+
+def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
+    with session.interruptible() as stopped:
+        frontier = session.wait_for("export", stopped)
+        if frontier is None:
+            return INTERRUPTED
+        with open_sink(output, form, follow=True, defuse=defuse) as sink:
+            _tell_of_drained(session.ledger)
+            over = partial(_is_over, frontier, stopped)
+            ledger, outcomes = session.ledger, only or None
+            result = follow(ledger, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
+            sink.finish()
+        line.clear()
+        say(f"{result.count:,} records written to {sink.target}")
+        _tell_of_cut(sink)
+        result.refuse_left_out()
+        return INTERRUPTED if stopped() else 0
+
+
+def _go_on(session: Session, state: State, wanted: Wanted) -> int:
+    """An export with a state: from where it was to the end, or for as long as the crawl runs."""
+    with session.interruptible() as stopped:
+        frontier = session.wait_for("export", stopped) if wanted.follow else session.find()
+        if frontier is None:
+            return INTERRUPTED
+        ledger = session.ledger
+        with Checkpoints(state, frontier, ledger, wanted) as checkpoints:
+            if checkpoints.fresh:
+                _tell_of_drained(ledger)
+            transfer = (
+                partial(follow, is_over=partial(_is_over, frontier, stopped), pause=time.sleep)
+                if wanted.follow
+                else export
+            )
+            result = transfer(
+                ledger,
+                checkpoints.sink,
+                after=checkpoints.cursor,
+                outcomes=wanted.outcomes,
+                note=partial(_note, checkpoints),
+                stopped=stopped,
+            )
+        line.clear()
+        drained = f", {checkpoints.drained:,} drained" if wanted.drain else ""
+        written = f"{checkpoints.written:,} records written to {checkpoints.sink.target}"
+        say(f"{written}, {checkpoints.records:,} in all{drained}")
+        _tell_of_cut(checkpoints.sink)
+        result.refuse_left_out()
+        if stopped():
+            say("interrupted; the same command goes on")
+        return INTERRUPTED if stopped() else 0
+
+
+def _note(checkpoints: Checkpoints, result: ExportResult, written: Sequence[Stored]) -> None:
+    checkpoints.note(result, written)
+    _show(result, written)
+
+
+def _show(result: ExportResult, _: Sequence[Stored]) -> None:
+    line.show(f"exporting: {result.count:,} records")
+
+
+def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
+    if stopped():
+        return True
+    word = frontier.state().word
+    refuse_deleting(frontier.crawl, word)  # what was written is not all that there was
+    return word in OVER
+
+
+def _tell_of_cut(sink: Sink) -> None:
+    if sink.cut:
+        say(f"{sink.target} ends within a record: nobody read on for {GRACE:g} s")
+
+
+def _tell_of_drained(ledger: Ledger) -> None:
+    drained = ledger.counters().get("drained", 0)
+    if drained:
+        say(f"{drained:,} records were drained before: they are in the files that were written then, not in this one")

@@ -1,0 +1,67 @@
+"""Options of the commands, made from the table of settings, so that help and defaults cannot drift from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+import click
+
+from crawler.logs import open_log
+from crawler.settings import TABLE, Kind, Loaded, Settings, format_value, load, parse
+from crawler.text import printable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+OF_REDIS: Final = ("redis", "wait", "crawl", "folder", "log_file", "verbose")
+"""Settings of every command that talks to Redis."""
+OF_CRAWL: Final = tuple(name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
+"""Settings that are stored with the crawl."""
+_DEFAULTS: Final = Settings()
+_SHORT: Final = {"workers": ("-n",), "verbose": ("-v",)}
+
+
+def settings(*names: str) -> Callable[[F], F]:
+    """Options for the settings *names*, made from the table in config.py."""
+
+    def decorate(command: F) -> F:
+        for name in reversed(names):
+            command = _option(name)(command)
+        return command
+
+    return decorate
+
+
+def _option(name: str) -> Callable[[F], F]:
+    meta = TABLE[name]
+    default = getattr(_DEFAULTS, name)
+    shown = "" if meta.switch or default in (None, ()) else f"  [default: {format_value(name, default)}]"
+    text = (f"{'|'.join(meta.choices)}: " if meta.choices else "") + meta.help + shown
+    flags = (*_SHORT.get(name, ()), f"--{name.replace('_', '-')}", name)
+    if meta.switch:
+        return click.option(*flags, is_flag=True, default=None, help=text)
+    return click.option(*flags, metavar=meta.unit or "NAME", multiple=meta.many, default=None, help=text)
+
+
+def load_given(given: dict[str, Any]) -> Loaded:
+    """The settings of a command from what its options hold; those that were not given are None or empty."""
+    flags: dict[str, Any] = {}
+    for name, value in given.items():
+        if value is None or value == ():
+            continue
+        if TABLE[name].many:
+            flags[name] = tuple(parse(name, item) for item in value)
+        else:
+            flags[name] = value if isinstance(value, bool) else parse(name, value)
+    loaded = load(flags)
+    if loaded.file is not None:
+        with suppress(OSError):  # nobody may be there to read it
+            click.echo(printable(f"crawler: settings are read from {loaded.file}"), err=True)
+    open_log(loaded.settings.log_file, loaded.settings.verbose, "command")
+    return loaded
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\b\nExamples:\n" + "\n".join(f"  {example}" for example in lines)

@@ -1,0 +1,174 @@
+"""The operator's commands: what a crawl is at, and steering it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any, Final
+
+import click
+
+from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
+from crawler.cli.terminal import echo_json, line, say
+from crawler.crawl.session import Session, has_begun
+from crawler.errors import DamagedCrawl, NoCrawl, UsageError
+from crawler.frontier.messages import OVER
+from crawler.frontier.shards import frontier as sharded
+from crawler.frontier.status import Monitor, Status
+from crawler.monitor import screen
+from crawler.policy import robots
+from crawler.settings import TABLE, Kind, format_value, parse_change
+from crawler.text import printable
+
+_NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawler run`"
+
+
+@click.command(
+    short_help="what the crawl is at",
+    epilog=examples("crawler status", "crawler status --json | jq .queued", "crawler status --watch"),
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
+@click.option("--watch", is_flag=True, help="go on, a line that is written over, until the crawl is done")
+@settings(*OF_REDIS)
+def status(as_json: bool, watch: bool, **given: Any) -> int:
+    """Say what the crawl is at: counts, rate, workers, and what limits the speed now."""
+    with Session(load_given(given), say, begins=False) as session:
+        monitor = Monitor(session.find(), session.ledger)
+        monitor.look()
+        time.sleep(0.3)  # a rate takes two looks
+        seen = monitor.look()
+        seen = _watch(session, monitor, seen, as_json) if watch else seen
+        if as_json:
+            echo_json(seen.as_json())
+        else:
+            click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
+    return 0
+
+
+def _watch(session: Session, monitor: Monitor, seen: Status, as_json: bool) -> Status:
+    """Look until the crawl is over or a signal comes: one line that is written over, or an object a second."""
+    began = time.monotonic()
+    with session.interruptible() as stopped:
+        while not stopped() and seen.state not in OVER:
+            if as_json:
+                echo_json(seen.as_json())
+            else:
+                line.show(screen.live(seen, time.monotonic() - began))
+            time.sleep(1.0 if as_json else 0.5)
+            seen = monitor.look()
+    line.clear()
+    return seen
+
+
+@click.command(
+    "list",
+    short_help="the crawls on this Redis",
+    epilog=examples("crawler list", "crawler list --redis redis://localhost --json"),
+)
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a line")
+@settings(*OF_REDIS)
+def list_(as_json: bool, **given: Any) -> int:
+    """List the crawls on this Redis."""
+    loaded = load_given(given)
+    if not has_begun(loaded.settings):
+        say(_NO_CRAWLS)
+        return 0
+    with Session(loaded, say, begins=False) as session:
+        names = session.names()
+        for name in names:
+            try:
+                found = sharded.find(session.link, name)
+                seen = Monitor(found, sharded.ledger_of(found)).look()
+            except (NoCrawl, DamagedCrawl) as error:  # just being deleted; of another version, or damaged
+                say(f"{name}: {error}")
+                continue
+            if as_json:
+                echo_json(seen.as_json())
+            else:
+                click.echo(f"{name:<24} {seen.state:<9} {seen.ended:>12,} ended {seen.queued:>12,} queued")
+        if not names:
+            say(_NO_CRAWLS)
+    return 0
+
+
+@click.command(
+    "set",
+    short_help="change a setting of the crawl",
+    epilog=examples("crawler set delay 2s", "crawler set max-pages none --crawl big", "crawler set"),
+)
+@click.argument("name", required=False)
+@click.argument("values", nargs=-1, metavar="VALUE...")
+@settings(*OF_REDIS)
+def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
+    """Change a setting of the crawl; its workers obey within seconds. Without NAME: show all of them."""
+    with Session(load_given(given), say, begins=False) as session:
+        frontier = session.find()
+        if name is None:
+            for key in OF_CRAWL:
+                kind = "" if TABLE[key].kind is Kind.CHANGEABLE else "  (fixed)"
+                value = format_value(key, getattr(session.settings, key))
+                click.echo(printable(f"{key.replace('_', '-'):<20} {value}{kind}"))
+            return 0
+        key = name.removeprefix("--").replace("-", "_")
+        session.change(frontier, {key: parse_change(key, values)})
+        if key == "user_agent" and (hint := robots.hint_at_token(session.settings.user_agent)):
+            say(f"hint: {hint}")
+    return 0
+
+
+@click.command(
+    short_help="hand out no more URLs",
+    epilog=examples("crawler pause", "crawler pause --crawl big --redis redis://localhost"),
+)
+@settings(*OF_REDIS)
+def pause(**given: Any) -> int:
+    """Hand out no more URLs until `crawler resume`; what is in flight ends."""
+    with Session(load_given(given), say, begins=False) as session:
+        session.find().pause()
+        say(f"crawl {session.settings.crawl!r} is paused; `crawler resume` goes on")
+    return 0
+
+
+@click.command(short_help="hand out URLs again", epilog=examples("crawler resume"))
+@settings(*OF_REDIS)
+def resume(**given: Any) -> int:
+    """Hand out URLs again after `crawler pause`."""
+    with Session(load_given(given), say, begins=False) as session:
+        session.find().resume()
+        say(f"crawl {session.settings.crawl!r} goes on")
+    return 0
+
+
+@click.command(
+    short_help="delete a crawl and all it stored", epilog=examples("crawler delete", "crawler delete --crawl old --yes")
+)
+@click.option("--yes", is_flag=True, help="do not ask")
+@settings(*OF_REDIS)
+def delete(yes: bool, **given: Any) -> int:
+    """Delete a crawl and all it stored. Asks first."""
+    with Session(load_given(given), say, begins=False) as session:
+        delete_crawl(session, yes, missing_ok=False)
+    return 0
+
+
+def delete_crawl(session: Session, yes: bool, *, missing_ok: bool) -> None:
+    """Ask, then take the crawl away; UsageError when the answer is no."""
+    asked = session.settings
+    try:
+        records = f"its {session.find().state().ended:,} records"
+    except NoCrawl:
+        if missing_ok:
+            return
+        raise
+    except DamagedCrawl as error:
+        say(str(error))
+        records = "whatever is left of it"
+    if not yes:
+        question = f"Delete crawl {asked.crawl!r} with {records}?"
+        if not sys.stdin.isatty():
+            raise UsageError(f"{question} Say --yes, for there is no terminal to ask")
+        if not click.confirm(question, err=True):
+            raise UsageError("nothing was deleted")
+    session.delete()
+    session.settings = asked
+    say(f"crawl {asked.crawl!r} and {records} are deleted")

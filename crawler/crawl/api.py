@@ -1,0 +1,385 @@
+"""The Python face: `Crawl("https://example.org").run()` does what `crawler run` does.
+
+from crawler import Crawl
+
+def titles(page):
+    return {"h1": [node.text() for node in page.css("h1")]}
+
+if __name__ == "__main__":
+    with Crawl("https://example.org", hook=titles, delay=0.5) as crawl:
+        print(crawl.run())
+        for record in crawl.records():
+            print(record.url, record.data)
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final
+
+from crawler import headers
+from crawler.crawl import seeds as seeding
+from crawler.crawl.cpus import usable
+from crawler.crawl.launcher import check_hook
+from crawler.crawl.pool import STOP_PATIENCE, Losses, Pool
+from crawler.crawl.process import IN_WORKER, load_for_workers
+from crawler.crawl.seeds import Seeded
+from crawler.crawl.session import Say, Session
+from crawler.crawl.signals import ends_in_order, forget, interrupts, left_by
+from crawler.errors import CrawlDeleting, NoCrawl, NoNetwork, OutOfMemory, RedisAway, RedisUnavailable, UsageError
+from crawler.export import read
+from crawler.fetch.machine import raise_limit
+from crawler.frontier.bounds import LOOK_AFTER, bound
+from crawler.frontier.crawldb import Ledger
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.messages import refuse_deleting
+from crawler.frontier.shards import frontier as sharded
+from crawler.frontier.status import Monitor, Status
+from crawler.record import Record
+from crawler.settings import coerce, load
+from crawler.worker.hook import Hook, spec_of
+from crawler.worker.options import sees_addresses
+
+TICK: Final = 0.1
+LOOK_EVERY: Final = 0.5
+LATE: Final = 10.0
+"""Seconds that a worker may take to get through to Redis after this process did: longer than it leaves it alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How `work` ended."""
+
+    status: Status
+    here: int
+    """URLs that ended meanwhile."""
+    losses: Losses
+    seconds: float
+    interrupted: bool
+    stuck: str = ""
+    """Why no worker of the crawl could do anything for longer than a host may fail."""
+
+    def refuse_stuck(self) -> None:
+        """Raises NoNetwork where it ended because no worker could do anything."""
+        if self.stuck and not self.status.done:
+            left = self.status.queued + self.status.leased
+            raise NoNetwork(f"gave up: {self.stuck}; {left:,} URLs stay queued: mend it, then go on with `crawler run`")
+
+
+BEHIND_PROXY: Final = "behind a proxy addresses are not known: limits of hosts at one address do not hold"
+
+
+def _say_of_proxy(session: Session) -> None:
+    settings = session.settings
+    if not sees_addresses(settings) and (settings.delay or settings.per_ip):
+        session.say(BEHIND_PROXY)
+
+
+def _prepare_copies() -> None:
+    """What is done here need not be done in each of them."""
+    raise_limit()
+    load_for_workers()
+
+
+def work(
+    session: Session,
+    frontier: Frontier,
+    *,
+    until_done: bool,
+    show: Callable[[Status, float], None] = lambda *_: None,
+    copies: bool = False,
+) -> Ended:
+    """Run worker processes until the crawl is over or a signal comes; *show* gets a snapshot twice a second.
+
+    *copies*: the process is ours alone, so that workers may be copies of it (see `launch`).
+    """
+    began = time.monotonic()
+    if copies:
+        _prepare_copies()
+    before = frontier.state().ended
+    with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
+        own = frontier.on(link)
+        ledger = sharded.ledger_of(own)
+        monitor = Monitor(own, ledger)
+        pool = Pool(
+            own,
+            ledger,
+            session.settings,
+            redis_url=session.url,
+            until_done=until_done,
+            say=session.say,
+            embedded=session.embedded,
+            copies=copies,
+            origins=session.origins,
+        )
+        try:
+            _say_of_proxy(session)
+            pool.start(session.settings.workers or usable())
+            outlook = _Outlook(session, own, pool, monitor, ledger, lambda it: show(it, time.monotonic() - began))
+            _watch(session, pool, asked, outlook, until_done=until_done)
+            outlook.tell_lacks()
+        except BaseException:
+            pool.kill()
+            raise
+        interrupted = asked() > 0  # then nobody wants to wait for a Redis that is away
+        status = monitor.look() if interrupted else session.patience.through(monitor.look)
+        refuse_deleting(frontier.crawl, status.state)
+    stuck = outlook.stuck if until_done else ""
+    return Ended(status, status.ended - before, pool.losses, time.monotonic() - began, interrupted, stuck)
+
+
+def _watch(session: Session, pool: Pool, asked: Callable[[], int], outlook: _Outlook, *, until_done: bool) -> None:
+    """Tick the pool until its workers are gone; the first signal asks them to leave, the second ends them.
+
+    *until_done*: they are asked to leave as well when no worker of the crawl can do anything.
+    """
+    told, kill_at, look_at = 0, float("inf"), 0.0
+    while pool.tick():
+        now = time.monotonic()
+        if asked() > told:
+            told = asked()
+            if told == 1:
+                session.say("stopping: transfers in flight may end; once more stops at once")
+                pool.stop()
+                kill_at = now + STOP_PATIENCE
+            else:
+                kill_at = now
+        if now >= kill_at:
+            pool.kill()
+            return
+        if now >= look_at:
+            look_at = now + LOOK_EVERY
+            outlook.look()
+            if outlook.stuck and until_done and kill_at == float("inf"):
+                pool.stop()
+                kill_at = now + STOP_PATIENCE
+        time.sleep(TICK)
+
+
+class _Outlook:
+    """Looks at the crawl and at Redis beside the workers, and says what keeps them from going on: each thing once."""
+
+    def __init__(
+        self,
+        session: Session,
+        frontier: Frontier,
+        pool: Pool,
+        monitor: Monitor,
+        ledger: Ledger,
+        show: Callable[[Status], None],
+    ) -> None:
+        self._frontier = frontier
+        self._bound_at = 0.0
+        self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
+        self._full = False
+        self._said: set[str] = set()
+        """Troubles of machines, and what this one lacks, as far as that was said."""
+        self._troubles: set[str] = set()
+        self.stuck = ""
+        """Why no worker can go on, once that has lasted for longer than a host may fail."""
+        self._trouble = ""
+        """What a worker waits for while this process gets its answers, and since when."""
+        self._since = 0.0
+        self._told = ""
+
+    def look(self) -> None:
+        """One look; none while Redis is away and is not to be asked again yet."""
+        patience, pool = self._session.patience, self._pool
+        self.tell_lacks()
+        if patience.since is not None and time.monotonic() < patience.again_at:
+            return
+        try:
+            self._see_whether_full()
+            self._bound_queues()
+            status = self._monitor.look()
+            settings = self._session.settings.with_stored(self._ledger.settings())
+            pool.page_timeout = settings.page_timeout
+        except RedisAway as error:
+            patience.failed(error)
+            self._trouble = ""
+            self._session.mend()
+        except (NoCrawl, CrawlDeleting):
+            return  # the workers see it as well, and leave
+        else:
+            patience.answered()
+            self._see_what_workers_wait_for()
+            self._tell_troubles(status, settings.host_patience)
+            self._show(status)
+
+    def tell_lacks(self) -> None:
+        """Say once what this machine lacks for all the work that was asked for."""
+        self._say_once(self._pool.lacks)
+
+    def _say_once(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            if text not in self._said:
+                self._said.add(text)
+                self._session.say(text)
+
+    def _tell_troubles(self, status: Status, patience: float) -> None:
+        """Say once what is wrong with a machine, and when it works again; after *patience* (s) without work: stuck."""
+        self._say_once(status.troubles)
+        gone = self._troubles - set(status.troubles)
+        over = {text for text in gone if text.partition(":")[0] in status.machines}  # else it only has another trouble
+        for machine in {text.partition(":")[0] for text in over}:
+            self._session.say(f"{machine}: works again")
+        self._said -= over
+        self._troubles = (self._troubles - over) | set(status.troubles)
+        is_over_patience = patience > 0 and status.stuck_for > patience
+        if is_over_patience and status.troubles and status.state in ("running", "waiting"):
+            self.stuck = status.troubles[0]
+
+    def _bound_queues(self) -> None:
+        """Now and then: a site that fills Redis gets no new links (see `bounding`)."""
+        if time.monotonic() < self._bound_at:
+            return
+        self._bound_at = time.monotonic() + LOOK_AFTER
+        try:
+            for site in bound(self._frontier):
+                self._session.say(f"the queue of {site} fills Redis: its new links are left out until there is room")
+        except RedisAway:
+            raise
+        except RedisUnavailable:  # a user who may not ask how full it is
+            self._bound_at = float("inf")
+
+    def _see_whether_full(self) -> None:
+        """Asked by a write of nothing: reading alone would not meet what keeps workers from writing."""
+        try:
+            self._ledger.probe()
+        except OutOfMemory as error:
+            if not self._full:
+                self._session.say(f"{error}; until then no new page begins")
+            self._full = True
+        else:
+            if self._full:
+                self._session.say("Redis has room again; going on")
+            self._full = False
+
+    def _see_what_workers_wait_for(self) -> None:
+        """A worker may be kept out where this process is let in: too many clients, for one."""
+        now, before = time.monotonic(), self._trouble
+        self._trouble = self._pool.trouble
+        if self._trouble != before:
+            self._since = now
+        elif self._trouble and self._trouble != self._told and now - self._since > LATE:
+            self._told = self._trouble
+            self._session.say(f"a worker waits: {self._trouble}")
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):  # nobody may be there to read it
+        print(f"crawler: {line}", file=sys.stderr)
+
+
+class Crawl(AbstractContextManager["Crawl"]):
+    """A crawl by its name, on an embedded Redis or on *redis*. Settings are the command line's, with `_` for `-`.
+
+    Made or joined when it is first used: `seed`, `run`, `status`, `records`. Use it in a `with`, or call `close`.
+    """
+
+    def __init__(
+        self,
+        *seeds: str,
+        name: str = "default",
+        redis: str | None = None,
+        hook: Hook | str | None = None,
+        sitemaps: Sequence[str] = (),
+        say: Say = _say,
+        **settings: Any,
+    ) -> None:
+        """*seeds* are URLs or files of URLs, *sitemaps* URLs of sitemaps.
+
+        *hook* gets each Page in a worker and returns what `data` shall be.
+        """
+        flags = {setting: coerce(setting, value) for setting, value in settings.items()}
+        flags["crawl"] = coerce("crawl", name)
+        if redis is not None:
+            flags["redis"] = redis
+        if hook is not None:
+            flags["hook"] = hook if isinstance(hook, str) else spec_of(hook)
+        self._seeds = seeds
+        self._sitemaps = (sitemaps,) if isinstance(sitemaps, str) else tuple(sitemaps)
+        loaded = load(flags)
+        if loaded.file is not None:
+            say(f"settings are read from {loaded.file}")
+        self._session = Session(loaded, say)
+        self._frontier: Frontier | None = None
+        self._hook_is_fine = False
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave Redis; what the crawl stored stays."""
+        self._frontier = None
+        self._session.close()
+
+    def _open(self) -> Frontier:
+        if os.environ.get(IN_WORKER):
+            raise UsageError('a worker is importing this script: put its crawl under `if __name__ == "__main__":`')
+        if self._frontier is None:
+            seeding.check(self._seeds, self._sitemaps)
+            self._session.__enter__()
+            try:
+                self._frontier = self._session.create_or_join()
+            except BaseException:
+                self._session.close()
+                raise
+        return self._frontier
+
+    def seed(self, *sources: str) -> Seeded:
+        """Put URLs, or the lines of files, into the frontier. Raises UsageError for a source that cannot be used."""
+        seeding.check(sources)
+        with ends_in_order():
+            return self._session.seed(self._open(), sources, lambda _: None)
+
+    def run(self, *, until_done: bool = True) -> Status:
+        """Seed, crawl until nothing is left (or Ctrl-C), and say what the crawl is at.
+
+        Raises HookError, before anything is stored, where workers could not load the hook. Raises NoNetwork where no
+        machine at work could resolve or connect for too long. Raises SystemExit when the terminal was closed meanwhile
+        (SIGHUP), or on SIGQUIT.
+        """
+        headers.require_hosts(self._session.settings.header, self._seeds or tuple(self._session.origins))
+        with ends_in_order():
+            self._check_hook()
+            frontier = self._open()
+            if self._seeds or self._sitemaps:
+                self._session.seed(frontier, self._seeds, lambda _: None, self._sitemaps)
+            forget()
+            ended = work(self._session, frontier, until_done=until_done)
+        if (code := left_by()) is not None:
+            raise SystemExit(code)
+        ended.refuse_stuck()
+        return ended.status
+
+    def _check_hook(self) -> None:
+        hook = self._session.settings.hook
+        if hook and not self._hook_is_fine and not os.environ.get(IN_WORKER):
+            check_hook(hook)
+            self._hook_is_fine = True
+
+    def status(self) -> Status:
+        """What the crawl is at now."""
+        return Monitor(self._open(), self._session.ledger).look()
+
+    def records(self) -> Iterator[Record]:
+        """All records so far, in the order of their commits; `via` is a URL.
+
+        Raises FrontierError at the end where some could not be read.
+        """
+        self._open()
+        yield from read(self._session.ledger)
+
+    def delete(self) -> None:
+        """Take the crawl and all it stored away."""
+        self._open()
+        self._session.delete()
+        self._frontier = None
+        self._session.close()

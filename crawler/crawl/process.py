@@ -1,0 +1,229 @@
+"""One worker process: `live` makes its own clients and runs the loop; `main` reads its job from stdin before.
+
+The job comes by a pipe and not by arguments, because it may bear passwords, which `ps` would show. What ends it, and
+what it waits for, it leaves in its watch file: of many workers that meet the same, the pool says it once.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import logging
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from crawler.errors import CrawlerError
+from crawler.fetch import open_fetcher
+from crawler.fetch.fetcher import Fetcher
+from crawler.fetch.machine import raise_limit
+from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.redis.embedded import EmbeddedRedis
+from crawler.frontier.scripts import load_those_of_workers
+from crawler.frontier.shards import frontier as sharded
+from crawler.logs import Log, open_log
+from crawler.settings import Settings
+from crawler.url import load_suffixes
+from crawler.worker import hook as hooks
+from crawler.worker.context import Tools
+from crawler.worker.engine import Worker
+from crawler.worker.options import Plan, fetcher_options_of, plan_of
+from crawler.worker.watchdog import Watch
+
+GRACE: Final = 10.0
+"""Seconds that transfers in flight get when the worker is asked to stop."""
+EXIT_CODES: Final = {"done": 10, "stopped": 11, "limit": 12, "gone": 13}
+"""Why the loop ended, as the process tells it to its pool; anything else is a death, 0 too: a hook may call exit."""
+DEFECT: Final = 1
+GIVES_UP: Final = 14
+"""It cannot work, or cannot go on, and neither could another: its last words say why."""
+LAST_WORDS: Final = 3.0
+"""Seconds that a process may take to end once its loop has: for threads and `atexit` functions of a hook."""
+
+IN_WORKER: Final = "CRAWLER_IN_WORKER"
+"""Set in the environment of workers: a script that is imported there for its hook must not crawl."""
+_M_MMAP_THRESHOLD: Final = -3
+_LARGE_BLOCK: Final = 512 << 10
+NAME: Final = "crawler-worker"
+"""What `ps` and `top` call the process, where they ask for more than arguments; Linux allows 15 characters."""
+
+
+class Job(msgspec.Struct, frozen=True):
+    """What a worker process is to do."""
+
+    worker: str
+    watch: str
+    redis: str
+    generation: str
+    until_done: bool
+    settings: Settings
+    parent: int
+    origins: tuple[str, ...] = ()
+    """Those that the SOURCEs of the command name: they get the lines of `--header` that may be secrets."""
+    embedded: tuple[bytes, int] | None = None
+    """Folder of the embedded Redis, and the descriptor that keeps it alive (see `EmbeddedRedis.users_fd`)."""
+    path: Sequence[str] = ()
+    """Where an interpreter of its own looks for modules (see `hook.import_path`)."""
+
+
+def main(job: bytes) -> int:
+    """Run the worker of an encoded *job*. The process has LAST_WORDS seconds left to end when this returns."""
+    code = live(msgspec.json.decode(job, type=Job))
+    end_within(LAST_WORDS, code, with_children=True)
+    return code
+
+
+def live(job: Job) -> int:
+    """Run one worker until it is done or told to stop; what the process is to end with."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):  # its pool gets them, and decides
+        signal.signal(number, signal.SIG_IGN)
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(NAME)
+    watch = Watch(Path(job.watch), hold=True)
+    _keep_from_children(job, watch)
+    try:
+        code = _run(job, watch)
+    except CrawlerError as error:
+        watch.say(f"{type(error).__name__} {error}")
+        code = GIVES_UP
+    if code != DEFECT:
+        watch.enter("ended", str(code))
+    if job.embedded is not None and os.getppid() != job.parent:
+        with suppress(CrawlerError, OSError):  # there is nobody to report to; the next command in that folder stops it
+            EmbeddedRedis.inherit(*job.embedded).leave()
+    return code
+
+
+def end_within(seconds: float, code: int, *, with_children: bool = False) -> None:
+    """See to it that this process ends, whatever a hook has left in it: threads, functions of `atexit`, children.
+
+    It may end as any other program does meanwhile. Then it exits with *code*; *with_children*: its process group, which
+    must be its own, is asked to end.
+    """
+    timer = threading.Timer(seconds, _exit, (code, with_children))
+    timer.daemon = True
+    timer.start()
+
+
+def _exit(code: int, with_children: bool) -> None:
+    names = [thread.name for thread in threading.enumerate() if not thread.daemon and thread.is_alive()]
+    logging.getLogger("crawler").info("it does not end by itself, perhaps for its threads: %s", ", ".join(names))
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    if with_children and os.getpgrp() == os.getpid():  # they would keep open what they have inherited
+        with suppress(OSError):
+            os.killpg(0, signal.SIGTERM)
+    os._exit(code)
+
+
+def _keep_from_children(job: Job, watch: Watch) -> None:
+    """What a hook forks holds neither the embedded Redis nor the watch file: it may outlive this process."""
+    held = [watch.fileno(), *(() if job.embedded is None else (job.embedded[1],))]
+    if job.embedded is not None:
+        os.set_inheritable(job.embedded[1], False)
+
+    def let_go() -> None:
+        for number in held:
+            with suppress(OSError):
+                os.close(number)
+
+    os.register_at_fork(after_in_child=let_go)
+
+
+def _run(job: Job, watch: Watch) -> int:
+    raise_limit()
+    log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
+    worker = build(job, watch, log)
+    _spare_the_collector()
+    _keep_memory_flat()
+    signal.signal(signal.SIGTERM, _stopper(worker))
+    try:
+        return EXIT_CODES[worker.run()]
+    except CrawlerError as error:
+        log.note(str(error))
+        raise
+    except Exception as error:  # a defect of ours: the pool settles what this worker held and starts another
+        log.say(
+            f"this is a defect of the crawler: {type(error).__name__}: {error}; the log has more with --log-file -v"
+        )
+        log.note(traceback.format_exc())
+        return DEFECT
+
+
+def _spare_the_collector() -> None:
+    """What is there now stays to the end, and pages leave few cycles: neither need be searched for garbage often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 50, 100)
+
+
+def _keep_memory_flat() -> None:
+    """Have glibc take large blocks, bodies and documents, from the system and give them back to it.
+
+    Else it would do so for ever larger ones only (mallopt(3), M_MMAP_THRESHOLD), and holes of theirs stay in the heap.
+    """
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
+
+
+def _stopper(worker: Worker) -> Callable[[int, object], None]:
+    asked = 0
+
+    def stop(_signal: int, _frame: object) -> None:
+        nonlocal asked
+        asked += 1
+        worker.stop(GRACE if asked == 1 else 0.0)
+
+    return stop
+
+
+def load_for_workers() -> None:
+    """Load what each worker needs; those that are copies of their pool's process have it from there."""
+    load_those_of_workers()
+    load_suffixes()
+
+
+def build(job: Job, watch: Watch, log: Log) -> Worker:
+    """The worker and its own clients. Waits while Redis is away: that is no reason to give the crawl up."""
+    own = job.settings
+    patience = Patience(log.note, trouble=watch.say)  # its pool tells people when Redis is away
+    patience.stopped = lambda: os.getppid() != job.parent
+    link = Link(job.redis, patience=patience)
+    load_for_workers()
+    frontier = sharded.find(link, own.crawl)
+    ledger = sharded.ledger_of(frontier)
+    settings = own.with_stored(ledger.settings())
+    link.patience = None  # from now on the loop has something else to do meanwhile
+    plan = plan_of(settings, job.origins)
+
+    def replan(raw: bytes) -> Plan:
+        return plan_of(own.with_stored(raw), job.origins)
+
+    def refit(raw: bytes) -> Fetcher:
+        return open_fetcher(own.fetcher, fetcher_options_of(own.with_stored(raw), job.origins))
+
+    tools = Tools(
+        frontier=frontier,
+        ledger=ledger,
+        fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings, job.origins)),
+        watch=watch,
+        say=log.say,
+        note=log.note,
+        patience=patience,
+        replan=replan,
+        refit=refit,
+        orphaned=lambda: os.getppid() != job.parent,
+        # SIGALRM kills by default, also while a parser holds the GIL.
+        fuse=lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds),
+        hook=hooks.load(own.hook) if own.hook else None,
+    )
+    return Worker(job.worker, tools, plan, until_done=job.until_done)

@@ -1,0 +1,259 @@
+"""A command's session: its Redis, embedded or shared, and the crawl that its settings name."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from crawler import headers
+from crawler.crawl import seeds
+from crawler.crawl.seeds import Seeded
+from crawler.crawl.signals import interrupts
+from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl, RedisUnavailable
+from crawler.frontier.crawldb import Ledger, crawls
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import shards_known
+from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.redis.embedded import EmbeddedRedis, check_server
+from crawler.frontier.shards import frontier as sharded
+from crawler.frontier.shards.crawldb import ShardedLedger
+from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
+from crawler.worker.options import form_of, limits_of, plan_of, scope_of
+
+Say = Callable[[str], None]
+
+
+class Session:
+    """A command's way to its Redis, embedded or shared, and to the crawl that its settings name."""
+
+    def __init__(self, loaded: Loaded, say: Say, *, begins: bool = True) -> None:
+        """*begins*: a crawl may begin here; else no embedded Redis is made where none was."""
+        self.settings = loaded.settings
+        self._begins = begins
+        self.made = False
+        """The crawl was begun by this session."""
+        self.named = loaded.named
+        self.origins: set[str] = set()
+        """Those that the SOURCEs seeded by this session name: only they get a secret `--header`."""
+        self.say = say
+        self.patience = Patience(say, mend=self.mend)
+        self._server: EmbeddedRedis | None = None
+        self._link: Link | None = None
+        self._frontier: Frontier | None = None
+
+    def __enter__(self) -> Self:
+        """Reach Redis: start or join the embedded one where none is named. Raises RedisUnavailable, NoCrawl.
+
+        A shared one that cannot be reached now is waited for only with the setting `wait`; once reached, it always is.
+        """
+        if not self._begins and not has_begun(self.settings):
+            raise NoCrawl(f"there is no crawl {self.settings.crawl!r}: begin one with `crawler run` or `crawler seed`")
+        if self.settings.redis is None:
+            self._server = EmbeddedRedis(Path(self.settings.folder))
+            self._server.__enter__()
+        try:
+            self._link = Link(self.url, patience=self.patience if self.settings.wait else None)
+            self._link.ask(self._link.client.ping)
+            warnings = self._link.ask(lambda: check_server(self.link.client, writing=self._begins))
+            self._link.patience = self.patience
+        except BaseException:
+            self.close()
+            raise
+        if self._server is None and self._begins:
+            for warning in warnings:
+                self.say(f"warning: {warning}")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave Redis; the last to leave an embedded one stops it."""
+        self._frontier = None
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        if self._server is not None:
+            self._server.leave()
+            self._server = None
+
+    @property
+    def url(self) -> str:
+        """Where Redis is."""
+        if self._server is not None:
+            return self._server.url
+        return self.settings.redis or ""
+
+    @property
+    def link(self) -> Link:
+        """The connection of this process, which waits while Redis is away."""
+        if self._link is None:
+            raise RedisUnavailable("the session is closed")
+        return self._link
+
+    def new_link(self) -> Link:
+        """A connection that does not wait: for who has something else to do meanwhile. The caller closes it."""
+        return Link(self.url)
+
+    @property
+    def embedded(self) -> tuple[bytes, int] | None:
+        """Folder of the embedded Redis, and the descriptor that workers must inherit, which keeps it alive."""
+        return None if self._server is None else (os.fsencode(self._server.folder), self._server.users_fd)
+
+    def mend(self) -> None:
+        """Start the embedded Redis again if it died."""
+        if self._server is not None:
+            self._server.ensure()
+
+    @property
+    def ledger(self) -> Ledger:
+        """What the crawl has stored."""
+        if self._frontier is None:
+            return Ledger(self.link, self.settings.crawl)
+        return sharded.ledger_of(self._frontier)
+
+    def names(self) -> list[str]:
+        """All crawls on this Redis."""
+        return crawls(self.link)
+
+    # -- the crawl -----------------------------------------------------------------------------------------------------
+
+    def find(self) -> Frontier:
+        """The crawl that is there; its stored settings become this session's. Raises NoCrawl."""
+        self._frontier = frontier = sharded.find(self.link, self.settings.crawl)
+        self.settings = self.stored()
+        return frontier
+
+    def stored(self) -> Settings:
+        """This session's settings with those of the crawl as they are now."""
+        return self.settings.with_stored(self.ledger.settings())
+
+    def require(self) -> None:
+        """Raise NoCrawl where there is no crawl to join."""
+        Frontier.find(self.link, self.settings.crawl)
+
+    def wait_for(self, what: str, stopped: Callable[[], bool] = lambda: False) -> Frontier | None:
+        """The crawl as soon as it is there, telling once that *what* waits; None when *stopped* meanwhile."""
+        told = False
+        while not stopped():
+            try:
+                return self.find()
+            except NoCrawl:
+                if not told:
+                    told = True
+                    self.say(f"{what}: waiting for crawl {self.settings.crawl!r} to begin (`crawler seed`)")
+                time.sleep(0.2)
+        return None
+
+    @contextmanager
+    def interruptible(self) -> Iterator[Callable[[], bool]]:
+        """Whether a signal came that asks to end; who waits for Redis by then gives up with RedisAway."""
+        with interrupts() as asked:
+            self.patience.stopped = lambda: asked() > 0
+            try:
+                yield self.patience.stopped
+            finally:
+                self.patience.stopped = lambda: False
+
+    def create_or_join(self) -> Frontier:
+        """The crawl: made with these settings, or the one that is there with its changeable settings changed.
+
+        Raises FixedSetting where one that is fixed was named with another value.
+        """
+        plan_of(self.settings)  # what cannot be used is said before anything is made
+        try:
+            frontier = sharded.create(
+                self.link,
+                self.settings.crawl,
+                self.settings.encode(),
+                limits_of(self.settings),
+                form=form_of(self.settings),
+                shards=self.settings.shards,
+            )
+        except CrawlExists:
+            return self._join()
+        self._frontier, self.made = frontier, True
+        if self.settings.max_time is not None:
+            frontier.configure(self.settings.encode(), limits_of(self.settings), self.settings.max_time)
+        return frontier
+
+    def _join(self) -> Frontier:
+        asked = self.settings
+        frontier = self.find()
+        changed = {name: getattr(asked, name) for name in self.named if TABLE[name].kind is Kind.CHANGEABLE}
+        for name in self.named:
+            there, wanted = getattr(self.settings, name), getattr(asked, name)
+            if TABLE[name].kind is Kind.FIXED and there != wanted:
+                flag = name.replace("_", "-")
+                raise FixedSetting(
+                    f"crawl {asked.crawl!r} was begun with --{flag} {format_value(name, there)}, which cannot change:"
+                    f" leave it out, name another --crawl, or start over with `crawler run --fresh`"
+                )
+        self.change(frontier, changed)
+        return frontier
+
+    def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
+        """Change settings of the crawl, and say which."""
+        different = {name: value for name, value in changed.items() if value != getattr(self.settings, name)}
+        plan_of(replace(self.settings, **different))  # what cannot be used is said before anything is changed
+        for name, value in different.items():
+            before = format_value(name, getattr(self.settings, name))
+            self.say(f"{name.replace('_', '-')}: {before} -> {format_value(name, value)}")
+        if different.keys() & {"ignore_sitemaps", "sitemap_only"}:
+            self.say("sitemaps are looked for when a host's robots.txt is read: of hosts that are known, within 24 h")
+        if not different and changed.get("max_time") is None:
+            return
+        self.settings = replace(self.settings, **different)
+        max_time = self.settings.max_time if "max_time" in changed else "-"
+        frontier.configure(self.settings.encode(), limits_of(self.settings), max_time)
+
+    def delete(self) -> int:
+        """Take the crawl and all it stored away, also one that is damaged; how many keys there were."""
+        with suppress(DamagedCrawl):
+            self.require()
+        shards = shards_known(self.link, self.settings.crawl)
+        for shard in range(shards):
+            Frontier.condemn(self.link, self.settings.crawl, shard, shards)
+        self._frontier = None
+        return ShardedLedger(self.link, self.settings.crawl, shards).sweep()
+
+    def discard(self, frontier: Frontier) -> None:
+        """Take a crawl away that was made by this session and got no URL: its settings should not bind the next."""
+        if self.made and frontier.state().accepted == 0:
+            self.delete()
+
+    def seed(
+        self,
+        frontier: Frontier,
+        sources: Sequence[str],
+        progress: Callable[[Seeded], None],
+        sitemaps: Sequence[str] = (),
+    ) -> Seeded:
+        """Put the URLs of *sources* (URLs, files, `-`) and of *sitemaps* into the frontier."""
+        seeded = seeds.seed(
+            frontier,
+            scope_of(self.settings),
+            seeds.lines(sources),
+            sitemaps=sitemaps,
+            alone=not sources,
+            refuse=self.say,
+            progress=progress,
+        )
+        self.origins |= seeded.origins
+        if seeded.more_origins and any(headers.parse(line).needs_host for line in self.settings.header):
+            self.say(
+                f"the SOURCEs name more than {headers.MAX_ORIGINS:,} origins: the others do not get the --header lines;"
+                " name the hosts that shall, CRAWLER_HEADER='HOST: Name: value'"
+            )
+        return seeded
+
+
+def has_begun(settings: Settings) -> bool:
+    """Whether there can be a crawl: on a shared Redis always, else when an embedded one was there before."""
+    return settings.redis is not None or Path(settings.folder).is_dir()

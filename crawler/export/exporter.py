@@ -1,0 +1,250 @@
+"""From the ledger to a sink: all records so far, or on and on until the crawl is over. In the order of commits.
+
+Memory is bounded: a batch at a time, its size after what the last one weighed, and a bounded table of URLs by id.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from crawler.errors import FrontierError, UnreadableRecord, UsageError
+from crawler.export.sink import Sink
+from crawler.frontier.crawldb import START, Stored
+from crawler.record import OUTCOMES, Record
+
+_BATCH: Final = 100
+"""Records asked for at a time at most."""
+_WEIGHT: Final = 8 * 1024 * 1024
+"""Characters of text that a batch should hold at most; a text may have a million."""
+_REMEMBERED: Final = 20_000
+"""URLs remembered by id: most pages were found on one that was exported shortly before."""
+_FIRST_PAUSE, _LONGEST_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
+"""Seconds between reads that find nothing, and how they grow."""
+
+
+class Records(Protocol):
+    """What an export needs of a `Ledger`."""
+
+    def records(self, after: str, most: int) -> tuple[list[Stored], str]:
+        """The next records behind a cursor, and the new cursor."""
+
+    def urls(self, ids: Sequence[str]) -> dict[str, str]:
+        """URLs of stored pages by id."""
+
+    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
+        """The cursor behind those of the records behind *cursor* that were taken: the first ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """How many records were written, and the cursor behind the last one that was read."""
+
+    count: int
+    cursor: str
+    left_out: int = 0
+    """Records that could not be read."""
+    why: str = ""
+    """What is wrong with the first of them."""
+
+    def refuse_left_out(self) -> None:
+        """Raise FrontierError, now that all others are written, where some were left out."""
+        if self.left_out:
+            count = "1 record was" if self.left_out == 1 else f"{self.left_out:,} records were"
+            raise FrontierError(f"{count} left out: {self.why}")
+
+
+Note = Callable[[ExportResult, Sequence[Stored]], None]
+"""Is told how far an export is and what it has just written, batch by batch; when it waits for more also nothing."""
+
+
+def _never() -> bool:
+    return False
+
+
+def read(ledger: Records) -> Iterator[Record]:
+    """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
+
+    Raises FrontierError at the end where some could not be read.
+    """
+    reading = _Reading(ledger, None)
+    for batch, _ in reading.batches(START):
+        yield from reading.named(batch)
+    reading.so_far(0, START).refuse_left_out()
+
+
+def export(
+    ledger: Records,
+    sink: Sink,
+    *,
+    after: str = START,
+    outcomes: Collection[str] | None = None,
+    note: Note | None = None,
+    stopped: Callable[[], bool] = _never,
+) -> ExportResult:
+    """Write all records behind the cursor *after* to *sink*, which stays open. Ends early when the sink is `gone`.
+
+    *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); none: all.
+    Ends with the batch during which *stopped* becomes true. Records that cannot be read are left out, and counted.
+    """
+    return _Transfer(ledger, sink, outcomes, note, stopped).run(ExportResult(0, after))
+
+
+def follow(
+    ledger: Records,
+    sink: Sink,
+    is_over: Callable[[], bool],
+    pause: Callable[[float], None],
+    *,
+    after: str = START,
+    outcomes: Collection[str] | None = None,
+    note: Note | None = None,
+    stopped: Callable[[], bool] = _never,
+) -> ExportResult:
+    """Export, then go on with what is committed, until *is_over* and one more read finds nothing, or *stopped*.
+
+    *pause* waits for so many seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once more:
+    its last line counts.
+    """
+    transfer = _Transfer(ledger, sink, outcomes, note, stopped)
+    result, wait = ExportResult(0, after), _FIRST_PAUSE
+    while not (sink.gone or stopped()):
+        over = is_over()  # asked before reading: what was committed until then is read now
+        before, result = result, transfer.run(result)
+        if result.cursor != before.cursor:
+            wait = _FIRST_PAUSE
+        elif over:
+            break
+        else:
+            if note is not None:
+                note(result, ())
+            pause(wait)
+            wait = min(wait * _PAUSE_GROWTH, _LONGEST_PAUSE)
+    return result
+
+
+def matching(outcomes: Collection[str]) -> frozenset[str]:
+    """All outcomes that *outcomes* name, whole or by their first word; UsageError for one that does not exist."""
+    found: set[str] = set()
+    for name in outcomes:
+        named = {outcome for outcome in OUTCOMES if outcome == name or outcome.startswith(f"{name}:")}
+        if not named:
+            raise UsageError(f"{name!r} is no outcome; choose from dropped, failed, {', '.join(OUTCOMES)}")
+        found |= named
+    return frozenset(found)
+
+
+class _Transfer:
+    def __init__(
+        self,
+        ledger: Records,
+        sink: Sink,
+        outcomes: Collection[str] | None,
+        note: Note | None,
+        stopped: Callable[[], bool],
+    ) -> None:
+        self._ledger, self._sink, self._note, self._stopped = ledger, sink, note, stopped
+        sink.heed(stopped)
+        self._reading = _Reading(ledger, None if outcomes is None else matching(outcomes))
+
+    def run(self, so_far: ExportResult) -> ExportResult:
+        """Write what is there behind the cursor."""
+        result = so_far
+        for batch, cursor in self._reading.batches(so_far.cursor):
+            written = []
+            for stored, record in zip(batch, self._reading.named(batch), strict=True):
+                try:
+                    self._sink.write(record)
+                except RecursionError:
+                    self._reading.leave_out(f"the record of {record.url[:200]} is nested too deep")
+                else:
+                    written.append(stored)
+            self._sink.flush()
+            left = self._sink.left_out
+            if left:
+                written = written[:-left]
+                cursor = self._ledger.behind(result.cursor, written)
+            result = self._reading.so_far(result.count + len(written), cursor)
+            if self._note is not None:
+                self._note(result, written)
+            if left or self._sink.gone or self._stopped():
+                break
+        return result
+
+
+class _Reading:
+    """Reads records in batches of bounded weight, those whose outcome is *wanted* (none: all)."""
+
+    def __init__(self, ledger: Records, wanted: frozenset[str] | None) -> None:
+        self._ledger, self._wanted = ledger, wanted
+        self._origins = _Origins(ledger)
+        self._most = 50
+        self._left_out, self._why = 0, ""
+
+    def leave_out(self, why: str) -> None:
+        """Count a record that cannot be exported."""
+        self._left_out, self._why = self._left_out + 1, self._why or why
+
+    def so_far(self, count: int, cursor: str) -> ExportResult:
+        """The result when *count* records were written, up to *cursor*."""
+        return ExportResult(count, cursor, self._left_out, self._why)
+
+    def batches(self, cursor: str) -> Iterator[tuple[list[Stored], str]]:
+        """What is there behind *cursor*, batch by batch, each with the cursor behind it."""
+        while True:
+            try:
+                batch, reached = self._ledger.records(cursor, self._most)
+            except UnreadableRecord as error:
+                self.leave_out(str(error))
+                batch, reached = [], error.cursor
+            if reached == cursor:
+                return
+            cursor = reached
+            self._most = _next_size(self._most, batch)
+            self._origins.remember(batch)
+            yield [stored for stored in batch if self._wanted is None or stored.record.outcome in self._wanted], cursor
+
+    def named(self, batch: Sequence[Stored]) -> Iterator[Record]:
+        """The records of *batch*, `via` as a URL."""
+        return self._origins.named([stored.record for stored in batch])
+
+
+def _next_size(most: int, batch: Sequence[Stored]) -> int:
+    """How many records to ask for next: as many as the weight allows, if they are like those of *batch*."""
+    weight = sum(len(stored.record.text or "") for stored in batch)
+    fitting = len(batch) * _WEIGHT // max(weight, 1) if batch else most
+    return max(1, min(fitting, 2 * most, _BATCH))
+
+
+class _Origins:
+    """Puts the URLs in place of the ids in `via` and `duplicate_of`; what is not known (any more) is left out."""
+
+    def __init__(self, ledger: Records) -> None:
+        self._ledger = ledger
+        self._known: OrderedDict[str, str] = OrderedDict()
+
+    def remember(self, batch: Sequence[Stored]) -> None:
+        """Other pages may have been found on these."""
+        for stored in batch:
+            self._remember(stored.id, stored.record.url)
+
+    def named(self, records: Sequence[Record]) -> Iterator[Record]:
+        """The records with URLs for ids."""
+        urls = self._urls({i for record in records for i in record.ids})
+        for record in records:
+            yield record.named(urls)
+
+    def _urls(self, ids: set[str]) -> dict[str, str]:
+        known = {i: self._known[i] for i in ids if i in self._known}
+        asked = self._ledger.urls([i for i in ids if i not in known and i != "0"])
+        for url_id, url in (known | asked).items():
+            self._remember(url_id, url)
+        return known | asked
+
+    def _remember(self, url_id: str, url: str) -> None:
+        self._known[url_id] = url
+        self._known.move_to_end(url_id)
+        if len(self._known) > _REMEMBERED:
+            self._known.popitem(last=False)

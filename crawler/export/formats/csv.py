@@ -1,0 +1,121 @@
+"""CSV (RFC 4180): a header, then a line for each record; UTF-8 without a byte order mark, lines end with CR LF.
+
+An unknown value is an empty cell. `outlinks` and `data` are JSON. NUL, which most readers of CSV refuse, is written as
+U+FFFD. Texts can be longer than what readers take for granted: Python's stop at `csv.field_size_limit()`, 128 KiB.
+
+A spreadsheet runs a cell that begins like a formula, and the author of a page chose its title. So such cells get an
+apostrophe in front (OWASP "CSV Injection"; ASVS 5.0, 1.2.10). Where the list separator is `;` or TAB, as in most of
+Europe, a spreadsheet begins cells at these, and rows at line ends, in our cells too: it sees quotes at the start of a
+cell alone. So what begins like a formula behind one of these gets an apostrophe as well, and cells that hold one are
+quoted. `restore` undoes it. Numbers are numbers and stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import msgspec
+
+from crawler.record import Record
+from crawler.text import INVISIBLE, printable
+
+FIELDS: Final = (
+    "url",
+    "outcome",
+    "status",
+    "title",
+    "description",
+    "lang",
+    "text",
+    "content_type",
+    "charset",
+    "size",
+    "truncated",
+    "digest",
+    "depth",
+    "via",
+    "hops",
+    "redirect_to",
+    "canonical",
+    "duplicate_of",
+    "links",
+    "outlinks",
+    "etag",
+    "last_modified",
+    "sitemap",
+    "lastmod",
+    "fetched_at",
+    "elapsed_ms",
+    "attempts",
+    "error",
+    "data",
+)
+"""The columns."""
+
+# Spreadsheets skip space, quotes and what cannot be seen; East Asian ones take the full-width signs for plain ones.
+# What matches still does with an apostrophe in front: that makes it possible to undo.
+_SIGNS: Final = r"=+\-@\uff1d\uff0b\uff0d\uff20"
+_FORMULA: Final = re.compile(rf"""[\s"'\ufffd{INVISIBLE}]*[\t\r\n\ufffd{_SIGNS}]""")
+_SEPARATORS: Final = ";\t\r\n"
+_FORMULA_INSIDE: Final = rf"""(?=(?:[^\S\t\r\n]|["'\ufffd{INVISIBLE}])*[{_SIGNS}])"""
+# One for each separator: a pattern that begins with a plain character is searched for many times as fast.
+_INSIDE: Final = tuple((mark, re.compile(mark + _FORMULA_INSIDE)) for mark in _SEPARATORS)
+_DEFUSED_INSIDE: Final = re.compile(f"([{_SEPARATORS}])'{_FORMULA_INSIDE}")
+_TO_QUOTE: Final = re.compile(f'[",{_SEPARATORS}]')
+
+
+def row(cells: list[str]) -> bytes:
+    """One line of the file."""
+    return (",".join(map(_quoted, cells)) + "\r\n").encode()
+
+
+def _quoted(cell: str) -> str:
+    return '"' + cell.replace('"', '""') + '"' if _TO_QUOTE.search(cell) else cell
+
+
+HEAD: Final = row(list(FIELDS))
+
+
+def defuse(cell: str) -> str:
+    """*cell* with an apostrophe before each part that a spreadsheet might run."""
+    safe = f"'{cell}" if _FORMULA.match(cell) else cell
+    for mark, begins in _INSIDE:
+        if mark in safe:
+            safe = begins.sub(f"{mark}'", safe)
+    return safe
+
+
+def restore(cell: str) -> str:
+    """What `defuse` made *cell* of."""
+    raw = _DEFUSED_INSIDE.sub(r"\1", cell)
+    return raw[1:] if raw[:1] == "'" and _FORMULA.match(raw, 1) else raw
+
+
+def encode(record: Record) -> bytes:
+    """The record's line, safe to open in a spreadsheet."""
+    return row([defuse(text) if may_run else text for text, may_run in _cells(record)])
+
+
+def encode_raw(record: Record) -> bytes:
+    """The record's line with values as they are: for programs."""
+    return row([text for text, _ in _cells(record)])
+
+
+def harmless(line: bytes) -> bytes:
+    """The line for a terminal: what could steer it is U+FFFD, a row is one line."""
+    return printable(line.decode().removesuffix("\r\n")).encode() + b"\r\n"
+
+
+def _cells(record: Record) -> list[tuple[str, bool]]:
+    return [_cell(field, getattr(record, field)) for field in FIELDS]
+
+
+def _cell(field: str, value: Any) -> tuple[str, bool]:
+    """A value as text, and whether a spreadsheet might run it: numbers and truth values it does not."""
+    if value is None:
+        return "", False
+    if isinstance(value, str) and field != "data":
+        return value.replace("\0", "\ufffd"), True
+    plain = isinstance(value, bool | int | float)
+    return msgspec.json.encode(value).decode(), not plain

@@ -1,0 +1,122 @@
+"""What keys hold as values, read without trust: another version, or another hand, may have written them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, Final, Literal
+
+import msgspec
+
+from crawler.errors import UnreadableRecord
+from crawler.frontier.messages import Lease
+from crawler.record import Record, Stub
+from crawler.text import printable
+
+_LARGEST: Final = 64 << 20
+"""Bytes of the largest text that is ever stored: `config.MAX_TEXT` characters. More was packed to fill our memory."""
+MAX_NUMBER: Final = 1 << 53
+"""Redis's scripts count in doubles."""
+
+
+def lease(token: bytes, value: bytes) -> tuple[str, Lease]:
+    """A row of `leased` as (worker, lease)."""
+    kind_priority, _, rest = value.partition(b" ")
+    worker, _, rest = rest.partition(b" ")
+    host, _, raw = rest.partition(b" ")
+    kind: Literal["P", "R"] = "R" if kind_priority[:1] == b"R" else "P"
+    names = [name.decode("utf-8", "replace") for name in (worker, token, host)]
+    return names[0], Lease(names[1], kind, names[2], raw, 0, 0, "", 0.0)
+
+
+def record(key: str, page: Sequence[bytes | None]) -> Record:
+    """The record in the fields `m`, `t` and `d` of the page at *key*; UnreadableRecord where it is none."""
+    try:
+        found = Record.decode(page[0] or b"")
+        if why := found.implausible():
+            raise ValueError(f"its {why} is none")
+        text = unpacked(page[1]).decode("utf-8", "replace") if page[1] else None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise _unreadable(key, error) from None
+    if text is None and page[2] is None:
+        return found
+    original = page[2].decode("utf-8", "replace") if page[2] else found.duplicate_of
+    return msgspec.structs.replace(found, text=text, duplicate_of=original)
+
+
+def stub(key: str, raw: bytes | None) -> Stub:
+    """What is to stay of the page at *key*, whose record is *raw*; UnreadableRecord where it is none."""
+    try:
+        return Stub.of(raw or b"")
+    except msgspec.DecodeError as error:
+        raise _unreadable(key, error) from None
+
+
+def _unreadable(key: str, error: Exception) -> UnreadableRecord:
+    """Another version wrote it, or another program."""
+    return UnreadableRecord(
+        f"a stored record cannot be read ({error}): does another version write it? its key is {printable(key)[:120]}"
+    )
+
+
+def order(token: str) -> tuple[str, int]:
+    """What tokens are sorted by: their call, then their number in it."""
+    call, _, index = token.rpartition(":")
+    return call, number(index)
+
+
+def place(at: str) -> tuple[int, int]:
+    """The id of a stream's entry as its two numbers: milliseconds, and which of them."""
+    ms, _, sequence = at.partition("-")
+    return number(ms), number(sequence)
+
+
+def ids(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[str]:
+    """The ids that entries of `records` name; empty of what another hand put there."""
+    return [fields.get(b"i", b"").decode("utf-8", "replace") for _, fields in entries]
+
+
+def whole(score: float) -> int:
+    """A time that is stored as a score; 0 where it is none that can be told."""
+    return int(score) if abs(score) < MAX_NUMBER else 0
+
+
+def number(raw: bytes | str | None) -> int:
+    """A number that is stored; 0 where it is missing, or is none, or none that we would store."""
+    try:
+        found = int(raw or 0)
+    except ValueError:
+        return 0
+    return found if abs(found) < MAX_NUMBER else 0
+
+
+def readable(raw: bytes, most: int = _LARGEST) -> bytes | None:
+    """As `unpacked`; none where that fails."""
+    with suppress(ValueError):
+        return unpacked(raw, most)
+    return None
+
+
+def unpacked(raw: bytes, most: int = _LARGEST) -> bytes:
+    """What was packed with zlib; ValueError where it was not, breaks off, or is more than *most* bytes."""
+    reading = zlib.decompressobj()
+    try:
+        found = reading.decompress(raw, most)
+    except zlib.error as error:
+        raise ValueError(str(error)) from None
+    if not reading.eof:
+        raise ValueError("it breaks off, or is too large")
+    return found
+
+
+def now_ms(clock: Sequence[Any]) -> int:
+    """The server's clock, in ms, from an answer to TIME."""
+    return int(clock[0]) * 1000 + int(clock[1]) // 1000
+
+
+def pairs(raw: Any) -> list[tuple[bytes, bytes]]:
+    """Names and values of a hash, or members and scores."""
+    if isinstance(raw, dict):
+        return list(raw.items())
+    return list(zip(raw[::2], raw[1::2], strict=True))

@@ -1,0 +1,314 @@
+"""The values that go into and come out of the frontier's verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import msgspec
+
+from crawler import url as urls
+from crawler.errors import CrawlDeleting
+from crawler.record import Entry, HostEvent, Request, Stub
+
+Event = HostEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The settings that the scripts obey. Times are in milliseconds."""
+
+    delay_ms: int = 1000
+    per_host: int = 1
+    robots: bool = True
+    max_pages: int | None = None
+    max_pages_per_host: int | None = None
+    patience_ms: int = 600_000
+    adaptive: float = 0.0
+    """Times its latency that a host rests at least; 0: its delay does not adapt."""
+    max_pages_per_site: int | None = None
+    max_hosts_per_site: int | None = None
+    per_ip: int | None = None
+    """Leases out at once to all hosts at one address."""
+    overflow: int = 8_192
+    """Queued pages of a host from which on more go to its tail, to be packed; half as many are packed at once."""
+
+    def fields(self) -> dict[str, str]:
+        """As fields of `meta`; an empty one is taken away."""
+        return {
+            "delay": str(self.delay_ms),
+            "per_host": str(self.per_host),
+            "robots": "1" if self.robots else "0",
+            "max_pages": _or_empty(self.max_pages),
+            "max_pages_per_host": _or_empty(self.max_pages_per_host),
+            "patience": str(self.patience_ms),
+            "adaptive": str(round(self.adaptive * 1000)),
+            "max_pages_per_site": _or_empty(self.max_pages_per_site),
+            "max_hosts_per_site": _or_empty(self.max_hosts_per_site),
+            "per_ip": _or_empty(self.per_ip),
+            "overflow": str(self.overflow),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """What a worker asks for: how many leases, and which hosts may have them (see lease.lua, worker/shares.py)."""
+
+    want: int
+    """For hosts that are proven or new."""
+    new: int
+    """What new hosts are sure of; part of `want`."""
+    failing: int = 0
+    """What failing hosts are sure of, beside `want`."""
+    most: int = 0
+    """What failing hosts may have while no other host is due."""
+    most_new: int = 1 << 30
+    """What new hosts may have, of `want`."""
+    reserve: int = 0
+    """What new hosts leave for proven ones that will soon be due."""
+    half: int = 1 << 30
+    """Leases that one site may have in this worker's hands while others are due."""
+    sees_addresses: bool = True
+    """No proxy hides which address answers."""
+    sites: Sequence[tuple[str, int, int]] = ()
+    """Of each site (see `site_key`): leases in this worker's hands, and how many of these move."""
+
+    @classmethod
+    def any(cls, want: int) -> Shares:
+        """Whatever is due, up to *want*."""
+        return cls(want, want, 0, want)
+
+    def at_most(self, most: int) -> Shares:
+        """The same, with no more than *most* leases in all."""
+        want = min(self.want, most)
+        return replace(self, want=want, failing=min(self.failing, most - want), most=min(self.most, most))
+
+    def rest(self) -> list[str | int]:
+        """All but `want`, as lease.lua reads it."""
+        bounds = self.new, self.failing, self.most, self.reserve, self.most_new, self.half, int(self.sees_addresses)
+        return [*bounds, *(part for site in self.sites for part in site)]
+
+    def __bool__(self) -> bool:
+        return self.want > 0 or self.failing > 0 or self.most > 0
+
+
+NO_SHARES: Final = Shares(0, 0)
+
+
+def _or_empty(limit: int | None) -> str:
+    return "" if limit is None else str(limit)
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """A URL, or the robots.txt of an origin, in the hands of one worker until `deadline` (by `clock.since_boot`)."""
+
+    token: str
+    kind: Literal["P", "R"]
+    host: str
+    raw: bytes
+    """The entry; of a robots lease the number of the scheme."""
+    robots_rev: int
+    delay_ms: int
+    trouble: Literal["", "dns", "tls", "hang", "crash", "away"]
+    """Why its host is not to be asked any more: no such name, no trust, a robots.txt that hangs or kills workers, or
+    away for longer than the patience."""
+    deadline: float
+    standing: Literal["proven", "new", "failing"] = "proven"
+    """Of its host: it answered its latest pages, it is new, or the last thing it did was to fail."""
+
+    def entry(self) -> Entry:
+        """The page's request; ValueError if the entry is malformed."""
+        return Entry.decode(self.host, self.raw)
+
+    @property
+    def unreachable(self) -> bool:
+        """It is to end without being asked for."""
+        return bool(self.trouble)
+
+    @property
+    def what(self) -> bytes:
+        """What the token stands for, as `holds` in prelude.lua compares it."""
+        return f"{self.kind} {self.host} ".encode() + self.raw
+
+    @property
+    def scheme(self) -> int:
+        """The number of the URL's scheme (see url.split)."""
+        return int(self.raw) if self.kind == "R" else self.raw[3] & 3
+
+    @property
+    def origin(self) -> str:
+        """The origin that its robots.txt belongs to."""
+        return urls.origin(self.host, self.scheme)
+
+
+class Leased(msgspec.Struct, frozen=True):
+    """What `lease` gave, and what it told of the crawl."""
+
+    leases: Sequence[Lease]
+    status: Literal["OK", "PAUSED", "LIMIT", "OOM", "DELETING"]
+    low: Sequence[str]
+    """Hosts whose next pages are to be unpacked (see `Packing.tidy`)."""
+    wait_ms: int
+    """Until the next host is due; -1: nothing is queued that could be leased."""
+    accepted: int
+    queued: int
+    leased: int
+    ended: int
+    sources: int
+    pending: int
+    """Parcels for other shards that are not delivered yet."""
+    settings_rev: int
+    roots_rev: int
+    traps_rev: int
+    new_hosts: int = 0
+    """New hosts that are due and got nothing."""
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued, leased, being seeded or on its way to another shard: the crawl may be done."""
+        return self.queued + self.leased + self.sources + self.pending == 0
+
+    def limit(self, wanted: int) -> str:
+        """What the speed of a worker that asked for *wanted* leases depends on now, in one word."""
+        if self.status != "OK":
+            return {"PAUSED": "paused", "LIMIT": "limit", "OOM": "memory"}.get(self.status, "stopping")
+        if wanted <= len(self.leases):
+            return "concurrency"
+        if self.queued == 0:
+            return "network" if self.leased else "links"
+        return "politeness"
+
+
+ANY: Final = "*"
+"""Any page."""
+
+
+class Ending(msgspec.Struct, frozen=True):
+    """All that `commit` needs to end a lease with its outcome."""
+
+    lease: Lease
+    id: str
+    outcome: str
+    record: bytes
+    text: bytes = b""
+    """The page's text, zlib."""
+    event: Event = "none"
+    rest_ms: int = 0
+    latency_ms: int | None = None
+    digest: str = ""
+    """63 bits of the content's digest as a decimal string: of pages whose links are not followed twice."""
+    spared: str = ""
+    """Whose copy this may be so that its requests are taken all the same: the id of a page, or ANY."""
+    ip: str = ""
+    """The address that answered, where it is known."""
+    copy: str = ""
+    """The id of a page that names this one as its canonical: once this one's text is stored, its own is not needed."""
+    handling_ms: int = 0
+    """How long a worker's CPU was busy with it."""
+    tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
+    roots: Sequence[str] = ()
+    requests: Sequence[Request] = ()
+    """New URLs that the page led to, at most 1,000; more are put before."""
+
+
+class Accepted(msgspec.Struct, frozen=True):
+    """How many requests were new, seen before, and refused because a budget of host or site is used up."""
+
+    new: int = 0
+    seen: int = 0
+    over_budget: int = 0
+    left_out: bool = False
+    """None was taken: another page had the same content before."""
+    long: Sequence[str] = ()
+    """Hosts whose newest entries are to be packed (see `Packing.tidy`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What the pages of one template held: a fingerprint (63 bits, decimal) a page."""
+
+    template: str
+    id: str
+    """Names its keys."""
+    prints: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """An entry of `records` that may be drained: its place there, its page's id, and what stays of the page."""
+
+    at: str
+    id: str
+    stub: Stub | None
+    """None: the page was committed again later, so this entry stands for nothing."""
+    shard: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Barren:
+    """Templates that were quarantined, because their pages held nothing new."""
+
+    templates: Sequence[str] = ()
+
+
+OVER: Final = ("done", "limit", "deleting")
+"""Words of a crawl that does not go on by itself."""
+
+
+def refuse_deleting(crawl: str, word: str) -> None:
+    """Raises CrawlDeleting where the state of *crawl* is that it is being deleted."""
+    if word == "deleting":
+        raise CrawlDeleting(f"crawl {crawl!r} is gone: it is being deleted")
+
+
+@dataclass(frozen=True, slots=True)
+class Sack:
+    """What lies in one shard's outbox for another: place and data of each parcel that is to be delivered."""
+
+    target: int
+    parcels: Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What the crawl is at."""
+
+    state: Literal["running", "paused", "limit", "deleting"]
+    accepted: int
+    queued: int
+    leased: int
+    ended: int
+    sources: int
+    wait_ms: int
+    odd: bool = False
+    """These numbers cannot be right: another hand changed what is in Redis (see odd in prelude.lua, and mend.lua)."""
+    pending: int = 0
+    """Parcels for other shards that are not delivered yet."""
+    fetched: int = 0
+    """Pages with a final answer."""
+    max_pages: int | None = None
+    """How many of them there may be."""
+
+    @property
+    def spent(self) -> bool:
+        """As many pages were fetched as may be."""
+        return self.max_pages is not None and self.fetched >= self.max_pages
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is queued, leased, being seeded or on its way to another shard."""
+        return self.queued + self.leased + self.sources + self.pending == 0 and not self.odd
+
+    @property
+    def word(self) -> str:
+        """The one word that `status` shows."""
+        if self.state != "running":
+            return self.state
+        if self.accepted == 0:
+            return "seeding" if self.sources else "empty"
+        if self.idle:
+            return "done"
+        if self.queued + self.leased + self.pending == 0:
+            return "seeding"
+        return "running" if self.leased else "waiting"

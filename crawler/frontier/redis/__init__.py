@@ -1,0 +1,1 @@
+"""Redis itself: connections, errors, and the embedded server."""

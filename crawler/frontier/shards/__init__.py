@@ -1,0 +1,1 @@
+"""All shards of a crawl as one."""

@@ -1,0 +1,88 @@
+"""Requests sorted by the shard that they belong to: those of one shard are a parcel, as it lies in another's outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from hashlib import sha1
+from typing import Final
+
+import msgspec
+
+from crawler.frontier.keys import Keys, shard_of
+from crawler.record import Request
+from crawler.url import site_of_host
+
+NORMAL = 1
+"""The priority of pages; that of sitemaps is 0."""
+
+_MAX_REQUESTS = 1_000
+"""Requests of one parcel, and roots: as many as one call of a script may bring."""
+MAX_SITE: Final = 60
+"""Characters of a site's name that are stored as they are."""
+
+Args = list[str | bytes | int]
+
+
+class Parcel(msgspec.Struct):
+    """Requests of one shard, by queue, and the roots that they bring."""
+
+    roots: list[str] = []
+    groups: dict[str, list[tuple[str, bytes]]] = {}
+    """Priority and host, divided by a blank -> id and entry of each."""
+
+    def packed(self) -> bytes:
+        """As MessagePack."""
+        return msgspec.msgpack.encode(self)
+
+    @classmethod
+    def of(cls, raw: bytes) -> Parcel:
+        """Unpack; ValueError if another hand wrote it."""
+        try:
+            found = msgspec.msgpack.decode(raw, type=cls)
+        except (msgspec.DecodeError, RecursionError) as error:
+            raise ValueError(str(error)) from None
+        if max(len(found.roots), sum(map(len, found.groups.values()))) > _MAX_REQUESTS:
+            raise ValueError("it holds more than one script may take")
+        return found
+
+    def laid_out(self, keys: Keys) -> tuple[list[str], Args]:
+        """Its groups as keys and arguments, as `accept` in prelude.lua reads them."""
+        names: list[str] = []
+        args: Args = [len(self.groups)]
+        for name, members in self.groups.items():
+            priority, _, host = name.partition(" ")
+            names.append(keys.host(host))
+            names += [keys.queue(host, 0)] if priority == "0" else keys.pages(host)
+            args += host, site_key(host), len(members)
+            for member_id, entry in members:
+                names.append(keys.seen(member_id))
+                args += member_id, entry
+        return names, args
+
+
+def sort(
+    requests: Sequence[Request], roots: Sequence[str], home: int, shards: int, id_of: Callable[[str], str]
+) -> dict[int, Parcel]:
+    """Parcels by shard; the one of *home* is always there."""
+    parcels: dict[int, Parcel] = {home: Parcel()}
+    for root in roots:
+        parcels.setdefault(shard_of(root, shards), Parcel()).roots.append(root)
+    for request in requests:
+        host, entry = request.place()
+        parcel = parcels.setdefault(shard_of(host, shards), Parcel())
+        group = parcel.groups.setdefault(f"{0 if request.sitemap else NORMAL} {host}", [])
+        group.append((id_of(request.url), entry))
+    return parcels
+
+
+@lru_cache(maxsize=10_000)
+def site_key(host: str) -> str:
+    """The site under which a host is counted; "" for one that is a site by itself and has no others.
+
+    A long name is shortened: one long value makes the hash of a host several times as big in Redis.
+    """
+    site = site_of_host(host)
+    if site == host and (":" in host or "." not in host or host.replace(".", "").isdigit()):
+        return ""
+    return site if len(site) <= MAX_SITE else sha1(site.encode(), usedforsecurity=False).hexdigest()

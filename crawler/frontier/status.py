@@ -1,0 +1,260 @@
+"""What a crawl is at: one snapshot for the live line, `status`, the summary and programs."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from crawler.frontier.crawldb import Beat, HostFacts, Ledger
+from crawler.frontier.decode import number
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.memory import Footprint, measure
+from crawler.record import OUTCOMES
+
+WEIGH_AGAIN: Final = 5.0
+"""Seconds after which Redis's memory is looked at again."""
+SILENT: Final = 10.0
+"""Seconds after its last beat from which a worker does not count as alive."""
+
+
+ADAPTED_MAX_MS: Final = 30_000
+"""The longest delay that a slow host gets by being slow (see prelude.lua)."""
+
+_SHOWN: Final = 40
+"""Characters of a word that no worker of this version says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One snapshot. Counts are since the crawl began; `rate` is pages a second since the snapshot before."""
+
+    crawl: str
+    state: str
+    accepted: int
+    queued: int
+    leased: int
+    ended: int
+    sources: int
+    outcomes: dict[str, int]
+    statuses: dict[str, int]
+    refused: dict[str, int]
+    bytes: int
+    workers: int
+    silent_workers: int
+    hosts_waiting: int
+    wait_ms: int
+    limit: str
+    """What the speed depends on now, in words."""
+    rate: float
+    redis_bytes: int | None
+    """What Redis uses, whatever for; none where it does not say."""
+    redis_limit: int | None
+    """Its `maxmemory`, or the memory of its machine where that is not set."""
+    redis_bounded: bool
+    """It is `maxmemory`."""
+    needed_bytes: int | None
+    """About what the URLs that are left will take of Redis if they end as the latest pages did (see footprint.py).
+
+    Links that they will lead to are not counted; none where there is nothing to go by."""
+    duplicates: int
+    """Pages whose content another page had before."""
+    hook_errors: int
+    """Pages on which the user's hook raised something, or returned what cannot be stored."""
+    quarantined: list[str]
+    """Templates whose URLs are not fetched, because their pages held nothing new."""
+    troubles: list[str]
+    """What keeps machines from working, each with the machine's name."""
+    lacks: list[str]
+    """What keeps them from working as fast as they were asked to."""
+    machines: list[str]
+    """Those that can work: of their workers one at least has no trouble."""
+    stuck_for: float
+    """Seconds since which no worker can resolve or connect; 0 where one can, or there is none."""
+    lost: int
+    """URLs that were accepted and vanished from their queues: another hand changed what is in Redis."""
+
+    @property
+    def fetched(self) -> int:
+        """Pages with a final answer."""
+        return self.outcomes.get("fetched", 0)
+
+    @property
+    def failed(self) -> int:
+        """URLs that ended as failed:*."""
+        return sum(n for outcome, n in self.outcomes.items() if outcome.startswith("failed:"))
+
+    @property
+    def dropped(self) -> int:
+        """URLs that ended as dropped:*."""
+        return sum(n for outcome, n in self.outcomes.items() if outcome.startswith("dropped:"))
+
+    @property
+    def will_fit(self) -> bool | None:
+        """There is room in Redis for what is left, as far as can be told; none where it cannot."""
+        if self.redis_bytes is None or self.redis_limit is None or self.needed_bytes is None:
+            return None
+        return self.redis_bytes + self.needed_bytes <= self.redis_limit
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to do."""
+        return self.state == "done"
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {name: getattr(self, name) for name in (*self.__slots__, "will_fit")}
+
+
+def workers_alive(ledger: Ledger) -> bool:
+    """Whether any worker gave a sign of life lately."""
+    return any(beat.age < SILENT for beat in ledger.workers())
+
+
+class Monitor:
+    """Takes snapshots and remembers the last one, for rates."""
+
+    def __init__(self, frontier: Frontier, ledger: Ledger) -> None:
+        self._frontier, self._ledger = frontier, ledger
+        self._before: list[tuple[float, int]] = []
+        self._footprint = Footprint()
+        self._weigh_at = 0.0
+
+    def look(self) -> Status:
+        """A snapshot now. Raises what the frontier raises: NoCrawl, RedisAway."""
+        state = self._frontier.state()
+        counters = self._ledger.counters()
+        beats = self._ledger.workers()
+        hosts, first, clock = self._ledger.hosts(1)
+        alive = [beat for beat in beats if beat.age < SILENT]
+        delay = self._delay(first[0] if first else None)
+        limit = _limit([_word(beat) for beat in alive], state.word, hosts, delay / 1000)
+        if first and limit.startswith(_POLITE):
+            limit += unanswered(first[0], clock)
+        footprint = self._weigh()
+        left = state.queued + state.leased
+        return Status(
+            crawl=self._frontier.crawl,
+            state=state.word,
+            accepted=state.accepted,
+            queued=state.queued,
+            leased=state.leased,
+            ended=state.ended,
+            sources=state.sources,
+            outcomes={name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
+            statuses=_under("status:", counters),
+            refused=_under("refused:", counters),
+            bytes=counters.get("bytes", 0),
+            workers=len(alive),
+            silent_workers=len(beats) - len(alive),
+            hosts_waiting=hosts,
+            wait_ms=state.wait_ms,
+            limit=limit,
+            rate=self._rate(state.ended),
+            redis_bytes=footprint.used,
+            redis_limit=footprint.most,
+            redis_bounded=footprint.bounded,
+            needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
+            duplicates=counters.get("duplicates", 0),
+            hook_errors=counters.get("hook_errors", 0),
+            quarantined=sorted(self._ledger.traps()),
+            troubles=sorted({line for beat in alive for line in _said(beat, "trouble")}),
+            lacks=sorted({line for beat in alive for line in _said(beat, "lack")}),
+            machines=sorted({_machine(beat) for beat in alive if not _troubled_for(beat)}),
+            stuck_for=min((_troubled_for(beat) for beat in alive), default=0.0),
+            lost=counters.get("lost", 0),
+        )
+
+    def _delay(self, host: HostFacts | None) -> int:
+        """Milliseconds between two requests to *host*, the next that is due: as `host_delay` in prelude.lua has it."""
+        meta = self._ledger.meta()
+        delay = max(number(meta.get("delay")), host.delay if host else 0)
+        adapted = host.latency * number(meta.get("adaptive")) // 1000 if host and delay else 0
+        return max(delay, min(adapted, ADAPTED_MAX_MS))
+
+    def _weigh(self) -> Footprint:
+        now = time.monotonic()
+        if now >= self._weigh_at:
+            self._footprint = measure(self._frontier.link, self._frontier.crawl, self._frontier.count)
+            self._weigh_at = now + WEIGH_AGAIN
+        return self._footprint
+
+    def _rate(self, ended: int) -> float:
+        """Pages a second over the last ten seconds."""
+        now = time.monotonic()
+        self._before.append((now, ended))
+        while len(self._before) > 2 and now - self._before[0][0] > 10:
+            self._before.pop(0)
+        (then, before) = self._before[0]
+        return (ended - before) / (now - then) if now - then > 0.05 else 0.0
+
+
+def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
+    return {name.removeprefix(prefix): n for name, n in sorted(counters.items()) if name.startswith(prefix)}
+
+
+_WAITS: Final = "waits: "
+_POLITE: Final = "waiting for politeness"
+_MAX_SAID: Final = 300
+"""Characters of a worker's trouble that are shown."""
+
+
+def _machine(beat: Beat) -> str:
+    return beat.worker.rsplit("-", 2)[0]
+
+
+def _said(beat: Beat, fact: str) -> list[str]:
+    """What one worker says of its machine, if it does."""
+    words = beat.facts.get(fact)
+    return [f"{_machine(beat)}: {words[:_MAX_SAID]}"] if isinstance(words, str) and words else []
+
+
+def _troubled_for(beat: Beat) -> float:
+    seconds = beat.facts.get("trouble_for")
+    return float(seconds) if isinstance(seconds, int | float) and beat.facts.get("trouble") else 0.0
+
+
+def _word(beat: Beat) -> str:
+    """What limits one worker, in one word; a trouble of its machine in as many as it takes."""
+    trouble = beat.facts.get("trouble")
+    return (
+        f"{_WAITS}{trouble[:_MAX_SAID]}" if isinstance(trouble, str) and trouble else str(beat.facts.get("limit", ""))
+    )
+
+
+def unanswered(first: HostFacts, clock: int) -> str:
+    """What to add where *first*, the next host that is due, rests because it did not answer; *clock*: now in ms."""
+    left = first.due - clock
+    if first.backoff == 0 or first.failing_since == 0 or first.given_up or left <= 0:
+        return ""
+    return f"; the next did not answer, it is asked again in {math.ceil(left / 1000):,} s"
+
+
+def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
+    """What the speed depends on now, by what most workers say."""
+    if state in ("paused", "done", "empty", "limit", "deleting"):
+        return state
+    if not limits:
+        return "no workers: start some with `crawler work`"
+    well = [limit for limit in limits if not limit.startswith(_WAITS)]
+    if len(well) < len(limits):
+        waiting = next(limit for limit in limits if limit.startswith(_WAITS)).removeprefix(_WAITS)
+        if not well:
+            return f"waiting: {waiting}"
+        return (
+            f"{_limit(well, state, hosts, delay)}; {len(limits) - len(well)} of {len(limits)} workers wait: {waiting}"
+        )
+    most = max(set(limits), key=limits.count)
+    shown = f"{hosts} host" if hosts == 1 else f"{hosts} hosts"
+    if most == "politeness" and hosts == 0:
+        most = "network"  # all hosts that have URLs are being asked just now
+    return {
+        "politeness": f"{_POLITE}: {shown}, delay {delay:g} s",
+        "concurrency": "all transfers busy: raise --concurrency or add workers",
+        "network": "waiting for answers",
+        "links": "waiting for new links",
+        "memory": "Redis is full",
+        "paused": "paused",
+        "limit": "its limit is reached",
+    }.get(most, most[:_MAX_SAID])

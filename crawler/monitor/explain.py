@@ -1,0 +1,282 @@
+"""`crawler explain URL`: what the crawl knows of one URL, how it came there, which rule let it in or kept it out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from crawler import url as urls
+from crawler.frontier.crawldb import HostFacts, Ledger
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.messages import Lease
+from crawler.frontier.shards.outbox import site_key
+from crawler.frontier.status import workers_alive
+from crawler.policy import robots
+from crawler.policy.scope import LATER_REFUSALS, REFUSALS
+from crawler.record import Entry, Record
+from crawler.settings import Settings
+from crawler.worker.link_filter import Links
+from crawler.worker.options import plan_of
+
+MOST_SEARCHED: Final = 1_000_000
+"""Queue entries that are looked through for the place of a URL."""
+MOST_ORIGINS: Final = 100
+"""Pages told of the way from a URL to its seed."""
+_OF_HOST: Final = {
+    "queued": "{} queued",
+    "in_flight": "{} in flight",
+    "due_in": "next request in {:.1f} s",
+    "latency_ms": "latency {} ms",
+    "crawl_delay": "its robots.txt asks for {:g} s",
+    "backing_off_by": "backing off by {:g} s",
+    "failing_for": "failing for {:.0f} s",
+    "given_up": "given up ({})",
+    "asking_robots": "robots.txt is being asked for",
+}
+"""Field of `host` -> how a person reads it."""
+_ALWAYS: Final = ("queued", "in_flight", "due_in")
+_QUEUES: Final = ("sitemaps and second tries", "pages")
+
+
+@dataclass(slots=True)
+class Explanation:
+    """All that is known; fields are None where there is nothing to say."""
+
+    url: str
+    """In the crawl's form."""
+    given: str
+    id: str
+    state: str = "unknown"
+    """unknown, queued, leased, the outcome, or accepted where its place could not be found."""
+    where: str | None = None
+    """Its place in a queue, or who holds it until when."""
+    waits_for: str | None = None
+    """Why a queued URL is not fetched just now."""
+    failed_at: str | None = None
+    """When it was given up (RFC 3339, UTC), as long as it is a dead letter."""
+    hint: str | None = None
+    """What can be done about it."""
+    scope: str = ""
+    """Why it may join the crawl, or why it may not."""
+    robots: str | None = None
+    """The line of robots.txt that decides, or that none does."""
+    trap: str | None = None
+    """Its template, where that is quarantined."""
+    host: dict[str, int | float | str] = field(default_factory=dict)
+    """What its host is at."""
+    origins: list[str] = field(default_factory=list)
+    """The pages by which it was found, the nearest first, up to the seed."""
+    record: Record | None = None
+
+    def lines(self) -> list[str]:
+        """For a person."""
+        rows = [
+            ("given as", self.given if self.given != self.url else None),
+            ("state", self.state),
+            ("", self.where),
+            ("waits for", self.waits_for),
+            ("failed at", self.failed_at),
+            ("hint", self.hint),
+            ("scope", self.scope),
+            ("robots", self.robots),
+            ("trap", self.trap and f"quarantined: {self.trap}"),
+            ("host", ", ".join(_OF_HOST[name].format(value) for name, value in self.host.items())),
+            *(("found on" if n == 0 else "  on", url) for n, url in enumerate(self.origins)),
+        ]
+        lines = [self.url, *(f"  {name:<9} {value}" for name, value in rows if value)]
+        return lines + (_record_lines(self.record) if self.record is not None else [])
+
+
+def _record_lines(record: Record) -> list[str]:
+    hidden = ("url", "outcome", "text", "outlinks", "via", "depth")
+    rows = [(name, getattr(record, name)) for name in record.__struct_fields__ if name not in hidden]
+    return [f"  {name:<14} {' '.join(str(value).split())[:120]}" for name, value in rows if value not in (None, False)]
+
+
+def explain(frontier: Frontier, ledger: Ledger, settings: Settings, given: str) -> Explanation:
+    """Explain the URL *given*. Raises InvalidURL where it is none that can be crawled."""
+    return _Explainer(frontier, ledger, settings).explain(given)
+
+
+class _Explainer:
+    def __init__(self, frontier: Frontier, ledger: Ledger, settings: Settings) -> None:
+        self._frontier, self._ledger = frontier, ledger
+        self._plan = plan_of(settings)
+        self._settings = settings
+        self._links = Links(self._plan.scope, ledger.roots)
+        self._links.beware(ledger.traps())
+
+    def explain(self, given: str) -> Explanation:
+        url = self._frontier.form.apply(urls.canonicalize(given))
+        told = Explanation(url, given, self._frontier.id(url))
+        told.trap = self._links.trap_of(url)
+        told.robots = self._robots(url)
+        facts, now = self._ledger.host(urls.host(url))
+        told.host = self._host(facts, now)
+        record = self._ledger.record(told.id)
+        via, is_seed = None, False
+        if record is not None:
+            told.state, via, is_seed = record.outcome, record.via, record.via is None
+            told.record = record.named(self._ledger.urls(record.ids))
+            self._failed(told)
+        elif self._ledger.is_seen(told.id):
+            told.state = "accepted"
+            entry = self._pending(told)
+            if entry is not None:
+                told.where = f"{told.where}{_tries(entry)}"
+                via = entry.request.found_on
+                is_seed = via is None
+            if told.state == "queued":
+                told.waits_for = self._waits_for(facts, now)
+        told.origins = self._origins(via)
+        told.scope = self._scope(url, told, facts, is_seed=is_seed)
+        return told
+
+    # -- where it is ---------------------------------------------------------------------------------------------------
+
+    def _pending(self, told: Explanation) -> Entry | None:
+        """Say where an accepted URL is that has not ended; its entry, if that is found."""
+        host = urls.host(told.url)
+        for worker, lease in self._ledger.leases():
+            entry = self._entry(lease.host, lease.raw) if lease.kind == "P" and lease.host == host else None
+            if entry is not None and self._is(entry, told.id):
+                self._leased(told, worker, lease)
+                return entry
+        searched = 0
+        for priority, name in enumerate(_QUEUES):
+            for place, raw in enumerate(self._ledger.queued(host, priority), 1):
+                entry = self._entry(host, raw)
+                if entry is not None and self._is(entry, told.id):
+                    told.state, told.where = "queued", f"place {place:,} of its host's queue of {name}"
+                    return entry
+                searched += 1
+                if searched >= MOST_SEARCHED:
+                    told.state, told.where = "queued", f"behind the first {MOST_SEARCHED:,} URLs of its host"
+                    return None
+        told.where = "on its way from one place to another just now: ask again"
+        return None
+
+    def _waits_for(self, facts: HostFacts, now: int) -> str:
+        state = self._frontier.state().word
+        if state == "paused":
+            return "`crawler resume`: the crawl is paused"
+        if state == "limit":
+            return "a wider limit: the crawl is at --max-pages or --max-time"
+        if not workers_alive(self._ledger):
+            return "workers: none is alive, start some with `crawler run` or `crawler work`"
+        if facts.asking:
+            return "its host's robots.txt, which is being asked for"
+        if facts.in_flight >= self._settings.per_host:
+            return "another URL of its host, which is being fetched"
+        if facts.due > now:
+            return f"its host, which may be asked in {(facts.due - now) / 1000:.1f} s"
+        return "those before it, and a free worker"
+
+    def _failed(self, told: Explanation) -> None:
+        """When a dead letter failed, and how it comes back."""
+        letter = self._ledger.letter(told.id)
+        if letter is None:
+            return
+        told.failed_at = letter.when
+        trap = told.state == "dropped:trap"
+        told.hint = (
+            "`crawler quarantine --release TEMPLATE` lets it be fetched"
+            if trap
+            else (f"`crawler retry {told.url}` lets it be fetched again")
+        )
+
+    def _leased(self, told: Explanation, worker: str, lease: Lease) -> None:
+        left = self._ledger.deadline(lease.token)
+        until = "" if left is None else f", its lease ends in {max(left, 0) / 1000:.0f} s"
+        told.state, told.where = "leased", f"in the hands of worker {worker}{until}"
+
+    @staticmethod
+    def _entry(host: str, raw: bytes) -> Entry | None:
+        try:
+            return Entry.decode(host, raw)
+        except ValueError:
+            return None
+
+    def _is(self, entry: Entry, url_id: str) -> bool:
+        return self._frontier.id(entry.request.url) == url_id
+
+    def _origins(self, via: str | None) -> list[str]:
+        found: list[str] = []
+        met: set[str] = set()
+        while via is not None and via not in met and len(found) < MOST_ORIGINS:
+            met.add(via)
+            record = self._ledger.record(via)
+            if record is None:
+                break
+            found.append(record.url)
+            via = record.via
+        return found
+
+    # -- why -----------------------------------------------------------------------------------------------------------
+
+    def _scope(self, url: str, told: Explanation, facts: HostFacts, *, is_seed: bool) -> str:
+        if is_seed:
+            return "it was named as a seed (or by robots.txt as a sitemap)"
+        depth = told.record.depth if told.record is not None else 1
+        reason = self._links.scope.admit(url, depth)
+        if reason is None and told.trap:
+            reason = "trap-template"
+        if reason is None and url not in self._links.inside([url]):
+            reason = "scope"
+        if reason is None and urls.has_bad_port(url) and not self._links.is_named(url):
+            reason = "port"
+        if reason is None and told.state == "unknown":
+            reason = self._over_budget(urls.host(url), facts.accepted)
+        if reason is not None:
+            known = (
+                "; it was accepted all the same, by other settings or another way" if told.state != "unknown" else ""
+            )
+            return f"refused as a link: {reason}: {(REFUSALS | LATER_REFUSALS)[reason]}{known}"
+        kind = self._links.scope.kind
+        root = next((c for c in self._links.scope.candidates(url) if self._ledger.roots([c])[0]), None)
+        return (
+            f"a link to it is followed: its {kind} {root} is a root" if root else "a link to it is followed: scope all"
+        )
+
+    def _over_budget(self, host: str, accepted: int) -> str | None:
+        """The budget that would keep another URL of *host* out: `room_of` in frontier/prelude.lua."""
+        settings, site = self._settings, site_key(host)
+        of_site, hosts = self._ledger.site(site) if site else (accepted, 0)
+        if settings.max_pages_per_host is not None and accepted >= settings.max_pages_per_host:
+            return "budget"
+        if settings.max_pages_per_site is not None and of_site >= settings.max_pages_per_site:
+            return "site-budget"
+        full = settings.max_hosts_per_site is not None and hosts >= settings.max_hosts_per_site
+        return "site-hosts" if full and accepted == 0 else None
+
+    def _robots(self, url: str) -> str:
+        if not self._plan.obey_robots:
+            return "not obeyed in this crawl (--ignore-robots)"
+        host, scheme, _ = urls.split(url)
+        origin = urls.origin(host, scheme)
+        (raw,) = self._ledger.robots([origin])
+        if raw is None:
+            return f"{origin}/robots.txt was not read yet"
+        rules = robots.parse(raw) if raw else robots.ALLOW_ALL
+        line = rules.deciding_line(url, self._plan.agent)
+        verdict = "allowed" if rules.allowed(url, self._plan.agent) else "disallowed"
+        return f"{verdict} by the line {line!r} of {origin}/robots.txt" if line else f"{verdict}: no line concerns it"
+
+    def _host(self, facts: HostFacts, now: int) -> dict[str, int | float | str]:
+        """What its host is at, as far as there is something to say; the units are in _OF_HOST."""
+        told: dict[str, int | float | str] = {
+            "queued": facts.queued,
+            "in_flight": facts.in_flight,
+            "due_in": max(facts.due - now, 0) / 1000,
+            "latency_ms": facts.latency,
+            "crawl_delay": facts.delay / 1000,
+            "backing_off_by": facts.backoff / 1000,
+            "failing_for": (now - facts.failing_since) / 1000 if facts.failing_since and not facts.given_up else 0,
+            "given_up": facts.given_up,
+            "asking_robots": "yes" if facts.asking else "",
+        }
+        return {name: value for name, value in told.items() if value or name in _ALWAYS} if facts.accepted else {}
+
+
+def _tries(entry: Entry) -> str:
+    return f", tried {entry.tries} times before" if entry.tries else ""

@@ -1,0 +1,1 @@
+"""Bytes to values. Pure: no clock, no I/O."""

@@ -1,0 +1,427 @@
+"""Response -> Page: links, title, meta and text. Pure: no clock, no I/O; `Extractor` only remembers what it resolved.
+
+The hot path of a worker. Lexbor parses and selects; what Python does for each link is one lookup in a table that all
+pages of a folder share, because most links of a site repeat on all its pages.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from crawler import url as urls
+from crawler.errors import InvalidURL
+from crawler.fetch.fetcher import Headers, Response
+from crawler.parse import charset as charsets
+from crawler.parse import link_header, skim
+from crawler.parse import visible_text as visible
+from crawler.parse.bounds import bounded
+from crawler.parse.page import (
+    Node,
+    Page,
+    Tagged,
+    Tree,
+    clean,
+    cut,
+    open_shadow_roots,
+    parse,
+    read,
+    source,
+    tag_ids,
+    valid,
+)
+from crawler.parse.resolver import EDGE, Resolver, folder_of
+from crawler.parse.signs import scanner
+from crawler.parse.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
+from crawler.parse.visible_text import find_nodes, visible_text
+from crawler.parse.xhtml import is_xhtml
+
+_HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
+_TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
+
+_SELECTOR: Final = "[href],[src],meta,title,template"  # by attribute: Lexbor compares tag names at twice the price
+_LINKS, _FRAMES = tag_ids("a area"), tag_ids("iframe frame")
+_LINK, _META, _TITLE, _SVG = (next(iter(tag_ids(name))) for name in ("link", "meta", "title", "svg"))
+_BASE, _TEMPLATE, _MARK = (next(iter(tag_ids(name))) for name in ("base", "template", MARK))
+_MARK_TAG: Final = f"<{MARK}>".encode()
+_HTML_ALTERNATES = frozenset({"", "text/html", "application/xhtml+xml"})
+
+# Directives whose value follows a colon, so that the word before it is no crawler's name.
+_VALUED_DIRECTIVES = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
+_AGENT = re.compile(r"[\w.*-]+")
+
+# HTML 4.2.5.3, shared declarative refresh steps.
+_REFRESH = re.compile(
+    r"[\t\n\f\r ]*(?:([0-9]+)|(?=\.))[0-9.]*(?:\Z|(?=[;,\t\n\f\r ])[\t\n\f\r ]*[;,]?[\t\n\f\r ]*(.*))", re.DOTALL
+)
+_REFRESH_URL = re.compile(r"url[\t\n\f\r ]*=[\t\n\f\r ]*", re.IGNORECASE)
+
+_REFUSALS = frozenset(urls.REFUSALS) | {"cap"}
+
+
+Ask = Callable[[Sequence[str]], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractOptions:
+    """What to read of a page, and how much."""
+
+    want_text: bool
+    agent: str
+    """The crawler's product token, as in robots.txt: names it in `<meta name=...>` and X-Robots-Tag."""
+    max_links: int = 6000
+    max_text: int = 1024 * 1024
+    """Bytes of UTF-8."""
+    max_field: int = 2000
+    """Characters of the title, the description and the like."""
+    obey_nofollow: bool = True
+    obey_noindex: bool = True
+    follow_canonical: bool = True
+    """`rel=canonical` is a link like others; it is read in any case."""
+    form: urls.Form = field(default_factory=urls.Form)
+    """Which spellings of a URL the crawl takes for one."""
+    cache: int = 16 << 20
+    """Bytes of resolved references that are kept, about."""
+
+
+def is_html(response: Response) -> bool:
+    """Whether *response* is an HTML document: by its type, or where it has none, by how it begins."""
+    return response.computed_type in _HTML_TYPES or is_xhtml(response.computed_type, response.body)
+
+
+def is_text(response: Response) -> bool:
+    """Whether *response* is text other than HTML: by its type, or where it has none, by the lack of binary bytes."""
+    return _TEXT_TYPES.match(response.computed_type) is not None
+
+
+def robots_directives(values: Iterable[str], agent: str) -> set[str]:
+    """`noindex` and `nofollow` as far as X-Robots-Tag headers or a meta's content ask them of *agent*.
+
+    A crawler's name and a colon restrict what follows in the same value to that crawler; `none` is both.
+    Source: https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag
+    """
+    found: set[str] = set()
+    for value in values:
+        applies = True
+        for word in value.lower().split(","):
+            name, colon, rest = word.strip().partition(":")
+            if colon and name not in _VALUED_DIRECTIVES and _AGENT.fullmatch(name.rstrip()):
+                applies = name.rstrip() in ("*", agent.lower())
+                name = rest
+            if applies:
+                found.add(name.strip())
+    if "none" in found:
+        found |= {"noindex", "nofollow"}
+    return found & {"noindex", "nofollow"}
+
+
+def parse_refresh(content: str) -> tuple[int, str] | None:
+    """The seconds and the URL of a meta refresh, "" for the page itself; None if it is not one (HTML 4.2.5.3)."""
+    match = _REFRESH.match(content)
+    if match is None:
+        return None
+    reference = match[2] or ""
+    if named := _REFRESH_URL.match(reference):
+        reference = reference[named.end() :]
+    if reference[:1] in ("'", '"'):
+        reference = reference[1:].partition(reference[0])[0]
+    return int((match[1] or "").lstrip("0")[:9] or "0"), re.sub("[\t\n\r]", "", reference).strip(EDGE)
+
+
+class Extractor:
+    """Reads responses into pages. Holds the caches of one worker; not for several threads."""
+
+    def __init__(self, options: ExtractOptions) -> None:
+        self.options = options
+        self._resolver = Resolver(options.form, options.cache)
+        scanner(*(visible.SIGNS if options.want_text else skim.SIGNS))  # later no descriptor may be left to import it
+
+    def extract(
+        self,
+        response: Response,
+        *,
+        skims: bool = False,
+        settled: Settled | None = None,
+        were_accepted: Ask | None = None,
+    ) -> Page:
+        """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read.
+
+        Its `Link` and `Refresh` headers mean what `<link>` and `<meta>` mean, and come before them.
+
+        *skims*: a page may be read by its head alone (`Page.skimmed`), if each of its links is *settled*, or none is to
+        be followed (None), and no text is wanted. Links that are not may be settled by now: *were_accepted* is asked.
+        """
+        page = Page(response.url, response)
+        if 300 <= response.status < 400:
+            return page
+        asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
+        if response.body and is_html(response):
+            page.is_html = True
+            page.charset = charsets.find(response.body, response.headers.combined("content-type"), url=response.url)
+            html = source(response, page.charset)
+            skims = skims and not is_xhtml(response.computed_type, response.body)
+            if not (skims and self._skim(page, html, settled, asked, were_accepted)):
+                self._read_html(page, html, asked)
+        else:
+            _Reader(page, self.options, self._resolver, asked).read([], page.url)
+            if response.body and is_text(response):
+                self._read_text(page)
+        return page
+
+    def _read_text(self, page: Page) -> None:
+        response, options = page.response, self.options
+        markup = "xml" in response.computed_type
+        page.charset = charsets.find(response.body, response.headers.combined("content-type"), markup, response.url)
+        if options.want_text and not page.noindex:
+            sample = response.body[: 4 * options.max_text + 4]
+            text, truncated = cut(valid(charsets.decode(sample, page.charset)), options.max_text)
+            page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
+
+    def _skim(
+        self, page: Page, html: bytes, settled: Settled | None, asked: set[str], were_accepted: Ask | None
+    ) -> bool:
+        """Read *page* by its head alone; false, and nothing done, if that would not do."""
+        end = end_of_head(html)
+        if end < 0 or self.options.want_text:
+            return False
+        rest = html[end:]
+        look = look_at(rest)
+        if settled is not None:
+            found = spellings(rest, look)
+            if not self._is_settled(found, page.url, settled, were_accepted):
+                return False
+        tree = parse(bounded(html[:end])[0] + _MARK_TAG)
+        mark = tree.body.first_child if tree.body is not None else None
+        if mark is None or mark.tag_id != _MARK or mark.next is not None:
+            return False
+        told = _told(tree)
+        if any(tag == _BASE for tag, _ in told):
+            return False
+        head = Page(page.url, page.response, page.charset)
+        _Reader(head, self.options, self._resolver, set(asked)).read(told, page.url)
+        if settled is not None and not all(map(settled.is_settled, head.outlinks)):
+            return False
+        canonical = head.canonical is not None
+        if head.refresh is not None or look.tells(title=head.title is not None, canonical=canonical):
+            return False
+        page.title, page.description, page.lang = head.title, head.description, self._lang(tree)
+        page.canonical, page.noindex, page.nofollow = head.canonical, head.noindex, head.nofollow
+        page.skimmed, page.links_total = True, None
+        return True
+
+    def _is_settled(self, found: list[bytes], url: str, settled: Settled, were_accepted: Ask | None) -> bool:
+        """Whether all the spellings *found* on a page at *url* are settled."""
+        table = settled.folder(folder_of(url))
+        if table.issuperset(found):
+            return True
+        new = set(found) - table
+        if len(new) > MOST_NEW:
+            return False
+        resolver, resolved = self._resolver, self._resolver.folder(url)
+        opened: list[str] = []
+        for spelling in new:
+            link = reference(spelling, _parsed)
+            if link is None:
+                return False
+            target = resolved.get(link) or resolver.resolve(link, url, resolved)
+            if settled.is_settled(target):
+                if link in resolved:  # it means the same on every page of the folder
+                    settled.add(spelling, table)
+            elif were_accepted is None:
+                return False
+            else:
+                opened.append(target)
+        return not opened or (were_accepted is not None and were_accepted(list(dict.fromkeys(opened))))
+
+    def _lang(self, tree: Tree) -> str | None:
+        return None if tree.root is None else clean(tree.root.attributes.get("lang") or "", self.options.max_field)
+
+    def _read_html(self, page: Page, html: bytes, asked: set[str]) -> None:
+        response, options = page.response, self.options
+        tree, page.is_flat = read(html)
+        page.tree = tree
+        # One walk serves both; without text, selecting in C makes far fewer objects.
+        nodes = find_nodes(tree) if options.want_text else None
+        told = _told(tree) if nodes is None else nodes.told
+        tags = {tag for tag, _ in told}
+        if _TEMPLATE in tags and open_shadow_roots(tree):
+            nodes = None if nodes is None else find_nodes(tree)
+            told = _told(tree) if nodes is None else nodes.told
+        base = _base(told, response.url) if _BASE in tags else response.url
+        _Reader(page, options, self._resolver, asked).read(told, base)
+        page.lang = self._lang(tree)
+        if nodes is not None and not page.noindex:
+            page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
+            page.tree = None
+
+
+def _parsed(value: bytes) -> str:
+    """What the parser makes of an attribute's *value* in double quotes."""
+    link = parse(b'<a href="' + value + b'">').css_first("a")
+    return (link and link.attributes.get("href")) or ""
+
+
+def _told(tree: Tree) -> list[Tagged]:
+    """What bears links, title and meta, and templates."""
+    return [(node.tag_id, node) for node in tree.css(_SELECTOR)]
+
+
+def _base(told: list[Tagged], url: str) -> str:
+    """What the document's references are relative to: the first `<base href>` of http(s), else its own *url*."""
+    for tag, node in told:
+        if tag == _BASE and (href := node.attributes.get("href")):
+            try:
+                found = urls.resolve(href, url).partition("#")[0]
+            except InvalidURL:
+                continue
+            if found.startswith(("http://", "https://")):
+                return found
+    return url
+
+
+class _Reader:
+    """Takes one document's links, title and meta, in the order of the document."""
+
+    def __init__(self, page: Page, options: ExtractOptions, resolver: Resolver, asked: set[str]) -> None:
+        self.page, self.options, self.resolver, self.asked = page, options, resolver, asked
+        self.agents = ("robots", options.agent.lower())
+        self.out: dict[str, None] = {}
+        self.refused: dict[str, int] = {}
+        self.total = 0
+        self.social: str | None = None
+        self.refreshed = False
+
+    def _relative_to(self, base: str, legacy: bool) -> None:
+        """References are relative to *base* from here on; *legacy*: their queries are in the page's own encoding."""
+        self.base, self.legacy = base, legacy
+        self.table = self.resolver.folder(base)
+        self.local = base == self.page.url  # references to the document itself are no links, unless <base> leads away
+
+    def read(self, told: list[Tagged], base: str) -> None:
+        """Fill the page from its header, then from what its document holds, whose references are relative to *base*."""
+        headers = self.page.response.headers
+        if headers.get("link") or headers.get("refresh"):
+            self._relative_to(self.page.url, legacy=False)
+            self._header(headers)
+        self._relative_to(base, legacy=self.page.charset != "utf-8")
+        take = self.take
+        for tag, node in told:
+            if tag in _LINKS:
+                attributes = node.attributes
+                href = attributes.get("href")
+                if href is not None:
+                    take(href, attributes.get("rel"))
+            elif tag == _META:
+                self._meta(node.attributes)
+            elif tag == _LINK:
+                self._link(node.attributes)
+            elif tag == _TITLE:
+                self._title(node)
+            elif tag in _FRAMES and (src := node.attributes.get("src")):
+                take(src, None)
+        self._finish()
+
+    def _header(self, headers: Headers) -> None:
+        """`Link` does what `<link>` does (HTML 4.2.4.4), `Refresh` what `<meta>` does (HTML 7.4.7)."""
+        for attributes in link_header.parse(headers.combined("link")):
+            self._link(attributes)
+        if refresh := headers.get("refresh"):
+            self._refresh(refresh)
+
+    def take(self, reference: str, rel: str | None) -> str | None:
+        """Take in one link; its canonical URL if it has one, whether it was refused or not."""
+        if self.local and (not reference or reference[0] == "#"):
+            return None
+        if self.legacy:
+            reference = charsets.encode_query(reference, self.page.charset or charsets.DEFAULT)
+        self.total += 1
+        full = len(self.out) >= self.options.max_links
+        target = self.table.get(reference) or ("cap" if full else self._resolve(reference))
+        if target in self.out:
+            return target
+        if target in _REFUSALS:
+            self._refuse(target)
+            return None
+        if rel and self.options.obey_nofollow and "nofollow" in rel.lower().split():
+            self._refuse("nofollow")
+        elif full:
+            self._refuse("cap")
+        else:
+            self.out[target] = None
+        return target
+
+    def _resolve(self, reference: str) -> str:
+        bare = reference.partition("#")[0]  # an index has thousands of places, and few pages: only those are kept
+        if bare[-1:] <= " ":
+            bare = urls.without_fragment(reference)
+        return self.table.get(bare) or self.resolver.resolve(bare, self.base, self.table)
+
+    def _refuse(self, reason: str) -> None:
+        self.refused[reason] = self.refused.get(reason, 0) + 1
+
+    def _link(self, attributes: dict[str, str | None]) -> None:
+        """`<link>`: next, prev, canonical, and alternates that are HTML (feeds have no links that are read here)."""
+        rel, href = attributes.get("rel"), attributes.get("href")
+        if not rel or not href:
+            return
+        words = set(rel.lower().split())
+        kind = (attributes.get("type") or "").partition(";")[0].strip().lower()
+        alternate = "alternate" in words and "stylesheet" not in words and kind in _HTML_ALTERNATES
+        if alternate or not words.isdisjoint(("next", "prev", "canonical")):
+            if words == {"canonical"} and not self.options.follow_canonical:
+                found = self._resolve(href)
+                target = None if found in _REFUSALS else found
+            else:
+                target = self.take(href, rel)
+            if "canonical" in words and self.page.canonical is None:
+                self.page.canonical = target
+
+    def _meta(self, attributes: dict[str, str | None]) -> None:
+        content = attributes.get("content")
+        if not content:
+            return
+        name = (attributes.get("name") or attributes.get("property") or "").strip().lower()
+        if name in self.agents:
+            self.asked |= robots_directives((content,), self.options.agent)
+        elif name == "description":
+            self.page.description = self.page.description or clean(content, self.options.max_field)
+        elif name == "og:description":
+            self.social = self.social or clean(content, self.options.max_field)
+        elif (attributes.get("http-equiv") or "").lower() == "refresh" and not self.refreshed:
+            self._refresh(content)
+
+    def _refresh(self, content: str) -> None:
+        parsed = parse_refresh(content)
+        self.refreshed = parsed is not None
+        if parsed and parsed[1]:
+            target = self.take(parsed[1], None)
+            self.page.refresh = target if target != self.page.url else None
+            self.page.refresh_after = parsed[0]
+
+    def _title(self, node: Node) -> None:
+        if self.page.title is None and not _in_svg(node):
+            self.page.title = clean(node.text(), self.options.max_field)
+
+    def _finish(self) -> None:
+        page, options = self.page, self.options
+        page.description = page.description or self.social
+        page.noindex = options.obey_noindex and "noindex" in self.asked
+        page.nofollow = options.obey_nofollow and "nofollow" in self.asked
+        if page.nofollow:
+            if self.out:
+                self.refused["nofollow"] = self.refused.get("nofollow", 0) + len(self.out)
+        else:
+            page.outlinks = list(self.out)
+        page.links_total, page.refused = self.total, self.refused
+
+
+def _in_svg(title: Node) -> bool:
+    """Whether a title is a picture's; looked for in its nearest ancestors only, so that deep nesting costs nothing."""
+    node = title.parent
+    for _ in range(32):
+        if node is None or node.tag_id == _SVG:
+            break
+        node = node.parent
+    return node is not None and node.tag_id == _SVG

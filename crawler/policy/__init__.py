@@ -1,0 +1,1 @@
+"""Values to verdicts. Pure: no clock, no I/O."""

@@ -1,0 +1,1 @@
+"""One worker process: the loop, downloads, processing, link filter, and its client of the frontier."""

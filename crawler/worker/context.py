@@ -1,0 +1,62 @@
+"""What a worker is built from, and what it counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from crawler.fetch.fetcher import Fetcher
+from crawler.frontier.crawldb import Ledger
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.redis.connection import Patience
+from crawler.worker.hook import Hook
+from crawler.worker.options import Plan
+from crawler.worker.pending_call import Outgoing
+from crawler.worker.watchdog import Watch
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a worker has done so far, for its beat."""
+
+    pages: int = 0
+    bytes: int = 0
+    errors: int = 0
+    retried: int = 0
+    lost: int = 0
+
+    def add(self, outgoing: Outgoing) -> None:
+        """Count one end or retry."""
+        self.pages += outgoing.ends
+        self.retried += not outgoing.ends
+        self.bytes += outgoing.size
+        self.errors += outgoing.failed
+
+    def facts(self, lost: int) -> dict[str, int]:
+        """What was counted, with *lost* ends that came too late, for the beat."""
+        counts = {"pages": self.pages, "bytes": self.bytes, "errors": self.errors, "retried": self.retried}
+        return counts | {"lost": self.lost + lost}
+
+
+@dataclass(slots=True)
+class Tools:
+    """What a worker is built from; all of it belongs to this process alone."""
+
+    frontier: Frontier
+    ledger: Ledger
+    fetcher: Fetcher
+    watch: Watch
+    say: Callable[[str], None]
+    """For a person."""
+    note: Callable[[str], None]
+    """For the log: what the pool tells people, or need not be told."""
+    patience: Patience
+    replan: Callable[[bytes], Plan]
+    """The plan from the settings stored in Redis."""
+    refit: Callable[[bytes], Fetcher]
+    """A fetcher for the settings stored in Redis."""
+    orphaned: Callable[[], bool] = lambda: False
+    """The pool that started this worker is gone."""
+    fuse: Callable[[float], object] = lambda seconds: None
+    """End this process in so many seconds unless called again; 0: never. For a page that hangs with no pool left."""
+    hook: Hook | None = None

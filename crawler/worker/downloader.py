@@ -1,0 +1,232 @@
+"""The leases that a transfer is in flight for, and the fetcher that carries them out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from crawler import url as urls
+from crawler.clock import since_boot
+from crawler.errors import RedisAway
+from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
+from crawler.frontier.messages import Lease
+from crawler.parse import sitemap
+from crawler.policy import robots
+from crawler.policy.cookies import Chain
+from crawler.worker.link_filter import Links, is_private_name
+from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, Plan
+from crawler.worker.outcome import Held
+from crawler.worker.shares import giving_way
+
+MOST_RESULTS: Final = 16
+"""Results taken at once, so that leases are extended and transfers driven between the pages."""
+NOT_AFTER_MARGIN: Final = 2.0
+"""Seconds before the end of its lease after which a request is not sent any more."""
+LONG_STALL: Final = 1.0
+"""Seconds of not driving transfers after which their time-outs are our own fault."""
+CONNECT_TIMEOUT: Final = 10.0
+MOST_SITEMAPS: Final = 2
+"""Sitemaps on their way at once: each may have 50 MiB."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """A lease with a transfer in flight: of a page, or of a robots.txt with the redirects followed for it."""
+
+    lease: Lease
+    held: Held | None = None
+    hops: int = 0
+    chain: Chain | None = None
+    """The redirects that were followed for the page within its lease."""
+    began: float = math.inf
+    """When the transfer did, on the monotonic clock."""
+
+
+class Transfers:
+    """Flights by the tokens of their leases, and the results that are not yet handled."""
+
+    def __init__(self, fetcher: Fetcher, links: Links, plan: Plan) -> None:
+        self.plan = plan
+        self.results: deque[tuple[Flight, FetchResult]] = deque()
+        self.aside: deque[tuple[Flight, FetchResult]] = deque()
+        """Results whose sites rest while others are at work (see `shares.Labour`)."""
+        self.stalled = False
+        """Transfers had stood still for too long before they were driven the last time."""
+        self._fetcher = fetcher
+        self._links = links
+        self._flights: dict[str, Flight] = {}
+        self._sitemaps: set[str] = set()
+        """Tokens of sitemaps whose transfers have begun and that are not yet handled."""
+        self._waiting: deque[Flight] = deque()
+        """Sitemaps that wait for others: in flight for all the rest of the worker."""
+        self._resting: list[tuple[float, Flight]] = []
+        """When (monotonic) to ask for the next page of a chain of redirects, after its host's delay, and its flight."""
+        self._private: frozenset[str] = frozenset()
+        """Hosts at private addresses that a seed named."""
+        self._driven = time.monotonic()
+
+    def __len__(self) -> int:
+        return len(self._flights)
+
+    @property
+    def moving(self) -> bool:
+        """Something is on its way that has not come to its result."""
+        moving = len(self._flights) - len(self._waiting) - len(self._resting)
+        return moving > len(self.results) + len(self.aside)
+
+    @property
+    def only_rests(self) -> bool:
+        """All that is in flight waits for its host's delay to end."""
+        return len(self._flights) == len(self._resting)
+
+    @property
+    def free(self) -> int:
+        """How many more the fetcher can take."""
+        return max(self._fetcher.free - len(self._waiting) - len(self._resting), 0)
+
+    @property
+    def lack(self) -> str:
+        """Why fewer may be on their way at once than were asked for; empty where they are not."""
+        return self._fetcher.lack
+
+    @property
+    def flights(self) -> list[Flight]:
+        """All that are in flight, and those whose results are at hand."""
+        return list(self._flights.values())
+
+    @property
+    def tokens(self) -> list[str]:
+        """The leases in flight, and those whose results are at hand."""
+        return list(self._flights)
+
+    def drive(self, seconds: float) -> None:
+        """Let transfers go on for so long, or until one ends."""
+        self.stalled = time.monotonic() - self._driven > LONG_STALL
+        if self._waiting:
+            self._begin_waiting()
+        if self._resting:
+            seconds = min(seconds, self._begin_rested())
+            if not self.moving:  # else the fetcher would return at once
+                time.sleep(seconds)
+        for token, result in self._fetcher.poll(seconds, MOST_RESULTS):
+            if token in self._flights:
+                self.results.append((self._flights[token], result))
+        self._driven = time.monotonic()
+
+    def fetch_page(self, held: Held) -> None:
+        """Begin the transfer of a page; of a sitemap only when few are on their way."""
+        flight = Flight(held.lease, held)
+        if not held.entry.request.sitemap:
+            self._submit(flight, held.entry.request.url, READ_TYPES, self.plan.max_size)
+        elif len(self._sitemaps) < MOST_SITEMAPS:
+            self._fetch_sitemap(flight)
+        else:
+            self._waiting.append(flight)
+            self._flights[held.lease.token] = flight
+
+    def _fetch_sitemap(self, flight: Flight) -> None:
+        assert flight.held is not None
+        self._submit(flight, flight.held.entry.request.url, None, sitemap.MAX_BYTES)
+        self._sitemaps.add(flight.lease.token)
+
+    def _begin_waiting(self) -> None:
+        """Sitemaps that waited, as far as others have ended; while Redis cannot be asked about them they go on."""
+        with suppress(RedisAway):
+            while self._waiting and len(self._sitemaps) < MOST_SITEMAPS:
+                self._fetch_sitemap(self._waiting[0])
+                self._waiting.popleft()
+
+    def follow(self, flight: Flight, chain: Chain, target: str, ended: float) -> bool:
+        """Ask for *target* within the lease, the host's delay after *ended* (monotonic); false if it ends before."""
+        at = ended + flight.lease.delay_ms / 1000
+        if since_boot() + max(at - time.monotonic(), 0.0) > flight.lease.deadline - NOT_AFTER_MARGIN:
+            return False
+        chain.go(target)
+        flight.chain = chain
+        self._resting.append((at, flight))
+        return True
+
+    def _begin_rested(self) -> float:
+        """Ask for the pages whose hosts have rested; the seconds until the next one has."""
+        now = time.monotonic()
+        with suppress(RedisAway):
+            for pair in [pair for pair in self._resting if pair[0] <= now]:
+                self._go_on(pair[1])
+                self._resting.remove(pair)
+        return max(min((at for at, _ in self._resting), default=float("inf")) - now, 0.0)
+
+    def _go_on(self, flight: Flight) -> None:
+        assert flight.chain is not None
+        is_sitemap = flight.lease.token in self._sitemaps
+        types, most = (None, sitemap.MAX_BYTES) if is_sitemap else (READ_TYPES, self.plan.max_size)
+        self._submit(flight, flight.chain.at, types, most)
+
+    def fetch_robots(self, flight: Flight, url: str) -> None:
+        """Begin the transfer of a robots.txt, or of what it redirects to."""
+        self._submit(flight, url, None, robots.MAX_BYTES + 1)
+
+    def _submit(self, flight: Flight, url: str, types: tuple[str, ...] | None, max_body: int) -> None:
+        """A seed that names a private address lets its own host through the guard; may raise RedisAway, asking so."""
+        if not self.plan.allow_private and is_private_name(url, proxied=self.plan.proxied):
+            self._let_through_if_seeded(url)
+        request = FetchRequest(
+            url,
+            headers=(("Cookie", flight.chain.cookie),) if flight.chain is not None else (),
+            accept=ACCEPT_PAGES if types else "*/*",
+            max_body=max_body,
+            types=types,
+            connect_timeout=min(CONNECT_TIMEOUT, self.plan.timeout),
+            first_byte_timeout=self.plan.timeout,
+            timeout=self.plan.timeout,
+            not_after=flight.lease.deadline - NOT_AFTER_MARGIN,
+        )
+        self._fetcher.submit(request, flight.lease.token)
+        if flight.began == math.inf:
+            flight.began = time.monotonic()
+        self._flights[flight.lease.token] = flight
+
+    def _let_through_if_seeded(self, url: str) -> None:
+        host = urls.host(url)
+        if host not in self._private and self._links.is_seeded(url):
+            self._private |= {host}
+            self._fetcher.allow(self._private)
+
+    def make_room(self) -> list[Flight]:
+        """Break off what gives way to new hosts (see `shares.giving_way`); nothing whose result is at hand."""
+        tokens = giving_way(self.plan.concurrency, self.flights, time.monotonic())
+        broken = [self._flights[token] for token in tokens if self._fetcher.cancel(token)]
+        for flight in broken:
+            self.land(flight)
+        return broken
+
+    def land(self, flight: Flight) -> None:
+        """The flight's result has been handled."""
+        self._flights.pop(flight.lease.token, None)
+        self._sitemaps.discard(flight.lease.token)
+
+    def drop(self, tokens: frozenset[str]) -> None:
+        """These leases were given to others: their transfers are void."""
+        self._waiting = deque(flight for flight in self._waiting if flight.lease.token not in tokens)
+        self._resting = [pair for pair in self._resting if pair[1].lease.token not in tokens]
+        for token in tokens & self._flights.keys():
+            self._fetcher.cancel(token)
+            del self._flights[token]
+            self._sitemaps.discard(token)
+        self.results = deque(pair for pair in self.results if pair[0].lease.token not in tokens)
+        self.aside = deque(pair for pair in self.aside if pair[0].lease.token not in tokens)
+
+    def refit(self, fetcher: Fetcher, plan: Plan) -> None:
+        """Go on with another fetcher; nothing may be in flight."""
+        self._fetcher.close()
+        self._fetcher, self.plan = fetcher, plan
+        self._fetcher.allow(self._private)
+
+    def close(self) -> None:
+        """End all; what was in flight is lost to us, not to the crawl."""
+        for token in self._flights:
+            self._fetcher.cancel(token)
+        self._fetcher.close()

@@ -1,0 +1,450 @@
+"""One worker: one process, one loop, no threads of its own.
+
+A turn: collect what the fetcher has finished, take each page to its outcome, tell Redis all of it in one pipeline and
+lease as many URLs as there are free transfers, submit them; block only when there is nothing in flight. While Redis is
+away the loop goes on collecting, keeps finished work, and leases nothing.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from crawler import url as urls
+from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
+from crawler.fetch.fetcher import FetchResult, Response
+from crawler.fetch.machine import SHORTAGES
+from crawler.frontier.messages import NO_SHARES, Ending, Lease, Leased, Shares
+from crawler.parse.extract import Extractor
+from crawler.policy.cookies import Chain
+from crawler.policy.politeness import REDIRECTS
+from crawler.record import Charge
+from crawler.worker import outcome as endings
+from crawler.worker.context import Tally, Tools
+from crawler.worker.downloader import MOST_RESULTS, Flight, Transfers
+from crawler.worker.frontier_client import Exchanges
+from crawler.worker.health_check import LOOK, Checkup
+from crawler.worker.link_filter import Links
+from crawler.worker.options import Plan
+from crawler.worker.outcome import Held
+from crawler.worker.pending_call import Outgoing
+from crawler.worker.processor import Handler
+from crawler.worker.refusals import refusal_of
+from crawler.worker.robots_cache import Rulebook
+from crawler.worker.shard_client import ASK_AGAIN, News
+from crawler.worker.shares import GRACE, Labour, shares
+
+LONG_PAGE: Final = 0.1
+"""Seconds of handling one page after which transfers are driven before the next."""
+IDLE_WAIT: Final = 5.0
+"""Seconds that an idle worker waits for a hint at most."""
+LATENESS: Final = 0.15
+"""Seconds by which Redis may be late to end a wait (it looks ten times a second): the rest is slept here, on time."""
+MIN_WAIT: Final = 0.0005
+FUSE_MARGIN: Final = 60.0
+"""Seconds beyond its page time-out after which a worker ends itself: its pool, which should have, must be gone."""
+ORPHAN_GRACE: Final = 2.0
+"""Seconds that transfers in flight get when the pool is gone."""
+LOOK_ASIDE: Final = 1.0  # seconds between two looks at whether others have ended the crawl, if this machine cannot work
+STOPPING_WAIT: Final = 0.05  # seconds between two looks at whether everything has ended, once asked to stop
+
+
+class Woken(Exception):
+    """A signal came while the worker was waiting."""
+
+
+class Worker:
+    """The loop. `run` returns when the crawl is done (with *until_done*), at its limit, gone, or `stop` was called."""
+
+    def __init__(self, name: str, tools: Tools, plan: Plan, *, until_done: bool) -> None:
+        self.name = name
+        self.tools = tools
+        self.plan = plan
+        self.until_done = until_done
+        self.tally = Tally()
+        self.reason = ""
+        """Why the loop ended: done, limit, gone, stopped."""
+        self._frontier, self._watch = tools.frontier, tools.watch
+        self._links = Links(plan.scope, tools.ledger.roots, plan.links_cache, self._accepted)
+        self._rules = Rulebook(tools.ledger, plan.agent, plan.rules_cache)
+        self._exchange = Exchanges(tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience)
+        self._handler = self._new_handler()
+        self._transfers = Transfers(tools.fetcher, self._links, plan)
+        self._checkup = Checkup(tools.ledger, proxied=plan.proxied)
+        self._labour = Labour()
+        self._wants: Shares = NO_SHARES
+        self._is_full = False
+        """All transfers were taken when there was last something to be leased."""
+        self._new_hosts = 0
+        """New hosts that were due and got nothing when there was last something leased."""
+        self._unplaced: deque[Lease] = deque()
+        """Leased, but not yet given their way."""
+        self._suspects: deque[Held] = deque()
+        """Leased pages during which a worker died: each is run alone."""
+        self._limit = "starting"
+        self._settings_rev = -1
+        self._traps_rev = 0
+        self._refit: bytes | None = None
+        """Settings that the fetcher does not obey yet."""
+        self._stop_by: float | None = None
+        self._may_be_woken = False
+
+    # -- the whole crawl, top to bottom --------------------------------------------------------------------------------
+
+    def run(self) -> str:
+        """Crawl until it is over; the reason why it ended. Raises what nobody can go on with: Redis refuses us, ..."""
+        while not self.reason:
+            try:
+                self._turn()
+            except Woken:  # the signal came in the last instant of a wait
+                continue
+            except (NoCrawl, CrawlDeleting) as error:  # its pool finds out as well, and says so
+                self.tools.note(str(error))
+                self.reason = "gone"
+        self._leave()
+        return self.reason
+
+    def _turn(self) -> None:
+        if self._stop_by is None and self.tools.orphaned():
+            self._stop_by = time.monotonic() + ORPHAN_GRACE
+        self._collect()
+        news = self._talk()
+        self._place()
+        self._see_whether_over(news.leased)
+        if self.reason:
+            return
+        if self._exchange.held_up and not self._transfers.moving:
+            until = min(self._exchange.due_at(), self._exchange.lease_at)
+            self._sleep(max(until - time.monotonic(), MIN_WAIT), time.sleep)
+        elif not self._is_busy():
+            self._wait_aside() if self._checkup.aside else self._idle(news.leased)
+
+    def stop(self, grace: float) -> None:
+        """End soon: lease nothing more, give what is in flight *grace* seconds, release the rest. Safe in a signal."""
+        by = time.monotonic() + grace
+        self._stop_by = by if self._stop_by is None else min(self._stop_by, by)
+        if self._may_be_woken:
+            self._may_be_woken = False
+            raise Woken
+
+    # -- collecting and handling ---------------------------------------------------------------------------------------
+
+    def _collect(self) -> None:
+        """Drive the transfers and take each finished one to its outcome."""
+        self._watch.enter("poll")
+        transfers = self._transfers
+        transfers.drive(self._poll_seconds())
+        if self._checkup:
+            if len(self._checkup) == len(transfers):
+                self._sleep(LOOK, time.sleep)
+            transfers.results.extend(self._checkup.take())
+        self._labour.sort(transfers, stopping=self._stop_by is not None)
+        for _ in range(min(len(transfers.results), MOST_RESULTS)):
+            if not transfers.results or (self._exchange.away and time.monotonic() < self._exchange.due_at()):
+                break
+            began = time.monotonic()
+            try:
+                self._handle(*transfers.results[0])
+            except RedisAway as error:  # it is handled again when Redis is back
+                self._exchange.failed(error)
+                transfers.results.rotate(-1)  # what needs another shard may go on
+                break
+            transfers.results.popleft()
+            if time.monotonic() - began > LONG_PAGE:
+                transfers.drive(0.0)
+                self._labour.sort(transfers, stopping=self._stop_by is not None)
+        self.tools.fuse(0.0)
+        self._watch.enter("poll")
+
+    def _poll_seconds(self) -> float:
+        """How long transfers may be waited for before something else is to be done."""
+        until = self._exchange.due_at()
+        if not self._exchange.away and (self._transfers.results or self._unplaced or not self._transfers):
+            return 0.0
+        if self._may_lease():
+            until = min(until, time.monotonic() + GRACE / 4 if self._is_full else self._exchange.lease_at)
+        if self._checkup:
+            until = min(until, time.monotonic() + LOOK)
+        if self._stop_by is not None:
+            until = min(until, self._stop_by)
+        return max(min(until - time.monotonic(), ASK_AGAIN), 0.0)
+
+    def _handle(self, flight: Flight, result: FetchResult) -> None:
+        self._watch.enter("handle", flight.lease.token)
+        self._handler.begin(result)
+        self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
+        if not self._is_to_be_believed(flight, result):
+            return
+        if flight.held is None:
+            answer = self._rules.answer(flight.lease, result, flight.hops, forgiving=self._transfers.stalled)
+            if answer.follow is not None:
+                self._transfers.fetch_robots(flight, answer.follow)
+                flight.hops += 1
+                return
+            ip = result.address if isinstance(result, Response) and not flight.hops else ""
+            outgoing = self._handler.robots(flight.lease, answer, ip)
+        elif self._goes_on(flight, flight.held, result):
+            return
+        else:
+            outgoing = self._end_page(flight, flight.held, result)
+            self.tally.add(outgoing)
+        self._transfers.land(flight)
+        self._exchange.post(outgoing)
+        self._labour.note(flight.lease.host, self._handler.took_ms / 1000)
+
+    def _goes_on(self, flight: Flight, held: Held, result: FetchResult) -> bool:
+        """Whether another request follows in the lease: the answer sets a cookie and redirects (see `cookies`)."""
+        if not isinstance(result, Response) or result.status not in REDIRECTS:
+            return False
+        chain = flight.chain or Chain(held.entry.request.url)
+        target = chain.next_hop(result)
+        if target is None or not self._handler.admits(held, target, chain.hops):
+            return False
+        if self.plan.obey_robots and not self._rules.allows_hop(held.lease, target):
+            return False
+        return self._transfers.follow(flight, chain, target, result.ended)
+
+    def _is_to_be_believed(self, flight: Flight, result: FetchResult) -> bool:
+        """Whether a result says something of its host; else it is kept until that is known, or its lease given back."""
+        if isinstance(result, Response):
+            self._checkup.answered(result)
+            return True
+        fate = self._checkup.fate(flight, result, alone=len(self._transfers) == 1)
+        if fate == "give back" or (fate == "wait" and self._stop_by is not None):
+            token = flight.lease.token
+            self._checkup.drop(frozenset([token]))
+            self._transfers.land(flight)
+            self._exchange.post(Outgoing(self._frontier.release_call([token]), token))
+        return fate == "believe"
+
+    def _end_page(self, flight: Flight, held: Held, result: FetchResult) -> Outgoing:
+        """Take a page to its outcome; a defect of ours is charged to it like a crash, and does not stop the worker."""
+        try:
+            return self._handler.handle(held, result, forgiving=self._transfers.stalled, chain=flight.chain)
+        except CrawlerError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in SHORTAGES:  # none of the page's doing
+                return Outgoing(self._frontier.release_call([held.lease.token]), held.lease.token)
+            self.tools.say(f"handling {held.entry.request.url} failed: {type(error).__name__}: {error}")
+            return Outgoing(self._frontier.retry_call(held.lease, "ok", charge=Charge.CRASH), held.lease.token)
+
+    # -- talking to Redis ----------------------------------------------------------------------------------------------
+
+    def _talk(self) -> News:
+        self._watch.enter("redis")
+        self._make_room()
+        self._wants = self._wanted()
+        news = self._exchange.talk(self._wants, self._held(), self._beat)
+        if news.lost:
+            self._drop(news.lost)
+        if news.leased is not None:
+            self._unplaced.extend(news.leased.leases)
+            try:
+                self._learn(news.leased)
+            except RedisAway as error:  # what is not known yet is told again with the next leases
+                self._exchange.failed(error)
+        if self._refit is not None and not self._transfers:
+            self._transfers.refit(self.tools.refit(self._refit), self.plan)
+            self._refit = None
+        return news
+
+    def _wanted(self) -> Shares:
+        """What leases to ask for now: after something ended, or when a host is due."""
+        if not self._may_lease() or not self._exchange.may_lease:
+            return NO_SHARES
+        if self._checkup.aside:
+            return NO_SHARES if self._transfers else Shares.any(1)
+        plan, transfers = self.plan, self._transfers
+        wanted = shares(plan.concurrency, transfers.flights, time.monotonic(), sees_addresses=plan.sees_addresses)
+        wanted = wanted.at_most(transfers.free)
+        self._is_full = not wanted
+        return wanted
+
+    def _make_room(self) -> None:
+        """Where new hosts wait, and stuck transfers fill the room that is theirs, the oldest of these give way."""
+        if not self._new_hosts or self._exchange.away or not self._may_lease():
+            return
+        for flight in self._transfers.make_room():
+            end = self._frontier.robots_call if flight.held is None else self._frontier.retry_call
+            self._exchange.post(Outgoing(end(flight.lease, "late"), flight.lease.token))
+
+    def _may_lease(self) -> bool:
+        if self._stop_by is not None or self._suspects or self._unplaced or self._refit:
+            return False
+        return not self._checkup.aside or time.monotonic() >= self._checkup.again_at
+
+    def _held(self) -> list[str]:
+        """The tokens of all leases that are ours and have not ended."""
+        return [
+            *self._transfers.tokens,
+            *(lease.token for lease in self._unplaced),
+            *(held.lease.token for held in self._suspects),
+        ]
+
+    def _drop(self, lost: frozenset[str]) -> None:
+        """Leases that were given to others: their work here is void."""
+        self.tally.lost += len(lost)
+        self._transfers.drop(lost)
+        self._checkup.drop(lost)
+        self._unplaced = deque(lease for lease in self._unplaced if lease.token not in lost)
+        self._suspects = deque(held for held in self._suspects if held.lease.token not in lost)
+
+    def _beat(self) -> bytes:
+        self._watch.say_lack(self._transfers.lack)
+        facts = {"in_flight": len(self._transfers), "limit": self._limit, "lack": self._transfers.lack}
+        return msgspec.json.encode(self.tally.facts(self._exchange.not_ours) | facts | self._checkup.facts)
+
+    def _learn(self, leased: Leased) -> None:
+        """What the answer to `lease` says beside its leases: what the speed depends on, and what was changed."""
+        settings_rev, roots_rev, traps_rev = self._exchange.revisions
+        self._new_hosts = leased.new_hosts
+        self._limit = leased.limit(self._wants.want)
+        self._links.at_revision(roots_rev)
+        if traps_rev != self._traps_rev:
+            self._links.beware(self.tools.ledger.traps())
+            self._traps_rev = traps_rev
+        if settings_rev != self._settings_rev:
+            if self._settings_rev >= 0 or settings_rev > 0:
+                self._renew()
+            self._settings_rev = settings_rev
+
+    def _renew(self) -> None:
+        """Settings were changed: work by the new ones; the fetcher follows when its transfers have ended."""
+        self._refit = self.tools.ledger.settings()
+        self.plan = self.tools.replan(self._refit)
+        self._links.renew(self.plan.scope)
+        self._rules.agent = self.plan.agent
+        self._exchange.set_term(self.plan.lease_term)
+        self._handler = self._new_handler()
+
+    def _accepted(self, links: Sequence[str]) -> list[bool]:
+        """Which of *links* Redis has accepted, from whomever."""
+        return self.tools.ledger.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
+
+    def _new_handler(self) -> Handler:
+        tools, links, plan, extractor = self.tools, self._links, self.plan, Extractor(self.plan.extract)
+        harvest = self._exchange.harvest if plan.quarantine else None
+        return Handler(
+            self._frontier, links, extractor, plan, self._watch, hook=tools.hook, harvest=harvest, say=tools.say
+        )
+
+    # -- what was leased -----------------------------------------------------------------------------------------------
+
+    def _place(self) -> None:
+        """Give every new lease its way: to the fetcher, to its end, or aside."""
+        if self._exchange.away:
+            return
+        try:
+            if self.plan.obey_robots:
+                self._rules.learn([lease for lease in self._unplaced if lease.kind == "P"])
+            while self._unplaced:
+                self._place_one(self._unplaced[0])
+                self._unplaced.popleft()
+            if self._suspects and not self._transfers and not self._exchange.outgoing:
+                self._transfers.fetch_page(self._suspects[0])
+                self._suspects.popleft()
+        except RedisAway as error:
+            self._exchange.failed(error)
+
+    def _place_one(self, lease: Lease) -> None:
+        if lease.kind == "R":
+            self._transfers.fetch_robots(Flight(lease), f"{lease.origin}/robots.txt")
+            return
+        try:
+            entry = lease.entry()
+        except ValueError as error:
+            self._end(endings.of_bad_entry(lease, str(error), self._frontier.id))
+            return
+        if self.plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
+            self._exchange.post(Outgoing(self._frontier.release_call([lease.token]), lease.token))
+            return
+        url = entry.request.url
+        held = Held(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
+        self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
+        # The rules of a site judge this URL: to its pool that is part of handling it.
+        self._watch.enter("handle", lease.token)
+        refusal = refusal_of(held, self._links, self._rules if self.plan.obey_robots else None)
+        self._watch.enter("redis")
+        if refusal is not None:
+            self._end(endings.of_failure(held, *refusal, endings.UNSENT))
+        elif entry.crashes:
+            self._suspects.append(held)
+        else:
+            self._transfers.fetch_page(held)
+
+    def _end(self, ending: Ending) -> None:
+        self._exchange.post(Outgoing(self._frontier.commit_call(ending), ending.lease.token, ends=True))
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def _is_busy(self) -> bool:
+        return bool(self._transfers or self._exchange.outgoing or self._unplaced or self._suspects)
+
+    def _see_whether_over(self, leased: Leased | None) -> None:
+        if self._stop_by is not None:
+            ended = self._transfers.only_rests and not self._exchange.outgoing
+            if ended or time.monotonic() >= self._stop_by:
+                self.reason = "stopped"
+        elif leased is not None and not self._is_busy():
+            if leased.status == "DELETING":
+                self.reason = "gone"
+            elif self.until_done and leased.status == "LIMIT" and leased.leased == 0:
+                self.reason = "limit"
+            elif leased.status == "OK" and not leased.leases and self._exchange.is_done(leased) and self.until_done:
+                self.reason = "done"
+
+    def _idle(self, leased: Leased | None) -> None:
+        """Nothing to do: wait for a hint that a host became ready, or until the next one is due."""
+        wait = self._exchange.lease_at - time.monotonic()
+        if leased is not None and self._frontier.count == 1:
+            hosts_wait = leased.status == "OK" and leased.wait_ms >= 0  # paused, full or at its limit: nothing is due
+            wait = leased.wait_ms / 1000 if hosts_wait else IDLE_WAIT
+        wait = min(wait, ASK_AGAIN if self.until_done else IDLE_WAIT)
+        if wait > LATENESS:
+            self._sleep((wait - LATENESS) * random.uniform(0.9, 1.0), self._exchange.wait)
+        elif wait > MIN_WAIT:
+            self._sleep(wait, time.sleep)
+        self._exchange.ask_now()
+
+    def _wait_aside(self) -> None:
+        """Wait until this machine may be well again, and take no hint from a worker that is; the crawl may end so."""
+        left = self._checkup.again_at - time.monotonic()
+        if left > 0:
+            self._sleep(min(left, LOOK_ASIDE), time.sleep)
+        try:
+            word = self._frontier.state().word if self.until_done and not self._exchange.away else ""
+            if word == "limit" or (word == "done" and self._frontier.done()):
+                self.reason = word
+        except RedisAway as error:
+            self._exchange.failed(error)
+        self._exchange.ask_now()
+
+    def _sleep(self, seconds: float, wait: Callable[[float], None]) -> None:
+        """Wait; `stop` cuts it short."""
+        self._watch.enter("idle")
+        try:
+            self._may_be_woken = True
+            wait(seconds if self._stop_by is None else min(seconds, STOPPING_WAIT))
+        except RedisAway as error:
+            self._exchange.failed(error)
+        except Woken:
+            self._exchange.forget_waiting()
+        finally:
+            self._may_be_woken = False
+
+    def _leave(self) -> None:
+        """Tell Redis what has ended, give the rest back, and say good-bye; if Redis is away the leases run out."""
+        self._watch.say_lack(self._transfers.lack)
+        self._watch.enter("redis")
+        try:
+            if self.reason != "gone":
+                self._exchange.leave(self._held())
+        except CrawlerError as error:
+            self.tools.note(f"leaving without a last word to Redis: {error}")
+        self._transfers.close()

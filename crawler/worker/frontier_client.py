@@ -1,0 +1,218 @@
+"""A worker's talk with all shards of its crawl: an Exchange each, and leases from one after the other.
+
+Shards that are on servers of their own fail on their own: while one is away the worker goes on with the others.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from crawler import url as urls
+from crawler.errors import RedisAway
+from crawler.frontier.frontier import Frontier, shard_of_token
+from crawler.frontier.keys import shard_of
+from crawler.frontier.messages import NO_SHARES, Leased, Shares, State
+from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.shards.relay import Courier
+from crawler.parse.page import Page
+from crawler.worker.link_filter import Known
+from crawler.worker.pending_call import Outgoing
+from crawler.worker.shard_client import NOTHING_LOST, Exchange, News
+
+LEFT_ALONE: Final = 0.25
+"""Seconds after which what needed a shard that is away is tried again."""
+COUNT_AGAIN: Final = 0.25
+UNLIMITED: Final = 5.0
+"""Seconds between two counts of all shards' pages while there is a limit to them, and while there is none."""
+
+
+class Exchanges:
+    """Everything between a worker and its frontier, of one shard or many."""
+
+    def __init__(
+        self, frontier: Frontier, known: Known, worker: str, term: float, say: Callable[[str], None], patience: Patience
+    ) -> None:
+        self._frontier = frontier
+        links: dict[Link, Patience] = {}
+        self._each = [
+            Exchange(
+                part,
+                known,
+                worker,
+                term,
+                say,
+                links.setdefault(part.link, patience.another() if links else patience),
+                courier=Courier(part, frontier.parts, worker) if frontier.count > 1 else None,
+            )
+            for part in frontier.parts
+        ]
+        self._apart = len(links) > 1
+        """Shards fail on their own."""
+        self._left_alone_until = 0.0
+        self._left: int | None = None
+        """How many more pages may be leased, by the last count."""
+        self._state: State | None = None
+        self._count_at = 0.0
+        self._waited_at = frontier.parts[0]
+
+    # -- when ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def away(self) -> bool:
+        """Redis did not answer the last time: nothing that may need it is begun."""
+        return time.monotonic() < self._left_alone_until if self._apart else self._each[0].away
+
+    @property
+    def outgoing(self) -> bool:
+        """Something has ended that is not acknowledged."""
+        return any(exchange.outgoing for exchange in self._each)
+
+    @property
+    def held_up(self) -> bool:
+        """Redis is away, or all that has ended waits for it or for room in it."""
+        return self.away or (self.outgoing and self.due_at() > time.monotonic())
+
+    def due_at(self) -> float:
+        """When there is next something to say, on the monotonic clock; leases aside."""
+        due = min(exchange.due_at() for exchange in self._each)
+        return self._left_alone_until if self._apart and self.away else due
+
+    @property
+    def lease_at(self) -> float:
+        """When there is next something to be leased, or to ask for it."""
+        return min((exchange.lease_at for exchange in self._each if not exchange.away), default=float("inf"))
+
+    @property
+    def may_lease(self) -> bool:
+        """Something may be there to be leased: something has ended, or it is time."""
+        now = time.monotonic()
+        return any(self._may_lease(exchange, now) for exchange in self._each)
+
+    @staticmethod
+    def _may_lease(exchange: Exchange, now: float) -> bool:
+        return not exchange.away and (bool(exchange.outgoing) or exchange.lease_at <= now)
+
+    def failed(self, error: RedisAway) -> None:
+        """Redis did not answer a question beside the talk."""
+        if self._apart:
+            self._left_alone_until = time.monotonic() + LEFT_ALONE
+        else:
+            self._each[0].failed(error)
+
+    # -- what ----------------------------------------------------------------------------------------------------------
+
+    def post(self, outgoing: Outgoing) -> None:
+        """Say this with the next turn, to the shard that gave the lease."""
+        self._each[shard_of_token(outgoing.token)].outgoing.append(outgoing)
+
+    def harvest(self, url: str, page: Page) -> None:
+        """A page was read: what it bears is told to the shard of its template."""
+        self._each[shard_of(urls.host(url), len(self._each))].harvest.page(url, page)
+
+    def set_term(self, term: float) -> None:
+        """The term of leases from now on, in seconds."""
+        for exchange in self._each:
+            exchange.term = term
+
+    @property
+    def not_ours(self) -> int:
+        """Ends that came too late: their leases had been given to others."""
+        return sum(exchange.not_ours for exchange in self._each)
+
+    @property
+    def revisions(self) -> tuple[int, ...]:
+        """Of settings, roots and traps, as far as is known: each grows with a change in any shard."""
+        return tuple(sum(part) for part in zip(*(exchange.revisions for exchange in self._each), strict=True))
+
+    def talk(self, want: Shares, held: Sequence[str], beat: Callable[[], bytes]) -> News:
+        """Say to each shard what is due, and ask one of them for leases (see `Exchange.talk`)."""
+        if len(self._each) == 1:
+            return self._each[0].talk(want, held, beat)
+        now = time.monotonic()
+        left = self._count(now) if want else None
+        chosen = self._next(now) if want and left != 0 else None
+        want = want if left is None else want.at_most(left)
+        tokens: list[list[str]] = [[] for _ in self._each]
+        for token in held:
+            tokens[shard_of_token(token)].append(token)
+        lost, leased = NOTHING_LOST, self._spent() if left == 0 else None
+        for exchange, own in zip(self._each, tokens, strict=True):
+            news = exchange.talk(want if exchange is chosen else NO_SHARES, own, beat)
+            lost |= news.lost
+            if news.leased is not None:  # of another shard too, where an answer had been missed
+                more = leased.leases if leased is not None else ()
+                leased = msgspec.structs.replace(news.leased, leases=[*more, *news.leased.leases])
+        if leased is not None and self._left is not None:
+            self._left = max(self._left - len(leased.leases), 0)
+        return News(leased, lost)
+
+    def _next(self, now: float) -> Exchange | None:
+        """The shard whose turn it is to be asked for leases."""
+        ready = [exchange for exchange in self._each if self._may_lease(exchange, now)]
+        return min(ready, key=lambda exchange: exchange.asked_at, default=None)
+
+    def _count(self, now: float) -> int | None:
+        """How many more pages may be leased, of all shards; None: any number. Counted now and then."""
+        if now >= self._count_at:
+            try:
+                self._state = state = self._frontier.state()
+            except RedisAway:  # of a shard that is away, which says so when it is talked to
+                self._count_at = now + COUNT_AGAIN
+            else:
+                limited = state.max_pages is not None
+                self._left = max((state.max_pages or 0) - state.fetched - state.leased, 0) if limited else None
+                self._count_at = now + (COUNT_AGAIN if limited else UNLIMITED)
+        return self._left
+
+    def _spent(self) -> Leased:
+        """What is said instead of leases, when the last pages that may be fetched are in flight or have ended."""
+        state = self._state or self._frontier.state()
+        for exchange in self._each:
+            exchange.lease_at = self._count_at
+        status = "LIMIT" if state.spent else "OK"
+        counts = state.accepted, state.queued, state.leased, state.ended, state.sources, state.pending
+        return Leased([], status, (), round(COUNT_AGAIN * 1000), *counts, *self.revisions)  # type: ignore[arg-type]
+
+    # -- when nothing is given -----------------------------------------------------------------------------------------
+
+    def is_done(self, leased: Leased) -> bool:
+        """Whether nothing is left to do in any shard, after an answer without leases."""
+        asked = max(self._each, key=lambda exchange: exchange.asked_at)
+        if not asked.is_done(leased):
+            return False
+        if len(self._each) == 1:
+            return True
+        try:
+            return all(exchange.idle for exchange in self._each) and self._frontier.done()
+        except RedisAway:
+            return False
+
+    def wait(self, seconds: float) -> None:
+        """Block until a hint says that a host became ready, at most *seconds*: in one of the shards."""
+        self._waited_at = random.choice(self._frontier.parts)
+        self._waited_at.wait(seconds)
+
+    def forget_waiting(self) -> None:
+        """The wait was broken off."""
+        self._waited_at.link.forget_waiting()
+
+    def ask_now(self) -> None:
+        """Ask for leases with the next turns, each shard."""
+        for exchange in self._each:
+            exchange.lease_at = 0.0
+
+    def leave(self, held: Sequence[str]) -> None:
+        """The last word to each shard (see `Exchange.leave`); RedisAway, at the end, if one did not hear it."""
+        missed: RedisAway | None = None
+        for shard, exchange in enumerate(self._each):
+            try:
+                exchange.leave([token for token in held if shard_of_token(token) == shard])
+            except RedisAway as error:
+                missed = error
+        if missed is not None:
+            raise missed

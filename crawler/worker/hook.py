@@ -1,0 +1,188 @@
+"""A user's hook: `module:function` or `file.py:function`, called in the worker with each Page that was parsed.
+
+A module is found where the command, or the script, looks for modules, and last in the current folder; what lies beside
+a file is found before anything else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import json
+import os
+import runpy
+import sys
+from collections.abc import Callable
+from importlib.machinery import PathFinder, SourceFileLoader
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, Final, NoReturn
+
+from crawler.errors import HookError
+from crawler.parse.page import Page
+
+Hook = Callable[[Page], Any]
+"""Returns what `data` of the record shall be: anything that JSON can hold, None for nothing; a generator's items."""
+
+_MAIN: Final = ("__main__", "__mp_main__")
+LOADED: Final = "loaded"
+"""What `try_out` answers where all is well."""
+_NOT_CALLED_SO: Final = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+_NO_PARENT: Final = "no known parent package"
+"""What Python says of a relative import in a file that was loaded by itself."""
+
+
+# -- loading -----------------------------------------------------------------------------------------------------------
+
+
+def load(spec: str) -> Hook:
+    """The function that *spec* names; HookError says what is wrong with it."""
+    module_name, colon, function_name = spec.rpartition(":")
+    if not colon or not module_name or not function_name.isidentifier():
+        raise HookError(f"--hook {spec!r}: write it as module:function or file.py:function")
+    is_file = module_name.endswith(".py") or os.sep in module_name
+    try:
+        module = _load_file(Path(module_name).absolute()) if is_file else _load_module(module_name)
+    except HookError:
+        raise
+    except (Exception, SystemExit) as error:  # whatever a user's module raises while it is imported
+        why = " ".join(str(error).split())
+        raise HookError(f"--hook {spec!r}: importing it failed: {type(error).__name__}: {why}") from None
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        where = getattr(module, "__file__", None)
+        found = "" if is_file or where is None else f" (it is {where}; name a file to mean another: file.py:function)"
+        raise HookError(f"--hook {spec!r}: {module_name} has no function {function_name}{found}")
+    if any(is_kind(call) for call in (function, type(function).__call__) for is_kind in _NOT_CALLED_SO):
+        raise HookError(f"--hook {spec!r}: {function_name} is async: write a plain function, and asyncio.run() in it")
+    hook: Hook = function
+    return hook
+
+
+def _load_module(name: str) -> Any:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)  # last: what is installed is not to be hidden by chance
+    return importlib.import_module(name)
+
+
+def _load_file(path: Path) -> Any:
+    """What lies beside the file is found first while it is imported, as with a script, and last afterwards."""
+    place = str(path.parent)
+    if place in sys.path:
+        return _from_file(path)
+    sys.path.insert(0, place)
+    try:
+        return _from_file(path)
+    finally:
+        sys.path.remove(place)
+        sys.path.append(place)
+
+
+def _from_file(path: Path) -> Any:
+    if path.name == "__main__.py" and path.parent.is_file():  # a zipped application
+        return SimpleNamespace(**runpy.run_path(str(path.parent), run_name="_hook"))
+    if not path.is_file():
+        raise HookError(f"--hook: there is no file {path}")
+    try:
+        return _load_source(path)
+    except ImportError as error:
+        package, root = _package_of(path)
+        if _NO_PARENT not in str(error) or not package:
+            raise
+        sys.path.append(str(root))
+        return importlib.import_module(f"{package}.{path.stem}")
+
+
+def _load_source(path: Path) -> ModuleType:
+    name = f"_hook_{path.stem}"
+    loader = None if path.suffix in (".py", ".pyc") else SourceFileLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    if spec is None or spec.loader is None:
+        raise HookError(f"--hook: {path} cannot be imported")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _package_of(path: Path) -> tuple[str, Path]:
+    """The package that a file is in, empty if none, and the folder in which that is found."""
+    names: list[str] = []
+    folder = path.parent
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    return ".".join(names), folder
+
+
+# -- from this process to a worker -------------------------------------------------------------------------------------
+
+
+def spec_of(hook: Hook) -> str:
+    """A function as text by which another process can load it; HookError where none could."""
+    name, module = getattr(hook, "__qualname__", ""), getattr(hook, "__module__", None)
+    if not name.isidentifier() or not isinstance(module, str):
+        raise HookError("the hook must be a function at the top of a module: workers import it by its name")
+    if module in _MAIN:
+        return f"{_of_main(hook)}:{name}"
+    file = getattr(sys.modules.get(module), "__file__", None)
+    return f"{module if file is None or _is_found(module) else Path(file).absolute()}:{name}"
+
+
+def _of_main(hook: Hook) -> str:
+    """The module that was run: its name where `python -m` found it by that, else its file."""
+    home = getattr(inspect.unwrap(hook), "__globals__", None) or vars(sys.modules["__main__"])
+    spec, file = home.get("__spec__"), home.get("__file__")
+    if spec is not None and spec.name not in _MAIN:
+        return str(spec.name)
+    if not isinstance(file, str) or not (Path(file).is_file() or Path(file).parent.is_file()):
+        raise HookError(
+            "the hook must be in a file, from which workers can import it: put what was typed in, or stands in a"
+            " notebook, into a module"
+        )
+    return str(Path(file).absolute())
+
+
+def _is_found(module: str) -> bool:
+    """Whether a look through `sys.path` finds the very module of this name."""
+    top = module.partition(".")[0]
+    found = PathFinder.find_spec(top)
+    return found is not None and found.origin == getattr(sys.modules.get(top), "__file__", None)
+
+
+def import_path() -> list[str]:
+    """Where this process looks for modules, for another one that is to find the same: absolute, ours at its end.
+
+    Each is a byte string as text (Latin-1), for a path need not be Unicode.
+    """
+    places = [str(Path(place).absolute()) for place in sys.path if isinstance(place, str)]  # "" is the current folder
+    places.append(str(Path(__file__).absolute().parents[2]))
+    return [os.fsencode(place).decode("latin-1") for place in dict.fromkeys(places)]
+
+
+def try_out(raw: bytes) -> NoReturn:
+    """Load the `hook` of the JSON object *raw*, write LOADED or what is wrong to the descriptor in argv, and end."""
+    answer = ""
+    try:
+        load(json.loads(raw)["hook"])
+        answer = LOADED
+    except HookError as error:
+        answer = str(error)
+    finally:
+        os.write(int(sys.argv[1]), answer.encode("utf-8", "replace"))
+        os._exit(0 if answer else 1)
+
+
+# -- what it returns ---------------------------------------------------------------------------------------------------
+
+
+def items(result: Any) -> Any:
+    """What a hook returned, as the record keeps it: generators and iterators become lists."""
+    if result is None or isinstance(result, dict | list | tuple | str | int | float | bool):
+        return result
+    if inspect.iscoroutine(result):
+        result.close()  # else Python warns of it
+        raise TypeError("it returned a coroutine: write a plain function, and asyncio.run() in it")
+    return list(result) if hasattr(result, "__iter__") else result

@@ -1,0 +1,242 @@
+"""Which of a page's links become requests: those not sent before, that the scope admits, under a root of the crawl."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
+from typing import Final
+
+from crawler import url as urls
+from crawler.fetch.guard import private_name
+from crawler.parse.skim import Settled
+from crawler.policy import traps
+from crawler.policy.scope import Scope
+from crawler.record import Request
+
+CACHE: Final = 32 << 20
+"""Bytes of URLs that are remembered as sent, about."""
+_OF_URL: Final = 220
+"""Bytes of one of them, about: a long one, and its place in a set that has just grown."""
+_ROOTS: Final = 50_000
+MOST_ASKED: Final = 256
+"""URLs of a page that Redis is asked about at most before it is parsed."""
+_LEAST_HOPE: Final = 0.2
+"""Part of the questions that must have been worth it, lately."""
+_NEW_HOPE: Final = 0.002
+"""What each page adds that is not asked about."""
+
+
+class Known:
+    """URLs that this worker has had accepted: they are not sent again.
+
+    One enters only after the put or commit that carried it answered OK, and all are forgotten on a reconnect or for
+    another generation: a link remembered before a commit that failed would never be sent again. Bounded by two
+    generations: when the younger is full it becomes the older, whose members are forgotten.
+    """
+
+    def __init__(self, size: int = CACHE, forgotten: Callable[[], None] = lambda: None) -> None:
+        """Of *size* bytes, about; *forgotten* is called when all is forgotten."""
+        self._most = size // _OF_URL // 2
+        self._forgotten = forgotten
+        self._young: set[str] = set()
+        self._old: set[str] = set()
+
+    def __contains__(self, url: str) -> bool:
+        return url in self._young or url in self._old
+
+    def unknown(self, candidates: Iterable[str]) -> list[str]:
+        """Those of *candidates* that were not acknowledged, in order."""
+        young, old = self._young, self._old
+        return [url for url in candidates if url not in young and url not in old]
+
+    def acknowledge(self, accepted: Iterable[str]) -> None:
+        """Redis has accepted these."""
+        self._young.update(accepted)
+        if len(self._young) > self._most:
+            self._young, self._old = set(), self._young
+
+    def forget(self) -> None:
+        """Redis may have lost what it acknowledged."""
+        self._young, self._old = set(), set()
+        self._forgotten()
+
+
+class Links:
+    """The gate between a page's outlinks and the frontier; asks Redis only for roots that it has not met."""
+
+    def __init__(
+        self,
+        scope: Scope,
+        is_root: Callable[[Sequence[str]], list[bool]],
+        cache: int = CACHE,
+        accepted: Callable[[Sequence[str]], list[bool]] | None = None,
+    ) -> None:
+        """*cache*: bytes of links that are remembered, about. *is_root* and *accepted* (of URLs) ask Redis."""
+        self.scope = scope
+        self.settled = Settled(self.is_settled)
+        """How pages spell links that need not be followed: forgotten whenever that may have changed for one of them."""
+        self.known = Known(cache, self.settled.clear)
+        self._is_root = is_root
+        self._accepted = accepted
+        self._hope = 1.0
+        self._roots: dict[str, bool] = {}
+        self._roots_rev = -1
+        self._traps: frozenset[str] = frozenset()
+        self._trap_hosts: frozenset[str] = frozenset()
+
+    def beware(self, templates: Collection[str]) -> None:
+        """These templates are quarantined now: their URLs are refused."""
+        self.settled.clear()
+        self._traps = frozenset(templates)
+        self._trap_hosts = frozenset(re.split("[/?;]", name, maxsplit=1)[0] for name in templates)
+
+    def trap_of(self, url: str) -> str | None:
+        """The quarantined template that *url* is of."""
+        if not self._traps or not self.scope.traps or urls.host(url) not in self._trap_hosts:
+            return None
+        return traps.trap_of(url, self._traps)
+
+    def renew(self, scope: Scope) -> None:
+        """Obey another scope from now on. What it refused before may be admitted now, so nothing is remembered."""
+        self.scope = scope
+        self.known.forget()
+        self._roots.clear()
+
+    def at_revision(self, roots_rev: int) -> None:
+        """Forget what is no root when roots were added."""
+        if roots_rev != self._roots_rev:
+            self._roots_rev = roots_rev
+            self.settled.clear()
+            self._roots = {key: True for key, found in self._roots.items() if found}
+            # a link that was out of scope may be in it now; those that were accepted stay known
+
+    def is_settled(self, url: str) -> bool:
+        """Whether a link to *url* does nothing, whatever page it is on and whatever its `rel` is.
+
+        Redis has accepted it, or it is refused for what it is: it has no canonical URL (then it is one of
+        `url.REFUSALS`), the filters or a trap refuse it, or it is under no root. Asks nobody: of a root that was never
+        looked up it says false.
+        """
+        if url in self.known or url in urls.REFUSALS or self.scope.admit(url, 0) or self.trap_of(url):
+            return True
+        if urls.has_bad_port(url) and self._roots.get(urls.host(url)) is False:
+            return True
+        return self.scope.kind != "all" and all(self._roots.get(key) is False for key in self.scope.candidates(url))
+
+    def were_accepted(self, links: Sequence[str]) -> bool:
+        """Whether Redis has accepted all of *links*; those that it has are known from now on. May raise RedisAway.
+
+        Other workers find a site's links too, and this one may have forgotten some. Where asking was in vain lately it
+        is done on few pages only, and the answer is no on the others.
+        """
+        if self._accepted is None or len(links) > MOST_ASKED:
+            return False
+        if self._hope < _LEAST_HOPE:
+            self._hope += _NEW_HOPE
+            return False
+        found = self._accepted(links)
+        self.known.acknowledge(link for link, there in zip(links, found, strict=True) if there)
+        self._hope = 0.9 * self._hope + 0.1 * all(found)
+        return all(found)
+
+    def admit(
+        self, outlinks: Sequence[str], *, depth: int, via: str, hops: int = 0
+    ) -> tuple[list[Request], Counter[str]]:
+        """Requests for those of *outlinks* that may join the crawl, and the others counted by reason.
+
+        May raise RedisAway: nothing is remembered then, and the page is handled again.
+        """
+        refused: Counter[str] = Counter()
+        admitted = []
+        for link in self.known.unknown(outlinks):
+            reason = self.scope.admit(link, depth, hops)
+            if reason is None and self._traps and self.trap_of(link):
+                reason = "trap-template"
+            if reason is None:
+                admitted.append(link)
+            else:
+                refused[reason] += 1
+        within = self.inside(admitted)
+        inside = [link for link in admitted if link in within]
+        if len(inside) < len(admitted):
+            refused["scope"] += len(admitted) - len(inside)
+        asked = [link for link in inside if not urls.has_bad_port(link) or self.is_named(link)]
+        if len(asked) < len(inside):
+            refused["port"] += len(inside) - len(asked)
+        return [Request(link, depth, hops, via) for link in asked], refused
+
+    def admit_sitemaps(
+        self, sitemaps: Iterable[str], beside: str, elsewhere: Callable[[str], str | None] = lambda _: "scope"
+    ) -> tuple[list[str], Counter[str]]:
+        """Those of *sitemaps* that may be read, and the others counted by reason; may raise RedisAway.
+
+        One may lie anywhere on the site of *beside*, which named it, and else where the scope is: filters and a scope
+        by prefix are meant for pages. Of others *elsewhere* says why they are refused, or None.
+        """
+        refused: Counter[str] = Counter()
+        site, admitted, others = urls.site(beside), [], []
+        for sitemap in self.known.unknown(sitemaps):
+            if self.scope.traps and (trap := self.scope.trap(sitemap)):
+                refused[trap] += 1
+            elif urls.has_bad_port(sitemap) and not self.is_named(sitemap):
+                refused["port"] += 1
+            elif urls.site(sitemap) == site:
+                admitted.append(sitemap)
+            else:
+                others.append(sitemap)
+        inside = self.inside(others)
+        for sitemap in others:
+            if sitemap in inside or (reason := elsewhere(sitemap)) is None:
+                admitted.append(sitemap)
+            else:
+                refused[reason] += 1
+        return admitted, refused
+
+    def inside(self, links: Sequence[str]) -> set[str]:
+        """Those of *links* that are under a root."""
+        if self.scope.kind == "all":
+            return set(links)
+        candidates = {link: self.scope.candidates(link) for link in links}
+        self._look_up({key for keys in candidates.values() for key in keys})
+        is_root = self._roots.get
+        return {link for link, keys in candidates.items() if any(map(is_root, keys))}
+
+    def is_seeded(self, url: str) -> bool:
+        """A seed named this URL's root, in whatever scope, or its host; may raise RedisAway."""
+        keys = {*self.scope.candidates(url), urls.host(url)}
+        self._look_up(keys)
+        return any(self._roots.get(key) for key in keys)
+
+    def is_named(self, url: str) -> bool:
+        """A seed named this very host and port, which is a root then (`Scope.roots_of`); may raise RedisAway."""
+        host = urls.host(url)
+        self._look_up({host})
+        return bool(self._roots.get(host))
+
+    def _look_up(self, keys: set[str]) -> None:
+        missing = [key for key in keys if key not in self._roots]
+        if not missing:
+            return
+        if len(self._roots) > _ROOTS:
+            self._roots.clear()
+            missing = list(keys)
+        self._roots.update(zip(missing, self._is_root(missing), strict=True))
+
+
+def is_private_name(url: str, *, proxied: bool = False) -> bool:
+    """The URL names its host by an address or as localhost, so a seed that does so asks for private addresses.
+
+    *proxied*: a name that means a private place does so as well, for the guard judges it by nothing else.
+    """
+    host = urls.host(url)
+    return _is_private_host(host) or (proxied and private_name(host.partition(":")[0]) is not None)
+
+
+@lru_cache(maxsize=4096)
+def _is_private_host(host: str) -> bool:
+    if host.startswith("["):
+        return True
+    name = host.partition(":")[0]
+    return name.replace(".", "").isdigit() or name == "localhost" or name.endswith(".localhost")

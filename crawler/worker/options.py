@@ -1,0 +1,164 @@
+"""From the settings to the plain values that each component is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, cast
+
+from crawler import headers
+from crawler.fetch.fetcher import FetcherOptions
+from crawler.fetch.request_headers import environment_proxies
+from crawler.frontier.messages import Limits
+from crawler.parse.extract import ExtractOptions
+from crawler.policy.robots import product_token
+from crawler.policy.scope import Scope, ScopeKind
+from crawler.settings import Settings
+from crawler.url import Form
+from crawler.worker.shares import room
+
+READ_TYPES: Final = (
+    "text/",
+    "application/xhtml+xml",
+    "application/xml",
+    "application/json",
+    "application/ld+json",
+    "application/rss+xml",
+    "application/atom+xml",
+)
+"""Content types whose bodies are read; of others only the header is."""
+ACCEPT_PAGES: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+"""What is asked for where a page is wanted: some servers give HTML only to those that name it, as browsers do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a worker works by. Times are in seconds, sizes in bytes."""
+
+    scope: Scope
+    extract: ExtractOptions
+    agent: str
+    """The product token that robots.txt is read for."""
+    obey_robots: bool
+    retries: int
+    lease_term: float
+    timeout: float
+    page_timeout: float
+    max_size: int
+    keep_outlinks: bool
+    skims: bool
+    """Pages may be read by their heads alone: neither their text nor their links are kept."""
+    allow_private: bool
+    proxied: bool
+    """A proxy may resolve and connect, so that what answers says nothing of this machine."""
+    form: Form
+    obey_canonical: bool
+    """A page that names another one as its canonical is its duplicate."""
+    sitemaps: bool
+    """Read the sitemaps that robots.txt names."""
+    sitemap_only: bool
+    all_links: bool
+    """Follow the links of duplicates too."""
+    quarantine: bool
+    """Weigh templates; else none is quarantined."""
+    concurrency: int
+    sees_addresses: bool
+    """No proxy hides which address answers."""
+    links_cache: int
+    rules_cache: int
+    """About how much may be remembered of links that were sent, and of robots.txt."""
+    origin_headers: tuple[headers.OriginHeader, ...] = ()
+    """Header fields that only some origins get."""
+
+
+def plan_of(settings: Settings, origins: Collection[str] = ()) -> Plan:
+    """The worker's values; *origins* are those that the SOURCEs of its command name."""
+    agent = product_token(settings.user_agent)
+    return Plan(
+        scope=scope_of(settings),
+        extract=ExtractOptions(
+            max_links=settings.max_links,
+            max_text=settings.max_text,
+            want_text=settings.store == "text",
+            agent=agent,
+            obey_nofollow=not settings.ignore_nofollow,
+            obey_noindex=not settings.ignore_noindex,
+            follow_canonical=settings.canonical != "ignore",
+            form=form_of(settings),
+            cache=settings.cache_size // 4,
+        ),
+        agent=agent,
+        obey_robots=not settings.ignore_robots,
+        retries=settings.retries,
+        lease_term=settings.lease_term,
+        timeout=settings.timeout,
+        page_timeout=settings.page_timeout,
+        max_size=settings.max_size,
+        keep_outlinks=settings.outlinks,
+        skims=settings.store == "meta" and not (settings.outlinks or settings.parse_all),
+        allow_private=settings.allow_private,
+        proxied=settings.proxy is not None or settings.trust_env,
+        form=form_of(settings),
+        obey_canonical=settings.canonical == "obey",
+        sitemaps=settings.sitemap_only or not settings.ignore_sitemaps,
+        sitemap_only=settings.sitemap_only,
+        all_links=settings.follow_duplicates,
+        quarantine=not settings.ignore_traps,
+        concurrency=settings.concurrency,
+        sees_addresses=sees_addresses(settings),
+        links_cache=settings.cache_size // 2,
+        rules_cache=settings.cache_size // 4,
+        origin_headers=headers.divide(settings.header, origins)[1],
+    )
+
+
+def sees_addresses(settings: Settings) -> bool:
+    """Whether it is known which address answers: a proxy hides it."""
+    return settings.proxy is None and not (settings.trust_env and environment_proxies())
+
+
+def form_of(settings: Settings) -> Form:
+    """Which spellings of a URL the crawl takes for one."""
+    return Form(settings.strip_tracking, settings.strip_sessions, settings.sort_query, settings.one_scheme)
+
+
+def scope_of(settings: Settings) -> Scope:
+    """Which URLs belong to the crawl; UsageError for a regular expression that cannot be used."""
+    return Scope(
+        cast(ScopeKind, settings.scope),
+        include=settings.include,
+        exclude=settings.exclude,
+        max_depth=settings.max_depth,
+        traps=not settings.ignore_traps,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """What the frontier's scripts obey."""
+    return Limits(
+        delay_ms=round(settings.delay * 1000),
+        per_host=settings.per_host,
+        robots=not settings.ignore_robots,
+        max_pages=settings.max_pages,
+        max_pages_per_host=settings.max_pages_per_host,
+        patience_ms=round(settings.host_patience * 1000),
+        adaptive=settings.adaptive,
+        max_pages_per_site=settings.max_pages_per_site,
+        max_hosts_per_site=settings.max_hosts_per_site,
+        per_ip=settings.per_ip,
+    )
+
+
+def fetcher_options_of(settings: Settings, origins: Collection[str] = ()) -> FetcherOptions:
+    """What all requests of a fetcher share; *origins* are those that the SOURCEs of the command name."""
+    everywhere, bound = headers.divide(settings.header, origins)
+    return FetcherOptions(
+        user_agent=settings.user_agent,
+        concurrency=room(settings.concurrency),
+        headers=everywhere,
+        origin_headers=bound,
+        proxy=settings.proxy,
+        allow_private=settings.allow_private,
+        verify_tls=not settings.insecure,
+        trust_env=settings.trust_env,
+    )

@@ -1,0 +1,450 @@
+"""From one fetch's result to what Redis is told of it: final or tried again, the record, the requests it leads to."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+from crawler import headers
+from crawler import url as urls
+from crawler.errors import InvalidURL
+from crawler.fetch.fetcher import FetchError, FetchResult, Response
+from crawler.frontier.frontier import MOST_REQUESTS, Frontier
+from crawler.frontier.messages import ANY, Ending, Lease
+from crawler.frontier.originals import has_text, original_of
+from crawler.parse import sitemap as sitemaps
+from crawler.parse.extract import Extractor
+from crawler.parse.page import Page
+from crawler.policy.cookies import CIRCLE, Chain
+from crawler.policy.politeness import Verdict, judge
+from crawler.record import Charge, Request
+from crawler.worker import hook as hooks
+from crawler.worker import outcome as endings
+from crawler.worker.link_filter import Links, is_private_name
+from crawler.worker.options import Plan
+from crawler.worker.outcome import Found, Held, Rest
+from crawler.worker.pending_call import Outgoing
+from crawler.worker.robots_cache import RobotsAnswer
+from crawler.worker.shares import HEAVY, ORDINARY
+from crawler.worker.sitemap_requests import Entrances
+from crawler.worker.watchdog import Watch
+
+MAX_TOLD: Final = 10
+"""Hosts of which a worker says that they do not get what --header gives."""
+
+
+class Handler:
+    """Takes one completed fetch to its outcome. Safe to repeat until its call was sent: nothing is remembered here."""
+
+    def __init__(
+        self,
+        frontier: Frontier,
+        links: Links,
+        extractor: Extractor,
+        plan: Plan,
+        watch: Watch,
+        *,
+        hook: hooks.Hook | None = None,
+        harvest: Callable[[str, Page], None] | None = None,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """*harvest* takes what templates bear; none: nothing is quarantined. *say* is for a person."""
+        self._frontier = frontier
+        self._links = links
+        self._extractor = extractor
+        self._plan = plan
+        self._watch = watch
+        self._hook = hook
+        self._entrances = Entrances(links, plan.form, allow_private=plan.allow_private)
+        self._harvest = harvest
+        self._say = say
+        self._told: set[str] = set()
+        """Hosts of which was said that they do not get what seeds that redirect to them got."""
+        self._begun_at, self._began = time.monotonic(), time.thread_time()
+        self._ordinary = HEAVY
+
+    def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> Outgoing:
+        """The end of a robots lease; the sitemaps that it names are put before."""
+        named: list[Request] = []
+        refused: Counter[str] = Counter()
+        if self._plan.sitemaps and answer.event == "ok":
+            with self._asking(lease.token):
+                usual = self._plan.sitemap_only
+                named, refused = self._entrances.of_robots(lease.origin, answer.sitemaps, usual=usual)
+        before = [self._frontier.at(lease.token).put_call(named)] if named else []
+        call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self.took_ms)
+        return Outgoing(call, lease.token, [request.url for request in named], before)
+
+    def begin(self, result: FetchResult) -> None:
+        """*result* is about to be handled."""
+        self._begun_at, self._began = time.monotonic(), time.thread_time()
+        self._ordinary = max(HEAVY, ORDINARY * len(result.body)) if isinstance(result, Response) else HEAVY
+
+    @property
+    def took_ms(self) -> int:
+        """Milliseconds of CPU since then, if they are more than a page of its size should take; else 0.
+
+        What waits for Redis, or for a busy machine, is not the page's, nor is what the user's hook does with it.
+        """
+        is_quick = time.monotonic() - self._begun_at < self._ordinary  # the clock of the thread costs a system call
+        took = 0.0 if is_quick else time.thread_time() - self._began
+        return round(took * 1000) if took >= self._ordinary else 0
+
+    @contextmanager
+    def _asking(self, token: str) -> Iterator[None]:
+        """Redis may be asked inside: whoever waits for it must not pass for a page that hangs."""
+        self._watch.enter("redis")
+        try:
+            yield
+        finally:
+            self._watch.enter("handle", token)
+
+    def handle(self, held: Held, result: FetchResult, *, forgiving: bool, chain: Chain | None = None) -> Outgoing:
+        """The call that ends the lease. *forgiving*: a time-out is our own fault and costs nothing.
+
+        *chain* is what led to *result* within the lease; the record is of the URL that was leased all the same.
+
+        May raise RedisAway, when a root of the scope has to be asked for: handle the same result again then.
+        """
+        verdict = judge(result, held.entry.retries, self._plan.retries, random.random())
+        if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
+            verdict = Verdict("none")
+        ip = result.address if self._plan.sees_addresses and isinstance(result, Response) else ""
+        rest = Rest(verdict.event, _rest_ms(held, result, verdict), ip)
+        if verdict.outcome is None:
+            return self._retry(held, verdict, rest)
+        if isinstance(result, FetchError):
+            ending = endings.of_failure(held, verdict.outcome, verdict.error, rest)
+            return self._outgoing(ending, failed=True)
+        if verdict.outcome == "redirected":
+            return self._redirect(held, result, rest, chain)
+        if chain is not None:
+            result = msgspec.structs.replace(result, url=self._plan.form.apply(result.url))
+        if verdict.outcome == "fetched" and 200 <= result.status < 300:
+            read = self._sitemap if self._is_sitemap(held, result) else self._page
+            return read(held, result, rest)
+        ending = endings.of_response(held, verdict.outcome, result, rest, error=verdict.error)
+        return self._outgoing(ending, failed=verdict.outcome.startswith("failed"))
+
+    def _retry(self, held: Held, verdict: Verdict, rest: Rest) -> Outgoing:
+        call = self._frontier.retry_call(
+            held.lease,
+            rest.event,
+            charge=verdict.charge,
+            rest_ms=rest.rest_ms,
+            alone_ms=round(verdict.alone * 1000),
+            handling_ms=self.took_ms,
+        )
+        return Outgoing(call, held.lease.token)
+
+    # -- redirects -----------------------------------------------------------------------------------------------------
+
+    def admits(self, held: Held, target: str, hops: int) -> bool:
+        """Whether a redirect to *target*, after *hops* others, may be followed in the lease. May raise RedisAway.
+
+        Where it may not, it is a redirect like any other.
+        """
+        request, scope, form = held.entry.request, self._plan.scope, self._plan.form
+        if form.identity(target) == form.identity(request.url):
+            return True
+        if request.sitemap:
+            return not (scope.traps and scope.trap(target))
+        if scope.admit(target, request.depth, request.hops + hops + 1) or self._links.trap_of(target):
+            return False
+        with self._asking(held.lease.token):
+            return target in self._links.inside([target])
+
+    def _redirect(self, held: Held, response: Response, rest: Rest, chain: Chain | None) -> Outgoing:
+        """A redirect is an outlink of the same depth, judged anew; to itself it is tried again, then given up."""
+        request = held.entry.request
+        try:
+            spelled = urls.canonicalize(response.headers.get("location") or "", response.url)
+        except InvalidURL as error:
+            found = Found(error=f"redirect to {error}")
+            return self._outgoing(endings.of_redirect(held, response, None, found, rest))
+        form = self._plan.form
+        if chain is not None and chain.is_circle(spelled):
+            return self._loop(held, response, rest, CIRCLE)
+        if form.identity(spelled) == form.identity(request.url):
+            return self._redirect_to_itself(held, response, spelled, rest)
+        target = form.apply(spelled)
+        found = self._redirected(held, target, request.hops + 1 + (0 if chain is None else chain.hops))
+        if not request.depth:
+            self._tell_of_lost_headers(response.url, target)
+        too_many = bool(found.refused["hops"])
+        outcome = "failed:redirect-loop" if too_many else "redirected"
+        ending = endings.of_redirect(held, response, target, found, rest, outcome=outcome)
+        return self._outgoing(ending, found.requests, failed=too_many)
+
+    def _redirect_to_itself(self, held: Held, response: Response, spelled: str, rest: Rest) -> Outgoing:
+        """The same URL, or another spelling of it (see `url.Form`): tried again so, politely, by its queue."""
+        request = held.entry.request
+        if spelled != request.url:
+            if request.hops >= self._plan.scope.max_hops:
+                return self._loop(held, response, rest, _too_many(request.hops))
+            respelled = msgspec.structs.replace(request, url=spelled, hops=request.hops + 1)
+            charge = Charge.NONE
+        elif held.entry.retries >= self._plan.retries:
+            why = "; no cookie that it sets is for this URL, or there was no time for it within --lease-term"
+            return self._loop(
+                held, response, rest, f"it redirects to itself{why if response.headers.get('set-cookie') else ''}"
+            )
+        else:
+            respelled, charge = None, Charge.RETRY
+        alone_ms = 1000 if respelled is None else 0
+        call = self._frontier.retry_call(
+            held.lease, rest.event, charge=charge, rest_ms=rest.rest_ms, alone_ms=alone_ms, respelled=respelled
+        )
+        return Outgoing(call, held.lease.token)
+
+    def _loop(self, held: Held, response: Response, rest: Rest, error: str) -> Outgoing:
+        ending = endings.of_response(held, "failed:redirect-loop", response, rest, error=error)
+        return self._outgoing(ending, failed=True)
+
+    def _tell_of_lost_headers(self, before: str, after: str) -> None:
+        """Say that a host does not get the --header lines that a seed's own host gets: once a host, of a few hosts."""
+        host = urls.host(after)
+        if host in self._told or len(self._told) == MAX_TOLD:
+            return
+        if words := headers.lost(self._plan.origin_headers, before, after):
+            self._told.add(host)
+            self._say(words)
+
+    def _redirected(self, held: Held, target: str, hops: int) -> Found:
+        """A seed that redirects takes its root along, but never to an address that only a seed itself may name."""
+        request = held.entry.request
+        via = held.id
+        if request.sitemap:
+            return self._redirected_sitemap(held, target, hops)
+        requests, refused = self._admit(held, [target], request.depth, hops)
+        if refused["hops"]:
+            return Found(refused=refused, error=_too_many(hops - 1))
+        if requests or request.depth or set(refused) != {"scope"}:
+            return Found(requests=requests, refused=refused)
+        if not self._plan.allow_private and is_private_name(target, proxied=self._plan.proxied):
+            return Found(refused=refused, error="redirect to a private address, which only a seed may name")
+        roots = self._plan.scope.roots_of(target)
+        return Found(requests=[Request(target, request.depth, hops, via)], roots=roots)
+
+    def _redirected_sitemap(self, held: Held, target: str, hops: int) -> Found:
+        request = held.entry.request
+        if hops > self._plan.scope.max_hops:
+            return Found(refused=Counter(hops=1), error=_too_many(hops - 1))
+        with self._asking(held.lease.token):
+            admitted, refused = self._entrances.of_redirect(request, target)
+        requests = [Request(url, request.depth, hops, held.id, sitemap=True) for url in admitted]
+        return Found(requests=requests, refused=refused)
+
+    # -- sitemaps ------------------------------------------------------------------------------------------------------
+
+    def _is_sitemap(self, held: Held, response: Response) -> bool:
+        """It was named as one; or it is met by a link, and is one by what it holds."""
+        if held.entry.request.sitemap:
+            return True
+        if not self._plan.sitemaps or response.body[:9].lower() == b"<!doctype":
+            return False
+        return "xml" in response.computed_type and sitemaps.looks_like_one(response.body)
+
+    def _sitemap(self, held: Held, response: Response, rest: Rest) -> Outgoing:
+        sitemap = sitemaps.parse(response.body, response.url)
+        if sitemap is None:
+            found = Found(error="this is no sitemap that can be read", refused=Counter({"sitemap-unreadable": 1}))
+            return self._outgoing(endings.of_sitemap(held, response, found, rest, locations=None))
+        if response.truncated:
+            kept = sitemap.locations[:-1] if sitemap.kind == "text" else sitemap.locations  # its last line may be cut
+            sitemap = replace(sitemap, truncated=True, locations=kept)
+        with self._asking(held.lease.token):
+            requests, refused = self._entrances.of_sitemap(held, sitemap)
+        error = "it was cut: it breaks off, or has more than a sitemap may have" if sitemap.truncated else None
+        now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
+        found = Found(now, refused=refused, error=error)
+        ending = endings.of_sitemap(held, response, found, rest, locations=len(sitemap.locations))
+        return self._outgoing(ending, requests, later)
+
+    # -- pages ---------------------------------------------------------------------------------------------------------
+
+    def _page(self, held: Held, response: Response, rest: Rest) -> Outgoing:
+        page = self._read(held, response)
+        data, error = self._call_hook(held, page)
+        request, original = held.entry.request, self._canonical_elsewhere(held, page)
+        requests, refused = self._follow(held, page, original)
+        roots: Sequence[str] = ()
+        if not requests and self._is_moved(held, page, refused):
+            target = page.refresh or ""
+            moved = self._redirected(held, target, request.hops + 1)
+            self._tell_of_lost_headers(response.url, target)
+            if moved.requests:
+                refused -= Counter(scope=1)
+            requests, roots, error = list(moved.requests), moved.roots, error or moved.error
+        refused.update(page.refused)
+        outlinks = page.outlinks if self._plan.keep_outlinks else None
+        now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
+        # Who names a URL wants it with its links, though it may look like another one that was named.
+        spared = ANY
+        if requests and request.depth and not self._plan.all_links:
+            spared = self._alias(request.url)
+        found = Found(now, roots, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
+        is_stored, copy = self._texts(held, page, original)
+        ending = endings.of_page(held, page, found, rest, original=original, is_stored=is_stored, copy=copy)
+        if later and spared != ANY and self._is_copy(ending):
+            later = []  # they would be put before the commit finds out
+        if self._harvest is not None:
+            self._harvest(request.url, page)
+        return self._outgoing(ending, requests, later)
+
+    def _read(self, held: Held, response: Response) -> Page:
+        """The page; by its head alone where nothing else is wanted of it and no link on it leads to anything new."""
+        plan = self._plan
+        most = plan.scope.max_depth
+        follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)
+        if not (plan.skims and self._hook is None):
+            return self._extractor.extract(response)
+        if not follows:
+            return self._extractor.extract(response, skims=True)
+
+        def were_accepted(links: Sequence[str]) -> bool:
+            with self._asking(held.lease.token):
+                return self._links.were_accepted(links)
+
+        return self._extractor.extract(response, skims=True, settled=self._links.settled, were_accepted=were_accepted)
+
+    def _alias(self, url: str) -> str:
+        """The id of *url* with, or without, a slash at its end: copies that differ in it have links that differ too."""
+        path, mark, query = url.partition("?")
+        other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
+        return self._frontier.id(other + mark + query) if other.count("/") > 2 else ""
+
+    def _is_copy(self, ending: Ending) -> bool:
+        """Whether another page had this content before, as far as is known before the commit."""
+        if not ending.digest:
+            return False
+        with self._asking(ending.lease.token):
+            first = self._frontier.at(ending.lease.token).first_with(ending.digest)
+        return first not in (None, ending.id, ending.spared)
+
+    def _canonical_elsewhere(self, held: Held, page: Page) -> str | None:
+        """The page that this one says it is a copy of, if that is obeyed and may be fetched."""
+        canonical, form = page.canonical, self._plan.form
+        if not self._plan.obey_canonical or canonical is None or page.nofollow:
+            return None
+        depth = held.entry.request.depth
+        if form.identity(canonical) == form.identity(page.url) or self._plan.scope.admit(canonical, depth):
+            return None
+        if self._links.trap_of(canonical) or urls.leads_to_bad_port(page.url, canonical):
+            return None
+        with self._asking(held.lease.token):
+            return canonical if canonical in self._links.inside([canonical]) else None
+
+    def _texts(self, held: Held, page: Page, original: str | None) -> tuple[bool, str]:
+        """Whether the *original* of *page* is stored with its text, and the id of a copy whose text is not needed then.
+
+        A copy keeps its text until then: its original may fail, may be disallowed, or may name the copy. It is looked
+        for where it was found first, since a copy leads to its original.
+        """
+        request = held.entry.request
+        if not self._plan.obey_canonical or page.text is None:
+            return True, ""
+        shard, via = self._frontier.at(held.lease.token), request.found_on
+        with self._asking(held.lease.token):
+            if original is not None and has_text(shard, shard.id(original)):
+                return True, ""
+            named = original_of(shard, via) if via else None
+        identity = self._plan.form.identity
+        is_copy = named is not None and identity(named) == identity(request.url)
+        return False, via if is_copy and via else ""
+
+    def _follow(self, held: Held, page: Page, original: str | None) -> tuple[list[Request], Counter[str]]:
+        """The requests that a page leads to; a meta refresh is a redirect, and an obeyed canonical has its depth."""
+        request, refresh = held.entry.request, page.refresh
+        if original is None and refresh is None:
+            return self._admit(held, [] if self._plan.sitemap_only else page.outlinks, request.depth + 1)
+        requests: list[Request] = []
+        refused: Counter[str] = Counter()
+        first = []
+        if refresh is not None and refresh in page.outlinks:
+            first.append((refresh, request.hops + 1))
+        if original is not None and original != refresh:
+            first.append((original, 0))
+        for url, hops in first:
+            more, counts = self._admit(held, [url], request.depth, hops)
+            requests, refused = requests + more, refused + counts
+        told = [url for url, _ in first]
+        links = [] if self._plan.sitemap_only else [link for link in page.outlinks if link not in told]
+        more, counts = self._admit(held, links, request.depth + 1)
+        return requests + more, refused + counts
+
+    def _is_moved(self, held: Held, page: Page, refused: Counter[str]) -> bool:
+        """Whether a seed's page does nothing but lead on, by a meta refresh, to what is out of scope."""
+        refresh = page.refresh
+        if held.entry.request.depth or refresh is None or page.refresh_after > _MAX_REFRESH or not refused["scope"]:
+            return False
+        identity = self._plan.form.identity
+        if refresh not in page.outlinks:
+            return False
+        own = {identity(page.url), identity(refresh)}
+        with self._asking(held.lease.token):
+            inside = self._links.inside(page.outlinks)
+        return refresh not in inside and own.issuperset(map(identity, inside))
+
+    def _call_hook(self, held: Held, page: Page) -> tuple[Any, str | None]:
+        """What the user's hook returned, or what it raised: the page is kept all the same."""
+        if self._hook is None or page.noindex:
+            return None, None
+        self._watch.enter("hook", held.lease.token)
+        before = time.thread_time()
+        try:
+            data = hooks.items(self._hook(page))
+            msgspec.json.encode(data)
+        except BaseException as error:  # sys.exit() and what cancels tasks too: no signal raises anything here
+            return None, f"{endings.HOOK_ERROR}{type(error).__name__}: {error}"
+        finally:
+            self._began += time.thread_time() - before
+            self._watch.enter("handle", held.lease.token)
+        return data, None
+
+    def _admit(
+        self, held: Held, outlinks: Sequence[str], depth: int, hops: int = 0
+    ) -> tuple[list[Request], Counter[str]]:
+        if not outlinks:
+            return [], Counter()
+        with self._asking(held.lease.token):
+            return self._links.admit(outlinks, depth=depth, via=held.id, hops=hops)
+
+    def _outgoing(
+        self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
+    ) -> Outgoing:
+        if took_ms := self.took_ms:
+            ending = msgspec.structs.replace(ending, handling_ms=took_ms)
+        shard = self._frontier.at(ending.lease.token)
+        before = [shard.put_call(later[i : i + MOST_REQUESTS]) for i in range(0, len(later), MOST_REQUESTS)]
+        return Outgoing(
+            self._frontier.commit_call(ending),
+            ending.lease.token,
+            [request.url for request in requests],
+            before,
+            ends=True,
+            failed=failed,
+            size=ending.tallies.get("bytes", 0),
+        )
+
+
+_MAX_REFRESH: Final = 10
+"""Seconds up to which a meta refresh of a seed is a redirect that takes its root along."""
+
+
+def _too_many(hops: int) -> str:
+    return f"more than {hops} redirects in a row"
+
+
+def _rest_ms(held: Held, result: FetchResult, verdict: Verdict) -> int:
+    """What is left of the host's delay since the end of the fetch, or the longer rest that the host asked for."""
+    sent = not isinstance(result, FetchError) or result.sent
+    left = held.lease.delay_ms - round((time.monotonic() - result.ended) * 1000) if sent and result.ended else 0
+    return max(left, round(verdict.rest * 1000), 0)

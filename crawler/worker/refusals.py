@@ -1,0 +1,36 @@
+"""Why a page that was leased is not asked for."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from crawler.worker.link_filter import Links
+from crawler.worker.outcome import Held
+from crawler.worker.robots_cache import Rulebook
+
+CRASH_LIMIT: Final = 3
+"""Deaths of workers while handling a URL after which it is given up (`failed:crash`)."""
+_TROUBLES: Final = {
+    "dns": ("failed:dns", "its host's name does not resolve"),
+    "tls": ("failed:tls", "its host's certificate or TLS handshake fails, as was seen with robots.txt"),
+    "hang": ("failed:hang", "its host's robots.txt took longer than --page-timeout to read; its worker was killed"),
+    "crash": ("failed:crash", "workers died while they read its host's robots.txt"),
+    "away": ("failed:host-unreachable", "its host has not answered for longer than --host-patience"),
+}
+"""What becomes of the URLs of a host that is given up, and why."""
+
+
+def refusal_of(held: Held, links: Links, rules: Rulebook | None) -> tuple[str, str] | None:
+    """The outcome of a page that is not to be fetched, and why; None where it is. No *rules*: robots.txt is ignored."""
+    lease, entry = held.lease, held.entry
+    if lease.unreachable:
+        return _TROUBLES[lease.trouble]
+    if entry.crashes >= CRASH_LIMIT:
+        return "failed:crash", f"{entry.crashes} workers died while handling it"
+    request = entry.request
+    exempt = request.sitemap or (request.found_on is None and request.depth == 0)  # seeds, and what is read once
+    if not exempt and (trap := links.trap_of(request.url)):
+        return "dropped:trap", f"quarantined: {trap}"
+    if rules is not None and not rules.allows(lease, entry.request.url):
+        return "dropped:robots", "robots.txt disallows it"
+    return None

@@ -1,0 +1,113 @@
+"""Sitemaps: what robots.txt and the sitemaps themselves bring into the crawl, each judged like any link."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from crawler import url as urls
+from crawler.errors import InvalidURL
+from crawler.parse.sitemap import Sitemap
+from crawler.record import Request
+from crawler.worker.link_filter import Links, is_private_name
+from crawler.worker.outcome import Held
+
+MAX_NESTING: Final = 3
+"""Indexes in a row that are followed; sitemaps.org allows one, sites have two."""
+MAX_NAMED: Final = 1_000
+"""Sitemaps taken from one robots.txt."""
+MAX_HOSTS: Final = 5
+"""Hosts of other sites on which one robots.txt may name sitemaps."""
+USUAL: Final = "/sitemap.xml"
+"""Where a sitemap is looked for when robots.txt names none and nothing else is to be followed."""
+
+
+class Entrances:
+    """From sitemaps to requests. May raise RedisAway, when a root of the scope has to be asked for."""
+
+    def __init__(self, links: Links, form: urls.Form, *, allow_private: bool = False) -> None:
+        """*allow_private*: any host may be at a private address."""
+        self._links = links
+        self._form = form
+        self._allow_private = allow_private
+
+    def of_robots(self, origin: str, named: Iterable[str], *, usual: bool) -> tuple[list[Request], Counter[str]]:
+        """The sitemaps that the robots.txt of *origin* names, and what is refused, counted by reason.
+
+        They may lie on other sites: who names a sitemap in robots.txt proves that it speaks for this host
+        (https://www.sitemaps.org/protocol.html#sitemaps_cross_submits). Its pages are judged by the scope all the same.
+        A host that is asked only for such a sitemap has none to add. *usual*: look at the usual place if none is named.
+        """
+        home, named = f"{origin}/robots.txt", list(named)[:MAX_NAMED]
+        if not (named or usual):
+            return [], Counter()
+        if self._links.scope.kind != "all" and not self._links.is_seeded(home):
+            return [], Counter()
+        found, refused = self._canonical(named, home)
+        hosts: set[str] = set()
+
+        def elsewhere(sitemap: str) -> str | None:
+            host = urls.host(sitemap)
+            if not self._may_be_asked(sitemap):
+                return "scope"
+            if host not in hosts and len(hosts) >= MAX_HOSTS:
+                return "sitemap-hosts"
+            hosts.add(host)
+            return None
+
+        admitted, more = self._links.admit_sitemaps(found, home, elsewhere)
+        if not found and usual:
+            admitted = [origin + USUAL]
+        return [Request(url, sitemap=True) for url in admitted], refused + more
+
+    def of_redirect(self, request: Request, target: str) -> tuple[list[str], Counter[str]]:
+        """Where the sitemap *request* redirects, if it may be read there; else why not.
+
+        One that robots.txt or a person named may move to another site, those in an index may not.
+        """
+        if request.depth or not self._may_be_asked(target):
+            return self._links.admit_sitemaps([target], request.url)
+        return self._links.admit_sitemaps([target], request.url, lambda _: None)
+
+    def _may_be_asked(self, url: str) -> bool:
+        """It is no private address, or that of a host that a seed named: nobody else may lead us there."""
+        return self._allow_private or not is_private_name(url) or self._links.is_seeded(url)
+
+    def of_sitemap(self, held: Held, sitemap: Sitemap) -> tuple[list[Request], Counter[str]]:
+        """The pages, or further sitemaps, that *sitemap* leads to, and what is refused, counted by reason."""
+        request = held.entry.request
+        changed = {location.url: location.lastmod for location in sitemap.locations}
+        found, refused = self._canonical(changed, request.url)
+        if sitemap.kind == "index":
+            requests, more = self._of_index(held, list(found))
+        else:
+            requests, more = self._links.admit(list(found), depth=1, via=held.id)
+            requests = [_dated(page, changed[found[page.url]]) for page in requests]
+        return requests, refused + more
+
+    def _of_index(self, held: Held, found: list[str]) -> tuple[list[Request], Counter[str]]:
+        request = held.entry.request
+        nesting = request.depth + 1 if request.sitemap else 1  # of a page that was met by a link depth counts links
+        if nesting > MAX_NESTING:
+            return [], Counter({"sitemap-nesting": len(found)})
+        admitted, refused = self._links.admit_sitemaps(found, request.url)
+        return [Request(url, nesting, via=held.id, sitemap=True) for url in admitted], refused
+
+    def _canonical(self, references: Iterable[str], base: str) -> tuple[dict[str, str], Counter[str]]:
+        """Canonical URL -> reference, and the refused ones counted by reason."""
+        found: dict[str, str] = {}
+        refused: Counter[str] = Counter()
+        for reference in references:
+            absolute = f"http://{reference}" if reference.startswith("www.") else reference  # sitemaps often are so
+            try:
+                found.setdefault(self._form.apply(urls.canonicalize(absolute, base)), reference)
+            except InvalidURL as error:
+                refused[error.reason] += 1
+        return found, refused
+
+
+def _dated(request: Request, lastmod: int | None) -> Request:
+    return request if lastmod is None else msgspec.structs.replace(request, lastmod=lastmod)

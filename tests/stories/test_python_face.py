@@ -1,0 +1,109 @@
+"""`Crawl` in a script of a user: what its docstring shows, and the mistake that everybody makes once."""
+
+from __future__ import annotations
+
+import json
+
+from tests.stories.commands import Commands
+from tests.stories.sites import Site, Sites, html
+
+SCRIPT = """
+import json
+import sys
+from crawler import Crawl
+
+def titles(page):
+    return {"h1": [node.text() for node in page.css("h1")]}
+
+if __name__ == "__main__":
+    with Crawl(sys.argv[1], hook=titles, delay=0, workers=2, name="mine") as crawl:
+        status = crawl.run()
+        print(json.dumps([status.state, status.fetched, crawl.status().ended]))
+        for record in crawl.records():
+            print(json.dumps([record.url, record.data, record.via]))
+"""
+
+NO_GUARD = """
+from crawler import Crawl
+
+def titles(page):
+    return page.title
+
+Crawl("http://127.0.0.1:9/", hook=titles, delay=0, workers=1).run()
+"""
+
+MORE = """
+import sys
+from crawler import Crawl, CrawlerError
+
+if __name__ == "__main__":
+    said = []
+    crawl = Crawl(name="more", say=said.append, delay="10ms", workers=1, max_pages=None, include=["/"])
+    print(crawl.seed(sys.argv[1]).new, crawl.seed(sys.argv[1]).seen)
+    print(crawl.run().fetched, sorted(record.outcome for record in crawl.records()))
+    crawl.delete()
+    for wrong in (
+        lambda: Crawl(colour="red"),
+        lambda: Crawl(delay="soon"),
+        lambda: Crawl(hook=lambda page: None),
+        lambda: Crawl("no such file", workers=1).run(),
+        lambda: Crawl(name="a b"),
+        lambda: Crawl(workers=0),
+    ):
+        try:
+            wrong()
+        except CrawlerError as error:
+            print(f"{type(error).__name__}: {error}")
+    print(said)
+"""
+
+
+def _site(sites: Sites) -> Site:
+    site = sites.add()
+    site.serve("/", b"<h1>Start</h1>" + html(["/a"]))
+    site.serve("/a", b"<h1>A</h1><h1>B</h1>" + html(["/"]))
+    return site
+
+
+def test_as_the_docstring_shows(commands: Commands, sites: Sites) -> None:
+    """Hook in the script itself, records with the hook's data; the command line sees the same crawl."""
+    site = _site(sites)
+    commands.write("mine.py", SCRIPT)
+    done = commands.run(site.url("/"), python="mine.py")
+    assert done.code == 0, done.err
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    assert lines == [
+        ["done", 2, 2],
+        [site.url("/"), {"h1": ["Start"]}, None],
+        [site.url("/a"), {"h1": ["A", "B"]}, site.url("/")],
+    ]
+    assert commands.records("--crawl", "mine")[site.url("/a")]["data"] == {"h1": ["A", "B"]}
+
+
+def test_without_the_guard(commands: Commands) -> None:
+    """A worker imports the script for its hook: the crawl in it must not start again, and the error says so."""
+    commands.write("bare.py", NO_GUARD)
+    done = commands.run(python="bare.py")
+    assert done.code != 0
+    assert 'put its crawl under `if __name__ == "__main__":`' in done.err
+    assert done.err.count("Traceback") <= 1
+    assert "crawler.errors.HookError" in done.err.splitlines()[-1]
+
+
+def test_steps_and_mistakes(commands: Commands, sites: Sites) -> None:
+    site = _site(sites)
+    commands.write("more.py", MORE)
+    done = commands.run(site.url("/"), python="more.py")
+    assert done.code == 0, done.err
+    seeded, ran, *errors, said = done.out.splitlines()
+    assert seeded == "1 1"
+    assert ran == "2 ['fetched', 'fetched']"
+    assert len(errors) == 6
+    assert errors[0].startswith("UsageError: 'colour' is no setting")
+    assert errors[1].startswith("UsageError: delay: 'soon'")
+    assert "top of a module" in errors[2]
+    assert "no such file" in errors[3]
+    assert errors[4].startswith("UsageError: crawl")
+    assert errors[5].startswith("UsageError: workers")
+    assert said == "[]"
+    assert done.err == ""

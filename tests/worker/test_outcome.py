@@ -1,0 +1,152 @@
+"""How a URL's end is written down: the record, its counts, and what the frontier is told beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zlib
+from collections import Counter
+
+from crawler.fetch.fetcher import Headers, Response
+from crawler.frontier.messages import Lease
+from crawler.parse.page import Page
+from crawler.record import Entry, Record, Request
+from crawler.worker import outcome as endings
+from crawler.worker.outcome import Found, Held, Rest
+
+URL = "https://example.org/a?b"
+
+
+def _held(request: Request | None = None, attempts: int = 0) -> Held:
+    host, raw = (request or Request(URL, depth=2, via="77")).place()
+    raw = bytes([attempts]) + raw[1:]
+    lease = Lease("token:1", "P", host, raw, 3, 1000, False, 0.0)
+    return Held(lease, Entry.decode(host, raw), "42")
+
+
+def _response(status: int = 200, body: bytes = b"", *headers: tuple[str, str], skipped: bool = False) -> Response:
+    return Response(URL, status, Headers(headers), body, skipped=skipped, elapsed=0.25, first_byte=0.125)
+
+
+def test_a_page() -> None:
+    """Everything that is known of it is kept, its text apart and compressed, its links as requests."""
+    body = b"<p>text"
+    response = _response(
+        200, body, ("Content-Type", "text/html; charset=x"), ("ETag", '"e"'), ("Last-Modified", "then")
+    )
+    page = Page(URL, response, "utf-8", "Title", "About", "en", "https://example.org/c", text="text", links_total=9)
+    requests = [Request("https://example.org/x", 3, 0, "42")]
+    found = Found(requests, ["example.org"], Counter(scope=4, cap=1), {"price": 1}, None, ["https://example.org/x"])
+    ending = endings.of_page(_held(attempts=0x12), page, found, Rest("ok", 750))
+    record = Record.decode(ending.record)
+    assert record == Record(
+        url=URL,
+        outcome="fetched",
+        depth=2,
+        status=200,
+        title="Title",
+        description="About",
+        lang="en",
+        content_type="text/html",
+        charset="utf-8",
+        size=7,
+        digest=f"sha256:{hashlib.sha256(body).hexdigest()}",
+        via="77",
+        canonical="https://example.org/c",
+        links=9,
+        outlinks=["https://example.org/x"],
+        etag='"e"',
+        last_modified="then",
+        fetched_at=record.fetched_at,
+        elapsed_ms=250,
+        attempts=4,
+        data={"price": 1},
+    )
+    assert zlib.decompress(ending.text) == b"text"
+    assert ending.tallies == {"status:200": 1, "bytes": 7, "refused:scope": 4, "refused:cap": 1}
+    assert (ending.event, ending.rest_ms, ending.latency_ms) == ("ok", 750, 125)
+    assert (ending.requests, ending.roots, ending.outcome, ending.id) == (requests, ["example.org"], "fetched", "42")
+
+
+def test_a_page_that_asks_not_to_be_kept() -> None:
+    """Its address and numbers stay, its words do not; its links are followed all the same."""
+    page = Page(URL, _response(200, b"secret"), "utf-8", "secret", "secret", "en", text="secret", noindex=True)
+    requests = [Request("https://example.org/x", 3, 0, "42")]
+    ending = endings.of_page(_held(), page, Found(requests, data="secret", outlinks=["secret"]), Rest("ok"))
+    assert ending.outcome == Record.decode(ending.record).outcome == "dropped:noindex"
+    assert b"secret" not in ending.record
+    assert ending.text == b""
+    assert ending.requests == requests
+
+
+def test_an_answer_without_a_page() -> None:
+    ending = endings.of_response(_held(), "failed:http", _response(503, b"busy"), Rest("slow", 5), error="status 503")
+    record = Record.decode(ending.record)
+    assert (record.outcome, record.status, record.size, record.error) == ("failed:http", 503, 4, "status 503")
+    assert (ending.event, ending.rest_ms) == ("slow", 5)
+
+
+def test_a_sitemap_that_failed_is_told_as_one_so_that_it_is_tried_again_as_one() -> None:
+    held = _held(Request(URL, sitemap=True))
+    for outcome, marked in (("failed:http", True), ("dropped:type", False)):
+        assert Record.decode(endings.of_response(held, outcome, _response(500), Rest()).record).sitemap is marked
+    loop = endings.of_redirect(held, _response(302), None, Found(), Rest(), outcome="failed:redirect-loop")
+    assert Record.decode(loop.record).sitemap
+    assert not Record.decode(endings.of_redirect(held, _response(302), None, Found(), Rest()).record).sitemap
+
+
+def test_a_body_that_was_not_read_has_no_size() -> None:
+    response = _response(200, b"", ("Content-Type", "image/png"), skipped=True)
+    record = Record.decode(endings.of_response(_held(), "dropped:type", response, Rest()).record)
+    assert (record.size, record.digest, record.content_type) == (None, None, "image/png")
+
+
+def test_redirects() -> None:
+    """The target is kept; where it cannot be crawled, what the server said and why."""
+    response = _response(301, b"", ("Location", "ftp://else.where/"))
+    record = Record.decode(endings.of_redirect(_held(), response, "https://example.org/b", Found(), Rest()).record)
+    assert (record.outcome, record.status, record.redirect_to) == ("redirected", 301, "https://example.org/b")
+    record = Record.decode(endings.of_redirect(_held(), response, None, Found(error="no"), Rest()).record)
+    assert (record.outcome, record.redirect_to, record.error) == ("redirected", "ftp://else.where/", "no")
+
+
+def test_an_end_without_an_answer() -> None:
+    """A seed has no origin; nothing is counted as read."""
+    ending = endings.of_failure(_held(Request(URL)), "failed:dns", "no such name", Rest("dead", 9))
+    record = Record.decode(ending.record)
+    assert record == Record(url=URL, outcome="failed:dns", depth=0, attempts=1, error="no such name")
+    assert (ending.event, ending.rest_ms, ending.tallies, ending.latency_ms) == ("dead", 9, {}, None)
+
+
+def test_an_entry_that_cannot_be_read() -> None:
+    """The host is known, and what was found; no other record has its URL."""
+    lease = Lease("token:1", "P", "example.org", b"x", 0, 0, "", 0.0)
+    ending = endings.of_bad_entry(lease, "not a queue entry: " + "x" * 10_000, lambda url: f"id of {url}")
+    record = Record.decode(ending.record)
+    assert (record.url, record.outcome) == ("http://example.org/#bad-entry-token:1", "failed:bad-entry")
+    assert (record.error or "").startswith("not a queue entry: ")
+    assert len(ending.record) < 1_000
+    assert ending.id == "id of http://example.org/#bad-entry-token:1"
+
+
+def test_long_fields_are_cut() -> None:
+    """A server may send kilobytes of each; a record keeps 500 characters."""
+    long = "x" * 5000
+    response = _response(
+        302, b"", ("ETag", long), ("Last-Modified", long), ("Content-Type", f"x/{long}"), ("Location", long)
+    )
+    record = Record.decode(endings.of_redirect(_held(), response, None, Found(error=long), Rest()).record)
+    for field in (record.etag, record.last_modified, record.content_type, record.redirect_to, record.error):
+        assert field is not None
+        assert len(field) == endings.MAX_FIELD
+        assert field.endswith("…")
+
+
+def test_the_time_is_when_the_answer_ended() -> None:
+    """Not when it was written down; RFC 3339 in UTC."""
+    ended = Response(URL, 200, Headers(), ended=time.monotonic() - 3600)
+    before = time.gmtime(time.time() - 3601)
+    record = Record.decode(endings.of_response(_held(), "fetched", ended, Rest()).record)
+    after = time.gmtime(time.time() - 3599)
+    form = "%Y-%m-%dT%H:%M:%SZ"
+    assert time.strftime(form, before) <= (record.fetched_at or "") <= time.strftime(form, after)
