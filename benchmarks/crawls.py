@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from benchmarks.commands import Redis
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier, new_call
-from crawler.frontier.messages import Ending, Lease, Leased, Limits
-from crawler.frontier.redis.connection import Call, Link
+from crawler.frontier.messages import Commit, Lease, Leased, Limits
+from crawler.frontier.redis.connection import Call, Connection
 from crawler.record import Record, Request
 from crawler.settings import Settings
 
@@ -86,7 +86,7 @@ def middle(found: Sequence[Spent]) -> Spent:
     return sorted(found, key=lambda each: each.per_core)[len(found) // 2]
 
 
-def create(link: Link, limits: Limits, crawl: str = CRAWL) -> Frontier:
+def create(link: Connection, limits: Limits, crawl: str = CRAWL) -> Frontier:
     """An empty crawl."""
     return Frontier.create(link, crawl, Settings(delay=limits.delay_ms / 1000).encode(), limits)
 
@@ -106,7 +106,7 @@ def fill(url: str, web: Web, first: int, last: int, crawl: str = CRAWL) -> int:
 
 
 def _fill(url: str, crawl: str, web: Web, first: int, last: int) -> int:
-    link = Link(url, timeout=60)
+    link = Connection(url, timeout=60)
     frontier, new = Frontier.find(link, crawl), 0
     step = MOST_REQUESTS * _PIPELINE
     for start in range(first, last, step):
@@ -118,7 +118,7 @@ def _fill(url: str, crawl: str, web: Web, first: int, last: int) -> int:
     return new
 
 
-def packed(link: Link, calls: Sequence[Call]) -> list[bytes]:
+def packed(link: Connection, calls: Sequence[Call]) -> list[bytes]:
     """Calls as they go over the wire, made beforehand so that the client is not what limits."""
     connection = link.client.connection_pool.get_connection()
     try:
@@ -130,7 +130,7 @@ def packed(link: Link, calls: Sequence[Call]) -> list[bytes]:
         link.client.connection_pool.release(connection)
 
 
-def drive(link: Link, commands: Sequence[bytes]) -> list[Any]:
+def drive(link: Connection, commands: Sequence[bytes]) -> list[Any]:
     """Send what was packed, some of it always on its way; the replies."""
     connection = link.client.connection_pool.get_connection()
     replies = []
@@ -163,7 +163,7 @@ def answer_robots(frontier: Frontier) -> int:
         hosts += len(robots)
 
 
-def ending(frontier: Frontier, lease: Lease, links: Sequence[Request] = ()) -> Ending:
+def ending(frontier: Frontier, lease: Lease, links: Sequence[Request] = ()) -> Commit:
     """A page that was fetched, with a record of the usual size and no text."""
     url = lease.entry().request.url
     record = Record(
@@ -183,7 +183,7 @@ def ending(frontier: Frontier, lease: Lease, links: Sequence[Request] = ()) -> E
         elapsed_ms=12,
         attempts=1,
     )
-    return Ending(
+    return Commit(
         lease,
         frontier.id(url),
         "fetched",

@@ -27,8 +27,8 @@ from benchmarks.measure import LOOK, Program, load, wait_until_quiet
 from benchmarks.site import SiteError, Sites, exit_on_sigterm
 from crawler.frontier.frontier import Frontier, new_call
 from crawler.frontier.keys import Keys
-from crawler.frontier.messages import Ending, Leased, Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.messages import Commit, Leased, Limits
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Record
 
 RECORDS: Final = 30_000
@@ -63,7 +63,7 @@ def stored(folder: Path) -> list[tuple[Record, bytes]]:
     with tempfile.TemporaryDirectory(prefix="crw-bench-") as home, Redis() as redis, Sites({"site": folder}) as sites:
         command = [PROGRAM, "run", *sites.urls, "--redis", redis.url, "--delay", "0", "--per-host", "64"]
         _finish([*command, "--store", "text"], Path(home))
-        link, keys = Link(redis.url), Keys(CRAWL)
+        link, keys = Connection(redis.url), Keys(CRAWL)
         entries: Any = link.client.xrange(keys.records)
         ids = [fields[b"i"].decode() for _, fields in entries]
         pipe = link.client.pipeline(transaction=False)
@@ -74,7 +74,7 @@ def stored(folder: Path) -> list[tuple[Record, bytes]]:
     return [(Record.decode(raw), text or b"") for raw, text in pages]
 
 
-def commit_again(link: Link, frontier: Frontier, pages: Sequence[tuple[Record, bytes]], count: int) -> None:
+def commit_again(link: Connection, frontier: Frontier, pages: Sequence[tuple[Record, bytes]], count: int) -> None:
     """Commit what was stored under the URLs of *count* leases."""
     done = 0
     while done < count:
@@ -87,7 +87,7 @@ def commit_again(link: Link, frontier: Frontier, pages: Sequence[tuple[Record, b
             url = lease.entry().request.url
             again = msgspec.structs.replace(record, url=url, via=None, duplicate_of=None)
             calls.append(
-                frontier.commit_call(Ending(lease, frontier.id(url), record.outcome, again.encode(), text, event="ok"))
+                frontier.commit_call(Commit(lease, frontier.id(url), record.outcome, again.encode(), text, event="ok"))
             )
             done += 1
         frontier.run(calls)
@@ -167,7 +167,7 @@ def main() -> int:
         pages = stored(next(iter(docs.folders(args.folder).values())))
         with ExitStack() as stack:
             redis = stack.enter_context(Redis())
-            link = Link(redis.url, timeout=60)
+            link = Connection(redis.url, timeout=60)
             stack.callback(link.close)
             frontier = create(link, Limits(delay_ms=0, per_host=64, robots=False))
             fill(redis.url, WEB, 0, args.records)

@@ -35,7 +35,7 @@ from benchmarks.site import exit_on_sigterm
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import BUCKETS
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Request
 
 LEVELS: Final = (1_000_000, 5_000_000, 10_000_000)
@@ -59,7 +59,7 @@ class Grown:
     """A crawl with so many URLs seen."""
 
     redis: Redis
-    link: Link
+    link: Connection
     frontier: Frontier
     seen: int
 
@@ -125,7 +125,7 @@ def by_turns(small: Grown, big: Grown, name: str) -> tuple[Spent, Spent, float]:
 # -- memory ------------------------------------------------------------------------------------------------------------
 
 
-def usage(link: Link, keys: Sequence[str]) -> int:
+def usage(link: Connection, keys: Sequence[str]) -> int:
     """Bytes that keys take, names and all elements counted."""
     total = 0
     for start in range(0, len(keys), 1_000):
@@ -136,12 +136,12 @@ def usage(link: Link, keys: Sequence[str]) -> int:
     return total
 
 
-def seen_bytes(link: Link, frontier: Frontier, count: int) -> float:
+def seen_bytes(link: Connection, frontier: Frontier, count: int) -> float:
     """Bytes a seen URL."""
     return usage(link, [frontier.keys.seen(str(n)) for n in range(BUCKETS)]) / count
 
 
-def queued_overhead(link: Link, frontier: Frontier, web: Web, count: int) -> float:
+def queued_overhead(link: Connection, frontier: Frontier, web: Web, count: int) -> float:
     """Bytes a queued URL beyond its length; the first *count* URLs are queued, and nothing else."""
     held = usage(link, [frontier.keys.queue(f"www.host{n}.example", 1) for n in range(web.hosts)])
     sample = range(0, count, max(count // 10_007, 1))
@@ -154,7 +154,7 @@ def one_host(figures: dict[str, float]) -> None:
     web = Web(hosts=1, run=1_000)
     with ExitStack() as stack:
         redis = stack.enter_context(Redis())
-        link = Link(redis.url, timeout=120)
+        link = Connection(redis.url, timeout=120)
         stack.callback(link.close)
         frontier = create(link, LIMITS)
         before = redis.memory()
@@ -203,7 +203,7 @@ def grow(most: int, figures: dict[str, float]) -> list[str]:
     rows: list[str] = []
     with ExitStack() as stack:
         redis = stack.enter_context(Redis())
-        link = Link(redis.url, timeout=120)
+        link = Connection(redis.url, timeout=120)
         stack.callback(link.close)
         link.client.config_set("auto-aof-rewrite-percentage", 0)
         frontier = create(link, LIMITS)

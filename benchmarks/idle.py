@@ -13,21 +13,21 @@ import threading
 from benchmarks.crawls import CRAWL
 from crawler.crawl.process import Job, build
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.logs import open_log
 from crawler.settings import Settings
-from crawler.worker.watchdog import Watch
+from crawler.worker.watchdog import Watchdog
 
 
 def main() -> int:
     """Wait for work with so many workers."""
     url, count = sys.argv[1], int(sys.argv[2])
-    link = Link(url)
+    link = Connection(url)
     generation = Frontier.find(link, CRAWL).generation
     link.close()
     threads = []
     for n in range(count):
-        watch = Watch.create(generation, f"idle{n}")
+        watch = Watchdog.create(generation, f"idle{n}")
         job = Job(
             worker=f"idle{n}",
             watch=str(watch.path),

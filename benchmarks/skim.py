@@ -21,7 +21,7 @@ from benchmarks.site import SiteError
 from crawler.fetch.fetcher import Headers, Response
 from crawler.parse.extract import ExtractOptions, Extractor
 from crawler.parse.page import Page
-from crawler.parse.skim import Settled
+from crawler.parse.skim import SettledLinks
 
 SUFFIXES: Final = (".html", ".htm", ".xhtml")
 TOLD: Final = ("charset", "title", "description", "lang", "canonical", "noindex", "nofollow", "refresh", "is_html")
@@ -116,7 +116,7 @@ def compare(url: str, response: Response, options: ExtractOptions) -> tuple[Page
         return True
 
     whole = Extractor(options).extract(response)
-    page = Extractor(options).extract(response, skims=True, settled=Settled(is_settled))
+    page = Extractor(options).extract(response, skims=True, settled=SettledLinks(is_settled))
     if not page.skimmed:
         return whole, page, []
     wrong = [f"lost {link}" for link in whole.outlinks if link not in asked and link != url]

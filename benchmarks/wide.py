@@ -31,7 +31,7 @@ from benchmarks.site import exit_on_sigterm
 from crawler.frontier import replies
 from crawler.frontier.frontier import Frontier, new_call
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 
 LEVELS: Final = (100, 1_000, 10_000, 100_000)
 URLS_A_HOST: Final = 3
@@ -93,7 +93,7 @@ def leases(redis: Redis, wide: dict[int, Frontier], figures: dict[str, float]) -
     return rows
 
 
-def with_hosts(redis: Redis, link: Link, hosts: int) -> Frontier:
+def with_hosts(redis: Redis, link: Connection, hosts: int) -> Frontier:
     """A crawl with so many ready hosts, each with some URLs and a robots.txt that is known."""
     frontier = create(link, LIMITS, f"wide{hosts}")
     fill(redis.url, Web(hosts=hosts, run=1), 0, URLS_A_HOST * hosts, crawl=frontier.crawl)
@@ -101,7 +101,7 @@ def with_hosts(redis: Redis, link: Link, hosts: int) -> Frontier:
     return frontier
 
 
-def memory_of_hosts(link: Link, frontier: Frontier, hosts: int) -> dict[str, float]:
+def memory_of_hosts(link: Connection, frontier: Frontier, hosts: int) -> dict[str, float]:
     """Bytes a host of three URLs."""
     names = [f"www.host{n}.example" for n in range(hosts)]
     return {
@@ -116,14 +116,14 @@ def memory_of_hosts(link: Link, frontier: Frontier, hosts: int) -> dict[str, flo
 # -- many workers ------------------------------------------------------------------------------------------------------
 
 
-def at_once(redis: Redis, link: Link, frontier: Frontier, count: int) -> dict[str, float]:
+def at_once(redis: Redis, link: Connection, frontier: Frontier, count: int) -> dict[str, float]:
     """That many connections ask for one URL in the same moment: milliseconds until each has it."""
     calls = packed(link, [frontier.lease_call(new_call(), 1, 600, f"worker{n}") for n in range(count)])
     took: list[float] = []
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         connections: list[Any] = []
         for _ in range(count):
-            each = Link(redis.url)
+            each = Connection(redis.url)
             stack.callback(each.close)
             connections.append(each.client.connection_pool.get_connection())
         began = time.perf_counter()
@@ -140,7 +140,7 @@ def at_once(redis: Redis, link: Link, frontier: Frontier, count: int) -> dict[st
     return {"at_once_median_ms": statistics.median(took) * 1000, "at_once_last_ms": max(took) * 1000}
 
 
-def idle_connections(redis: Redis, link: Link, count: int) -> dict[str, float]:
+def idle_connections(redis: Redis, link: Connection, count: int) -> dict[str, float]:
     """What Redis spends on workers that wait: their loops run in one process."""
     command = [sys.executable, "-m", "benchmarks.idle", redis.url, str(count)]
     watched = tempfile.TemporaryDirectory(prefix="crw-idle-")
@@ -162,11 +162,11 @@ def idle_connections(redis: Redis, link: Link, count: int) -> dict[str, float]:
     return {"idle_redis_percent": 100 * cpu / IDLE_SECONDS, "idle_commands_per_second": calls / IDLE_SECONDS}
 
 
-def _waiting(link: Link) -> int:
+def _waiting(link: Connection) -> int:
     return int(link.client.info("clients")["blocked_clients"])
 
 
-def idle_processes(redis: Redis, link: Link) -> dict[str, float]:
+def idle_processes(redis: Redis, link: Connection) -> dict[str, float]:
     """CPU and memory of worker processes that wait, in percent of a core and MB each."""
     with Home(redis.url) as home:
         going = home.start("work", "--workers", str(PROCESSES))
@@ -227,7 +227,7 @@ def measured(most: int, figures: dict[str, float]) -> list[str]:
     """All of it; rows of the table."""
     with ExitStack() as stack:
         redis = stack.enter_context(Redis())
-        link = Link(redis.url, timeout=60)
+        link = Connection(redis.url, timeout=60)
         stack.callback(link.close)
         wide = {level: with_hosts(redis, link, level) for level in LEVELS if level < most}
         before = redis.memory()

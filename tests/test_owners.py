@@ -13,7 +13,7 @@ import pytest
 
 from crawler import owners
 from crawler.errors import CrawlerError, UsageError
-from crawler.export import State, open_sink
+from crawler.export import ExportState, open_sink
 from crawler.export.sink import append_sink, form_of
 from crawler.logs import open_log
 from crawler.settings import load
@@ -116,7 +116,7 @@ def _append(name: str) -> None:
 
 
 def _state(name: str) -> None:
-    with State(name):
+    with ExportState(name):
         pass
 
 

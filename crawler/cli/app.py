@@ -24,7 +24,7 @@ from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Sink, open_sink
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
@@ -318,8 +318,8 @@ def demo(output: str | None, **given: Any) -> int:
     return run_demo(loaded, say, _show, _summarize_demo(sink))
 
 
-def _summarize_demo(sink: Sink | None) -> Callable[[Ended, Ledger], None]:
-    def summarize(ended: Ended, ledger: Ledger) -> None:
+def _summarize_demo(sink: Sink | None) -> Callable[[Ended, CrawlDb], None]:
+    def summarize(ended: Ended, ledger: CrawlDb) -> None:
         line.clear()
         _summarize(ended)
         if sink is not None:

@@ -14,7 +14,7 @@ from crawler.crawl.session import Say, Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError
 from crawler.export import read
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.status import Status
 from crawler.settings import Loaded
 
@@ -30,7 +30,7 @@ class DemoFailed(CrawlerError):
 
 
 def run_demo(
-    loaded: Loaded, say: Say, show: Callable[[Status, float], None], summarize: Callable[[Ended, Ledger], None]
+    loaded: Loaded, say: Say, show: Callable[[Status, float], None], summarize: Callable[[Ended, CrawlDb], None]
 ) -> int:
     """Serve the site, crawl it, check it; 130 when interrupted, else 0. Raises DemoFailed."""
     delay = loaded.settings.delay if "delay" in loaded.named else DELAY
@@ -52,7 +52,7 @@ def run_demo(
     return 0
 
 
-def _outcomes(ledger: Ledger) -> dict[str, str]:
+def _outcomes(ledger: CrawlDb) -> dict[str, str]:
     return {record.url: record.outcome for record in read(ledger)}
 
 

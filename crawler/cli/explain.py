@@ -14,7 +14,7 @@ from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
 from crawler.crawl.session import Session
 from crawler.errors import UsageError
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.decode import number
 from crawler.frontier.frontier import MOST_REVIVED, Frontier
 from crawler.frontier.status import workers_alive
@@ -76,12 +76,12 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
     return 0
 
 
-def _dropped(ledger: Ledger) -> Iterator[tuple[int, Record]]:
+def _dropped(ledger: CrawlDb) -> Iterator[tuple[int, Record]]:
     found = ((letter.at, letter.record) for letter in ledger.letters())
     return ((at, record) for at, record in found if record is not None and record.outcome == TRAP)
 
 
-def _revive(frontier: Frontier, ledger: Ledger, template: str | None) -> int:
+def _revive(frontier: Frontier, ledger: CrawlDb, template: str | None) -> int:
     """Put back what was dropped of *template*; none: of all that are not quarantined now. How many there were."""
     quarantined = frozenset(ledger.traps())
 
@@ -106,7 +106,7 @@ def _request_of(record: Record) -> Request:
     return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
 
 
-def _release(frontier: Frontier, ledger: Ledger, which: str) -> int:
+def _release(frontier: Frontier, ledger: CrawlDb, which: str) -> int:
     """Pardon, then bring back what was dropped. Safe to repeat, also where it was broken off half way."""
     names = sorted(ledger.traps()) if which == "all" else [which]
     pardoned = sum(frontier.pardon(name, traps.template_id(name)) for name in names)

@@ -14,9 +14,9 @@ from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import line, say
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED, interrupts
-from crawler.export import Checkpoints, ExportResult, Sink, State, Wanted, export, follow, matching, open_sink
+from crawler.export import Checkpoints, ExportResult, ExportState, Sink, Wanted, export, follow, matching, open_sink
 from crawler.export.stream import GRACE
-from crawler.frontier.crawldb import Ledger, Stored
+from crawler.frontier.crawldb import CrawlDb, Stored
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER, refuse_deleting
 
@@ -71,7 +71,7 @@ def export_(
     loaded = load_given(given)
     if state is not None or drain:
         wanted = Wanted(output, state or f"{output}.state", form, only, not raw_cells, following, drain)
-        with State(wanted.state) as kept:
+        with ExportState(wanted.state) as kept:
             if state is None and kept.mark is None:
                 say(f"how far this export is stands in {wanted.state}")
             with Session(loaded, say, begins=following) as session:
@@ -86,7 +86,7 @@ def export_(
     return 0
 
 
-def write_all(ledger: Ledger, sink: Sink, only: tuple[str, ...] = ()) -> None:
+def write_all(ledger: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
     """Write all records that there are to *sink*, finish it, and say how many they were.
 
     Raises KeyboardInterrupt when it was asked to end before. A reader that is slow gets whole records until then.
@@ -121,7 +121,7 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
         return INTERRUPTED if stopped() else 0
 
 
-def _go_on(session: Session, state: State, wanted: Wanted) -> int:
+def _go_on(session: Session, state: ExportState, wanted: Wanted) -> int:
     """An export with a state: from where it was to the end, or for as long as the crawl runs."""
     with session.interruptible() as stopped:
         frontier = session.wait_for("export", stopped) if wanted.follow else session.find()
@@ -177,7 +177,7 @@ def _tell_of_cut(sink: Sink) -> None:
         say(f"{sink.target} ends within a record: nobody read on for {GRACE:g} s")
 
 
-def _tell_of_drained(ledger: Ledger) -> None:
+def _tell_of_drained(ledger: CrawlDb) -> None:
     drained = ledger.counters().get("drained", 0)
     if drained:
         say(f"{drained:,} records were drained before: they are in the files that were written then, not in this one")

@@ -17,7 +17,7 @@ from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
 from crawler.crawl.session import Session
 from crawler.errors import InvalidURL, OutOfMemory, UsageError
-from crawler.frontier.crawldb import Ledger, Letter
+from crawler.frontier.crawldb import CrawlDb, Letter
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import workers_alive
 from crawler.monitor.explain import explain
@@ -54,7 +54,7 @@ class Filter:
         """Whether it keeps anything out."""
         return bool(self.reasons or self.hosts) or (self.since, self.until) != (None, None)
 
-    def pick(self, ledger: Ledger) -> Iterator[Letter]:
+    def pick(self, ledger: CrawlDb) -> Iterator[Letter]:
         """The dead letters that it means, oldest first; what was dropped as a trap is none."""
         for letter in ledger.letters(self.since, self.until):
             reason = _reason(letter)
@@ -81,13 +81,13 @@ def filters(command: F) -> F:
     return command
 
 
-def _taken_from(given: dict[str, Any]) -> Callable[[Ledger], Filter]:
+def _taken_from(given: dict[str, Any]) -> Callable[[CrawlDb], Filter]:
     """The filter that the options of `filters` ask for, which are taken out of *given*."""
     return partial(_filter, *(given.pop(name) for name in ("reasons", "hosts", "since", "until")))
 
 
 def _filter(
-    reasons: Sequence[str], hosts: Sequence[str], since: str | None, until: str | None, ledger: Ledger
+    reasons: Sequence[str], hosts: Sequence[str], since: str | None, until: str | None, ledger: CrawlDb
 ) -> Filter:
     now = ledger.clock()
     return Filter(
@@ -161,7 +161,7 @@ def failed(as_list: bool, limit: int | None, as_json: bool, **given: Any) -> int
     return 0
 
 
-def _rows(ledger: Ledger, letters: Iterable[Letter], limit: int | None) -> Iterator[dict[str, Any]]:
+def _rows(ledger: CrawlDb, letters: Iterable[Letter], limit: int | None) -> Iterator[dict[str, Any]]:
     for n, letter in enumerate(letters):
         if limit is not None and n >= limit:
             return

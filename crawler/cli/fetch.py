@@ -13,7 +13,7 @@ from crawler.cli.terminal import say
 from crawler.errors import CrawlerError, InvalidURL
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchError, FetchRequest, FetchResult, Response
-from crawler.frontier.messages import Ending, Lease
+from crawler.frontier.messages import Commit, Lease
 from crawler.headers import origin_of
 from crawler.parse import sitemap as sitemaps
 from crawler.parse.extract import Extractor
@@ -25,10 +25,17 @@ from crawler.record import Entry, Record, Request
 from crawler.settings import Settings
 from crawler.worker import hook as hooks
 from crawler.worker.link_filter import is_private_name
-from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, Plan, fetcher_options_of, plan_of
-from crawler.worker.outcome import Found as FoundOnPage
-from crawler.worker.outcome import Held, of_failure, of_page, of_redirect, of_response, of_sitemap
-from crawler.worker.outcome import Rest as NoRest
+from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, WorkerOptions, fetcher_options_of, plan_of
+from crawler.worker.outcome import (
+    Discovered,
+    HostFeedback,
+    LeasedPage,
+    of_failure,
+    of_page,
+    of_redirect,
+    of_response,
+    of_sitemap,
+)
 
 MOST_REDIRECTS: Final = 10
 _BAD_PORT: Final = "its port belongs to another protocol, browsers refuse it too"
@@ -79,7 +86,7 @@ def try_url(url: str, settings: Settings) -> Tried:
 
 class _Try:
     def __init__(self, settings: Settings, origin: str) -> None:
-        self._plan: Plan = plan_of(settings, [origin])
+        self._plan: WorkerOptions = plan_of(settings, [origin])
         self._fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, [origin]))
         self._hook = hooks.load(settings.hook) if settings.hook else None
         self._steps: list[str] = []
@@ -121,7 +128,7 @@ class _Try:
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
             is_sitemap = "xml" in result.computed_type and sitemaps.looks_like_one(result.body)
             return self._sitemap(held, result) if is_sitemap else self._page(held, result)
-        return _record(of_response(held, verdict.outcome or "failed:http", result, NoRest(), error=verdict.error))
+        return _record(of_response(held, verdict.outcome or "failed:http", result, HostFeedback(), error=verdict.error))
 
     def _chase(self, url: str) -> tuple[FetchResult, Chain]:
         """The answer to *url*, after redirects that set cookies and stay within its origin (see `cookies`)."""
@@ -136,28 +143,28 @@ class _Try:
             result = self._get(target, READ_TYPES, chain.cookie)
         return result, chain
 
-    def _redirected(self, held: Held, response: Response, chain: Chain) -> Record:
+    def _redirected(self, held: LeasedPage, response: Response, chain: Chain) -> Record:
         try:
             target = urls.canonicalize(response.headers.get("location") or "", response.url)
         except InvalidURL as error:
-            return _record(of_redirect(held, response, None, FoundOnPage(error=f"redirect to {error}"), NoRest()))
+            return _record(of_redirect(held, response, None, Discovered(error=f"redirect to {error}"), HostFeedback()))
         if chain.is_circle(target):
-            return _record(of_response(held, "failed:redirect-loop", response, NoRest(), error=CIRCLE))
+            return _record(of_response(held, "failed:redirect-loop", response, HostFeedback(), error=CIRCLE))
         if words := headers.lost(self._plan.origin_headers, response.url, target):
             say(words)
-        return _record(of_redirect(held, response, target, FoundOnPage(), NoRest()))
+        return _record(of_redirect(held, response, target, Discovered(), HostFeedback()))
 
     @staticmethod
-    def _sitemap(held: Held, response: Response) -> Record:
+    def _sitemap(held: LeasedPage, response: Response) -> Record:
         read = sitemaps.parse(response.body, response.url)
         found = [location.url for location in read.locations] if read else []
-        record = _record(of_sitemap(held, response, FoundOnPage(), NoRest(), locations=len(found)))
+        record = _record(of_sitemap(held, response, Discovered(), HostFeedback(), locations=len(found)))
         return msgspec.structs.replace(record, outlinks=found)
 
-    def _page(self, held: Held, response: Response) -> Record:
+    def _page(self, held: LeasedPage, response: Response) -> Record:
         page = Extractor(self._plan.extract).extract(response)
-        found = FoundOnPage(data=self._data(page), outlinks=page.outlinks)
-        ending = of_page(held, page, found, NoRest())
+        found = Discovered(data=self._data(page), outlinks=page.outlinks)
+        ending = of_page(held, page, found, HostFeedback())
         record = _record(ending)
         return msgspec.structs.replace(record, text=page.text)
 
@@ -224,11 +231,11 @@ class _Try:
                 return result
 
 
-def _held(url: str, hops: int) -> Held:
+def _held(url: str, hops: int) -> LeasedPage:
     host, entry = Request(url, hops=hops).place()
     lease = Lease("one", "P", host, entry, 0, 0, "", 0.0)
-    return Held(lease, Entry.decode(host, entry), "0")
+    return LeasedPage(lease, Entry.decode(host, entry), "0")
 
 
-def _record(ending: Ending) -> Record:
+def _record(ending: Commit) -> Record:
     return Record.decode(ending.record)

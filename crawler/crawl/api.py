@@ -36,7 +36,7 @@ from crawler.errors import CrawlDeleting, NoCrawl, NoNetwork, OutOfMemory, Redis
 from crawler.export import read
 from crawler.fetch.machine import raise_limit
 from crawler.frontier.bounds import LOOK_AFTER, bound
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import refuse_deleting
 from crawler.frontier.shards import frontier as sharded
@@ -171,7 +171,7 @@ class _Outlook:
         frontier: Frontier,
         pool: Pool,
         monitor: Monitor,
-        ledger: Ledger,
+        ledger: CrawlDb,
         show: Callable[[Status], None],
     ) -> None:
         self._frontier = frontier

@@ -16,14 +16,14 @@ from typing import Final
 from crawler.crawl.launcher import Process, launch
 from crawler.crawl.process import EXIT_CODES, GIVES_UP, GRACE, LAST_WORDS, Job
 from crawler.errors import CrawlerError, FrontierError, RedisAway, RedisUnavailable, named
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Lease
 from crawler.record import Charge
 from crawler.settings import Settings
 from crawler.worker import outcome as endings
-from crawler.worker.outcome import Held
-from crawler.worker.watchdog import Glimpse, Watch, dead_watches
+from crawler.worker.outcome import LeasedPage
+from crawler.worker.watchdog import Snapshot, Watchdog, dead_watches
 
 SETTLE_AGAIN: Final = 1.0
 """Seconds after which a dead worker is settled once more: what it asked for may have been granted after its death."""
@@ -40,9 +40,9 @@ class _Member:
 
     worker: str
     process: Process
-    watch: Watch
+    watch: Watchdog
     hung: bool = False
-    seen: Glimpse | None = None
+    seen: Snapshot | None = None
     """What it was doing when it was last looked at."""
 
 
@@ -74,7 +74,7 @@ class Pool:
     def __init__(
         self,
         frontier: Frontier,
-        ledger: Ledger,
+        ledger: CrawlDb,
         settings: Settings,
         *,
         redis_url: str,
@@ -118,7 +118,7 @@ class Pool:
 
     def _spawn(self) -> _Member:
         worker = f"{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
-        watch = Watch.create(self._frontier.generation, worker)
+        watch = Watchdog.create(self._frontier.generation, worker)
         job = Job(
             worker=worker,
             watch=str(watch.path),
@@ -242,7 +242,7 @@ class Pool:
             dead.due, dead.times, dead.token = now + SETTLE_AGAIN, dead.times + 1, ""
             if dead.times >= 2 or self._stopping:
                 self._dead.remove(dead)
-                Watch.forget(self._frontier.generation, dead.worker)
+                Watchdog.forget(self._frontier.generation, dead.worker)
 
     def _settle(self, dead: _Dead) -> None:
         """Charge what the worker was handling, a page or a host's robots.txt, and give its other leases back free."""
@@ -268,7 +268,7 @@ class Pool:
             self._frontier.release([lease.token])
             return
         url = entry.request.url
-        held = Held(lease, entry, self._frontier.id(url), self._frontier.form.apply(url))
+        held = LeasedPage(lease, entry, self._frontier.id(url), self._frontier.form.apply(url))
         error = f"one page took more than {self.page_timeout:g} s to parse; its worker was killed"
         handling_ms = round(self.page_timeout * 1000)
         self._frontier.commit(endings.of_failure(held, "failed:hang", error, handling_ms=handling_ms))

@@ -25,7 +25,7 @@ from crawler.errors import CrawlerError
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import Fetcher
 from crawler.fetch.machine import raise_limit
-from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.redis.embedded import EmbeddedRedis
 from crawler.frontier.scripts import load_those_of_workers
 from crawler.frontier.shards import frontier as sharded
@@ -33,10 +33,10 @@ from crawler.logs import Log, open_log
 from crawler.settings import Settings
 from crawler.url import load_suffixes
 from crawler.worker import hook as hooks
-from crawler.worker.context import Tools
-from crawler.worker.engine import Worker
-from crawler.worker.options import Plan, fetcher_options_of, plan_of
-from crawler.worker.watchdog import Watch
+from crawler.worker.context import Context
+from crawler.worker.engine import Engine
+from crawler.worker.options import WorkerOptions, fetcher_options_of, plan_of
+from crawler.worker.watchdog import Watchdog
 
 GRACE: Final = 10.0
 """Seconds that transfers in flight get when the worker is asked to stop."""
@@ -87,7 +87,7 @@ def live(job: Job) -> int:
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):
         Path("/proc/self/comm").write_text(NAME)
-    watch = Watch(Path(job.watch), hold=True)
+    watch = Watchdog(Path(job.watch), hold=True)
     _keep_from_children(job, watch)
     try:
         code = _run(job, watch)
@@ -125,7 +125,7 @@ def _exit(code: int, with_children: bool) -> None:
     os._exit(code)
 
 
-def _keep_from_children(job: Job, watch: Watch) -> None:
+def _keep_from_children(job: Job, watch: Watchdog) -> None:
     """What a hook forks holds neither the embedded Redis nor the watch file: it may outlive this process."""
     held = [watch.fileno(), *(() if job.embedded is None else (job.embedded[1],))]
     if job.embedded is not None:
@@ -139,7 +139,7 @@ def _keep_from_children(job: Job, watch: Watch) -> None:
     os.register_at_fork(after_in_child=let_go)
 
 
-def _run(job: Job, watch: Watch) -> int:
+def _run(job: Job, watch: Watchdog) -> int:
     raise_limit()
     log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
     worker = build(job, watch, log)
@@ -175,7 +175,7 @@ def _keep_memory_flat() -> None:
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
 
 
-def _stopper(worker: Worker) -> Callable[[int, object], None]:
+def _stopper(worker: Engine) -> Callable[[int, object], None]:
     asked = 0
 
     def stop(_signal: int, _frame: object) -> None:
@@ -192,12 +192,12 @@ def load_for_workers() -> None:
     load_suffixes()
 
 
-def build(job: Job, watch: Watch, log: Log) -> Worker:
+def build(job: Job, watch: Watchdog, log: Log) -> Engine:
     """The worker and its own clients. Waits while Redis is away: that is no reason to give the crawl up."""
     own = job.settings
-    patience = Patience(log.note, trouble=watch.say)  # its pool tells people when Redis is away
+    patience = Backoff(log.note, trouble=watch.say)  # its pool tells people when Redis is away
     patience.stopped = lambda: os.getppid() != job.parent
-    link = Link(job.redis, patience=patience)
+    link = Connection(job.redis, patience=patience)
     load_for_workers()
     frontier = sharded.find(link, own.crawl)
     ledger = sharded.ledger_of(frontier)
@@ -205,13 +205,13 @@ def build(job: Job, watch: Watch, log: Log) -> Worker:
     link.patience = None  # from now on the loop has something else to do meanwhile
     plan = plan_of(settings, job.origins)
 
-    def replan(raw: bytes) -> Plan:
+    def replan(raw: bytes) -> WorkerOptions:
         return plan_of(own.with_stored(raw), job.origins)
 
     def refit(raw: bytes) -> Fetcher:
         return open_fetcher(own.fetcher, fetcher_options_of(own.with_stored(raw), job.origins))
 
-    tools = Tools(
+    tools = Context(
         frontier=frontier,
         ledger=ledger,
         fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings, job.origins)),
@@ -226,4 +226,4 @@ def build(job: Job, watch: Watch, log: Log) -> Worker:
         fuse=lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds),
         hook=hooks.load(own.hook) if own.hook else None,
     )
-    return Worker(job.worker, tools, plan, until_done=job.until_done)
+    return Engine(job.worker, tools, plan, until_done=job.until_done)

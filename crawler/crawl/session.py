@@ -16,10 +16,10 @@ from crawler.crawl import seeds
 from crawler.crawl.seeds import Seeded
 from crawler.crawl.signals import interrupts
 from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl, RedisUnavailable
-from crawler.frontier.crawldb import Ledger, crawls
+from crawler.frontier.crawldb import CrawlDb, crawls
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import shards_known
-from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.redis.embedded import EmbeddedRedis, check_server
 from crawler.frontier.shards import frontier as sharded
 from crawler.frontier.shards.crawldb import ShardedLedger
@@ -42,9 +42,9 @@ class Session:
         self.origins: set[str] = set()
         """Those that the SOURCEs seeded by this session name: only they get a secret `--header`."""
         self.say = say
-        self.patience = Patience(say, mend=self.mend)
+        self.patience = Backoff(say, mend=self.mend)
         self._server: EmbeddedRedis | None = None
-        self._link: Link | None = None
+        self._link: Connection | None = None
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
@@ -58,7 +58,7 @@ class Session:
             self._server = EmbeddedRedis(Path(self.settings.folder))
             self._server.__enter__()
         try:
-            self._link = Link(self.url, patience=self.patience if self.settings.wait else None)
+            self._link = Connection(self.url, patience=self.patience if self.settings.wait else None)
             self._link.ask(self._link.client.ping)
             warnings = self._link.ask(lambda: check_server(self.link.client, writing=self._begins))
             self._link.patience = self.patience
@@ -91,15 +91,15 @@ class Session:
         return self.settings.redis or ""
 
     @property
-    def link(self) -> Link:
+    def link(self) -> Connection:
         """The connection of this process, which waits while Redis is away."""
         if self._link is None:
             raise RedisUnavailable("the session is closed")
         return self._link
 
-    def new_link(self) -> Link:
+    def new_link(self) -> Connection:
         """A connection that does not wait: for who has something else to do meanwhile. The caller closes it."""
-        return Link(self.url)
+        return Connection(self.url)
 
     @property
     def embedded(self) -> tuple[bytes, int] | None:
@@ -112,10 +112,10 @@ class Session:
             self._server.ensure()
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> CrawlDb:
         """What the crawl has stored."""
         if self._frontier is None:
-            return Ledger(self.link, self.settings.crawl)
+            return CrawlDb(self.link, self.settings.crawl)
         return sharded.ledger_of(self._frontier)
 
     def names(self) -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from crawler.export.checkpoints import Checkpoints, Wanted
 from crawler.export.exporter import ExportResult, export, follow, matching, read
 from crawler.export.sink import FORMATS, Sink, open_sink
-from crawler.export.state import State
+from crawler.export.state import ExportState
 
 __all__ = [
     "FORMATS",
     "Checkpoints",
     "ExportResult",
+    "ExportState",
     "Sink",
-    "State",
     "Wanted",
     "export",
     "follow",

@@ -19,12 +19,11 @@ import msgspec
 from crawler.errors import UsageError
 from crawler.export.drain import Drainable, Drains, drain
 from crawler.export.exporter import ExportResult, matching
-from crawler.export.sink import Form, append_sink, form_of
-from crawler.export.state import Mark, State
+from crawler.export.sink import FileFormat, append_sink, form_of
+from crawler.export.state import ExportState, Mark
 from crawler.export.target import check_appendable, cut_back
 from crawler.frontier.crawldb import START, Stored
-from crawler.frontier.messages import Exported
-from crawler.frontier.messages import State as CrawlState
+from crawler.frontier.messages import CrawlState, Exported
 
 EVERY_RECORDS: Final = 5_000
 EVERY_SECONDS: Final = 5.0
@@ -63,7 +62,7 @@ class Wanted:
             raise UsageError(f"-o and --state name the same file, {self.output}: name another for the state")
 
     @property
-    def form(self) -> Form:
+    def form(self) -> FileFormat:
         """In which form the output is written."""
         return form_of(self.output, self.format, defuse=self.defuse)
 
@@ -80,7 +79,7 @@ class Checkpoints:
     how many records were freed so far.
     """
 
-    def __init__(self, state: State, frontier: Source, ledger: Drainable, wanted: Wanted) -> None:
+    def __init__(self, state: ExportState, frontier: Source, ledger: Drainable, wanted: Wanted) -> None:
         """Open the output where *state* knows it; UsageError, with all as it was, if it is of another export."""
         self._state, self._frontier, self._ledger, self._wanted = state, frontier, ledger, wanted
         before, output = state.mark, state.name_of(wanted.output)

@@ -10,7 +10,7 @@ from crawler.frontier.messages import Exported
 
 
 class Drainable(Protocol):
-    """What draining needs of a `Ledger`."""
+    """What draining needs of a `CrawlDb`."""
 
     def exported(self, after: str, until: str, most: int) -> tuple[list[Exported], str]:
         """The next entries behind a cursor, up to another, and the new cursor."""

@@ -26,7 +26,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
 
 
 class Records(Protocol):
-    """What an export needs of a `Ledger`."""
+    """What an export needs of a `CrawlDb`."""
 
     def records(self, after: str, most: int) -> tuple[list[Stored], str]:
         """The next records behind a cursor, and the new cursor."""

@@ -12,7 +12,7 @@ from crawler.errors import CrawlerError, UsageError
 from crawler.export.files import reason
 from crawler.export.formats import csv, jsonl
 from crawler.export.stream import never
-from crawler.export.target import KeptTarget, Known, Target, append_to, open_target
+from crawler.export.target import KeptTarget, KnownOutput, Target, append_to, open_target
 from crawler.record import Record
 
 _HELD: Final = 256 * 1024
@@ -40,7 +40,7 @@ FORMATS: Final = {"jsonl": _JSONL, "ndjson": _JSONL, "csv": _CSV}
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class FileFormat:
     """In which form a file is written. `name` says it in one word: two files of one name can be put together."""
 
     name: str
@@ -48,14 +48,14 @@ class Form:
     compressed: bool
 
 
-def form_of(target: str, format: str | None = None, *, defuse: bool = True) -> Form:
+def form_of(target: str, format: str | None = None, *, defuse: bool = True) -> FileFormat:
     """The form in which *target* is to be written; UsageError if neither its ending nor *format* says one."""
     if not target:
         raise UsageError("name a file to write to, or - for stdout")
     kind, compressed = _kind(target, format)
     found = FORMATS[kind] if defuse or kind != "csv" else _RAW_CSV
     word = {_JSONL: "jsonl", _CSV: "csv", _RAW_CSV: "csv with raw cells"}[found]
-    return Form(f"{word}, gzip" if compressed else word, found, compressed)
+    return FileFormat(f"{word}, gzip" if compressed else word, found, compressed)
 
 
 def open_sink(target: str, format: str | None = None, *, follow: bool = False, defuse: bool = True) -> Sink:
@@ -70,7 +70,7 @@ def open_sink(target: str, format: str | None = None, *, follow: bool = False, d
     return Sink(target, open_target(target, follow=follow), form)
 
 
-def append_sink(target: str, form: Form, known: Known | None, *, follow: bool = False) -> KeptSink:
+def append_sink(target: str, form: FileFormat, known: KnownOutput | None, *, follow: bool = False) -> KeptSink:
     """A sink that goes on with the file *target* behind what is *known* of it; none: it must be new or empty."""
     return KeptSink(target, append_to(target, known, follow=follow), form)
 
@@ -103,7 +103,7 @@ class Sink:
     asked to end while it waited for the reader (see `heed`). `cut` is what was written of the first of them.
     """
 
-    def __init__(self, name: str, target: Target, form: Form) -> None:
+    def __init__(self, name: str, target: Target, form: FileFormat) -> None:
         if target.terminal and form.compressed:
             target.abort()
             raise UsageError("compressed data is nothing for a terminal: name a file, or a pipe behind -")
@@ -224,12 +224,12 @@ class Sink:
 class KeptSink(Sink):
     """A sink that a state follows: what was not synced is no part of the file when it is aborted."""
 
-    def __init__(self, name: str, target: KeptTarget, form: Form) -> None:
+    def __init__(self, name: str, target: KeptTarget, form: FileFormat) -> None:
         super().__init__(name, target, form)
         self._kept = target
 
     @property
-    def known(self) -> Known:
+    def known(self) -> KnownOutput:
         """What there is to know of the place, as of its opening or the last `sync`."""
         return self._kept.known
 

@@ -22,7 +22,7 @@ import msgspec
 from crawler import owners
 from crawler.errors import CrawlerError, UsageError
 from crawler.export import files
-from crawler.export.target import Known
+from crawler.export.target import KnownOutput
 
 VERSION: Final = 1
 
@@ -52,12 +52,12 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """Some of them went to stdout, where nothing can be synced."""
 
     @property
-    def known(self) -> Known:
+    def known(self) -> KnownOutput:
         """What is known of the output."""
-        return Known(self.length, self.tail)
+        return KnownOutput(self.length, self.tail)
 
 
-class State:
+class ExportState:
     """The file of a state, locked until `close`. `mark` is what it holds; none as long as it is new.
 
     UsageError if it cannot be used: it is no state, another export holds it, it cannot be written.

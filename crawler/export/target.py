@@ -27,7 +27,7 @@ _TAIL: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownOutput:
     """What a state knows of its output: how long it is, and by what it is known again (see `tail_of`)."""
 
     length: int = 0
@@ -56,7 +56,7 @@ class KeptTarget(Target, Protocol):
     """A place that a state follows."""
 
     @property
-    def known(self) -> Known:
+    def known(self) -> KnownOutput:
         """What there is to know of it, as of its opening or the last `sync`."""
 
     def sync(self) -> None:
@@ -79,7 +79,7 @@ def open_target(name: str, *, follow: bool) -> Target:
         raise _unusable(name, error) from None
 
 
-def append_to(name: str, known: Known | None, *, follow: bool) -> KeptTarget:
+def append_to(name: str, known: KnownOutput | None, *, follow: bool) -> KeptTarget:
     """The target *name*, to go on with: behind what is *known* of it; none: it must be new or empty.
 
     UsageError, with all as it was, if it cannot be gone on with.
@@ -225,7 +225,7 @@ class AppendedFile:
     terminal = waits = given_up = False
     cut = b""
 
-    def __init__(self, path: Path, name: str, known: Known | None, *, live: bool) -> None:
+    def __init__(self, path: Path, name: str, known: KnownOutput | None, *, live: bool) -> None:
         self.live = live
         self._path, self._name = path, name
         try:
@@ -245,7 +245,7 @@ class AppendedFile:
             os.close(self._fd)
             raise
 
-    def _checked(self, known: Known | None) -> int:
+    def _checked(self, known: KnownOutput | None) -> int:
         """How much of the file stays; UsageError if it is not the one that is *known*."""
         size = os.fstat(self._fd).st_size
         if known is None:
@@ -269,7 +269,7 @@ class AppendedFile:
         """The file and its name outlive a power loss."""
         os.fsync(self._fd)
         files.sync_folder(self._path.parent)
-        self.known = Known(self.size, tail_of(self._fd, self.size))
+        self.known = KnownOutput(self.size, tail_of(self._fd, self.size))
 
     def finish(self) -> None:
         """Close the file: all of it was synced."""
@@ -296,7 +296,7 @@ class Stdout:
     live = True
     kept = "what was written before is whole"
 
-    def __init__(self, known: Known | None = None) -> None:
+    def __init__(self, known: KnownOutput | None = None) -> None:
         if sys.stdout is None:
             raise UsageError("there is no stdout: name a file")
         sys.stdout.flush()
@@ -309,9 +309,9 @@ class Stdout:
         self.cut = b""
 
     @property
-    def known(self) -> Known:
+    def known(self) -> KnownOutput:
         """How much it has taken."""
-        return Known(self.size, f"{len(self.cut)} {_digest(self.cut)}" if self.cut else self._begun)
+        return KnownOutput(self.size, f"{len(self.cut)} {_digest(self.cut)}" if self.cut else self._begun)
 
     @property
     def given_up(self) -> bool:
@@ -350,7 +350,7 @@ class Stdout:
         """Nothing is left to do."""
 
 
-def cut_back(path: Path, known: Known) -> None:
+def cut_back(path: Path, known: KnownOutput) -> None:
     """Cut the file at *path* back to what is *known* of it, if it is that file and longer; else leave it alone."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -376,7 +376,7 @@ def _digest(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=8).hexdigest()
 
 
-def _lost(name: str, what: str, known: Known) -> str:
+def _lost(name: str, what: str, known: KnownOutput) -> str:
     return (
         f"{name} {what}, but its state knows of {known.length:,} bytes in it: put it back, go on in a new file"
         " (another -o), or begin anew with another --state"

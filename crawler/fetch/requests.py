@@ -35,7 +35,7 @@ from crawler.fetch.request_headers import (
     request_headers,
     tls_context,
 )
-from crawler.fetch.requests_connection import Exchange
+from crawler.fetch.requests_connection import Transfer
 
 SessionFactory = Callable[[], requests.Session]
 
@@ -124,8 +124,8 @@ class RequestsFetcher:
         lock = threading.Lock()
         self._work = threading.Condition(lock)  # for the threads: there is a request, or the end
         self._news = threading.Condition(lock)  # for poll: there is a result
-        self._waiting: deque[Exchange] = deque()
-        self._active: dict[str, Exchange] = {}
+        self._waiting: deque[Transfer] = deque()
+        self._active: dict[str, Transfer] = {}
         self._ended: deque[tuple[str, FetchResult]] = deque()
         self._threads: list[threading.Thread] = []
         self._idle = 0
@@ -147,7 +147,7 @@ class RequestsFetcher:
             if ticket in self._active:
                 raise ValueError(f"ticket {ticket!r} is in use")
             try:
-                exchange = Exchange(request, ticket, self._guard)
+                exchange = Transfer(request, ticket, self._guard)
             except (ValueError, IndexError) as error:
                 self._ended.append((ticket, FetchError(request.url, "protocol", f"not a URL: {error}", False)))
                 return
@@ -229,7 +229,7 @@ class RequestsFetcher:
         if session is not None:
             session.close()
 
-    def _carry_out(self, exchange: Exchange, session: requests.Session | None) -> requests.Session | None:
+    def _carry_out(self, exchange: Transfer, session: requests.Session | None) -> requests.Session | None:
         """Take one request to its result; returns the Session to go on with."""
         try:
             session = session or self._session()
@@ -244,7 +244,7 @@ class RequestsFetcher:
                 self._news.notify()
         return session
 
-    def _next(self) -> Exchange | None:
+    def _next(self) -> Transfer | None:
         """The next request for this thread, or None at the end."""
         with self._work:
             while not self._waiting and not self._closed:
@@ -269,7 +269,7 @@ class RequestsFetcher:
         session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
         return session
 
-    def _fetch(self, session: requests.Session, exchange: Exchange) -> FetchResult:
+    def _fetch(self, session: requests.Session, exchange: Transfer) -> FetchResult:
         try:
             return self._attempt_fed(session, exchange)
         except Exception as error:
@@ -279,7 +279,7 @@ class RequestsFetcher:
         exchange.again()  # the server closed an idle connection as we used it: one more try (RFC 9112 section 9.3.1)
         return self._attempt_fed(session, exchange)
 
-    def _attempt_fed(self, session: requests.Session, exchange: Exchange) -> FetchResult:
+    def _attempt_fed(self, session: requests.Session, exchange: Transfer) -> FetchResult:
         """An attempt, and others while there is no descriptor for it: idle connections go, others come to their end."""
         by = exchange.started + min(exchange.request.connect_timeout, exchange.request.first_byte_timeout) - 1.0
         while True:
@@ -298,7 +298,7 @@ class RequestsFetcher:
         with self._work:
             self._throttle.starve(len(self._active) - 1, time.monotonic())
 
-    def _attempt(self, session: requests.Session, exchange: Exchange) -> FetchResult:
+    def _attempt(self, session: requests.Session, exchange: Transfer) -> FetchResult:
         request = exchange.request
         lines = request_headers(self._fixed, request.accept, own_headers(self._options, request))
         headers = {name: _encoded(value) for name, value in lines.items()}
@@ -339,7 +339,7 @@ def _encoded(value: str) -> str | bytes:
     return value if value.isascii() else value.encode()
 
 
-def _read(response: requests.Response, exchange: Exchange) -> None:
+def _read(response: requests.Response, exchange: Transfer) -> None:
     """Read the body piece by piece as far as it is wanted; what is left unread closes the connection."""
     answer = exchange.answer
     raw: Any = response.raw
@@ -383,14 +383,14 @@ def _decoded(name: str, value: str) -> str:
         return value
 
 
-def _answered(exchange: Exchange) -> FetchResult:
+def _answered(exchange: Transfer) -> FetchResult:
     if exchange.fault is not None:
         return exchange.error(*exchange.fault)
     now = time.monotonic()
     return exchange.answer.response(now - exchange.started, exchange.first_byte, now, exchange.address)
 
 
-def _failure(exchange: Exchange, error: BaseException) -> FetchError:
+def _failure(exchange: Transfer, error: BaseException) -> FetchError:
     """Any exception as a value; what the exchange itself knows of its end goes first."""
     if exchange.fault is not None:
         return exchange.error(*exchange.fault)

@@ -44,7 +44,7 @@ class Stopped(OSError):
     """The exchange was ended from outside, or may not go on: `Exchange.fault` says why."""
 
 
-class Exchange:
+class Transfer:
     """One request under way: what its connection asks and tells, seen by its own thread and by the one that polls."""
 
     def __init__(self, request: FetchRequest, ticket: str, guard: Guard) -> None:
@@ -137,7 +137,7 @@ class Exchange:
 
 
 @contextmanager
-def working(exchange: Exchange) -> Iterator[None]:
+def working(exchange: Transfer) -> Iterator[None]:
     """Connections used by this thread inside the block work for *exchange*."""
     _thread.exchange = exchange
     try:
@@ -171,7 +171,7 @@ def _resolve(name: str, port: int) -> list[tuple[Any, ...]]:
 
 def _connect(connection: Any) -> socket.socket:
     """A socket to the first address of the connection's host that the guard lets through and that answers."""
-    exchange: Exchange = _thread.exchange
+    exchange: Transfer = _thread.exchange
     exchange.resolving = True
     try:
         found = _resolve(connection._dns_host, connection.port)
@@ -205,7 +205,7 @@ def _connect(connection: Any) -> socket.socket:
     raise NewConnectionError(connection, f"{failure or barred}") from failure
 
 
-def _note_unresolved(connection: Any, exchange: Exchange, error: OSError | UnicodeError) -> None:
+def _note_unresolved(connection: Any, exchange: Transfer, error: OSError | UnicodeError) -> None:
     """Note why there is no address: of the host, or of the proxy that was to be connected to."""
     if exchange.fault is not None:
         return
@@ -215,7 +215,7 @@ def _note_unresolved(connection: Any, exchange: Exchange, error: OSError | Unico
     exchange.fault = ("dns", f"{connection.host} does not resolve: {error}")
 
 
-def _note_proxy(connection: Any, exchange: Exchange, what: str) -> None:
+def _note_proxy(connection: Any, exchange: Transfer, what: str) -> None:
     if exchange.fault is None:
         exchange.lack = "proxy"
         exchange.fault = ("connect", f"the proxy {connection.host}:{connection.port} {what}")
@@ -225,7 +225,7 @@ def _said(error: OSError) -> str:
     return error.strerror or "it does not answer"
 
 
-def _open(sock: socket.socket, target: Any, connection: Any, exchange: Exchange) -> socket.socket:
+def _open(sock: socket.socket, target: Any, connection: Any, exchange: Transfer) -> socket.socket:
     for option in connection.socket_options or ():
         sock.setsockopt(*option)
     sock.settimeout(exchange.request.connect_timeout)
@@ -247,7 +247,7 @@ class Reply(http.client.HTTPResponse):
     def begin(self) -> None:
         if self.headers is not None:
             return
-        exchange: Exchange = _thread.exchange
+        exchange: Transfer = _thread.exchange
         answer = exchange.answer = Answer(exchange.request)
         if self.fp.peek(1):
             exchange.first_byte = time.monotonic() - exchange.started

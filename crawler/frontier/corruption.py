@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from crawler.errors import DamagedCrawl
 from crawler.frontier.keys import KINDS, Keys
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.frontier.redis.errors import WrongKind
 from crawler.text import printable
 
@@ -20,7 +20,7 @@ _NAMED: Final = 3
 
 
 @contextmanager
-def naming(link: Link, keys: Keys) -> Iterator[None]:
+def naming(link: Connection, keys: Keys) -> Iterator[None]:
     """Inside, an error of a key of another kind names the key: it is looked for among all keys of the crawl."""
     try:
         yield
@@ -34,7 +34,7 @@ def naming(link: Link, keys: Keys) -> Iterator[None]:
         ) from error
 
 
-def misfits(link: Link, keys: Keys) -> Iterator[str]:
+def misfits(link: Connection, keys: Keys) -> Iterator[str]:
     """The keys of a crawl that are not of their kind, in words; of a very large Redis half a million are looked at."""
     client: Any = link.client
     for kind in KINDS:

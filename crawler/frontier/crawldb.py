@@ -15,7 +15,7 @@ from crawler.frontier import segment as segments
 from crawler.frontier.corruption import misfits, naming
 from crawler.frontier.keys import Keys, crawl_of_meta
 from crawler.frontier.messages import Exported, Lease
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Record, Stub
 from crawler.text import rfc3339
 
@@ -89,10 +89,10 @@ class Letter:
         return rfc3339(self.at / 1000)
 
 
-class Ledger:
+class CrawlDb:
     """Reads one crawl's stored side on one shard."""
 
-    def __init__(self, link: Link, crawl: str, shard: int = 0, shards: int = 1) -> None:
+    def __init__(self, link: Connection, crawl: str, shard: int = 0, shards: int = 1) -> None:
         """*link* may be to any server of a cluster."""
         self._keys = Keys(crawl, shard, shards)
         self._link = link.at(self._keys.meta)
@@ -442,7 +442,7 @@ class Ledger:
         return int(swept + self._ask(("UNLINK", *keys.fixed))[0])
 
 
-def crawls(link: Link) -> list[str]:
+def crawls(link: Connection) -> list[str]:
     """The names of all crawls on this Redis."""
     keys: list[bytes] = []
     for server in link.masters():

@@ -20,20 +20,20 @@ from crawler.frontier.identity import Identity
 from crawler.frontier.keys import Keys
 from crawler.frontier.messages import (
     Accepted,
-    Barren,
-    Ending,
+    Commit,
+    CrawlState,
     Event,
     Exported,
     Lease,
     Leased,
     Limits,
-    Sack,
+    OutboxBatch,
+    Quarantined,
     Shares,
-    State,
     Weight,
 )
 from crawler.frontier.overflow import Packing
-from crawler.frontier.redis.connection import Call, Link
+from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import SERVER_CLOCK, load
 from crawler.frontier.shards.outbox import Args, sort
 from crawler.record import Charge, Request
@@ -52,11 +52,11 @@ PLAIN: Final = Form()
 class Frontier(Packing):
     """One crawl's frontier on one shard, bound to the generation that was found or made.
 
-    Requests for other shards may be given to any: they go into its outbox, and from there on by a `delivery.Courier`.
+    Requests for other shards may be given to any: they go into its outbox, and from there on by a `delivery.Relay`.
     """
 
     def __init__(
-        self, link: Link, crawl: str, identity: Identity, *, shard: int = 0, clock: str = SERVER_CLOCK
+        self, link: Connection, crawl: str, identity: Identity, *, shard: int = 0, clock: str = SERVER_CLOCK
     ) -> None:
         """*link* may be to any server of a cluster."""
         self.crawl, self.identity, self.shard = crawl, identity, shard
@@ -71,7 +71,7 @@ class Frontier(Packing):
     @classmethod
     def create(
         cls,
-        link: Link,
+        link: Connection,
         crawl: str,
         settings: bytes,
         limits: Limits,
@@ -92,12 +92,12 @@ class Frontier(Packing):
         self.run_one(self.call("create", [], args, replies.ok))
 
     @classmethod
-    def find(cls, link: Link, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
+    def find(cls, link: Connection, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
         """The crawl of that name, here its first shard. Raises NoCrawl, DamagedCrawl (see `Identity.read`)."""
         return cls(link, crawl, Identity.read(link, crawl), clock=clock)
 
     @classmethod
-    def condemn(cls, link: Link, crawl: str, shard: int = 0, shards: int = 1) -> None:
+    def condemn(cls, link: Connection, crawl: str, shard: int = 0, shards: int = 1) -> None:
         """Say that the crawl is being deleted, whatever its version, as far as it can be told which one it is."""
         meta = Keys(crawl, shard, shards).meta
         at = link.at(meta)
@@ -105,7 +105,7 @@ class Frontier(Packing):
             found: Any = at.ask(lambda: at.client.hget(meta, "generation"))
             cls(link, crawl, Identity((found or b"").decode("latin-1"), b"", PLAIN, shards), shard=shard).delete()
 
-    def on(self, link: Link) -> Frontier:
+    def on(self, link: Connection) -> Frontier:
         """The same crawl by another connection."""
         return Frontier(link, self.crawl, self.identity, shard=self.shard, clock=self.clock)
 
@@ -186,11 +186,11 @@ class Frontier(Packing):
         away = [part for target, parcel in parcels.items() for part in (target, parcel.packed())]
         return [*map(self.keys.parcels, parcels), *keys], [len(own.roots), *own.roots, len(parcels), *away, *args]
 
-    def collect(self, courier: str, term: float, most: int, targets: Sequence[int]) -> list[Sack]:
+    def collect(self, courier: str, term: float, most: int, targets: Sequence[int]) -> list[OutboxBatch]:
         """What lies in the outbox for *targets*, *most* parcels each; nobody else gets any for *term* seconds."""
         keys = [self.keys.parcels(target) for target in targets]
         call = self.call("collect", keys, [courier, _ms(term), most, *targets], replies.collected)
-        result: list[Sack] = self.run_one(call)
+        result: list[OutboxBatch] = self.run_one(call)
         return result
 
     def sent(self, target: int, run: str, at: bytes = b"") -> bool:
@@ -247,7 +247,7 @@ class Frontier(Packing):
 
     # -- ending --------------------------------------------------------------------------------------------------------
 
-    def commit_call(self, ending: Ending) -> Call:
+    def commit_call(self, ending: Commit) -> Call:
         """End a page's lease with its outcome, record and requests; the result is Accepted, or LeaseLost.
 
         A repetition of a commit that went through succeeds with nothing new.
@@ -263,7 +263,7 @@ class Frontier(Packing):
         own = [self.keys.page(ending.id), *([self.keys.digests(ending.digest)] if ending.digest else [])]
         return self.call("commit", [*own, *keys], args, replies.committed)
 
-    def commit(self, ending: Ending) -> Accepted:
+    def commit(self, ending: Commit) -> Accepted:
         """`commit_call`, sent alone; raises LeaseLost."""
         result: Accepted = self.run_one(self.commit_call(ending))
         return result
@@ -349,11 +349,11 @@ class Frontier(Packing):
         for weight in weights:
             keys += self.keys.template(weight.id), self.keys.prints(weight.id)
             args += weight.template, len(weight.prints), *weight.prints
-        return self.call("weigh", keys, args, lambda r: Barren(tuple(t.decode() for t in replies.ok(r)[1:])))
+        return self.call("weigh", keys, args, lambda r: Quarantined(tuple(t.decode() for t in replies.ok(r)[1:])))
 
-    def weigh(self, weights: Sequence[Weight]) -> Barren:
+    def weigh(self, weights: Sequence[Weight]) -> Quarantined:
         """`weigh_call`, sent alone."""
-        result: Barren = self.run_one(self.weigh_call(weights))
+        result: Quarantined = self.run_one(self.weigh_call(weights))
         return result
 
     def pardon(self, template: str, template_id: str) -> bool:
@@ -388,9 +388,9 @@ class Frontier(Packing):
         """What the crawl is at."""
         return self.call("state", [], [], replies.state)
 
-    def state(self) -> State:
+    def state(self) -> CrawlState:
         """`state_call`, sent alone."""
-        result: State = self.run_one(self.state_call())
+        result: CrawlState = self.run_one(self.state_call())
         return result
 
     def done(self) -> bool:

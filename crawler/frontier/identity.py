@@ -12,7 +12,7 @@ from crawler.errors import DamagedCrawl, NoCrawl
 from crawler.frontier import replies
 from crawler.frontier.corruption import naming
 from crawler.frontier.keys import Keys
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.frontier.scripts import SCHEMA
 from crawler.settings import MOST_SHARDS
 from crawler.url import Form
@@ -37,7 +37,7 @@ class Identity:
         return cls(secrets.token_hex(8), secrets.token_bytes(_SALT), form, shards)
 
     @classmethod
-    def read(cls, link: Link, crawl: str) -> Identity:
+    def read(cls, link: Connection, crawl: str) -> Identity:
         """Of the crawl of that name. Raises NoCrawl if there is none, DamagedCrawl if it cannot be worked on."""
         keys = Keys(crawl)
         link = link.at(keys.meta)
@@ -64,7 +64,7 @@ class Identity:
         return {name: word.encode() for name, word in words.items()}
 
 
-def shards_known(link: Link, crawl: str) -> int:
+def shards_known(link: Connection, crawl: str) -> int:
     """Into how many shards a crawl is divided, as far as can be told; 1 where it is damaged or not there."""
     link = link.at(Keys(crawl).meta)
     try:

@@ -10,7 +10,7 @@ from crawler.errors import RedisAway, RedisUnavailable
 from crawler.frontier.corruption import naming
 from crawler.frontier.decode import ids
 from crawler.frontier.keys import Keys
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 
 _SAMPLE: Final = 50
 """Pages that are weighed, the latest ones."""
@@ -32,7 +32,7 @@ class Footprint:
     """The record of a page with its text, as the latest ones are that were not drained."""
 
 
-def measure(link: Link, crawl: str, shards: int = 1) -> Footprint:
+def measure(link: Connection, crawl: str, shards: int = 1) -> Footprint:
     """The footprint of *crawl*, over all its servers. Raises RedisAway, or DamagedCrawl where its records are none."""
     infos: list[Any] = [at.ask(lambda at=at: at.client.info("memory")) for at in link.masters()]  # type: ignore[misc]
     bounded = all(info.get("maxmemory") for info in infos)
@@ -47,7 +47,7 @@ def _sum(numbers: Sequence[Any]) -> int | None:
     return None if None in numbers else sum(int(n) for n in numbers)
 
 
-def _weights(link: Link, keys: Keys, shards: int) -> list[int]:
+def _weights(link: Connection, keys: Keys, shards: int) -> list[int]:
     """What the latest pages of one shard weigh."""
     link = link.at(keys.meta)
     client: Any = link.client

@@ -184,7 +184,7 @@ ANY: Final = "*"
 """Any page."""
 
 
-class Ending(msgspec.Struct, frozen=True):
+class Commit(msgspec.Struct, frozen=True):
     """All that `commit` needs to end a lease with its outcome."""
 
     lease: Lease
@@ -246,7 +246,7 @@ class Exported:
 
 
 @dataclass(frozen=True, slots=True)
-class Barren:
+class Quarantined:
     """Templates that were quarantined, because their pages held nothing new."""
 
     templates: Sequence[str] = ()
@@ -263,7 +263,7 @@ def refuse_deleting(crawl: str, word: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Sack:
+class OutboxBatch:
     """What lies in one shard's outbox for another: place and data of each parcel that is to be delivered."""
 
     target: int
@@ -271,7 +271,7 @@ class Sack:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class CrawlState:
     """What the crawl is at."""
 
     state: Literal["running", "paused", "limit", "deleting"]

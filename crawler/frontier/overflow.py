@@ -18,7 +18,7 @@ from crawler.frontier import replies
 from crawler.frontier import segment as segments
 from crawler.frontier.corruption import naming
 from crawler.frontier.keys import Keys
-from crawler.frontier.redis.connection import Call, Link
+from crawler.frontier.redis.connection import Call, Connection
 
 _SLICE: Final = 1_024
 """Entries read at a time."""
@@ -27,7 +27,7 @@ _SLICE: Final = 1_024
 class Packing(ABC):
     """What a frontier does with queues that are long."""
 
-    link: Link
+    link: Connection
     keys: Keys
 
     @abstractmethod

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 
 _SLICE: Final = 200
@@ -34,7 +34,7 @@ class Mended:
         return f"another hand changed the crawl in Redis: {wrong} put right{lost}"
 
 
-def mend(frontier: Frontier, ledger: Ledger) -> Mended:
+def mend(frontier: Frontier, ledger: CrawlDb) -> Mended:
     """Mend leases, then, if the numbers still contradict each other, counts and hosts.
 
     Each step is one script, so it may be done beside workers, and by several at once. Counts are left alone where the

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, FrontierError, LeaseLost, NoCrawl, OutOfMemory
-from crawler.frontier.messages import Accepted, Lease, Leased, Sack, State
+from crawler.frontier.messages import Accepted, CrawlState, Lease, Leased, OutboxBatch
 
 _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
     "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
@@ -58,17 +58,17 @@ def _names(hosts: Sequence[bytes]) -> tuple[str, ...]:
     return tuple(host.decode() for host in hosts)
 
 
-def collected(reply: list[Any]) -> list[Sack]:
+def collected(reply: list[Any]) -> list[OutboxBatch]:
     """Of collect."""
-    return [Sack(int(target), list(zip(rest[::2], rest[1::2], strict=True))) for target, *rest in ok(reply)[1:]]
+    return [OutboxBatch(int(target), list(zip(rest[::2], rest[1::2], strict=True))) for target, *rest in ok(reply)[1:]]
 
 
-def state(reply: list[Any]) -> State:
+def state(reply: list[Any]) -> CrawlState:
     """Of state."""
     word, accepted, queued, leased, ended, sources, wait_ms, odd, pending, fetched, most = ok(reply)[1:12]
     word = word.decode("utf-8", "replace")
     most = None if most < 0 else most
-    return State(word, accepted, queued, leased, ended, sources, wait_ms, bool(odd), pending, fetched, most)
+    return CrawlState(word, accepted, queued, leased, ended, sources, wait_ms, bool(odd), pending, fetched, most)
 
 
 def leased(reply: list[Any], deadline: float) -> Leased:

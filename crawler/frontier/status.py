@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crawler.frontier.crawldb import Beat, HostFacts, Ledger
+from crawler.frontier.crawldb import Beat, CrawlDb, HostFacts
 from crawler.frontier.decode import number
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import Footprint, measure
@@ -107,7 +107,7 @@ class Status:
         return {name: getattr(self, name) for name in (*self.__slots__, "will_fit")}
 
 
-def workers_alive(ledger: Ledger) -> bool:
+def workers_alive(ledger: CrawlDb) -> bool:
     """Whether any worker gave a sign of life lately."""
     return any(beat.age < SILENT for beat in ledger.workers())
 
@@ -115,7 +115,7 @@ def workers_alive(ledger: Ledger) -> bool:
 class Monitor:
     """Takes snapshots and remembers the last one, for rates."""
 
-    def __init__(self, frontier: Frontier, ledger: Ledger) -> None:
+    def __init__(self, frontier: Frontier, ledger: CrawlDb) -> None:
         self._frontier, self._ledger = frontier, ledger
         self._before: list[tuple[float, int]] = []
         self._footprint = Footprint()

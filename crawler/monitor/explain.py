@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crawler import url as urls
-from crawler.frontier.crawldb import HostFacts, Ledger
+from crawler.frontier.crawldb import CrawlDb, HostFacts
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Lease
 from crawler.frontier.shards.outbox import site_key
@@ -15,7 +15,7 @@ from crawler.policy import robots
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
 from crawler.record import Entry, Record
 from crawler.settings import Settings
-from crawler.worker.link_filter import Links
+from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import plan_of
 
 MOST_SEARCHED: Final = 1_000_000
@@ -93,17 +93,17 @@ def _record_lines(record: Record) -> list[str]:
     return [f"  {name:<14} {' '.join(str(value).split())[:120]}" for name, value in rows if value not in (None, False)]
 
 
-def explain(frontier: Frontier, ledger: Ledger, settings: Settings, given: str) -> Explanation:
+def explain(frontier: Frontier, ledger: CrawlDb, settings: Settings, given: str) -> Explanation:
     """Explain the URL *given*. Raises InvalidURL where it is none that can be crawled."""
     return _Explainer(frontier, ledger, settings).explain(given)
 
 
 class _Explainer:
-    def __init__(self, frontier: Frontier, ledger: Ledger, settings: Settings) -> None:
+    def __init__(self, frontier: Frontier, ledger: CrawlDb, settings: Settings) -> None:
         self._frontier, self._ledger = frontier, ledger
         self._plan = plan_of(settings)
         self._settings = settings
-        self._links = Links(self._plan.scope, ledger.roots)
+        self._links = LinkFilter(self._plan.scope, ledger.roots)
         self._links.beware(ledger.traps())
 
     def explain(self, given: str) -> Explanation:

@@ -34,7 +34,7 @@ from crawler.parse.page import (
 )
 from crawler.parse.resolver import EDGE, Resolver, folder_of
 from crawler.parse.signs import scanner
-from crawler.parse.skim import MARK, MOST_NEW, Settled, end_of_head, look_at, reference, spellings
+from crawler.parse.skim import MARK, MOST_NEW, SettledLinks, end_of_head, look_at, reference, spellings
 from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.parse.xhtml import is_xhtml
 
@@ -143,7 +143,7 @@ class Extractor:
         response: Response,
         *,
         skims: bool = False,
-        settled: Settled | None = None,
+        settled: SettledLinks | None = None,
         were_accepted: Ask | None = None,
     ) -> Page:
         """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read.
@@ -180,7 +180,7 @@ class Extractor:
             page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
 
     def _skim(
-        self, page: Page, html: bytes, settled: Settled | None, asked: set[str], were_accepted: Ask | None
+        self, page: Page, html: bytes, settled: SettledLinks | None, asked: set[str], were_accepted: Ask | None
     ) -> bool:
         """Read *page* by its head alone; false, and nothing done, if that would not do."""
         end = end_of_head(html)
@@ -211,7 +211,7 @@ class Extractor:
         page.skimmed, page.links_total = True, None
         return True
 
-    def _is_settled(self, found: list[bytes], url: str, settled: Settled, were_accepted: Ask | None) -> bool:
+    def _is_settled(self, found: list[bytes], url: str, settled: SettledLinks, were_accepted: Ask | None) -> bool:
         """Whether all the spellings *found* on a page at *url* are settled."""
         table = settled.folder(folder_of(url))
         if table.issuperset(found):

@@ -41,7 +41,7 @@ MARK: Final = "hr"
 """The element whose start tag is put behind a head: one that no head has."""
 
 
-class Settled:
+class SettledLinks:
     """Spellings of links that lead to nothing new, by the folder of the pages that bear them; bounded."""
 
     ROOM: Final = 8 * 1024 * 1024

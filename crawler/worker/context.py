@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from crawler.fetch.fetcher import Fetcher
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.redis.connection import Patience
+from crawler.frontier.redis.connection import Backoff
 from crawler.worker.hook import Hook
-from crawler.worker.options import Plan
-from crawler.worker.pending_call import Outgoing
-from crawler.worker.watchdog import Watch
+from crawler.worker.options import WorkerOptions
+from crawler.worker.pending_call import PendingCall
+from crawler.worker.watchdog import Watchdog
 
 
 @dataclass(slots=True)
@@ -25,7 +25,7 @@ class Tally:
     retried: int = 0
     lost: int = 0
 
-    def add(self, outgoing: Outgoing) -> None:
+    def add(self, outgoing: PendingCall) -> None:
         """Count one end or retry."""
         self.pages += outgoing.ends
         self.retried += not outgoing.ends
@@ -39,19 +39,19 @@ class Tally:
 
 
 @dataclass(slots=True)
-class Tools:
+class Context:
     """What a worker is built from; all of it belongs to this process alone."""
 
     frontier: Frontier
-    ledger: Ledger
+    ledger: CrawlDb
     fetcher: Fetcher
-    watch: Watch
+    watch: Watchdog
     say: Callable[[str], None]
     """For a person."""
     note: Callable[[str], None]
     """For the log: what the pool tells people, or need not be told."""
-    patience: Patience
-    replan: Callable[[bytes], Plan]
+    patience: Backoff
+    replan: Callable[[bytes], WorkerOptions]
     """The plan from the settings stored in Redis."""
     refit: Callable[[bytes], Fetcher]
     """A fetcher for the settings stored in Redis."""

@@ -17,9 +17,9 @@ from crawler.frontier.messages import Lease
 from crawler.parse import sitemap
 from crawler.policy import robots
 from crawler.policy.cookies import Chain
-from crawler.worker.link_filter import Links, is_private_name
-from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, Plan
-from crawler.worker.outcome import Held
+from crawler.worker.link_filter import LinkFilter, is_private_name
+from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, WorkerOptions
+from crawler.worker.outcome import LeasedPage
 from crawler.worker.shares import giving_way
 
 MOST_RESULTS: Final = 16
@@ -34,11 +34,11 @@ MOST_SITEMAPS: Final = 2
 
 
 @dataclass(slots=True)
-class Flight:
+class Download:
     """A lease with a transfer in flight: of a page, or of a robots.txt with the redirects followed for it."""
 
     lease: Lease
-    held: Held | None = None
+    held: LeasedPage | None = None
     hops: int = 0
     chain: Chain | None = None
     """The redirects that were followed for the page within its lease."""
@@ -46,24 +46,24 @@ class Flight:
     """When the transfer did, on the monotonic clock."""
 
 
-class Transfers:
+class Downloader:
     """Flights by the tokens of their leases, and the results that are not yet handled."""
 
-    def __init__(self, fetcher: Fetcher, links: Links, plan: Plan) -> None:
+    def __init__(self, fetcher: Fetcher, links: LinkFilter, plan: WorkerOptions) -> None:
         self.plan = plan
-        self.results: deque[tuple[Flight, FetchResult]] = deque()
-        self.aside: deque[tuple[Flight, FetchResult]] = deque()
-        """Results whose sites rest while others are at work (see `shares.Labour`)."""
+        self.results: deque[tuple[Download, FetchResult]] = deque()
+        self.aside: deque[tuple[Download, FetchResult]] = deque()
+        """Results whose sites rest while others are at work (see `shares.CpuShares`)."""
         self.stalled = False
         """Transfers had stood still for too long before they were driven the last time."""
         self._fetcher = fetcher
         self._links = links
-        self._flights: dict[str, Flight] = {}
+        self._flights: dict[str, Download] = {}
         self._sitemaps: set[str] = set()
         """Tokens of sitemaps whose transfers have begun and that are not yet handled."""
-        self._waiting: deque[Flight] = deque()
+        self._waiting: deque[Download] = deque()
         """Sitemaps that wait for others: in flight for all the rest of the worker."""
-        self._resting: list[tuple[float, Flight]] = []
+        self._resting: list[tuple[float, Download]] = []
         """When (monotonic) to ask for the next page of a chain of redirects, after its host's delay, and its flight."""
         self._private: frozenset[str] = frozenset()
         """Hosts at private addresses that a seed named."""
@@ -94,7 +94,7 @@ class Transfers:
         return self._fetcher.lack
 
     @property
-    def flights(self) -> list[Flight]:
+    def flights(self) -> list[Download]:
         """All that are in flight, and those whose results are at hand."""
         return list(self._flights.values())
 
@@ -117,9 +117,9 @@ class Transfers:
                 self.results.append((self._flights[token], result))
         self._driven = time.monotonic()
 
-    def fetch_page(self, held: Held) -> None:
+    def fetch_page(self, held: LeasedPage) -> None:
         """Begin the transfer of a page; of a sitemap only when few are on their way."""
-        flight = Flight(held.lease, held)
+        flight = Download(held.lease, held)
         if not held.entry.request.sitemap:
             self._submit(flight, held.entry.request.url, READ_TYPES, self.plan.max_size)
         elif len(self._sitemaps) < MOST_SITEMAPS:
@@ -128,7 +128,7 @@ class Transfers:
             self._waiting.append(flight)
             self._flights[held.lease.token] = flight
 
-    def _fetch_sitemap(self, flight: Flight) -> None:
+    def _fetch_sitemap(self, flight: Download) -> None:
         assert flight.held is not None
         self._submit(flight, flight.held.entry.request.url, None, sitemap.MAX_BYTES)
         self._sitemaps.add(flight.lease.token)
@@ -140,7 +140,7 @@ class Transfers:
                 self._fetch_sitemap(self._waiting[0])
                 self._waiting.popleft()
 
-    def follow(self, flight: Flight, chain: Chain, target: str, ended: float) -> bool:
+    def follow(self, flight: Download, chain: Chain, target: str, ended: float) -> bool:
         """Ask for *target* within the lease, the host's delay after *ended* (monotonic); false if it ends before."""
         at = ended + flight.lease.delay_ms / 1000
         if since_boot() + max(at - time.monotonic(), 0.0) > flight.lease.deadline - NOT_AFTER_MARGIN:
@@ -159,17 +159,17 @@ class Transfers:
                 self._resting.remove(pair)
         return max(min((at for at, _ in self._resting), default=float("inf")) - now, 0.0)
 
-    def _go_on(self, flight: Flight) -> None:
+    def _go_on(self, flight: Download) -> None:
         assert flight.chain is not None
         is_sitemap = flight.lease.token in self._sitemaps
         types, most = (None, sitemap.MAX_BYTES) if is_sitemap else (READ_TYPES, self.plan.max_size)
         self._submit(flight, flight.chain.at, types, most)
 
-    def fetch_robots(self, flight: Flight, url: str) -> None:
+    def fetch_robots(self, flight: Download, url: str) -> None:
         """Begin the transfer of a robots.txt, or of what it redirects to."""
         self._submit(flight, url, None, robots.MAX_BYTES + 1)
 
-    def _submit(self, flight: Flight, url: str, types: tuple[str, ...] | None, max_body: int) -> None:
+    def _submit(self, flight: Download, url: str, types: tuple[str, ...] | None, max_body: int) -> None:
         """A seed that names a private address lets its own host through the guard; may raise RedisAway, asking so."""
         if not self.plan.allow_private and is_private_name(url, proxied=self.plan.proxied):
             self._let_through_if_seeded(url)
@@ -195,7 +195,7 @@ class Transfers:
             self._private |= {host}
             self._fetcher.allow(self._private)
 
-    def make_room(self) -> list[Flight]:
+    def make_room(self) -> list[Download]:
         """Break off what gives way to new hosts (see `shares.giving_way`); nothing whose result is at hand."""
         tokens = giving_way(self.plan.concurrency, self.flights, time.monotonic())
         broken = [self._flights[token] for token in tokens if self._fetcher.cancel(token)]
@@ -203,7 +203,7 @@ class Transfers:
             self.land(flight)
         return broken
 
-    def land(self, flight: Flight) -> None:
+    def land(self, flight: Download) -> None:
         """The flight's result has been handled."""
         self._flights.pop(flight.lease.token, None)
         self._sitemaps.discard(flight.lease.token)
@@ -219,7 +219,7 @@ class Transfers:
         self.results = deque(pair for pair in self.results if pair[0].lease.token not in tokens)
         self.aside = deque(pair for pair in self.aside if pair[0].lease.token not in tokens)
 
-    def refit(self, fetcher: Fetcher, plan: Plan) -> None:
+    def refit(self, fetcher: Fetcher, plan: WorkerOptions) -> None:
         """Go on with another fetcher; nothing may be in flight."""
         self._fetcher.close()
         self._fetcher, self.plan = fetcher, plan

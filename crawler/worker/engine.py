@@ -19,25 +19,25 @@ from crawler import url as urls
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.fetch.machine import SHORTAGES
-from crawler.frontier.messages import NO_SHARES, Ending, Lease, Leased, Shares
+from crawler.frontier.messages import NO_SHARES, Commit, Lease, Leased, Shares
 from crawler.parse.extract import Extractor
 from crawler.policy.cookies import Chain
 from crawler.policy.politeness import REDIRECTS
 from crawler.record import Charge
 from crawler.worker import outcome as endings
-from crawler.worker.context import Tally, Tools
-from crawler.worker.downloader import MOST_RESULTS, Flight, Transfers
-from crawler.worker.frontier_client import Exchanges
-from crawler.worker.health_check import LOOK, Checkup
-from crawler.worker.link_filter import Links
-from crawler.worker.options import Plan
-from crawler.worker.outcome import Held
-from crawler.worker.pending_call import Outgoing
-from crawler.worker.processor import Handler
+from crawler.worker.context import Context, Tally
+from crawler.worker.downloader import MOST_RESULTS, Download, Downloader
+from crawler.worker.frontier_client import FrontierClient
+from crawler.worker.health_check import LOOK, MachineHealth
+from crawler.worker.link_filter import LinkFilter
+from crawler.worker.options import WorkerOptions
+from crawler.worker.outcome import LeasedPage
+from crawler.worker.pending_call import PendingCall
+from crawler.worker.processor import Processor
 from crawler.worker.refusals import refusal_of
-from crawler.worker.robots_cache import Rulebook
-from crawler.worker.shard_client import ASK_AGAIN, News
-from crawler.worker.shares import GRACE, Labour, shares
+from crawler.worker.robots_cache import RobotsCache
+from crawler.worker.shard_client import ASK_AGAIN, SyncResult
+from crawler.worker.shares import GRACE, CpuShares, shares
 
 LONG_PAGE: Final = 0.1
 """Seconds of handling one page after which transfers are driven before the next."""
@@ -58,10 +58,10 @@ class Woken(Exception):
     """A signal came while the worker was waiting."""
 
 
-class Worker:
+class Engine:
     """The loop. `run` returns when the crawl is done (with *until_done*), at its limit, gone, or `stop` was called."""
 
-    def __init__(self, name: str, tools: Tools, plan: Plan, *, until_done: bool) -> None:
+    def __init__(self, name: str, tools: Context, plan: WorkerOptions, *, until_done: bool) -> None:
         self.name = name
         self.tools = tools
         self.plan = plan
@@ -70,13 +70,15 @@ class Worker:
         self.reason = ""
         """Why the loop ended: done, limit, gone, stopped."""
         self._frontier, self._watch = tools.frontier, tools.watch
-        self._links = Links(plan.scope, tools.ledger.roots, plan.links_cache, self._accepted)
-        self._rules = Rulebook(tools.ledger, plan.agent, plan.rules_cache)
-        self._exchange = Exchanges(tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience)
+        self._links = LinkFilter(plan.scope, tools.ledger.roots, plan.links_cache, self._accepted)
+        self._rules = RobotsCache(tools.ledger, plan.agent, plan.rules_cache)
+        self._exchange = FrontierClient(
+            tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience
+        )
         self._handler = self._new_handler()
-        self._transfers = Transfers(tools.fetcher, self._links, plan)
-        self._checkup = Checkup(tools.ledger, proxied=plan.proxied)
-        self._labour = Labour()
+        self._transfers = Downloader(tools.fetcher, self._links, plan)
+        self._checkup = MachineHealth(tools.ledger, proxied=plan.proxied)
+        self._labour = CpuShares()
         self._wants: Shares = NO_SHARES
         self._is_full = False
         """All transfers were taken when there was last something to be leased."""
@@ -84,7 +86,7 @@ class Worker:
         """New hosts that were due and got nothing when there was last something leased."""
         self._unplaced: deque[Lease] = deque()
         """Leased, but not yet given their way."""
-        self._suspects: deque[Held] = deque()
+        self._suspects: deque[LeasedPage] = deque()
         """Leased pages during which a worker died: each is run alone."""
         self._limit = "starting"
         self._settings_rev = -1
@@ -174,7 +176,7 @@ class Worker:
             until = min(until, self._stop_by)
         return max(min(until - time.monotonic(), ASK_AGAIN), 0.0)
 
-    def _handle(self, flight: Flight, result: FetchResult) -> None:
+    def _handle(self, flight: Download, result: FetchResult) -> None:
         self._watch.enter("handle", flight.lease.token)
         self._handler.begin(result)
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
@@ -197,7 +199,7 @@ class Worker:
         self._exchange.post(outgoing)
         self._labour.note(flight.lease.host, self._handler.took_ms / 1000)
 
-    def _goes_on(self, flight: Flight, held: Held, result: FetchResult) -> bool:
+    def _goes_on(self, flight: Download, held: LeasedPage, result: FetchResult) -> bool:
         """Whether another request follows in the lease: the answer sets a cookie and redirects (see `cookies`)."""
         if not isinstance(result, Response) or result.status not in REDIRECTS:
             return False
@@ -209,7 +211,7 @@ class Worker:
             return False
         return self._transfers.follow(flight, chain, target, result.ended)
 
-    def _is_to_be_believed(self, flight: Flight, result: FetchResult) -> bool:
+    def _is_to_be_believed(self, flight: Download, result: FetchResult) -> bool:
         """Whether a result says something of its host; else it is kept until that is known, or its lease given back."""
         if isinstance(result, Response):
             self._checkup.answered(result)
@@ -219,10 +221,10 @@ class Worker:
             token = flight.lease.token
             self._checkup.drop(frozenset([token]))
             self._transfers.land(flight)
-            self._exchange.post(Outgoing(self._frontier.release_call([token]), token))
+            self._exchange.post(PendingCall(self._frontier.release_call([token]), token))
         return fate == "believe"
 
-    def _end_page(self, flight: Flight, held: Held, result: FetchResult) -> Outgoing:
+    def _end_page(self, flight: Download, held: LeasedPage, result: FetchResult) -> PendingCall:
         """Take a page to its outcome; a defect of ours is charged to it like a crash, and does not stop the worker."""
         try:
             return self._handler.handle(held, result, forgiving=self._transfers.stalled, chain=flight.chain)
@@ -230,13 +232,13 @@ class Worker:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in SHORTAGES:  # none of the page's doing
-                return Outgoing(self._frontier.release_call([held.lease.token]), held.lease.token)
+                return PendingCall(self._frontier.release_call([held.lease.token]), held.lease.token)
             self.tools.say(f"handling {held.entry.request.url} failed: {type(error).__name__}: {error}")
-            return Outgoing(self._frontier.retry_call(held.lease, "ok", charge=Charge.CRASH), held.lease.token)
+            return PendingCall(self._frontier.retry_call(held.lease, "ok", charge=Charge.CRASH), held.lease.token)
 
     # -- talking to Redis ----------------------------------------------------------------------------------------------
 
-    def _talk(self) -> News:
+    def _talk(self) -> SyncResult:
         self._watch.enter("redis")
         self._make_room()
         self._wants = self._wanted()
@@ -272,7 +274,7 @@ class Worker:
             return
         for flight in self._transfers.make_room():
             end = self._frontier.robots_call if flight.held is None else self._frontier.retry_call
-            self._exchange.post(Outgoing(end(flight.lease, "late"), flight.lease.token))
+            self._exchange.post(PendingCall(end(flight.lease, "late"), flight.lease.token))
 
     def _may_lease(self) -> bool:
         if self._stop_by is not None or self._suspects or self._unplaced or self._refit:
@@ -327,10 +329,10 @@ class Worker:
         """Which of *links* Redis has accepted, from whomever."""
         return self.tools.ledger.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
 
-    def _new_handler(self) -> Handler:
+    def _new_handler(self) -> Processor:
         tools, links, plan, extractor = self.tools, self._links, self.plan, Extractor(self.plan.extract)
         harvest = self._exchange.harvest if plan.quarantine else None
-        return Handler(
+        return Processor(
             self._frontier, links, extractor, plan, self._watch, hook=tools.hook, harvest=harvest, say=tools.say
         )
 
@@ -354,7 +356,7 @@ class Worker:
 
     def _place_one(self, lease: Lease) -> None:
         if lease.kind == "R":
-            self._transfers.fetch_robots(Flight(lease), f"{lease.origin}/robots.txt")
+            self._transfers.fetch_robots(Download(lease), f"{lease.origin}/robots.txt")
             return
         try:
             entry = lease.entry()
@@ -362,10 +364,10 @@ class Worker:
             self._end(endings.of_bad_entry(lease, str(error), self._frontier.id))
             return
         if self.plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
-            self._exchange.post(Outgoing(self._frontier.release_call([lease.token]), lease.token))
+            self._exchange.post(PendingCall(self._frontier.release_call([lease.token]), lease.token))
             return
         url = entry.request.url
-        held = Held(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
+        held = LeasedPage(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
         self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
         # The rules of a site judge this URL: to its pool that is part of handling it.
         self._watch.enter("handle", lease.token)
@@ -378,8 +380,8 @@ class Worker:
         else:
             self._transfers.fetch_page(held)
 
-    def _end(self, ending: Ending) -> None:
-        self._exchange.post(Outgoing(self._frontier.commit_call(ending), ending.lease.token, ends=True))
+    def _end(self, ending: Commit) -> None:
+        self._exchange.post(PendingCall(self._frontier.commit_call(ending), ending.lease.token, ends=True))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

@@ -16,13 +16,13 @@ from crawler import url as urls
 from crawler.errors import RedisAway
 from crawler.frontier.frontier import Frontier, shard_of_token
 from crawler.frontier.keys import shard_of
-from crawler.frontier.messages import NO_SHARES, Leased, Shares, State
-from crawler.frontier.redis.connection import Link, Patience
-from crawler.frontier.shards.relay import Courier
+from crawler.frontier.messages import NO_SHARES, CrawlState, Leased, Shares
+from crawler.frontier.redis.connection import Backoff, Connection
+from crawler.frontier.shards.relay import Relay
 from crawler.parse.page import Page
-from crawler.worker.link_filter import Known
-from crawler.worker.pending_call import Outgoing
-from crawler.worker.shard_client import NOTHING_LOST, Exchange, News
+from crawler.worker.link_filter import SeenCache
+from crawler.worker.pending_call import PendingCall
+from crawler.worker.shard_client import NOTHING_LOST, ShardClient, SyncResult
 
 LEFT_ALONE: Final = 0.25
 """Seconds after which what needed a shard that is away is tried again."""
@@ -31,23 +31,29 @@ UNLIMITED: Final = 5.0
 """Seconds between two counts of all shards' pages while there is a limit to them, and while there is none."""
 
 
-class Exchanges:
+class FrontierClient:
     """Everything between a worker and its frontier, of one shard or many."""
 
     def __init__(
-        self, frontier: Frontier, known: Known, worker: str, term: float, say: Callable[[str], None], patience: Patience
+        self,
+        frontier: Frontier,
+        known: SeenCache,
+        worker: str,
+        term: float,
+        say: Callable[[str], None],
+        patience: Backoff,
     ) -> None:
         self._frontier = frontier
-        links: dict[Link, Patience] = {}
+        links: dict[Connection, Backoff] = {}
         self._each = [
-            Exchange(
+            ShardClient(
                 part,
                 known,
                 worker,
                 term,
                 say,
                 links.setdefault(part.link, patience.another() if links else patience),
-                courier=Courier(part, frontier.parts, worker) if frontier.count > 1 else None,
+                courier=Relay(part, frontier.parts, worker) if frontier.count > 1 else None,
             )
             for part in frontier.parts
         ]
@@ -56,7 +62,7 @@ class Exchanges:
         self._left_alone_until = 0.0
         self._left: int | None = None
         """How many more pages may be leased, by the last count."""
-        self._state: State | None = None
+        self._state: CrawlState | None = None
         self._count_at = 0.0
         self._waited_at = frontier.parts[0]
 
@@ -94,7 +100,7 @@ class Exchanges:
         return any(self._may_lease(exchange, now) for exchange in self._each)
 
     @staticmethod
-    def _may_lease(exchange: Exchange, now: float) -> bool:
+    def _may_lease(exchange: ShardClient, now: float) -> bool:
         return not exchange.away and (bool(exchange.outgoing) or exchange.lease_at <= now)
 
     def failed(self, error: RedisAway) -> None:
@@ -106,7 +112,7 @@ class Exchanges:
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
-    def post(self, outgoing: Outgoing) -> None:
+    def post(self, outgoing: PendingCall) -> None:
         """Say this with the next turn, to the shard that gave the lease."""
         self._each[shard_of_token(outgoing.token)].outgoing.append(outgoing)
 
@@ -129,7 +135,7 @@ class Exchanges:
         """Of settings, roots and traps, as far as is known: each grows with a change in any shard."""
         return tuple(sum(part) for part in zip(*(exchange.revisions for exchange in self._each), strict=True))
 
-    def talk(self, want: Shares, held: Sequence[str], beat: Callable[[], bytes]) -> News:
+    def talk(self, want: Shares, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
         """Say to each shard what is due, and ask one of them for leases (see `Exchange.talk`)."""
         if len(self._each) == 1:
             return self._each[0].talk(want, held, beat)
@@ -149,9 +155,9 @@ class Exchanges:
                 leased = msgspec.structs.replace(news.leased, leases=[*more, *news.leased.leases])
         if leased is not None and self._left is not None:
             self._left = max(self._left - len(leased.leases), 0)
-        return News(leased, lost)
+        return SyncResult(leased, lost)
 
-    def _next(self, now: float) -> Exchange | None:
+    def _next(self, now: float) -> ShardClient | None:
         """The shard whose turn it is to be asked for leases."""
         ready = [exchange for exchange in self._each if self._may_lease(exchange, now)]
         return min(ready, key=lambda exchange: exchange.asked_at, default=None)

@@ -12,9 +12,9 @@ from crawler import url as urls
 from crawler.errors import RedisAway, UnreadableRecord
 from crawler.fetch.canary import Canaries
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.policy.health import Fate, Health
-from crawler.worker.downloader import Flight
+from crawler.worker.downloader import Download
 
 LOOK: Final = 0.05
 """Seconds between two looks at what is kept."""
@@ -27,16 +27,16 @@ _HOSTS: Final = 20
 """Hosts that wait with URLs, and records, in which some that have answered are looked for."""
 
 
-class Checkup:
+class MachineHealth:
     """The health of one worker's machine, and the results that wait until more is known of it."""
 
-    def __init__(self, ledger: Ledger, *, proxied: bool) -> None:
+    def __init__(self, ledger: CrawlDb, *, proxied: bool) -> None:
         """*proxied*: names are resolved, and hosts connected to, by a proxy."""
         self._ledger = ledger
         self._proxied = proxied
         self._health = Health(time.monotonic())
         self._canaries = Canaries()
-        self._kept: deque[tuple[Flight, FetchResult]] = deque()
+        self._kept: deque[tuple[Download, FetchResult]] = deque()
         self._known: tuple[tuple[str, int], ...] = ()
         self._ask_at = self._remember_at = float("-inf")
 
@@ -52,7 +52,7 @@ class Checkup:
         name, port = urls.name_and_port(response.url)
         self._health.remember("" if urls.is_address(name) else name, response.address, port)
 
-    def fate(self, flight: Flight, result: FetchError, *, alone: bool) -> Fate:
+    def fate(self, flight: Download, result: FetchError, *, alone: bool) -> Fate:
         """What is to be done with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""
         now = time.monotonic()
         name = urls.name_and_port(result.url)[0]
@@ -88,7 +88,7 @@ class Checkup:
             self._ask_at = now + (_ASK_AGAIN if self._known else _ASK_SOON)
         return self._known
 
-    def take(self) -> list[tuple[Flight, FetchResult]]:
+    def take(self) -> list[tuple[Download, FetchResult]]:
         """The results that were kept, to be judged again."""
         for about, well in self._canaries.take():
             self._health.canary_said(about, well, time.monotonic())

@@ -10,7 +10,7 @@ from typing import Final
 
 from crawler import url as urls
 from crawler.fetch.guard import private_name
-from crawler.parse.skim import Settled
+from crawler.parse.skim import SettledLinks
 from crawler.policy import traps
 from crawler.policy.scope import Scope
 from crawler.record import Request
@@ -28,7 +28,7 @@ _NEW_HOPE: Final = 0.002
 """What each page adds that is not asked about."""
 
 
-class Known:
+class SeenCache:
     """URLs that this worker has had accepted: they are not sent again.
 
     One enters only after the put or commit that carried it answered OK, and all are forgotten on a reconnect or for
@@ -63,7 +63,7 @@ class Known:
         self._forgotten()
 
 
-class Links:
+class LinkFilter:
     """The gate between a page's outlinks and the frontier; asks Redis only for roots that it has not met."""
 
     def __init__(
@@ -75,9 +75,9 @@ class Links:
     ) -> None:
         """*cache*: bytes of links that are remembered, about. *is_root* and *accepted* (of URLs) ask Redis."""
         self.scope = scope
-        self.settled = Settled(self.is_settled)
+        self.settled = SettledLinks(self.is_settled)
         """How pages spell links that need not be followed: forgotten whenever that may have changed for one of them."""
-        self.known = Known(cache, self.settled.clear)
+        self.known = SeenCache(cache, self.settled.clear)
         self._is_root = is_root
         self._accepted = accepted
         self._hope = 1.0

@@ -32,7 +32,7 @@ ACCEPT_PAGES: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class WorkerOptions:
     """What a worker works by. Times are in seconds, sizes in bytes."""
 
     scope: Scope
@@ -71,10 +71,10 @@ class Plan:
     """Header fields that only some origins get."""
 
 
-def plan_of(settings: Settings, origins: Collection[str] = ()) -> Plan:
+def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
     """The worker's values; *origins* are those that the SOURCEs of its command name."""
     agent = product_token(settings.user_agent)
-    return Plan(
+    return WorkerOptions(
         scope=scope_of(settings),
         extract=ExtractOptions(
             max_links=settings.max_links,

@@ -13,7 +13,7 @@ import msgspec
 
 from crawler.errors import without_credentials
 from crawler.fetch.fetcher import Response
-from crawler.frontier.messages import Ending, Event, Lease
+from crawler.frontier.messages import Commit, Event, Lease
 from crawler.parse.page import Page
 from crawler.record import Entry, Record, Request
 from crawler.text import rfc3339
@@ -35,7 +35,7 @@ HOOK_ERROR: Final = "hook: "
 _FLAT: Final = "its markup was too deep or too large to be parsed as it is: some elements were flattened"
 
 
-class Held(msgspec.Struct, frozen=True):
+class LeasedPage(msgspec.Struct, frozen=True):
     """A leased page: its lease, what its entry says, and its id."""
 
     lease: Lease
@@ -50,7 +50,7 @@ class Held(msgspec.Struct, frozen=True):
         return self.shown or self.entry.request.url
 
 
-class Found(msgspec.Struct, frozen=True):
+class Discovered(msgspec.Struct, frozen=True):
     """What a page brought beside itself: requests, roots, refusals by reason, and a hook's data."""
 
     requests: Sequence[Request] = ()
@@ -63,7 +63,7 @@ class Found(msgspec.Struct, frozen=True):
     """See Ending."""
 
 
-class Rest(msgspec.Struct, frozen=True):
+class HostFeedback(msgspec.Struct, frozen=True):
     """What the end of a fetch means for its host."""
 
     event: Event = "none"
@@ -72,12 +72,14 @@ class Rest(msgspec.Struct, frozen=True):
     """The address that answered, where it is known."""
 
 
-_NO_REST: Final = Rest()
-UNSENT: Final = Rest("unsent")
+_NO_REST: Final = HostFeedback()
+UNSENT: Final = HostFeedback("unsent")
 """Nothing was asked of the host: the delay that the lease began is given back."""
 
 
-def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = _NO_REST, *, handling_ms: int = 0) -> Ending:
+def of_failure(
+    held: LeasedPage, outcome: str, error: str | None, rest: HostFeedback = _NO_REST, *, handling_ms: int = 0
+) -> Commit:
     """The end of a URL without an answer, or before it was asked for, or whose handling was broken off."""
     entry = held.entry
     record = Record(
@@ -92,27 +94,35 @@ def of_failure(held: Held, outcome: str, error: str | None, rest: Rest = _NO_RES
         error=_cut(error),
     )
     said = rest.event, rest.rest_ms
-    return Ending(held.lease, held.id, outcome, record.encode(), b"", *said, handling_ms=handling_ms)
+    return Commit(held.lease, held.id, outcome, record.encode(), b"", *said, handling_ms=handling_ms)
 
 
-def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Ending:
+def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Commit:
     """The end of an entry that cannot be read: something else wrote into the queue.
 
     Its record names the host by a URL with a fragment, which no other has.
     """
     url = f"http://{lease.host}/#bad-entry-{lease.token}"
     record = Record(url=url, outcome="failed:bad-entry", depth=0, error=_cut(why))
-    return Ending(lease, id_of(url), record.outcome, record.encode(), event="unsent")
+    return Commit(lease, id_of(url), record.outcome, record.encode(), event="unsent")
 
 
-def of_response(held: Held, outcome: str, response: Response, rest: Rest, *, error: str | None = None) -> Ending:
+def of_response(
+    held: LeasedPage, outcome: str, response: Response, rest: HostFeedback, *, error: str | None = None
+) -> Commit:
     """The end of a URL whose answer has no page to parse: an error status, or a type that is not read."""
-    return _ending(held, _response_fields(held, outcome, response, error), response, rest, Found())
+    return _ending(held, _response_fields(held, outcome, response, error), response, rest, Discovered())
 
 
 def of_redirect(
-    held: Held, response: Response, target: str | None, found: Found, rest: Rest, *, outcome: str = "redirected"
-) -> Ending:
+    held: LeasedPage,
+    response: Response,
+    target: str | None,
+    found: Discovered,
+    rest: HostFeedback,
+    *,
+    outcome: str = "redirected",
+) -> Commit:
     """The end of a URL that sends us elsewhere; *target* is canonical, or none when it cannot be crawled."""
     fields = _response_fields(held, outcome, response, found.error)
     fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location") or ""))
@@ -120,15 +130,15 @@ def of_redirect(
 
 
 def of_page(
-    held: Held,
+    held: LeasedPage,
     page: Page,
-    found: Found,
-    rest: Rest,
+    found: Discovered,
+    rest: HostFeedback,
     *,
     original: str | None = None,
     is_stored: bool = True,
     copy: str = "",
-) -> Ending:
+) -> Commit:
     """The end of a page that was read and parsed; *original* is the URL that it calls its canonical form.
 
     Its text is kept unless the original *is_stored* with its own. *copy*: see Ending.
@@ -151,7 +161,9 @@ def of_page(
     return _ending(held, fields, response, rest, found, text=text, digest=digest, copy=copy)
 
 
-def of_sitemap(held: Held, response: Response, found: Found, rest: Rest, *, locations: int | None) -> Ending:
+def of_sitemap(
+    held: LeasedPage, response: Response, found: Discovered, rest: HostFeedback, *, locations: int | None
+) -> Commit:
     """The end of a sitemap with so many *locations*; none: it cannot be read as one."""
     fields = _response_fields(held, "fetched", response, found.error)
     fields |= {"links": locations, "sitemap": True}
@@ -163,7 +175,7 @@ def _bits(digest: str) -> str:
     return str(int(digest.removeprefix("sha256:")[:16], 16) >> 1)
 
 
-def _response_fields(held: Held, outcome: str, response: Response, error: str | None) -> dict[str, Any]:
+def _response_fields(held: LeasedPage, outcome: str, response: Response, error: str | None) -> dict[str, Any]:
     entry = held.entry
     headers = response.headers
     return {
@@ -191,13 +203,13 @@ def _response_fields(held: Held, outcome: str, response: Response, error: str | 
 
 
 def _ending(
-    held: Held,
+    held: LeasedPage,
     fields: dict[str, Any],
     response: Response,
-    rest: Rest,
-    found: Found,
+    rest: HostFeedback,
+    found: Discovered,
     **more: Any,
-) -> Ending:
+) -> Commit:
     """*more* are further fields of the Ending."""
     record = Record(**fields)
     tallies = {f"status:{response.status}": 1, "bytes": len(response.body)}
@@ -209,7 +221,7 @@ def _ending(
         tallies["hook_errors"] = 1
     for reason, n in found.refused.items():
         tallies[f"refused:{reason}"] = n
-    return Ending(
+    return Commit(
         held.lease,
         held.id,
         record.outcome,

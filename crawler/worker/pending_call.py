@@ -9,7 +9,7 @@ from crawler.frontier.redis.connection import Call
 
 
 @dataclass(slots=True)
-class Outgoing:
+class PendingCall:
     """A call that ends a lease, and what is remembered once it is acknowledged."""
 
     call: Call

@@ -17,7 +17,7 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.frontier import MOST_REQUESTS, Frontier
-from crawler.frontier.messages import ANY, Ending, Lease
+from crawler.frontier.messages import ANY, Commit, Lease
 from crawler.frontier.originals import has_text, original_of
 from crawler.parse import sitemap as sitemaps
 from crawler.parse.extract import Extractor
@@ -27,29 +27,29 @@ from crawler.policy.politeness import Verdict, judge
 from crawler.record import Charge, Request
 from crawler.worker import hook as hooks
 from crawler.worker import outcome as endings
-from crawler.worker.link_filter import Links, is_private_name
-from crawler.worker.options import Plan
-from crawler.worker.outcome import Found, Held, Rest
-from crawler.worker.pending_call import Outgoing
+from crawler.worker.link_filter import LinkFilter, is_private_name
+from crawler.worker.options import WorkerOptions
+from crawler.worker.outcome import Discovered, HostFeedback, LeasedPage
+from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import HEAVY, ORDINARY
-from crawler.worker.sitemap_requests import Entrances
-from crawler.worker.watchdog import Watch
+from crawler.worker.sitemap_requests import SitemapRequests
+from crawler.worker.watchdog import Watchdog
 
 MAX_TOLD: Final = 10
 """Hosts of which a worker says that they do not get what --header gives."""
 
 
-class Handler:
+class Processor:
     """Takes one completed fetch to its outcome. Safe to repeat until its call was sent: nothing is remembered here."""
 
     def __init__(
         self,
         frontier: Frontier,
-        links: Links,
+        links: LinkFilter,
         extractor: Extractor,
-        plan: Plan,
-        watch: Watch,
+        plan: WorkerOptions,
+        watch: Watchdog,
         *,
         hook: hooks.Hook | None = None,
         harvest: Callable[[str, Page], None] | None = None,
@@ -62,7 +62,7 @@ class Handler:
         self._plan = plan
         self._watch = watch
         self._hook = hook
-        self._entrances = Entrances(links, plan.form, allow_private=plan.allow_private)
+        self._entrances = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
         self._harvest = harvest
         self._say = say
         self._told: set[str] = set()
@@ -70,7 +70,7 @@ class Handler:
         self._begun_at, self._began = time.monotonic(), time.thread_time()
         self._ordinary = HEAVY
 
-    def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> Outgoing:
+    def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> PendingCall:
         """The end of a robots lease; the sitemaps that it names are put before."""
         named: list[Request] = []
         refused: Counter[str] = Counter()
@@ -80,7 +80,7 @@ class Handler:
                 named, refused = self._entrances.of_robots(lease.origin, answer.sitemaps, usual=usual)
         before = [self._frontier.at(lease.token).put_call(named)] if named else []
         call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self.took_ms)
-        return Outgoing(call, lease.token, [request.url for request in named], before)
+        return PendingCall(call, lease.token, [request.url for request in named], before)
 
     def begin(self, result: FetchResult) -> None:
         """*result* is about to be handled."""
@@ -106,7 +106,9 @@ class Handler:
         finally:
             self._watch.enter("handle", token)
 
-    def handle(self, held: Held, result: FetchResult, *, forgiving: bool, chain: Chain | None = None) -> Outgoing:
+    def handle(
+        self, held: LeasedPage, result: FetchResult, *, forgiving: bool, chain: Chain | None = None
+    ) -> PendingCall:
         """The call that ends the lease. *forgiving*: a time-out is our own fault and costs nothing.
 
         *chain* is what led to *result* within the lease; the record is of the URL that was leased all the same.
@@ -117,7 +119,7 @@ class Handler:
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
         ip = result.address if self._plan.sees_addresses and isinstance(result, Response) else ""
-        rest = Rest(verdict.event, _rest_ms(held, result, verdict), ip)
+        rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
@@ -133,7 +135,7 @@ class Handler:
         ending = endings.of_response(held, verdict.outcome, result, rest, error=verdict.error)
         return self._outgoing(ending, failed=verdict.outcome.startswith("failed"))
 
-    def _retry(self, held: Held, verdict: Verdict, rest: Rest) -> Outgoing:
+    def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
         call = self._frontier.retry_call(
             held.lease,
             rest.event,
@@ -142,11 +144,11 @@ class Handler:
             alone_ms=round(verdict.alone * 1000),
             handling_ms=self.took_ms,
         )
-        return Outgoing(call, held.lease.token)
+        return PendingCall(call, held.lease.token)
 
     # -- redirects -----------------------------------------------------------------------------------------------------
 
-    def admits(self, held: Held, target: str, hops: int) -> bool:
+    def admits(self, held: LeasedPage, target: str, hops: int) -> bool:
         """Whether a redirect to *target*, after *hops* others, may be followed in the lease. May raise RedisAway.
 
         Where it may not, it is a redirect like any other.
@@ -161,13 +163,13 @@ class Handler:
         with self._asking(held.lease.token):
             return target in self._links.inside([target])
 
-    def _redirect(self, held: Held, response: Response, rest: Rest, chain: Chain | None) -> Outgoing:
+    def _redirect(self, held: LeasedPage, response: Response, rest: HostFeedback, chain: Chain | None) -> PendingCall:
         """A redirect is an outlink of the same depth, judged anew; to itself it is tried again, then given up."""
         request = held.entry.request
         try:
             spelled = urls.canonicalize(response.headers.get("location") or "", response.url)
         except InvalidURL as error:
-            found = Found(error=f"redirect to {error}")
+            found = Discovered(error=f"redirect to {error}")
             return self._outgoing(endings.of_redirect(held, response, None, found, rest))
         form = self._plan.form
         if chain is not None and chain.is_circle(spelled):
@@ -183,7 +185,9 @@ class Handler:
         ending = endings.of_redirect(held, response, target, found, rest, outcome=outcome)
         return self._outgoing(ending, found.requests, failed=too_many)
 
-    def _redirect_to_itself(self, held: Held, response: Response, spelled: str, rest: Rest) -> Outgoing:
+    def _redirect_to_itself(
+        self, held: LeasedPage, response: Response, spelled: str, rest: HostFeedback
+    ) -> PendingCall:
         """The same URL, or another spelling of it (see `url.Form`): tried again so, politely, by its queue."""
         request = held.entry.request
         if spelled != request.url:
@@ -202,9 +206,9 @@ class Handler:
         call = self._frontier.retry_call(
             held.lease, rest.event, charge=charge, rest_ms=rest.rest_ms, alone_ms=alone_ms, respelled=respelled
         )
-        return Outgoing(call, held.lease.token)
+        return PendingCall(call, held.lease.token)
 
-    def _loop(self, held: Held, response: Response, rest: Rest, error: str) -> Outgoing:
+    def _loop(self, held: LeasedPage, response: Response, rest: HostFeedback, error: str) -> PendingCall:
         ending = endings.of_response(held, "failed:redirect-loop", response, rest, error=error)
         return self._outgoing(ending, failed=True)
 
@@ -217,7 +221,7 @@ class Handler:
             self._told.add(host)
             self._say(words)
 
-    def _redirected(self, held: Held, target: str, hops: int) -> Found:
+    def _redirected(self, held: LeasedPage, target: str, hops: int) -> Discovered:
         """A seed that redirects takes its root along, but never to an address that only a seed itself may name."""
         request = held.entry.request
         via = held.id
@@ -225,26 +229,26 @@ class Handler:
             return self._redirected_sitemap(held, target, hops)
         requests, refused = self._admit(held, [target], request.depth, hops)
         if refused["hops"]:
-            return Found(refused=refused, error=_too_many(hops - 1))
+            return Discovered(refused=refused, error=_too_many(hops - 1))
         if requests or request.depth or set(refused) != {"scope"}:
-            return Found(requests=requests, refused=refused)
+            return Discovered(requests=requests, refused=refused)
         if not self._plan.allow_private and is_private_name(target, proxied=self._plan.proxied):
-            return Found(refused=refused, error="redirect to a private address, which only a seed may name")
+            return Discovered(refused=refused, error="redirect to a private address, which only a seed may name")
         roots = self._plan.scope.roots_of(target)
-        return Found(requests=[Request(target, request.depth, hops, via)], roots=roots)
+        return Discovered(requests=[Request(target, request.depth, hops, via)], roots=roots)
 
-    def _redirected_sitemap(self, held: Held, target: str, hops: int) -> Found:
+    def _redirected_sitemap(self, held: LeasedPage, target: str, hops: int) -> Discovered:
         request = held.entry.request
         if hops > self._plan.scope.max_hops:
-            return Found(refused=Counter(hops=1), error=_too_many(hops - 1))
+            return Discovered(refused=Counter(hops=1), error=_too_many(hops - 1))
         with self._asking(held.lease.token):
             admitted, refused = self._entrances.of_redirect(request, target)
         requests = [Request(url, request.depth, hops, held.id, sitemap=True) for url in admitted]
-        return Found(requests=requests, refused=refused)
+        return Discovered(requests=requests, refused=refused)
 
     # -- sitemaps ------------------------------------------------------------------------------------------------------
 
-    def _is_sitemap(self, held: Held, response: Response) -> bool:
+    def _is_sitemap(self, held: LeasedPage, response: Response) -> bool:
         """It was named as one; or it is met by a link, and is one by what it holds."""
         if held.entry.request.sitemap:
             return True
@@ -252,10 +256,10 @@ class Handler:
             return False
         return "xml" in response.computed_type and sitemaps.looks_like_one(response.body)
 
-    def _sitemap(self, held: Held, response: Response, rest: Rest) -> Outgoing:
+    def _sitemap(self, held: LeasedPage, response: Response, rest: HostFeedback) -> PendingCall:
         sitemap = sitemaps.parse(response.body, response.url)
         if sitemap is None:
-            found = Found(error="this is no sitemap that can be read", refused=Counter({"sitemap-unreadable": 1}))
+            found = Discovered(error="this is no sitemap that can be read", refused=Counter({"sitemap-unreadable": 1}))
             return self._outgoing(endings.of_sitemap(held, response, found, rest, locations=None))
         if response.truncated:
             kept = sitemap.locations[:-1] if sitemap.kind == "text" else sitemap.locations  # its last line may be cut
@@ -264,13 +268,13 @@ class Handler:
             requests, refused = self._entrances.of_sitemap(held, sitemap)
         error = "it was cut: it breaks off, or has more than a sitemap may have" if sitemap.truncated else None
         now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
-        found = Found(now, refused=refused, error=error)
+        found = Discovered(now, refused=refused, error=error)
         ending = endings.of_sitemap(held, response, found, rest, locations=len(sitemap.locations))
         return self._outgoing(ending, requests, later)
 
     # -- pages ---------------------------------------------------------------------------------------------------------
 
-    def _page(self, held: Held, response: Response, rest: Rest) -> Outgoing:
+    def _page(self, held: LeasedPage, response: Response, rest: HostFeedback) -> PendingCall:
         page = self._read(held, response)
         data, error = self._call_hook(held, page)
         request, original = held.entry.request, self._canonical_elsewhere(held, page)
@@ -290,7 +294,7 @@ class Handler:
         spared = ANY
         if requests and request.depth and not self._plan.all_links:
             spared = self._alias(request.url)
-        found = Found(now, roots, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
+        found = Discovered(now, roots, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
         is_stored, copy = self._texts(held, page, original)
         ending = endings.of_page(held, page, found, rest, original=original, is_stored=is_stored, copy=copy)
         if later and spared != ANY and self._is_copy(ending):
@@ -299,7 +303,7 @@ class Handler:
             self._harvest(request.url, page)
         return self._outgoing(ending, requests, later)
 
-    def _read(self, held: Held, response: Response) -> Page:
+    def _read(self, held: LeasedPage, response: Response) -> Page:
         """The page; by its head alone where nothing else is wanted of it and no link on it leads to anything new."""
         plan = self._plan
         most = plan.scope.max_depth
@@ -321,7 +325,7 @@ class Handler:
         other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
         return self._frontier.id(other + mark + query) if other.count("/") > 2 else ""
 
-    def _is_copy(self, ending: Ending) -> bool:
+    def _is_copy(self, ending: Commit) -> bool:
         """Whether another page had this content before, as far as is known before the commit."""
         if not ending.digest:
             return False
@@ -329,7 +333,7 @@ class Handler:
             first = self._frontier.at(ending.lease.token).first_with(ending.digest)
         return first not in (None, ending.id, ending.spared)
 
-    def _canonical_elsewhere(self, held: Held, page: Page) -> str | None:
+    def _canonical_elsewhere(self, held: LeasedPage, page: Page) -> str | None:
         """The page that this one says it is a copy of, if that is obeyed and may be fetched."""
         canonical, form = page.canonical, self._plan.form
         if not self._plan.obey_canonical or canonical is None or page.nofollow:
@@ -342,7 +346,7 @@ class Handler:
         with self._asking(held.lease.token):
             return canonical if canonical in self._links.inside([canonical]) else None
 
-    def _texts(self, held: Held, page: Page, original: str | None) -> tuple[bool, str]:
+    def _texts(self, held: LeasedPage, page: Page, original: str | None) -> tuple[bool, str]:
         """Whether the *original* of *page* is stored with its text, and the id of a copy whose text is not needed then.
 
         A copy keeps its text until then: its original may fail, may be disallowed, or may name the copy. It is looked
@@ -360,7 +364,7 @@ class Handler:
         is_copy = named is not None and identity(named) == identity(request.url)
         return False, via if is_copy and via else ""
 
-    def _follow(self, held: Held, page: Page, original: str | None) -> tuple[list[Request], Counter[str]]:
+    def _follow(self, held: LeasedPage, page: Page, original: str | None) -> tuple[list[Request], Counter[str]]:
         """The requests that a page leads to; a meta refresh is a redirect, and an obeyed canonical has its depth."""
         request, refresh = held.entry.request, page.refresh
         if original is None and refresh is None:
@@ -380,7 +384,7 @@ class Handler:
         more, counts = self._admit(held, links, request.depth + 1)
         return requests + more, refused + counts
 
-    def _is_moved(self, held: Held, page: Page, refused: Counter[str]) -> bool:
+    def _is_moved(self, held: LeasedPage, page: Page, refused: Counter[str]) -> bool:
         """Whether a seed's page does nothing but lead on, by a meta refresh, to what is out of scope."""
         refresh = page.refresh
         if held.entry.request.depth or refresh is None or page.refresh_after > _MAX_REFRESH or not refused["scope"]:
@@ -393,7 +397,7 @@ class Handler:
             inside = self._links.inside(page.outlinks)
         return refresh not in inside and own.issuperset(map(identity, inside))
 
-    def _call_hook(self, held: Held, page: Page) -> tuple[Any, str | None]:
+    def _call_hook(self, held: LeasedPage, page: Page) -> tuple[Any, str | None]:
         """What the user's hook returned, or what it raised: the page is kept all the same."""
         if self._hook is None or page.noindex:
             return None, None
@@ -410,7 +414,7 @@ class Handler:
         return data, None
 
     def _admit(
-        self, held: Held, outlinks: Sequence[str], depth: int, hops: int = 0
+        self, held: LeasedPage, outlinks: Sequence[str], depth: int, hops: int = 0
     ) -> tuple[list[Request], Counter[str]]:
         if not outlinks:
             return [], Counter()
@@ -418,13 +422,13 @@ class Handler:
             return self._links.admit(outlinks, depth=depth, via=held.id, hops=hops)
 
     def _outgoing(
-        self, ending: Ending, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
-    ) -> Outgoing:
+        self, ending: Commit, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
+    ) -> PendingCall:
         if took_ms := self.took_ms:
             ending = msgspec.structs.replace(ending, handling_ms=took_ms)
         shard = self._frontier.at(ending.lease.token)
         before = [shard.put_call(later[i : i + MOST_REQUESTS]) for i in range(0, len(later), MOST_REQUESTS)]
-        return Outgoing(
+        return PendingCall(
             self._frontier.commit_call(ending),
             ending.lease.token,
             [request.url for request in requests],
@@ -443,7 +447,7 @@ def _too_many(hops: int) -> str:
     return f"more than {hops} redirects in a row"
 
 
-def _rest_ms(held: Held, result: FetchResult, verdict: Verdict) -> int:
+def _rest_ms(held: LeasedPage, result: FetchResult, verdict: Verdict) -> int:
     """What is left of the host's delay since the end of the fetch, or the longer rest that the host asked for."""
     sent = not isinstance(result, FetchError) or result.sent
     left = held.lease.delay_ms - round((time.monotonic() - result.ended) * 1000) if sent and result.ended else 0

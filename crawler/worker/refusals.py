@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from crawler.worker.link_filter import Links
-from crawler.worker.outcome import Held
-from crawler.worker.robots_cache import Rulebook
+from crawler.worker.link_filter import LinkFilter
+from crawler.worker.outcome import LeasedPage
+from crawler.worker.robots_cache import RobotsCache
 
 CRASH_LIMIT: Final = 3
 """Deaths of workers while handling a URL after which it is given up (`failed:crash`)."""
@@ -20,7 +20,7 @@ _TROUBLES: Final = {
 """What becomes of the URLs of a host that is given up, and why."""
 
 
-def refusal_of(held: Held, links: Links, rules: Rulebook | None) -> tuple[str, str] | None:
+def refusal_of(held: LeasedPage, links: LinkFilter, rules: RobotsCache | None) -> tuple[str, str] | None:
     """The outcome of a page that is not to be fetched, and why; None where it is. No *rules*: robots.txt is ignored."""
     lease, entry = held.lease, held.entry
     if lease.unreachable:

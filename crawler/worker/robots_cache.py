@@ -11,7 +11,7 @@ from typing import Final
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Lease
 from crawler.frontier.redis.connection import Call
@@ -54,10 +54,10 @@ class RobotsAnswer:
         )
 
 
-class Rulebook:
+class RobotsCache:
     """Parsed rules by origin and revision; reads those that it has not met from Redis, many in one round trip."""
 
-    def __init__(self, ledger: Ledger, agent: str, cache: int) -> None:
+    def __init__(self, ledger: CrawlDb, agent: str, cache: int) -> None:
         """*cache*: bytes of rules that are remembered, about; then all are forgotten."""
         self.agent = agent
         self._size = self._room = cache

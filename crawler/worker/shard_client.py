@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crawler.errors import FrontierError, LeaseLost, OutOfMemory, RedisAway
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, new_call
-from crawler.frontier.messages import Accepted, Barren, Leased, Shares
-from crawler.frontier.redis.connection import Call, Patience
+from crawler.frontier.messages import Accepted, Leased, Quarantined, Shares
+from crawler.frontier.redis.connection import Backoff, Call
 from crawler.frontier.repair import mend
-from crawler.frontier.shards.relay import Courier
-from crawler.worker.link_filter import Known
-from crawler.worker.pending_call import Outgoing
-from crawler.worker.trap_sampler import Harvest
+from crawler.frontier.shards.relay import Relay
+from crawler.worker.link_filter import SeenCache
+from crawler.worker.pending_call import PendingCall
+from crawler.worker.trap_sampler import TrapSampler
 
 ASK_AGAIN: Final = 0.5
 """Seconds after which Redis is asked for leases again, whatever it said: others may have put or ended something."""
@@ -43,32 +43,32 @@ NOTHING_LOST: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class SyncResult:
     """What Redis answered: new leases if any were asked for, and the tokens that are no longer ours."""
 
     leased: Leased | None = None
     lost: frozenset[str] = NOTHING_LOST
 
 
-class Exchange:
+class ShardClient:
     """Everything between a worker and its frontier, and when it is next to be done."""
 
     def __init__(
         self,
         frontier: Frontier,
-        known: Known,
+        known: SeenCache,
         worker: str,
         term: float,
         say: Callable[[str], None],
-        patience: Patience,
+        patience: Backoff,
         *,
-        courier: Courier | None = None,
+        courier: Relay | None = None,
     ) -> None:
         """*courier* delivers what is for other shards; the first shard is the one that hears of the worker."""
         self.term = term
-        self.harvest = Harvest()
+        self.harvest = TrapSampler()
         """What pages of templates held, on its way to the frontier."""
-        self.outgoing: list[Outgoing] = []
+        self.outgoing: list[PendingCall] = []
         self.not_ours = 0
         """Ends that came too late: their leases had been given to others."""
         self.frontier = frontier
@@ -131,7 +131,7 @@ class Exchange:
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
-    def talk(self, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> News:
+    def talk(self, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
         """Say what is due, and ask for *want* leases. *held* are the tokens of all leases that have not ended.
 
         When Redis is away there are no news. Raises NoCrawl or CrawlDeleting when the crawl is gone, and what nobody
@@ -141,7 +141,7 @@ class Exchange:
         if self._asked is not None:
             want = self._asked[1]
         if now < self.due_at() and (self.away or not want):
-            return News()
+            return SyncResult()
         try:
             lost = self._come_back(held) if self.away else NOTHING_LOST
             self._put_first()
@@ -150,13 +150,13 @@ class Exchange:
                 self._carry(self._courier)
         except RedisAway as error:
             self.failed(error)
-            return News()
+            return SyncResult()
         self._patience.answered()
         self._see_whether_reconnected()
         self._tidy(news.leased)
-        return News(news.leased, news.lost | lost)
+        return SyncResult(news.leased, news.lost | lost)
 
-    def _carry(self, courier: Courier) -> None:
+    def _carry(self, courier: Relay) -> None:
         carried = courier.carry()
         self._carry_at = time.monotonic() + (CARRY if carried else LOOK_AFTER) * random.uniform(0.5, 1.0)
 
@@ -203,7 +203,7 @@ class Exchange:
                     return
                 out.before.pop(0)
 
-    def _send(self, now: float, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> News:
+    def _send(self, now: float, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
         ready = [out for out in self.outgoing if not out.before]
         waiting = [out for out in self.outgoing if out.before]
         calls = [out.call for out in ready]
@@ -224,10 +224,10 @@ class Exchange:
         for out, reply in zip(ready, replies, strict=False):
             self._acknowledge(out, reply)
         for reply in replies:
-            if isinstance(reply, Barren):
+            if isinstance(reply, Quarantined):
                 self._tell_quarantined(reply.templates)
         lost = _value(replies[len(ready)]) if tokens else NOTHING_LOST
-        return News(self._leased(replies[-1]) if want else None, lost)
+        return SyncResult(self._leased(replies[-1]) if want else None, lost)
 
     def _routine(self, now: float, beat: Callable[[], bytes]) -> list[Call]:
         """The beat, and the leases of the dead: reaped only after a whole term of an unbroken connection of our own."""
@@ -261,7 +261,7 @@ class Exchange:
             self._carry_at = min(self._carry_at, now + CARRY)
         return leased
 
-    def _acknowledge(self, out: Outgoing, reply: Any) -> None:
+    def _acknowledge(self, out: PendingCall, reply: Any) -> None:
         if isinstance(reply, LeaseLost):
             self.not_ours += 1
         elif isinstance(reply, OutOfMemory):
@@ -289,7 +289,7 @@ class Exchange:
             if self.frontier.state().odd:
                 self._mend_at = now + MEND_AGAIN * random.uniform(0.5, 1.0)
                 shard = self.frontier
-                if mended := mend(shard, Ledger(shard.link, shard.crawl, shard.shard, shard.count)):
+                if mended := mend(shard, CrawlDb(shard.link, shard.crawl, shard.shard, shard.count)):
                     self._mend_at = 0.0
                     self._say(str(mended))
                 return False

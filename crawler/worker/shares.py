@@ -170,7 +170,7 @@ def giving_way(concurrency: int, flights: Sequence[InFlight], now: float) -> lis
     return [flight.lease.token for flight in islice(sorted(old, key=lambda flight: flight.began), missing)]
 
 
-class Labour:
+class CpuShares:
     """Which sites' pages took this worker long: their results wait while other sites are at work.
 
     The frontier leases nothing of such a site meanwhile; this is for what was in flight by then.

@@ -12,8 +12,8 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.parse.sitemap import Sitemap
 from crawler.record import Request
-from crawler.worker.link_filter import Links, is_private_name
-from crawler.worker.outcome import Held
+from crawler.worker.link_filter import LinkFilter, is_private_name
+from crawler.worker.outcome import LeasedPage
 
 MAX_NESTING: Final = 3
 """Indexes in a row that are followed; sitemaps.org allows one, sites have two."""
@@ -25,10 +25,10 @@ USUAL: Final = "/sitemap.xml"
 """Where a sitemap is looked for when robots.txt names none and nothing else is to be followed."""
 
 
-class Entrances:
+class SitemapRequests:
     """From sitemaps to requests. May raise RedisAway, when a root of the scope has to be asked for."""
 
-    def __init__(self, links: Links, form: urls.Form, *, allow_private: bool = False) -> None:
+    def __init__(self, links: LinkFilter, form: urls.Form, *, allow_private: bool = False) -> None:
         """*allow_private*: any host may be at a private address."""
         self._links = links
         self._form = form
@@ -76,7 +76,7 @@ class Entrances:
         """It is no private address, or that of a host that a seed named: nobody else may lead us there."""
         return self._allow_private or not is_private_name(url) or self._links.is_seeded(url)
 
-    def of_sitemap(self, held: Held, sitemap: Sitemap) -> tuple[list[Request], Counter[str]]:
+    def of_sitemap(self, held: LeasedPage, sitemap: Sitemap) -> tuple[list[Request], Counter[str]]:
         """The pages, or further sitemaps, that *sitemap* leads to, and what is refused, counted by reason."""
         request = held.entry.request
         changed = {location.url: location.lastmod for location in sitemap.locations}
@@ -88,7 +88,7 @@ class Entrances:
             requests = [_dated(page, changed[found[page.url]]) for page in requests]
         return requests, refused + more
 
-    def _of_index(self, held: Held, found: list[str]) -> tuple[list[Request], Counter[str]]:
+    def _of_index(self, held: LeasedPage, found: list[str]) -> tuple[list[Request], Counter[str]]:
         request = held.entry.request
         nesting = request.depth + 1 if request.sitemap else 1  # of a page that was met by a link depth counts links
         if nesting > MAX_NESTING:

@@ -85,7 +85,7 @@ class _Glob:
         return self.looked_at > LEAST and len(self.prints) * _ALIKE <= self.looked_at
 
 
-class Harvest:
+class TrapSampler:
     """Fingerprints of pages by template and by glob, until `take` hands them over."""
 
     def __init__(self) -> None:

@@ -30,7 +30,7 @@ _SIZE: Final = _LACK + _WORDS.size
 
 
 @dataclass(frozen=True, slots=True)
-class Glimpse:
+class Snapshot:
     """What was seen: the loop's turn, since when (monotonic seconds) it is in which stage, and with which token."""
 
     turn: int
@@ -39,7 +39,7 @@ class Glimpse:
     token: str
 
 
-class Watch:
+class Watchdog:
     """One worker's mapped file. The worker writes by `enter` and `say`, its pool reads by `look` and `words`."""
 
     def __init__(self, path: Path, *, hold: bool = False) -> None:
@@ -72,7 +72,7 @@ class Watch:
         return False
 
     @classmethod
-    def create(cls, generation: str, worker: str) -> Watch:
+    def create(cls, generation: str, worker: str) -> Watchdog:
         """A new file for *worker* of a crawl's *generation*, in a folder that only this user can read."""
         path = _folder(generation) / worker
         path.write_bytes(_FORM.pack(0, time.monotonic(), _STAGES.index("idle"), b"") + bytes(2 * _WORDS.size))
@@ -92,10 +92,10 @@ class Watch:
         # Copied at once: `pack_into` fills its place with zeros first, and a pool that looks then would see them.
         self._map[: _FORM.size] = _FORM.pack(self._turn, time.monotonic(), _STAGES.index(stage), token.encode())
 
-    def look(self) -> Glimpse:
+    def look(self) -> Snapshot:
         """What was last said. A worker may write meanwhile: what matters is to be seen twice."""
         turn, since, stage, token = _FORM.unpack_from(self._map, 0)
-        return Glimpse(turn, since, _STAGES[stage % len(_STAGES)], token.rstrip(b"\0").decode("ascii", "replace"))
+        return Snapshot(turn, since, _STAGES[stage % len(_STAGES)], token.rstrip(b"\0").decode("ascii", "replace"))
 
     def say(self, text: str) -> None:
         """Leave words for the pool, in place of those before: what this worker waits for, or why it ends."""
@@ -135,7 +135,7 @@ class Watch:
         self.forget(self.path.parent.name, self.path.name)
 
 
-def dead_watches(generation: str) -> list[tuple[str, Glimpse]]:
+def dead_watches(generation: str) -> list[tuple[str, Snapshot]]:
     """The workers of this crawl on this machine whose pool died before them, and what each was last seen doing."""
     found = []
     for path in list(_folder(generation).iterdir()):
@@ -144,7 +144,7 @@ def dead_watches(generation: str) -> list[tuple[str, Glimpse]]:
         if not pid.isdigit() or (int(pid) != os.getpid() and _is_alive(int(pid))):
             continue
         try:
-            watch = Watch(path)
+            watch = Watchdog(path)
         except ValueError:  # its pool died while it made the file: there was no worker yet
             path.unlink(missing_ok=True)
             continue

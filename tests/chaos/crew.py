@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from crawler.worker.watchdog import Watch
+from crawler.worker.watchdog import Watchdog
 from tests.stories.commands import Commands, Running, is_worker, kill_hard
 
 _BEGUN: Final = 3
@@ -38,7 +38,7 @@ class Worker:
     def handling(self) -> str:
         """The token of the page that it is handling; empty when it handles none."""
         try:
-            watch = Watch(self.watch)
+            watch = Watchdog(self.watch)
         except (OSError, ValueError):
             return ""
         seen = watch.look()
@@ -166,7 +166,7 @@ def _watch_of(pid: int, temporary: Path) -> Path | None:
 
 def _has_begun(path: Path) -> bool:
     try:
-        watch = Watch(path)
+        watch = Watchdog(path)
     except (OSError, ValueError):
         return False
     turn = watch.look().turn

@@ -16,7 +16,7 @@ from crawler.crawl import launcher as launching
 from crawler.crawl.launcher import launch
 from crawler.crawl.process import EXIT_CODES, GIVES_UP, Job
 from crawler.settings import Settings
-from crawler.worker.watchdog import Watch
+from crawler.worker.watchdog import Watchdog
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are copies on Linux alone")
 
@@ -184,7 +184,7 @@ def test_a_copy_does_what_an_interpreter_does(tmp_path: Path, monkeypatch: pytes
     words = []
     for copies in (False, True):
         monkeypatch.setattr(launching, "_is_alone", lambda: True)
-        watch = Watch.create("g", f"w-{os.getpid()}-{copies}")
+        watch = Watchdog.create("g", f"w-{os.getpid()}-{copies}")
         job = Job(
             worker=watch.path.name,
             watch=str(watch.path),

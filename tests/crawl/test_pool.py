@@ -12,10 +12,10 @@ from crawler.crawl import pool as pools
 from crawler.crawl.pool import Pool
 from crawler.crawl.process import EXIT_CODES, GIVES_UP
 from crawler.errors import CrawlerError, DamagedCrawl, HookError, RedisUnavailable
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Request
 from crawler.settings import Settings
 from crawler.worker.watchdog import dead_watches
@@ -28,9 +28,9 @@ class Crawl:
     """A crawl with three hosts, and a pool whose workers are one line of Python."""
 
     def __init__(self, url: str) -> None:
-        self.frontier = Frontier.create(Link(url), "default", b"{}", Limits(robots=False))
+        self.frontier = Frontier.create(Connection(url), "default", b"{}", Limits(robots=False))
         self.frontier.put([Request(url) for url in URLS])
-        self.ledger = Ledger(self.frontier.link, "default")
+        self.ledger = CrawlDb(self.frontier.link, "default")
         self.told: list[str] = []
 
     def pool(self) -> Pool:

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 from crawler.crawl import seed_list, seeds
 from crawler.crawl.seeds import Line, Seeded, check
 from crawler.errors import UsageError, without_credentials
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.policy.scope import Scope
 from crawler.url import canonicalize
 from tests.redis_for_tests import PrivateRedis
@@ -292,7 +292,7 @@ def test_sources_are_checked_before_any_is_used(tmp_path: Path) -> None:
 
 @pytest.fixture
 def frontier(redis_url: str) -> Frontier:
-    return Frontier.create(Link(redis_url), "default", b"{}", Limits())
+    return Frontier.create(Connection(redis_url), "default", b"{}", Limits())
 
 
 def _seed(frontier: Frontier, texts: Iterable[str], scope: Scope | None = None) -> tuple[Seeded, list[str]]:
@@ -334,7 +334,7 @@ def test_a_list_without_any_url_is_counted_as_refused(frontier: Frontier, tmp_pa
 
 def test_seeds_bring_their_roots(frontier: Frontier) -> None:
     _seed(frontier, ["http://www.a.example/docs/x", "http://b.example/"], Scope("prefix"))
-    assert set(Ledger(frontier.link, "default").all_roots()) == {
+    assert set(CrawlDb(frontier.link, "default").all_roots()) == {
         *("www.a.example/docs/", "b.example/"),
         *("www.a.example", "b.example"),  # so that sitemaps and robots.txt of these hosts count
     }
@@ -396,7 +396,7 @@ def test_a_long_queue_is_packed_by_who_seeds_it(frontier: Frontier) -> None:
     assert seeded.new == 30_000
     head, packed, tail = (client.llen(key) for key in frontier.keys.pages("a.example"))
     assert (head, packed, tail) == (9_000, 5, 30_000 - 9_000 - 5 * 4_096)
-    ledger = Ledger(frontier.link, frontier.crawl)
+    ledger = CrawlDb(frontier.link, frontier.crawl)
     assert [b"http://a.example" + entry[12:] for entry in ledger.queued("a.example", 1)] == [u.encode() for u in urls]
 
 

@@ -10,10 +10,10 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Ending, Lease, Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.messages import Commit, Lease, Limits
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Record, Request
 
 NO_VIAS: Mapping[str, str] = MappingProxyType({})
@@ -25,7 +25,7 @@ class Crawl:
 
     url: str
     frontier: Frontier
-    ledger: Ledger
+    ledger: CrawlDb
 
     def commit(self, records: Sequence[Record], vias: Mapping[str, str] = NO_VIAS) -> None:
         """Put, lease and commit *records* in the order given; *vias* has the URL that another URL was found on."""
@@ -44,19 +44,19 @@ class Crawl:
         calls = [self.frontier.commit_call(self._ending(r, leases[r.url], vias)) for r in records]
         assert all(not isinstance(result, Exception) for result in self.frontier.run(calls))
 
-    def _ending(self, record: Record, lease: Lease, vias: Mapping[str, str]) -> Ending:
+    def _ending(self, record: Record, lease: Lease, vias: Mapping[str, str]) -> Commit:
         via = vias.get(record.url)
         stored = msgspec.structs.replace(record, text=None, via=None if via is None else self.frontier.id(via))
         text = b"" if record.text is None else zlib.compress(record.text.encode())
-        return Ending(lease, self.frontier.id(record.url), record.outcome, stored.encode(), text=text)
+        return Commit(lease, self.frontier.id(record.url), record.outcome, stored.encode(), text=text)
 
 
 @pytest.fixture
 def crawl(redis_url: str) -> Iterator[Crawl]:
     """An empty crawl without delays."""
-    link = Link(redis_url)
+    link = Connection(redis_url)
     frontier = Frontier.create(link, "export", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
-    yield Crawl(redis_url, frontier, Ledger(link, "export"))
+    yield Crawl(redis_url, frontier, CrawlDb(link, "export"))
     link.close()
 
 

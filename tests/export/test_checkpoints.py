@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from crawler.errors import CrawlerError, NoCrawl, UsageError
-from crawler.export import Checkpoints, State, Wanted, checkpoints, export, follow, open_sink
-from crawler.frontier.crawldb import Ledger
+from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export, follow, open_sink
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported, Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Record, Request
 from tests.export.conftest import Crawl, page
 
@@ -36,7 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def go_on(crawl: Crawl, output: str = OUT, state: str = STATE, *, stopped: Any = None, **wanted: Any) -> Checkpoints:
     """One export with a state, to its end."""
     asked = Wanted(output, state, **wanted)
-    with State(state) as kept, Checkpoints(kept, crawl.frontier, crawl.ledger, asked) as made:
+    with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, crawl.ledger, asked) as made:
         more = {} if stopped is None else {"stopped": stopped}
         export(crawl.ledger, made.sink, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
     return made
@@ -173,15 +173,18 @@ def test_what_the_state_does_not_know_is_cut_off(crawl: Crawl) -> None:
 def noted(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, going: Callable[[Checkpoints], None]) -> list[int]:
     """The records that the state knew of, one number for each time it was written while *going*, and at the end."""
     known: list[int] = []
-    replace = State.replace
+    replace = ExportState.replace
 
-    def look(self: State, mark: Any) -> None:
+    def look(self: ExportState, mark: Any) -> None:
         replace(self, mark)
         known.append(state()["records"])
         assert len(unpacked(OUT).splitlines()) == known[-1]
 
-    monkeypatch.setattr(State, "replace", look)
-    with State(STATE) as kept, Checkpoints(kept, crawl.frontier, crawl.ledger, Wanted(OUT, STATE, follow=True)) as made:
+    monkeypatch.setattr(ExportState, "replace", look)
+    with (
+        ExportState(STATE) as kept,
+        Checkpoints(kept, crawl.frontier, crawl.ledger, Wanted(OUT, STATE, follow=True)) as made,
+    ):
         going(made)
     return known
 
@@ -312,13 +315,13 @@ def test_another_filter_or_form(begun: Crawl) -> None:
 
 
 def test_another_crawl_or_the_same_begun_anew(begun: Crawl, redis_url: str) -> None:
-    link = Link(redis_url)
+    link = Connection(redis_url)
     other = Frontier.create(link, "other", b"{}", Limits())
-    refused(Crawl(redis_url, other, Ledger(link, "other")), "an export of crawl 'export', not 'other'")
+    refused(Crawl(redis_url, other, CrawlDb(link, "other")), "an export of crawl 'export', not 'other'")
     begun.frontier.delete()
     begun.ledger.sweep()
     anew = Frontier.create(link, "export", b"{}", Limits())
-    refused(Crawl(redis_url, anew, Ledger(link, "export")), "crawl 'export' was begun anew since a.state was written")
+    refused(Crawl(redis_url, anew, CrawlDb(link, "export")), "crawl 'export' was begun anew since a.state was written")
     link.close()
 
 
@@ -331,7 +334,7 @@ def test_one_file_for_both(begun: Crawl) -> None:
 
 
 def test_two_at_once(begun: Crawl) -> None:
-    with State(STATE) as kept, Checkpoints(kept, begun.frontier, begun.ledger, Wanted(OUT, STATE)):
+    with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.ledger, Wanted(OUT, STATE)):
         refused(begun, "a.state is the state of an export that is running")
         refused(begun, "a.jsonl is being written by another export", OUT, "other.state")
         with pytest.raises(UsageError, match="being written by another export"):
@@ -356,7 +359,7 @@ def test_a_crawl_that_is_begun_anew_meanwhile_is_not_taken_for_the_old_one(begun
     asked = Wanted(OUT, STATE)
     with (
         pytest.raises(NoCrawl),
-        State(STATE) as kept,
+        ExportState(STATE) as kept,
         Checkpoints(kept, begun.frontier, begun.ledger, asked) as made,
     ):
         begun.frontier.delete()
@@ -372,7 +375,7 @@ def test_an_export_that_fails_ends_with_its_last_checkpoint(crawl: Crawl, often:
     asked = Wanted(OUT, STATE, follow=True)
     with (
         pytest.raises(RuntimeError),
-        State(STATE) as kept,
+        ExportState(STATE) as kept,
         Checkpoints(kept, crawl.frontier, crawl.ledger, asked) as made,
     ):
         export(crawl.ledger, made.sink, note=made.note, stopped=at(1))
@@ -475,7 +478,7 @@ def test_what_is_freed_is_in_the_output_and_in_the_state_and_both_are_synced(
     monkeypatch.setattr(os, "fsync", note)
     crawl.commit([page(n) for n in range(400)])
     frontier = Witness(crawl, synced)
-    with State(STATE) as kept, Checkpoints(kept, frontier, crawl.ledger, Wanted(OUT, STATE, drain=True)) as made:
+    with ExportState(STATE) as kept, Checkpoints(kept, frontier, crawl.ledger, Wanted(OUT, STATE, drain=True)) as made:
         export(crawl.ledger, made.sink, note=made.note)
     assert (len(frontier.drained), made.drained, in_redis(crawl)) == (400, 400, [])
 
@@ -549,7 +552,7 @@ def test_a_page_that_was_found_on_a_drained_one_is_told_so(crawl: Crawl) -> None
 KILLED = """
 import gzip, itertools, json, os, signal, sys
 from pathlib import Path
-from crawler.export import Checkpoints, State, Wanted, checkpoints, export
+from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Link
@@ -580,7 +583,7 @@ def run():
     link = Link(url)
     frontier, ledger = Frontier.find(link, "export"), Ledger(link, "export")
     wanted = Wanted(out, "state", drain=drains)
-    with State("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
+    with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
         export(ledger, made.sink, after=made.cursor, note=made.note)
 
 whole = Path("whole").read_bytes()
@@ -621,7 +624,7 @@ def test_killed_at_any_step_it_goes_on_and_each_record_is_there_once(crawl: Craw
 FULL = """
 import resource, sys
 from crawler.errors import CrawlerError
-from crawler.export import Checkpoints, State, Wanted, checkpoints, export
+from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.ledger import Ledger
 from crawler.frontier.link import Link
@@ -632,7 +635,7 @@ link = Link(sys.argv[1])
 frontier, ledger = Frontier.find(link, "export"), Ledger(link, "export")
 wanted = Wanted(sys.argv[2], "state", drain=True)
 try:
-    with State("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
+    with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
         export(ledger, made.sink, after=made.cursor, note=made.note)
 except CrawlerError as error:
     print(error, file=sys.stderr)
@@ -680,7 +683,7 @@ def test_an_error_of_the_disk_when_syncing_is_told_and_nothing_is_freed(
     begun.commit([page(3)])
     with monkeypatch.context() as patched, pytest.raises(CrawlerError, match="Input/output error; it ends where its"):
         asked = Wanted(OUT, STATE, drain=True)
-        with State(STATE) as kept, Checkpoints(kept, begun.frontier, begun.ledger, asked) as made:
+        with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.ledger, asked) as made:
             export(begun.ledger, made.sink, after=made.cursor, note=made.note)
             patched.setattr(os, "fsync", fail)
     assert (state()["records"], urls(), in_redis(begun)) == (2, [1, 2], [3])

@@ -12,7 +12,7 @@ import pytest
 
 from crawler.errors import CrawlerError, UsageError
 from crawler.export import files
-from crawler.export.state import VERSION, Mark, State
+from crawler.export.state import VERSION, ExportState, Mark
 
 FIELDS: dict[str, Any] = {
     "version": VERSION,
@@ -33,7 +33,7 @@ MARK = Mark(**FIELDS)
 
 def refused(name: object) -> str:
     with pytest.raises(UsageError) as error:
-        State(str(name))
+        ExportState(str(name))
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -43,48 +43,48 @@ def names(folder: Path) -> list[str]:
 
 
 def test_what_is_put_in_comes_out(tmp_path: Path) -> None:
-    with State(str(tmp_path / "s")) as state:
+    with ExportState(str(tmp_path / "s")) as state:
         assert state.mark is None
         state.replace(MARK)
         assert state.mark == MARK
     assert json.loads((tmp_path / "s").read_text()) == FIELDS
-    with State(str(tmp_path / "s")) as state:
+    with ExportState(str(tmp_path / "s")) as state:
         assert state.mark == MARK
     assert names(tmp_path) == ["s"]
 
 
 def test_one_that_was_never_used_goes(tmp_path: Path) -> None:
-    with State(str(tmp_path / "s")):
+    with ExportState(str(tmp_path / "s")):
         assert names(tmp_path) == ["s"]
     assert names(tmp_path) == []
 
 
 def test_an_empty_one_is_as_good_as_none(tmp_path: Path) -> None:
     (tmp_path / "s").touch()
-    with State(str(tmp_path / "s")) as state:
+    with ExportState(str(tmp_path / "s")) as state:
         assert state.mark is None
     assert names(tmp_path) == ["s"]
 
 
 def test_it_is_held_by_one_export_through_all_its_replacements(tmp_path: Path) -> None:
-    with State(str(tmp_path / "s")) as state:
+    with ExportState(str(tmp_path / "s")) as state:
         assert "an export that is running" in refused(tmp_path / "s")
         for _ in range(2):
             state.replace(MARK)
             assert "an export that is running" in refused(tmp_path / "s")
-    State(str(tmp_path / "s")).close()
+    ExportState(str(tmp_path / "s")).close()
 
 
 def test_what_a_killed_export_left_of_it_goes(tmp_path: Path) -> None:
     (tmp_path / ".s.01234567.part").write_bytes(b'{"vers')
-    with State(str(tmp_path / "s")):
+    with ExportState(str(tmp_path / "s")):
         assert names(tmp_path) == ["s"]
 
 
 def test_behind_a_symbolic_link_it_is_the_file(tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "s").symlink_to("there/s")
-    with State(str(tmp_path / "s")) as state:
+    with ExportState(str(tmp_path / "s")) as state:
         state.replace(MARK)
     assert (tmp_path / "s").is_symlink()
     assert names(tmp_path / "there") == ["s"]
@@ -139,7 +139,7 @@ def test_when_it_cannot_be_written_the_old_one_stays(
     def fail(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with State(str(tmp_path / "s")) as state:
+    with ExportState(str(tmp_path / "s")) as state:
         state.replace(MARK)
         before = (tmp_path / "s").read_bytes()
         with monkeypatch.context() as patched:
@@ -155,7 +155,7 @@ def test_when_it_cannot_be_written_the_old_one_stays(
 def test_an_output_is_named_from_its_folder_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "below").mkdir()
     monkeypatch.chdir(tmp_path / "below")
-    with State("../s") as state:
+    with ExportState("../s") as state:
         assert state.name_of("a.jsonl") == "below/a.jsonl"
         assert state.name_of("../a.jsonl") == "a.jsonl"
         assert state.name_of("-") is None

@@ -16,10 +16,10 @@ import pytest
 from crawler.errors import FrontierError, UsageError
 from crawler.export import ExportResult, export, follow, matching, open_sink, read
 from crawler.export.formats.csv import restore
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.record import Request
 from tests.export.conftest import Crawl, page
 
@@ -193,7 +193,7 @@ def test_memory_does_not_grow_with_the_number_of_records(crawl: Crawl, tmp_path:
 class Batches:
     """A ledger that notes how many records it is asked for."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: CrawlDb) -> None:
         self.ledger = ledger
         self.asked: list[int] = []
 
@@ -288,9 +288,9 @@ def test_a_patient_export_goes_on_after_redis_was_restarted(durable_redis: Any, 
         if not said:
             durable_redis.kill()
 
-    link = Link(durable_redis.url, patience=Patience(say, first=0.01))
+    link = Connection(durable_redis.url, patience=Backoff(say, first=0.01))
     frontier = Frontier.create(link, "export", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
-    crawl = Crawl(durable_redis.url, frontier, Ledger(link, "export"))
+    crawl = Crawl(durable_redis.url, frontier, CrawlDb(link, "export"))
     crawl.commit([page(n) for n in range(400)])
     with open_sink(str(tmp_path / "a.jsonl")) as sink:
         result = export(crawl.ledger, sink, note=break_once)

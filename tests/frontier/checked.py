@@ -10,8 +10,8 @@ from typing import Any, ClassVar, Final
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from crawler.errors import CrawlDeleting, FrontierError, LeaseLost, NoCrawl
-from crawler.frontier.messages import Accepted, Barren, Lease, Leased, Limits, State
-from crawler.frontier.redis.connection import Call, Link
+from crawler.frontier.messages import Accepted, CrawlState, Lease, Leased, Limits, Quarantined
+from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.shards.outbox import site_key
 from crawler.record import Request
 from tests.frontier.crawls import BEGIN, Crawl
@@ -45,7 +45,7 @@ class CheckedMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.link = Link(self.url)
+        self.link = Connection(self.url)
         self.link.client.flushdb()
         self.known: list[Lease] = []
         self.sent: list[tuple[Callable[[], Reply], Callable[[], Reply]]] = []
@@ -96,9 +96,9 @@ class CheckedMachine(RuleBasedStateMachine):
                 return (STATUS[type(result)],)
             case Accepted(new, seen, over, left_out):
                 return "OK", new, seen, over, left_out
-            case Barren(templates):
+            case Quarantined(templates):
                 return "OK", *templates
-            case State():
+            case CrawlState():
                 numbers = result.accepted, result.queued, result.leased, result.ended, result.sources
                 return "OK", result.state, *numbers, result.wait_ms
             case Leased():

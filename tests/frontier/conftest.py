@@ -12,20 +12,20 @@ from collections.abc import Iterator
 import pytest
 
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from tests.frontier.crawls import Crawl, Make
 
 
 @pytest.fixture
-def link(both_redis_url: str) -> Iterator[Link]:
+def link(both_redis_url: str) -> Iterator[Connection]:
     """A connection to a running, empty Redis."""
-    link = Link(both_redis_url)
+    link = Connection(both_redis_url)
     yield link
     link.close()
 
 
 @pytest.fixture
-def make(link: Link) -> Iterator[Make]:
+def make(link: Connection) -> Iterator[Make]:
     """Makes crawls; whatever the test did to them, the invariants hold at its end."""
     made: list[Crawl] = []
 

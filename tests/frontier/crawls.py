@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Accepted, Ending, Event, Lease, Limits
-from crawler.frontier.redis.connection import Call, Link
+from crawler.frontier.messages import Accepted, Commit, Event, Lease, Limits
+from crawler.frontier.redis.connection import Call, Connection
 from crawler.record import Record, Request
 from tests.frontier.snapshot import Snapshot
 
@@ -29,12 +29,14 @@ def record_of(url: str, outcome: str) -> bytes:
 class Crawl:
     """One crawl on one server."""
 
-    def __init__(self, link: Link, limits: Limits, *, name: str = "test", frontier: Frontier | None = None) -> None:
+    def __init__(
+        self, link: Connection, limits: Limits, *, name: str = "test", frontier: Frontier | None = None
+    ) -> None:
         self.link = link
         self.name = name
         self.set_clock(BEGIN)
         self.frontier = frontier or Frontier.create(link, name, SETTINGS, limits, clock=CLOCK)
-        self.ledger = Ledger(link, name)
+        self.ledger = CrawlDb(link, name)
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -71,12 +73,12 @@ class Crawl:
         rest_ms: int = 0,
         links: Sequence[str] = (),
         **options: Any,
-    ) -> Ending:
+    ) -> Commit:
         """What `commit` needs to end *lease*."""
         url = lease.entry().request.url
         requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
         record = record_of(url, outcome)
-        return Ending(
+        return Commit(
             lease, self.frontier.id(url), outcome, record, event=event, rest_ms=rest_ms, requests=requests, **options
         )
 

@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
 from crawler.frontier import segment as segments
-from crawler.frontier.messages import Ending, Event, Lease, Limits, Shares, Weight
+from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, Weight
 from crawler.frontier.repair import mend
 from crawler.record import Charge, Request
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
@@ -163,7 +163,7 @@ class FrontierMachine(CheckedMachine):
         url_id = self.frontier.id(url)
         number = int(url.rpartition("/")[2].partition("?")[0])
         digest = str(number % 2 + 7) if digested else ""  # the content of a URL stays, and others have the same
-        ending = Ending(
+        ending = Commit(
             lease,
             url_id,
             outcome,

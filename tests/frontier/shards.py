@@ -6,10 +6,10 @@ from typing import Any
 
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import shard_of
-from crawler.frontier.messages import Accepted, Ending, Lease, Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.messages import Accepted, Commit, Lease, Limits
+from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards import frontier
-from crawler.frontier.shards.relay import Courier
+from crawler.frontier.shards.relay import Relay
 from crawler.record import Request
 from tests.frontier.crawls import BEGIN, CLOCK, CLOCK_KEY, SETTINGS, record_of
 
@@ -30,14 +30,14 @@ def url_in(shard: int, path: str = "/", which: int = 0) -> str:
 class Sharded:
     """The crawl, its parts, and a courier of each."""
 
-    def __init__(self, link: Link, **limits: Any) -> None:
+    def __init__(self, link: Connection, **limits: Any) -> None:
         self.link = link
         self.set_clock(BEGIN)
         settings = {"delay_ms": 0, "robots": False, "per_host": 10, **limits}
         self.frontier = frontier.create(link, "test", SETTINGS, Limits(**settings), shards=SHARDS, clock=CLOCK)
         self.ledger = frontier.ledger_of(self.frontier)
         self.parts = self.frontier.parts
-        self.couriers = [Courier(part, self.parts, f"courier {part.shard}") for part in self.parts]
+        self.couriers = [Relay(part, self.parts, f"courier {part.shard}") for part in self.parts]
 
     def set_clock(self, ms: int) -> None:
         """It is *ms* now."""
@@ -62,7 +62,7 @@ class Sharded:
         requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
         record = record_of(url, "fetched")
         return self.frontier.commit(
-            Ending(lease, self.frontier.id(url), "fetched", record, requests=requests, roots=roots, **more)
+            Commit(lease, self.frontier.id(url), "fetched", record, requests=requests, roots=roots, **more)
         )
 
     def carry(self) -> int:

@@ -13,7 +13,7 @@ import trustme
 
 from crawler.errors import RedisAway, RedisUnavailable, UsageError
 from crawler.frontier.redis.address import OPTIONS, Address, shown
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from tests.redis_for_tests import PrivateRedis
 from tests.tls_door import TlsDoor
 
@@ -86,7 +86,7 @@ def test_a_url_is_shown_without_its_password(url: str, told: str) -> None:
 )
 def test_a_url_that_cannot_be_used_is_refused_in_one_line_without_its_pieces(url: str, words: str) -> None:
     with pytest.raises(UsageError) as caught:
-        Link(url)
+        Connection(url)
     text = str(caught.value)
     assert words in text
     assert "\n" not in text
@@ -121,16 +121,16 @@ def ca(authority: trustme.CA, tmp_path: Path) -> str:
 
 
 @contextmanager
-def linked(url: str, connect_timeout: float = 5.0) -> Iterator[Link]:
+def linked(url: str, connect_timeout: float = 5.0) -> Iterator[Connection]:
     """A link that is closed again."""
-    link = Link(url, connect_timeout=connect_timeout)
+    link = Connection(url, connect_timeout=connect_timeout)
     try:
         yield link
     finally:
         link.close()
 
 
-def asked_again(link: Link) -> bool:
+def asked_again(link: Connection) -> bool:
     """Ask once more after the connection was closed, which the library may notice before it asks, or only by asking."""
     with suppress(RedisAway):
         return link.ask(link.client.ping)
@@ -251,7 +251,7 @@ def test_files_are_looked_at_before_anything_is_tried(tmp_path: Path, authority:
         (f"ssl_keyfile={tmp_path}/other.key", "no such file"),
     ):
         with pytest.raises(UsageError, match=words):
-            Link(f"rediss://h?{options}")
+            Connection(f"rediss://h?{options}")
 
 
 def test_the_options_are_the_documented_ones() -> None:

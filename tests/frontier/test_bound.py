@@ -6,7 +6,7 @@ import pytest
 
 from crawler.errors import NoCrawl
 from crawler.frontier.bounds import bound
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -14,7 +14,7 @@ HEAVY = [f"http://n{n % 9}.heavy.example/{'x' * 900}{n}" for n in range(4_000)]
 
 
 @pytest.fixture
-def crawl(make: Make, link: Link) -> Crawl:
+def crawl(make: Make, link: Connection) -> Crawl:
     """A crawl with two sites, on a Redis that has a limit and is over half full."""
     crawl = make()
     crawl.put("http://light.example/")
@@ -25,7 +25,7 @@ def crawl(make: Make, link: Link) -> Crawl:
 
 
 @pytest.fixture(autouse=True)
-def no_limit(link: Link):  # type: ignore[no-untyped-def]
+def no_limit(link: Connection):  # type: ignore[no-untyped-def]
     yield
     link.client.config_set("maxmemory", 0)
 
@@ -68,7 +68,7 @@ def test_without_a_limit_nothing_is_refused(crawl: Crawl) -> None:
     assert links(crawl, *NEW) == (4, 0)
 
 
-def test_where_queues_are_not_what_fills_it_nothing_is_refused(make: Make, link: Link) -> None:
+def test_where_queues_are_not_what_fills_it_nothing_is_refused(make: Make, link: Connection) -> None:
     crawl = make()
     crawl.put("http://light.example/1", "http://light.example/2")
     link.client.set("other", b"x" * 5_000_000)

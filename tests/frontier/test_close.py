@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from tests.frontier.crawls import Crawl
 
 
@@ -26,7 +26,7 @@ def test_closed_twice_or_never_opened_is_fine(crawl: Crawl) -> None:
     assert crawl.snapshot().sources == {}
 
 
-def test_idle_workers_are_woken_to_see_whether_it_is_over(link: Link, crawl: Crawl) -> None:
+def test_idle_workers_are_woken_to_see_whether_it_is_over(link: Connection, crawl: Crawl) -> None:
     crawl.frontier.open("one", 60)
     assert crawl.snapshot().wake == 0
     crawl.frontier.close("one")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting
-from crawler.frontier.redis.connection import Link
-from crawler.frontier.shards.outbox import Parcel
+from crawler.frontier.redis.connection import Connection
+from crawler.frontier.shards.outbox import OutboxMessage
 from crawler.record import Request
 from tests.frontier.shards import Sharded, host_in, url_in
 
 
 @pytest.fixture
-def crawl(link: Link) -> Sharded:
+def crawl(link: Connection) -> Sharded:
     made = Sharded(link)
     made.seed(url_in(0))
     return made
@@ -24,7 +24,7 @@ def test_links_to_other_shards_are_parcels_of_the_commit(crawl: Sharded) -> None
     assert accepted.new == 1
     sacks = crawl.parts[0].collect("w", 5, 10, [1, 2])
     assert [(sack.target, len(sack.parcels)) for sack in sacks] == [(1, 1), (2, 1)]
-    parcel = Parcel.of(sacks[0].parcels[0][1])
+    parcel = OutboxMessage.of(sacks[0].parcels[0][1])
     assert {url_id for group in parcel.groups.values() for url_id, _ in group} == {
         crawl.frontier.id(one),
         crawl.frontier.id(url_in(1, "/c")),
@@ -58,7 +58,7 @@ def test_an_empty_outbox_has_no_sacks(crawl: Sharded) -> None:
 def test_roots_travel_with_the_parcel(crawl: Sharded) -> None:
     crawl.commit(crawl.lease(0)[0], url_in(2), roots=(host_in(2), host_in(0, 1)))
     (sack,) = crawl.parts[0].collect("w", 5, 10, [1, 2])
-    assert Parcel.of(sack.parcels[0][1]).roots == [host_in(2)]
+    assert OutboxMessage.of(sack.parcels[0][1]).roots == [host_in(2)]
     assert crawl.ledger.roots([host_in(0, 1), host_in(2)]) == [True, False]
 
 

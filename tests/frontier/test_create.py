@@ -7,7 +7,7 @@ import pytest
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, NoCrawl, OutOfMemory
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.frontier.scripts import SCHEMA
 from tests.frontier.crawls import CLOCK, SETTINGS, Crawl, Make
 
@@ -33,7 +33,7 @@ def test_meta_holds_what_scripts_and_others_need(make: Make) -> None:
     assert meta["created_ms"] == str(crawl.now)
 
 
-def test_a_taken_name_is_refused_and_nothing_is_changed(link: Link, crawl: Crawl) -> None:
+def test_a_taken_name_is_refused_and_nothing_is_changed(link: Connection, crawl: Crawl) -> None:
     before = crawl.snapshot().meta
     with pytest.raises(CrawlExists):
         Frontier.create(link, crawl.name, b"{}", Limits(delay_ms=9), clock=CLOCK)
@@ -46,7 +46,7 @@ def test_the_same_generation_sent_twice_is_a_success(crawl: Crawl) -> None:
     assert crawl.snapshot().meta == before
 
 
-def test_a_crawl_that_is_being_deleted_is_not_made_anew(link: Link, crawl: Crawl) -> None:
+def test_a_crawl_that_is_being_deleted_is_not_made_anew(link: Connection, crawl: Crawl) -> None:
     crawl.frontier.delete()
     with pytest.raises(CrawlDeleting):
         Frontier.create(link, crawl.name, b"{}", Limits(), clock=CLOCK)
@@ -60,24 +60,24 @@ def test_two_crawls_do_not_touch_each_other(make: Make) -> None:
     assert one.frontier.id("http://a.example/") != other.frontier.id("http://a.example/")
 
 
-def test_find_gives_the_same_crawl(link: Link, crawl: Crawl) -> None:
+def test_find_gives_the_same_crawl(link: Connection, crawl: Crawl) -> None:
     found = Frontier.find(link, crawl.name, clock=CLOCK)
     assert (found.generation, found.salt) == (crawl.frontier.generation, crawl.frontier.salt)
     assert found.id("http://a.example/") == crawl.frontier.id("http://a.example/")
 
 
-def test_find_says_how_to_begin_when_there_is_none(link: Link) -> None:
+def test_find_says_how_to_begin_when_there_is_none(link: Connection) -> None:
     with pytest.raises(NoCrawl, match="crawler seed"):
         Frontier.find(link, "nothing")
 
 
-def test_find_refuses_a_crawl_of_another_version(link: Link, crawl: Crawl) -> None:
+def test_find_refuses_a_crawl_of_another_version(link: Connection, crawl: Crawl) -> None:
     link.client.hset(crawl.frontier.keys.meta, "schema", SCHEMA + 1)
     with pytest.raises(DamagedCrawl, match=f"another version .*its format is '{SCHEMA + 1}', ours '{SCHEMA}'"):
         Frontier.find(link, crawl.name)
 
 
-def test_a_crawl_that_another_version_takes_over_is_left_alone(link: Link, crawl: Crawl) -> None:
+def test_a_crawl_that_another_version_takes_over_is_left_alone(link: Connection, crawl: Crawl) -> None:
     """Workers of this version stop with their next call; only `delete` goes through."""
     crawl.put("http://a.example/")
     link.client.hset(crawl.frontier.keys.meta, "schema", SCHEMA + 1)
@@ -103,7 +103,7 @@ def test_a_crawl_that_another_version_takes_over_is_left_alone(link: Link, crawl
     ],
 )
 def test_find_refuses_a_damaged_crawl(
-    link: Link, crawl: Crawl, field: str, value: str | bytes | None, words: str
+    link: Connection, crawl: Crawl, field: str, value: str | bytes | None, words: str
 ) -> None:
     """Without the salt, for one, every URL would have another id."""
     if value is None:
@@ -118,7 +118,7 @@ def test_find_refuses_a_damaged_crawl(
     assert link.client.keys("crawler:*") == []
 
 
-def test_nothing_is_made_on_the_remains_of_another_crawl(link: Link, crawl: Crawl) -> None:
+def test_nothing_is_made_on_the_remains_of_another_crawl(link: Connection, crawl: Crawl) -> None:
     """Whose `meta` is gone: its queues and ids would become part of the new one."""
     crawl.put("http://a.example/")
     link.client.delete(crawl.frontier.keys.meta)
@@ -127,7 +127,7 @@ def test_nothing_is_made_on_the_remains_of_another_crawl(link: Link, crawl: Craw
             make()
 
 
-def test_a_full_redis_makes_no_crawl(link: Link) -> None:
+def test_a_full_redis_makes_no_crawl(link: Connection) -> None:
     link.client.set("test:clock", 1)
     link.client.config_set("maxmemory", 1)
     with pytest.raises(OutOfMemory):

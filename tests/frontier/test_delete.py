@@ -6,7 +6,7 @@ import pytest
 
 from crawler.errors import FrontierError, LeaseLost, NoCrawl
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -108,7 +108,7 @@ def test_the_sweep_can_be_taken_up_again(busy: Crawl) -> None:
     assert busy.link.client.keys("crawler:*") == []
 
 
-def test_a_name_can_be_used_again_and_the_old_crawl_s_workers_are_refused(link: Link, busy: Crawl) -> None:
+def test_a_name_can_be_used_again_and_the_old_crawl_s_workers_are_refused(link: Connection, busy: Crawl) -> None:
     old = busy.frontier
     old.delete()
     busy.ledger.sweep()

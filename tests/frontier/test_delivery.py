@@ -8,13 +8,13 @@ import pytest
 
 from crawler.errors import OutOfMemory, RedisAway
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.redis.connection import Link
-from crawler.frontier.shards.relay import Courier
+from crawler.frontier.redis.connection import Connection
+from crawler.frontier.shards.relay import Relay
 from tests.frontier.shards import Sharded, host_in, url_in
 
 
 @pytest.fixture
-def crawl(link: Link) -> Sharded:
+def crawl(link: Connection) -> Sharded:
     made = Sharded(link)
     made.seed(url_in(0), url_in(1))
     return made
@@ -57,7 +57,7 @@ def test_a_courier_that_dies_before_its_word_delivers_twice_without_harm(
         crawl.couriers[0].carry()
     assert crawl.queued()[1] == 2
     crawl.advance(60)
-    assert Courier(crawl.parts[0], crawl.parts, "another").carry() == 1
+    assert Relay(crawl.parts[0], crawl.parts, "another").carry() == 1
     assert crawl.queued()[1] == 2
     assert crawl.parts[0].state().pending == 0
 

@@ -13,7 +13,7 @@ from crawler.export.drain import drain
 from crawler.frontier.crawldb import START
 from crawler.frontier.frontier import MOST_DRAINED, Frontier
 from crawler.frontier.identity import Identity
-from crawler.frontier.messages import Accepted, Ending, Exported, Lease
+from crawler.frontier.messages import Accepted, Commit, Exported, Lease
 from crawler.record import Record, Request, Stub
 from crawler.url import Form
 from tests.frontier.crawls import Crawl
@@ -28,7 +28,7 @@ def exported(crawl: Crawl) -> list[Exported]:
     return crawl.ledger.exported(START, "+")[0]
 
 
-def ending(crawl: Crawl, lease: Lease, outcome: str = "fetched", digest: str = "") -> Ending:
+def ending(crawl: Crawl, lease: Lease, outcome: str = "fetched", digest: str = "") -> Commit:
     """The end of a page with all that a record may hold."""
     request = lease.entry().request
     record = Record(
@@ -42,7 +42,7 @@ def ending(crawl: Crawl, lease: Lease, outcome: str = "fetched", digest: str = "
         data={"a": [1, None]},
     )
     url_id = crawl.frontier.id(request.url)
-    return Ending(lease, url_id, outcome, record.encode(), text=TEXT, digest=digest)
+    return Commit(lease, url_id, outcome, record.encode(), text=TEXT, digest=digest)
 
 
 def end(crawl: Crawl, *requests: Request, outcome: str = "fetched", digest: str = "") -> None:

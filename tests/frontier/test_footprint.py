@@ -6,7 +6,7 @@ import random
 from typing import Final
 
 from crawler.frontier.memory import Footprint, measure
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
 from crawler.text import printable
@@ -70,7 +70,7 @@ def test_who_may_not_weigh_pages_is_told_the_rest(make: Make, both_redis_url: st
     crawl = make(per_host=99)
     end(crawl, 20)
     crawl.link.client.execute_command("ACL", "SETUSER", "poor", "on", "nopass", "~*", "+@all", "-memory")
-    poor = Link(f"{both_redis_url}{'&' if '?' in both_redis_url else '?'}username=poor&password=x")
+    poor = Connection(f"{both_redis_url}{'&' if '?' in both_redis_url else '?'}username=poor&password=x")
     found = measure(poor, crawl.name)
     poor.close()
     crawl.link.client.execute_command("ACL", "DELUSER", "poor")

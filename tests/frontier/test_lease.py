@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 
 from crawler.errors import NoCrawl
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Charge, Entry, Request
 from tests.frontier.crawls import TERM, Crawl, Make
 
@@ -363,7 +363,7 @@ def test_what_a_worker_takes_for_an_entry_is_asked_about(redis_url: str, raw: by
 
 @cache
 def _asking(redis_url: str) -> Crawl:
-    return Crawl(Link(redis_url), Limits(delay_ms=0))
+    return Crawl(Connection(redis_url), Limits(delay_ms=0))
 
 
 def _asks_first(redis_url: str, host: str, raw: bytes) -> bool:

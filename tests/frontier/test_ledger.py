@@ -7,10 +7,10 @@ import zlib
 import pytest
 
 from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, OutOfMemory, RedisAway
-from crawler.frontier.crawldb import START, HostFacts, Ledger, crawls
+from crawler.frontier.crawldb import START, CrawlDb, HostFacts, crawls
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.memory import measure
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Record, Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -192,8 +192,8 @@ def test_the_counters_and_meta(crawl: Crawl) -> None:
     assert (meta["settings"], meta["state"]) == (b"{}", b"running")
 
 
-def test_a_crawl_that_does_not_exist_is_empty(link: Link) -> None:
-    ledger = Ledger(link, "nothing")
+def test_a_crawl_that_does_not_exist_is_empty(link: Connection) -> None:
+    ledger = CrawlDb(link, "nothing")
     assert (ledger.meta(), ledger.counters(), ledger.workers(), ledger.records()) == ({}, {}, [], ([], START))
     assert (list(ledger.letters()), ledger.all_roots(), ledger.leases_of("w")) == ([], [], [])
     assert ledger.hosts()[:2] == (0, [])
@@ -254,7 +254,7 @@ def test_robots_texts_by_origin(crawl: Crawl) -> None:
     assert crawl.ledger.robots(["http://a.example"]) == [None]
 
 
-def test_all_crawls_are_listed(make: Make, link: Link) -> None:
+def test_all_crawls_are_listed(make: Make, link: Connection) -> None:
     assert crawls(link) == []
     make(name="two")
     make(name="one").put(A)
@@ -270,8 +270,8 @@ def test_only_the_meta_of_the_first_shard_names_a_crawl() -> None:
 
 
 def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
-    link = Link("unix:///nowhere/at/all")
-    ledger = Ledger(link, "test")
+    link = Connection("unix:///nowhere/at/all")
+    ledger = CrawlDb(link, "test")
     for ask in (ledger.records, ledger.meta, ledger.sweep, lambda: measure(link, "test"), lambda: crawls(link)):
         with pytest.raises(RedisAway):
             ask()

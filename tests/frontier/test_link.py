@@ -23,11 +23,11 @@ from crawler.errors import (
     RedisUnavailable,
     UsageError,
 )
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Accepted, Limits
-from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.redis.errors import translate
 from crawler.record import Request
 from crawler.url import Form
@@ -38,9 +38,9 @@ A = "http://a.example/"
 
 
 @contextmanager
-def linked(url: str, **options: float) -> Iterator[Link]:
+def linked(url: str, **options: float) -> Iterator[Connection]:
     """A link that is closed again."""
-    link = Link(url, **options)
+    link = Connection(url, **options)
     try:
         yield link
     finally:
@@ -169,7 +169,7 @@ def test_a_redis_that_does_not_answer_in_time_is_away_and_the_call_may_be_sent_a
 
 
 @pytest.fixture
-def guarded(link: Link) -> Iterator[str]:
+def guarded(link: Connection) -> Iterator[str]:
     """The URL of a Redis whose password is SECRET, without it."""
     admin = redis.Redis.from_url(link.url, password=SECRET)
     link.client.config_set("requirepass", SECRET)
@@ -194,7 +194,7 @@ def test_the_right_password_is_let_in(guarded: str) -> None:
 
 
 @pytest.mark.parametrize("rights", [["+@read"], ["+@read", "+@scripting", "+@connection"]])
-def test_a_user_without_the_rights_is_told_so(link: Link, rights: list[str]) -> None:
+def test_a_user_without_the_rights_is_told_so(link: Connection, rights: list[str]) -> None:
     client: Any = link.client
     client.execute_command("ACL", "SETUSER", "bob", "on", f">{SECRET}", "~*", "+@connection", *rights)
     try:
@@ -355,7 +355,7 @@ def test_a_wait_has_a_connection_of_its_own_that_outlasts_the_time_out(crawl: Cr
 def test_patience_tells_once_when_it_begins_and_once_when_it_ends() -> None:
     """And of each other kind of trouble that comes in between: refused, then loading."""
     said: list[str] = []
-    patience = Patience(said.append, first=0.1, most=0.4)
+    patience = Backoff(said.append, first=0.1, most=0.4)
     pauses = [patience.failed(RedisAway("away")) for _ in range(6)]
     assert len(said) == 1
     for pause, most in zip(pauses, (0.1, 0.2, 0.4, 0.4, 0.4, 0.4), strict=True):
@@ -381,17 +381,17 @@ def test_patience_goes_through_with_a_question(monkeypatch: pytest.MonkeyPatch) 
         return int(answer)
 
     said: list[str] = []
-    assert Patience(said.append).through(question) == 7
+    assert Backoff(said.append).through(question) == 7
     assert len(said) == 2
 
 
-def test_a_question_of_several_commands_is_repeated_whole(link: Link) -> None:
+def test_a_question_of_several_commands_is_repeated_whole(link: Connection) -> None:
     """Redis refuses it while it is a replica without a master; then it is the master again."""
     link.client.config_set("replica-serve-stale-data", "no")
     link.client.replicaof("127.0.0.1", "1")
     said: list[str] = []
-    link.patience = Patience(said.append, first=0.01, mend=lambda: link.client.replicaof("NO", "ONE"))
-    assert Ledger(link, "test").workers() == []
+    link.patience = Backoff(said.append, first=0.01, mend=lambda: link.client.replicaof("NO", "ONE"))
+    assert CrawlDb(link, "test").workers() == []
     assert "is a replica that cannot reach its master" in said[0]
     assert len(said) == 2
     link.client.config_set("replica-serve-stale-data", "yes")
@@ -402,4 +402,4 @@ def test_patience_does_not_wait_for_what_will_not_come() -> None:
         raise RedisUnavailable("wrong password")
 
     with pytest.raises(RedisUnavailable):
-        Patience(lambda text: None).through(question)
+        Backoff(lambda text: None).through(question)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
-from crawler.frontier.messages import Barren, Weight
+from crawler.frontier.messages import Quarantined, Weight
 from crawler.record import Request
 from tests.frontier.crawls import Crawl
 
@@ -22,12 +22,12 @@ def test_a_pardon_is_told_by_a_new_revision(crawl: Crawl) -> None:
 def test_it_is_for_good(crawl: Crawl) -> None:
     crawl.frontier.weigh([WEIGHT])
     crawl.frontier.pardon("a.example/0", "1")
-    assert crawl.frontier.weigh([WEIGHT, WEIGHT]) == Barren()
+    assert crawl.frontier.weigh([WEIGHT, WEIGHT]) == Quarantined()
 
 
 def test_what_is_not_quarantined_is_not_pardoned(crawl: Crawl) -> None:
     assert not crawl.frontier.pardon("a.example/0", "1")
-    assert crawl.frontier.weigh([WEIGHT]) == Barren(("a.example/0",))
+    assert crawl.frontier.weigh([WEIGHT]) == Quarantined(("a.example/0",))
     assert [crawl.frontier.pardon("a.example/0", "1") for _ in range(2)] == [True, False]
 
 

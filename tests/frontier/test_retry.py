@@ -7,7 +7,7 @@ import pytest
 from crawler.errors import LeaseLost
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Charge, Request
 from crawler.url import Form
 from tests.frontier.crawls import CLOCK, Crawl, Make
@@ -131,7 +131,7 @@ def test_a_token_that_was_given_anew_does_not_touch_another_page(crawl: Crawl) -
     assert list(crawl.snapshot().leased) == [new.token]
 
 
-def test_another_spelling_takes_the_place_of_the_first(crawl: Crawl, link: Link) -> None:
+def test_another_spelling_takes_the_place_of_the_first(crawl: Crawl, link: Connection) -> None:
     """Of the same URL in the crawl's form: it keeps its attempts, and its id."""
     frontier = Frontier.create(link, "formed", b"{}", Limits(0, robots=False), form=Form(one_scheme=True), clock=CLOCK)
     assert frontier.id("http://a.example/x") == frontier.id("https://a.example/x")

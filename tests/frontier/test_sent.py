@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from tests.frontier.shards import Sharded, url_in
 
 KEPT = 10.0
@@ -12,7 +12,7 @@ KEPT = 10.0
 
 
 @pytest.fixture
-def crawl(link: Link) -> Sharded:
+def crawl(link: Connection) -> Sharded:
     """Two parcels lie in the first shard for the second, one for the third."""
     made = Sharded(link)
     made.seed(*(url_in(0, f"/{n}") for n in range(2)))

@@ -8,11 +8,11 @@ import pytest
 from redis.crc import key_slot
 
 from crawler.errors import CrawlExists, NoCrawl
-from crawler.frontier.crawldb import START, Ledger
+from crawler.frontier.crawldb import START, CrawlDb
 from crawler.frontier.frontier import Frontier, shard_of_token
 from crawler.frontier.keys import BUCKETS, SLOTS, Keys, shard_of, slot_of
-from crawler.frontier.messages import Ending, Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.messages import Commit, Limits
+from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards import frontier
 from crawler.frontier.shards.crawldb import ShardedLedger
 from crawler.frontier.shards.frontier import ShardedFrontier
@@ -45,7 +45,7 @@ OF_THE_FIRST = {"meta", "settings", "workers", "clock", "leases_of", "tokens", "
 
 
 @pytest.fixture
-def crawl(link: Link) -> Sharded:
+def crawl(link: Connection) -> Sharded:
     return Sharded(link)
 
 
@@ -55,7 +55,7 @@ def public(kind: type) -> set[str]:
 
 def test_every_method_of_a_shard_means_something_for_all() -> None:
     assert public(Frontier) - OF_ONE_SHARD <= vars(ShardedFrontier).keys()
-    assert public(Ledger) - OF_THE_FIRST <= vars(ShardedLedger).keys()
+    assert public(CrawlDb) - OF_THE_FIRST <= vars(ShardedLedger).keys()
 
 
 def test_a_site_lives_in_one_shard_with_all_its_hosts() -> None:
@@ -142,7 +142,7 @@ def test_what_of_an_export_is_no_longer_there_is_told_shard_by_shard(crawl: Shar
     assert len(found) == 2
 
 
-def test_the_limit_of_pages_is_one_for_all(link: Link) -> None:
+def test_the_limit_of_pages_is_one_for_all(link: Connection) -> None:
     crawl = Sharded(link, max_pages=2)
     crawl.seed(*(url_in(shard) for shard in range(SHARDS)))
     crawl.commit(crawl.lease(0)[0])
@@ -163,7 +163,7 @@ def test_pausing_and_deleting_reach_all(crawl: Sharded) -> None:
     assert crawl.link.client.keys("crawler:*") == []
 
 
-def test_a_shard_that_was_not_made_yet_is_made_by_who_joins(link: Link) -> None:
+def test_a_shard_that_was_not_made_yet_is_made_by_who_joins(link: Connection) -> None:
     """Its maker died behind the first one."""
     first = Frontier.create(link, "test", SETTINGS, Limits(delay_ms=7), shards=SHARDS)
     found = frontier.find(link, "test")
@@ -175,7 +175,7 @@ def test_a_shard_that_was_not_made_yet_is_made_by_who_joins(link: Link) -> None:
         frontier.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
 
 
-def test_remains_of_an_older_crawl_are_taken_away(link: Link) -> None:
+def test_remains_of_an_older_crawl_are_taken_away(link: Connection) -> None:
     crawl = Sharded(link)
     crawl.seed(*(url_in(shard) for shard in range(SHARDS)))
     client = link.client
@@ -186,7 +186,7 @@ def test_remains_of_an_older_crawl_are_taken_away(link: Link) -> None:
     assert again.state().accepted == 0
 
 
-def test_a_crawl_that_is_being_deleted_is_not_completed(crawl: Sharded, link: Link) -> None:
+def test_a_crawl_that_is_being_deleted_is_not_completed(crawl: Sharded, link: Connection) -> None:
     crawl.frontier.delete()
     client = link.client
     client.delete(*client.keys(f"{crawl.parts[1].keys.prefix}*"))  # type: ignore[misc]
@@ -199,7 +199,7 @@ def test_revived_and_pardoned_where_they_live(crawl: Sharded) -> None:
     for shard in (1, 2):
         lease = crawl.lease(shard)[0]
         url = lease.entry().request.url
-        crawl.frontier.commit(Ending(lease, crawl.frontier.id(url), "failed:http", record_of(url, "failed:http")))
+        crawl.frontier.commit(Commit(lease, crawl.frontier.id(url), "failed:http", record_of(url, "failed:http")))
     letters = list(crawl.ledger.letters())
     assert len(letters) == 2
     assert crawl.ledger.letter(letters[1].id) == letters[1]
@@ -213,5 +213,5 @@ def test_what_was_ever_accepted_is_asked_of_the_shard_of_its_host(crawl: Sharded
     crawl.frontier.put([Request(url) for url in urls[1:]])
     places = [(Request(url).place()[0], crawl.frontier.id(url)) for url in urls]
     assert crawl.ledger.accepted(places) == [False, *[True] * (SHARDS - 1)]
-    parts = [Ledger(crawl.frontier.link, crawl.frontier.crawl, shard, SHARDS) for shard in range(SHARDS)]
+    parts = [CrawlDb(crawl.frontier.link, crawl.frontier.crawl, shard, SHARDS) for shard in range(SHARDS)]
     assert [part.accepted(places).count(True) for part in parts] == [0, *[1] * (SHARDS - 1)]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
-from crawler.frontier.messages import Barren, Weight
+from crawler.frontier.messages import Quarantined, Weight
 from tests.frontier.crawls import Crawl
 
 NAME = "a.example/cal?d=*"
@@ -53,8 +53,8 @@ def test_the_number_of_prints_kept_is_bounded(crawl: Crawl) -> None:
 
 def test_several_templates_in_one_call(crawl: Crawl) -> None:
     weights = [Weight("a.example/0", "1", ["5"] * 120), Weight("b.example/0", "2", [str(n) for n in range(120)])]
-    assert crawl.frontier.weigh(weights) == Barren(("a.example/0",))
-    assert crawl.frontier.weigh(weights) == Barren()
+    assert crawl.frontier.weigh(weights) == Quarantined(("a.example/0",))
+    assert crawl.frontier.weigh(weights) == Quarantined()
     assert crawl.ledger.template("2")["total"] == "240"
 
 

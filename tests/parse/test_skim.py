@@ -19,8 +19,8 @@ from crawler.parse import skim as skimming
 from crawler.parse.extract import ExtractOptions, Extractor
 from crawler.parse.page import Page
 from crawler.parse.signs import scanner
-from crawler.parse.skim import MOST_NEW, Settled, spellings
-from crawler.worker.trap_sampler import LEAST, Harvest
+from crawler.parse.skim import MOST_NEW, SettledLinks, spellings
+from crawler.worker.trap_sampler import LEAST, TrapSampler
 
 URL = "http://site.example/a/b.html"
 OPTIONS = ExtractOptions(want_text=False, agent="crawler")
@@ -150,7 +150,7 @@ def test_text_is_never_wanted_of_a_skimmed_page() -> None:
 # -- what is settled ---------------------------------------------------------------------------------------------------
 
 
-def _asked() -> tuple[list[str], Settled, Extractor]:
+def _asked() -> tuple[list[str], SettledLinks, Extractor]:
     """The URLs that are asked about, all of which are settled."""
     asked: list[str] = []
 
@@ -158,10 +158,10 @@ def _asked() -> tuple[list[str], Settled, Extractor]:
         asked.append(url)
         return True
 
-    return asked, Settled(is_settled), Extractor(OPTIONS)
+    return asked, SettledLinks(is_settled), Extractor(OPTIONS)
 
 
-def _read(extractor: Extractor, settled: Settled, *links: str, url: str = URL) -> bool:
+def _read(extractor: Extractor, settled: SettledLinks, *links: str, url: str = URL) -> bool:
     """Whether a page with *links* is skimmed."""
     body = "".join(f'<a href="{link}">' for link in links)
     return extractor.extract(_response(f"{HEAD}</head>{body}", url=url), skims=True, settled=settled).skimmed
@@ -169,7 +169,7 @@ def _read(extractor: Extractor, settled: Settled, *links: str, url: str = URL) -
 
 def test_one_link_that_is_new_has_the_page_parsed() -> None:
     known = {f"http://site.example/a/{n}" for n in range(9)}
-    settled, extractor = Settled(known.__contains__), Extractor(OPTIONS)
+    settled, extractor = SettledLinks(known.__contains__), Extractor(OPTIONS)
     assert _read(extractor, settled, *"012345678")
     assert not _read(extractor, settled, *"0123456789")
     known.add("http://site.example/a/9")
@@ -200,7 +200,7 @@ def test_links_that_are_not_settled_are_asked_about_together(accepted: bool) -> 
             known.update(links)
         return accepted
 
-    settled, extractor = Settled(known.__contains__), Extractor(OPTIONS)
+    settled, extractor = SettledLinks(known.__contains__), Extractor(OPTIONS)
     for _ in range(2):
         page = extractor.extract(
             _response(f"{HEAD}</head><a href=1><a href=2><a href='2#x'><a href=3>"),
@@ -215,7 +215,7 @@ def test_links_that_are_not_settled_are_asked_about_together(accepted: bool) -> 
 
 def test_nothing_is_settled_any_more_after_clear() -> None:
     known = {"http://site.example/a/1"}
-    settled, extractor = Settled(known.__contains__), Extractor(OPTIONS)
+    settled, extractor = SettledLinks(known.__contains__), Extractor(OPTIONS)
     assert _read(extractor, settled, "1")
     known.clear()
     assert _read(extractor, settled, "1")
@@ -225,7 +225,7 @@ def test_nothing_is_settled_any_more_after_clear() -> None:
 
 def test_what_is_settled_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """In bytes: some thousand spellings in many folders, then all is forgotten."""
-    monkeypatch.setattr(Settled, "ROOM", 100_000)
+    monkeypatch.setattr(SettledLinks, "ROOM", 100_000)
     asked, settled, extractor = _asked()
     for n in range(500):
         assert _read(extractor, settled, "1", "2", "3", url=f"http://site.example/{n}/")
@@ -279,7 +279,7 @@ def test_values_mean_what_the_parser_makes_of_them(value: str, target: str) -> N
     ],
 )
 def test_links_of_the_header_are_not_lost(line: tuple[str, str], skimmed: bool) -> None:
-    settled = Settled(lambda url: url.endswith(("met", "/x.html")))
+    settled = SettledLinks(lambda url: url.endswith(("met", "/x.html")))
     response = Response(URL, 200, Headers([("content-type", "text/html; charset=utf-8"), line]), (HEAD + REST).encode())
     page = Extractor(OPTIONS).extract(response, skims=True, settled=settled)
     whole = Extractor(OPTIONS).extract(response)
@@ -294,7 +294,7 @@ def test_links_of_the_head_are_those_that_are_followed() -> None:
     page = extractor.extract(_response(f"<head>{head}<title>t</title></head>"), skims=True, settled=settled)
     assert page.skimmed
     assert asked == ["http://site.example/a/n.html"]
-    known = Settled(lambda url: False)
+    known = SettledLinks(lambda url: False)
     assert not extractor.extract(_response(f"<head>{head}<title>t</title></head>"), skims=True, settled=known).skimmed
 
 
@@ -329,7 +329,7 @@ def test_what_must_not_be_there_is_seen_in_any_case(text: str) -> None:
 
 
 def test_fingerprints_of_a_template_are_those_of_whole_pages() -> None:
-    whole, skimmed = Harvest(), Harvest()
+    whole, skimmed = TrapSampler(), TrapSampler()
     for n in range(LEAST + 5):
         url = f"http://site.example/cal/{n}"
         response = _response(f"{HEAD}{REST} day {n}, as rich as the others in {n * 7}", url=url)

@@ -22,7 +22,7 @@ from crawler.frontier.messages import Weight
 from crawler.parse.page import Page
 from crawler.policy import traps
 from crawler.policy.scope import Scope
-from crawler.worker.trap_sampler import Harvest
+from crawler.worker.trap_sampler import TrapSampler
 
 A: Final = "http://a.example"
 SAME: Final = "The same event"
@@ -42,7 +42,7 @@ class Crawl:
     _weighed: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self, site: Site, start: str, most: int = 5_000) -> Crawl:
-        harvest, queue, seen = Harvest(), deque([start]), {start}
+        harvest, queue, seen = TrapSampler(), deque([start]), {start}
         while queue and len(self.fetched) < most:
             url = queue.popleft()
             if traps.trap_of(url, self.traps):

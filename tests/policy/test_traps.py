@@ -12,7 +12,7 @@ from crawler.fetch.fetcher import Headers, Response
 from crawler.parse.page import Page
 from crawler.policy import traps
 from crawler.policy.traps import fingerprint, template
-from crawler.worker.trap_sampler import LEAST, MANY, OFTEN, SAMPLE, Harvest
+from crawler.worker.trap_sampler import LEAST, MANY, OFTEN, SAMPLE, TrapSampler
 
 A = "http://a.example"
 
@@ -109,7 +109,7 @@ def page_at(n: int) -> tuple[str, Page]:
 
 
 def test_few_pages_of_a_template_are_not_told() -> None:
-    harvest = Harvest()
+    harvest = TrapSampler()
     for n in range(LEAST):
         harvest.page(*page_at(n))
     harvest.page(f"{A}/about", page_at(0)[1])
@@ -121,7 +121,7 @@ def test_few_pages_of_a_template_are_not_told() -> None:
 
 
 def test_much_of_one_template_is_told_at_once() -> None:
-    harvest = Harvest()
+    harvest = TrapSampler()
     for n in range(LEAST + MANY - 1):
         harvest.page(*page_at(n))
     assert harvest.take(due=False) == []
@@ -132,7 +132,7 @@ def test_much_of_one_template_is_told_at_once() -> None:
 
 
 def test_of_very_many_only_a_sample_is_told() -> None:
-    harvest = Harvest()
+    harvest = TrapSampler()
     for n in range(OFTEN + 10 * SAMPLE):
         harvest.page(*page_at(n))
     (weight,) = harvest.take(due=True)
@@ -141,7 +141,7 @@ def test_of_very_many_only_a_sample_is_told() -> None:
 
 def test_what_is_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.worker.trap_sampler._TEMPLATES", 5)
-    harvest = Harvest()
+    harvest = TrapSampler()
     for n in range(100):
         harvest.page(f"{A}/{'x' * n}1", page_at(0)[1])
     assert len(harvest._counts) <= 6

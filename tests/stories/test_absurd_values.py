@@ -13,12 +13,12 @@ import pytest
 
 from crawler.cli.failed import Filter, Retried, _retry, _rows, _summary
 from crawler.errors import CrawlerError, DamagedCrawl
-from crawler.frontier.crawldb import START, Ledger
+from crawler.frontier.crawldb import START, CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import crawl_of_meta
-from crawler.frontier.messages import Ending, Limits
-from crawler.frontier.redis.connection import Link
-from crawler.frontier.shards.outbox import Parcel
+from crawler.frontier.messages import Commit, Limits
+from crawler.frontier.redis.connection import Connection
+from crawler.frontier.shards.outbox import OutboxMessage
 from crawler.frontier.status import Monitor
 from crawler.monitor.explain import explain
 from crawler.monitor.screen import status_lines
@@ -56,24 +56,24 @@ ABSURD = {
 
 
 @pytest.fixture
-def link(redis_url: str) -> Iterator[Link]:
-    made = Link(redis_url)
+def link(redis_url: str) -> Iterator[Connection]:
+    made = Connection(redis_url)
     yield made
     made.close()
 
 
-def _dead_letter(link: Link) -> Frontier:
+def _dead_letter(link: Connection) -> Frontier:
     """A crawl with one dead letter, whose `via` is itself, and one more URL."""
     frontier = Frontier.create(link, "default", Settings().encode(), Limits(delay_ms=0, robots=False))
     frontier.put([Request(URL), Request("http://a.example/other")])
     (lease,) = (one for one in frontier.lease(1, 90.0, "w").leases)
     url = lease.entry().request.url
     record = Record(url=url, outcome="failed:http", depth=0)
-    frontier.commit(Ending(lease, frontier.id(url), "failed:http", record.encode(), text=zlib.compress(b"text")))
+    frontier.commit(Commit(lease, frontier.id(url), "failed:http", record.encode(), text=zlib.compress(b"text")))
     return frontier
 
 
-def _everywhere(link: Link, frontier: Frontier, value: bytes) -> None:
+def _everywhere(link: Connection, frontier: Frontier, value: bytes) -> None:
     """*value* in each field that is read as something else than bytes."""
     redis: Any = link.client
     keys, url_id = frontier.keys, frontier.id(URL)
@@ -97,8 +97,8 @@ def _everywhere(link: Link, frontier: Frontier, value: bytes) -> None:
     redis.xadd(keys.records, {"i": value})
 
 
-def _readers(link: Link, frontier: Frontier) -> dict[str, Callable[[], object]]:
-    ledger = Ledger(link, "default")
+def _readers(link: Connection, frontier: Frontier) -> dict[str, Callable[[], object]]:
+    ledger = CrawlDb(link, "default")
     settings = Settings()
     everything = Filter()
 
@@ -130,7 +130,7 @@ def _readers(link: Link, frontier: Frontier) -> dict[str, Callable[[], object]]:
 
 
 @pytest.mark.parametrize("value", ABSURD.values(), ids=ABSURD.keys())
-def test_each_reader_answers_or_refuses_in_one_line(link: Link, value: bytes) -> None:
+def test_each_reader_answers_or_refuses_in_one_line(link: Connection, value: bytes) -> None:
     frontier = _dead_letter(link)
     _everywhere(link, frontier, value)
     answered = 0
@@ -147,7 +147,7 @@ def test_each_reader_answers_or_refuses_in_one_line(link: Link, value: bytes) ->
 @pytest.mark.parametrize(
     "generation", ["/etc", "../../x", "a" * 300, "a\0b", "", "ABCDEF0123456789", "0123456789abcdef\n", "g" * 16]
 )
-def test_a_generation_that_is_none_is_never_a_path(link: Link, generation: str) -> None:
+def test_a_generation_that_is_none_is_never_a_path(link: Connection, generation: str) -> None:
     frontier = _dead_letter(link)
     link.client.hset(frontier.keys.meta, "generation", generation)
     with pytest.raises(DamagedCrawl, match="its generation is none"):
@@ -223,7 +223,7 @@ def test_a_worker_meets_no_setting_that_stops_it(
         assert "cannot be used: timeout: " in done.lines[-1]
 
 
-def test_texts_are_unpacked_one_at_a_time(link: Link) -> None:
+def test_texts_are_unpacked_one_at_a_time(link: Connection) -> None:
     """Thirty-one of nearly the largest size, in a few kilobytes each, never are in memory together."""
     frontier = Frontier.create(link, "default", Settings().encode(), Limits(delay_ms=0, per_host=100, robots=False))
     bomb = zlib.compress(bytes(63 << 20))
@@ -232,7 +232,7 @@ def test_texts_are_unpacked_one_at_a_time(link: Link) -> None:
         at = redis.xadd(frontier.keys.records, {"i": str(n)})
         record = Record(url=f"http://a.example/{n}", outcome="fetched", depth=0)
         redis.hset(frontier.keys.page(str(n)), mapping={"m": record.encode(), "t": bomb, "at": at})
-    ledger, cursor, met = Ledger(link, "default"), START, 0
+    ledger, cursor, met = CrawlDb(link, "default"), START, 0
     for _ in range(4):
         found, cursor = ledger.records(cursor, 500)
         assert len(found) == 1
@@ -241,12 +241,16 @@ def test_texts_are_unpacked_one_at_a_time(link: Link) -> None:
 
 
 def test_a_parcel_of_more_than_a_script_may_take_is_none() -> None:
-    whole = Parcel(["a.example"], {"1 a.example": [(str(n), b"x") for n in range(1_000)]})
-    assert Parcel.of(whole.packed()) == whole
+    whole = OutboxMessage(["a.example"], {"1 a.example": [(str(n), b"x") for n in range(1_000)]})
+    assert OutboxMessage.of(whole.packed()) == whole
     whole.groups["1 b.example"] = [("1", b"x")]
-    for raw in (whole.packed(), b"\x81\xa1x" + b"\x91" * 200_000, Parcel([str(n) for n in range(1_001)]).packed()):
+    for raw in (
+        whole.packed(),
+        b"\x81\xa1x" + b"\x91" * 200_000,
+        OutboxMessage([str(n) for n in range(1_001)]).packed(),
+    ):
         with pytest.raises(ValueError, match=r"."):
-            Parcel.of(raw)
+            OutboxMessage.of(raw)
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2J", "a b", "", "x" * 65, "\u00fc", "a.0}:meta"])

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import measure
 from crawler.frontier.messages import Limits
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from tests.export.conftest import Crawl, page
 from tests.stories.commands import PROGRAM, Commands, Running, kill_hard, wait_until
 from tests.stories.sites import Graph, Sites
@@ -56,9 +56,9 @@ class Stored:
 
 @pytest.fixture
 def stored(redis_url: str, commands_on: Callable[[str], Commands]) -> Iterator[Stored]:
-    link = Link(redis_url)
+    link = Connection(redis_url)
     frontier = Frontier.create(link, "default", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
-    crawl = Crawl(redis_url, frontier, Ledger(link, "default"))
+    crawl = Crawl(redis_url, frontier, CrawlDb(link, "default"))
     crawl.commit([page(0)])
     crawl.commit([page(n) for n in range(1, SIZE)], {page(n).url: page(n - 1).url for n in range(1, SIZE)})
     commands = commands_on(redis_url)
@@ -172,7 +172,7 @@ def test_a_reader_that_leaves(stored: Stored) -> None:
 def test_mistakes(
     redis_url: str, commands_on: Callable[[str], Commands], arguments: tuple[str, ...], words: str
 ) -> None:
-    link = Link(redis_url)
+    link = Connection(redis_url)
     Frontier.create(link, "default", b"{}", Limits())
     link.close()
     commands = commands_on(redis_url)

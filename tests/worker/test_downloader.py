@@ -11,9 +11,9 @@ from crawler.frontier.messages import Lease
 from crawler.policy.cookies import Chain
 from crawler.record import Entry, Request
 from crawler.settings import Settings
-from crawler.worker.downloader import NOT_AFTER_MARGIN, Flight, Transfers
+from crawler.worker.downloader import NOT_AFTER_MARGIN, Download, Downloader
 from crawler.worker.options import plan_of
-from crawler.worker.outcome import Held
+from crawler.worker.outcome import LeasedPage
 
 URL = "http://a.example/"
 
@@ -37,14 +37,14 @@ class Engine:
         return False
 
 
-def _resting(delay: float, term: float = 90.0) -> tuple[Engine, Transfers, Flight, bool]:
+def _resting(delay: float, term: float = 90.0) -> tuple[Engine, Downloader, Download, bool]:
     """A page whose first answer came just now, and whose chain continues; times in seconds."""
     engine = Engine()
-    transfers = Transfers(cast(Any, engine), cast(Any, None), plan_of(Settings()))
+    transfers = Downloader(cast(Any, engine), cast(Any, None), plan_of(Settings()))
     host, raw = Request(URL).place()
     lease = Lease("0:1", "P", host, raw, 0, round(delay * 1000), "", since_boot() + term)
-    flight = Flight(lease, Held(lease, Entry.decode(host, raw), "1"))
-    transfers.fetch_page(cast(Held, flight.held))
+    flight = Download(lease, LeasedPage(lease, Entry.decode(host, raw), "1"))
+    transfers.fetch_page(cast(LeasedPage, flight.held))
     engine.ended = [("0:1", Response(URL, 302, Headers()))]
     transfers.drive(0.0)
     [(flight, _)] = transfers.results

@@ -10,14 +10,14 @@ import pytest
 from crawler.errors import RedisAway
 from crawler.frontier.frontier import shard_of_token
 from crawler.frontier.messages import Lease, Limits, Shares
-from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.shards import frontier
 from crawler.record import Request
-from crawler.worker.frontier_client import Exchanges
-from crawler.worker.link_filter import Known
-from crawler.worker.outcome import Held, of_failure
-from crawler.worker.pending_call import Outgoing
-from crawler.worker.shard_client import News
+from crawler.worker.frontier_client import FrontierClient
+from crawler.worker.link_filter import SeenCache
+from crawler.worker.outcome import LeasedPage, of_failure
+from crawler.worker.pending_call import PendingCall
+from crawler.worker.shard_client import SyncResult
 from tests.frontier.shards import SHARDS, url_in
 from tests.redis_for_tests import PrivateRedis
 
@@ -26,14 +26,14 @@ PAGES = 8
 """Queued in each shard."""
 
 
-class Apart(Link):
+class Apart(Connection):
     """A link whose second shard is on a server of its own, as those of a cluster may be."""
 
     def __init__(self, url: str, other: str) -> None:
         super().__init__(url, timeout=2.0)
-        self._other = Link(other, timeout=2.0)
+        self._other = Connection(other, timeout=2.0)
 
-    def at(self, key: str) -> Link:
+    def at(self, key: str) -> Connection:
         return self._other if ".1" in key else self
 
     def close(self) -> None:
@@ -44,18 +44,18 @@ class Apart(Link):
 class Setting:
     """A crawl of three shards without delay, and a worker's exchanges."""
 
-    def __init__(self, link: Link, **limits: Any) -> None:
+    def __init__(self, link: Connection, **limits: Any) -> None:
         self.link = link
         settings = {"delay_ms": 0, "per_host": 20, "robots": False, **limits}
         self.frontier = frontier.create(link, "test", b"{}", Limits(**settings), shards=SHARDS)
         self.frontier.put([Request(url_in(shard, f"/{n}")) for shard in range(SHARDS) for n in range(PAGES)])
-        patience = Patience(lambda _: None, first=0.01, most=0.02)
-        self.exchanges = Exchanges(self.frontier, Known(), "worker", TERM, lambda _: None, patience)
+        patience = Backoff(lambda _: None, first=0.01, most=0.02)
+        self.exchanges = FrontierClient(self.frontier, SeenCache(), "worker", TERM, lambda _: None, patience)
         self.held: list[Lease] = []
 
     def turn(self, want: int) -> list[Lease]:
         """One turn that asks for *want* leases; what it gave."""
-        news: News = self.exchanges.talk(Shares.any(want), [lease.token for lease in self.held], lambda: b"{}")
+        news: SyncResult = self.exchanges.talk(Shares.any(want), [lease.token for lease in self.held], lambda: b"{}")
         given = list(news.leased.leases) if news.leased is not None else []
         self.held += given
         return given
@@ -63,9 +63,9 @@ class Setting:
     def end_all(self) -> None:
         """Have the ends of all that is held sent with the next turn."""
         for lease in self.held:
-            held = Held(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
+            held = LeasedPage(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
             ending = of_failure(held, "failed:http", "status 500")
-            self.exchanges.post(Outgoing(self.frontier.commit_call(ending), lease.token, ends=True))
+            self.exchanges.post(PendingCall(self.frontier.commit_call(ending), lease.token, ends=True))
         self.held = []
 
     def shards(self) -> list[int]:
@@ -75,7 +75,7 @@ class Setting:
 
 @pytest.fixture
 def setting(redis_url: str) -> Iterator[Setting]:
-    made = Setting(Link(redis_url))
+    made = Setting(Connection(redis_url))
     yield made
     made.link.close()
 
@@ -139,7 +139,7 @@ def test_leases_whose_answer_was_missed_are_not_lost(setting: Setting, monkeypat
 
 
 def test_no_more_pages_than_allowed_in_all(redis_url: str) -> None:
-    setting = Setting(Link(redis_url), max_pages=5)
+    setting = Setting(Connection(redis_url), max_pages=5)
     for _ in range(3 * SHARDS):
         setting.turn(4)
     assert len(setting.held) == 5

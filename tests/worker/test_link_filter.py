@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crawler.errors import RedisAway
 from crawler.policy.scope import Scope
 from crawler.record import Request
-from crawler.worker.link_filter import MOST_ASKED, Known, Links, is_private_name
+from crawler.worker.link_filter import MOST_ASKED, LinkFilter, SeenCache, is_private_name
 
 
 class Roots:
@@ -30,8 +30,8 @@ class Roots:
         return [candidate in self.roots for candidate in candidates]
 
 
-def _links(roots: Roots, scope: Scope | None = None) -> Links:
-    return Links(scope or Scope(), roots)
+def _links(roots: Roots, scope: Scope | None = None) -> LinkFilter:
+    return LinkFilter(scope or Scope(), roots)
 
 
 A, B, C = "http://a.example/", "http://b.example/", "http://c.example/"
@@ -136,7 +136,7 @@ def test_seeds_are_known_by_their_root_in_any_scope() -> None:
 @given(st.lists(st.lists(st.integers(0, 60), max_size=10), max_size=40), st.integers(1, 20))
 def test_known_is_bounded_and_never_invents(batches: list[list[int]], size: int) -> None:
     """Twice so many are remembered at most, 150 bytes each; the last ones are; what was not acknowledged is unknown."""
-    known, told = Known(size * 2 * 150), set[str]()
+    known, told = SeenCache(size * 2 * 150), set[str]()
     for batch in batches:
         urls = [str(n) for n in batch]
         known.acknowledge(urls)
@@ -174,7 +174,7 @@ def test_names_that_ask_for_private_addresses(url: str, private: bool) -> None:
 # -- what is settled ---------------------------------------------------------------------------------------------------
 
 
-def _settled(links: Links) -> list[str]:
+def _settled(links: LinkFilter) -> list[str]:
     """Which of three links are settled: one that was acknowledged, one under a root, one under none."""
     return [url for url in (A, f"{A}new", B) if links.is_settled(url)]
 
@@ -216,7 +216,7 @@ def test_everything_is_in_scope_where_all_is() -> None:
     ],
     ids=["a reconnect", "other roots", "a quarantine", "a pardon", "other settings"],
 )
-def test_spellings_are_forgotten_when_what_was_settled_may_have_changed(change: Callable[[Links], None]) -> None:
+def test_spellings_are_forgotten_when_what_was_settled_may_have_changed(change: Callable[[LinkFilter], None]) -> None:
     links = _links(Roots("a.example"))
     links.at_revision(1)
     table = links.settled.folder(A)
@@ -244,7 +244,7 @@ class Store:
 
 def test_what_redis_has_accepted_from_others_is_known_from_then_on() -> None:
     store = Store(A, B)
-    links = Links(Scope(kind="all"), Roots(), accepted=store)
+    links = LinkFilter(Scope(kind="all"), Roots(), accepted=store)
     assert links.were_accepted([A, B])
     assert links.is_settled(A)
     assert links.is_settled(B)
@@ -255,7 +255,7 @@ def test_what_redis_has_accepted_from_others_is_known_from_then_on() -> None:
 
 def test_a_page_of_very_many_links_is_parsed_unasked() -> None:
     store = Store()
-    links = Links(Scope(), Roots(), accepted=store)
+    links = LinkFilter(Scope(), Roots(), accepted=store)
     assert not links.were_accepted([f"{A}{n}" for n in range(MOST_ASKED + 1)])
     assert store.questions == []
 
@@ -266,7 +266,7 @@ def test_nobody_is_asked_where_nobody_can_be() -> None:
 
 def test_questions_in_vain_become_few_and_more_when_they_are_worth_it_again() -> None:
     store = Store()
-    links = Links(Scope(), Roots(), accepted=store)
+    links = LinkFilter(Scope(), Roots(), accepted=store)
     for _ in range(1_000):
         assert not links.were_accepted([A])
     assert 50 < len(store.questions) < 150

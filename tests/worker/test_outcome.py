@@ -12,16 +12,16 @@ from crawler.frontier.messages import Lease
 from crawler.parse.page import Page
 from crawler.record import Entry, Record, Request
 from crawler.worker import outcome as endings
-from crawler.worker.outcome import Found, Held, Rest
+from crawler.worker.outcome import Discovered, HostFeedback, LeasedPage
 
 URL = "https://example.org/a?b"
 
 
-def _held(request: Request | None = None, attempts: int = 0) -> Held:
+def _held(request: Request | None = None, attempts: int = 0) -> LeasedPage:
     host, raw = (request or Request(URL, depth=2, via="77")).place()
     raw = bytes([attempts]) + raw[1:]
     lease = Lease("token:1", "P", host, raw, 3, 1000, False, 0.0)
-    return Held(lease, Entry.decode(host, raw), "42")
+    return LeasedPage(lease, Entry.decode(host, raw), "42")
 
 
 def _response(status: int = 200, body: bytes = b"", *headers: tuple[str, str], skipped: bool = False) -> Response:
@@ -36,8 +36,10 @@ def test_a_page() -> None:
     )
     page = Page(URL, response, "utf-8", "Title", "About", "en", "https://example.org/c", text="text", links_total=9)
     requests = [Request("https://example.org/x", 3, 0, "42")]
-    found = Found(requests, ["example.org"], Counter(scope=4, cap=1), {"price": 1}, None, ["https://example.org/x"])
-    ending = endings.of_page(_held(attempts=0x12), page, found, Rest("ok", 750))
+    found = Discovered(
+        requests, ["example.org"], Counter(scope=4, cap=1), {"price": 1}, None, ["https://example.org/x"]
+    )
+    ending = endings.of_page(_held(attempts=0x12), page, found, HostFeedback("ok", 750))
     record = Record.decode(ending.record)
     assert record == Record(
         url=URL,
@@ -72,7 +74,9 @@ def test_a_page_that_asks_not_to_be_kept() -> None:
     """Its address and numbers stay, its words do not; its links are followed all the same."""
     page = Page(URL, _response(200, b"secret"), "utf-8", "secret", "secret", "en", text="secret", noindex=True)
     requests = [Request("https://example.org/x", 3, 0, "42")]
-    ending = endings.of_page(_held(), page, Found(requests, data="secret", outlinks=["secret"]), Rest("ok"))
+    ending = endings.of_page(
+        _held(), page, Discovered(requests, data="secret", outlinks=["secret"]), HostFeedback("ok")
+    )
     assert ending.outcome == Record.decode(ending.record).outcome == "dropped:noindex"
     assert b"secret" not in ending.record
     assert ending.text == b""
@@ -80,7 +84,9 @@ def test_a_page_that_asks_not_to_be_kept() -> None:
 
 
 def test_an_answer_without_a_page() -> None:
-    ending = endings.of_response(_held(), "failed:http", _response(503, b"busy"), Rest("slow", 5), error="status 503")
+    ending = endings.of_response(
+        _held(), "failed:http", _response(503, b"busy"), HostFeedback("slow", 5), error="status 503"
+    )
     record = Record.decode(ending.record)
     assert (record.outcome, record.status, record.size, record.error) == ("failed:http", 503, 4, "status 503")
     assert (ending.event, ending.rest_ms) == ("slow", 5)
@@ -89,30 +95,36 @@ def test_an_answer_without_a_page() -> None:
 def test_a_sitemap_that_failed_is_told_as_one_so_that_it_is_tried_again_as_one() -> None:
     held = _held(Request(URL, sitemap=True))
     for outcome, marked in (("failed:http", True), ("dropped:type", False)):
-        assert Record.decode(endings.of_response(held, outcome, _response(500), Rest()).record).sitemap is marked
-    loop = endings.of_redirect(held, _response(302), None, Found(), Rest(), outcome="failed:redirect-loop")
+        assert (
+            Record.decode(endings.of_response(held, outcome, _response(500), HostFeedback()).record).sitemap is marked
+        )
+    loop = endings.of_redirect(held, _response(302), None, Discovered(), HostFeedback(), outcome="failed:redirect-loop")
     assert Record.decode(loop.record).sitemap
-    assert not Record.decode(endings.of_redirect(held, _response(302), None, Found(), Rest()).record).sitemap
+    assert not Record.decode(
+        endings.of_redirect(held, _response(302), None, Discovered(), HostFeedback()).record
+    ).sitemap
 
 
 def test_a_body_that_was_not_read_has_no_size() -> None:
     response = _response(200, b"", ("Content-Type", "image/png"), skipped=True)
-    record = Record.decode(endings.of_response(_held(), "dropped:type", response, Rest()).record)
+    record = Record.decode(endings.of_response(_held(), "dropped:type", response, HostFeedback()).record)
     assert (record.size, record.digest, record.content_type) == (None, None, "image/png")
 
 
 def test_redirects() -> None:
     """The target is kept; where it cannot be crawled, what the server said and why."""
     response = _response(301, b"", ("Location", "ftp://else.where/"))
-    record = Record.decode(endings.of_redirect(_held(), response, "https://example.org/b", Found(), Rest()).record)
+    record = Record.decode(
+        endings.of_redirect(_held(), response, "https://example.org/b", Discovered(), HostFeedback()).record
+    )
     assert (record.outcome, record.status, record.redirect_to) == ("redirected", 301, "https://example.org/b")
-    record = Record.decode(endings.of_redirect(_held(), response, None, Found(error="no"), Rest()).record)
+    record = Record.decode(endings.of_redirect(_held(), response, None, Discovered(error="no"), HostFeedback()).record)
     assert (record.outcome, record.redirect_to, record.error) == ("redirected", "ftp://else.where/", "no")
 
 
 def test_an_end_without_an_answer() -> None:
     """A seed has no origin; nothing is counted as read."""
-    ending = endings.of_failure(_held(Request(URL)), "failed:dns", "no such name", Rest("dead", 9))
+    ending = endings.of_failure(_held(Request(URL)), "failed:dns", "no such name", HostFeedback("dead", 9))
     record = Record.decode(ending.record)
     assert record == Record(url=URL, outcome="failed:dns", depth=0, attempts=1, error="no such name")
     assert (ending.event, ending.rest_ms, ending.tallies, ending.latency_ms) == ("dead", 9, {}, None)
@@ -135,7 +147,7 @@ def test_long_fields_are_cut() -> None:
     response = _response(
         302, b"", ("ETag", long), ("Last-Modified", long), ("Content-Type", f"x/{long}"), ("Location", long)
     )
-    record = Record.decode(endings.of_redirect(_held(), response, None, Found(error=long), Rest()).record)
+    record = Record.decode(endings.of_redirect(_held(), response, None, Discovered(error=long), HostFeedback()).record)
     for field in (record.etag, record.last_modified, record.content_type, record.redirect_to, record.error):
         assert field is not None
         assert len(field) == endings.MAX_FIELD
@@ -146,7 +158,7 @@ def test_the_time_is_when_the_answer_ended() -> None:
     """Not when it was written down; RFC 3339 in UTC."""
     ended = Response(URL, 200, Headers(), ended=time.monotonic() - 3600)
     before = time.gmtime(time.time() - 3601)
-    record = Record.decode(endings.of_response(_held(), "fetched", ended, Rest()).record)
+    record = Record.decode(endings.of_response(_held(), "fetched", ended, HostFeedback()).record)
     after = time.gmtime(time.time() - 3599)
     form = "%Y-%m-%dT%H:%M:%SZ"
     assert time.strftime(form, before) <= (record.fetched_at or "") <= time.strftime(form, after)

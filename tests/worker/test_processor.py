@@ -11,16 +11,16 @@ from crawler.fetch.fetcher import Headers, Response
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Lease
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.parse.extract import Extractor
 from crawler.record import Entry, Request
 from crawler.settings import Settings
 from crawler.url import Form
-from crawler.worker.link_filter import Links
+from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import plan_of
-from crawler.worker.outcome import Held
-from crawler.worker.processor import Handler
-from crawler.worker.watchdog import Watch
+from crawler.worker.outcome import LeasedPage
+from crawler.worker.processor import Processor
+from crawler.worker.watchdog import Watchdog
 
 
 @pytest.mark.parametrize("answer", ["page", "skimmed", "redirect"])
@@ -29,7 +29,7 @@ def test_waiting_for_redis_is_no_hang(
 ) -> None:
     """A page whose links have to be asked about is in stage `redis` meanwhile, which is never killed."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    watch = Watch.create("generation", "machine-1-00000001")
+    watch = Watchdog.create("generation", "machine-1-00000001")
     stages = []
 
     def is_root(candidates: Sequence[str]) -> list[bool]:
@@ -37,10 +37,12 @@ def test_waiting_for_redis_is_no_hang(
         return [True] * len(candidates)
 
     plan = plan_of(Settings(store="meta" if answer == "skimmed" else "text"))
-    frontier = Frontier(Link(redis_url), "default", Identity("generation", b"salt", Form()))
-    handler = Handler(frontier, Links(plan.scope, is_root, accepted=is_root), Extractor(plan.extract), plan, watch)
+    frontier = Frontier(Connection(redis_url), "default", Identity("generation", b"salt", Form()))
+    handler = Processor(
+        frontier, LinkFilter(plan.scope, is_root, accepted=is_root), Extractor(plan.extract), plan, watch
+    )
     host, raw = Request("http://a.example/").place()
-    held = Held(Lease("t:1", "P", host, raw, 0, 0, False, 0.0), Entry.decode(host, raw), "1")
+    held = LeasedPage(Lease("t:1", "P", host, raw, 0, 0, False, 0.0), Entry.decode(host, raw), "1")
     if answer != "redirect":
         body = b"<head><title>a title</title></head><a href=//b.example/>"
         response = Response("http://a.example/", 200, Headers([("content-type", "text/html")]), body)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.messages import Lease
-from crawler.worker.robots_cache import Rulebook
+from crawler.worker.robots_cache import RobotsCache
 
 TEXT = b"User-agent: *\n" + b"".join(b"Disallow: /%d\n" % n for n in range(100))
 
 
-class Stored(Ledger):
+class Stored(CrawlDb):
     """A ledger in which every origin has the same robots.txt; counts for how many it is asked."""
 
     def __init__(self) -> None:
@@ -30,7 +30,7 @@ def _leases(first: int, n: int) -> list[Lease]:
 def test_what_is_remembered_is_bounded() -> None:
     """Of a size, about: 14 bytes for each of a text, as was measured, and some for each origin."""
     ledger = Stored()
-    rules = Rulebook(ledger, "ourbot", 20 * (14 * len(TEXT) + 500))
+    rules = RobotsCache(ledger, "ourbot", 20 * (14 * len(TEXT) + 500))
     for first in range(0, 200, 4):
         leases = _leases(first, 4)
         rules.learn(leases)
@@ -42,7 +42,7 @@ def test_what_is_remembered_is_bounded() -> None:
 
 
 def test_without_any_room_the_rules_at_hand_are_known() -> None:
-    rules = Rulebook(Stored(), "ourbot", 0)
+    rules = RobotsCache(Stored(), "ourbot", 0)
     for first in (0, 5, 0):
         leases = _leases(first, 5)
         rules.learn(leases)

@@ -12,12 +12,12 @@ from redis.exceptions import ConnectionError as ConnectionLost
 from crawler.errors import DamagedCrawl, RedisAway
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Leased, Limits
-from crawler.frontier.redis.connection import Link, Patience
+from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.record import Request
-from crawler.worker.link_filter import Known
-from crawler.worker.outcome import Held, of_failure
-from crawler.worker.pending_call import Outgoing
-from crawler.worker.shard_client import Exchange
+from crawler.worker.link_filter import SeenCache
+from crawler.worker.outcome import LeasedPage, of_failure
+from crawler.worker.pending_call import PendingCall
+from crawler.worker.shard_client import ShardClient
 
 URL = "http://a.example/"
 TERM = 90.0
@@ -27,18 +27,18 @@ class Setting:
     """An exchange on a crawl of ten URLs without delay, and what it said."""
 
     def __init__(self, redis_url: str) -> None:
-        self.link = Link(redis_url)
+        self.link = Connection(redis_url)
         self.frontier = Frontier.create(self.link, "test", b"{}", Limits(delay_ms=0, per_host=20, robots=False))
         self.frontier.put([Request(f"{URL}{n}") for n in range(10)])
-        self.known = Known()
+        self.known = SeenCache()
         self.said: list[str] = []
-        self.exchange = Exchange(
+        self.exchange = ShardClient(
             self.frontier,
             self.known,
             "worker",
             TERM,
             self.said.append,
-            Patience(self.said.append, first=0.01, most=0.02),
+            Backoff(self.said.append, first=0.01, most=0.02),
         )
 
     def lease(self, want: int) -> Leased:
@@ -50,9 +50,9 @@ class Setting:
     def end(self, leased: Leased, number: int, links: tuple[str, ...] = ()) -> None:
         """Have the end of one of the leased pages sent with the next turn."""
         lease = leased.leases[number]
-        held = Held(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
+        held = LeasedPage(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
         ending = of_failure(held, "failed:http", "status 500")
-        self.exchange.outgoing.append(Outgoing(self.frontier.commit_call(ending), lease.token, links, ends=True))
+        self.exchange.outgoing.append(PendingCall(self.frontier.commit_call(ending), lease.token, links, ends=True))
 
 
 @pytest.fixture
@@ -220,11 +220,11 @@ def test_links_beyond_a_budget_are_not_known(setting: Setting) -> None:
     leased = setting.lease(2)
     for number, links in enumerate([(f"{URL}new",), (f"{URL}newer", f"{URL}newest")]):
         lease = leased.leases[number]
-        held = Held(lease, lease.entry(), setting.frontier.id(lease.entry().request.url))
+        held = LeasedPage(lease, lease.entry(), setting.frontier.id(lease.entry().request.url))
         ending = msgspec.structs.replace(
             of_failure(held, "failed:http", None), requests=[Request(link) for link in links]
         )
-        setting.exchange.outgoing.append(Outgoing(setting.frontier.commit_call(ending), lease.token, links))
+        setting.exchange.outgoing.append(PendingCall(setting.frontier.commit_call(ending), lease.token, links))
     setting.exchange.talk(0, [], lambda: b"{}")
     assert setting.frontier.state().accepted == 11
     assert setting.known.unknown([f"{URL}new", f"{URL}newer", f"{URL}newest"]) == [f"{URL}newer", f"{URL}newest"]

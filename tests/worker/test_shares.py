@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from crawler.frontier.messages import Lease
 from crawler.worker import shares as module
-from crawler.worker.shares import GRACE, HEAVY, MIN_PATIENCE, Labour, giving_way, room, shares
+from crawler.worker.shares import GRACE, HEAVY, MIN_PATIENCE, CpuShares, giving_way, room, shares
 
 NOW = 1000.0
 
@@ -112,7 +112,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_results_of_a_site_that_took_long_wait_while_others_are_at_work(clock: list[float]) -> None:
-    labour = Labour()
+    labour = CpuShares()
     labour.note("a.heavy.example", 10 * HEAVY)
     labour.note("good.example", 0.001)
     assert labour.waits("heavy.example", clock[0] + 1)
@@ -123,13 +123,13 @@ def test_results_of_a_site_that_took_long_wait_while_others_are_at_work(clock: l
 
 
 def test_they_do_not_wait_where_nobody_else_is_at_work(clock: list[float]) -> None:
-    labour = Labour()
+    labour = CpuShares()
     labour.note("a.heavy.example", 10 * HEAVY)
     labour.note("b.heavy.example", 10 * HEAVY)
     assert not labour.waits("heavy.example", clock[0])
 
 
 def test_what_took_little_makes_nobody_wait(clock: list[float]) -> None:
-    labour = Labour()
+    labour = CpuShares()
     labour.note("a.example", HEAVY / 2)
     assert not labour

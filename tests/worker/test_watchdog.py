@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crawler.errors import UsageError
-from crawler.worker.watchdog import Glimpse, Watch, dead_watches
+from crawler.worker.watchdog import Snapshot, Watchdog, dead_watches
 
 GENERATION = "0123456789abcdef"
 TOKEN = "f" * 16 + ":256"
@@ -41,8 +41,8 @@ def _dead_pid() -> int:
 
 def test_what_is_entered_is_seen() -> None:
     """Turn by turn: stage, token, and since when; by another mapping of the same file."""
-    pools = Watch.create(GENERATION, f"machine-{os.getpid()}-00000001")
-    workers = Watch(pools.path, hold=True)
+    pools = Watchdog.create(GENERATION, f"machine-{os.getpid()}-00000001")
+    workers = Watchdog(pools.path, hold=True)
     assert (pools.look().turn, pools.look().stage, pools.look().token) == (0, "idle", "")
     before = time.monotonic()
     workers.enter("handle", TOKEN)
@@ -58,8 +58,8 @@ def test_what_is_entered_is_seen() -> None:
 
 def test_words_are_left_for_the_pool() -> None:
     """The last ones only, as far as there is room; they outlive the worker."""
-    pools = Watch.create(GENERATION, "machine-1-00000001")
-    workers = Watch(pools.path, hold=True)
+    pools = Watchdog.create(GENERATION, "machine-1-00000001")
+    workers = Watchdog(pools.path, hold=True)
     assert pools.words() == ""
     for words in ("Redis is away", "", "Grüße: it is back", "é" * 1_000):
         workers.say(words)
@@ -72,7 +72,7 @@ def test_words_are_left_for_the_pool() -> None:
 
 
 def test_files_are_private() -> None:
-    watch = Watch.create(GENERATION, "machine-1-00000001")
+    watch = Watchdog.create(GENERATION, "machine-1-00000001")
     assert watch.path.parent.stat().st_mode & 0o777 == 0o700
     assert watch.path.parent.parent.stat().st_mode & 0o777 == 0o700
     watch.remove()
@@ -82,17 +82,17 @@ def test_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / f"crawler-{os.getuid()}").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(UsageError, match="TMPDIR"):
-        Watch.create(GENERATION, "machine-1-00000001")
+        Watchdog.create(GENERATION, "machine-1-00000001")
     assert not list((tmp_path / "elsewhere").iterdir())
 
 
 def test_the_dead_are_found_and_the_living_are_not() -> None:
     """A worker is dead when its pool is and nobody holds its file; what it was doing is still there to see."""
     pool = _dead_pid()
-    dead = Watch.create(GENERATION, f"machine-{pool}-00000001")
+    dead = Watchdog.create(GENERATION, f"machine-{pool}-00000001")
     dead.enter("handle", TOKEN)
-    held = Watch.create(GENERATION, f"machine-{pool}-00000002")
-    of_a_living_pool = Watch.create(GENERATION, f"machine-{os.getppid()}-00000003")
+    held = Watchdog.create(GENERATION, f"machine-{pool}-00000002")
+    of_a_living_pool = Watchdog.create(GENERATION, f"machine-{os.getppid()}-00000003")
     strange = held.path.with_name("no worker")
     strange.write_bytes(b"")
     code = [sys.executable, "-c", HOLDER, str(held.path), TOKEN]
@@ -106,7 +106,7 @@ def test_the_dead_are_found_and_the_living_are_not() -> None:
     assert not held.is_held()
     found = dead_watches(GENERATION)
     assert {worker for worker, _ in found} == {dead.path.name, held.path.name}
-    assert all(isinstance(seen, Glimpse) and seen.token == TOKEN for _, seen in found)
+    assert all(isinstance(seen, Snapshot) and seen.token == TOKEN for _, seen in found)
     assert of_a_living_pool.path.exists()
     for watch in (dead, held, of_a_living_pool):
         watch.close()
@@ -114,31 +114,31 @@ def test_the_dead_are_found_and_the_living_are_not() -> None:
 
 def test_a_pid_that_was_given_again() -> None:
     """In a container the pool may have the same pid at each start: files that bear it are of the one before."""
-    left = Watch.create(GENERATION, f"machine-{os.getpid()}-00000001")
+    left = Watchdog.create(GENERATION, f"machine-{os.getpid()}-00000001")
     left.close()
     assert [worker for worker, _ in dead_watches(GENERATION)] == [left.path.name]
 
 
 def test_other_crawls_are_not_looked_at() -> None:
-    left = Watch.create("another", f"machine-{_dead_pid()}-00000001")
+    left = Watchdog.create("another", f"machine-{_dead_pid()}-00000001")
     left.close()
     assert dead_watches(GENERATION) == []
-    Watch.forget("another", left.path.name)
+    Watchdog.forget("another", left.path.name)
     assert not left.path.parent.exists()
 
 
 def test_a_file_that_is_cut_short_is_passed_over() -> None:
     """A pool that was killed while it made the file, or a disk that was full."""
-    watch = Watch.create(GENERATION, f"machine-{_dead_pid()}-00000001")
+    watch = Watchdog.create(GENERATION, f"machine-{_dead_pid()}-00000001")
     watch.close()
     watch.path.write_bytes(b"")
     assert [worker for worker, seen in dead_watches(GENERATION) if seen.token] == []
 
 
 def test_forgetting_twice_is_no_error() -> None:
-    watch = Watch.create(GENERATION, "machine-1-00000001")
+    watch = Watchdog.create(GENERATION, "machine-1-00000001")
     watch.remove()
-    Watch.forget(GENERATION, "machine-1-00000001")
+    Watchdog.forget(GENERATION, "machine-1-00000001")
     assert not watch.path.exists()
 
 
@@ -157,7 +157,7 @@ while True:
 
 def test_a_word_that_is_being_written_is_not_taken_for_an_old_one() -> None:
     """A pool that sees zeros for a time would kill a healthy worker."""
-    pools = Watch.create(GENERATION, f"machine-{os.getpid()}-00000009")
+    pools = Watchdog.create(GENERATION, f"machine-{os.getpid()}-00000009")
     began = time.monotonic()
     writer = subprocess.Popen([sys.executable, "-c", WRITER, str(pools.path)], stdout=subprocess.PIPE)
     assert writer.stdout is not None

@@ -1,7 +1,7 @@
 """The connection to Redis: sends script calls in one pipeline and turns the library's errors into ours.
 
 The library's own retries are off: it would send a call twice without our knowing. Every verb may be repeated, and who
-repeats has one policy: `Patience`. A link that is given one waits by itself until Redis is back, which is what commands
+repeats has one policy: `Backoff`. A link that is given one waits by itself until Redis is back, which is what commands
 want; one without says RedisAway, for a loop that has something else to do meanwhile (and extends its leases first).
 """
 
@@ -43,7 +43,7 @@ class Call(msgspec.Struct, frozen=True):
     shard: int = 0
 
 
-class Link:
+class Connection:
     """One process's connection to one Redis; not shared between threads or processes."""
 
     def __init__(
@@ -52,8 +52,8 @@ class Link:
         *,
         timeout: float | None = None,
         connect_timeout: float = 5.0,
-        patience: Patience | None = None,
-        first: Link | None = None,
+        patience: Backoff | None = None,
+        first: Connection | None = None,
         slot: int = 0,
     ) -> None:
         """*url* is any of `address.SCHEMES`; *timeout* is how long to wait for a reply, in seconds (ANSWER_LIMIT).
@@ -70,32 +70,32 @@ class Link:
         """How often it was connected: the library reconnects silently when it finds a connection closed."""
         self.slot = slot
         self._first = first or self
-        self._by_slot: dict[int, Link] = {slot: self}
+        self._by_slot: dict[int, Connection] = {slot: self}
         self.client = self.address.client(self.timeout, connect_timeout, self._count_connection, slot)
         self._waiting: redis.Redis | None = None
 
     @property
-    def patience(self) -> Patience | None:
+    def patience(self) -> Backoff | None:
         """What waits while Redis is away."""
         return self._first._patience
 
     @patience.setter
-    def patience(self, patience: Patience | None) -> None:
+    def patience(self, patience: Backoff | None) -> None:
         self._first._patience = patience
 
-    def at(self, key: str) -> Link:
+    def at(self, key: str) -> Connection:
         """The link to the server that holds *key*: this one, but for a cluster, which has one for each slot."""
         return self._at_slot(slot_of(key)) if self.address.clustered else self
 
-    def _at_slot(self, slot: int) -> Link:
+    def _at_slot(self, slot: int) -> Connection:
         first = self._first
         if slot not in first._by_slot:
-            first._by_slot[slot] = Link(
+            first._by_slot[slot] = Connection(
                 first.url, timeout=first.timeout, connect_timeout=first.connect_timeout, first=first, slot=slot
             )
         return first._by_slot[slot]
 
-    def masters(self) -> list[Link]:
+    def masters(self) -> list[Connection]:
         """Links to all servers that hold a part of the data: this one, or the masters of the cluster."""
         if not self.address.clustered:
             return [self]
@@ -193,7 +193,7 @@ class Link:
             self._waiting.close()
 
 
-class Patience:
+class Backoff:
     """When to try again while Redis is away: exponential with jitter; told once of each kind and at the end."""
 
     def __init__(
@@ -218,9 +218,9 @@ class Patience:
         self.since: float | None = None
         self.again_at = 0.0
 
-    def another(self) -> Patience:
+    def another(self) -> Backoff:
         """One for another server, that tells the same people."""
-        return Patience(self._say, self._first, self._most, self._mend, self._trouble)
+        return Backoff(self._say, self._first, self._most, self._mend, self._trouble)
 
     def failed(self, error: RedisAway) -> float:
         """Redis did not answer: seconds to wait before the next try."""

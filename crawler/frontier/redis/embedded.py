@@ -128,7 +128,7 @@ class EmbeddedRedis:
 
     def ensure(self) -> None:
         """See to it that the server runs and has loaded its data. Safe to repeat: one that died is started again."""
-        patience = _Patience(_START_PATIENCE)
+        patience = _Backoff(_START_PATIENCE)
         with _one_line(self.folder):
             prepare(self.folder)
             while True:
@@ -162,7 +162,7 @@ class EmbeddedRedis:
 
     @contextmanager
     def _door(self) -> Iterator[None]:
-        patience = _Patience(_DOOR_PATIENCE)
+        patience = _Backoff(_DOOR_PATIENCE)
         while (door := _try_lock(self.folder / "door", fcntl.LOCK_EX)) is None:
             if not patience.nap():
                 raise EmbeddedRedisError(
@@ -214,7 +214,7 @@ class EmbeddedRedis:
 
     def _wait_until_ready(self) -> bool:
         """Whether the server came to answer with its data loaded; False if it ended instead. Behind no door."""
-        patience = _Patience(_START_PATIENCE)
+        patience = _Backoff(_START_PATIENCE)
         with _client(self._socket) as client:
             while True:
                 try:
@@ -250,7 +250,7 @@ class EmbeddedRedis:
             except RedisError:  # a script runs, or the socket file is gone: a signal waits its turn
                 with suppress(ValueError, OSError):
                     os.kill(int((self.folder / "redis.pid").read_text()), signal.SIGTERM)
-        patience = _Patience(_STOP_PATIENCE)
+        patience = _Backoff(_STOP_PATIENCE)
         while self._alive():
             if not patience.nap():
                 raise EmbeddedRedisError(f"the embedded Redis does not stop: {self._last_words(0)}")
@@ -270,7 +270,7 @@ class EmbeddedRedis:
 _LOG_PREFIX = re.compile(r"^\d+:\w \d+ \w+ \d+ [\d:.]+ \S ")
 
 
-class _Patience:
+class _Backoff:
     """Naps that grow from 1 to 50 ms, until a time of *seconds* is up."""
 
     def __init__(self, seconds: float) -> None:
@@ -378,7 +378,7 @@ def rewrite(client: Redis) -> None:
     whole, and so keeps half of the transaction: at the next start that half is done as well.
     """
     client.bgrewriteaof()
-    patience = _Patience(_START_PATIENCE)
+    patience = _Backoff(_START_PATIENCE)
     while True:
         info: dict[str, Any] = dict(client.info("persistence"))
         if not (info.get("aof_rewrite_in_progress") or info.get("aof_rewrite_scheduled")) or not patience.nap():

@@ -15,10 +15,10 @@ from typing import TypeVar
 from crawler import url as urls
 from crawler.errors import UnreadableRecord
 from crawler.frontier import decode
-from crawler.frontier.crawldb import START, HostFacts, Ledger, Letter, Stored
+from crawler.frontier.crawldb import START, CrawlDb, HostFacts, Letter, Stored
 from crawler.frontier.keys import shard_of
 from crawler.frontier.messages import Exported, Lease
-from crawler.frontier.redis.connection import Link
+from crawler.frontier.redis.connection import Connection
 from crawler.record import Record
 
 T = TypeVar("T")
@@ -33,20 +33,20 @@ def grouped(items: Iterable[T], part_of: Callable[[T], K]) -> dict[K, list[T]]:
     return found
 
 
-class ShardedLedger(Ledger):
+class ShardedLedger(CrawlDb):
     """The ledgers of all shards; what is not overridden here is of the first: `meta`, `settings`, `clock`."""
 
-    def __init__(self, link: Link, crawl: str, shards: int) -> None:
+    def __init__(self, link: Connection, crawl: str, shards: int) -> None:
         super().__init__(link, crawl, 0, shards)
-        self._parts = [Ledger(link, crawl, shard, shards) for shard in range(shards)]
+        self._parts = [CrawlDb(link, crawl, shard, shards) for shard in range(shards)]
 
-    def _home(self, host: str) -> Ledger:
+    def _home(self, host: str) -> CrawlDb:
         return self._parts[shard_of(host, len(self._parts))]
 
-    def _of_origin(self, origin: str) -> Ledger:
+    def _of_origin(self, origin: str) -> CrawlDb:
         return self._home(urls.host(f"{origin}/"))
 
-    def _first(self, ask: Callable[[Ledger], T | None]) -> T | None:
+    def _first(self, ask: Callable[[CrawlDb], T | None]) -> T | None:
         """The first answer that is one; a URL's id does not tell its shard."""
         return next((found for part in self._parts if (found := ask(part)) is not None), None)
 

@@ -11,12 +11,12 @@ from dataclasses import replace
 from typing import Any
 
 from crawler.errors import NoCrawl
-from crawler.frontier.crawldb import Ledger
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import ANY_TIME, PLAIN, Frontier, shard_of_token
 from crawler.frontier.identity import Identity
 from crawler.frontier.keys import shard_of
-from crawler.frontier.messages import Accepted, Barren, Ending, Event, Exported, Lease, Limits, State, Weight
-from crawler.frontier.redis.connection import Call, Link
+from crawler.frontier.messages import Accepted, Commit, CrawlState, Event, Exported, Lease, Limits, Quarantined, Weight
+from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import SERVER_CLOCK
 from crawler.frontier.shards.crawldb import ShardedLedger, grouped
 from crawler.record import Request
@@ -24,7 +24,7 @@ from crawler.url import Form
 
 
 def create(
-    link: Link,
+    link: Connection,
     crawl: str,
     settings: bytes,
     limits: Limits,
@@ -38,28 +38,28 @@ def create(
     return first if shards == 1 else ShardedFrontier.of(first, link)
 
 
-def find(link: Link, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
+def find(link: Connection, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
     """The crawl of that name. Raises NoCrawl if there is none, DamagedCrawl if it cannot be worked on."""
     first = Frontier.find(link, crawl, clock=clock)
     return first if first.count == 1 else ShardedFrontier.of(first, link)
 
 
-def ledger_of(frontier: Frontier) -> Ledger:
+def ledger_of(frontier: Frontier) -> CrawlDb:
     """What the crawl has stored."""
     if frontier.count == 1:
-        return Ledger(frontier.link, frontier.crawl)
+        return CrawlDb(frontier.link, frontier.crawl)
     return ShardedLedger(frontier.link, frontier.crawl, frontier.count)
 
 
 class ShardedFrontier(Frontier):
     """All shards of one crawl."""
 
-    def __init__(self, link: Link, crawl: str, identity: Identity, *, clock: str = SERVER_CLOCK) -> None:
+    def __init__(self, link: Connection, crawl: str, identity: Identity, *, clock: str = SERVER_CLOCK) -> None:
         super().__init__(link, crawl, identity, clock=clock)
         self._parts = [Frontier(link, crawl, identity, shard=n, clock=clock) for n in range(identity.shards)]
 
     @classmethod
-    def of(cls, first: Frontier, link: Link) -> ShardedFrontier:
+    def of(cls, first: Frontier, link: Connection) -> ShardedFrontier:
         """The whole of a crawl whose *first* shard is there; others that are missing are made."""
         whole = cls(link, first.crawl, first.identity, clock=first.clock)
         if first.state().state != "deleting":
@@ -74,12 +74,12 @@ class ShardedFrontier(Frontier):
             if found is not None and found.decode("latin-1") == self.generation:
                 continue
             if found is not None:  # left from a crawl of this name that is no more
-                Ledger(link, self.crawl, part.shard, self.count).sweep()
-            meta = meta or Ledger(self.link, self.crawl).meta()
+                CrawlDb(link, self.crawl, part.shard, self.count).sweep()
+            meta = meta or CrawlDb(self.link, self.crawl).meta()
             own = ("generation", "state", "created_ms", "ips_used", "crowds", "full_site", "slow_pages")
             part.make({name: value for name, value in meta.items() if name not in own and not name.endswith("_rev")})
 
-    def on(self, link: Link) -> Frontier:
+    def on(self, link: Connection) -> Frontier:
         """The same crawl by another connection."""
         return ShardedFrontier(link, self.crawl, self.identity, clock=self.clock)
 
@@ -171,7 +171,7 @@ class ShardedFrontier(Frontier):
         waits = [wait for _, wait in found if wait >= 0]
         return sum(n for n, _ in found), min(waits, default=-1)
 
-    def commit_call(self, ending: Ending) -> Call:
+    def commit_call(self, ending: Commit) -> Call:
         """End a page's lease, in its shard."""
         return self.at(ending.lease.token).commit_call(ending)
 
@@ -203,13 +203,13 @@ class ShardedFrontier(Frontier):
             part.drain(own) for part in self.parts if (own := [one for one in exported if one.shard == part.shard])
         )
 
-    def weigh(self, weights: Sequence[Weight]) -> Barren:
+    def weigh(self, weights: Sequence[Weight]) -> Quarantined:
         """Count what pages of templates held, each in its shard."""
         found: list[str] = []
         for part in self.parts:
             if own := [weight for weight in weights if self.home(weight.template) is part]:
                 found += part.weigh(own).templates
-        return Barren(tuple(found))
+        return Quarantined(tuple(found))
 
     def pardon(self, template: str, template_id: str) -> bool:
         """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
@@ -222,12 +222,12 @@ class ShardedFrontier(Frontier):
         for part in self.parts:
             part.configure(settings, limits, max_time)
 
-    def state(self) -> State:
+    def state(self) -> CrawlState:
         """What the crawl is at: the sums, and the gravest word. Of a shard that is gone: NoCrawl."""
         states = [part.state() for part in self.parts]
         words = [state.state for state in states]
         waits = [state.wait_ms for state in states if state.wait_ms >= 0]
-        whole = State(
+        whole = CrawlState(
             "running",
             accepted=sum(state.accepted for state in states),
             queued=sum(state.queued for state in states),

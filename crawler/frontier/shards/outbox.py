@@ -24,7 +24,7 @@ MAX_SITE: Final = 60
 Args = list[str | bytes | int]
 
 
-class Parcel(msgspec.Struct):
+class OutboxMessage(msgspec.Struct):
     """Requests of one shard, by queue, and the roots that they bring."""
 
     roots: list[str] = []
@@ -36,7 +36,7 @@ class Parcel(msgspec.Struct):
         return msgspec.msgpack.encode(self)
 
     @classmethod
-    def of(cls, raw: bytes) -> Parcel:
+    def of(cls, raw: bytes) -> OutboxMessage:
         """Unpack; ValueError if another hand wrote it."""
         try:
             found = msgspec.msgpack.decode(raw, type=cls)
@@ -63,14 +63,14 @@ class Parcel(msgspec.Struct):
 
 def sort(
     requests: Sequence[Request], roots: Sequence[str], home: int, shards: int, id_of: Callable[[str], str]
-) -> dict[int, Parcel]:
+) -> dict[int, OutboxMessage]:
     """Parcels by shard; the one of *home* is always there."""
-    parcels: dict[int, Parcel] = {home: Parcel()}
+    parcels: dict[int, OutboxMessage] = {home: OutboxMessage()}
     for root in roots:
-        parcels.setdefault(shard_of(root, shards), Parcel()).roots.append(root)
+        parcels.setdefault(shard_of(root, shards), OutboxMessage()).roots.append(root)
     for request in requests:
         host, entry = request.place()
-        parcel = parcels.setdefault(shard_of(host, shards), Parcel())
+        parcel = parcels.setdefault(shard_of(host, shards), OutboxMessage())
         group = parcel.groups.setdefault(f"{0 if request.sitemap else NORMAL} {host}", [])
         group.append((id_of(request.url), entry))
     return parcels

@@ -14,9 +14,9 @@ from typing import Final
 from crawler.errors import FrontierError, OutOfMemory, RedisAway
 from crawler.frontier import replies
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Sack
+from crawler.frontier.messages import OutboxBatch
 from crawler.frontier.redis.connection import Call
-from crawler.frontier.shards.outbox import Parcel
+from crawler.frontier.shards.outbox import OutboxMessage
 
 TERM: Final = 2.0
 """Seconds for which nobody else is given the parcels of a shard."""
@@ -24,7 +24,7 @@ MOST: Final = 32
 """Parcels taken at once for one shard."""
 
 
-class Courier:
+class Relay:
     """Delivers what lies in one shard's outbox; any number may be at work, each is safe beside the others."""
 
     def __init__(self, home: Frontier, shards: Sequence[Frontier], name: str) -> None:
@@ -39,7 +39,7 @@ class Courier:
         sacks = self._home.collect(self._name, TERM, MOST, list(self._targets))
         return sum(self._deliver(sack, self._targets[sack.target]) for sack in sacks)
 
-    def _deliver(self, sack: Sack, target: Frontier) -> int:
+    def _deliver(self, sack: OutboxBatch, target: Frontier) -> int:
         try:
             run = target.run_id()  # before they are put: what restarts meanwhile has another one at the next time
             taken = self._put(sack, target)
@@ -49,13 +49,13 @@ class Courier:
         return taken
 
     @staticmethod
-    def _put(sack: Sack, target: Frontier) -> int:
+    def _put(sack: OutboxBatch, target: Frontier) -> int:
         """How many of the parcels were taken, the first ones in a row."""
         calls: list[Call] = []
         whose = []
         for number, (_, raw) in enumerate(sack.parcels):
             with suppress(ValueError):  # what another hand wrote is passed over
-                calls.append(_call(target, Parcel.of(raw)))
+                calls.append(_call(target, OutboxMessage.of(raw)))
                 whose.append(number)
         taken, long = len(sack.parcels), set[str]()
         for number, reply in zip(whose, target.run(calls), strict=True):
@@ -69,6 +69,6 @@ class Courier:
         return taken
 
 
-def _call(target: Frontier, parcel: Parcel) -> Call:
+def _call(target: Frontier, parcel: OutboxMessage) -> Call:
     keys, args = parcel.laid_out(target.keys)
     return target.call("put", keys, ["", 0, len(parcel.roots), *parcel.roots, 0, *args], replies.accepted)

@@ -96,7 +96,7 @@ def wait_for_file(folder: Path, last: str) -> None:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    patience = redis_server._Patience(20)
+    patience = redis_server._Backoff(20)
     while not condition():
         assert patience.nap(), "it did not happen within 20 s"
 
