@@ -29,7 +29,7 @@ SHARDS: Final = 24
 ADDRESSES: Final = 4
 HOSTS: Final = 1_000
 PAGES_A_HOST: Final = 12
-MOST_UNEVEN: Final = 1.2
+MAX_UNEVEN: Final = 1.2
 """What the busiest master may have done, by what the idlest has."""
 _RUN: Final = (
     "-n",
@@ -155,7 +155,7 @@ def check_load(binary: Any, hosts: int) -> int:
         print(f"{number:<8} {cpu:>8.2f} {commands:>12,.0f} {keys:>10,.0f}")
     ratios = [max(column) / max(min(column), 1e-9) for column in zip(*work, strict=True)]
     print(f"{'max/min':<8} {ratios[0]:>8.2f} {ratios[1]:>12.2f} {ratios[2]:>10.2f}")
-    return int(ratios[0] > MOST_UNEVEN)
+    return int(ratios[0] > MAX_UNEVEN)
 
 
 def _work(node: Node) -> tuple[float, float, float]:

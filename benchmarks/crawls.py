@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from benchmarks.commands import Redis
-from crawler.frontier.frontier import MOST_REQUESTS, Frontier, new_call
+from crawler.frontier.frontier import MAX_REQUESTS, Frontier, new_call
 from crawler.frontier.messages import Commit, Lease, Leased, Limits
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.record import Record, Request
@@ -108,10 +108,10 @@ def fill(url: str, web: Web, first: int, last: int, crawl: str = CRAWL) -> int:
 def _fill(url: str, crawl: str, web: Web, first: int, last: int) -> int:
     link = Connection(url, timeout=60)
     frontier, new = Frontier.find(link, crawl), 0
-    step = MOST_REQUESTS * _PIPELINE
+    step = MAX_REQUESTS * _PIPELINE
     for start in range(first, last, step):
         requests = [Request(web.url(n)) for n in range(start, min(start + step, last))]
-        slices = [requests[n : n + MOST_REQUESTS] for n in range(0, len(requests), MOST_REQUESTS)]
+        slices = [requests[n : n + MAX_REQUESTS] for n in range(0, len(requests), MAX_REQUESTS)]
         for accepted in frontier.run([frontier.put_call(each) for each in slices]):
             new += accepted.new
     link.close()

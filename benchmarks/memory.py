@@ -25,9 +25,9 @@ from benchmarks.site import SiteError, Sites, exit_on_sigterm
 
 PAGES: Final = 200_000
 STEP: Final = 20_000
-MOST_GROWN: Final = 1.03
+MAX_GROWN: Final = 1.03
 ADDRESSES: Final = 250
-BIGGEST: Final = 65_536
+MAX_SIZE: Final = 65_536
 """Bytes of a file that is served."""
 LOOK: Final = 0.02
 SILENCE: Final = 60.0
@@ -55,7 +55,7 @@ def addresses(count: int) -> list[str]:
 def small_files(folder: Path, into: Path) -> None:
     """Make *into* a folder of links to all files of *folder* that are not too big."""
     for path in folder.rglob("*"):
-        if path.is_file() and path.stat().st_size <= BIGGEST:
+        if path.is_file() and path.stat().st_size <= MAX_SIZE:
             link = into / path.relative_to(folder)
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path.resolve())
@@ -141,7 +141,7 @@ def main() -> int:
         text = "\n".join([HEAD, *(_row(look, first) for look in looks)])
         targets.write(folder, "memory", f"{where}; --store {args.store}", figures, text)
     print(f"\n{targets.table(targets.of_figures('memory', figures))}")
-    return 1 if last.rss > MOST_GROWN * first.rss else 0
+    return 1 if last.rss > MAX_GROWN * first.rss else 0
 
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ DEFAULT_AGENT: Final = f"crawler/{VERSION} (+https://crawler.example/bot)"
 ENV_PREFIX: Final = "CRAWLER_"
 FILE: Final = "crawler.toml"
 
-MOST_SHARDS: Final = 256
+MAX_SHARDS: Final = 256
 MAX_RETRIES: Final = 14
 """Attempts are kept in half a byte."""
 MAX_TEXT: Final = 16 << 20
@@ -158,7 +158,7 @@ class Settings:
     store: str = _setting("text", str, _F, "what is kept of a page", choices=("meta", "text"))
     shards: int = _setting(
         1,
-        at_most(positive, MOST_SHARDS),
+        at_most(positive, MAX_SHARDS),
         _F,
         "parts of the frontier; each may live on another node of a cluster",
         unit="N",

@@ -8,8 +8,8 @@ from typing import Final
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE | re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
-MOST_SECONDS: Final = 3650 * 86_400.0
-MOST_BYTES: Final = float(1 << 50)
+MAX_SECONDS: Final = 3650 * 86_400.0
+MAX_BYTES: Final = float(1 << 50)
 
 
 def duration(text: str) -> float:
@@ -18,7 +18,7 @@ def duration(text: str) -> float:
     if not match:
         raise ValueError("a time such as 500ms, 1.5s, 10m or 2h is needed")
     seconds = float(match[1]) * _SECONDS[(match[2] or "s").lower()]
-    if seconds > MOST_SECONDS:
+    if seconds > MAX_SECONDS:
         raise ValueError("at most 3650d")
     return seconds
 
@@ -38,7 +38,7 @@ def size(text: str) -> int:
         raise ValueError("a size such as 512k, 10MiB or 1G is needed")
     decimal = match[2] and not match[3] and text.strip().lower().endswith("b")
     found = float(match[1]) * (1000 if decimal else 1024) ** " kmgt".index(match[2].lower() or " ")
-    if found > MOST_BYTES:
+    if found > MAX_BYTES:
         raise ValueError("at most 1024T")
     return int(found)
 

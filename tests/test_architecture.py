@@ -16,8 +16,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = "crawler"
-MOST_LINES = 450
-MOST_LINES_OF_A_FUNCTION = 50
+MAX_LINES = 450
+MAX_LINES_OF_A_FUNCTION = 50
 
 LAYERS = (
     ("__main__",),
@@ -228,13 +228,13 @@ def check_sizes(folder: Path) -> list[str]:
     problems = []
     for name, path in modules(folder).items():
         lines = len(path.read_text(encoding="utf-8").splitlines())
-        if lines > MOST_LINES:
-            problems.append(f"{name} has {lines} lines, more than {MOST_LINES}")
+        if lines > MAX_LINES:
+            problems.append(f"{name} has {lines} lines, more than {MAX_LINES}")
         for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
-                if length > MOST_LINES_OF_A_FUNCTION:
-                    problems.append(f"{name}.{node.name} has {length} lines, more than {MOST_LINES_OF_A_FUNCTION}")
+                if length > MAX_LINES_OF_A_FUNCTION:
+                    problems.append(f"{name}.{node.name} has {length} lines, more than {MAX_LINES_OF_A_FUNCTION}")
     return problems
 
 
@@ -303,7 +303,7 @@ def copy(tmp_path: Path) -> Path:
     return tmp_path
 
 
-LONG_FUNCTION = "def long():\n" + "    pass\n" * MOST_LINES_OF_A_FUNCTION
+LONG_FUNCTION = "def long():\n" + "    pass\n" * MAX_LINES_OF_A_FUNCTION
 BROKEN = [
     (check_order, "newcomer.py", "X = 1\n", "newcomer is in no layer: add it to LAYERS"),
     (check_order, "url.py", "from crawler.fetch import guard\n", "url, line 1: imports fetch.guard"),
@@ -326,8 +326,8 @@ BROKEN = [
     (check_nothing_is_evaluated, "url.py", "from marshal import loads\n", "url, line 1: imports marshal.loads"),
     (check_nothing_is_evaluated, "url.py", "eval('1')\n", "url, line 1: calls eval"),
     (check_nothing_is_evaluated, "url.py", "yaml.load(x)\n", "url, line 1: calls yaml.load"),
-    (check_sizes, "text.py", LONG_FUNCTION, f"text.long has {MOST_LINES_OF_A_FUNCTION + 1} lines"),
-    (check_sizes, "newcomer.py", "\n" * (MOST_LINES + 1), f"newcomer has {MOST_LINES + 1} lines"),
+    (check_sizes, "text.py", LONG_FUNCTION, f"text.long has {MAX_LINES_OF_A_FUNCTION + 1} lines"),
+    (check_sizes, "newcomer.py", "\n" * (MAX_LINES + 1), f"newcomer has {MAX_LINES + 1} lines"),
     (check_verbs, "frontier/lua/juggle.lua", "", "juggle.lua has no method Frontier.juggle"),
     (check_verbs, "frontier/lua/lease_call.lua", "", "lease_call.lua has no tests/frontier/test_lease_call.py"),
 ]

@@ -16,7 +16,7 @@ from crawler.crawl.session import Session
 from crawler.errors import UsageError
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.decode import number
-from crawler.frontier.frontier import MOST_REVIVED, Frontier
+from crawler.frontier.frontier import MAX_REVIVED, Frontier
 from crawler.frontier.status import workers_alive
 from crawler.monitor.explain import explain
 from crawler.parse.sitemap import lastmod_of
@@ -96,7 +96,7 @@ def _revive(frontier: Frontier, ledger: CrawlDb, template: str | None) -> int:
 def revive(frontier: Frontier, letters: Iterable[tuple[int, Record]]) -> Iterator[int]:
     """Put dead letters (when they failed, and their records) back into their queues; how many, call by call."""
     left = iter(letters)
-    while batch := list(islice(left, MOST_REVIVED)):
+    while batch := list(islice(left, MAX_REVIVED)):
         yield frontier.revive([_request_of(record) for _, record in batch], max(at for at, _ in batch))
 
 

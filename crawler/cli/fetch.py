@@ -37,7 +37,7 @@ from crawler.worker.outcome import (
     of_sitemap,
 )
 
-MOST_REDIRECTS: Final = 10
+MAX_REDIRECTS: Final = 10
 _BAD_PORT: Final = "its port belongs to another protocol, browsers refuse it too"
 
 
@@ -105,7 +105,7 @@ class _Try:
         if urls.has_bad_port(url):
             self._steps.append(f"{url}: {_BAD_PORT}; a crawl asks for it only if it is a seed")
         record = self._one(url, 0)
-        for hops in range(1, MOST_REDIRECTS + 1):
+        for hops in range(1, MAX_REDIRECTS + 1):
             if record.outcome != "redirected" or not record.redirect_to or record.error:
                 break
             self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")

@@ -27,7 +27,7 @@ from crawler.worker.watchdog import Snapshot, Watchdog, dead_watches
 
 SETTLE_AGAIN: Final = 1.0
 """Seconds after which a dead worker is settled once more: what it asked for may have been granted after its death."""
-MOST_FALSE_STARTS: Final = 5
+MAX_FALSE_STARTS: Final = 5
 """Workers in a row that die before their first turn, after which the pool gives up."""
 _FIRST_TURNS: Final = 3
 LINGER: Final = 2 * LAST_WORDS
@@ -209,10 +209,8 @@ class Pool:
                 f"worker {member.process.pid} {self._how(member, code)}; its URLs go back, another takes its place"
             )
             self._false_starts = self._false_starts + 1 if seen.turn < _FIRST_TURNS else 0
-            if self._false_starts >= MOST_FALSE_STARTS:
-                raise CrawlerError(
-                    f"{MOST_FALSE_STARTS} workers in a row died at their start; see their messages above"
-                )
+            if self._false_starts >= MAX_FALSE_STARTS:
+                raise CrawlerError(f"{MAX_FALSE_STARTS} workers in a row died at their start; see their messages above")
             self._members.append(self._spawn())
 
     @staticmethod

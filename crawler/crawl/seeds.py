@@ -19,7 +19,7 @@ from crawler import url as urls
 from crawler.crawl import seed_list
 from crawler.crawl.seed_list import URL_MARK, Line
 from crawler.errors import InvalidURL, OutOfMemory, UsageError, without_credentials
-from crawler.frontier.frontier import MOST_REQUESTS, Frontier
+from crawler.frontier.frontier import MAX_REQUESTS, Frontier
 from crawler.headers import MAX_ORIGINS, origin_of
 from crawler.policy.scope import Scope
 from crawler.record import Request
@@ -169,7 +169,7 @@ def seed(
             request = _request(line, frontier.form, seeded, refuse, sitemap=is_sitemap)
             if request is not None:
                 batch.append(request)
-            if len(batch) == MOST_REQUESTS or (batch and time.monotonic() - put_at > PUT_EVERY):
+            if len(batch) == MAX_REQUESTS or (batch and time.monotonic() - put_at > PUT_EVERY):
                 _put(frontier, roots_of(batch), batch, seeded, source, refuse)
                 progress(seeded)
                 batch, put_at = [], time.monotonic()

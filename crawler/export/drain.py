@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from crawler.frontier.frontier import MOST_DRAINED
+from crawler.frontier.frontier import MAX_DRAINED
 from crawler.frontier.messages import Exported
 
 
@@ -36,7 +36,7 @@ def drain(frontier: Drains, ledger: Drainable, after: str, until: str, is_writte
     """
     drained = 0
     while True:
-        found, reached = ledger.exported(after, until, MOST_DRAINED)
+        found, reached = ledger.exported(after, until, MAX_DRAINED)
         if reached == after:
             return drained
         picked = [one for one in found if one.stub is None or is_written(one)]

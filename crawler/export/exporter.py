@@ -21,7 +21,7 @@ _WEIGHT: Final = 8 * 1024 * 1024
 """Characters of text that a batch should hold at most; a text may have a million."""
 _REMEMBERED: Final = 20_000
 """URLs remembered by id: most pages were found on one that was exported shortly before."""
-_FIRST_PAUSE, _LONGEST_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
+_FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
 """Seconds between reads that find nothing, and how they grow."""
 
 
@@ -121,7 +121,7 @@ def follow(
             if note is not None:
                 note(result, ())
             pause(wait)
-            wait = min(wait * _PAUSE_GROWTH, _LONGEST_PAUSE)
+            wait = min(wait * _PAUSE_GROWTH, _MAX_PAUSE)
     return result
 
 

@@ -14,8 +14,8 @@ from crawler.frontier.messages import Lease
 from crawler.record import Record, Stub
 from crawler.text import printable
 
-_LARGEST: Final = 64 << 20
-"""Bytes of the largest text that is ever stored: `config.MAX_TEXT` characters. More was packed to fill our memory."""
+_MAX_STORED: Final = 64 << 20
+"""Bytes of the largest text that is ever stored: `settings.MAX_TEXT` characters. More was packed to fill our memory."""
 MAX_NUMBER: Final = 1 << 53
 """Redis's scripts count in doubles."""
 
@@ -91,14 +91,14 @@ def number(raw: bytes | str | None) -> int:
     return found if abs(found) < MAX_NUMBER else 0
 
 
-def readable(raw: bytes, most: int = _LARGEST) -> bytes | None:
+def readable(raw: bytes, most: int = _MAX_STORED) -> bytes | None:
     """As `unpacked`; none where that fails."""
     with suppress(ValueError):
         return unpacked(raw, most)
     return None
 
 
-def unpacked(raw: bytes, most: int = _LARGEST) -> bytes:
+def unpacked(raw: bytes, most: int = _MAX_STORED) -> bytes:
     """What was packed with zlib; ValueError where it was not, breaks off, or is more than *most* bytes."""
     reading = zlib.decompressobj()
     try:

@@ -39,10 +39,10 @@ from crawler.frontier.shards.outbox import Args, sort
 from crawler.record import Charge, Request
 from crawler.url import Form, url_id
 
-MOST_REQUESTS: Final = 1_000
+MAX_REQUESTS: Final = 1_000
 """Requests a script takes at most: more would block Redis for too long."""
-MOST_REVIVED: Final = 500
-MOST_DRAINED: Final = 500
+MAX_REVIVED: Final = 500
+MAX_DRAINED: Final = 500
 ANY_TIME: Final = (1 << 53) - 1
 """Later than all times."""
 PLAIN: Final = Form()
@@ -166,7 +166,7 @@ class Frontier(Packing):
     def put_call(
         self, requests: Sequence[Request], *, source: str = "", term: float = 60.0, roots: Sequence[str] = ()
     ) -> Call:
-        """Accept up to MOST_REQUESTS requests, and the *roots* that they bring; extends *source* by *term* seconds."""
+        """Accept up to MAX_REQUESTS requests, and the *roots* that they bring; extends *source* by *term* seconds."""
         keys, args = self._sorted(requests, roots)
         return self.call("put", keys, [source, _ms(term), *args], replies.accepted)
 
@@ -179,7 +179,7 @@ class Frontier(Packing):
 
     def _sorted(self, requests: Sequence[Request], roots: Sequence[str]) -> tuple[list[str], Args]:
         """Roots, parcels of other shards and requests of this one, as `post` and `accept` in prelude.lua read them."""
-        _at_most(len(requests), MOST_REQUESTS)
+        _at_most(len(requests), MAX_REQUESTS)
         parcels = sort(requests, roots, self.shard, self.count, self.id)
         own = parcels.pop(self.shard)
         keys, args = own.laid_out(self.keys)
@@ -317,11 +317,11 @@ class Frontier(Packing):
         self.run_one(self.robots_call(lease, event, text=text, ttl=ttl))
 
     def revive(self, requests: Sequence[Request], latest: int = ANY_TIME) -> int:
-        """Put dead letters back into their queues, at most MOST_REVIVED a call; how many there were.
+        """Put dead letters back into their queues, at most MAX_REVIVED a call; how many there were.
 
         What failed after *latest* (ms, server's clock) stays: a repetition does not bring back what failed once more.
         """
-        _at_most(len(requests), MOST_REVIVED)
+        _at_most(len(requests), MAX_REVIVED)
         keys: list[str] = []
         args: Args = [latest]
         for request in requests:
@@ -331,11 +331,11 @@ class Frontier(Packing):
         return int(self.run_one(self.call("revive", keys, args, lambda r: int(replies.ok(r)[1]))))
 
     def drain(self, exported: Sequence[Exported]) -> int:
-        """Free records that were exported, at most MOST_DRAINED a call, but for their stubs; how many there were.
+        """Free records that were exported, at most MAX_DRAINED a call, but for their stubs; how many there were.
 
         Safe to repeat. A page that was committed again since stays whole; a dead letter keeps its record.
         """
-        _at_most(len(exported), MOST_DRAINED)
+        _at_most(len(exported), MAX_DRAINED)
         keys = [self.keys.page(one.id) for one in exported]
         args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
         return int(self.run_one(self.call("drain", keys, args, lambda r: int(replies.ok(r)[1]))))

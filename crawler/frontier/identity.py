@@ -14,7 +14,7 @@ from crawler.frontier.corruption import naming
 from crawler.frontier.keys import Keys
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.scripts import SCHEMA
-from crawler.settings import MOST_SHARDS
+from crawler.settings import MAX_SHARDS
 from crawler.url import Form
 
 _SALT: Final = 16
@@ -90,7 +90,7 @@ def _form_of(words: str) -> Form:
 
 def _shards_of(text: str | None) -> int:
     text = text or "1"
-    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MOST_SHARDS):
+    if not (text.isascii() and text.isdigit() and len(text) <= 6 and 1 <= int(text) <= MAX_SHARDS):
         raise ValueError(f"its number of shards is {text:.20}")
     return int(text)
 

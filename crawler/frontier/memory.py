@@ -14,7 +14,7 @@ from crawler.frontier.redis.connection import Connection
 
 _SAMPLE: Final = 50
 """Pages that are weighed, the latest ones."""
-_LEAST: Final = 10
+_MIN_PAGES: Final = 10
 """So few say nothing of the others."""
 
 
@@ -39,7 +39,7 @@ def measure(link: Connection, crawl: str, shards: int = 1) -> Footprint:
     most = [info.get("maxmemory") or info.get("total_system_memory") for info in infos]
     used = [info.get("used_memory") for info in infos]
     weights = [weight for shard in range(shards) for weight in _weights(link, Keys(crawl, shard, shards), shards)]
-    a_page = sum(weights) // len(weights) if len(weights) >= _LEAST else None
+    a_page = sum(weights) // len(weights) if len(weights) >= _MIN_PAGES else None
     return Footprint(_sum(used), _sum(most), bounded, a_page)
 
 

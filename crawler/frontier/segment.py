@@ -13,12 +13,12 @@ from typing import Final
 
 from crawler.frontier import decode as parsing
 
-MOST_ENTRIES: Final = 4_096
+MAX_ENTRIES: Final = 4_096
 """Entries of one segment at most: the scripts that move them block Redis for some milliseconds."""
-MOST_BYTES: Final = 256 << 10
+MAX_BYTES: Final = 256 << 10
 """Bytes of its entries at which no further one is added."""
 _MAX_UNPACKED: Final = 16 << 20
-"""Bytes that are read of one: more than MOST_BYTES, for an entry that something else queued may be large."""
+"""Bytes that are read of one: more than MAX_BYTES, for an entry that something else queued may be large."""
 _LEVEL: Final = 4
 """Of zlib: six times as fast as its usual one on paths with words in them, for a tenth more bytes."""
 _SIZE: Final = 4
@@ -27,11 +27,11 @@ _SIZE: Final = 4
 def fill(entries: Iterable[bytes]) -> list[bytes]:
     """The first of *entries* that one segment takes; at least one."""
     taken: list[bytes] = []
-    room = MOST_BYTES
+    room = MAX_BYTES
     for entry in entries:
         taken.append(entry)
         room -= len(entry)
-        if room <= 0 or len(taken) == MOST_ENTRIES:
+        if room <= 0 or len(taken) == MAX_ENTRIES:
             break
     return taken
 

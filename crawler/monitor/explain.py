@@ -18,9 +18,9 @@ from crawler.settings import Settings
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import plan_of
 
-MOST_SEARCHED: Final = 1_000_000
+MAX_SEARCHED: Final = 1_000_000
 """Queue entries that are looked through for the place of a URL."""
-MOST_ORIGINS: Final = 100
+MAX_ORIGINS: Final = 100
 """Pages told of the way from a URL to its seed."""
 _OF_HOST: Final = {
     "queued": "{} queued",
@@ -150,8 +150,8 @@ class _Explainer:
                     told.state, told.where = "queued", f"place {place:,} of its host's queue of {name}"
                     return entry
                 searched += 1
-                if searched >= MOST_SEARCHED:
-                    told.state, told.where = "queued", f"behind the first {MOST_SEARCHED:,} URLs of its host"
+                if searched >= MAX_SEARCHED:
+                    told.state, told.where = "queued", f"behind the first {MAX_SEARCHED:,} URLs of its host"
                     return None
         told.where = "on its way from one place to another just now: ask again"
         return None
@@ -203,7 +203,7 @@ class _Explainer:
     def _origins(self, via: str | None) -> list[str]:
         found: list[str] = []
         met: set[str] = set()
-        while via is not None and via not in met and len(found) < MOST_ORIGINS:
+        while via is not None and via not in met and len(found) < MAX_ORIGINS:
             met.add(via)
             record = self._ledger.record(via)
             if record is None:

@@ -97,7 +97,7 @@ def of_bom(body: bytes) -> str | None:
 _beginnings: dict[bytes, tuple[bytes, str]] = {}
 """By their first bytes: how pages began up to their declaration, and what it was. Most pages of a site begin alike."""
 _FIRST: Final = 48
-_MOST_BEGINNINGS: Final = 256
+_MAX_BEGINNINGS: Final = 256
 
 
 def of_meta(data: bytes) -> str | None:
@@ -111,7 +111,7 @@ def of_meta(data: bytes) -> str | None:
         return None
     found, end = declared
     if end <= PRESCAN:
-        if len(_beginnings) >= _MOST_BEGINNINGS:
+        if len(_beginnings) >= _MAX_BEGINNINGS:
             _beginnings.clear()
         _beginnings[first] = data[:end], found
     return found

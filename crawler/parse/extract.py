@@ -34,7 +34,7 @@ from crawler.parse.page import (
 )
 from crawler.parse.resolver import EDGE, Resolver, folder_of
 from crawler.parse.signs import scanner
-from crawler.parse.skim import MARK, MOST_NEW, SettledLinks, end_of_head, look_at, reference, spellings
+from crawler.parse.skim import MARK, MAX_NEW, SettledLinks, end_of_head, look_at, reference, spellings
 from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.parse.xhtml import is_xhtml
 
@@ -217,7 +217,7 @@ class Extractor:
         if table.issuperset(found):
             return True
         new = set(found) - table
-        if len(new) > MOST_NEW:
+        if len(new) > MAX_NEW:
             return False
         resolver, resolved = self._resolver, self._resolver.folder(url)
         opened: list[str] = []

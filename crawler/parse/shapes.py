@@ -23,7 +23,7 @@ _MANY_NAMES: Final = 150
 """Names among the samples that no ordinary page has."""
 _DEEP: Final = 100
 """Elements among the samples that are not closed."""
-_LEAST: Final = 64
+_MIN_END_TAGS: Final = 64
 """End tags among the samples that count for elements opened elsewhere."""
 _MANY_ATTRIBUTES: Final = 4_000
 """Attributes of one tag that take no time yet."""
@@ -206,7 +206,7 @@ def _is_odd(html: bytes, size: int, deep: int) -> bool:
             if name[:1] == b"/":
                 name = name[1:]
                 count = still_open.get(name, 0)
-                if count > -_LEAST:
+                if count > -_MIN_END_TAGS:
                     still_open[name] = count - 1
             elif name not in CLOSED:
                 still_open[name] = still_open.get(name, 0) + 1

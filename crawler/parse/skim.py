@@ -33,7 +33,7 @@ _ANY_HREF = re.compile(
     re.IGNORECASE,
 )
 _PLAIN = re.compile(rb"[!#-%'-~]*")
-MOST_NEW: Final = 1000
+MAX_NEW: Final = 1000
 """Spellings of a page that are looked at one by one: beyond it parsing is cheaper."""
 _TO_ITSELF: Final = b'="'
 _HEAD_END: Final = b"</head>"

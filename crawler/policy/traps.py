@@ -23,13 +23,13 @@ from crawler import url as urls
 
 MAX_TEMPLATE: Final = 500
 """Characters of a template; what is longer is cut."""
-MOST_TEXT: Final = 64 * 1024
+MAX_TEXT: Final = 64 * 1024
 """Characters of a page's text that are looked at."""
 _NEAR: Final = 10
 """Numbers of a text that are as near to one of the URL's do not count: a calendar names the next years too."""
-_MOST_NUMBERS: Final = 20
-_MOST_SOURCES: Final = 200
-_MOST_WORDS: Final = 40
+_MAX_NUMBERS: Final = 20
+_MAX_SOURCES: Final = 200
+_MAX_WORDS: Final = 40
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 _PARAMETER = re.compile(r";([A-Za-z_]+)=[^/;]*")
@@ -41,7 +41,7 @@ _TOKEN = re.compile(
 _SEPARATED = re.compile("[/;]")
 _ENCODED = re.compile(r"%(?:25)*([0-9A-Fa-f]{2})")  # however often it was escaped
 _AMP = re.compile("(?:amp;|[&;])+")
-_LEAST_WORD: Final = 3
+_MIN_WORD: Final = 3
 _LONG_PATH: Final = 5
 """Slashes."""
 _BETWEEN_CRUMBS: Final = "/;|>\u00bb\u203a\u2192\u00b7\u2022\u2044"
@@ -63,7 +63,7 @@ def template(url: str) -> str | None:
     path, _, query = rest.partition("?")
     shape = _shape(path)
     if query:
-        names = {_name(pair) for pair in _SEPARATOR.split(query, _MOST_NUMBERS)} - {"amp"}
+        names = {_name(pair) for pair in _SEPARATOR.split(query, _MAX_NUMBERS)} - {"amp"}
         shape += "?" + "&".join(f"{name}=*" for name in sorted(names))
     return None if shape == path else (host + shape)[:MAX_TEMPLATE]
 
@@ -122,13 +122,13 @@ def fingerprint(url: str, text: str, sources: Iterable[bytes] = ()) -> str:
 
     *sources* are the addresses of its images and the like: a gallery may have no other content.
     """
-    text = text[:MOST_TEXT]
+    text = text[:MAX_TEXT]
     query = url.partition("?")[2]
-    for pair in _SEPARATOR.split(query, _MOST_NUMBERS) if query else ():
+    for pair in _SEPARATOR.split(query, _MAX_NUMBERS) if query else ():
         value = unquote_plus(pair.partition("=")[2])
         if len(value) > 2:
             text = text.replace(value, "")
-    near = {int(run[:15]) + step for run in _DIGITS.findall(url)[:_MOST_NUMBERS] for step in range(-_NEAR, _NEAR + 1)}
+    near = {int(run[:15]) + step for run in _DIGITS.findall(url)[:_MAX_NUMBERS] for step in range(-_NEAR, _NEAR + 1)}
     text = _DIGITS.sub(lambda run: "" if int(run[0][:15]) in near else run[0], text)
     return _hashed(" ".join(text.split()).encode("utf-8", "replace") + b"\0" + b"\0".join(sources))
 
@@ -139,9 +139,9 @@ def growth_print(url: str, title: str, text: str, sources: Iterable[bytes] = ())
     Breadcrumbs name them; those of a long path as titles too: `red-wine` is `Red Wine`. Products of a shop, which lie
     less deep, may differ in no more than that. The *title* counts: many pages have little other text.
     """
-    text = f"{title}\n{text[:MOST_TEXT]}"
+    text = f"{title}\n{text[:MAX_TEXT]}"
     path = urls.split(url)[2].partition("?")[0]
-    words = {unquote(word) for word in _SEPARATED.split(path)[:_MOST_WORDS] if len(word) >= _LEAST_WORD}
+    words = {unquote(word) for word in _SEPARATED.split(path)[:_MAX_WORDS] if len(word) >= _MIN_WORD}
     if path.count("/") > _LONG_PATH:
         text, words = _plain(text), {_plain(word) for word in words}
     for word in words:
@@ -158,7 +158,7 @@ def _plain(text: str) -> str:
 
 def sources(body: bytes) -> list[bytes]:
     """The values of `src` in a document, as written, at most 200."""
-    return [match[1] for match in islice(_SOURCE.finditer(body), _MOST_SOURCES)]
+    return [match[1] for match in islice(_SOURCE.finditer(body), _MAX_SOURCES)]
 
 
 def _hashed(raw: bytes) -> str:

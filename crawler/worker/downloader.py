@@ -22,14 +22,14 @@ from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, WorkerOptions
 from crawler.worker.outcome import LeasedPage
 from crawler.worker.shares import giving_way
 
-MOST_RESULTS: Final = 16
+MAX_RESULTS: Final = 16
 """Results taken at once, so that leases are extended and transfers driven between the pages."""
 NOT_AFTER_MARGIN: Final = 2.0
 """Seconds before the end of its lease after which a request is not sent any more."""
 LONG_STALL: Final = 1.0
 """Seconds of not driving transfers after which their time-outs are our own fault."""
 CONNECT_TIMEOUT: Final = 10.0
-MOST_SITEMAPS: Final = 2
+MAX_SITEMAPS: Final = 2
 """Sitemaps on their way at once: each may have 50 MiB."""
 
 
@@ -112,7 +112,7 @@ class Downloader:
             seconds = min(seconds, self._begin_rested())
             if not self.moving:  # else the fetcher would return at once
                 time.sleep(seconds)
-        for token, result in self._fetcher.poll(seconds, MOST_RESULTS):
+        for token, result in self._fetcher.poll(seconds, MAX_RESULTS):
             if token in self._flights:
                 self.results.append((self._flights[token], result))
         self._driven = time.monotonic()
@@ -122,7 +122,7 @@ class Downloader:
         flight = Download(held.lease, held)
         if not held.entry.request.sitemap:
             self._submit(flight, held.entry.request.url, READ_TYPES, self.plan.max_size)
-        elif len(self._sitemaps) < MOST_SITEMAPS:
+        elif len(self._sitemaps) < MAX_SITEMAPS:
             self._fetch_sitemap(flight)
         else:
             self._waiting.append(flight)
@@ -136,7 +136,7 @@ class Downloader:
     def _begin_waiting(self) -> None:
         """Sitemaps that waited, as far as others have ended; while Redis cannot be asked about them they go on."""
         with suppress(RedisAway):
-            while self._waiting and len(self._sitemaps) < MOST_SITEMAPS:
+            while self._waiting and len(self._sitemaps) < MAX_SITEMAPS:
                 self._fetch_sitemap(self._waiting[0])
                 self._waiting.popleft()
 

@@ -26,7 +26,7 @@ from crawler.policy.politeness import REDIRECTS
 from crawler.record import Charge
 from crawler.worker import outcome as endings
 from crawler.worker.context import Context, Tally
-from crawler.worker.downloader import MOST_RESULTS, Download, Downloader
+from crawler.worker.downloader import MAX_RESULTS, Download, Downloader
 from crawler.worker.frontier_client import FrontierClient
 from crawler.worker.health_check import LOOK, MachineHealth
 from crawler.worker.link_filter import LinkFilter
@@ -62,10 +62,9 @@ class Engine:
     """The loop. `run` returns when the crawl is done (with *until_done*), at its limit, gone, or `stop` was called."""
 
     def __init__(self, name: str, tools: Context, plan: WorkerOptions, *, until_done: bool) -> None:
-        self.name = name
+        self.name, self.until_done = name, until_done
         self.tools = tools
         self.plan = plan
-        self.until_done = until_done
         self.tally = Tally()
         self.reason = ""
         """Why the loop ended: done, limit, gone, stopped."""
@@ -89,8 +88,7 @@ class Engine:
         self._suspects: deque[LeasedPage] = deque()
         """Leased pages during which a worker died: each is run alone."""
         self._limit = "starting"
-        self._settings_rev = -1
-        self._traps_rev = 0
+        self._settings_rev, self._traps_rev = -1, 0
         self._refit: bytes | None = None
         """Settings that the fetcher does not obey yet."""
         self._stop_by: float | None = None
@@ -146,7 +144,7 @@ class Engine:
                 self._sleep(LOOK, time.sleep)
             transfers.results.extend(self._checkup.take())
         self._labour.sort(transfers, stopping=self._stop_by is not None)
-        for _ in range(min(len(transfers.results), MOST_RESULTS)):
+        for _ in range(min(len(transfers.results), MAX_RESULTS)):
             if not transfers.results or (self._exchange.away and time.monotonic() < self._exchange.due_at()):
                 break
             began = time.monotonic()
@@ -178,7 +176,7 @@ class Engine:
 
     def _handle(self, flight: Download, result: FetchResult) -> None:
         self._watch.enter("handle", flight.lease.token)
-        self._handler.begin(result)
+        self._handler.clock.begin(result)
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
         if not self._is_to_be_believed(flight, result):
             return
@@ -197,7 +195,7 @@ class Engine:
             self.tally.add(outgoing)
         self._transfers.land(flight)
         self._exchange.post(outgoing)
-        self._labour.note(flight.lease.host, self._handler.took_ms / 1000)
+        self._labour.note(flight.lease.host, self._handler.clock.took_ms / 1000)
 
     def _goes_on(self, flight: Download, held: LeasedPage, result: FetchResult) -> bool:
         """Whether another request follows in the lease: the answer sets a cookie and redirects (see `cookies`)."""

@@ -20,9 +20,9 @@ CACHE: Final = 32 << 20
 _OF_URL: Final = 220
 """Bytes of one of them, about: a long one, and its place in a set that has just grown."""
 _ROOTS: Final = 50_000
-MOST_ASKED: Final = 256
+MAX_ASKED: Final = 256
 """URLs of a page that Redis is asked about at most before it is parsed."""
-_LEAST_HOPE: Final = 0.2
+_MIN_HOPE: Final = 0.2
 """Part of the questions that must have been worth it, lately."""
 _NEW_HOPE: Final = 0.002
 """What each page adds that is not asked about."""
@@ -131,9 +131,9 @@ class LinkFilter:
         Other workers find a site's links too, and this one may have forgotten some. Where asking was in vain lately it
         is done on few pages only, and the answer is no on the others.
         """
-        if self._accepted is None or len(links) > MOST_ASKED:
+        if self._accepted is None or len(links) > MAX_ASKED:
             return False
-        if self._hope < _LEAST_HOPE:
+        if self._hope < _MIN_HOPE:
             self._hope += _NEW_HOPE
             return False
         found = self._accepted(links)

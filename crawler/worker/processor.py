@@ -16,7 +16,7 @@ from crawler import headers
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
-from crawler.frontier.frontier import MOST_REQUESTS, Frontier
+from crawler.frontier.frontier import MAX_REQUESTS, Frontier
 from crawler.frontier.messages import ANY, Commit, Lease
 from crawler.frontier.originals import has_text, original_of
 from crawler.parse import sitemap as sitemaps
@@ -32,7 +32,7 @@ from crawler.worker.options import WorkerOptions
 from crawler.worker.outcome import Discovered, HostFeedback, LeasedPage
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
-from crawler.worker.shares import HEAVY, ORDINARY
+from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
 from crawler.worker.watchdog import Watchdog
 
@@ -67,8 +67,7 @@ class Processor:
         self._say = say
         self._told: set[str] = set()
         """Hosts of which was said that they do not get what seeds that redirect to them got."""
-        self._begun_at, self._began = time.monotonic(), time.thread_time()
-        self._ordinary = HEAVY
+        self.clock = PageClock()
 
     def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> PendingCall:
         """The end of a robots lease; the sitemaps that it names are put before."""
@@ -79,23 +78,8 @@ class Processor:
                 usual = self._plan.sitemap_only
                 named, refused = self._entrances.of_robots(lease.origin, answer.sitemaps, usual=usual)
         before = [self._frontier.at(lease.token).put_call(named)] if named else []
-        call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self.took_ms)
+        call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self.clock.took_ms)
         return PendingCall(call, lease.token, [request.url for request in named], before)
-
-    def begin(self, result: FetchResult) -> None:
-        """*result* is about to be handled."""
-        self._begun_at, self._began = time.monotonic(), time.thread_time()
-        self._ordinary = max(HEAVY, ORDINARY * len(result.body)) if isinstance(result, Response) else HEAVY
-
-    @property
-    def took_ms(self) -> int:
-        """Milliseconds of CPU since then, if they are more than a page of its size should take; else 0.
-
-        What waits for Redis, or for a busy machine, is not the page's, nor is what the user's hook does with it.
-        """
-        is_quick = time.monotonic() - self._begun_at < self._ordinary  # the clock of the thread costs a system call
-        took = 0.0 if is_quick else time.thread_time() - self._began
-        return round(took * 1000) if took >= self._ordinary else 0
 
     @contextmanager
     def _asking(self, token: str) -> Iterator[None]:
@@ -142,7 +126,7 @@ class Processor:
             charge=verdict.charge,
             rest_ms=rest.rest_ms,
             alone_ms=round(verdict.alone * 1000),
-            handling_ms=self.took_ms,
+            handling_ms=self.clock.took_ms,
         )
         return PendingCall(call, held.lease.token)
 
@@ -267,7 +251,7 @@ class Processor:
         with self._asking(held.lease.token):
             requests, refused = self._entrances.of_sitemap(held, sitemap)
         error = "it was cut: it breaks off, or has more than a sitemap may have" if sitemap.truncated else None
-        now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
+        now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         found = Discovered(now, refused=refused, error=error)
         ending = endings.of_sitemap(held, response, found, rest, locations=len(sitemap.locations))
         return self._outgoing(ending, requests, later)
@@ -289,7 +273,7 @@ class Processor:
             requests, roots, error = list(moved.requests), moved.roots, error or moved.error
         refused.update(page.refused)
         outlinks = page.outlinks if self._plan.keep_outlinks else None
-        now, later = requests[:MOST_REQUESTS], requests[MOST_REQUESTS:]
+        now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         # Who names a URL wants it with its links, though it may look like another one that was named.
         spared = ANY
         if requests and request.depth and not self._plan.all_links:
@@ -409,7 +393,7 @@ class Processor:
         except BaseException as error:  # sys.exit() and what cancels tasks too: no signal raises anything here
             return None, f"{endings.HOOK_ERROR}{type(error).__name__}: {error}"
         finally:
-            self._began += time.thread_time() - before
+            self.clock.leave_out(time.thread_time() - before)
             self._watch.enter("handle", held.lease.token)
         return data, None
 
@@ -424,10 +408,10 @@ class Processor:
     def _outgoing(
         self, ending: Commit, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
     ) -> PendingCall:
-        if took_ms := self.took_ms:
+        if took_ms := self.clock.took_ms:
             ending = msgspec.structs.replace(ending, handling_ms=took_ms)
         shard = self._frontier.at(ending.lease.token)
-        before = [shard.put_call(later[i : i + MOST_REQUESTS]) for i in range(0, len(later), MOST_REQUESTS)]
+        before = [shard.put_call(later[i : i + MAX_REQUESTS]) for i in range(0, len(later), MAX_REQUESTS)]
         return PendingCall(
             self._frontier.commit_call(ending),
             ending.lease.token,

@@ -19,6 +19,7 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, Protocol
 
+from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import Lease, Shares
 from crawler.frontier.shards.outbox import site_key
 
@@ -168,6 +169,33 @@ def giving_way(concurrency: int, flights: Sequence[InFlight], now: float) -> lis
         return []
     old = [flight for flight in flights if flight.lease.standing == "new" and now - flight.began > MIN_PATIENCE]
     return [flight.lease.token for flight in islice(sorted(old, key=lambda flight: flight.began), missing)]
+
+
+class PageClock:
+    """The CPU that handling one result takes.
+
+    What waits for Redis, or for a busy machine, is not the page's, nor is what the user's hook does with it.
+    """
+
+    def __init__(self) -> None:
+        self._begun_at, self._began = time.monotonic(), time.thread_time()
+        self._ordinary = HEAVY
+
+    def begin(self, result: FetchResult) -> None:
+        """*result* is about to be handled."""
+        self._begun_at, self._began = time.monotonic(), time.thread_time()
+        self._ordinary = max(HEAVY, ORDINARY * len(result.body)) if isinstance(result, Response) else HEAVY
+
+    def leave_out(self, seconds: float) -> None:
+        """Do not count these seconds of CPU."""
+        self._began += seconds
+
+    @property
+    def took_ms(self) -> int:
+        """Milliseconds since it began, if they are more than a page of its size should take; else 0."""
+        is_quick = time.monotonic() - self._begun_at < self._ordinary  # the clock of the thread costs a system call
+        took = 0.0 if is_quick else time.thread_time() - self._began
+        return round(took * 1000) if took >= self._ordinary else 0
 
 
 class CpuShares:

@@ -17,12 +17,12 @@ from crawler.parse.page import Page
 from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.policy import traps
 
-LEAST: Final = 20
+MIN_PAGES: Final = 20
 """Pages of a template that this worker has met before it tells of any."""
-OFTEN: Final = 500
-SAMPLE: Final = 8
+ALL_UP_TO: Final = 500
+EACH: Final = 8
 """Behind the 500th page of a template only each 8th is looked at: a site may have one template for all its pages."""
-MANY: Final = 50
+MAX_PRINTS: Final = 50
 """Fingerprints of one template that are told at once, though it is not yet time."""
 _TEMPLATES: Final = 20_000
 """Templates counted at once; behind that all counts begin anew."""
@@ -82,7 +82,7 @@ class _Glob:
     @property
     def barren(self) -> bool:
         """Hardly a page of it holds anything new."""
-        return self.looked_at > LEAST and len(self.prints) * _ALIKE <= self.looked_at
+        return self.looked_at > MIN_PAGES and len(self.prints) * _ALIKE <= self.looked_at
 
 
 class TrapSampler:
@@ -111,7 +111,7 @@ class TrapSampler:
             if len(self._counts) > _TEMPLATES:
                 self._counts.clear()
             count = self._counts[name] = self._counts.get(name, 0) + 1
-            if count > LEAST and (count <= OFTEN or count % SAMPLE == 0):
+            if count > MIN_PAGES and (count <= ALL_UP_TO or count % EACH == 0):
                 text = _text(page)
                 self._tell(name, traps.fingerprint(url, text, traps.sources(page.response.body)))
         if page.outlinks:  # what has no links grows no further, and of a page that was skimmed all links are known
@@ -176,7 +176,7 @@ class TrapSampler:
             self._glob(f"{folder}**").within += 1
         for glob in globs:
             self._glob(glob).pages += 1
-        often = SAMPLE if self._glob(globs[-1]).pages > OFTEN else 1
+        often = EACH if self._glob(globs[-1]).pages > ALL_UP_TO else 1
         if self._suspects.isdisjoint(globs):
             often = max(often, _GLANCE)
         return self._glances % often != 0
@@ -187,7 +187,7 @@ class TrapSampler:
     def _tell(self, name: str, mark: str) -> None:
         prints = self._prints.setdefault(name, [])
         prints.append(mark)
-        self._pressing = self._pressing or len(prints) >= MANY
+        self._pressing = self._pressing or len(prints) >= MAX_PRINTS
 
     def take(self, *, due: bool) -> list[Weight]:
         """What is to be told now: when it is *due*, or when there is much of one template.
@@ -210,5 +210,5 @@ def _text(page: Page) -> str:
         return page.text
     if page.is_html:
         tree = page.document()
-        return visible_text(tree, find_nodes(tree), traps.MOST_TEXT)[0]
-    return page.response.body[: traps.MOST_TEXT].decode("latin-1")
+        return visible_text(tree, find_nodes(tree), traps.MAX_TEXT)[0]
+    return page.response.body[: traps.MAX_TEXT].decode("latin-1")

@@ -57,7 +57,7 @@ _HALF: Final = 0.7
 _LOOK_TICK: Final = 0.02
 _ALONE: Final = 1.0
 _LOOKS: Final = 100
-_MOST_CRASHES: Final = 2
+_MAX_CRASHES: Final = 2
 
 
 @dataclass(slots=True)
@@ -172,7 +172,7 @@ class Chaos:
     @staticmethod
     def _would_condemn(event: Event) -> bool:
         """A page would be given up (`failed:crash`) that has done nothing: chance has hit it twice already."""
-        return any(held.crashes >= _MOST_CRASHES for held in event.handled)
+        return any(held.crashes >= _MAX_CRASHES for held in event.handled)
 
     def _frozen(self, event: Event, seconds: float, *, until_reaped: bool = False) -> bool:
         worker = self._one()

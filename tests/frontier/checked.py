@@ -18,7 +18,7 @@ from tests.frontier.crawls import BEGIN, Crawl
 from tests.frontier.model import MANY_HOSTS, Host, Model, Put, Reply
 from tests.frontier.snapshot import Snapshot
 
-MOST_KNOWN: Final = 40
+MAX_KNOWN: Final = 40
 HOSTS: Final = ("a.example", "w.b.example:8080", "b.example")
 ODD_VIA: Final = str(int.from_bytes(b"\x0a \x00\x0d\xff %1", "big") >> 1)
 """An id whose bytes would hurt whoever splits or prints entries."""
@@ -111,7 +111,7 @@ class CheckedMachine(RuleBasedStateMachine):
 
     def _told_leases(self, leased: Leased) -> Reply:
         self._check_politeness(leased.leases)
-        self.known = [*self.known, *leased.leases][-MOST_KNOWN:]
+        self.known = [*self.known, *leased.leases][-MAX_KNOWN:]
         numbers = leased.accepted, leased.queued, leased.leased, leased.ended, leased.sources
         rows = [
             (x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble, x.standing) for x in leased.leases

@@ -111,7 +111,7 @@ ENOUGH_PAGES: Final = 1000
 ADAPTED_MAX: Final = 30_000
 IP_WAIT: Final = 250
 PACKED_WAIT: Final = 20
-WINDOW, LEAST_FRESH, MOST_PRINTS = 100, 10, 1000
+WINDOW, MIN_FRESH, MAX_PRINTS = 100, 10, 1000
 
 
 @dataclass(slots=True)
@@ -790,11 +790,11 @@ class Model:
             template.prints.add(one)
             if template.pages < WINDOW:
                 continue
-            if template.fresh < LEAST_FRESH:
+            if template.fresh < MIN_FRESH:
                 template.state = "quarantined"
                 return "OK", name
             template.pages = template.fresh = 0
-            if len(template.prints) > MOST_PRINTS:
+            if len(template.prints) > MAX_PRINTS:
                 template.prints.clear()
         return ("OK",)
 

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from crawler.errors import LeaseLost, NoCrawl
-from crawler.frontier.frontier import MOST_REQUESTS
+from crawler.frontier.frontier import MAX_REQUESTS
 from crawler.frontier.messages import Accepted, Event, Lease
 from crawler.record import Record, Request
 from tests.frontier.crawls import Crawl, Make
@@ -211,12 +211,12 @@ def test_two_denials_at_once_and_failures_before_are_one(make: Make) -> None:
 
 
 def test_the_most_links_that_a_call_takes_go_through(crawl: Crawl, lease: Lease) -> None:
-    links = [f"http://{n % 50}.example/{n}" for n in range(MOST_REQUESTS)]
-    assert crawl.commit(lease, links=links) == Accepted(MOST_REQUESTS, 0, 0)
+    links = [f"http://{n % 50}.example/{n}" for n in range(MAX_REQUESTS)]
+    assert crawl.commit(lease, links=links) == Accepted(MAX_REQUESTS, 0, 0)
 
 
 def test_more_links_than_a_script_takes_are_refused_before_they_are_sent(crawl: Crawl, lease: Lease) -> None:
-    links = [f"http://a.example/l{n}" for n in range(MOST_REQUESTS + 1)]
+    links = [f"http://a.example/l{n}" for n in range(MAX_REQUESTS + 1)]
     with pytest.raises(ValueError, match="1000"):
         crawl.commit(lease, links=links)
 

@@ -11,7 +11,7 @@ import pytest
 from crawler.errors import CrawlDeleting, NoCrawl
 from crawler.export.drain import drain
 from crawler.frontier.crawldb import START
-from crawler.frontier.frontier import MOST_DRAINED, Frontier
+from crawler.frontier.frontier import MAX_DRAINED, Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Accepted, Commit, Exported, Lease
 from crawler.record import Record, Request, Stub
@@ -169,12 +169,12 @@ def test_a_record_that_cannot_be_read_stays(crawl: Crawl) -> None:
 
 
 def test_the_most_that_a_call_takes_goes_through(crawl: Crawl) -> None:
-    end(crawl, *(Request(f"http://{n % 60}.example/{n}") for n in range(MOST_DRAINED)))
+    end(crawl, *(Request(f"http://{n % 60}.example/{n}") for n in range(MAX_DRAINED)))
     entries = exported(crawl)
-    assert len(entries) == MOST_DRAINED
+    assert len(entries) == MAX_DRAINED
     with pytest.raises(ValueError, match="500"):
         crawl.frontier.drain([*entries, entries[0]])
-    assert crawl.frontier.drain(entries) == MOST_DRAINED
+    assert crawl.frontier.drain(entries) == MAX_DRAINED
 
 
 def test_it_goes_through_when_redis_is_full(crawl: Crawl) -> None:

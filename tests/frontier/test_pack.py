@@ -146,7 +146,7 @@ def test_many_pack_at_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_segment_is_read_as_it_was_written() -> None:
     dice = random.Random(7)
-    for n in (1, 2, 300, segments.MOST_ENTRIES):
+    for n in (1, 2, 300, segments.MAX_ENTRIES):
         written = [dice.randbytes(dice.choice((0, 1, 20, 300))) for _ in range(n)]
         segment = segments.encode(written)
         assert segments.decode(segment) == written

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl, OutOfMemory
-from crawler.frontier.frontier import MOST_REQUESTS
+from crawler.frontier.frontier import MAX_REQUESTS
 from crawler.frontier.messages import Accepted
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
@@ -105,13 +105,13 @@ def test_the_source_is_kept_open(crawl: Crawl) -> None:
 
 
 def test_the_most_that_a_call_takes_goes_through(crawl: Crawl) -> None:
-    requests = [Request(f"http://a.example/{n}") for n in range(MOST_REQUESTS)]
-    assert crawl.frontier.put(requests) == Accepted(MOST_REQUESTS, 0, 0)
-    assert crawl.snapshot().counters["queued"] == MOST_REQUESTS
+    requests = [Request(f"http://a.example/{n}") for n in range(MAX_REQUESTS)]
+    assert crawl.frontier.put(requests) == Accepted(MAX_REQUESTS, 0, 0)
+    assert crawl.snapshot().counters["queued"] == MAX_REQUESTS
 
 
 def test_more_than_a_script_takes_are_refused_before_they_are_sent(crawl: Crawl) -> None:
-    requests = [Request(f"http://a.example/{n}") for n in range(MOST_REQUESTS + 1)]
+    requests = [Request(f"http://a.example/{n}") for n in range(MAX_REQUESTS + 1)]
     with pytest.raises(ValueError, match="1000"):
         crawl.frontier.put(requests)
     assert crawl.frontier.state().accepted == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting, DamagedCrawl, LeaseLost, OutOfMemory
-from crawler.frontier.frontier import MOST_REVIVED
+from crawler.frontier.frontier import MAX_REVIVED
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -122,11 +122,11 @@ def test_a_record_that_cannot_be_read_is_revived_too(dead: Crawl, record: str) -
 
 
 def test_the_most_that_a_call_takes_goes_through(crawl: Crawl) -> None:
-    requests = [Request(f"http://{n % 7}.example/{n}") for n in range(MOST_REVIVED)]
+    requests = [Request(f"http://{n % 7}.example/{n}") for n in range(MAX_REVIVED)]
     crawl.frontier.put(requests)
     while leases := crawl.lease(100):
         crawl.frontier.run([crawl.frontier.commit_call(crawl.ending(x, "failed:http")) for x in leases])
-    assert crawl.frontier.revive(requests) == MOST_REVIVED
+    assert crawl.frontier.revive(requests) == MAX_REVIVED
     with pytest.raises(ValueError, match="500"):
         crawl.frontier.revive([*requests, ONE])
 

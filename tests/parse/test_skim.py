@@ -19,8 +19,8 @@ from crawler.parse import skim as skimming
 from crawler.parse.extract import ExtractOptions, Extractor
 from crawler.parse.page import Page
 from crawler.parse.signs import scanner
-from crawler.parse.skim import MOST_NEW, SettledLinks, spellings
-from crawler.worker.trap_sampler import LEAST, TrapSampler
+from crawler.parse.skim import MAX_NEW, SettledLinks, spellings
+from crawler.worker.trap_sampler import MIN_PAGES, TrapSampler
 
 URL = "http://site.example/a/b.html"
 OPTIONS = ExtractOptions(want_text=False, agent="crawler")
@@ -241,9 +241,9 @@ def test_a_page_that_follows_nothing_needs_no_links() -> None:
 
 def test_a_page_of_too_many_new_spellings_is_parsed() -> None:
     asked, settled, extractor = _asked()
-    assert _read(extractor, settled, *map(str, range(MOST_NEW)))
-    assert not _read(extractor, settled, *map(str, range(2 * MOST_NEW + 1)))
-    assert len(asked) == MOST_NEW
+    assert _read(extractor, settled, *map(str, range(MAX_NEW)))
+    assert not _read(extractor, settled, *map(str, range(2 * MAX_NEW + 1)))
+    assert len(asked) == MAX_NEW
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_what_must_not_be_there_is_seen_in_any_case(text: str) -> None:
 
 def test_fingerprints_of_a_template_are_those_of_whole_pages() -> None:
     whole, skimmed = TrapSampler(), TrapSampler()
-    for n in range(LEAST + 5):
+    for n in range(MIN_PAGES + 5):
         url = f"http://site.example/cal/{n}"
         response = _response(f"{HEAD}{REST} day {n}, as rich as the others in {n * 7}", url=url)
         whole.page(url, Extractor(OPTIONS).extract(response))

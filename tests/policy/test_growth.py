@@ -26,7 +26,7 @@ from crawler.worker.trap_sampler import TrapSampler
 
 A: Final = "http://a.example"
 SAME: Final = "The same event"
-MOST: Final = 400
+MAX_PAGES: Final = 400
 """Pages after which each of these traps has ended."""
 
 Site = Callable[[str], tuple[str, Sequence[str]]]
@@ -155,7 +155,7 @@ TRAPS: Final[dict[str, tuple[Site, str]]] = {
 def test_a_trap_whose_urls_grow_ends_by_itself(name: str) -> None:
     site, start = TRAPS[name]
     crawl = Crawl().run(site, A + start)
-    assert len(crawl.fetched) < MOST
+    assert len(crawl.fetched) < MAX_PAGES
     assert crawl.traps
     assert crawl.dropped, "it can be released again"
 
@@ -240,7 +240,7 @@ def test_what_lies_beside_a_trap_is_left_alone() -> None:
     crawl = Crawl().run(site, f"{A}/docs/")
     assert crawl.traps == {"a.example/docs/trap/**"}
     assert sum("trap" not in url for url in crawl.fetched) == 3906
-    assert sum("trap" in url for url in crawl.fetched) < MOST
+    assert sum("trap" in url for url in crawl.fetched) < MAX_PAGES
 
 
 def test_only_urls_two_segments_below_are_of_a_glob() -> None:

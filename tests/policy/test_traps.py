@@ -12,7 +12,7 @@ from crawler.fetch.fetcher import Headers, Response
 from crawler.parse.page import Page
 from crawler.policy import traps
 from crawler.policy.traps import fingerprint, template
-from crawler.worker.trap_sampler import LEAST, MANY, OFTEN, SAMPLE, TrapSampler
+from crawler.worker.trap_sampler import ALL_UP_TO, EACH, MAX_PRINTS, MIN_PAGES, TrapSampler
 
 A = "http://a.example"
 
@@ -110,11 +110,11 @@ def page_at(n: int) -> tuple[str, Page]:
 
 def test_few_pages_of_a_template_are_not_told() -> None:
     harvest = TrapSampler()
-    for n in range(LEAST):
+    for n in range(MIN_PAGES):
         harvest.page(*page_at(n))
     harvest.page(f"{A}/about", page_at(0)[1])
     assert harvest.take(due=True) == []
-    harvest.page(*page_at(LEAST))
+    harvest.page(*page_at(MIN_PAGES))
     (weight,) = harvest.take(due=True)
     assert (weight.template, len(weight.prints)) == ("a.example/#", 1)
     assert harvest.take(due=True) == []
@@ -122,21 +122,21 @@ def test_few_pages_of_a_template_are_not_told() -> None:
 
 def test_much_of_one_template_is_told_at_once() -> None:
     harvest = TrapSampler()
-    for n in range(LEAST + MANY - 1):
+    for n in range(MIN_PAGES + MAX_PRINTS - 1):
         harvest.page(*page_at(n))
     assert harvest.take(due=False) == []
     harvest.page(*page_at(1000))
     (weight,) = harvest.take(due=False)
-    assert len(weight.prints) == MANY
+    assert len(weight.prints) == MAX_PRINTS
     assert len(set(weight.prints)) == 1
 
 
 def test_of_very_many_only_a_sample_is_told() -> None:
     harvest = TrapSampler()
-    for n in range(OFTEN + 10 * SAMPLE):
+    for n in range(ALL_UP_TO + 10 * EACH):
         harvest.page(*page_at(n))
     (weight,) = harvest.take(due=True)
-    assert len(weight.prints) == OFTEN - LEAST + 10
+    assert len(weight.prints) == ALL_UP_TO - MIN_PAGES + 10
 
 
 def test_what_is_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,7 +25,7 @@ from tests.stories.sites import Site, Sites
 
 MAX_SIZE: Final = 10 * 1024 * 1024
 """Bytes of a body that are kept, by default."""
-MOST_LINKS: Final = 200
+MAX_LINKS: Final = 200
 
 READ, DROPPED, SENT_ON, LATE = ("fetched",), ("dropped:type",), ("redirected",), ("failed:timeout",)
 GONE, BROKEN, EITHER = ("failed:connect",), ("failed:http",), ("failed:http", "failed:connect")

@@ -22,7 +22,7 @@ from tests.fetch.hostile import (
     whole,
 )
 from tests.servers import Behaviour, Call, head, page, raw
-from tests.stories.hostile import DROPPED, HEAVY, MOST_LINKS, READ, SENT_ON, Stage
+from tests.stories.hostile import DROPPED, HEAVY, MAX_LINKS, READ, SENT_ON, Stage
 from tests.stories.sites import Site
 
 
@@ -166,7 +166,7 @@ def a_million_links(stage: Stage) -> None:
     site = stage.large
     site.pages["/many"] = sized(million_links("/many"))  # made now, so that the crawl need not wait for it
     stage.seed(site.url("/many"), HEAVY, title="/many", truncated=True)
-    for n in range(MOST_LINKS):
+    for n in range(MAX_LINKS):
         stage.found(site.url(f"/many/{n}"), (*READ, "dropped:trap"), optional=True, status=404)
 
 

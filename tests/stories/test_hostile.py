@@ -17,21 +17,21 @@ from crawler.record import OUTCOMES
 from tests.fetch.hostile import HTML, digest, document
 from tests.redis_for_tests import PrivateRedis
 from tests.stories.commands import Commands, Json, Running, peak_memory, wait_until
-from tests.stories.hostile import ANSWERS, MOST_LINKS, Stage
+from tests.stories.hostile import ANSWERS, MAX_LINKS, Stage
 from tests.stories.hostile_scenes import SCENES
 from tests.stories.sites import Site, Sites
 
 pytestmark = pytest.mark.slow
 
 NORMAL: Final = 100
-MOST_MEMORY: Final = 400 * 1024 * 1024
+MAX_MEMORY: Final = 400 * 1024 * 1024
 """Bytes a worker may have in memory at most, whatever comes."""
 LIMITS: Final = {
     "--timeout": "8s",
     "--page-timeout": "3s",  # less than --timeout: a page that hangs must not be the end of what loads beside it
     "--host-patience": "4s",
     "--retries": "0",
-    "--max-links": str(MOST_LINKS),
+    "--max-links": str(MAX_LINKS),
 }
 
 each_fetcher = pytest.mark.parametrize("fetcher", engines.ENGINES)
@@ -136,7 +136,7 @@ def test_each_situation_has_its_outcome_beside_normal_pages(
     assert not (wrong := _wrong(stage, records)), "\n".join(wrong)
     assert not _mistaken(stage, records)
     assert all(check(records) for check in stage.checks)
-    assert peak < MOST_MEMORY, f"{peak >> 20} MiB"
+    assert peak < MAX_MEMORY, f"{peak >> 20} MiB"
 
 
 @each_fetcher

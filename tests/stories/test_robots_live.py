@@ -52,7 +52,7 @@ TIMEOUT: Final = 4.0
 RULE: Final = b"User-agent: *\nDisallow: /x\n"
 COMMENT: Final = b"# comment\n"
 PLAIN: Final = ("Content-Type", "text/plain")
-MOST_MEMORY: Final = 200 << 20
+MAX_MEMORY: Final = 200 << 20
 """Bytes that a worker may need beside a bomb of 1 GiB."""
 
 
@@ -186,7 +186,7 @@ def test_behaviours_of_rfc_9309(commands: Commands, sites: Sites) -> None:
     for host in hosts:
         host.check(found)
     assert private.connections == 0
-    assert peaks and max(peaks) < MOST_MEMORY
+    assert peaks and max(peaks) < MAX_MEMORY
     cases = {host.case for host in hosts}
     print(f"{len(cases)} behaviours of robots.txt in one crawl of {time.monotonic() - began:.1f} s")
 

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 NORMAL: Final = 150
 ITEMS: Final = 10_000
-MOST_HOSTS: Final = 40
+MAX_HOSTS: Final = 40
 WORDS: Final = ("amber", "birch", "cobalt", "dahlia", "ember", "fjord", "granite", "heather", "indigo", "juniper")
 MONTHS: Final = [
     "January",
@@ -176,7 +176,7 @@ def _by_host(records: dict[str, Json]) -> dict[str, Counter[str]]:
 def test_sites_without_end(commands: Commands, web: Web) -> None:
     """The crawl ends within its budgets, each trap by its own rule, and tells which templates it quarantined."""
     options = ["--delay", "0", "--per-host", "8", "--workers", "2"]
-    options += ["--max-hosts-per-site", str(MOST_HOSTS), "--max-links", str(ITEMS)]
+    options += ["--max-hosts-per-site", str(MAX_HOSTS), "--max-links", str(ITEMS)]
     done = commands.run("run", *_seeds(), "--proxy", f"http://{web.authority}", *options, seconds=100)
     assert done.code == 0, done.err
     records = commands.records()
@@ -188,7 +188,7 @@ def test_sites_without_end(commands: Commands, web: Web) -> None:
     assert web.count("calendar.example/cal") < 1_500
     assert web.count("sessions.example/") < 3_000
     assert max(url.count("/a/b") for url in records if "repeating" in url) <= 3
-    assert sum(host.endswith("endless.example") for host in found) == MOST_HOSTS
+    assert sum(host.endswith("endless.example") for host in found) == MAX_HOSTS
     status = commands.status()
     assert status["state"] == "done"
     assert set(status["quarantined"]) == {

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from crawler.errors import RedisAway
 from crawler.policy.scope import Scope
 from crawler.record import Request
-from crawler.worker.link_filter import MOST_ASKED, LinkFilter, SeenCache, is_private_name
+from crawler.worker.link_filter import MAX_ASKED, LinkFilter, SeenCache, is_private_name
 
 
 class Roots:
@@ -256,7 +256,7 @@ def test_what_redis_has_accepted_from_others_is_known_from_then_on() -> None:
 def test_a_page_of_very_many_links_is_parsed_unasked() -> None:
     store = Store()
     links = LinkFilter(Scope(), Roots(), accepted=store)
-    assert not links.were_accepted([f"{A}{n}" for n in range(MOST_ASKED + 1)])
+    assert not links.were_accepted([f"{A}{n}" for n in range(MAX_ASKED + 1)])
     assert store.questions == []
 
 

@@ -26,7 +26,7 @@ local IP_WAIT_MS = 250 -- until a host is looked at again whose address had no f
 local PACKED_WAIT_MS = 20 -- or whose pages are all packed
 local ENOUGH_PAGES = 1000 -- queued pages of a host beside which its sitemaps wait
 local WINDOWS = 4 -- how many times as many hosts as are wanted are looked at, while those that are found are passed over
-local MOST_BUSY = 100 -- sites whose pages take long that are heeded
+local MAX_BUSY = 100 -- sites whose pages take long that are heeded
 local SOON = 32 -- hosts that are looked at for one that will soon be due
 local BUSY_WAIT_MS = 1000 -- until one of a site that rests is looked at again
 local PASSED_WAIT_MS = 250 -- until one that was passed over is looked at again, where more are behind it
@@ -130,7 +130,7 @@ local astray, looked_at = {}, {} -- what another hand put into an index: index a
 
 local busy, probed = {}, {} -- site whose pages take long -> until when it rests; whether this call has found a host of it
 if SLOW_PAGES then
-  local rows = redis.call('ZRANGE', BUSY, -MOST_BUSY, -1, 'WITHSCORES')
+  local rows = redis.call('ZRANGE', BUSY, -MAX_BUSY, -1, 'WITHSCORES')
   for i = 1, #rows, 2 do
     busy[rows[i]] = number(rows[i + 1]) or 0
   end

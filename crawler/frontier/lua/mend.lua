@@ -10,7 +10,7 @@
 --       hosts:   hosts. Counts, fields and place in `ready` of each, by its queues and leases.
 -- RETURNS OK, how many of these were mended, and of `entries` how many there are, of `counts` how many URLs are lost
 --         | NO_CRAWL
-local LONGEST_TERM_MS = 30 * 86400000
+local MAX_TERM_MS = 30 * 86400000
 local NUMBERS = { 'due', 'delay', 'latency', 'accepted', 'backoff', 'backoff_until', 'failing_since', 'no_name_since',
   'robots_rev', 'robots_crashes', 'answers', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3' }
 local no = refusal()
@@ -43,7 +43,7 @@ local function mend_lease(token)
     end
     rest_again(lease.host)
     settle(lease.host)
-  elseif (number(deadline) or NEVER) > T + LONGEST_TERM_MS then
+  elseif (number(deadline) or NEVER) > T + MAX_TERM_MS then
     redis.call('ZADD', LEASES, T, token)
   else
     return false

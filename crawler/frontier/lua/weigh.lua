@@ -1,11 +1,11 @@
 -- weigh.lua: count what the pages of some templates held, and quarantine a template whose pages hold nothing new.
 -- Why Lua: all workers weigh the same templates; counting and judging are one step.
--- A template is judged after every WINDOW pages: fewer than LEAST_FRESH fingerprints that it never had before, and its
+-- A template is judged after every WINDOW pages: fewer than MIN_FRESH fingerprints that it never had before, and its
 -- URLs are traps from now on. Fingerprints are forgotten when there are many: such a template is fruitful.
 -- KEYS  `template` hash and `prints` set of each
 -- ARGV  generation, then of each template: template, number of fingerprints, fingerprints (one a page)
 -- RETURNS OK templates that were quarantined by this call... | NO_CRAWL | DELETING | OOM
-local WINDOW, LEAST_FRESH, MOST_PRINTS = 100, 10, 1000
+local WINDOW, MIN_FRESH, MAX_PRINTS = 100, 10, 1000
 local no = refusal() or deleting() or full()
 if no then
   return { no }
@@ -13,7 +13,7 @@ end
 local out = { 'OK' }
 
 local function judge(key, prints, template, fresh)
-  if fresh < LEAST_FRESH then
+  if fresh < MIN_FRESH then
     redis.call('HSET', key, 'state', 'quarantined')
     redis.call('HSET', TRAPS, template, T)
     add(META, 'traps_rev', 1)
@@ -22,7 +22,7 @@ local function judge(key, prints, template, fresh)
     return true
   end
   redis.call('HSET', key, 'pages', 0, 'fresh', 0)
-  if redis.call('SCARD', prints) > MOST_PRINTS then
+  if redis.call('SCARD', prints) > MAX_PRINTS then
     redis.call('DEL', prints)
   end
 end

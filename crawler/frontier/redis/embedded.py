@@ -40,7 +40,7 @@ __all__ = ["Binary", "EmbeddedRedis", "check_server", "find_binary"]
 INTSET_ENTRIES: Final = 4096
 """Ids that one bucket of `seen` keeps packed: 10 to 14 bytes each instead of about 80."""
 
-_LONGEST_SOCKET: Final = 103
+_MAX_SOCKET_PATH: Final = 103
 """Bytes of a unix socket's path that every system takes (macOS: 104 with the final NUL; Linux: 108)."""
 
 _DOOR_PATIENCE, _START_PATIENCE, _STOP_PATIENCE = 90.0, 60.0, 60.0
@@ -334,7 +334,7 @@ def _tidy(folder: Path) -> None:
 def _short_socket(folder: Path) -> Path:
     """The socket's path as clients can use it: a deep folder is reached by a link in a private temporary folder."""
     direct = folder / "redis.sock"
-    if len(os.fsencode(direct)) <= _LONGEST_SOCKET:
+    if len(os.fsencode(direct)) <= _MAX_SOCKET_PATH:
         return direct
     detour = _detour(folder)
     if detour is None:
@@ -342,7 +342,7 @@ def _short_socket(folder: Path) -> Path:
         (detour / "to").symlink_to(folder, target_is_directory=True)
         (folder / "socket").write_bytes(os.fsencode(detour))
     short = detour / "to" / "redis.sock"
-    if len(os.fsencode(short)) > _LONGEST_SOCKET:
+    if len(os.fsencode(short)) > _MAX_SOCKET_PATH:
         raise EmbeddedRedisError(f"{direct} is too long for a socket: run in a folder of a shorter name, {ELSE}")
     return short
 

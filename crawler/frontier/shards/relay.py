@@ -20,7 +20,7 @@ from crawler.frontier.shards.outbox import OutboxMessage
 
 TERM: Final = 2.0
 """Seconds for which nobody else is given the parcels of a shard."""
-MOST: Final = 32
+MAX_MESSAGES: Final = 32
 """Parcels taken at once for one shard."""
 
 
@@ -32,11 +32,11 @@ class Relay:
         self._targets = {shard.shard: shard for shard in shards if shard.shard != home.shard}
 
     def carry(self) -> int:
-        """Deliver what there is, at most MOST parcels a shard; how many they were.
+        """Deliver what there is, at most MAX_MESSAGES parcels a shard; how many they were.
 
         A shard that is away, or full, is left out: its parcels wait. Raises RedisAway when the own shard is away.
         """
-        sacks = self._home.collect(self._name, TERM, MOST, list(self._targets))
+        sacks = self._home.collect(self._name, TERM, MAX_MESSAGES, list(self._targets))
         return sum(self._deliver(sack, self._targets[sack.target]) for sack in sacks)
 
     def _deliver(self, sack: OutboxBatch, target: Frontier) -> int:
