@@ -25,12 +25,12 @@ class Tally:
     retried: int = 0
     lost: int = 0
 
-    def add(self, outgoing: PendingCall) -> None:
+    def add(self, pending: PendingCall) -> None:
         """Count one end or retry."""
-        self.pages += outgoing.ends
-        self.retried += not outgoing.ends
-        self.bytes += outgoing.size
-        self.errors += outgoing.failed
+        self.pages += pending.ends
+        self.retried += not pending.ends
+        self.bytes += pending.size
+        self.errors += pending.failed
 
     def facts(self, lost: int) -> dict[str, int]:
         """What was counted, with *lost* ends that came too late, for the beat."""

@@ -58,7 +58,7 @@ class Downloader:
         """Transfers had stood still for too long before they were driven the last time."""
         self._fetcher = fetcher
         self._links = links
-        self._flights: dict[str, Download] = {}
+        self._downloads: dict[str, Download] = {}
         self._sitemaps: set[str] = set()
         """Tokens of sitemaps whose transfers have begun and that are not yet handled."""
         self._waiting: deque[Download] = deque()
@@ -67,21 +67,21 @@ class Downloader:
         """When (monotonic) to ask for the next page of a chain of redirects, after its host's delay, and its flight."""
         self._private: frozenset[str] = frozenset()
         """Hosts at private addresses that a seed named."""
-        self._driven = time.monotonic()
+        self._polled = time.monotonic()
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._downloads)
 
     @property
     def moving(self) -> bool:
         """Something is on its way that has not come to its result."""
-        moving = len(self._flights) - len(self._waiting) - len(self._resting)
+        moving = len(self._downloads) - len(self._waiting) - len(self._resting)
         return moving > len(self.results) + len(self.aside)
 
     @property
     def only_rests(self) -> bool:
         """All that is in flight waits for its host's delay to end."""
-        return len(self._flights) == len(self._resting)
+        return len(self._downloads) == len(self._resting)
 
     @property
     def free(self) -> int:
@@ -94,18 +94,18 @@ class Downloader:
         return self._fetcher.lack
 
     @property
-    def flights(self) -> list[Download]:
+    def downloads(self) -> list[Download]:
         """All that are in flight, and those whose results are at hand."""
-        return list(self._flights.values())
+        return list(self._downloads.values())
 
     @property
     def tokens(self) -> list[str]:
         """The leases in flight, and those whose results are at hand."""
-        return list(self._flights)
+        return list(self._downloads)
 
-    def drive(self, seconds: float) -> None:
+    def poll(self, seconds: float) -> None:
         """Let transfers go on for so long, or until one ends."""
-        self.stalled = time.monotonic() - self._driven > LONG_STALL
+        self.stalled = time.monotonic() - self._polled > LONG_STALL
         if self._waiting:
             self._begin_waiting()
         if self._resting:
@@ -113,25 +113,25 @@ class Downloader:
             if not self.moving:  # else the fetcher would return at once
                 time.sleep(seconds)
         for token, result in self._fetcher.poll(seconds, MAX_RESULTS):
-            if token in self._flights:
-                self.results.append((self._flights[token], result))
-        self._driven = time.monotonic()
+            if token in self._downloads:
+                self.results.append((self._downloads[token], result))
+        self._polled = time.monotonic()
 
     def fetch_page(self, held: LeasedPage) -> None:
         """Begin the transfer of a page; of a sitemap only when few are on their way."""
-        flight = Download(held.lease, held)
+        download = Download(held.lease, held)
         if not held.entry.request.sitemap:
-            self._submit(flight, held.entry.request.url, READ_TYPES, self.plan.max_size)
+            self._submit(download, held.entry.request.url, READ_TYPES, self.plan.max_size)
         elif len(self._sitemaps) < MAX_SITEMAPS:
-            self._fetch_sitemap(flight)
+            self._fetch_sitemap(download)
         else:
-            self._waiting.append(flight)
-            self._flights[held.lease.token] = flight
+            self._waiting.append(download)
+            self._downloads[held.lease.token] = download
 
-    def _fetch_sitemap(self, flight: Download) -> None:
-        assert flight.held is not None
-        self._submit(flight, flight.held.entry.request.url, None, sitemap.MAX_BYTES)
-        self._sitemaps.add(flight.lease.token)
+    def _fetch_sitemap(self, download: Download) -> None:
+        assert download.held is not None
+        self._submit(download, download.held.entry.request.url, None, sitemap.MAX_BYTES)
+        self._sitemaps.add(download.lease.token)
 
     def _begin_waiting(self) -> None:
         """Sitemaps that waited, as far as others have ended; while Redis cannot be asked about them they go on."""
@@ -140,14 +140,14 @@ class Downloader:
                 self._fetch_sitemap(self._waiting[0])
                 self._waiting.popleft()
 
-    def follow(self, flight: Download, chain: Chain, target: str, ended: float) -> bool:
+    def follow(self, download: Download, chain: Chain, target: str, ended: float) -> bool:
         """Ask for *target* within the lease, the host's delay after *ended* (monotonic); false if it ends before."""
-        at = ended + flight.lease.delay_ms / 1000
-        if since_boot() + max(at - time.monotonic(), 0.0) > flight.lease.deadline - NOT_AFTER_MARGIN:
+        at = ended + download.lease.delay_ms / 1000
+        if since_boot() + max(at - time.monotonic(), 0.0) > download.lease.deadline - NOT_AFTER_MARGIN:
             return False
         chain.go(target)
-        flight.chain = chain
-        self._resting.append((at, flight))
+        download.chain = chain
+        self._resting.append((at, download))
         return True
 
     def _begin_rested(self) -> float:
@@ -159,35 +159,35 @@ class Downloader:
                 self._resting.remove(pair)
         return max(min((at for at, _ in self._resting), default=float("inf")) - now, 0.0)
 
-    def _go_on(self, flight: Download) -> None:
-        assert flight.chain is not None
-        is_sitemap = flight.lease.token in self._sitemaps
+    def _go_on(self, download: Download) -> None:
+        assert download.chain is not None
+        is_sitemap = download.lease.token in self._sitemaps
         types, most = (None, sitemap.MAX_BYTES) if is_sitemap else (READ_TYPES, self.plan.max_size)
-        self._submit(flight, flight.chain.at, types, most)
+        self._submit(download, download.chain.at, types, most)
 
-    def fetch_robots(self, flight: Download, url: str) -> None:
+    def fetch_robots(self, download: Download, url: str) -> None:
         """Begin the transfer of a robots.txt, or of what it redirects to."""
-        self._submit(flight, url, None, robots.MAX_BYTES + 1)
+        self._submit(download, url, None, robots.MAX_BYTES + 1)
 
-    def _submit(self, flight: Download, url: str, types: tuple[str, ...] | None, max_body: int) -> None:
+    def _submit(self, download: Download, url: str, types: tuple[str, ...] | None, max_body: int) -> None:
         """A seed that names a private address lets its own host through the guard; may raise RedisAway, asking so."""
         if not self.plan.allow_private and is_private_name(url, proxied=self.plan.proxied):
             self._let_through_if_seeded(url)
         request = FetchRequest(
             url,
-            headers=(("Cookie", flight.chain.cookie),) if flight.chain is not None else (),
+            headers=(("Cookie", download.chain.cookie),) if download.chain is not None else (),
             accept=ACCEPT_PAGES if types else "*/*",
             max_body=max_body,
             types=types,
             connect_timeout=min(CONNECT_TIMEOUT, self.plan.timeout),
             first_byte_timeout=self.plan.timeout,
             timeout=self.plan.timeout,
-            not_after=flight.lease.deadline - NOT_AFTER_MARGIN,
+            not_after=download.lease.deadline - NOT_AFTER_MARGIN,
         )
-        self._fetcher.submit(request, flight.lease.token)
-        if flight.began == math.inf:
-            flight.began = time.monotonic()
-        self._flights[flight.lease.token] = flight
+        self._fetcher.submit(request, download.lease.token)
+        if download.began == math.inf:
+            download.began = time.monotonic()
+        self._downloads[download.lease.token] = download
 
     def _let_through_if_seeded(self, url: str) -> None:
         host = urls.host(url)
@@ -197,24 +197,24 @@ class Downloader:
 
     def make_room(self) -> list[Download]:
         """Break off what gives way to new hosts (see `shares.giving_way`); nothing whose result is at hand."""
-        tokens = giving_way(self.plan.concurrency, self.flights, time.monotonic())
-        broken = [self._flights[token] for token in tokens if self._fetcher.cancel(token)]
-        for flight in broken:
-            self.land(flight)
+        tokens = giving_way(self.plan.concurrency, self.downloads, time.monotonic())
+        broken = [self._downloads[token] for token in tokens if self._fetcher.cancel(token)]
+        for download in broken:
+            self.finish(download)
         return broken
 
-    def land(self, flight: Download) -> None:
+    def finish(self, download: Download) -> None:
         """The flight's result has been handled."""
-        self._flights.pop(flight.lease.token, None)
-        self._sitemaps.discard(flight.lease.token)
+        self._downloads.pop(download.lease.token, None)
+        self._sitemaps.discard(download.lease.token)
 
     def drop(self, tokens: frozenset[str]) -> None:
         """These leases were given to others: their transfers are void."""
-        self._waiting = deque(flight for flight in self._waiting if flight.lease.token not in tokens)
+        self._waiting = deque(download for download in self._waiting if download.lease.token not in tokens)
         self._resting = [pair for pair in self._resting if pair[1].lease.token not in tokens]
-        for token in tokens & self._flights.keys():
+        for token in tokens & self._downloads.keys():
             self._fetcher.cancel(token)
-            del self._flights[token]
+            del self._downloads[token]
             self._sitemaps.discard(token)
         self.results = deque(pair for pair in self.results if pair[0].lease.token not in tokens)
         self.aside = deque(pair for pair in self.aside if pair[0].lease.token not in tokens)
@@ -227,6 +227,6 @@ class Downloader:
 
     def close(self) -> None:
         """End all; what was in flight is lost to us, not to the crawl."""
-        for token in self._flights:
+        for token in self._downloads:
             self._fetcher.cancel(token)
         self._fetcher.close()

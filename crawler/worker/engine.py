@@ -71,13 +71,13 @@ class Engine:
         self._frontier, self._watch = tools.frontier, tools.watch
         self._links = LinkFilter(plan.scope, tools.ledger.roots, plan.links_cache, self._accepted)
         self._rules = RobotsCache(tools.ledger, plan.agent, plan.rules_cache)
-        self._exchange = FrontierClient(
+        self._client = FrontierClient(
             tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience
         )
-        self._handler = self._new_handler()
-        self._transfers = Downloader(tools.fetcher, self._links, plan)
-        self._checkup = MachineHealth(tools.ledger, proxied=plan.proxied)
-        self._labour = CpuShares()
+        self._processor = self._new_processor()
+        self._downloader = Downloader(tools.fetcher, self._links, plan)
+        self._machine_health = MachineHealth(tools.ledger, proxied=plan.proxied)
+        self._cpu_shares = CpuShares()
         self._wants: Shares = NO_SHARES
         self._is_full = False
         """All transfers were taken when there was last something to be leased."""
@@ -113,16 +113,16 @@ class Engine:
         if self._stop_by is None and self.tools.orphaned():
             self._stop_by = time.monotonic() + ORPHAN_GRACE
         self._collect()
-        news = self._talk()
+        synced = self._talk()
         self._place()
-        self._see_whether_over(news.leased)
+        self._see_whether_over(synced.leased)
         if self.reason:
             return
-        if self._exchange.held_up and not self._transfers.moving:
-            until = min(self._exchange.due_at(), self._exchange.lease_at)
+        if self._client.held_up and not self._downloader.moving:
+            until = min(self._client.due_at(), self._client.lease_at)
             self._sleep(max(until - time.monotonic(), MIN_WAIT), time.sleep)
         elif not self._is_busy():
-            self._wait_aside() if self._checkup.aside else self._idle(news.leased)
+            self._wait_aside() if self._machine_health.aside else self._idle(synced.leased)
 
     def stop(self, grace: float) -> None:
         """End soon: lease nothing more, give what is in flight *grace* seconds, release the rest. Safe in a signal."""
@@ -137,95 +137,95 @@ class Engine:
     def _collect(self) -> None:
         """Drive the transfers and take each finished one to its outcome."""
         self._watch.enter("poll")
-        transfers = self._transfers
-        transfers.drive(self._poll_seconds())
-        if self._checkup:
-            if len(self._checkup) == len(transfers):
+        transfers = self._downloader
+        transfers.poll(self._poll_seconds())
+        if self._machine_health:
+            if len(self._machine_health) == len(transfers):
                 self._sleep(LOOK, time.sleep)
-            transfers.results.extend(self._checkup.take())
-        self._labour.sort(transfers, stopping=self._stop_by is not None)
+            transfers.results.extend(self._machine_health.take())
+        self._cpu_shares.sort(transfers, stopping=self._stop_by is not None)
         for _ in range(min(len(transfers.results), MAX_RESULTS)):
-            if not transfers.results or (self._exchange.away and time.monotonic() < self._exchange.due_at()):
+            if not transfers.results or (self._client.away and time.monotonic() < self._client.due_at()):
                 break
             began = time.monotonic()
             try:
                 self._handle(*transfers.results[0])
             except RedisAway as error:  # it is handled again when Redis is back
-                self._exchange.failed(error)
+                self._client.failed(error)
                 transfers.results.rotate(-1)  # what needs another shard may go on
                 break
             transfers.results.popleft()
             if time.monotonic() - began > LONG_PAGE:
-                transfers.drive(0.0)
-                self._labour.sort(transfers, stopping=self._stop_by is not None)
+                transfers.poll(0.0)
+                self._cpu_shares.sort(transfers, stopping=self._stop_by is not None)
         self.tools.fuse(0.0)
         self._watch.enter("poll")
 
     def _poll_seconds(self) -> float:
         """How long transfers may be waited for before something else is to be done."""
-        until = self._exchange.due_at()
-        if not self._exchange.away and (self._transfers.results or self._unplaced or not self._transfers):
+        until = self._client.due_at()
+        if not self._client.away and (self._downloader.results or self._unplaced or not self._downloader):
             return 0.0
         if self._may_lease():
-            until = min(until, time.monotonic() + GRACE / 4 if self._is_full else self._exchange.lease_at)
-        if self._checkup:
+            until = min(until, time.monotonic() + GRACE / 4 if self._is_full else self._client.lease_at)
+        if self._machine_health:
             until = min(until, time.monotonic() + LOOK)
         if self._stop_by is not None:
             until = min(until, self._stop_by)
         return max(min(until - time.monotonic(), ASK_AGAIN), 0.0)
 
-    def _handle(self, flight: Download, result: FetchResult) -> None:
-        self._watch.enter("handle", flight.lease.token)
-        self._handler.clock.begin(result)
+    def _handle(self, download: Download, result: FetchResult) -> None:
+        self._watch.enter("handle", download.lease.token)
+        self._processor.clock.begin(result)
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
-        if not self._is_to_be_believed(flight, result):
+        if not self._is_to_be_believed(download, result):
             return
-        if flight.held is None:
-            answer = self._rules.answer(flight.lease, result, flight.hops, forgiving=self._transfers.stalled)
+        if download.held is None:
+            answer = self._rules.answer(download.lease, result, download.hops, forgiving=self._downloader.stalled)
             if answer.follow is not None:
-                self._transfers.fetch_robots(flight, answer.follow)
-                flight.hops += 1
+                self._downloader.fetch_robots(download, answer.follow)
+                download.hops += 1
                 return
-            ip = result.address if isinstance(result, Response) and not flight.hops else ""
-            outgoing = self._handler.robots(flight.lease, answer, ip)
-        elif self._goes_on(flight, flight.held, result):
+            ip = result.address if isinstance(result, Response) and not download.hops else ""
+            pending = self._processor.robots(download.lease, answer, ip)
+        elif self._goes_on(download, download.held, result):
             return
         else:
-            outgoing = self._end_page(flight, flight.held, result)
-            self.tally.add(outgoing)
-        self._transfers.land(flight)
-        self._exchange.post(outgoing)
-        self._labour.note(flight.lease.host, self._handler.clock.took_ms / 1000)
+            pending = self._end_page(download, download.held, result)
+            self.tally.add(pending)
+        self._downloader.finish(download)
+        self._client.submit_call(pending)
+        self._cpu_shares.note(download.lease.host, self._processor.clock.took_ms / 1000)
 
-    def _goes_on(self, flight: Download, held: LeasedPage, result: FetchResult) -> bool:
+    def _goes_on(self, download: Download, held: LeasedPage, result: FetchResult) -> bool:
         """Whether another request follows in the lease: the answer sets a cookie and redirects (see `cookies`)."""
         if not isinstance(result, Response) or result.status not in REDIRECTS:
             return False
-        chain = flight.chain or Chain(held.entry.request.url)
+        chain = download.chain or Chain(held.entry.request.url)
         target = chain.next_hop(result)
-        if target is None or not self._handler.admits(held, target, chain.hops):
+        if target is None or not self._processor.admits(held, target, chain.hops):
             return False
         if self.plan.obey_robots and not self._rules.allows_hop(held.lease, target):
             return False
-        return self._transfers.follow(flight, chain, target, result.ended)
+        return self._downloader.follow(download, chain, target, result.ended)
 
-    def _is_to_be_believed(self, flight: Download, result: FetchResult) -> bool:
+    def _is_to_be_believed(self, download: Download, result: FetchResult) -> bool:
         """Whether a result says something of its host; else it is kept until that is known, or its lease given back."""
         if isinstance(result, Response):
-            self._checkup.answered(result)
+            self._machine_health.answered(result)
             return True
-        fate = self._checkup.fate(flight, result, alone=len(self._transfers) == 1)
+        fate = self._machine_health.fate(download, result, alone=len(self._downloader) == 1)
         if fate == "give back" or (fate == "wait" and self._stop_by is not None):
-            token = flight.lease.token
-            self._checkup.drop(frozenset([token]))
-            self._transfers.land(flight)
-            self._exchange.post(PendingCall(self._frontier.release_call([token]), token))
+            token = download.lease.token
+            self._machine_health.drop(frozenset([token]))
+            self._downloader.finish(download)
+            self._client.submit_call(PendingCall(self._frontier.release_call([token]), token))
         return fate == "believe"
 
-    def _end_page(self, flight: Download, held: LeasedPage, result: FetchResult) -> PendingCall:
+    def _end_page(self, download: Download, held: LeasedPage, result: FetchResult) -> PendingCall:
         """Take a page to its outcome; a defect of ours is charged to it like a crash, and does not stop the worker."""
         try:
-            return self._handler.handle(held, result, forgiving=self._transfers.stalled, chain=flight.chain)
+            return self._processor.handle(held, result, forgiving=self._downloader.stalled, chain=download.chain)
         except CrawlerError:
             raise
         except Exception as error:
@@ -240,49 +240,49 @@ class Engine:
         self._watch.enter("redis")
         self._make_room()
         self._wants = self._wanted()
-        news = self._exchange.talk(self._wants, self._held(), self._beat)
-        if news.lost:
-            self._drop(news.lost)
-        if news.leased is not None:
-            self._unplaced.extend(news.leased.leases)
+        synced = self._client.sync(self._wants, self._held(), self._beat)
+        if synced.lost:
+            self._drop(synced.lost)
+        if synced.leased is not None:
+            self._unplaced.extend(synced.leased.leases)
             try:
-                self._learn(news.leased)
+                self._learn(synced.leased)
             except RedisAway as error:  # what is not known yet is told again with the next leases
-                self._exchange.failed(error)
-        if self._refit is not None and not self._transfers:
-            self._transfers.refit(self.tools.refit(self._refit), self.plan)
+                self._client.failed(error)
+        if self._refit is not None and not self._downloader:
+            self._downloader.refit(self.tools.refit(self._refit), self.plan)
             self._refit = None
-        return news
+        return synced
 
     def _wanted(self) -> Shares:
         """What leases to ask for now: after something ended, or when a host is due."""
-        if not self._may_lease() or not self._exchange.may_lease:
+        if not self._may_lease() or not self._client.may_lease:
             return NO_SHARES
-        if self._checkup.aside:
-            return NO_SHARES if self._transfers else Shares.any(1)
-        plan, transfers = self.plan, self._transfers
-        wanted = shares(plan.concurrency, transfers.flights, time.monotonic(), sees_addresses=plan.sees_addresses)
+        if self._machine_health.aside:
+            return NO_SHARES if self._downloader else Shares.any(1)
+        plan, transfers = self.plan, self._downloader
+        wanted = shares(plan.concurrency, transfers.downloads, time.monotonic(), sees_addresses=plan.sees_addresses)
         wanted = wanted.at_most(transfers.free)
         self._is_full = not wanted
         return wanted
 
     def _make_room(self) -> None:
         """Where new hosts wait, and stuck transfers fill the room that is theirs, the oldest of these give way."""
-        if not self._new_hosts or self._exchange.away or not self._may_lease():
+        if not self._new_hosts or self._client.away or not self._may_lease():
             return
-        for flight in self._transfers.make_room():
-            end = self._frontier.robots_call if flight.held is None else self._frontier.retry_call
-            self._exchange.post(PendingCall(end(flight.lease, "late"), flight.lease.token))
+        for download in self._downloader.make_room():
+            end = self._frontier.robots_call if download.held is None else self._frontier.retry_call
+            self._client.submit_call(PendingCall(end(download.lease, "late"), download.lease.token))
 
     def _may_lease(self) -> bool:
         if self._stop_by is not None or self._suspects or self._unplaced or self._refit:
             return False
-        return not self._checkup.aside or time.monotonic() >= self._checkup.again_at
+        return not self._machine_health.aside or time.monotonic() >= self._machine_health.again_at
 
     def _held(self) -> list[str]:
         """The tokens of all leases that are ours and have not ended."""
         return [
-            *self._transfers.tokens,
+            *self._downloader.tokens,
             *(lease.token for lease in self._unplaced),
             *(held.lease.token for held in self._suspects),
         ]
@@ -290,19 +290,19 @@ class Engine:
     def _drop(self, lost: frozenset[str]) -> None:
         """Leases that were given to others: their work here is void."""
         self.tally.lost += len(lost)
-        self._transfers.drop(lost)
-        self._checkup.drop(lost)
+        self._downloader.drop(lost)
+        self._machine_health.drop(lost)
         self._unplaced = deque(lease for lease in self._unplaced if lease.token not in lost)
         self._suspects = deque(held for held in self._suspects if held.lease.token not in lost)
 
     def _beat(self) -> bytes:
-        self._watch.say_lack(self._transfers.lack)
-        facts = {"in_flight": len(self._transfers), "limit": self._limit, "lack": self._transfers.lack}
-        return msgspec.json.encode(self.tally.facts(self._exchange.not_ours) | facts | self._checkup.facts)
+        self._watch.say_lack(self._downloader.lack)
+        facts = {"in_flight": len(self._downloader), "limit": self._limit, "lack": self._downloader.lack}
+        return msgspec.json.encode(self.tally.facts(self._client.not_ours) | facts | self._machine_health.facts)
 
     def _learn(self, leased: Leased) -> None:
         """What the answer to `lease` says beside its leases: what the speed depends on, and what was changed."""
-        settings_rev, roots_rev, traps_rev = self._exchange.revisions
+        settings_rev, roots_rev, traps_rev = self._client.revisions
         self._new_hosts = leased.new_hosts
         self._limit = leased.limit(self._wants.want)
         self._links.at_revision(roots_rev)
@@ -320,16 +320,16 @@ class Engine:
         self.plan = self.tools.replan(self._refit)
         self._links.renew(self.plan.scope)
         self._rules.agent = self.plan.agent
-        self._exchange.set_term(self.plan.lease_term)
-        self._handler = self._new_handler()
+        self._client.set_term(self.plan.lease_term)
+        self._processor = self._new_processor()
 
     def _accepted(self, links: Sequence[str]) -> list[bool]:
         """Which of *links* Redis has accepted, from whomever."""
         return self.tools.ledger.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
 
-    def _new_handler(self) -> Processor:
+    def _new_processor(self) -> Processor:
         tools, links, plan, extractor = self.tools, self._links, self.plan, Extractor(self.plan.extract)
-        harvest = self._exchange.harvest if plan.quarantine else None
+        harvest = self._client.harvest if plan.quarantine else None
         return Processor(
             self._frontier, links, extractor, plan, self._watch, hook=tools.hook, harvest=harvest, say=tools.say
         )
@@ -338,7 +338,7 @@ class Engine:
 
     def _place(self) -> None:
         """Give every new lease its way: to the fetcher, to its end, or aside."""
-        if self._exchange.away:
+        if self._client.away:
             return
         try:
             if self.plan.obey_robots:
@@ -346,15 +346,15 @@ class Engine:
             while self._unplaced:
                 self._place_one(self._unplaced[0])
                 self._unplaced.popleft()
-            if self._suspects and not self._transfers and not self._exchange.outgoing:
-                self._transfers.fetch_page(self._suspects[0])
+            if self._suspects and not self._downloader and not self._client.pending:
+                self._downloader.fetch_page(self._suspects[0])
                 self._suspects.popleft()
         except RedisAway as error:
-            self._exchange.failed(error)
+            self._client.failed(error)
 
     def _place_one(self, lease: Lease) -> None:
         if lease.kind == "R":
-            self._transfers.fetch_robots(Download(lease), f"{lease.origin}/robots.txt")
+            self._downloader.fetch_robots(Download(lease), f"{lease.origin}/robots.txt")
             return
         try:
             entry = lease.entry()
@@ -362,7 +362,7 @@ class Engine:
             self._end(endings.of_bad_entry(lease, str(error), self._frontier.id))
             return
         if self.plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
-            self._exchange.post(PendingCall(self._frontier.release_call([lease.token]), lease.token))
+            self._client.submit_call(PendingCall(self._frontier.release_call([lease.token]), lease.token))
             return
         url = entry.request.url
         held = LeasedPage(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
@@ -376,19 +376,19 @@ class Engine:
         elif entry.crashes:
             self._suspects.append(held)
         else:
-            self._transfers.fetch_page(held)
+            self._downloader.fetch_page(held)
 
     def _end(self, ending: Commit) -> None:
-        self._exchange.post(PendingCall(self._frontier.commit_call(ending), ending.lease.token, ends=True))
+        self._client.submit_call(PendingCall(self._frontier.commit_call(ending), ending.lease.token, ends=True))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def _is_busy(self) -> bool:
-        return bool(self._transfers or self._exchange.outgoing or self._unplaced or self._suspects)
+        return bool(self._downloader or self._client.pending or self._unplaced or self._suspects)
 
     def _see_whether_over(self, leased: Leased | None) -> None:
         if self._stop_by is not None:
-            ended = self._transfers.only_rests and not self._exchange.outgoing
+            ended = self._downloader.only_rests and not self._client.pending
             if ended or time.monotonic() >= self._stop_by:
                 self.reason = "stopped"
         elif leased is not None and not self._is_busy():
@@ -396,34 +396,34 @@ class Engine:
                 self.reason = "gone"
             elif self.until_done and leased.status == "LIMIT" and leased.leased == 0:
                 self.reason = "limit"
-            elif leased.status == "OK" and not leased.leases and self._exchange.is_done(leased) and self.until_done:
+            elif leased.status == "OK" and not leased.leases and self._client.is_done(leased) and self.until_done:
                 self.reason = "done"
 
     def _idle(self, leased: Leased | None) -> None:
         """Nothing to do: wait for a hint that a host became ready, or until the next one is due."""
-        wait = self._exchange.lease_at - time.monotonic()
+        wait = self._client.lease_at - time.monotonic()
         if leased is not None and self._frontier.count == 1:
             hosts_wait = leased.status == "OK" and leased.wait_ms >= 0  # paused, full or at its limit: nothing is due
             wait = leased.wait_ms / 1000 if hosts_wait else IDLE_WAIT
         wait = min(wait, ASK_AGAIN if self.until_done else IDLE_WAIT)
         if wait > LATENESS:
-            self._sleep((wait - LATENESS) * random.uniform(0.9, 1.0), self._exchange.wait)
+            self._sleep((wait - LATENESS) * random.uniform(0.9, 1.0), self._client.wait)
         elif wait > MIN_WAIT:
             self._sleep(wait, time.sleep)
-        self._exchange.ask_now()
+        self._client.ask_now()
 
     def _wait_aside(self) -> None:
         """Wait until this machine may be well again, and take no hint from a worker that is; the crawl may end so."""
-        left = self._checkup.again_at - time.monotonic()
+        left = self._machine_health.again_at - time.monotonic()
         if left > 0:
             self._sleep(min(left, LOOK_ASIDE), time.sleep)
         try:
-            word = self._frontier.state().word if self.until_done and not self._exchange.away else ""
+            word = self._frontier.state().word if self.until_done and not self._client.away else ""
             if word == "limit" or (word == "done" and self._frontier.done()):
                 self.reason = word
         except RedisAway as error:
-            self._exchange.failed(error)
-        self._exchange.ask_now()
+            self._client.failed(error)
+        self._client.ask_now()
 
     def _sleep(self, seconds: float, wait: Callable[[float], None]) -> None:
         """Wait; `stop` cuts it short."""
@@ -432,19 +432,19 @@ class Engine:
             self._may_be_woken = True
             wait(seconds if self._stop_by is None else min(seconds, STOPPING_WAIT))
         except RedisAway as error:
-            self._exchange.failed(error)
+            self._client.failed(error)
         except Woken:
-            self._exchange.forget_waiting()
+            self._client.forget_waiting()
         finally:
             self._may_be_woken = False
 
     def _leave(self) -> None:
         """Tell Redis what has ended, give the rest back, and say good-bye; if Redis is away the leases run out."""
-        self._watch.say_lack(self._transfers.lack)
+        self._watch.say_lack(self._downloader.lack)
         self._watch.enter("redis")
         try:
             if self.reason != "gone":
-                self._exchange.leave(self._held())
+                self._client.leave(self._held())
         except CrawlerError as error:
             self.tools.note(f"leaving without a last word to Redis: {error}")
-        self._transfers.close()
+        self._downloader.close()

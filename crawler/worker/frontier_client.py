@@ -74,34 +74,34 @@ class FrontierClient:
         return time.monotonic() < self._left_alone_until if self._apart else self._each[0].away
 
     @property
-    def outgoing(self) -> bool:
+    def pending(self) -> bool:
         """Something has ended that is not acknowledged."""
-        return any(exchange.outgoing for exchange in self._each)
+        return any(client.pending for client in self._each)
 
     @property
     def held_up(self) -> bool:
         """Redis is away, or all that has ended waits for it or for room in it."""
-        return self.away or (self.outgoing and self.due_at() > time.monotonic())
+        return self.away or (self.pending and self.due_at() > time.monotonic())
 
     def due_at(self) -> float:
         """When there is next something to say, on the monotonic clock; leases aside."""
-        due = min(exchange.due_at() for exchange in self._each)
+        due = min(client.due_at() for client in self._each)
         return self._left_alone_until if self._apart and self.away else due
 
     @property
     def lease_at(self) -> float:
         """When there is next something to be leased, or to ask for it."""
-        return min((exchange.lease_at for exchange in self._each if not exchange.away), default=float("inf"))
+        return min((client.lease_at for client in self._each if not client.away), default=float("inf"))
 
     @property
     def may_lease(self) -> bool:
         """Something may be there to be leased: something has ended, or it is time."""
         now = time.monotonic()
-        return any(self._may_lease(exchange, now) for exchange in self._each)
+        return any(self._may_lease(client, now) for client in self._each)
 
     @staticmethod
-    def _may_lease(exchange: ShardClient, now: float) -> bool:
-        return not exchange.away and (bool(exchange.outgoing) or exchange.lease_at <= now)
+    def _may_lease(client: ShardClient, now: float) -> bool:
+        return not client.away and (bool(client.pending) or client.lease_at <= now)
 
     def failed(self, error: RedisAway) -> None:
         """Redis did not answer a question beside the talk."""
@@ -112,9 +112,9 @@ class FrontierClient:
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
-    def post(self, outgoing: PendingCall) -> None:
+    def submit_call(self, pending: PendingCall) -> None:
         """Say this with the next turn, to the shard that gave the lease."""
-        self._each[shard_of_token(outgoing.token)].outgoing.append(outgoing)
+        self._each[shard_of_token(pending.token)].pending.append(pending)
 
     def harvest(self, url: str, page: Page) -> None:
         """A page was read: what it bears is told to the shard of its template."""
@@ -122,23 +122,23 @@ class FrontierClient:
 
     def set_term(self, term: float) -> None:
         """The term of leases from now on, in seconds."""
-        for exchange in self._each:
-            exchange.term = term
+        for client in self._each:
+            client.term = term
 
     @property
     def not_ours(self) -> int:
         """Ends that came too late: their leases had been given to others."""
-        return sum(exchange.not_ours for exchange in self._each)
+        return sum(client.not_ours for client in self._each)
 
     @property
     def revisions(self) -> tuple[int, ...]:
         """Of settings, roots and traps, as far as is known: each grows with a change in any shard."""
-        return tuple(sum(part) for part in zip(*(exchange.revisions for exchange in self._each), strict=True))
+        return tuple(sum(part) for part in zip(*(client.revisions for client in self._each), strict=True))
 
-    def talk(self, want: Shares, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
+    def sync(self, want: Shares, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
         """Say to each shard what is due, and ask one of them for leases (see `Exchange.talk`)."""
         if len(self._each) == 1:
-            return self._each[0].talk(want, held, beat)
+            return self._each[0].sync(want, held, beat)
         now = time.monotonic()
         left = self._count(now) if want else None
         chosen = self._next(now) if want and left != 0 else None
@@ -147,20 +147,20 @@ class FrontierClient:
         for token in held:
             tokens[shard_of_token(token)].append(token)
         lost, leased = NOTHING_LOST, self._spent() if left == 0 else None
-        for exchange, own in zip(self._each, tokens, strict=True):
-            news = exchange.talk(want if exchange is chosen else NO_SHARES, own, beat)
-            lost |= news.lost
-            if news.leased is not None:  # of another shard too, where an answer had been missed
+        for client, own in zip(self._each, tokens, strict=True):
+            synced = client.sync(want if client is chosen else NO_SHARES, own, beat)
+            lost |= synced.lost
+            if synced.leased is not None:  # of another shard too, where an answer had been missed
                 more = leased.leases if leased is not None else ()
-                leased = msgspec.structs.replace(news.leased, leases=[*more, *news.leased.leases])
+                leased = msgspec.structs.replace(synced.leased, leases=[*more, *synced.leased.leases])
         if leased is not None and self._left is not None:
             self._left = max(self._left - len(leased.leases), 0)
         return SyncResult(leased, lost)
 
     def _next(self, now: float) -> ShardClient | None:
         """The shard whose turn it is to be asked for leases."""
-        ready = [exchange for exchange in self._each if self._may_lease(exchange, now)]
-        return min(ready, key=lambda exchange: exchange.asked_at, default=None)
+        ready = [client for client in self._each if self._may_lease(client, now)]
+        return min(ready, key=lambda client: client.asked_at, default=None)
 
     def _count(self, now: float) -> int | None:
         """How many more pages may be leased, of all shards; None: any number. Counted now and then."""
@@ -178,8 +178,8 @@ class FrontierClient:
     def _spent(self) -> Leased:
         """What is said instead of leases, when the last pages that may be fetched are in flight or have ended."""
         state = self._state or self._frontier.state()
-        for exchange in self._each:
-            exchange.lease_at = self._count_at
+        for client in self._each:
+            client.lease_at = self._count_at
         status = "LIMIT" if state.spent else "OK"
         counts = state.accepted, state.queued, state.leased, state.ended, state.sources, state.pending
         return Leased([], status, (), round(COUNT_AGAIN * 1000), *counts, *self.revisions)  # type: ignore[arg-type]
@@ -188,13 +188,13 @@ class FrontierClient:
 
     def is_done(self, leased: Leased) -> bool:
         """Whether nothing is left to do in any shard, after an answer without leases."""
-        asked = max(self._each, key=lambda exchange: exchange.asked_at)
+        asked = max(self._each, key=lambda client: client.asked_at)
         if not asked.is_done(leased):
             return False
         if len(self._each) == 1:
             return True
         try:
-            return all(exchange.idle for exchange in self._each) and self._frontier.done()
+            return all(client.idle for client in self._each) and self._frontier.done()
         except RedisAway:
             return False
 
@@ -209,15 +209,15 @@ class FrontierClient:
 
     def ask_now(self) -> None:
         """Ask for leases with the next turns, each shard."""
-        for exchange in self._each:
-            exchange.lease_at = 0.0
+        for client in self._each:
+            client.lease_at = 0.0
 
     def leave(self, held: Sequence[str]) -> None:
         """The last word to each shard (see `Exchange.leave`); RedisAway, at the end, if one did not hear it."""
         missed: RedisAway | None = None
-        for shard, exchange in enumerate(self._each):
+        for shard, client in enumerate(self._each):
             try:
-                exchange.leave([token for token in held if shard_of_token(token) == shard])
+                client.leave([token for token in held if shard_of_token(token) == shard])
             except RedisAway as error:
                 missed = error
         if missed is not None:

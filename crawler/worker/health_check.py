@@ -52,7 +52,7 @@ class MachineHealth:
         name, port = urls.name_and_port(response.url)
         self._health.remember("" if urls.is_address(name) else name, response.address, port)
 
-    def fate(self, flight: Download, result: FetchError, *, alone: bool) -> Fate:
+    def fate(self, download: Download, result: FetchError, *, alone: bool) -> Fate:
         """What is to be done with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""
         now = time.monotonic()
         name = urls.name_and_port(result.url)[0]
@@ -64,7 +64,7 @@ class MachineHealth:
         else:
             fate = self._health.judge(name, result, now, alone=alone and not self._kept, known=known)
         if fate == "wait":
-            self._kept.append((flight, result))
+            self._kept.append((download, result))
         if (question := self._health.question) is not None:
             self._health.question = None
             if question.about == "resolver":

@@ -62,7 +62,7 @@ class Processor:
         self._plan = plan
         self._watch = watch
         self._hook = hook
-        self._entrances = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
+        self._sitemap_requests = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
         self._harvest = harvest
         self._say = say
         self._told: set[str] = set()
@@ -76,7 +76,7 @@ class Processor:
         if self._plan.sitemaps and answer.event == "ok":
             with self._asking(lease.token):
                 usual = self._plan.sitemap_only
-                named, refused = self._entrances.of_robots(lease.origin, answer.sitemaps, usual=usual)
+                named, refused = self._sitemap_requests.of_robots(lease.origin, answer.sitemaps, usual=usual)
         before = [self._frontier.at(lease.token).put_call(named)] if named else []
         call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self.clock.took_ms)
         return PendingCall(call, lease.token, [request.url for request in named], before)
@@ -226,7 +226,7 @@ class Processor:
         if hops > self._plan.scope.max_hops:
             return Discovered(refused=Counter(hops=1), error=_too_many(hops - 1))
         with self._asking(held.lease.token):
-            admitted, refused = self._entrances.of_redirect(request, target)
+            admitted, refused = self._sitemap_requests.of_redirect(request, target)
         requests = [Request(url, request.depth, hops, held.id, sitemap=True) for url in admitted]
         return Discovered(requests=requests, refused=refused)
 
@@ -249,7 +249,7 @@ class Processor:
             kept = sitemap.locations[:-1] if sitemap.kind == "text" else sitemap.locations  # its last line may be cut
             sitemap = replace(sitemap, truncated=True, locations=kept)
         with self._asking(held.lease.token):
-            requests, refused = self._entrances.of_sitemap(held, sitemap)
+            requests, refused = self._sitemap_requests.of_sitemap(held, sitemap)
         error = "it was cut: it breaks off, or has more than a sitemap may have" if sitemap.truncated else None
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         found = Discovered(now, refused=refused, error=error)

@@ -68,7 +68,7 @@ class ShardClient:
         self.term = term
         self.harvest = TrapSampler()
         """What pages of templates held, on its way to the frontier."""
-        self.outgoing: list[PendingCall] = []
+        self.pending: list[PendingCall] = []
         self.not_ours = 0
         """Ends that came too late: their leases had been given to others."""
         self.frontier = frontier
@@ -112,7 +112,7 @@ class ShardClient:
     @property
     def held_up(self) -> bool:
         """Redis is away, or all that has ended waits for room in it."""
-        return self.away or (bool(self.outgoing) and self.due_at() > time.monotonic())
+        return self.away or (bool(self.pending) and self.due_at() > time.monotonic())
 
     def due_at(self) -> float:
         """When there is next something to say, on the monotonic clock; leases aside."""
@@ -121,9 +121,9 @@ class ShardClient:
         routine = min(self._extend_at, float("inf") if self.frontier.shard else self._beat_at)
         if self._courier is not None:
             routine = min(routine, self._carry_at)
-        if not self.outgoing:
+        if not self.pending:
             return routine
-        return min(routine, self._room_at) if all(out.before for out in self.outgoing) else 0.0
+        return min(routine, self._room_at) if all(out.before for out in self.pending) else 0.0
 
     def failed(self, error: RedisAway) -> None:
         """Redis did not answer: it is left alone for a while, longer each time."""
@@ -131,7 +131,7 @@ class ShardClient:
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
-    def talk(self, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
+    def sync(self, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
         """Say what is due, and ask for *want* leases. *held* are the tokens of all leases that have not ended.
 
         When Redis is away there are no news. Raises NoCrawl or CrawlDeleting when the crawl is gone, and what nobody
@@ -145,7 +145,7 @@ class ShardClient:
         try:
             lost = self._come_back(held) if self.away else NOTHING_LOST
             self._put_first()
-            news = self._send(now, want, held, beat)
+            synced = self._send(now, want, held, beat)
             if self._courier is not None and now >= self._carry_at:
                 self._carry(self._courier)
         except RedisAway as error:
@@ -153,8 +153,8 @@ class ShardClient:
             return SyncResult()
         self._patience.answered()
         self._see_whether_reconnected()
-        self._tidy(news.leased)
-        return SyncResult(news.leased, news.lost | lost)
+        self._tidy(synced.leased)
+        return SyncResult(synced.leased, synced.lost | lost)
 
     def _carry(self, courier: Relay) -> None:
         carried = courier.carry()
@@ -183,7 +183,7 @@ class ShardClient:
         Ends that wait to be sent are sent all the same: the frontier knows whether they went through before.
         """
         self._known.forget()
-        tokens = [*held, *(out.token for out in self.outgoing)]
+        tokens = [*held, *(out.token for out in self.pending)]
         lost = self.frontier.extend(tokens, self.term) if tokens else NOTHING_LOST
         return lost & set(held)
 
@@ -191,7 +191,7 @@ class ShardClient:
         """Links beyond what one script takes are put before their page's commit; without them it waits."""
         if time.monotonic() < self._room_at:
             return
-        for out in self.outgoing:
+        for out in self.pending:
             while out.before:
                 try:
                     accepted = self.frontier.run_one(out.before[0])
@@ -204,8 +204,8 @@ class ShardClient:
                 out.before.pop(0)
 
     def _send(self, now: float, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
-        ready = [out for out in self.outgoing if not out.before]
-        waiting = [out for out in self.outgoing if out.before]
+        ready = [out for out in self.pending if not out.before]
+        waiting = [out for out in self.pending if out.before]
         calls = [out.call for out in ready]
         tokens = [*held, *(out.token for out in waiting)] if now >= self._extend_at else []
         if tokens:
@@ -220,7 +220,7 @@ class ShardClient:
             calls.append(self._asked[0])
         replies = self.frontier.run(calls)
         self._set_timers(now)
-        self.outgoing = waiting
+        self.pending = waiting
         for out, reply in zip(ready, replies, strict=False):
             self._acknowledge(out, reply)
         for reply in replies:
@@ -265,7 +265,7 @@ class ShardClient:
         if isinstance(reply, LeaseLost):
             self.not_ours += 1
         elif isinstance(reply, OutOfMemory):
-            self.outgoing.append(out)
+            self.pending.append(out)
         elif isinstance(reply, FrontierError):
             raise reply
         elif not (isinstance(reply, Accepted) and (reply.left_out or reply.over_budget)):
@@ -301,8 +301,8 @@ class ShardClient:
     def leave(self, held: Sequence[str]) -> None:
         """The last word: what has ended, what is given back unused. Raises RedisAway, or what the frontier refuses."""
         self._put_first()
-        self.frontier.run([out.call for out in self.outgoing if not out.before])
-        held = [*held, *(out.token for out in self.outgoing if out.before)]
+        self.frontier.run([out.call for out in self.pending if not out.before])
+        held = [*held, *(out.token for out in self.pending if out.before)]
         closing = [self.frontier.release_call(held)] if held else []
         if not self.frontier.shard:
             closing.append(self.frontier.beat_call(self._worker, b""))

@@ -93,14 +93,14 @@ class Load:
     """Stuck ones of new hosts."""
 
     @classmethod
-    def of(cls, flights: Iterable[InFlight], now: float) -> Load:
+    def of(cls, downloads: Iterable[InFlight], now: float) -> Load:
         """Of all *flights*, at the time *now*."""
         load = cls()
-        for flight in flights:
-            standing = flight.lease.standing
+        for download in downloads:
+            standing = download.lease.standing
             if standing == "failing":
                 load.failing += 1
-            elif standing == "new" and now - flight.began > GRACE:
+            elif standing == "new" and now - download.began > GRACE:
                 load.old += 1
             elif standing == "new":
                 load.young += 1
@@ -119,11 +119,11 @@ class Load:
         return max(room(concurrency) - max(kept, self.proven) - self.young - self.stuck, 0)
 
 
-def shares(concurrency: int, flights: Sequence[InFlight], now: float, *, sees_addresses: bool = True) -> Shares:
+def shares(concurrency: int, downloads: Sequence[InFlight], now: float, *, sees_addresses: bool = True) -> Shares:
     """What to ask for beside what is in flight."""
-    load, quarter = Load.of(flights, now), concurrency // PARTS
+    load, quarter = Load.of(downloads, now), concurrency // PARTS
     counted = load.proven + load.young + min(load.stuck, quarter or load.stuck)
-    want = max(min(concurrency - counted, room(concurrency) - len(flights), MAX_WANTED), 0)
+    want = max(min(concurrency - counted, room(concurrency) - len(downloads), MAX_WANTED), 0)
     spare = load.spare(concurrency) if quarter else want
     sure = max(quarter - load.stuck, quarter // 2) - load.young if quarter else want
     failing = max(min(quarter // PARTS - load.failing, spare), 0)
@@ -134,20 +134,20 @@ def shares(concurrency: int, flights: Sequence[InFlight], now: float, *, sees_ad
         new=max(min(sure, want, spare), 0),
         most_new=min(want, spare),
         failing=failing,
-        most=max(min(concurrency - len(flights), spare, MAX_WANTED), 0),
+        most=max(min(concurrency - len(downloads), spare, MAX_WANTED), 0),
         reserve=quarter,
         half=max(concurrency // 2, 1),
         sees_addresses=sees_addresses,
-        sites=_sites(flights),
+        sites=_sites(downloads),
     )
 
 
-def _sites(flights: Sequence[InFlight]) -> list[tuple[str, int, int]]:
+def _sites(downloads: Sequence[InFlight]) -> list[tuple[str, int, int]]:
     """The sites with most flights: how many, and how many of hosts that are not failing."""
     all_of: dict[str, int] = {}
     moving: dict[str, int] = {}
-    for flight in flights:
-        lease = flight.lease
+    for download in downloads:
+        lease = download.lease
         site = site_of(lease.host)
         all_of[site] = all_of.get(site, 0) + 1
         if lease.standing != "failing":
@@ -159,16 +159,18 @@ def _sites(flights: Sequence[InFlight]) -> list[tuple[str, int, int]]:
     return [(site, n, moving.get(site, 0)) for site, n in most]
 
 
-def giving_way(concurrency: int, flights: Sequence[InFlight], now: float) -> list[str]:
+def giving_way(concurrency: int, downloads: Sequence[InFlight], now: float) -> list[str]:
     """The tokens of those that make room for new hosts, the oldest first; as many as are missing from a quarter."""
     quarter = concurrency // PARTS
-    if len(flights) + concurrency <= room(concurrency):  # nothing can be missing
+    if len(downloads) + concurrency <= room(concurrency):  # nothing can be missing
         return []
-    missing = quarter - Load.of(flights, now).spare(concurrency)
+    missing = quarter - Load.of(downloads, now).spare(concurrency)
     if not quarter or missing <= 0:
         return []
-    old = [flight for flight in flights if flight.lease.standing == "new" and now - flight.began > MIN_PATIENCE]
-    return [flight.lease.token for flight in islice(sorted(old, key=lambda flight: flight.began), missing)]
+    old = [
+        download for download in downloads if download.lease.standing == "new" and now - download.began > MIN_PATIENCE
+    ]
+    return [download.lease.token for download in islice(sorted(old, key=lambda download: download.began), missing)]
 
 
 class PageClock:
@@ -228,7 +230,7 @@ class CpuShares:
         if not (self._rests and (results.results or results.aside)):
             return
         pairs, now = [*results.results, *results.aside], time.monotonic()
-        waits = [not stopping and self.waits(site_of(flight.lease.host), now) for flight, _ in pairs]
+        waits = [not stopping and self.waits(site_of(download.lease.host), now) for download, _ in pairs]
         results.results = deque(pair for pair, waiting in zip(pairs, waits, strict=True) if not waiting)
         results.aside = deque(pair for pair, waiting in zip(pairs, waits, strict=True) if waiting)
         if results.aside and not results.results and not results.moving:

@@ -43,18 +43,18 @@ def _resting(delay: float, term: float = 90.0) -> tuple[Engine, Downloader, Down
     transfers = Downloader(cast(Any, engine), cast(Any, None), plan_of(Settings()))
     host, raw = Request(URL).place()
     lease = Lease("0:1", "P", host, raw, 0, round(delay * 1000), "", since_boot() + term)
-    flight = Download(lease, LeasedPage(lease, Entry.decode(host, raw), "1"))
-    transfers.fetch_page(cast(LeasedPage, flight.held))
+    download = Download(lease, LeasedPage(lease, Entry.decode(host, raw), "1"))
+    transfers.fetch_page(cast(LeasedPage, download.held))
     engine.ended = [("0:1", Response(URL, 302, Headers()))]
-    transfers.drive(0.0)
-    [(flight, _)] = transfers.results
+    transfers.poll(0.0)
+    [(download, _)] = transfers.results
     transfers.results.clear()
-    return engine, transfers, flight, transfers.follow(flight, Chain(URL), URL, time.monotonic())
+    return engine, transfers, download, transfers.follow(download, Chain(URL), URL, time.monotonic())
 
 
 def test_it_is_held_but_neither_moves_nor_is_asked_for() -> None:
     engine, transfers, _, followed = _resting(60.0)
-    transfers.drive(0.0)
+    transfers.poll(0.0)
     assert followed
     assert (transfers.tokens, transfers.free) == (["0:1"], 7)
     assert transfers.only_rests and not transfers.moving
@@ -62,10 +62,10 @@ def test_it_is_held_but_neither_moves_nor_is_asked_for() -> None:
 
 
 def test_it_goes_on_when_its_time_has_come() -> None:
-    engine, transfers, flight, _ = _resting(0.0)
-    assert flight.chain is not None
-    flight.chain.cookie = "a=1"
-    transfers.drive(0.0)
+    engine, transfers, download, _ = _resting(0.0)
+    assert download.chain is not None
+    download.chain.cookie = "a=1"
+    transfers.poll(0.0)
     assert [request.url for request in engine.asked] == [URL, URL]
     assert engine.asked[1].headers == (("Cookie", "a=1"),)
     assert transfers.moving and not transfers.only_rests
@@ -79,6 +79,6 @@ def test_the_time_of_the_lease_bounds_its_rest() -> None:
 def test_a_lease_that_was_lost_sends_no_further_request() -> None:
     engine, transfers, _, _ = _resting(0.0)
     transfers.drop(frozenset({"0:1"}))
-    transfers.drive(0.0)
+    transfers.poll(0.0)
     assert len(engine.asked) == 1
     assert not transfers and transfers.only_rests

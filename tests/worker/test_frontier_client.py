@@ -50,13 +50,13 @@ class Setting:
         self.frontier = frontier.create(link, "test", b"{}", Limits(**settings), shards=SHARDS)
         self.frontier.put([Request(url_in(shard, f"/{n}")) for shard in range(SHARDS) for n in range(PAGES)])
         patience = Backoff(lambda _: None, first=0.01, most=0.02)
-        self.exchanges = FrontierClient(self.frontier, SeenCache(), "worker", TERM, lambda _: None, patience)
+        self.clients = FrontierClient(self.frontier, SeenCache(), "worker", TERM, lambda _: None, patience)
         self.held: list[Lease] = []
 
     def turn(self, want: int) -> list[Lease]:
         """One turn that asks for *want* leases; what it gave."""
-        news: SyncResult = self.exchanges.talk(Shares.any(want), [lease.token for lease in self.held], lambda: b"{}")
-        given = list(news.leased.leases) if news.leased is not None else []
+        synced: SyncResult = self.clients.sync(Shares.any(want), [lease.token for lease in self.held], lambda: b"{}")
+        given = list(synced.leased.leases) if synced.leased is not None else []
         self.held += given
         return given
 
@@ -65,7 +65,7 @@ class Setting:
         for lease in self.held:
             held = LeasedPage(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
             ending = of_failure(held, "failed:http", "status 500")
-            self.exchanges.post(PendingCall(self.frontier.commit_call(ending), lease.token, ends=True))
+            self.clients.submit_call(PendingCall(self.frontier.commit_call(ending), lease.token, ends=True))
         self.held = []
 
     def shards(self) -> list[int]:
@@ -112,11 +112,11 @@ def test_a_shard_that_is_away_holds_up_no_other(redis_url: str, other_redis: Pri
     setting.end_all()
     until(lambda: setting.shards()[0] + setting.shards()[2] == 2 * (PAGES - 2), lambda: setting.turn(4))
     assert setting.shards()[1] == 0
-    assert setting.exchanges.outgoing
+    assert setting.clients.pending
     other_redis.start()
     until(lambda: setting.shards()[1] == PAGES - 2, lambda: setting.turn(4))
     setting.end_all()
-    until(lambda: not setting.exchanges.outgoing, lambda: setting.turn(0))
+    until(lambda: not setting.clients.pending, lambda: setting.turn(0))
     assert setting.frontier.state().ended == SHARDS * PAGES
     setting.link.close()
 
@@ -150,18 +150,18 @@ def test_done_when_all_shards_are(setting: Setting) -> None:
     until(lambda: setting.shards() == [PAGES] * SHARDS, lambda: setting.turn(PAGES))
 
     def is_done() -> bool:
-        setting.exchanges.ask_now()
-        leased = setting.exchanges.talk(1, [lease.token for lease in setting.held], lambda: b"{}").leased
-        return leased is not None and setting.exchanges.is_done(leased)
+        setting.clients.ask_now()
+        leased = setting.clients.sync(1, [lease.token for lease in setting.held], lambda: b"{}").leased
+        return leased is not None and setting.clients.is_done(leased)
 
     assert not any(is_done() for _ in range(2 * SHARDS))
     setting.end_all()
-    until(lambda: not setting.exchanges.outgoing, lambda: setting.turn(0))
+    until(lambda: not setting.clients.pending, lambda: setting.turn(0))
     assert any(is_done() for _ in range(2 * SHARDS))
 
 
 def test_leaving_gives_back_to_each_shard(setting: Setting) -> None:
     until(lambda: setting.shards() == [2, 2, 2], lambda: setting.turn(2))
-    setting.exchanges.leave([lease.token for lease in setting.held])
+    setting.clients.leave([lease.token for lease in setting.held])
     assert [part.state().queued for part in setting.frontier.parts] == [PAGES] * SHARDS
     assert frontier.ledger_of(setting.frontier).workers() == []

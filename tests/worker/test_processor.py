@@ -49,8 +49,8 @@ def test_waiting_for_redis_is_no_hang(
     else:
         response = Response("http://a.example/", 301, Headers([("location", "http://b.example/")]))
     watch.enter("handle", "t:1")
-    outgoing = cast(Any, handler).handle(held, response, forgiving=False)
+    pending = cast(Any, handler).handle(held, response, forgiving=False)
     assert stages == ["redis"]
     assert (watch.look().stage, watch.look().token) == ("handle", "t:1")
-    assert list(outgoing.urls) == ([] if answer == "skimmed" else ["http://b.example/"])
+    assert list(pending.urls) == ([] if answer == "skimmed" else ["http://b.example/"])
     watch.remove()

@@ -32,7 +32,7 @@ class Setting:
         self.frontier.put([Request(f"{URL}{n}") for n in range(10)])
         self.known = SeenCache()
         self.said: list[str] = []
-        self.exchange = ShardClient(
+        self.client = ShardClient(
             self.frontier,
             self.known,
             "worker",
@@ -43,7 +43,7 @@ class Setting:
 
     def lease(self, want: int) -> Leased:
         """One turn that asks for *want* leases."""
-        leased = self.exchange.talk(want, [], lambda: b"{}").leased
+        leased = self.client.sync(want, [], lambda: b"{}").leased
         assert leased is not None
         return leased
 
@@ -52,7 +52,7 @@ class Setting:
         lease = leased.leases[number]
         held = LeasedPage(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
         ending = of_failure(held, "failed:http", "status 500")
-        self.exchange.outgoing.append(PendingCall(self.frontier.commit_call(ending), lease.token, links, ends=True))
+        self.client.pending.append(PendingCall(self.frontier.commit_call(ending), lease.token, links, ends=True))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_links_are_known_once_acknowledged(setting: Setting) -> None:
     leased = setting.lease(1)
     setting.end(leased, 0, (URL,))
     assert setting.known.unknown([URL]) == [URL]
-    setting.exchange.talk(0, [], lambda: b"{}")
+    setting.client.sync(0, [], lambda: b"{}")
     assert setting.known.unknown([URL]) == []
     assert setting.frontier.state().ended == 1
 
@@ -75,14 +75,14 @@ def test_a_silent_reconnect_is_noticed(setting: Setting) -> None:
     """The library connects anew by itself when it finds its connection closed; what was known may be lost by then."""
     leased = setting.lease(2)
     setting.end(leased, 0, (URL,))
-    setting.exchange.talk(0, [], lambda: b"{}")
+    setting.client.sync(0, [], lambda: b"{}")
     assert setting.known.unknown([URL]) == []
     setting.link.client.connection_pool.disconnect()
     setting.end(leased, 1)
-    setting.exchange.talk(0, [], lambda: b"{}")
+    setting.client.sync(0, [], lambda: b"{}")
     assert setting.link.connections == 2
     assert setting.known.unknown([URL]) == [URL]
-    assert setting.exchange.due_at() == 0.0, "what is held is extended at once"
+    assert setting.client.due_at() == 0.0, "what is held is extended at once"
 
 
 def test_a_lost_reply_is_asked_for_again(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,18 +99,18 @@ def test_a_lost_reply_is_asked_for_again(setting: Setting, monkeypatch: pytest.M
 
     monkeypatch.setattr(setting.link, "execute", lose_the_reply)
     held = [first.leases[1].token]
-    assert setting.exchange.talk(3, held, lambda: b"{}").leased is None
-    assert setting.exchange.away
+    assert setting.client.sync(3, held, lambda: b"{}").leased is None
+    assert setting.client.away
     state = setting.frontier.state()
     assert (state.ended, state.leased) == (1, 4)
-    news = setting.exchange.talk(0, held, lambda: b"{}")
-    while news.leased is None:  # until its patience lets it try again
-        news = setting.exchange.talk(0, held, lambda: b"{}")
-    assert len(news.leased.leases) == 3
-    assert news.lost == frozenset()
+    synced = setting.client.sync(0, held, lambda: b"{}")
+    while synced.leased is None:  # until its patience lets it try again
+        synced = setting.client.sync(0, held, lambda: b"{}")
+    assert len(synced.leased.leases) == 3
+    assert synced.lost == frozenset()
     state = setting.frontier.state()
     assert (state.ended, state.leased, state.queued) == (1, 4, 5)
-    assert setting.exchange.outgoing == []
+    assert setting.client.pending == []
     assert setting.said[0].startswith("Redis at ")
     assert setting.said[1].startswith("Redis is back")
 
@@ -122,9 +122,9 @@ def test_long_queues_are_packed_and_unpacked(setting: Setting) -> None:
     client = setting.link.client
     leased = setting.lease(1)
     setting.end(leased, 0)
-    (out,) = setting.exchange.outgoing
+    (out,) = setting.client.pending
     out.before = [setting.frontier.put_call([Request(f"{URL}more/{n}") for n in range(6)])]
-    setting.exchange.talk(0, [], lambda: b"{}")
+    setting.client.sync(0, [], lambda: b"{}")
     assert (client.llen(head), client.llen(packed), client.llen(tail)) == (9, 1, 0)
     setting.lease(8)
     assert (client.llen(head), client.llen(packed), client.llen(tail)) == (7, 0, 0)
@@ -145,10 +145,10 @@ def test_an_outage_while_a_queue_is_unpacked_takes_no_news_away(
 
     monkeypatch.setattr(setting.frontier, "unpack", fail)
     assert len(setting.lease(9).leases) == 9
-    assert setting.exchange.away
-    news = setting.exchange.talk(1, [], lambda: b"{}")
-    while news.leased is None:
-        news = setting.exchange.talk(1, [], lambda: b"{}")
+    assert setting.client.away
+    synced = setting.client.sync(1, [], lambda: b"{}")
+    while synced.leased is None:
+        synced = setting.client.sync(1, [], lambda: b"{}")
     assert setting.link.client.llen(setting.frontier.keys.queue("a.example", "packed")) == 0
 
 
@@ -156,21 +156,21 @@ def test_a_full_redis_is_not_asked_all_the_time(setting: Setting) -> None:
     """Links beyond what a commit takes wait for room, and their page with them; beats and leases go on meanwhile."""
     leased = setting.lease(1)
     setting.end(leased, 0)
-    (out,) = setting.exchange.outgoing
+    (out,) = setting.client.pending
     out.before = [setting.frontier.put_call([Request(f"{URL}more/{n}") for n in range(10)])]
     client = setting.link.client
     client.config_set("maxmemory", 1)
-    setting.exchange.talk(0, [], lambda: b"{}")
-    assert setting.exchange.held_up
-    assert not setting.exchange.away
-    assert 0 < setting.exchange.due_at() - time.monotonic() <= 1
+    setting.client.sync(0, [], lambda: b"{}")
+    assert setting.client.held_up
+    assert not setting.client.away
+    assert 0 < setting.client.due_at() - time.monotonic() <= 1
     asked = client.info("commandstats")["cmdstat_evalsha"]["calls"]
     for _ in range(50):
-        setting.exchange.talk(0, [], lambda: b"{}")
+        setting.client.sync(0, [], lambda: b"{}")
     assert client.info("commandstats")["cmdstat_evalsha"]["calls"] == asked
     client.config_set("maxmemory", 0)
-    while setting.exchange.outgoing:
-        setting.exchange.talk(0, [], lambda: b"{}")
+    while setting.client.pending:
+        setting.client.sync(0, [], lambda: b"{}")
     state = setting.frontier.state()
     assert (state.ended, state.queued) == (1, 19)
     assert setting.said == []
@@ -183,14 +183,14 @@ def test_counts_that_cannot_be_right_are_mended(setting: Setting) -> None:
     leased = setting.lease(1)
     assert (leased.leases, leased.idle) == ([], True)
     setting.link.client.hset(setting.frontier.keys.counters, "queued", 5)
-    assert not setting.exchange.is_done(leased)
+    assert not setting.client.is_done(leased)
     assert setting.said == ["another hand changed the crawl in Redis: 1 host, 1 count put right"]
     leased = setting.lease(10)
     for n in range(10):
         setting.end(leased, n)
-    setting.exchange.talk(0, [], lambda: b"{}")
+    setting.client.sync(0, [], lambda: b"{}")
     leased = setting.lease(1)
-    assert setting.exchange.is_done(leased)
+    assert setting.client.is_done(leased)
     assert len(setting.said) == 1
 
 
@@ -201,7 +201,7 @@ def test_a_script_that_fails_is_not_passed_over(setting: Setting) -> None:
     setting.link.client.rename(setting.frontier.keys.counters, "kept")
     setting.link.client.set(setting.frontier.keys.counters, "x")
     with pytest.raises(DamagedCrawl, match="counters holds a string, not a hash"):
-        setting.exchange.talk(0, [], lambda: b"{}")
+        setting.client.sync(0, [], lambda: b"{}")
     setting.link.client.rename("kept", setting.frontier.keys.counters)
     assert setting.frontier.state().leased == 1, "half of its end was written"
 
@@ -209,7 +209,7 @@ def test_a_script_that_fails_is_not_passed_over(setting: Setting) -> None:
 def test_leaving_gives_the_rest_back(setting: Setting) -> None:
     leased = setting.lease(3)
     setting.end(leased, 0)
-    setting.exchange.leave([lease.token for lease in leased.leases[1:]])
+    setting.client.leave([lease.token for lease in leased.leases[1:]])
     state = setting.frontier.state()
     assert (state.ended, state.leased, state.queued) == (1, 0, 9)
 
@@ -224,14 +224,14 @@ def test_links_beyond_a_budget_are_not_known(setting: Setting) -> None:
         ending = msgspec.structs.replace(
             of_failure(held, "failed:http", None), requests=[Request(link) for link in links]
         )
-        setting.exchange.outgoing.append(PendingCall(setting.frontier.commit_call(ending), lease.token, links))
-    setting.exchange.talk(0, [], lambda: b"{}")
+        setting.client.pending.append(PendingCall(setting.frontier.commit_call(ending), lease.token, links))
+    setting.client.sync(0, [], lambda: b"{}")
     assert setting.frontier.state().accepted == 11
     assert setting.known.unknown([f"{URL}new", f"{URL}newer", f"{URL}newest"]) == [f"{URL}newer", f"{URL}newest"]
     more = setting.lease(1)
     setting.end(more, 0, (f"{URL}newest",))
     puts = [Request(f"{URL}newest"), Request(f"{URL}new")]
-    setting.exchange.outgoing[0].before = [setting.frontier.put_call(puts)]
-    setting.exchange.talk(0, [], lambda: b"{}")
-    assert setting.exchange.outgoing == []
+    setting.client.pending[0].before = [setting.frontier.put_call(puts)]
+    setting.client.sync(0, [], lambda: b"{}")
+    assert setting.client.pending == []
     assert setting.known.unknown([f"{URL}newest"]) == [f"{URL}newest"]

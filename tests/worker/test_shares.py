@@ -22,7 +22,7 @@ class Flight:
     began: float
 
 
-def flights(n: int, standing: Any, age: float = 0.0, host: str = "") -> list[Flight]:
+def downloads(n: int, standing: Any, age: float = 0.0, host: str = "") -> list[Flight]:
     """So many, each of a site of its own unless *host* is named."""
     return [
         Flight(
@@ -39,7 +39,7 @@ some = st.lists(st.tuples(st.sampled_from(("proven", "new", "failing")), st.samp
 @settings(deadline=None)
 @given(st.integers(4, 80), some)
 def test_stuck_transfers_leave_three_quarters_to_proven_hosts(concurrency: int, kinds: list[tuple[str, float]]) -> None:
-    stuck = [x for standing, age in kinds for x in flights(1, standing, age) if standing == "failing" or age]
+    stuck = [x for standing, age in kinds for x in downloads(1, standing, age) if standing == "failing" or age]
     stuck = [x for x in stuck if x.lease.standing != "proven"][: room(concurrency) - concurrency]
     assert shares(concurrency, stuck, NOW).want >= min(concurrency - concurrency // 4, 256)
 
@@ -47,7 +47,7 @@ def test_stuck_transfers_leave_three_quarters_to_proven_hosts(concurrency: int, 
 @settings(deadline=None)
 @given(st.integers(1, 80), some)
 def test_never_more_are_asked_for_than_there_is_room(concurrency: int, kinds: list[tuple[str, float]]) -> None:
-    all_of = [x for standing, age in kinds for x in flights(1, standing, age)][: room(concurrency)]
+    all_of = [x for standing, age in kinds for x in downloads(1, standing, age)][: room(concurrency)]
     asked = shares(concurrency, all_of, NOW)
     assert min(asked.want, asked.new, asked.most_new, asked.failing, asked.most) >= 0
     assert asked.new <= asked.want
@@ -58,7 +58,7 @@ def test_never_more_are_asked_for_than_there_is_room(concurrency: int, kinds: li
 @settings(deadline=None)
 @given(st.integers(1, 80), st.integers(0, 80))
 def test_quick_transfers_are_as_many_as_was_said(concurrency: int, n: int) -> None:
-    quick = flights(n, "proven") if n <= concurrency else []
+    quick = downloads(n, "proven") if n <= concurrency else []
     asked = shares(concurrency, quick, NOW)
     assert concurrency - len(quick) - 1 <= asked.want <= concurrency - len(quick)
 
@@ -66,24 +66,24 @@ def test_quick_transfers_are_as_many_as_was_said(concurrency: int, n: int) -> No
 @pytest.mark.parametrize("concurrency", [1, 2, 3])
 def test_few_transfers_are_never_exceeded(concurrency: int) -> None:
     assert room(concurrency) == concurrency
-    asked = shares(concurrency, flights(concurrency, "new", 9.0), NOW)
+    asked = shares(concurrency, downloads(concurrency, "new", 9.0), NOW)
     assert not asked
-    assert giving_way(concurrency, flights(concurrency, "new", 9.0), NOW) == []
+    assert giving_way(concurrency, downloads(concurrency, "new", 9.0), NOW) == []
 
 
 def test_new_hosts_keep_a_share_beside_stuck_ones() -> None:
-    assert shares(64, flights(80, "new", GRACE + 0.1), NOW).new > 0
+    assert shares(64, downloads(80, "new", GRACE + 0.1), NOW).new > 0
 
 
 def test_new_hosts_cannot_fill_what_is_kept_for_proven_ones() -> None:
-    full = flights(room(64) - 48, "new", GRACE + 0.1)
+    full = downloads(room(64) - 48, "new", GRACE + 0.1)
     asked = shares(64, full, NOW)
     assert (asked.want, asked.most_new, asked.failing, asked.most) == (48, 0, 0, 0)
 
 
 def test_the_oldest_new_ones_give_way_where_the_room_is_full() -> None:
-    old, older = flights(100, "new", MIN_PATIENCE + 1), flights(4, "new", MIN_PATIENCE + 2)
-    failing, young = flights(30, "failing", 60), flights(10, "new")
+    old, older = downloads(100, "new", MIN_PATIENCE + 1), downloads(4, "new", MIN_PATIENCE + 2)
+    failing, young = downloads(30, "failing", 60), downloads(10, "new")
     gone = giving_way(64, [*old, *older, *failing, *young], NOW)
     assert gone[:4] == [x.lease.token for x in older]
     assert len(gone) == 16
@@ -91,12 +91,12 @@ def test_the_oldest_new_ones_give_way_where_the_room_is_full() -> None:
 
 
 def test_nothing_gives_way_while_there_is_room_or_patience() -> None:
-    assert giving_way(64, flights(60, "new", 60), NOW) == []
-    assert giving_way(64, flights(144, "new", MIN_PATIENCE - 0.1), NOW) == []
+    assert giving_way(64, downloads(60, "new", 60), NOW) == []
+    assert giving_way(64, downloads(144, "new", MIN_PATIENCE - 0.1), NOW) == []
 
 
 def test_sites_with_most_leases_are_named() -> None:
-    mixed = [*flights(3, "proven", host="n1.site.example"), *flights(2, "failing", host="n2.site.example")]
+    mixed = [*downloads(3, "proven", host="n1.site.example"), *downloads(2, "failing", host="n2.site.example")]
     asked = shares(64, mixed, NOW)
     assert (asked.half, list(asked.sites)) == (32, [("site.example", 5, 3)])
 
