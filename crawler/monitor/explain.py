@@ -34,6 +34,7 @@ _OF_HOST: Final = {
     "asking_robots": "robots.txt is being asked for",
 }
 """Field of `host` -> how a person reads it."""
+_SEED: Final = "it was named as a seed (or by robots.txt as a sitemap)"
 _ALWAYS: Final = ("queued", "in_flight", "due_in")
 _QUEUES: Final = ("sitemaps and second tries", "pages")
 
@@ -114,9 +115,10 @@ class _Explainer:
         facts, now = self._ledger.host(urls.host(url))
         told.host = self._host(facts, now)
         record = self._ledger.record(told.id)
-        via, is_seed = None, False
+        via, is_seed, depth, hops = None, False, 1, 0
         if record is not None:
             told.state, via, is_seed = record.outcome, record.via, record.via is None
+            depth, hops = record.depth, record.hops
             told.record = record.named(self._ledger.urls(record.ids))
             self._failed(told)
         elif self._ledger.is_seen(told.id):
@@ -124,12 +126,12 @@ class _Explainer:
             entry = self._pending(told)
             if entry is not None:
                 told.where = f"{told.where}{_tries(entry)}"
-                via = entry.request.found_on
+                via, depth, hops = entry.request.found_on, entry.request.depth, entry.request.hops
                 is_seed = via is None
             if told.state == "queued":
                 told.waits_for = self._waits_for(facts, now)
         told.origins = self._origins(via)
-        told.scope = self._scope(url, told, facts, is_seed=is_seed)
+        told.scope = _SEED if is_seed else self._scope(told, facts, depth, hops)
         return told
 
     # -- where it is ---------------------------------------------------------------------------------------------------
@@ -214,11 +216,10 @@ class _Explainer:
 
     # -- why -----------------------------------------------------------------------------------------------------------
 
-    def _scope(self, url: str, told: Explanation, facts: HostFacts, *, is_seed: bool) -> str:
-        if is_seed:
-            return "it was named as a seed (or by robots.txt as a sitemap)"
-        depth = told.record.depth if told.record is not None else 1
-        reason = self._links.scope.admit(url, depth)
+    def _scope(self, told: Explanation, facts: HostFacts, depth: int, hops: int) -> str:
+        """Whether a link to it is followed, so many links away from its seed; *depth* is 1 where nothing is known."""
+        url = told.url
+        reason = self._links.scope.admit(url, depth, hops)
         if reason is None and told.trap:
             reason = "trap-template"
         if reason is None and url not in self._links.inside([url]):

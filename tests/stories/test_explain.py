@@ -76,6 +76,18 @@ def test_what_is_under_way(commands: Commands, sites: Sites) -> None:
     going.wait()
 
 
+def test_a_queued_url_is_judged_by_its_own_depth(commands: Commands, sites: Sites) -> None:
+    site = sites.add()
+    home = site.serve("/", html(["/a"]))
+    site.serve("/a", html(["/b"]))
+    commands.run("run", home, *OPTIONS, "--max-pages", "2")
+    queued = explained(commands, site.url("/b"))
+    assert (queued["state"], queued["scope"].partition(":")[0]) == ("queued", "a link to it is followed")
+    assert commands.run("set", "max-depth", "1").code == 0
+    assert "refused as a link: depth" in explained(commands, site.url("/b"))["scope"]
+    assert "refused" not in explained(commands, site.url("/a"))["scope"]
+
+
 def test_a_dead_host(commands: Commands, sites: Sites) -> None:
     site = sites.add()
     home = site.url("/")
