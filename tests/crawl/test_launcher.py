@@ -22,14 +22,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are cop
 
 PROLOGUE = """
 import gc, json, os, pathlib, signal, socket, sys, time
-from crawler import launch, process
-from crawler.config import Settings
-from crawler.process import Job
+from crawler.crawl import launcher, process
+from crawler.settings import Settings
+from crawler.crawl.process import Job
 def job():
     return Job("w", watch="", redis="", generation="g", until_done=True, settings=Settings(), parent=os.getpid())
 def begin(act, keep=()):
-    launch.live = act
-    return launch.launch(job(), keep, copies=True)
+    launcher.live = act
+    return launcher.launch(job(), keep, copies=True)
 """
 
 
@@ -169,10 +169,10 @@ def test_where_it_may_not_be_a_copy_an_interpreter_begins(why: str, code: str) -
 import threading
 from dataclasses import replace
 gate, settings, copies = threading.Event(), Settings(), True
-launch._START = "import os, sys; sys.stdin.read(); sys.exit(20 if os.environ['CRAWLER_IN_WORKER'] else 1)"
+launcher._START = "import os, sys; sys.stdin.read(); sys.exit(20 if os.environ['CRAWLER_IN_WORKER'] else 1)"
 {code}
-launch.live = lambda job: 3
-print(launch.launch(Job("w", "", "", "g", True, settings, 1), (), copies=copies).wait())
+launcher.live = lambda job: 3
+print(launcher.launch(Job("w", "", "", "g", True, settings, 1), (), copies=copies).wait())
 """
     )
     assert done.stdout == "20\n", done.stderr

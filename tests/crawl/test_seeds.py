@@ -220,11 +220,11 @@ def test_gzip_from_a_stdin_that_is_not_blocking(monkeypatch: pytest.MonkeyPatch)
 
 MEASURED = """
 import resource, sys
-from crawler import seeding
+from crawler.crawl import seeds
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 before = peak()
-lines = list(seeding.lines(sys.argv[1:]))
+lines = list(seeds.lines(sys.argv[1:]))
 print(peak() - before)
 for line in lines:
     print(line.where.rpartition(":")[2], line.text[:12], line.odd)

@@ -554,8 +554,8 @@ import gzip, itertools, json, os, signal, sys
 from pathlib import Path
 from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Link
+from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.redis.connection import Connection
 
 url, out, drains = sys.argv[1], sys.argv[2], bool(sys.argv[3:])
 checkpoints.EVERY_RECORDS = 1
@@ -580,8 +580,8 @@ def die_at(step):
 drain = Frontier.drain
 
 def run():
-    link = Link(url)
-    frontier, ledger = Frontier.find(link, "export"), Ledger(link, "export")
+    link = Connection(url)
+    frontier, ledger = Frontier.find(link, "export"), CrawlDb(link, "export")
     wanted = Wanted(out, "state", drain=drains)
     with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
         export(ledger, made.sink, after=made.cursor, note=made.note)
@@ -626,13 +626,13 @@ import resource, sys
 from crawler.errors import CrawlerError
 from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Link
+from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.redis.connection import Connection
 
 checkpoints.EVERY_RECORDS = 1
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
-link = Link(sys.argv[1])
-frontier, ledger = Frontier.find(link, "export"), Ledger(link, "export")
+link = Connection(sys.argv[1])
+frontier, ledger = Frontier.find(link, "export"), CrawlDb(link, "export")
 wanted = Wanted(sys.argv[2], "state", drain=True)
 try:
     with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
