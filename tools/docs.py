@@ -119,6 +119,15 @@ def columns() -> Iterator[str]:
 # -- settings ----------------------------------------------------------------------------------------------------------
 
 
+_SHORT: Final = {
+    option.name: f"{option.opts[0]}, "
+    for command in cli.commands.values()
+    for option in command.params
+    if option.name in TABLE and len(option.opts) > 1
+}
+"""The short options of settings."""
+
+
 def settings_of(kind: Kind) -> Callable[[], Iterator[str]]:
     """The table of the settings of one kind."""
 
@@ -131,7 +140,8 @@ def settings_of(kind: Kind) -> Callable[[], Iterator[str]]:
 
 def _setting(name: str, meta: Meta) -> tuple[str, ...]:
     default = getattr(Settings(), name)
-    option = f"--{dashed(name)}" + ("" if meta.switch else f" {meta.unit or 'NAME'}")
+    short = _SHORT.get(name, "")
+    option = f"{short}--{dashed(name)}" + ("" if meta.switch else f" {meta.unit or 'NAME'}")
     shown = format_value(name, default)
     return f"`{option}`", _type_of(meta), _UNITS.get(meta.unit, ""), shown, f"`{toml_of(name)}`", meta.help
 
