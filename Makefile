@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hostile bench-hosts lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hostile bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ lint: $(VENV)/.dev ## check style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict crawler
+
+docs: $(VENV)/.dev ## write the tables of docs/ that come from the code anew
+	$(BIN)/python -m tools.docs
 
 chaos: compiled ## kill workers, pools and Redis under a crawl, then prove that nothing is lost (ARGS="--minutes 10 --seed 7")
 	$(BIN)/python -m tests.chaos $(ARGS)

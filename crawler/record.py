@@ -146,48 +146,74 @@ def _is_host(host: str) -> bool:
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What is stored of a URL, one JSON object; fields that are unknown are absent."""
+    """What is stored of a URL, one JSON object; fields that are unknown are absent.
+
+    The texts under the fields are the table in docs/records.md: the meaning, then when the field is present.
+    Inside Redis `via` and `duplicate_of` are ids; `named` puts URLs in their place.
+    """
 
     url: str
+    """The URL in its canonical form. Present: always."""
     outcome: str
+    """How the URL ended, one of the words below. Present: always."""
     depth: int
+    """Number of links from a seed, which has 0; of a sitemap, the number of indexes that led to it. Present: always."""
     status: int | None = None
+    """Status code of the HTTP answer. Present: if there was an answer."""
     title: str | None = None
+    """Title of the page. Present: if an HTML page has one."""
     description: str | None = None
+    """The page's own description (`<meta>`). Present: if an HTML page has one."""
     lang: str | None = None
+    """Language that the page declares. Present: if an HTML page has one."""
     text: str | None = None
+    """The visible text, cut at `--max-text`. Present: with `--store text`, if the page is text
+    and not a copy of another one."""
     content_type: str | None = None
+    """The `Content-Type` of the answer, up to 500 characters. Present: if the answer has one."""
     charset: str | None = None
+    """Encoding of the body, by its WHATWG name. Present: if a page was read and is text."""
     size: int | None = None
-    """Bytes of the decoded body, as far as it was read."""
+    """Bytes of the decoded body, as far as it was read. Present: if the body was read."""
     truncated: bool = False
+    """The body is incomplete: it was cut at `--max-size`, or the server ended early. Present: if true."""
     digest: str | None = None
-    """`sha256:` and the hexadecimal digest of the decoded body."""
+    """`sha256:` and the hexadecimal digest of the decoded body. Present: if the body was read."""
     via: str | None = None
-    """URL of the page this one was first found on; inside Redis its id."""
+    """URL of the page on which this one was first found. Present: if a page led to it."""
     redirect_to: str | None = None
+    """Where the redirect leads, or where redirects that set cookies ended. Present: if the answer redirects."""
     hops: int = 0
-    """Redirects in a row that led here."""
+    """Number of redirects in a row that led here. Present: if above 0."""
     duplicate_of: str | None = None
-    """URL of the page that had the same content before (inside Redis its id), or that is obeyed as its canonical:
-    then the text stays until that page is stored."""
+    """URL of the page that had the same content before, or of the canonical page that is obeyed (`--canonical obey`;
+    the text then stays until that page is stored). Present: if there is such a page."""
     canonical: str | None = None
+    """URL that the page names as its canonical one, in canonical form. Present: if an HTML page names one."""
     links: int | None = None
-    """Number of outlinks, before scope; of a sitemap the locations in it."""
+    """Number of links on the page, before scope; of a sitemap, the number of locations. Present: if they were counted,
+    which they are not on a page that was skimmed."""
     outlinks: list[str] | None = None
+    """The links of the page, each once, in canonical form. Present: with `--outlinks`."""
     etag: str | None = None
+    """The `ETag` of the answer, up to 500 characters. Present: if the answer has one."""
     last_modified: str | None = None
+    """The `Last-Modified` of the answer, up to 500 characters. Present: if the answer has one."""
     sitemap: bool = False
-    """It was read as a sitemap, or would have been."""
+    """The URL was read as a sitemap, or would have been. Present: if true."""
     lastmod: str | None = None
-    """When the page changed last, as a sitemap tells (RFC 3339, UTC)."""
+    """When the page changed last, as a sitemap says (RFC 3339, UTC). Present: if a sitemap says so."""
     fetched_at: str | None = None
-    """RFC 3339, UTC: when the answer ended."""
+    """When the answer ended (RFC 3339, UTC). Present: if there was an answer."""
     elapsed_ms: int | None = None
+    """Duration of the fetch in milliseconds. Present: if there was an answer."""
     attempts: int | None = None
+    """Number of attempts, this one included. Present: unless the outcome is `failed:bad-entry`."""
     error: str | None = None
+    """What went wrong, in words, up to 500 characters. Present: if the URL failed, if robots.txt or a quarantine
+    refused it, or if a part failed (a hook, the target of a redirect)."""
     data: Any = None
-    """What the user's hook returned."""
+    """What the user's hook returned. Present: if a hook returned anything."""
 
     def named(self, urls: Mapping[str, str]) -> Record:
         """This record with URLs in place of ids in `via` and `duplicate_of`; what *urls* does not know is left out."""

@@ -1,4 +1,4 @@
-"""What the project's own files promise: make, the lock, compose, the image, and the sample seeds."""
+"""What the project's own files promise: make, the lock, compose, the image, the sample seeds, and the documents."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 import yaml
 
 from crawler.errors import InvalidURL
+from crawler.record import OUTCOMES
 from crawler.url import canonicalize, site
 
 ROOT = Path(__file__).parent.parent
@@ -208,3 +212,83 @@ def test_awkward_seeds_are_as_many_as_they_say() -> None:
 
 def test_sample_sites_are_three() -> None:
     assert {site(url) for url in seeds("sites.txt")[0]} == {"example.org", "example.com", "example.net"}
+
+
+# -- documents ---------------------------------------------------------------------------------------------------------
+
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of the headings in a document, spelled as GitHub does."""
+    seen: Counter[str] = Counter()
+    found = set()
+    for heading in re.findall(r"^#+ (.+)$", FENCED.sub("", text), re.MULTILINE):
+        shown = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading)
+        name = re.sub(r"[^\w\- ]", "", shown.strip().lower()).replace(" ", "-")
+        found.add(f"{name}-{seen[name]}" if seen[name] else name)
+        seen[name] += 1
+    return found
+
+
+def broken_links(document: Path) -> Iterator[str]:
+    """The relative links of a document that lead to no file, or to no heading in it."""
+    text = FENCED.sub("", document.read_text(encoding="utf-8"))
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if re.match(r"[a-z]+:", link):
+            continue
+        name, _, anchor = link.partition("#")
+        target = document.parent / unquote(name) if name else document
+        if not target.exists():
+            yield f"{link}: no such file"
+        elif anchor and anchor not in anchors(target.read_text(encoding="utf-8")):
+            yield f"{link}: no such heading"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    assert list(broken_links(document)) == []
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    (tmp_path / "other.md").write_text("# One `--two` three\n\n```\n# no heading\n```\n\n## Same\n\n## Same\n")
+    page = tmp_path / "page.md"
+    good = "[a](other.md) [b](other.md#one---two-three) ![c](other.md#same-1) [d](#here) [e](https://example.org/x#y)"
+    page.write_text(f"# Here\n\n{good}\n[f](none.md) [g](other.md#no-heading) [h](#there) [i](other.md#same-2)\n")
+    assert [line.partition(":")[0] for line in broken_links(page)] == [
+        *("none.md", "other.md#no-heading", "#there", "other.md#same-2"),
+    ]
+
+
+def test_each_page_of_the_docs_can_be_found() -> None:
+    """The README leads to a list of the pages for users; those for developers are named where developers begin."""
+    assert "](docs/getting-started.md)" in README
+    listed = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8").split("## More pages")[1]
+    found = {"getting-started.md", *re.findall(r"\]\(([a-z-]+\.md)\)", listed)}
+    for name in ("ARCHITECTURE.md", "CONTRIBUTING.md"):
+        found.update(re.findall(r"\]\(docs/([a-z-]+\.md)", (ROOT / name).read_text(encoding="utf-8")))
+    assert {path.name for path in (ROOT / "docs").glob("*.md")} - found == set()
+
+
+def test_the_readme_is_short_and_names_the_two_commands() -> None:
+    assert re.search(r"^make demo ", README, re.MULTILINE)
+    assert re.search(r"^make test ", README, re.MULTILINE)
+    assert 600 <= len(README.split()) <= 850
+
+
+def test_the_readme_counts_as_its_pages_do() -> None:
+    rows = re.findall(r"^\| \d+ \|", (ROOT / "docs" / "hostile.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert f"one of {len(OUTCOMES)} [outcomes]" in README
+    assert re.search(rf"\[{len(rows)}\s+situations\]\(docs/hostile\.md\)", README)
+
+
+def test_the_table_of_the_readme_is_that_of_its_page() -> None:
+    """The figures of the one are among those of the other."""
+    page = (ROOT / "docs" / "performance.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:this crawler|Scrapy).*\|$", README, re.MULTILINE)
+    assert len(rows) == 3
+    assert [row for row in rows if row not in page] == []
+    assert "| scrapy-redis 0.9.1, one process | 59 | 17.0 | 219 MB |" in README
+    assert "| scrapy-redis 0.9.1, one process / two | 59 / 112 | 17.0 / 16.3 | 219 / 431 MB |" in page

@@ -1,0 +1,1 @@
+"""Chores for developers: not part of the package."""
