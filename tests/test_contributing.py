@@ -163,6 +163,14 @@ def test_the_code_that_it_names_is_there(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "path", [*DOCS, ROOT / "docs/durability.md", ROOT / "docs/redis.md"], ids=lambda path: path.stem
+)
+def test_its_links_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", prose(path))
+    assert [link for link in links if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize(
     ("name", "problem"),
     [
         ("frontier/keys.lua", "frontier/keys.lua: no such file"),
