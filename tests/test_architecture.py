@@ -244,8 +244,6 @@ def check_verbs(folder: Path) -> list[str]:
     problems = []
     for script in sorted((folder / PACKAGE / "frontier" / "lua").glob("*.lua")):
         verb = script.stem
-        if verb == "prelude":
-            continue
         if verb not in methods:
             problems.append(f"{verb}.lua has no method Frontier.{verb}")
         if not (folder / "tests" / "frontier" / f"test_{verb}.py").is_file():
@@ -365,9 +363,9 @@ def test_a_method_of_a_mixin_is_one_of_the_frontier(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "mixin.py").write_text("class Leasing:\n    def lease(self): ...\n")
     (folder / "frontier.py").write_text("class Frontier(Leasing):\n    def put(self): ...\n")
-    (folder / "lua").mkdir()
+    (folder / "lua" / "shared").mkdir(parents=True)
     (folder / "lua" / "lease.lua").touch()
-    (folder / "lua" / "prelude.lua").touch()
+    (folder / "lua" / "shared" / "head.lua").touch()
     assert frontier_methods(tmp_path) == {"lease", "put"}
     assert check_verbs(tmp_path) == ["lease.lua has no tests/frontier/test_lease.py"]
 

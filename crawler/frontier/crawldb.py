@@ -20,7 +20,7 @@ from crawler.record import Record, Stub
 from crawler.text import rfc3339
 
 START: Final = "0-0"
-_GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in prelude.lua
+_GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in shared/head.lua
 _HOST_FIELDS: Final = (
     *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency"),
     *("asking", "robots_rev"),

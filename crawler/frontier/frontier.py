@@ -178,7 +178,7 @@ class Frontier(Packing):
         return result
 
     def _sorted(self, requests: Sequence[Request], roots: Sequence[str]) -> tuple[list[str], Args]:
-        """Roots, parcels of other shards and requests of this one, as `post` and `accept` in prelude.lua read them."""
+        """Roots, parcels of other shards and requests of this one, as `post` and `accept` in lua/shared read them."""
         _at_most(len(requests), MAX_REQUESTS)
         parcels = sort(requests, roots, self.shard, self.count, self.id)
         own = parcels.pop(self.shard)
@@ -367,7 +367,7 @@ class Frontier(Packing):
     def mend(
         self, part: Literal["leases", "entries", "counts", "hosts"], values: Sequence[bytes | int]
     ) -> tuple[int, int]:
-        """Put one part right (see mend.lua, and `mending.mend`, which does all of it): how much of it was wrong.
+        """Put one part right (see mend.lua, and `repair.mend`, which does all of it): how much of it was wrong.
 
         Beside it: of entries how many there are, of counts how many URLs are lost.
         """

@@ -20,7 +20,7 @@ SILENT: Final = 10.0
 
 
 ADAPTED_MAX_MS: Final = 30_000
-"""The longest delay that a slow host gets by being slow (see prelude.lua)."""
+"""The longest delay that a slow host gets by being slow (see shared/head.lua)."""
 
 _SHOWN: Final = 40
 """Characters of a word that no worker of this version says."""
@@ -167,7 +167,7 @@ class Monitor:
         )
 
     def _delay(self, host: HostFacts | None) -> int:
-        """Milliseconds between two requests to *host*, the next that is due: as `host_delay` in prelude.lua has it."""
+        """Milliseconds between two requests to *host*, the next that is due: see `host_delay` in shared/hosts.lua."""
         meta = self._ledger.meta()
         delay = max(number(meta.get("delay")), host.delay if host else 0)
         adapted = host.latency * number(meta.get("adaptive")) // 1000 if host and delay else 0

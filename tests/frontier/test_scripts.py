@@ -12,7 +12,7 @@ from crawler.frontier import segment
 from crawler.frontier.keys import FIXED, Keys
 from crawler.frontier.messages import Weight
 from crawler.frontier.redis.connection import Call
-from crawler.frontier.scripts import load, needed
+from crawler.frontier.scripts import SHARED, load, needed, shared_text, verbs
 from crawler.record import Request
 from tests.frontier.crawls import CLOCK_KEY, Crawl, Make
 
@@ -21,7 +21,7 @@ READS = {
     *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE"),
 }
 SOURCE = files("crawler.frontier").joinpath("lua")
-VERBS = sorted(path.name[:-4] for path in SOURCE.iterdir() if path.name.endswith(".lua") and "prelude" not in path.name)
+VERBS = verbs()
 
 
 def set_up(make: Make) -> Crawl:
@@ -204,7 +204,7 @@ def test_no_command_is_unbounded_or_newer_than_the_oldest_server(verb: str) -> N
     assert source.count("LRANGE") == (verb == "pack")  # of as many as its caller has read
 
 
-def test_the_fixed_keys_are_those_that_the_prelude_names() -> None:
+def test_the_fixed_keys_are_those_that_the_head_names() -> None:
     source = load("state").source
     names = [
         name for line in source.splitlines() if line.startswith("local ") and "KEYS[" in line for name in _names(line)
@@ -217,7 +217,15 @@ def _names(line: str) -> list[str]:
     return [name.strip() for name in line.removeprefix("local ").partition("=")[0].split(",")]
 
 
-PRELUDE = """local A = 1 -- four is named here, and not used
+def test_every_shared_file_is_in_the_text_once() -> None:
+    names = sorted(path.name for path in SOURCE.joinpath("shared").iterdir())
+    assert names == sorted(f"{name}.lua" for name in SHARED)
+    assert [line for line in shared_text().splitlines() if line.startswith(tuple(f"-- {name}" for name in names))] == [
+        SOURCE.joinpath(f"shared/{name}.lua").read_text(encoding="utf-8").splitlines()[0] for name in SHARED
+    ]
+
+
+FUNCTIONS = """local A = 1 -- four is named here, and not used
 
 local function one()
   return A
@@ -245,7 +253,7 @@ end
         ("return four()\n", ["four"]),
     ],
 )
-def test_a_script_has_what_it_needs_of_the_prelude(own: str, kept: list[str]) -> None:
-    left = needed(PRELUDE, own)
+def test_a_script_has_what_it_needs_of_the_shared_files(own: str, kept: list[str]) -> None:
+    left = needed(FUNCTIONS, own)
     assert [name for name in ("one", "two", "three", "four") if f"local function {name}()" in left] == kept
     assert "local A = 1" in left

@@ -1,9 +1,9 @@
 -- commit.lua: end a page's lease with its one outcome: record, outlinks, counters and host state in one step.
 -- Why Lua: a record without its links, or links without the record, would lose or repeat work when a worker dies.
 -- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
--- KEYS  page, `digests` hash of the content if there is one, parcels of other shards (see post in the prelude), then host,
---       lists and `seen` sets of the requests (see accept there)
--- ARGV  generation, token, what is held (see holds in the prelude), id, event, rest_ms, latency_ms or '', outcome,
+-- KEYS  page, `digests` hash of the content if there is one, parcels of other shards (see post in shared/outbox.lua),
+--       then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
+-- ARGV  generation, token, what is held (see holds in shared/leases.lua), id, event, rest_ms, latency_ms or '', outcome,
 --       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an id), ip,
 --       id of a page that names this one as its canonical and needs no text of its own any more or '', handling_ms,
 --       number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
