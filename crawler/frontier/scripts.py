@@ -3,11 +3,15 @@
 The text of a verb is the clock, then the files of `lua/shared` in the order of SHARED, then `lua/VERB.lua`. Redis runs
 a script from its first line at every call, and makes each function anew that it defines: the shared functions that a
 verb does not need are left out, which saves 3 to 5 us a call.
+
+`python -m crawler.frontier.scripts VERB` prints that text. Its line numbers are those of errors from Redis.
 """
 
 from __future__ import annotations
 
 import re
+import signal
+import sys
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -29,8 +33,10 @@ SHARED: Final = (
 )
 """The files of `lua/shared`, in their order: Lua knows a local name only below its definition."""
 
-_FUNCTION: Final = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+_FUNCTION: Final = re.compile(r"^(?:--[^\n]*\n)*local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+"""A shared function, with the comment above it."""
 _COMMENT: Final = re.compile(r" *--.*")
+_BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
 class Script:
@@ -83,8 +89,28 @@ def needed(shared: str, own: str) -> str:
     while todo := (todo & functions.keys()) - wanted:
         wanted |= todo
         todo = set[str]().union(*(functions[name] for name in todo))
-    return _FUNCTION.sub(lambda found: found[0] if found[1] in wanted else "", shared)
+    left = _FUNCTION.sub(lambda found: found[0] if found[1] in wanted else "", shared)
+    return _BLANK_LINES.sub("\n\n", left)
 
 
 def _words(source: str) -> set[str]:
     return set(re.findall(r"\w+", _COMMENT.sub("", source)))
+
+
+def main(args: list[str]) -> int:
+    """Print the text of the verb in *args*, or the names of all verbs. Return the exit code."""
+    known = verbs()
+    if not args:
+        print("\n".join(known))
+        return 0
+    if len(args) > 1 or args[0] not in known:
+        print(f"no such verb: {' '.join(args)} (one of {', '.join(known)})", file=sys.stderr)
+        return 2
+    for number, line in enumerate(load(args[0]).source.splitlines(), 1):
+        print(f"{number:4} {line}".rstrip())
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end without an error where the reader of the pipe is gone
+    sys.exit(main(sys.argv[1:]))

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from crawler.frontier import segment
 from crawler.frontier.keys import FIXED, Keys
@@ -257,3 +261,45 @@ def test_a_script_has_what_it_needs_of_the_shared_files(own: str, kept: list[str
     left = needed(FUNCTIONS, own)
     assert [name for name in ("one", "two", "three", "four") if f"local function {name}()" in left] == kept
     assert "local A = 1" in left
+    assert ("-- two: what three needs" in left) == ("two" in kept)
+
+
+def command(*args: str) -> tuple[int, str, str]:
+    """The exit code of `python -m crawler.frontier.scripts` with *args*, what it printed, and its errors."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "crawler.frontier.scripts", *args], capture_output=True, text=True, check=False
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def test_the_command_prints_the_text_of_a_verb_with_the_lines_that_errors_name(make: Make) -> None:
+    code, text, errors = command("extend")
+    assert (code, errors) == (0, "")
+    numbered = [(line[:4].strip(), line[5:]) for line in text.splitlines()]
+    assert numbered == [(str(n), line) for n, line in enumerate(load("extend").source.splitlines(), 1)]
+    crawl = make()
+    crawl.link.client.set(crawl.frontier.keys.leases, "no set")
+    with pytest.raises(ResponseError, match="WRONGTYPE") as raised:
+        call = crawl.frontier.extend_call(["token"], 5)
+        crawl.link.client.eval(load("extend").source, len(call.keys), *call.keys, *call.args)
+    crawl.link.client.delete(crawl.frontier.keys.leases)
+    (line,) = re.findall(r"user_script:(\d+)|on @user_script:(\d+)", str(raised.value))
+    assert "redis.call('ZREM', LEASES, ARGV[i])" in dict(numbered)["".join(line)]
+
+
+def test_the_command_lists_the_verbs() -> None:
+    assert command() == (0, "\n".join(VERBS) + "\n", "")
+
+
+@pytest.mark.parametrize("args", [("juggle",), ("shared/head",), ("",), ("put", "lease")])
+def test_the_command_refuses_what_is_no_verb_in_one_line(args: tuple[str, ...]) -> None:
+    code, text, errors = command(*args)
+    assert (code, text) == (2, "")
+    assert errors == f"no such verb: {' '.join(args)} (one of {', '.join(VERBS)})\n"
+
+
+def test_the_command_ends_where_nobody_reads_on() -> None:
+    shown = subprocess.run(
+        f"{sys.executable} -u -m crawler.frontier.scripts lease | head -n 1", shell=True, capture_output=True, text=True
+    )
+    assert (shown.stdout, shown.stderr) == (f"   1 {load('lease').source.splitlines()[0]}\n", "")
