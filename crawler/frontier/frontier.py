@@ -410,13 +410,13 @@ class Frontier(Packing):
         """Refuse all from now on; `Ledger.sweep` then takes the keys away."""
         self.run_one(self.call("delete", [], [], replies.ok))
 
-    def beat_call(self, worker: str, text: bytes) -> Call:
+    def heartbeat_call(self, worker: str, text: bytes) -> Call:
         """Say what *worker* is doing (JSON); an empty text takes it off the list."""
-        return self.call("beat", [], [worker, text], replies.ok)
+        return self.call("heartbeat", [], [worker, text], replies.ok)
 
-    def beat(self, worker: str, text: bytes) -> None:
-        """`beat_call`, sent alone."""
-        self.run_one(self.beat_call(worker, text))
+    def heartbeat(self, worker: str, text: bytes) -> None:
+        """`heartbeat_call`, sent alone."""
+        self.run_one(self.heartbeat_call(worker, text))
 
     def bound(self, site: str) -> None:
         """Name the site that fills Redis and gets no new links; empty: none."""

@@ -43,7 +43,7 @@ courier_until |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
 | `counters` | HASH | accepted, queued, leased, ended, drained, outcome:<x>, status:<n>, refused:<reason>, bytes |
-| `workers` | HASH | worker id -> ms of its last beat, then JSON |
+| `workers` | HASH | worker id -> ms of its last heartbeat, then JSON |
 | `wake` | LIST | a few hints for idle workers |
 | `probe` | STRING | never written: asking to write it tells whether Redis is full |
 """

@@ -28,8 +28,8 @@ ASK_AGAIN: Final = 0.5
 CARRY: Final = 0.1
 LOOK_AFTER: Final = 1.0
 """Seconds between two deliveries while parcels are pending, and between two looks at those that were delivered."""
-BEAT: Final = 1.0
-"""Seconds between two beats."""
+HEARTBEAT: Final = 1.0
+"""Seconds between two heartbeats."""
 EXTEND_PART: Final = 1 / 3
 REAP_PART: Final = 1 / 6
 """Leases are extended, and overdue ones reaped, after this part of their term."""
@@ -83,7 +83,7 @@ class ShardClient:
         self._connections = 0
         """How often the link had been connected at the last turn."""
         self._extend_at = 0.0
-        self._beat_at = 0.0
+        self._heartbeat_at = 0.0
         self._reap_at = 0.0
         self._room_at = 0.0
         """Redis is full: when links beyond what a commit takes are put again."""
@@ -118,7 +118,7 @@ class ShardClient:
         """When there is next something to say, on the monotonic clock; leases aside."""
         if self.away:
             return self._patience.again_at
-        routine = min(self._extend_at, float("inf") if self.frontier.shard else self._beat_at)
+        routine = min(self._extend_at, float("inf") if self.frontier.shard else self._heartbeat_at)
         if self._courier is not None:
             routine = min(routine, self._carry_at)
         if not self.pending:
@@ -131,7 +131,7 @@ class ShardClient:
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
-    def sync(self, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
+    def sync(self, want: Shares | int, held: Sequence[str], heartbeat: Callable[[], bytes]) -> SyncResult:
         """Say what is due, and ask for *want* leases. *held* are the tokens of all leases that have not ended.
 
         When Redis is away there are no news. Raises NoCrawl or CrawlDeleting when the crawl is gone, and what nobody
@@ -145,7 +145,7 @@ class ShardClient:
         try:
             lost = self._come_back(held) if self.away else NOTHING_LOST
             self._put_first()
-            synced = self._send(now, want, held, beat)
+            synced = self._send(now, want, held, heartbeat)
             if self._courier is not None and now >= self._carry_at:
                 self._carry(self._courier)
         except RedisAway as error:
@@ -203,14 +203,14 @@ class ShardClient:
                     return
                 out.before.pop(0)
 
-    def _send(self, now: float, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
+    def _send(self, now: float, want: Shares | int, held: Sequence[str], heartbeat: Callable[[], bytes]) -> SyncResult:
         ready = [out for out in self.pending if not out.before]
         waiting = [out for out in self.pending if out.before]
         calls = [out.call for out in ready]
         tokens = [*held, *(out.token for out in waiting)] if now >= self._extend_at else []
         if tokens:
             calls.append(self.frontier.extend_call(tokens, self.term))
-        calls += self._routine(now, beat)
+        calls += self._routine(now, heartbeat)
         if want:
             if self._asked is None:
                 self._asked = (
@@ -229,12 +229,12 @@ class ShardClient:
         lost = _value(replies[len(ready)]) if tokens else NOTHING_LOST
         return SyncResult(self._leased(replies[-1]) if want else None, lost)
 
-    def _routine(self, now: float, beat: Callable[[], bytes]) -> list[Call]:
-        """The beat, and the leases of the dead: reaped only after a whole term of an unbroken connection of our own."""
+    def _routine(self, now: float, heartbeat: Callable[[], bytes]) -> list[Call]:
+        """The heartbeat, and leases of dead workers: reaped after a whole term of unbroken connection."""
         calls = []
-        due = now >= self._beat_at
+        due = now >= self._heartbeat_at
         if due and not self.frontier.shard:
-            calls.append(self.frontier.beat_call(self._worker, beat()))
+            calls.append(self.frontier.heartbeat_call(self._worker, heartbeat()))
         if weights := self.harvest.take(due=due):
             calls.append(self.frontier.weigh_call(weights))
         if now >= self._reap_at and now - self._connected >= self.term:
@@ -244,8 +244,8 @@ class ShardClient:
     def _set_timers(self, now: float) -> None:
         if now >= self._extend_at:
             self._extend_at = now + self.term * EXTEND_PART
-        if now >= self._beat_at:
-            self._beat_at = now + BEAT
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + HEARTBEAT
         if now >= self._reap_at:
             self._reap_at = now + self.term * REAP_PART * random.uniform(0.8, 1.2)
 
@@ -305,7 +305,7 @@ class ShardClient:
         held = [*held, *(out.token for out in self.pending if out.before)]
         closing = [self.frontier.release_call(held)] if held else []
         if not self.frontier.shard:
-            closing.append(self.frontier.beat_call(self._worker, b""))
+            closing.append(self.frontier.heartbeat_call(self._worker, b""))
         self.frontier.run(closing)
 
 

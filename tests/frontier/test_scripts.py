@@ -39,7 +39,7 @@ def set_up(make: Make) -> Crawl:
     crawl.lease(2, term=5, call="old")
     crawl.advance(2)
     crawl.lease(3, call="now")
-    crawl.frontier.beat("w", b"{}")
+    crawl.frontier.heartbeat("w", b"{}")
     return crawl
 
 
@@ -137,7 +137,7 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     "pause": lambda crawl: crawl.call("pause"),
     "resume": lambda crawl: crawl.call("resume"),
     "delete": lambda crawl: crawl.call("delete"),
-    "beat": lambda crawl: crawl.call("beat", (), ["w", "{}"]),
+    "heartbeat": lambda crawl: crawl.call("heartbeat", (), ["w", "{}"]),
 }
 
 

@@ -21,22 +21,9 @@ from tests.frontier.crawls import SETTINGS, record_of
 from tests.frontier.shards import SHARDS, Sharded, host_in, url_in
 
 OF_ONE_SHARD = {
-    *(
-        "create",
-        "find",
-        "condemn",
-        "make",
-        "call",
-        "id",
-        "run_one",
-        "run_id",
-        "collect",
-        "sent",
-        "mend",
-        "wait",
-        "bound",
-    ),
-    *("bound", "lease", "lease_call", "put_call", "extend_call", "reap_call", "weigh_call", "state_call", "beat_call"),
+    *("create", "find", "condemn", "make", "call", "id", "run_one", "run_id", "collect", "sent", "mend", "wait"),
+    *("bound", "lease", "lease_call", "put_call", "extend_call", "reap_call"),
+    *("weigh_call", "state_call", "heartbeat_call"),
     *("commit", "retry", "robots", "pack", "unpack"),  # they send what their `_call`, which finds the shard, has built
 }
 """Methods of Frontier that mean one shard, or find it by themselves."""

@@ -273,6 +273,6 @@ class ShardedFrontier(Frontier):
                 if not missing_ok or part.shard == 0:
                     raise
 
-    def beat(self, worker: str, text: bytes) -> None:
+    def heartbeat(self, worker: str, text: bytes) -> None:
         """Say what *worker* is doing, in the first shard."""
-        self.parts[0].beat(worker, text)
+        self.parts[0].heartbeat(worker, text)
