@@ -362,17 +362,17 @@ class Frontier(Packing):
             self.run_one(self.call("pardon", [self.keys.template(template_id)], [template], lambda r: replies.ok(r)[1]))
         )
 
-    # -- mending -------------------------------------------------------------------------------------------------------
+    # -- repair --------------------------------------------------------------------------------------------------------
 
-    def mend(
+    def repair(
         self, part: Literal["leases", "entries", "counts", "hosts"], values: Sequence[bytes | int]
     ) -> tuple[int, int]:
-        """Put one part right (see mend.lua, and `repair.mend`, which does all of it): how much of it was wrong.
+        """Put one part right (see repair.lua, and `repair.repair`, which does all of it): how much of it was wrong.
 
         Beside it: of entries how many there are, of counts how many URLs are lost.
         """
         result: tuple[int, int] = self.run_one(
-            self.call("mend", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))
+            self.call("repair", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))
         )
         return result
 

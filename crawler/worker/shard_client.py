@@ -17,7 +17,7 @@ from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, new_call
 from crawler.frontier.messages import Accepted, Leased, Quarantined, Shares
 from crawler.frontier.redis.connection import Backoff, Call
-from crawler.frontier.repair import mend
+from crawler.frontier.repair import repair
 from crawler.frontier.shards.relay import Relay
 from crawler.worker.link_filter import SeenCache
 from crawler.worker.pending_call import PendingCall
@@ -37,8 +37,8 @@ LOOK_AGAIN: Final = 1.0
 """Seconds between two looks at whether the counts of a crawl that gives nothing can be right."""
 ROOM_AGAIN: Final = 1.0
 """Seconds after which a Redis that is full is tried again with links that did not go in."""
-MEND_AGAIN: Final = 5.0
-"""Seconds after which they are mended once more, if they still cannot."""
+REPAIR_AGAIN: Final = 5.0
+"""Seconds after which they are repaired once more, if they still cannot."""
 NOTHING_LOST: Final[frozenset[str]] = frozenset()
 
 
@@ -90,7 +90,7 @@ class ShardClient:
         self._long: set[str] = set()
         """Hosts whose queues are to be packed."""
         self._look_at = 0.0
-        self._mend_at = 0.0
+        self._repair_at = 0.0
         self._courier = courier
         self._carry_at = 0.0
         self.lease_at = 0.0
@@ -280,18 +280,18 @@ class ShardClient:
     # -- when nothing is given -----------------------------------------------------------------------------------------
 
     def is_done(self, leased: Leased) -> bool:
-        """Whether nothing is left to do, after an answer without leases. Counts that cannot be right are mended."""
+        """Whether nothing is left to do, after an answer without leases. Counts that cannot be right are repaired."""
         now = time.monotonic()
-        if now < max(self._mend_at, 0.0 if leased.idle else self._look_at):
+        if now < max(self._repair_at, 0.0 if leased.idle else self._look_at):
             return False
         self._look_at = now + LOOK_AGAIN
         try:
             if self.frontier.state().odd:
-                self._mend_at = now + MEND_AGAIN * random.uniform(0.5, 1.0)
+                self._repair_at = now + REPAIR_AGAIN * random.uniform(0.5, 1.0)
                 shard = self.frontier
-                if mended := mend(shard, CrawlDb(shard.link, shard.crawl, shard.shard, shard.count)):
-                    self._mend_at = 0.0
-                    self._say(str(mended))
+                if repaired := repair(shard, CrawlDb(shard.link, shard.crawl, shard.shard, shard.count)):
+                    self._repair_at = 0.0
+                    self._say(str(repaired))
                 return False
             return leased.idle and self.frontier.done()
         except RedisAway as error:

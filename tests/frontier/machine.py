@@ -14,7 +14,7 @@ from hypothesis.stateful import initialize, rule
 
 from crawler.frontier import segment as segments
 from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, Weight
-from crawler.frontier.repair import mend
+from crawler.frontier.repair import repair
 from crawler.record import Charge, Request
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
 from tests.frontier.crawls import record_of
@@ -313,14 +313,14 @@ class FrontierMachine(CheckedMachine):
         self._send(self.frontier.state_call(), self.model.told_state)
 
     @rule()
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Nothing is wrong, so nothing is changed."""
         ledger = self.crawl.ledger
-        assert not mend(self.frontier, ledger)
+        assert not repair(self.frontier, ledger)
         hosts = sorted(ledger.host_names())
-        assert self.frontier.mend("hosts", hosts) == (0, 0)
-        assert self.frontier.mend("entries", hosts) == (0, self.model.queued)
-        assert self.frontier.mend("counts", [self.model.queued, *self.model.numbers()]) == (0, 0)
+        assert self.frontier.repair("hosts", hosts) == (0, 0)
+        assert self.frontier.repair("entries", hosts) == (0, self.model.queued)
+        assert self.frontier.repair("counts", [self.model.queued, *self.model.numbers()]) == (0, 0)
 
     @rule(ms=MOMENTS)
     def advance(self, ms: int) -> None:

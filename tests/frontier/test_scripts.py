@@ -128,7 +128,7 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
         [crawl.frontier.keys.page(one.id) for one in crawl.ledger.exported("0-0", "+")[0]],
         [part for one in crawl.ledger.exported("0-0", "+")[0] for part in (one.at, one.id, "{}")],
     ),
-    "mend": lambda crawl: crawl.call("mend", (), ["hosts", "a.example", "c.example:81"]),
+    "repair": lambda crawl: crawl.call("repair", (), ["hosts", "a.example", "c.example:81"]),
     "collect": lambda crawl: crawl.call("collect", with_parcels(crawl), ["w", 5, 5, 1]),
     "sent": lambda crawl: crawl.call("sent", with_parcels(crawl), [1, "run", "1-1"]),
     "state": lambda crawl: crawl.call("state"),

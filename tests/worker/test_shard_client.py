@@ -176,7 +176,7 @@ def test_a_full_redis_is_not_asked_all_the_time(setting: Setting) -> None:
     assert setting.said == []
 
 
-def test_counts_that_cannot_be_right_are_mended(setting: Setting) -> None:
+def test_counts_that_cannot_be_right_are_repaired(setting: Setting) -> None:
     """By who is given nothing; the crawl does not pass for done meanwhile, and it is said once."""
     setting.link.client.delete(setting.frontier.keys.ready)
     setting.link.client.hset(setting.frontier.keys.counters, "queued", 0)

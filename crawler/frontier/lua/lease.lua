@@ -272,7 +272,7 @@ local function lease_from(f, most)
       end
       break
     elseif not entry then
-      local lost = f.queued - taken -- the list was emptied by another hand: mend the counts
+      local lost = f.queued - taken -- the list was emptied by another hand: repair the counts
       f.queued = taken
       add(host_key(f.host), 'queued', -lost)
       count('queued', -lost)

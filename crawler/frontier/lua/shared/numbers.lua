@@ -9,7 +9,7 @@ local function number(value)
   end
 end
 
--- add: to a number in a hash, and what it is then. What is no number counts as 0; `mend` counts again.
+-- add: to a number in a hash, and what it is then. What is no number counts as 0; `repair` counts again.
 local function add(key, field, n)
   local now = redis.pcall('HINCRBY', key, field, n)
   if type(now) ~= 'table' then
