@@ -196,7 +196,7 @@ class Frontier(Packing):
     def sent(self, target: int, run: str, at: bytes = b"") -> bool:
         """Parcels up to *at* were put into *target*, whose server's run id was *run* before; true if all go again."""
         keys = [self.keys.parcels(target)]
-        return bool(self.run_one(self.call("sent", keys, [target, run, at], lambda r: replies.ok(r)[1])))
+        return bool(self.run_one(self.call("sent", keys, [target, run, at], replies.number)))
 
     def run_id(self) -> str:
         """What names this run of the server, which may have lost its last second with the one before."""
@@ -230,7 +230,7 @@ class Frontier(Packing):
 
     def release_call(self, tokens: Sequence[str]) -> Call:
         """Give leases back unused, in the order in which they were leased; the result is how many were still held."""
-        return self.call("release", [], tokens, lambda r: int(replies.ok(r)[1]))
+        return self.call("release", [], tokens, replies.number)
 
     def release(self, tokens: Sequence[str]) -> int:
         """`release_call`, sent alone."""
@@ -328,7 +328,7 @@ class Frontier(Packing):
             host, entry = request.place()
             keys.append(self.keys.page(self.id(request.url)))
             args += self.id(request.url), host, entry
-        return int(self.run_one(self.call("revive", keys, args, lambda r: int(replies.ok(r)[1]))))
+        return int(self.run_one(self.call("revive", keys, args, replies.number)))
 
     def drain(self, exported: Sequence[Exported]) -> int:
         """Free records that were exported, at most MAX_DRAINED a call, but for their stubs; how many there were.
@@ -338,29 +338,27 @@ class Frontier(Packing):
         _at_most(len(exported), MAX_DRAINED)
         keys = [self.keys.page(one.id) for one in exported]
         args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
-        return int(self.run_one(self.call("drain", keys, args, lambda r: int(replies.ok(r)[1]))))
+        return int(self.run_one(self.call("drain", keys, args, replies.number)))
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 
-    def weigh_call(self, weights: Sequence[Weight]) -> Call:
+    def judge_templates_call(self, weights: Sequence[Weight]) -> Call:
         """Count what pages of templates held; the result is which are quarantined from now on."""
         keys: list[str] = []
         args: Args = []
         for weight in weights:
             keys += self.keys.template(weight.id), self.keys.prints(weight.id)
             args += weight.template, len(weight.prints), *weight.prints
-        return self.call("weigh", keys, args, lambda r: Quarantined(tuple(t.decode() for t in replies.ok(r)[1:])))
+        return self.call("judge_templates", keys, args, replies.quarantined)
 
-    def weigh(self, weights: Sequence[Weight]) -> Quarantined:
-        """`weigh_call`, sent alone."""
-        result: Quarantined = self.run_one(self.weigh_call(weights))
+    def judge_templates(self, weights: Sequence[Weight]) -> Quarantined:
+        """`judge_templates_call`, sent alone."""
+        result: Quarantined = self.run_one(self.judge_templates_call(weights))
         return result
 
     def pardon(self, template: str, template_id: str) -> bool:
         """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
-        return bool(
-            self.run_one(self.call("pardon", [self.keys.template(template_id)], [template], lambda r: replies.ok(r)[1]))
-        )
+        return bool(self.run_one(self.call("pardon", [self.keys.template(template_id)], [template], replies.number)))
 
     # -- repair --------------------------------------------------------------------------------------------------------
 

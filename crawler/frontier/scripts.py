@@ -50,7 +50,7 @@ class Script:
         self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-_OF_WORKERS: Final = ("commit", "release", "retry", "robots", "put", "extend", "state", "weigh", "reap")
+_OF_WORKERS: Final = ("commit", "release", "retry", "robots", "put", "extend", "state", "judge_templates", "reap")
 
 
 def load_those_of_workers() -> None:

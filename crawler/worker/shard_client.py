@@ -236,7 +236,7 @@ class ShardClient:
         if due and not self.frontier.shard:
             calls.append(self.frontier.heartbeat_call(self._worker, heartbeat()))
         if weights := self.harvest.take(due=due):
-            calls.append(self.frontier.weigh_call(weights))
+            calls.append(self.frontier.judge_templates_call(weights))
         if now >= self._reap_at and now - self._connected >= self.term:
             calls.append(self.frontier.reap_call())
         return calls

@@ -38,10 +38,10 @@ _SUSPECT: Final = 5
 _ALIKE: Final = 10
 """Pages for each different fingerprint of a glob, from which on it looks barren."""
 _BRANCH: Final = 0.9
-"""Part of a glob's pages that one folder may hold at most: else that folder is the one to be weighed."""
+"""Part of a glob's pages that one folder may hold at most: else that folder is the one to be judged."""
 _BESIDE: Final = 62
 _DEPTHS, _QUERIES = 2, 5
-"""Depths, or sets of parameters, at which the same page was met: what does not grow is weighed by its template."""
+"""Depths, or sets of parameters, at which the same page was met: what does not grow is judged by its template."""
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class TrapSampler:
     def page(self, url: str, page: Page) -> None:
         """A page was read; its tree may be taken apart here, so let this come last.
 
-        Answers without links are not weighed: they make no site endless, and a template may have many dead URLs.
+        Answers without links are not counted: they make no site endless, and a template may have many dead URLs.
         """
         text: str | None = None
         name = traps.template(url)

@@ -291,10 +291,10 @@ class FrontierMachine(CheckedMachine):
     # -- traps ---------------------------------------------------------------------------------------------------------
 
     @rule(name=st.sampled_from(TEMPLATES), n=st.sampled_from((1, 30, 99, 100)), kinds=st.sampled_from((1, 5, 60)))
-    def weigh(self, name: str, n: int, kinds: int) -> None:
+    def judge_templates(self, name: str, n: int, kinds: int) -> None:
         prints = [str(k % kinds) for k in range(n)]
-        call = self.frontier.weigh_call([Weight(name, str(TEMPLATES.index(name)), prints)])
-        self._send(call, partial(self.model.weigh, name, prints))
+        call = self.frontier.judge_templates_call([Weight(name, str(TEMPLATES.index(name)), prints)])
+        self._send(call, partial(self.model.judge_templates, name, prints))
 
     @rule(name=st.sampled_from(TEMPLATES))
     def pardon(self, name: str) -> None:

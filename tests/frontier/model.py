@@ -129,7 +129,7 @@ class Look:
 
 @dataclass(slots=True)
 class Template:
-    """What was weighed of one template."""
+    """What was counted of one template."""
 
     pages: int = 0
     fresh: int = 0
@@ -776,7 +776,7 @@ class Model:
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 
-    def weigh(self, name: str, prints: Sequence[str]) -> Reply:
+    def judge_templates(self, name: str, prints: Sequence[str]) -> Reply:
         """Quarantine a template whose last window of pages held nearly nothing that it never held before."""
         if self.state == "deleting":
             return ("DELETING",)

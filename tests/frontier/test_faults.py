@@ -110,7 +110,7 @@ FAULTS: Final = {
     "the hosts of a site are not counted": Fault("site .. ' hosts', 1)", "site .. ' hosts', 0)"),
     "a site has the budget once more with each host": Fault("MAX_PAGES_PER_SITE - of_site < room", "false"),
     "a template is judged again after a pardon": Fault(
-        "  if not redis.call('HGET', key, 'state') then", "  if true then", ("weigh",)
+        "  if not redis.call('HGET', key, 'state') then", "  if true then", ("judge_templates",)
     ),
     "put pushes what was seen": Fault(
         "      else\n        seen = seen + 1\n      end\n      a, k",

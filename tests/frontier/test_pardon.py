@@ -13,21 +13,21 @@ WEIGHT = Weight("a.example/0", "1", ["5"] * 100)
 
 
 def test_a_pardon_is_told_by_a_new_revision(crawl: Crawl) -> None:
-    crawl.frontier.weigh([WEIGHT])
+    crawl.frontier.judge_templates([WEIGHT])
     assert crawl.frontier.pardon("a.example/0", "1")
     assert crawl.ledger.traps() == {}
     assert crawl.frontier.lease(0, 90, "w").traps_rev == 2
 
 
 def test_it_is_for_good(crawl: Crawl) -> None:
-    crawl.frontier.weigh([WEIGHT])
+    crawl.frontier.judge_templates([WEIGHT])
     crawl.frontier.pardon("a.example/0", "1")
-    assert crawl.frontier.weigh([WEIGHT, WEIGHT]) == Quarantined()
+    assert crawl.frontier.judge_templates([WEIGHT, WEIGHT]) == Quarantined()
 
 
 def test_what_is_not_quarantined_is_not_pardoned(crawl: Crawl) -> None:
     assert not crawl.frontier.pardon("a.example/0", "1")
-    assert crawl.frontier.weigh([WEIGHT]) == Quarantined(("a.example/0",))
+    assert crawl.frontier.judge_templates([WEIGHT]) == Quarantined(("a.example/0",))
     assert [crawl.frontier.pardon("a.example/0", "1") for _ in range(2)] == [True, False]
 
 

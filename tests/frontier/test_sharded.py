@@ -23,7 +23,7 @@ from tests.frontier.shards import SHARDS, Sharded, host_in, url_in
 OF_ONE_SHARD = {
     *("create", "find", "condemn", "make", "call", "id", "run_one", "run_id", "collect", "sent", "repair", "wait"),
     *("bound", "lease", "lease_call", "put_call", "extend_call", "reap_call"),
-    *("weigh_call", "state_call", "heartbeat_call"),
+    *("judge_templates_call", "state_call", "heartbeat_call"),
     *("commit", "retry", "robots", "pack", "unpack"),  # they send what their `_call`, which finds the shard, has built
 }
 """Methods of Frontier that mean one shard, or find it by themselves."""

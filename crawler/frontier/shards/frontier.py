@@ -203,12 +203,12 @@ class ShardedFrontier(Frontier):
             part.drain(own) for part in self.parts if (own := [one for one in exported if one.shard == part.shard])
         )
 
-    def weigh(self, weights: Sequence[Weight]) -> Quarantined:
+    def judge_templates(self, weights: Sequence[Weight]) -> Quarantined:
         """Count what pages of templates held, each in its shard."""
         found: list[str] = []
         for part in self.parts:
             if own := [weight for weight in weights if self.home(weight.template) is part]:
-                found += part.weigh(own).templates
+                found += part.judge_templates(own).templates
         return Quarantined(tuple(found))
 
     def pardon(self, template: str, template_id: str) -> bool:
