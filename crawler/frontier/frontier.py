@@ -30,7 +30,7 @@ from crawler.frontier.messages import (
     OutboxBatch,
     Quarantined,
     Shares,
-    Weight,
+    TemplateSample,
 )
 from crawler.frontier.overflow import Packing
 from crawler.frontier.redis.connection import Call, Connection
@@ -342,18 +342,18 @@ class Frontier(Packing):
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 
-    def judge_templates_call(self, weights: Sequence[Weight]) -> Call:
+    def judge_templates_call(self, samples: Sequence[TemplateSample]) -> Call:
         """Count what pages of templates held; the result is which are quarantined from now on."""
         keys: list[str] = []
         args: Args = []
-        for weight in weights:
-            keys += self.keys.template(weight.id), self.keys.prints(weight.id)
-            args += weight.template, len(weight.prints), *weight.prints
+        for sample in samples:
+            keys += self.keys.template(sample.id), self.keys.prints(sample.id)
+            args += sample.template, len(sample.prints), *sample.prints
         return self.call("judge_templates", keys, args, replies.quarantined)
 
-    def judge_templates(self, weights: Sequence[Weight]) -> Quarantined:
+    def judge_templates(self, samples: Sequence[TemplateSample]) -> Quarantined:
         """`judge_templates_call`, sent alone."""
-        result: Quarantined = self.run_one(self.judge_templates_call(weights))
+        result: Quarantined = self.run_one(self.judge_templates_call(samples))
         return result
 
     def pardon(self, template: str, template_id: str) -> bool:

@@ -225,7 +225,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class TemplateSample:
     """What the pages of one template held: a fingerprint (63 bits, decimal) a page."""
 
     template: str

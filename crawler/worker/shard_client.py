@@ -235,8 +235,8 @@ class ShardClient:
         due = now >= self._heartbeat_at
         if due and not self.frontier.shard:
             calls.append(self.frontier.heartbeat_call(self._worker, heartbeat()))
-        if weights := self.harvest.take(due=due):
-            calls.append(self.frontier.judge_templates_call(weights))
+        if samples := self.harvest.take(due=due):
+            calls.append(self.frontier.judge_templates_call(samples))
         if now >= self._reap_at and now - self._connected >= self.term:
             calls.append(self.frontier.reap_call())
         return calls

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from crawler.frontier.messages import Weight
+from crawler.frontier.messages import TemplateSample
 from crawler.parse.page import Page
 from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.policy import traps
@@ -189,7 +189,7 @@ class TrapSampler:
         prints.append(mark)
         self._pressing = self._pressing or len(prints) >= MAX_PRINTS
 
-    def take(self, *, due: bool) -> list[Weight]:
+    def take(self, *, due: bool) -> list[TemplateSample]:
         """What is to be told now: when it is *due*, or when there is much of one template.
 
         It is forgotten here, and may be lost on the way: only statistics depend on it.
@@ -197,7 +197,7 @@ class TrapSampler:
         if not (due or self._pressing):
             return []
         taken, self._prints, self._pressing = self._prints, {}, False
-        return [Weight(name, traps.template_id(name), prints) for name, prints in taken.items()]
+        return [TemplateSample(name, traps.template_id(name), prints) for name, prints in taken.items()]
 
 
 def _leads_into(folder: str, page: Page, url: str) -> bool:

@@ -13,7 +13,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
 from crawler.frontier import segment as segments
-from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, Weight
+from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, TemplateSample
 from crawler.frontier.repair import repair
 from crawler.record import Charge, Request
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
@@ -293,7 +293,7 @@ class FrontierMachine(CheckedMachine):
     @rule(name=st.sampled_from(TEMPLATES), n=st.sampled_from((1, 30, 99, 100)), kinds=st.sampled_from((1, 5, 60)))
     def judge_templates(self, name: str, n: int, kinds: int) -> None:
         prints = [str(k % kinds) for k in range(n)]
-        call = self.frontier.judge_templates_call([Weight(name, str(TEMPLATES.index(name)), prints)])
+        call = self.frontier.judge_templates_call([TemplateSample(name, str(TEMPLATES.index(name)), prints)])
         self._send(call, partial(self.model.judge_templates, name, prints))
 
     @rule(name=st.sampled_from(TEMPLATES))

@@ -7,15 +7,17 @@ from collections.abc import Sequence
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
-from crawler.frontier.messages import Quarantined, Weight
+from crawler.frontier.messages import Quarantined, TemplateSample
 from tests.frontier.crawls import Crawl
 
 NAME = "a.example/cal?d=*"
 
 
 def judge(crawl: Crawl, prints: Sequence[object], name: str = NAME) -> Sequence[str]:
-    """Weigh pages with these fingerprints; the templates that are quarantined by it."""
-    return crawl.frontier.judge_templates([Weight(name, str(len(name)), [str(one) for one in prints])]).templates
+    """Count pages with these fingerprints; the templates that are quarantined by it."""
+    return crawl.frontier.judge_templates(
+        [TemplateSample(name, str(len(name)), [str(one) for one in prints])]
+    ).templates
 
 
 def test_a_hundred_pages_alike_are_a_trap(crawl: Crawl) -> None:
@@ -52,9 +54,12 @@ def test_the_number_of_prints_kept_is_bounded(crawl: Crawl) -> None:
 
 
 def test_several_templates_in_one_call(crawl: Crawl) -> None:
-    weights = [Weight("a.example/0", "1", ["5"] * 120), Weight("b.example/0", "2", [str(n) for n in range(120)])]
-    assert crawl.frontier.judge_templates(weights) == Quarantined(("a.example/0",))
-    assert crawl.frontier.judge_templates(weights) == Quarantined()
+    samples = [
+        TemplateSample("a.example/0", "1", ["5"] * 120),
+        TemplateSample("b.example/0", "2", [str(n) for n in range(120)]),
+    ]
+    assert crawl.frontier.judge_templates(samples) == Quarantined(("a.example/0",))
+    assert crawl.frontier.judge_templates(samples) == Quarantined()
     assert crawl.ledger.template("2")["total"] == "240"
 
 

@@ -5,29 +5,29 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
-from crawler.frontier.messages import Quarantined, Weight
+from crawler.frontier.messages import Quarantined, TemplateSample
 from crawler.record import Request
 from tests.frontier.crawls import Crawl
 
-WEIGHT = Weight("a.example/0", "1", ["5"] * 100)
+SAMPLE = TemplateSample("a.example/0", "1", ["5"] * 100)
 
 
 def test_a_pardon_is_told_by_a_new_revision(crawl: Crawl) -> None:
-    crawl.frontier.judge_templates([WEIGHT])
+    crawl.frontier.judge_templates([SAMPLE])
     assert crawl.frontier.pardon("a.example/0", "1")
     assert crawl.ledger.traps() == {}
     assert crawl.frontier.lease(0, 90, "w").traps_rev == 2
 
 
 def test_it_is_for_good(crawl: Crawl) -> None:
-    crawl.frontier.judge_templates([WEIGHT])
+    crawl.frontier.judge_templates([SAMPLE])
     crawl.frontier.pardon("a.example/0", "1")
-    assert crawl.frontier.judge_templates([WEIGHT, WEIGHT]) == Quarantined()
+    assert crawl.frontier.judge_templates([SAMPLE, SAMPLE]) == Quarantined()
 
 
 def test_what_is_not_quarantined_is_not_pardoned(crawl: Crawl) -> None:
     assert not crawl.frontier.pardon("a.example/0", "1")
-    assert crawl.frontier.judge_templates([WEIGHT]) == Quarantined(("a.example/0",))
+    assert crawl.frontier.judge_templates([SAMPLE]) == Quarantined(("a.example/0",))
     assert [crawl.frontier.pardon("a.example/0", "1") for _ in range(2)] == [True, False]
 
 

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 
 from crawler.frontier import segment
 from crawler.frontier.keys import FIXED, Keys
-from crawler.frontier.messages import Weight
+from crawler.frontier.messages import TemplateSample
 from crawler.frontier.redis.connection import Call
 from crawler.frontier.scripts import SHARED, load, needed, shared_text, verbs
 from crawler.record import Request
@@ -132,7 +132,9 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     "collect": lambda crawl: crawl.call("collect", with_parcels(crawl), ["w", 5, 5, 1]),
     "sent": lambda crawl: crawl.call("sent", with_parcels(crawl), [1, "run", "1-1"]),
     "state": lambda crawl: crawl.call("state"),
-    "judge_templates": lambda crawl: crawl.frontier.judge_templates_call([Weight("a.example/0", "7", ["1"] * 100)]),
+    "judge_templates": lambda crawl: crawl.frontier.judge_templates_call(
+        [TemplateSample("a.example/0", "7", ["1"] * 100)]
+    ),
     "pardon": lambda crawl: crawl.call("pardon", [crawl.frontier.keys.template("7")], ["a.example/0"]),
     "pause": lambda crawl: crawl.call("pause"),
     "resume": lambda crawl: crawl.call("resume"),

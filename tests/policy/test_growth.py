@@ -18,7 +18,7 @@ import pytest
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Headers, Response
-from crawler.frontier.messages import Weight
+from crawler.frontier.messages import TemplateSample
 from crawler.parse.page import Page
 from crawler.policy import traps
 from crawler.policy.scope import Scope
@@ -58,14 +58,14 @@ class Crawl:
             queue.extend(dict.fromkeys(fresh))
         return self
 
-    def _judge(self, weights: Sequence[Weight]) -> None:
+    def _judge(self, samples: Sequence[TemplateSample]) -> None:
         """As judge_templates.lua, whose windows begin anew here with each new fingerprint that is not one of few."""
-        for weight in weights:
-            prints = self._counted.setdefault(weight.template, [])
-            prints += weight.prints
+        for sample in samples:
+            prints = self._counted.setdefault(sample.template, [])
+            prints += sample.prints
             if len(prints) >= 100:
                 if len(set(prints)) < 10:
-                    self.traps.add(weight.template)
+                    self.traps.add(sample.template)
                 prints.clear()
 
 
