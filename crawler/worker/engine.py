@@ -307,7 +307,7 @@ class Engine:
         self._limit = leased.limit(self._wants.want)
         self._links.at_revision(roots_rev)
         if traps_rev != self._traps_rev:
-            self._links.beware(self.tools.ledger.traps())
+            self._links.set_quarantined(self.tools.ledger.traps())
             self._traps_rev = traps_rev
         if settings_rev != self._settings_rev:
             if self._settings_rev >= 0 or settings_rev > 0:
