@@ -193,10 +193,10 @@ class Frontier(Packing):
         result: list[OutboxBatch] = self.run_one(call)
         return result
 
-    def sent(self, target: int, run: str, at: bytes = b"") -> bool:
+    def ack_delivered(self, target: int, run: str, at: bytes = b"") -> bool:
         """Parcels up to *at* were put into *target*, whose server's run id was *run* before; true if all go again."""
         keys = [self.keys.parcels(target)]
-        return bool(self.run_one(self.call("sent", keys, [target, run, at], replies.number)))
+        return bool(self.run_one(self.call("ack_delivered", keys, [target, run, at], replies.number)))
 
     def run_id(self) -> str:
         """What names this run of the server, which may have lost its last second with the one before."""
@@ -356,9 +356,11 @@ class Frontier(Packing):
         result: Quarantined = self.run_one(self.judge_templates_call(samples))
         return result
 
-    def pardon(self, template: str, template_id: str) -> bool:
+    def unquarantine(self, template: str, template_id: str) -> bool:
         """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
-        return bool(self.run_one(self.call("pardon", [self.keys.template(template_id)], [template], replies.number)))
+        return bool(
+            self.run_one(self.call("unquarantine", [self.keys.template(template_id)], [template], replies.number))
+        )
 
     # -- repair --------------------------------------------------------------------------------------------------------
 

@@ -297,9 +297,9 @@ class FrontierMachine(CheckedMachine):
         self._send(call, partial(self.model.judge_templates, name, prints))
 
     @rule(name=st.sampled_from(TEMPLATES))
-    def pardon(self, name: str) -> None:
-        pardon = partial(self.frontier.pardon, name, str(TEMPLATES.index(name)))
-        self._do(self._attempt(lambda: int(pardon())), partial(self.model.pardon, name))
+    def unquarantine(self, name: str) -> None:
+        unquarantine = partial(self.frontier.unquarantine, name, str(TEMPLATES.index(name)))
+        self._do(self._attempt(lambda: int(unquarantine())), partial(self.model.unquarantine, name))
 
     # -- the crawl, time, the network ----------------------------------------------------------------------------------
 

@@ -798,7 +798,7 @@ class Model:
                 template.prints.clear()
         return ("OK",)
 
-    def pardon(self, name: str) -> Reply:
+    def unquarantine(self, name: str) -> Reply:
         if self.state == "deleting":
             return ("DELETING",)
         if name not in self.templates or self.templates[name].state != "quarantined":

@@ -109,7 +109,7 @@ FAULTS: Final = {
     "more are leased than an address has slots": Fault("math.max(of_ip, 0))", "most)", ("lease",)),
     "the hosts of a site are not counted": Fault("site .. ' hosts', 1)", "site .. ' hosts', 0)"),
     "a site has the budget once more with each host": Fault("MAX_PAGES_PER_SITE - of_site < room", "false"),
-    "a template is judged again after a pardon": Fault(
+    "a template is judged again after its release": Fault(
         "  if not redis.call('HGET', key, 'state') then", "  if true then", ("judge_templates",)
     ),
     "put pushes what was seen": Fault(

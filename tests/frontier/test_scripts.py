@@ -130,12 +130,12 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     ),
     "repair": lambda crawl: crawl.call("repair", (), ["hosts", "a.example", "c.example:81"]),
     "collect": lambda crawl: crawl.call("collect", with_parcels(crawl), ["w", 5, 5, 1]),
-    "sent": lambda crawl: crawl.call("sent", with_parcels(crawl), [1, "run", "1-1"]),
+    "ack_delivered": lambda crawl: crawl.call("ack_delivered", with_parcels(crawl), [1, "run", "1-1"]),
     "state": lambda crawl: crawl.call("state"),
     "judge_templates": lambda crawl: crawl.frontier.judge_templates_call(
         [TemplateSample("a.example/0", "7", ["1"] * 100)]
     ),
-    "pardon": lambda crawl: crawl.call("pardon", [crawl.frontier.keys.template("7")], ["a.example/0"]),
+    "unquarantine": lambda crawl: crawl.call("unquarantine", [crawl.frontier.keys.template("7")], ["a.example/0"]),
     "pause": lambda crawl: crawl.call("pause"),
     "resume": lambda crawl: crawl.call("resume"),
     "delete": lambda crawl: crawl.call("delete"),

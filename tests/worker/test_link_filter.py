@@ -214,7 +214,7 @@ def test_everything_is_in_scope_where_all_is() -> None:
         lambda links: links.set_quarantined([]),
         lambda links: links.renew(Scope(exclude=("x",))),
     ],
-    ids=["a reconnect", "other roots", "a quarantine", "a pardon", "other settings"],
+    ids=["a reconnect", "other roots", "a quarantine", "a release", "other settings"],
 )
 def test_spellings_are_forgotten_when_what_was_settled_may_have_changed(change: Callable[[LinkFilter], None]) -> None:
     links = _links(Roots("a.example"))

@@ -221,9 +221,9 @@ class ShardedFrontier(Frontier):
                 found += part.judge_templates(own).templates
         return Quarantined(tuple(found))
 
-    def pardon(self, template: str, template_id: str) -> bool:
+    def unquarantine(self, template: str, template_id: str) -> bool:
         """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
-        return self.home(template).pardon(template, template_id)
+        return self.home(template).unquarantine(template, template_id)
 
     # -- the crawl as a whole ------------------------------------------------------------------------------------------
 

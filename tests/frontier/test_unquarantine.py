@@ -1,4 +1,4 @@
-"""pardon: the URLs of a quarantined template may be fetched again, and it is not judged any more."""
+"""unquarantine: the URLs of a quarantined template may be fetched again, and it is not judged any more."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from tests.frontier.crawls import Crawl
 SAMPLE = TemplateSample("a.example/0", "1", ["5"] * 100)
 
 
-def test_a_pardon_is_told_by_a_new_revision(crawl: Crawl) -> None:
+def test_a_release_is_told_by_a_new_revision(crawl: Crawl) -> None:
     crawl.frontier.judge_templates([SAMPLE])
-    assert crawl.frontier.pardon("a.example/0", "1")
+    assert crawl.frontier.unquarantine("a.example/0", "1")
     assert crawl.ledger.traps() == {}
     assert crawl.frontier.lease(0, 90, "w").traps_rev == 2
 
 
 def test_it_is_for_good(crawl: Crawl) -> None:
     crawl.frontier.judge_templates([SAMPLE])
-    crawl.frontier.pardon("a.example/0", "1")
+    crawl.frontier.unquarantine("a.example/0", "1")
     assert crawl.frontier.judge_templates([SAMPLE, SAMPLE]) == Quarantined()
 
 
-def test_what_is_not_quarantined_is_not_pardoned(crawl: Crawl) -> None:
-    assert not crawl.frontier.pardon("a.example/0", "1")
+def test_what_is_not_quarantined_is_not_released(crawl: Crawl) -> None:
+    assert not crawl.frontier.unquarantine("a.example/0", "1")
     assert crawl.frontier.judge_templates([SAMPLE]) == Quarantined(("a.example/0",))
-    assert [crawl.frontier.pardon("a.example/0", "1") for _ in range(2)] == [True, False]
+    assert [crawl.frontier.unquarantine("a.example/0", "1") for _ in range(2)] == [True, False]
 
 
 def test_what_was_dropped_can_be_revived(crawl: Crawl) -> None:
@@ -42,7 +42,7 @@ def test_what_was_dropped_can_be_revived(crawl: Crawl) -> None:
 def test_it_is_refused_without_a_crawl(crawl: Crawl) -> None:
     crawl.frontier.delete()
     with pytest.raises(CrawlDeleting):
-        crawl.frontier.pardon("a.example/0", "1")
+        crawl.frontier.unquarantine("a.example/0", "1")
     crawl.ledger.sweep()
     with pytest.raises(NoCrawl):
-        crawl.frontier.pardon("a.example/0", "1")
+        crawl.frontier.unquarantine("a.example/0", "1")
