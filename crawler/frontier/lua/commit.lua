@@ -95,7 +95,7 @@ if plain and due ~= number(h[3]) then -- as `rest` does
   changed[#changed + 1], changed[#changed + 2] = 'due', due
 end
 local answers = number(h[11]) or 0
-if plain and answers < PROVEN_AFTER then -- as `feel` does
+if plain and answers < PROVEN_AFTER then -- as `apply_event` does
   local index = index_of(nil, nil, answers)
   answers = answers + 1
   changed[#changed + 1], changed[#changed + 2] = 'answers', answers
@@ -107,7 +107,7 @@ end
 if plain then
   settle_as(host, h[1], h[2], due, h[4], index_of(nil, nil, answers))
 else
-  feel(host, event, true)
+  apply_event(host, event, true)
   if event == 'unsent' then
     give_back(host, token, lease.group)
   end

@@ -18,7 +18,7 @@ if not lease then
 end
 
 end_lease(token, lease)
-local was_failing = feel(lease.host, event, lease.kind == 'P')
+local was_failing = apply_event(lease.host, event, lease.kind == 'P')
 if lease.kind == 'P' then
   if event == 'fail' and was_failing then
     charge = 0

@@ -34,7 +34,7 @@ end
 for i = 12, #ARGV, 2 do
   count(ARGV[i], ARGV[i + 1])
 end
-feel(lease.host, event)
+apply_event(lease.host, event)
 rest(lease.host, tonumber(ARGV[9]))
 settle(lease.host)
 labour(lease.host, tonumber(ARGV[11]), token)
