@@ -128,7 +128,7 @@ class Lease(msgspec.Struct, frozen=True):
 
     @property
     def what(self) -> bytes:
-        """What the token stands for, as `holds` in shared/leases.lua compares it."""
+        """What the token stands for, as `owned` in shared/leases.lua compares it."""
         return f"{self.kind} {self.host} ".encode() + self.raw
 
     @property

@@ -500,7 +500,7 @@ class Model:
             host.asking = False
         return out
 
-    def _holds(self, token: str, what: tuple[str, str, bytes]) -> bool:
+    def _owned(self, token: str, what: tuple[str, str, bytes]) -> bool:
         return token in self.leases and self.leases[token].is_(what)
 
     def commit(
@@ -518,7 +518,7 @@ class Model:
         ip: str = "",
         handling: int = 0,
     ) -> Reply:
-        if not self._holds(token, what):
+        if not self._owned(token, what):
             done = url_id in self.ended and self.ended[url_id][1] == token
             return ("OK", 0, 0, 0, url_id in self.duplicates) if done else ("LEASE_LOST",)
         out = self._end(token)
@@ -582,7 +582,7 @@ class Model:
         ip: str = "",
         handling: int = 0,
     ) -> Reply:
-        if not self._holds(token, what):
+        if not self._owned(token, what):
             return ("LEASE_LOST",)
         out = self._end(token)
         host = self.hosts[out.host]
@@ -609,7 +609,7 @@ class Model:
         alone_ms: int,
         handling: int = 0,
     ) -> Reply:
-        if not self._holds(token, what):
+        if not self._owned(token, what):
             return ("LEASE_LOST",)
         out = self._end(token)
         host = self.hosts[out.host]

@@ -54,7 +54,7 @@ _END_IN_REAP = """  local lease = end_lease(token)
   if lease then
 """
 _TAKE_SLOT_AGAIN = "    redis.call('HINCRBY', host_key(lease.host), 'in_flight', 1)\n"
-_END_IN_COMMIT = """local lease = holds(token, ARGV[3])
+_END_IN_COMMIT = """local lease = owned(token, ARGV[3])
 if not lease then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
   if known[1] == token then
@@ -71,7 +71,7 @@ end
 local sums = { ended = 1, ['outcome:' .. outcome] = 1 }
 end_lease(token, lease, sums)
 """
-_END_IN_RETRY = """local lease = holds(token, ARGV[3])
+_END_IN_RETRY = """local lease = owned(token, ARGV[3])
 if not lease then
   return { 'LEASE_LOST' }
 end

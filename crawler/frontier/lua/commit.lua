@@ -3,7 +3,7 @@
 -- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
 -- KEYS  page, `digests` hash of the content if there is one, parcels of other shards (see post in shared/outbox.lua),
 --       then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
--- ARGV  generation, token, what is held (see holds in shared/leases.lua), id, event, rest_ms, latency_ms or '', outcome,
+-- ARGV  generation, token, what is held (see owned in shared/leases.lua), id, event, rest_ms, latency_ms or '', outcome,
 --       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an id), ip,
 --       id of a page that names this one as its canonical and needs no text of its own any more or '', handling_ms,
 --       number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
@@ -21,7 +21,7 @@ end
 local PAGE, token, id = KEYS[OWN_KEYS], ARGV[2], ARGV[4]
 local event, rest_ms, latency, outcome = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local record, text, digest, spared, ip, copy = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
-local lease = holds(token, ARGV[3])
+local lease = owned(token, ARGV[3])
 if not lease then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
   if known[1] == token then

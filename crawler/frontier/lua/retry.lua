@@ -1,5 +1,5 @@
 -- retry.lua: end a page's lease without an outcome: the URL goes to the tail of its queue and is tried again.
--- ARGV  generation, token, what is held (see holds in shared/leases.lua), event, rest_ms, charge, alone_ms, entry or '',
+-- ARGV  generation, token, what is held (see owned in shared/leases.lua), event, rest_ms, charge, alone_ms, entry or '',
 --       handling_ms
 --       charge: 0 none, 1 a retry, 16 a crash
 --       alone_ms: how long the host rests when this URL is all that it has queued
@@ -12,7 +12,7 @@ if no then
 end
 local token, event, rest_ms = ARGV[2], ARGV[4], tonumber(ARGV[5])
 local charge, alone_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
-local lease = holds(token, ARGV[3])
+local lease = owned(token, ARGV[3])
 if not lease then
   return { 'LEASE_LOST' }
 end

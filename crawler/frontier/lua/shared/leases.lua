@@ -6,7 +6,7 @@ local function read_lease(value)
 end
 
 -- end_lease: the only thing that frees a slot. Returns the lease that ended, or nil when it is not held; `held` is what
--- `holds` gave, `sums` takes what the caller adds to the counters. Its first write is ZREM, which goes through when Redis
+-- `owned` gave, `sums` takes what the caller adds to the counters. Its first write is ZREM, which goes through when Redis
 -- is full; so does all that follows in the script.
 local function end_lease(token, held, sums)
   local value = held or redis.call('HGET', LEASED, token)
@@ -41,9 +41,9 @@ local function end_lease(token, held, sums)
   return lease
 end
 
--- holds: whether `token` still stands for what its caller was given: kind, host and entry, as one string. A call of
+-- owned: whether `token` still stands for what its caller was given: kind, host and entry, as one string. A call of
 -- `lease` that the network delivers again when its leases have ended gives its tokens to other URLs. Returns the lease.
-local function holds(token, what)
+local function owned(token, what)
   local value = redis.call('HGET', LEASED, token)
   if not value then
     return false
