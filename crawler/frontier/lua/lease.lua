@@ -67,7 +67,7 @@ end
 
 local STANDING = { [READY_PROVEN] = 'proven', [READY] = 'new', [READY_FAILING] = 'failing' }
 
-local function told(token, kind, entry, f)
+local function report(token, kind, entry, f)
   return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable or '', STANDING[f.index] }
 end
 
@@ -98,7 +98,7 @@ if in_all > 0 then
   for i, value in ipairs(redis.call('HMGET', LEASED, unpack(tokens))) do
     if value then
       local lease = read_lease(value)
-      held[#held + 1] = told(tokens[i], lease.kind, lease.entry, facts(lease.host))
+      held[#held + 1] = report(tokens[i], lease.kind, lease.entry, facts(lease.host))
     end
   end
   if #held > 0 then
@@ -245,7 +245,7 @@ local function hand_out(f, kind, priority, entry)
     redis.call('ZADD', BUSY, T + math.min(cost * LABOUR_PARTS, LABOUR_MAX_MS), f.site)
     redis.call('HSET', SITES, f.site .. ' probe', token)
   end
-  leases[#leases + 1] = told(token, kind, entry, f)
+  leases[#leases + 1] = report(token, kind, entry, f)
   return token
 end
 
