@@ -538,7 +538,7 @@ class Model:
             host.latency = latency if host.latency is None else math.floor(host.latency * 0.6 + latency * 0.4)
         if ip and ip != host.ip:
             self._answered_by(host, ip)
-        self._feel(host, event, is_page=True)
+        self._apply_event(host, event, is_page=True)
         if event == "unsent" and out.group in self.starts:
             self.starts[out.group] -= self._interval(host)
         if event == "unsent" and host.undo == token:
@@ -593,7 +593,7 @@ class Model:
             host.delay = delay or 0
         if ip:
             self._answered_by(host, ip)
-        self._feel(host, event)
+        self._apply_event(host, event)
         self._rest(host, rest_ms)
         self._labour(host, handling, token)
         return ("OK",)
@@ -614,7 +614,7 @@ class Model:
         out = self._end(token)
         host = self.hosts[out.host]
         was_failing = host.failing_since is not None and event != "none"
-        self._feel(host, event, is_page=out.kind == "P")
+        self._apply_event(host, event, is_page=out.kind == "P")
         if out.kind == "P":
             self._requeue(out, 0 if event == "fail" and was_failing else charge, front=False)
             if charge >= CRASH and not (event == "fail" and was_failing):
@@ -724,7 +724,7 @@ class Model:
             return TROUBLES.get(since or 0, "")
         return "away" if patience > 0 and self.now - since > patience else ""
 
-    def _feel(self, host: Host, event: str, *, is_page: bool = False) -> None:
+    def _apply_event(self, host: Host, event: str, *, is_page: bool = False) -> None:
         match event:
             case "none" | "unsent":
                 return

@@ -3,10 +3,10 @@
 -- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
 -- KEYS  page, `digests` hash of the content if there is one, parcels of other shards (see post in shared/outbox.lua),
 --       then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
--- ARGV  generation, token, what is held (see owned in shared/leases.lua), id, event, rest_ms, latency_ms or '', outcome,
---       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an id), ip,
---       id of a page that names this one as its canonical and needs no text of its own any more or '', handling_ms,
---       number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
+-- ARGV  generation, token, what is held (see owned in shared/leases.lua), id, event, rest_ms, latency_ms or '',
+--       outcome, record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an
+--       id), ip, id of a page that names this one as its canonical and needs no text of its own any more or '',
+--       handling_ms, number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
 -- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
 --         NO_CRAWL
 local no = refusal()

@@ -1,6 +1,6 @@
 -- retry.lua: end a page's lease without an outcome: the URL goes to the tail of its queue and is tried again.
--- ARGV  generation, token, what is held (see owned in shared/leases.lua), event, rest_ms, charge, alone_ms, entry or '',
---       handling_ms
+-- ARGV  generation, token, what is held (see owned in shared/leases.lua), event, rest_ms, charge, alone_ms, entry
+--       or '', handling_ms
 --       charge: 0 none, 1 a retry, 16 a crash
 --       alone_ms: how long the host rests when this URL is all that it has queued
 --       entry: another spelling of the same URL on the same host, by which it is tried next

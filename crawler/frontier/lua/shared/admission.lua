@@ -26,12 +26,12 @@ local function room_of(hash, host, site, seeded)
   return room, why
 end
 
--- accept: requests in groups of one queue each. KEYS from k: host, its lists (of sitemaps: 0; of pages: 1, packed, tail),
--- then a `seen` set for each request;
+-- accept: requests in groups of one queue each. KEYS from k: host, its lists (of sitemaps: 0; of pages: 1, packed,
+-- tail), then a `seen` set for each request;
 -- ARGV from a: number of groups, then for each: host, site or '', number of requests, then id and entry of each.
 -- Those unseen and within the budgets of host and site enter seen, queue and accepted; sitemaps, which are in groups of
--- their own, have no budget. Returns new, seen, over budget, and the hosts whose tail has become long enough to be packed:
--- told to one caller, and again when it is as long once more.
+-- their own, have no budget. Returns new, seen, over budget, and the hosts whose tail has become long enough to be
+-- packed: reported to one caller, and again when it is as long once more.
 local function accept(k, a, seeded)
   local new, seen, over, long = 0, 0, 0, {}
   local refused = {}

@@ -18,7 +18,8 @@ local CROWDS = m[21] -- a site ever had more than MANY_HOSTS hosts
 local SLOW_PAGES = m[23] -- a page ever took HEAVY_MS: there may be sites in BUSY
 local SHARDS = number(m[19]) or 1
 local OVERFLOW = math.max(number(m[20]) or 8192, 1) -- entries in the head of a host's pages; more go to its tail
-local SEGMENT, LOW = math.ceil(OVERFLOW / 2), math.ceil(OVERFLOW / 4) -- a tail so long is packed, a head so short filled
+-- a tail of SEGMENT entries is packed, a head below LOW is filled
+local SEGMENT, LOW = math.ceil(OVERFLOW / 2), math.ceil(OVERFLOW / 4)
 
 local T = now_ms()
 

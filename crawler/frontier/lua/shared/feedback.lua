@@ -17,10 +17,11 @@ local function back_off(host, first_ms, max_ms)
   rest(host, over - T)
 end
 
--- apply_event: what an answer means for its host. ok: healthy; slow: it said "slow down"; fail: no connection; stall: the
--- connection broke or nothing came; dead: its name does not exist; untrusted: its
--- certificate or handshake fails; robots: robots.txt cannot be had; late: it was given up early, because others waited;
--- none: not known; unsent: nothing was asked. `is_page`: it is a page that was answered, which proves the host.
+-- apply_event: what an answer means for its host. ok: healthy; slow: it said "slow down"; fail: no connection; stall:
+-- the connection broke or nothing came; dead: its name does not exist; untrusted: its certificate or handshake fails;
+-- robots: robots.txt is unavailable; late: it was given up early, because others waited; hang, crash: its robots.txt
+-- stopped the worker that read it; none: not known; unsent: nothing was asked. `is_page`: a page was answered, which
+-- proves the host.
 -- Returns true when the host was failing before.
 local function apply_event(host, event, is_page)
   local key = host_key(host)

@@ -41,7 +41,8 @@ local function settle_as(host, queued, in_flight, due, asking, index)
 end
 
 local function settle(host)
-  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking', 'failing_since', 'late', 'answers')
+  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking', 'failing_since', 'late',
+    'answers')
   settle_as(host, h[1], h[2], h[3], h[4], index_of(h[5], h[6], h[7]))
 end
 

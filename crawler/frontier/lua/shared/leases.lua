@@ -6,8 +6,8 @@ local function read_lease(value)
 end
 
 -- end_lease: the only thing that frees a slot. Returns the lease that ended, or nil when it is not held; `held` is what
--- `owned` gave, `sums` takes what the caller adds to the counters. Its first write is ZREM, which goes through when Redis
--- is full; so does all that follows in the script.
+-- `owned` gave, `sums` takes what the caller adds to the counters. Its first write is ZREM, which goes through when
+-- Redis is full; so does all that follows in the script.
 local function end_lease(token, held, sums)
   local value = held or redis.call('HGET', LEASED, token)
   redis.call('ZREM', LEASES, token)
