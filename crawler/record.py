@@ -51,7 +51,7 @@ _OWN_PORT: Final = re.compile(r":\d+$")
 HostEvent = Literal[
     "ok", "slow", "fail", "stall", "dead", "untrusted", "robots", "hang", "crash", "late", "none", "unsent"
 ]
-"""What an answer means for its host; see `feel` in frontier/prelude.lua."""
+"""What an answer means for its host; see `apply_event` in frontier/lua/shared/feedback.lua."""
 
 
 class Charge:

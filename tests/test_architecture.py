@@ -7,6 +7,7 @@ are tested on copies with something broken in them.
 from __future__ import annotations
 
 import ast
+import re
 import shutil
 from collections.abc import Iterator
 from functools import lru_cache
@@ -18,6 +19,12 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = "crawler"
 MAX_LINES = 450
 MAX_LINES_OF_A_FUNCTION = 50
+
+MAX_LINE_OF_LUA = 120
+FUNCTION_OF_LUA = re.compile(r"^( *)(?:local )?function ([\w.]+)\(.*?^\1end\b", re.MULTILINE | re.DOTALL)
+LONG_FUNCTIONS_OF_LUA = {"accept": 67, "apply_event": 62, "lease_from": 57}
+"""Function -> lines that it may have. They run for every page, and Redis makes each function of a script anew at every
+call: split, they would cost more. Their parts share their locals, too."""
 
 LAYERS = (
     ("__main__",),
@@ -238,14 +245,37 @@ def check_sizes(folder: Path) -> list[str]:
     return problems
 
 
+def check_lua(folder: Path) -> list[str]:
+    """The Lua too: short files and functions, lines of bounded length, and a head that says what the file holds."""
+    scripts = folder / PACKAGE / "frontier" / "lua"
+    problems, long = [], set()
+    for path in sorted(scripts.rglob("*.lua")):
+        name, text = path.relative_to(scripts).as_posix(), path.read_text(encoding="utf-8")
+        lines = text.splitlines()
+        if not text.startswith(f"-- {path.name}: "):
+            problems.append(f"{name} does not say in a comment on its first line what it holds")
+        if len(lines) > MAX_LINES:
+            problems.append(f"{name} has {len(lines)} lines, more than {MAX_LINES}")
+        problems += [
+            f"{name}, line {number}: {len(line)} characters, more than {MAX_LINE_OF_LUA}"
+            for number, line in enumerate(lines, 1)
+            if len(line) > MAX_LINE_OF_LUA
+        ]
+        for found in FUNCTION_OF_LUA.finditer(text):
+            length = found[0].count("\n") + 1
+            if length > MAX_LINES_OF_A_FUNCTION:
+                long.add(found[2])
+            if length > LONG_FUNCTIONS_OF_LUA.get(found[2], MAX_LINES_OF_A_FUNCTION):
+                problems.append(f"{name}: {found[2]} has {length} lines, more than {MAX_LINES_OF_A_FUNCTION}")
+    return problems + [f"{name} is no long function of Lua" for name in LONG_FUNCTIONS_OF_LUA.keys() - long]
+
+
 def check_verbs(folder: Path) -> list[str]:
     """One verb, one script, one method of Frontier, one test file."""
     methods = frontier_methods(folder)
     problems = []
     for script in sorted((folder / PACKAGE / "frontier" / "lua").glob("*.lua")):
         verb = script.stem
-        if verb == "prelude":
-            continue
         if verb not in methods:
             problems.append(f"{verb}.lua has no method Frontier.{verb}")
         if not (folder / "tests" / "frontier" / f"test_{verb}.py").is_file():
@@ -273,7 +303,7 @@ def frontier_methods(folder: Path) -> set[str]:
 
 CHECKS = (
     *(check_order, check_cycles, check_doors, check_doors_are_used, check_nothing_is_evaluated, check_sizes),
-    check_verbs,
+    *(check_lua, check_verbs),
 )
 
 
@@ -304,6 +334,7 @@ def copy(tmp_path: Path) -> Path:
 
 
 LONG_FUNCTION = "def long():\n" + "    pass\n" * MAX_LINES_OF_A_FUNCTION
+LONG_LUA = "local function long()\n" + "  wake()\n" * (MAX_LINES_OF_A_FUNCTION - 1) + "end\n"
 BROKEN = [
     (check_order, "newcomer.py", "X = 1\n", "newcomer is in no layer: add it to LAYERS"),
     (check_order, "url.py", "from crawler.fetch import guard\n", "url, line 1: imports fetch.guard"),
@@ -328,6 +359,10 @@ BROKEN = [
     (check_nothing_is_evaluated, "url.py", "yaml.load(x)\n", "url, line 1: calls yaml.load"),
     (check_sizes, "text.py", LONG_FUNCTION, f"text.long has {MAX_LINES_OF_A_FUNCTION + 1} lines"),
     (check_sizes, "newcomer.py", "\n" * (MAX_LINES + 1), f"newcomer has {MAX_LINES + 1} lines"),
+    (check_lua, "frontier/lua/put.lua", "\n", "put.lua does not say in a comment on its first line what it holds"),
+    (check_lua, "frontier/lua/newcomer.lua", "\n" * (MAX_LINES + 1), f"newcomer.lua has {MAX_LINES + 1} lines"),
+    (check_lua, "frontier/lua/put.lua", "-- " + "x" * 118 + "\n", "put.lua, line 1: 121 characters, more than 120"),
+    (check_lua, "frontier/lua/shared/hosts.lua", LONG_LUA, "shared/hosts.lua: long has 51 lines, more than 50"),
     (check_verbs, "frontier/lua/juggle.lua", "", "juggle.lua has no method Frontier.juggle"),
     (check_verbs, "frontier/lua/lease_call.lua", "", "lease_call.lua has no tests/frontier/test_lease_call.py"),
 ]
@@ -350,6 +385,11 @@ def test_a_door_that_nobody_uses_is_found(monkeypatch: pytest.MonkeyPatch) -> No
     assert check_doors_are_used(ROOT) == ["DOORS lets fetch import attrs, which it does not"]
 
 
+def test_an_exception_that_lua_does_not_need_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LONG_FUNCTIONS_OF_LUA, "settle", 60)
+    assert check_lua(ROOT) == ["settle is no long function of Lua"]
+
+
 def test_what_is_harmless_is_left_alone(copy: Path) -> None:
     before = [check(copy) for check in (check_order, check_cycles, check_doors, check_nothing_is_evaluated)]
     harmless = (
@@ -365,9 +405,9 @@ def test_a_method_of_a_mixin_is_one_of_the_frontier(tmp_path: Path) -> None:
     folder.mkdir(parents=True)
     (folder / "mixin.py").write_text("class Leasing:\n    def lease(self): ...\n")
     (folder / "frontier.py").write_text("class Frontier(Leasing):\n    def put(self): ...\n")
-    (folder / "lua").mkdir()
+    (folder / "lua" / "shared").mkdir(parents=True)
     (folder / "lua" / "lease.lua").touch()
-    (folder / "lua" / "prelude.lua").touch()
+    (folder / "lua" / "shared" / "head.lua").touch()
     assert frontier_methods(tmp_path) == {"lease", "put"}
     assert check_verbs(tmp_path) == ["lease.lua has no tests/frontier/test_lease.py"]
 

@@ -111,6 +111,7 @@ def test_each_bound_is_kept_by_the_lock() -> None:
 def test_the_package_ships_its_scripts_and_types() -> None:
     assert PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"] == ["crawler"]
     assert list((ROOT / "crawler" / "frontier" / "lua").glob("*.lua"))
+    assert list((ROOT / "crawler" / "frontier" / "lua" / "shared").glob("*.lua"))
     assert (ROOT / "crawler" / "py.typed").exists()
     assert PYPROJECT["project"]["scripts"] == {"crawler": "crawler.__main__:main"}
 

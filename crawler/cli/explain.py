@@ -107,21 +107,21 @@ def _request_of(record: Record) -> Request:
 
 
 def _release(frontier: Frontier, ledger: CrawlDb, which: str) -> int:
-    """Pardon, then bring back what was dropped. Safe to repeat, also where it was broken off half way."""
+    """Lift the quarantine, then bring back what was dropped. Safe to repeat, also where it was broken off half way."""
     names = sorted(ledger.traps()) if which == "all" else [which]
-    pardoned = sum(frontier.pardon(name, traps.template_id(name)) for name in names)
-    known = pardoned or which == "all" or ledger.template(traps.template_id(which)).get("state") == "pardoned"
+    released = sum(frontier.unquarantine(name, traps.template_id(name)) for name in names)
+    known = released or which == "all" or ledger.template(traps.template_id(which)).get("state") == "pardoned"
     if not known:
         raise UsageError(f"{which!r} is not quarantined; `crawler quarantine` lists what is")
     revived = 0
     while swept := _revive(frontier, ledger, None if which == "all" else which):
         revived += swept
-    if pardoned and workers_alive(ledger):
+    if released and workers_alive(ledger):
         time.sleep(HEARD)
         revived += _revive(frontier, ledger, None if which == "all" else which)
-    if not pardoned and not revived:
+    if not released and not revived:
         say("there is nothing to release")
         return 0
-    templates = "1 template" if pardoned == 1 else f"{pardoned:,} templates"
+    templates = "1 template" if released == 1 else f"{released:,} templates"
     say(f"{templates} released, {revived:,} URLs queued again: `crawler run` fetches them")
     return 0

@@ -251,7 +251,7 @@ class Pool:
                 self._charge(lease, dead.hung)
         if innocent:
             self._frontier.release(innocent)
-        self._frontier.beat(dead.worker, b"")
+        self._frontier.heartbeat(dead.worker, b"")
 
     def _charge(self, lease: Lease, hung: bool) -> None:
         if lease.kind == "R":

@@ -20,7 +20,7 @@ from crawler.record import Record, Stub
 from crawler.text import rfc3339
 
 START: Final = "0-0"
-_GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in prelude.lua
+_GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in shared/head.lua
 _HOST_FIELDS: Final = (
     *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency"),
     *("asking", "robots_rev"),
@@ -66,7 +66,7 @@ class HostFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class Beat:
+class Heartbeat:
     """The last word of a worker: seconds since, and what it said (JSON object)."""
 
     worker: str
@@ -347,19 +347,19 @@ class CrawlDb:
         (raw,) = self._ask(("HGETALL", self._keys.counters))
         return {k.decode("utf-8", "replace"): decode.number(v) for k, v in decode.pairs(raw)}
 
-    def workers(self) -> list[Beat]:
+    def workers(self) -> list[Heartbeat]:
         """The workers that said what they do, by name."""
         raw, clock = self._ask(("HGETALL", self._keys.workers), ("TIME",))
         now = decode.now_ms(clock)
-        beats = []
+        heartbeats = []
         for name, value in decode.pairs(raw):
             at, _, text = value.partition(b" ")
             try:
                 facts = msgspec.json.decode(text, type=dict[str, Any])
             except (msgspec.DecodeError, RecursionError):  # no worker wrote that
                 continue
-            beats.append(Beat(name.decode("utf-8", "replace"), max(now - decode.number(at), 0) / 1000, facts))
-        return sorted(beats, key=lambda beat: beat.worker)
+            heartbeats.append(Heartbeat(name.decode("utf-8", "replace"), max(now - decode.number(at), 0) / 1000, facts))
+        return sorted(heartbeats, key=lambda heartbeat: heartbeat.worker)
 
     def hosts(self, most: int = 100) -> tuple[int, list[HostFacts], int]:
         """How many hosts wait with URLs, the *most* that are due first, and the server's clock in ms."""

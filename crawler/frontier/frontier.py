@@ -30,7 +30,7 @@ from crawler.frontier.messages import (
     OutboxBatch,
     Quarantined,
     Shares,
-    Weight,
+    TemplateSample,
 )
 from crawler.frontier.overflow import Packing
 from crawler.frontier.redis.connection import Call, Connection
@@ -178,7 +178,7 @@ class Frontier(Packing):
         return result
 
     def _sorted(self, requests: Sequence[Request], roots: Sequence[str]) -> tuple[list[str], Args]:
-        """Roots, parcels of other shards and requests of this one, as `post` and `accept` in prelude.lua read them."""
+        """Roots, parcels of other shards and requests of this one, as `post` and `accept` in lua/shared read them."""
         _at_most(len(requests), MAX_REQUESTS)
         parcels = sort(requests, roots, self.shard, self.count, self.id)
         own = parcels.pop(self.shard)
@@ -193,10 +193,10 @@ class Frontier(Packing):
         result: list[OutboxBatch] = self.run_one(call)
         return result
 
-    def sent(self, target: int, run: str, at: bytes = b"") -> bool:
+    def ack_delivered(self, target: int, run: str, at: bytes = b"") -> bool:
         """Parcels up to *at* were put into *target*, whose server's run id was *run* before; true if all go again."""
         keys = [self.keys.parcels(target)]
-        return bool(self.run_one(self.call("sent", keys, [target, run, at], lambda r: replies.ok(r)[1])))
+        return bool(self.run_one(self.call("ack_delivered", keys, [target, run, at], replies.number)))
 
     def run_id(self) -> str:
         """What names this run of the server, which may have lost its last second with the one before."""
@@ -230,7 +230,7 @@ class Frontier(Packing):
 
     def release_call(self, tokens: Sequence[str]) -> Call:
         """Give leases back unused, in the order in which they were leased; the result is how many were still held."""
-        return self.call("release", [], tokens, lambda r: int(replies.ok(r)[1]))
+        return self.call("release", [], tokens, replies.number)
 
     def release(self, tokens: Sequence[str]) -> int:
         """`release_call`, sent alone."""
@@ -328,7 +328,7 @@ class Frontier(Packing):
             host, entry = request.place()
             keys.append(self.keys.page(self.id(request.url)))
             args += self.id(request.url), host, entry
-        return int(self.run_one(self.call("revive", keys, args, lambda r: int(replies.ok(r)[1]))))
+        return int(self.run_one(self.call("revive", keys, args, replies.number)))
 
     def drain(self, exported: Sequence[Exported]) -> int:
         """Free records that were exported, at most MAX_DRAINED a call, but for their stubs; how many there were.
@@ -338,41 +338,41 @@ class Frontier(Packing):
         _at_most(len(exported), MAX_DRAINED)
         keys = [self.keys.page(one.id) for one in exported]
         args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
-        return int(self.run_one(self.call("drain", keys, args, lambda r: int(replies.ok(r)[1]))))
+        return int(self.run_one(self.call("drain", keys, args, replies.number)))
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 
-    def weigh_call(self, weights: Sequence[Weight]) -> Call:
+    def judge_templates_call(self, samples: Sequence[TemplateSample]) -> Call:
         """Count what pages of templates held; the result is which are quarantined from now on."""
         keys: list[str] = []
         args: Args = []
-        for weight in weights:
-            keys += self.keys.template(weight.id), self.keys.prints(weight.id)
-            args += weight.template, len(weight.prints), *weight.prints
-        return self.call("weigh", keys, args, lambda r: Quarantined(tuple(t.decode() for t in replies.ok(r)[1:])))
+        for sample in samples:
+            keys += self.keys.template(sample.id), self.keys.prints(sample.id)
+            args += sample.template, len(sample.prints), *sample.prints
+        return self.call("judge_templates", keys, args, replies.quarantined)
 
-    def weigh(self, weights: Sequence[Weight]) -> Quarantined:
-        """`weigh_call`, sent alone."""
-        result: Quarantined = self.run_one(self.weigh_call(weights))
+    def judge_templates(self, samples: Sequence[TemplateSample]) -> Quarantined:
+        """`judge_templates_call`, sent alone."""
+        result: Quarantined = self.run_one(self.judge_templates_call(samples))
         return result
 
-    def pardon(self, template: str, template_id: str) -> bool:
+    def unquarantine(self, template: str, template_id: str) -> bool:
         """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
         return bool(
-            self.run_one(self.call("pardon", [self.keys.template(template_id)], [template], lambda r: replies.ok(r)[1]))
+            self.run_one(self.call("unquarantine", [self.keys.template(template_id)], [template], replies.number))
         )
 
-    # -- mending -------------------------------------------------------------------------------------------------------
+    # -- repair --------------------------------------------------------------------------------------------------------
 
-    def mend(
+    def repair(
         self, part: Literal["leases", "entries", "counts", "hosts"], values: Sequence[bytes | int]
     ) -> tuple[int, int]:
-        """Put one part right (see mend.lua, and `mending.mend`, which does all of it): how much of it was wrong.
+        """Put one part right (see repair.lua, and `repair.repair`, which does all of it): how much of it was wrong.
 
         Beside it: of entries how many there are, of counts how many URLs are lost.
         """
         result: tuple[int, int] = self.run_one(
-            self.call("mend", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))
+            self.call("repair", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))
         )
         return result
 
@@ -410,13 +410,13 @@ class Frontier(Packing):
         """Refuse all from now on; `Ledger.sweep` then takes the keys away."""
         self.run_one(self.call("delete", [], [], replies.ok))
 
-    def beat_call(self, worker: str, text: bytes) -> Call:
+    def heartbeat_call(self, worker: str, text: bytes) -> Call:
         """Say what *worker* is doing (JSON); an empty text takes it off the list."""
-        return self.call("beat", [], [worker, text], replies.ok)
+        return self.call("heartbeat", [], [worker, text], replies.ok)
 
-    def beat(self, worker: str, text: bytes) -> None:
-        """`beat_call`, sent alone."""
-        self.run_one(self.beat_call(worker, text))
+    def heartbeat(self, worker: str, text: bytes) -> None:
+        """`heartbeat_call`, sent alone."""
+        self.run_one(self.heartbeat_call(worker, text))
 
     def bound(self, site: str) -> None:
         """Name the site that fills Redis and gets no new links; empty: none."""

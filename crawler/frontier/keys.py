@@ -9,7 +9,7 @@ Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), 
 | `meta` | HASH | generation, schema, state, salt, revisions, the settings that scripts need, all settings as JSON, \
 full_site (it fills Redis: no new links of it) |
 | `ready`, `ready_proven`, `ready_failing` | ZSET | host -> due in ms of the server's clock: the hosts to lease from, \
-each in one of the three: new, proven and failing ones (see `settle` and `index_of` in prelude.lua) |
+each in one of the three: new, proven and failing ones (see `settle` and `index_of` in shared/hosts.lua) |
 | `busy` | ZSET | site whose pages take long to handle -> until when others go first, in ms |
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, \
 no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, ip, \
@@ -18,7 +18,7 @@ answers (pages answered in a row, up to 2), late (it was given up early, because
 | `robots:<origin>` | STRING | zlib of robots.txt; empty robots allows all; its time-out only frees memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |
 | `queue:<host>:packed`, `queue:<host>:tail` | LIST | what follows the head of a long queue: compressed entries (see \
-segments.py), and the newest ones |
+segment.py), and the newest ones |
 | `leases` | ZSET | token -> deadline in ms |
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
 | `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
@@ -43,7 +43,7 @@ courier_until |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
 | `counters` | HASH | accepted, queued, leased, ended, drained, outcome:<x>, status:<n>, refused:<reason>, bytes |
-| `workers` | HASH | worker id -> ms of its last beat, then JSON |
+| `workers` | HASH | worker id -> ms of its last heartbeat, then JSON |
 | `wake` | LIST | a few hints for idle workers |
 | `probe` | STRING | never written: asking to write it tells whether Redis is full |
 """
@@ -89,7 +89,7 @@ FIXED: Final = (
     "busy",
     "starts",
 )
-"""The keys that every script is given first, in this order; prelude.lua names them."""
+"""The keys that every script is given first, in this order; shared/head.lua names them."""
 
 
 KINDS: Final = ("string", "list", "set", "zset", "hash", "stream")

@@ -128,7 +128,7 @@ class Lease(msgspec.Struct, frozen=True):
 
     @property
     def what(self) -> bytes:
-        """What the token stands for, as `holds` in prelude.lua compares it."""
+        """What the token stands for, as `owned` in shared/leases.lua compares it."""
         return f"{self.kind} {self.host} ".encode() + self.raw
 
     @property
@@ -225,7 +225,7 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Weight:
+class TemplateSample:
     """What the pages of one template held: a fingerprint (63 bits, decimal) a page."""
 
     template: str
@@ -282,7 +282,7 @@ class CrawlState:
     sources: int
     wait_ms: int
     odd: bool = False
-    """These numbers cannot be right: another hand changed what is in Redis (see odd in prelude.lua, and mend.lua)."""
+    """These numbers cannot be right: another hand changed what is in Redis (see odd in limits.lua, and repair.lua)."""
     pending: int = 0
     """Parcels for other shards that are not delivered yet."""
     fetched: int = 0

@@ -15,7 +15,7 @@ _SLICE: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Mended:
+class Repaired:
     """How many leases, hosts and counts were not as they must be."""
 
     leases: int = 0
@@ -34,23 +34,23 @@ class Mended:
         return f"another hand changed the crawl in Redis: {wrong} put right{lost}"
 
 
-def mend(frontier: Frontier, ledger: CrawlDb) -> Mended:
-    """Mend leases, then, if the numbers still contradict each other, counts and hosts.
+def repair(frontier: Frontier, ledger: CrawlDb) -> Repaired:
+    """Repair leases, then, if the numbers still contradict each other, counts and hosts.
 
     Each step is one script, so it may be done beside workers, and by several at once. Counts are left alone where the
     crawl moved meanwhile: then it is for the next time, and at the latest for when nothing moves any more. As long as
     they are wrong `State.odd` says so, and the crawl is not done.
     """
-    leases = sum(frontier.mend("leases", tokens)[0] for tokens in _slices(ledger.tokens()))
+    leases = sum(frontier.repair("leases", tokens)[0] for tokens in _slices(ledger.tokens()))
     before = frontier.state()
     if not before.odd:
-        return Mended(leases)
+        return Repaired(leases)
     slices = list(_slices(ledger.host_names()))
-    entries = sum(frontier.mend("entries", names)[1] for names in slices)
+    entries = sum(frontier.repair("entries", names)[1] for names in slices)
     stamp = [before.accepted, before.queued, before.leased, before.ended]
-    counts, lost = frontier.mend("counts", [entries, *stamp])
-    hosts = sum(frontier.mend("hosts", names)[0] for names in slices)
-    return Mended(leases, hosts, counts, lost)
+    counts, lost = frontier.repair("counts", [entries, *stamp])
+    hosts = sum(frontier.repair("hosts", names)[0] for names in slices)
+    return Repaired(leases, hosts, counts, lost)
 
 
 def _slices(names: Iterable[bytes]) -> Iterator[list[bytes]]:

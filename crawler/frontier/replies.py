@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, FrontierError, LeaseLost, NoCrawl, OutOfMemory
-from crawler.frontier.messages import Accepted, CrawlState, Lease, Leased, OutboxBatch
+from crawler.frontier.messages import Accepted, CrawlState, Lease, Leased, OutboxBatch, Quarantined
 
 _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
     "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
@@ -56,6 +56,16 @@ def committed(reply: list[Any]) -> Accepted:
 
 def _names(hosts: Sequence[bytes]) -> tuple[str, ...]:
     return tuple(host.decode() for host in hosts)
+
+
+def number(reply: list[Any]) -> int:
+    """The number that follows the OK."""
+    return int(ok(reply)[1])
+
+
+def quarantined(reply: list[Any]) -> Quarantined:
+    """Of judge_templates."""
+    return Quarantined(_names(ok(reply)[1:]))
 
 
 def collected(reply: list[Any]) -> list[OutboxBatch]:

@@ -1,12 +1,17 @@
-"""The Lua sources: one verb a file, each put behind the clock and what it needs of the prelude that all of them share.
+"""The Lua that Redis runs: one file for each verb, and the files that the verbs share, put together to one text.
 
-Redis runs a script from its first line at every call, and makes each function anew that it defines: those that a verb
-does not need are left out, which saves 3 to 5 us a call.
+The text of a verb is the clock, then the files of `lua/shared` in the order of SHARED, then `lua/VERB.lua`. Redis runs
+a script from its first line at every call, and makes each function anew that it defines: the shared functions that a
+verb does not need are left out, which saves 3 to 5 us a call.
+
+`python -m crawler.frontier.scripts VERB` prints that text. Its line numbers are those of errors from Redis.
 """
 
 from __future__ import annotations
 
 import re
+import signal
+import sys
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -22,8 +27,16 @@ end
 """
 """Time is the server's, so that clocks of workers never count. Tests put a clock of their own here."""
 
-_FUNCTION: Final = re.compile(r"^local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+SHARED: Final = (
+    *("head", "numbers", "crawl", "names", "queues", "counts", "hosts", "leases", "feedback", "entries"),
+    *("admission", "outbox", "limits"),
+)
+"""The files of `lua/shared`, in their order: Lua knows a local name only below its definition."""
+
+_FUNCTION: Final = re.compile(r"^(?:--[^\n]*\n)*local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
+"""A shared function, with the comment above it."""
 _COMMENT: Final = re.compile(r" *--.*")
+_BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
 class Script:
@@ -37,7 +50,7 @@ class Script:
         self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
 
 
-_OF_WORKERS: Final = ("commit", "release", "retry", "robots", "put", "extend", "state", "weigh", "reap")
+_OF_WORKERS: Final = ("commit", "release", "retry", "robots", "put", "extend", "state", "judge_templates", "reap")
 
 
 def load_those_of_workers() -> None:
@@ -49,21 +62,55 @@ def load_those_of_workers() -> None:
 @cache
 def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     """The script of *verb*, with *clock* as the Lua source that defines `now_ms()`."""
-    folder = files(__package__).joinpath("lua")
-    prelude = folder.joinpath("prelude.lua").read_text(encoding="utf-8")
-    own = folder.joinpath(f"{verb}.lua").read_text(encoding="utf-8")
-    return Script(verb, f"local SCHEMA = '{SCHEMA}'\n{clock}{needed(prelude, own)}{own}")
+    own = _read(f"{verb}.lua")
+    return Script(verb, f"local SCHEMA = '{SCHEMA}'\n{clock}{needed(shared_text(), own)}{own}")
 
 
-def needed(prelude: str, own: str) -> str:
-    """*prelude* without the functions that neither *own* nor anything else that is left names."""
-    functions = {found[1]: _words(found[0]) for found in _FUNCTION.finditer(prelude)}
-    wanted, todo = set[str](), _words(own) | _words(_FUNCTION.sub("", prelude))
+@cache
+def shared_text() -> str:
+    """The files that the verbs share, as one text."""
+    return "\n".join(_read(f"shared/{name}.lua") for name in SHARED)
+
+
+def verbs() -> list[str]:
+    """All verbs, in the order of the alphabet."""
+    names = [path.name for path in files(__package__).joinpath("lua").iterdir()]
+    return sorted(name.removesuffix(".lua") for name in names if name.endswith(".lua"))
+
+
+def _read(name: str) -> str:
+    return files(__package__).joinpath("lua").joinpath(name).read_text(encoding="utf-8")
+
+
+def needed(shared: str, own: str) -> str:
+    """*shared* without the functions that neither *own* nor anything else that is left names."""
+    functions = {found[1]: _words(found[0]) for found in _FUNCTION.finditer(shared)}
+    wanted, todo = set[str](), _words(own) | _words(_FUNCTION.sub("", shared))
     while todo := (todo & functions.keys()) - wanted:
         wanted |= todo
         todo = set[str]().union(*(functions[name] for name in todo))
-    return _FUNCTION.sub(lambda found: found[0] if found[1] in wanted else "", prelude)
+    left = _FUNCTION.sub(lambda found: found[0] if found[1] in wanted else "", shared)
+    return _BLANK_LINES.sub("\n\n", left)
 
 
 def _words(source: str) -> set[str]:
     return set(re.findall(r"\w+", _COMMENT.sub("", source)))
+
+
+def main(args: list[str]) -> int:
+    """Print the text of the verb in *args*, or the names of all verbs. Return the exit code."""
+    known = verbs()
+    if not args:
+        print("\n".join(known))
+        return 0
+    if len(args) > 1 or args[0] not in known:
+        print(f"no such verb: {' '.join(args)} (one of {', '.join(known)})", file=sys.stderr)
+        return 2
+    for number, line in enumerate(load(args[0]).source.splitlines(), 1):
+        print(f"{number:4} {line}".rstrip())
+    return 0
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # end without an error where the reader of the pipe is gone
+    sys.exit(main(sys.argv[1:]))

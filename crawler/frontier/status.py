@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crawler.frontier.crawldb import Beat, CrawlDb, HostFacts
+from crawler.frontier.crawldb import CrawlDb, Heartbeat, HostFacts
 from crawler.frontier.decode import number
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import Footprint, measure
@@ -16,11 +16,11 @@ from crawler.record import OUTCOMES
 WEIGH_AGAIN: Final = 5.0
 """Seconds after which Redis's memory is looked at again."""
 SILENT: Final = 10.0
-"""Seconds after its last beat from which a worker does not count as alive."""
+"""Seconds after its last heartbeat from which a worker does not count as alive."""
 
 
 ADAPTED_MAX_MS: Final = 30_000
-"""The longest delay that a slow host gets by being slow (see prelude.lua)."""
+"""The longest delay that a slow host gets by being slow (see shared/head.lua)."""
 
 _SHOWN: Final = 40
 """Characters of a word that no worker of this version says."""
@@ -109,7 +109,7 @@ class Status:
 
 def workers_alive(ledger: CrawlDb) -> bool:
     """Whether any worker gave a sign of life lately."""
-    return any(beat.age < SILENT for beat in ledger.workers())
+    return any(heartbeat.age < SILENT for heartbeat in ledger.workers())
 
 
 class Monitor:
@@ -125,11 +125,11 @@ class Monitor:
         """A snapshot now. Raises what the frontier raises: NoCrawl, RedisAway."""
         state = self._frontier.state()
         counters = self._ledger.counters()
-        beats = self._ledger.workers()
+        heartbeats = self._ledger.workers()
         hosts, first, clock = self._ledger.hosts(1)
-        alive = [beat for beat in beats if beat.age < SILENT]
+        alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
         delay = self._delay(first[0] if first else None)
-        limit = _limit([_word(beat) for beat in alive], state.word, hosts, delay / 1000)
+        limit = _limit([_word(heartbeat) for heartbeat in alive], state.word, hosts, delay / 1000)
         if first and limit.startswith(_POLITE):
             limit += unanswered(first[0], clock)
         footprint = self._weigh()
@@ -147,7 +147,7 @@ class Monitor:
             refused=_under("refused:", counters),
             bytes=counters.get("bytes", 0),
             workers=len(alive),
-            silent_workers=len(beats) - len(alive),
+            silent_workers=len(heartbeats) - len(alive),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
             limit=limit,
@@ -159,15 +159,15 @@ class Monitor:
             duplicates=counters.get("duplicates", 0),
             hook_errors=counters.get("hook_errors", 0),
             quarantined=sorted(self._ledger.traps()),
-            troubles=sorted({line for beat in alive for line in _said(beat, "trouble")}),
-            lacks=sorted({line for beat in alive for line in _said(beat, "lack")}),
-            machines=sorted({_machine(beat) for beat in alive if not _troubled_for(beat)}),
-            stuck_for=min((_troubled_for(beat) for beat in alive), default=0.0),
+            troubles=sorted({line for heartbeat in alive for line in _said(heartbeat, "trouble")}),
+            lacks=sorted({line for heartbeat in alive for line in _said(heartbeat, "lack")}),
+            machines=sorted({_machine(heartbeat) for heartbeat in alive if not _troubled_for(heartbeat)}),
+            stuck_for=min((_troubled_for(heartbeat) for heartbeat in alive), default=0.0),
             lost=counters.get("lost", 0),
         )
 
     def _delay(self, host: HostFacts | None) -> int:
-        """Milliseconds between two requests to *host*, the next that is due: as `host_delay` in prelude.lua has it."""
+        """Milliseconds between two requests to *host*, the next that is due: see `host_delay` in shared/hosts.lua."""
         meta = self._ledger.meta()
         delay = max(number(meta.get("delay")), host.delay if host else 0)
         adapted = host.latency * number(meta.get("adaptive")) // 1000 if host and delay else 0
@@ -200,26 +200,28 @@ _MAX_SAID: Final = 300
 """Characters of a worker's trouble that are shown."""
 
 
-def _machine(beat: Beat) -> str:
-    return beat.worker.rsplit("-", 2)[0]
+def _machine(heartbeat: Heartbeat) -> str:
+    return heartbeat.worker.rsplit("-", 2)[0]
 
 
-def _said(beat: Beat, fact: str) -> list[str]:
+def _said(heartbeat: Heartbeat, fact: str) -> list[str]:
     """What one worker says of its machine, if it does."""
-    words = beat.facts.get(fact)
-    return [f"{_machine(beat)}: {words[:_MAX_SAID]}"] if isinstance(words, str) and words else []
+    words = heartbeat.facts.get(fact)
+    return [f"{_machine(heartbeat)}: {words[:_MAX_SAID]}"] if isinstance(words, str) and words else []
 
 
-def _troubled_for(beat: Beat) -> float:
-    seconds = beat.facts.get("trouble_for")
-    return float(seconds) if isinstance(seconds, int | float) and beat.facts.get("trouble") else 0.0
+def _troubled_for(heartbeat: Heartbeat) -> float:
+    seconds = heartbeat.facts.get("trouble_for")
+    return float(seconds) if isinstance(seconds, int | float) and heartbeat.facts.get("trouble") else 0.0
 
 
-def _word(beat: Beat) -> str:
+def _word(heartbeat: Heartbeat) -> str:
     """What limits one worker, in one word; a trouble of its machine in as many as it takes."""
-    trouble = beat.facts.get("trouble")
+    trouble = heartbeat.facts.get("trouble")
     return (
-        f"{_WAITS}{trouble[:_MAX_SAID]}" if isinstance(trouble, str) and trouble else str(beat.facts.get("limit", ""))
+        f"{_WAITS}{trouble[:_MAX_SAID]}"
+        if isinstance(trouble, str) and trouble
+        else str(heartbeat.facts.get("limit", ""))
     )
 
 

@@ -105,7 +105,7 @@ class _Explainer:
         self._plan = plan_of(settings)
         self._settings = settings
         self._links = LinkFilter(self._plan.scope, ledger.roots)
-        self._links.beware(ledger.traps())
+        self._links.set_quarantined(ledger.traps())
 
     def explain(self, given: str) -> Explanation:
         url = self._frontier.form.apply(urls.canonicalize(given))
@@ -240,7 +240,7 @@ class _Explainer:
         )
 
     def _over_budget(self, host: str, accepted: int) -> str | None:
-        """The budget that would keep another URL of *host* out: `room_of` in frontier/prelude.lua."""
+        """The budget that would keep another URL of *host* out: `room_of` in shared/admission.lua."""
         settings, site = self._settings, site_key(host)
         of_site, hosts = self._ledger.site(site) if site else (accepted, 0)
         if settings.max_pages_per_host is not None and accepted >= settings.max_pages_per_host:

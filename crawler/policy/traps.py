@@ -1,13 +1,14 @@
 """Traps: endless URLs of one template whose pages hold nothing new (calendars, session ids, generated lists).
 
 Pure. A *template* is what URLs have in common when their numbers, ids and the values of their queries are taken out;
-a *fingerprint* is what a page held, without what its URL says of it. The frontier counts fingerprints (`weigh`) and
-quarantines a template that brings no new ones. `scope` has the traps that one URL alone gives away.
+a *fingerprint* is what a page held, without what its URL says of it. The frontier counts fingerprints
+(`judge_templates`) and quarantines a template that brings no new ones. `scope` has the traps that one URL alone gives
+away.
 
 URLs that grow have no template in common: each page adds segments to its path, or parameters to its query. They share
 a *glob*: `a.example/list/**` is all that lies two segments or more below that folder, `a.example/find?**` that path
 with any query. `a.example/tags/*` is all that lies right below a folder and has no template, for names may have no end
-either. A glob is weighed like a template, once a worker sees that its pages are alike (`harvest`).
+either. A glob is judged like a template, once a worker sees that its pages are alike (`harvest`).
 """
 
 from __future__ import annotations

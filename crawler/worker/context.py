@@ -17,7 +17,7 @@ from crawler.worker.watchdog import Watchdog
 
 @dataclass(slots=True)
 class Tally:
-    """What a worker has done so far, for its beat."""
+    """What a worker has done so far, for its heartbeat."""
 
     pages: int = 0
     bytes: int = 0
@@ -33,7 +33,7 @@ class Tally:
         self.errors += pending.failed
 
     def facts(self, lost: int) -> dict[str, int]:
-        """What was counted, with *lost* ends that came too late, for the beat."""
+        """What was counted, with *lost* ends that came too late, for the heartbeat."""
         counts = {"pages": self.pages, "bytes": self.bytes, "errors": self.errors, "retried": self.retried}
         return counts | {"lost": self.lost + lost}
 

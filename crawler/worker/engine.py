@@ -240,7 +240,7 @@ class Engine:
         self._watch.enter("redis")
         self._make_room()
         self._wants = self._wanted()
-        synced = self._client.sync(self._wants, self._held(), self._beat)
+        synced = self._client.sync(self._wants, self._held(), self._heartbeat)
         if synced.lost:
             self._drop(synced.lost)
         if synced.leased is not None:
@@ -295,7 +295,7 @@ class Engine:
         self._unplaced = deque(lease for lease in self._unplaced if lease.token not in lost)
         self._suspects = deque(held for held in self._suspects if held.lease.token not in lost)
 
-    def _beat(self) -> bytes:
+    def _heartbeat(self) -> bytes:
         self._watch.say_lack(self._downloader.lack)
         facts = {"in_flight": len(self._downloader), "limit": self._limit, "lack": self._downloader.lack}
         return msgspec.json.encode(self.tally.facts(self._client.not_ours) | facts | self._machine_health.facts)
@@ -307,7 +307,7 @@ class Engine:
         self._limit = leased.limit(self._wants.want)
         self._links.at_revision(roots_rev)
         if traps_rev != self._traps_rev:
-            self._links.beware(self.tools.ledger.traps())
+            self._links.set_quarantined(self.tools.ledger.traps())
             self._traps_rev = traps_rev
         if settings_rev != self._settings_rev:
             if self._settings_rev >= 0 or settings_rev > 0:

@@ -135,10 +135,10 @@ class FrontierClient:
         """Of settings, roots and traps, as far as is known: each grows with a change in any shard."""
         return tuple(sum(part) for part in zip(*(client.revisions for client in self._each), strict=True))
 
-    def sync(self, want: Shares, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
+    def sync(self, want: Shares, held: Sequence[str], heartbeat: Callable[[], bytes]) -> SyncResult:
         """Say to each shard what is due, and ask one of them for leases (see `Exchange.talk`)."""
         if len(self._each) == 1:
-            return self._each[0].sync(want, held, beat)
+            return self._each[0].sync(want, held, heartbeat)
         now = time.monotonic()
         left = self._count(now) if want else None
         chosen = self._next(now) if want and left != 0 else None
@@ -148,7 +148,7 @@ class FrontierClient:
             tokens[shard_of_token(token)].append(token)
         lost, leased = NOTHING_LOST, self._spent() if left == 0 else None
         for client, own in zip(self._each, tokens, strict=True):
-            synced = client.sync(want if client is chosen else NO_SHARES, own, beat)
+            synced = client.sync(want if client is chosen else NO_SHARES, own, heartbeat)
             lost |= synced.lost
             if synced.leased is not None:  # of another shard too, where an answer had been missed
                 more = leased.leases if leased is not None else ()

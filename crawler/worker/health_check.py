@@ -116,7 +116,7 @@ class MachineHealth:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For the worker's beat."""
+        """For the worker's heartbeat."""
         if not self.aside:
             return {}
         health = self._health

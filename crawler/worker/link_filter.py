@@ -86,7 +86,7 @@ class LinkFilter:
         self._traps: frozenset[str] = frozenset()
         self._trap_hosts: frozenset[str] = frozenset()
 
-    def beware(self, templates: Collection[str]) -> None:
+    def set_quarantined(self, templates: Collection[str]) -> None:
         """These templates are quarantined now: their URLs are refused."""
         self.settled.clear()
         self._traps = frozenset(templates)

@@ -17,7 +17,7 @@ from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, new_call
 from crawler.frontier.messages import Accepted, Leased, Quarantined, Shares
 from crawler.frontier.redis.connection import Backoff, Call
-from crawler.frontier.repair import mend
+from crawler.frontier.repair import repair
 from crawler.frontier.shards.relay import Relay
 from crawler.worker.link_filter import SeenCache
 from crawler.worker.pending_call import PendingCall
@@ -28,8 +28,8 @@ ASK_AGAIN: Final = 0.5
 CARRY: Final = 0.1
 LOOK_AFTER: Final = 1.0
 """Seconds between two deliveries while parcels are pending, and between two looks at those that were delivered."""
-BEAT: Final = 1.0
-"""Seconds between two beats."""
+HEARTBEAT: Final = 1.0
+"""Seconds between two heartbeats."""
 EXTEND_PART: Final = 1 / 3
 REAP_PART: Final = 1 / 6
 """Leases are extended, and overdue ones reaped, after this part of their term."""
@@ -37,8 +37,8 @@ LOOK_AGAIN: Final = 1.0
 """Seconds between two looks at whether the counts of a crawl that gives nothing can be right."""
 ROOM_AGAIN: Final = 1.0
 """Seconds after which a Redis that is full is tried again with links that did not go in."""
-MEND_AGAIN: Final = 5.0
-"""Seconds after which they are mended once more, if they still cannot."""
+REPAIR_AGAIN: Final = 5.0
+"""Seconds after which they are repaired once more, if they still cannot."""
 NOTHING_LOST: Final[frozenset[str]] = frozenset()
 
 
@@ -83,14 +83,14 @@ class ShardClient:
         self._connections = 0
         """How often the link had been connected at the last turn."""
         self._extend_at = 0.0
-        self._beat_at = 0.0
+        self._heartbeat_at = 0.0
         self._reap_at = 0.0
         self._room_at = 0.0
         """Redis is full: when links beyond what a commit takes are put again."""
         self._long: set[str] = set()
         """Hosts whose queues are to be packed."""
         self._look_at = 0.0
-        self._mend_at = 0.0
+        self._repair_at = 0.0
         self._courier = courier
         self._carry_at = 0.0
         self.lease_at = 0.0
@@ -118,7 +118,7 @@ class ShardClient:
         """When there is next something to say, on the monotonic clock; leases aside."""
         if self.away:
             return self._patience.again_at
-        routine = min(self._extend_at, float("inf") if self.frontier.shard else self._beat_at)
+        routine = min(self._extend_at, float("inf") if self.frontier.shard else self._heartbeat_at)
         if self._courier is not None:
             routine = min(routine, self._carry_at)
         if not self.pending:
@@ -131,7 +131,7 @@ class ShardClient:
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
-    def sync(self, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
+    def sync(self, want: Shares | int, held: Sequence[str], heartbeat: Callable[[], bytes]) -> SyncResult:
         """Say what is due, and ask for *want* leases. *held* are the tokens of all leases that have not ended.
 
         When Redis is away there are no news. Raises NoCrawl or CrawlDeleting when the crawl is gone, and what nobody
@@ -145,7 +145,7 @@ class ShardClient:
         try:
             lost = self._come_back(held) if self.away else NOTHING_LOST
             self._put_first()
-            synced = self._send(now, want, held, beat)
+            synced = self._send(now, want, held, heartbeat)
             if self._courier is not None and now >= self._carry_at:
                 self._carry(self._courier)
         except RedisAway as error:
@@ -203,14 +203,14 @@ class ShardClient:
                     return
                 out.before.pop(0)
 
-    def _send(self, now: float, want: Shares | int, held: Sequence[str], beat: Callable[[], bytes]) -> SyncResult:
+    def _send(self, now: float, want: Shares | int, held: Sequence[str], heartbeat: Callable[[], bytes]) -> SyncResult:
         ready = [out for out in self.pending if not out.before]
         waiting = [out for out in self.pending if out.before]
         calls = [out.call for out in ready]
         tokens = [*held, *(out.token for out in waiting)] if now >= self._extend_at else []
         if tokens:
             calls.append(self.frontier.extend_call(tokens, self.term))
-        calls += self._routine(now, beat)
+        calls += self._routine(now, heartbeat)
         if want:
             if self._asked is None:
                 self._asked = (
@@ -229,14 +229,14 @@ class ShardClient:
         lost = _value(replies[len(ready)]) if tokens else NOTHING_LOST
         return SyncResult(self._leased(replies[-1]) if want else None, lost)
 
-    def _routine(self, now: float, beat: Callable[[], bytes]) -> list[Call]:
-        """The beat, and the leases of the dead: reaped only after a whole term of an unbroken connection of our own."""
+    def _routine(self, now: float, heartbeat: Callable[[], bytes]) -> list[Call]:
+        """The heartbeat, and leases of dead workers: reaped after a whole term of unbroken connection."""
         calls = []
-        due = now >= self._beat_at
+        due = now >= self._heartbeat_at
         if due and not self.frontier.shard:
-            calls.append(self.frontier.beat_call(self._worker, beat()))
-        if weights := self.harvest.take(due=due):
-            calls.append(self.frontier.weigh_call(weights))
+            calls.append(self.frontier.heartbeat_call(self._worker, heartbeat()))
+        if samples := self.harvest.take(due=due):
+            calls.append(self.frontier.judge_templates_call(samples))
         if now >= self._reap_at and now - self._connected >= self.term:
             calls.append(self.frontier.reap_call())
         return calls
@@ -244,8 +244,8 @@ class ShardClient:
     def _set_timers(self, now: float) -> None:
         if now >= self._extend_at:
             self._extend_at = now + self.term * EXTEND_PART
-        if now >= self._beat_at:
-            self._beat_at = now + BEAT
+        if now >= self._heartbeat_at:
+            self._heartbeat_at = now + HEARTBEAT
         if now >= self._reap_at:
             self._reap_at = now + self.term * REAP_PART * random.uniform(0.8, 1.2)
 
@@ -280,18 +280,18 @@ class ShardClient:
     # -- when nothing is given -----------------------------------------------------------------------------------------
 
     def is_done(self, leased: Leased) -> bool:
-        """Whether nothing is left to do, after an answer without leases. Counts that cannot be right are mended."""
+        """Whether nothing is left to do, after an answer without leases. Counts that cannot be right are repaired."""
         now = time.monotonic()
-        if now < max(self._mend_at, 0.0 if leased.idle else self._look_at):
+        if now < max(self._repair_at, 0.0 if leased.idle else self._look_at):
             return False
         self._look_at = now + LOOK_AGAIN
         try:
             if self.frontier.state().odd:
-                self._mend_at = now + MEND_AGAIN * random.uniform(0.5, 1.0)
+                self._repair_at = now + REPAIR_AGAIN * random.uniform(0.5, 1.0)
                 shard = self.frontier
-                if mended := mend(shard, CrawlDb(shard.link, shard.crawl, shard.shard, shard.count)):
-                    self._mend_at = 0.0
-                    self._say(str(mended))
+                if repaired := repair(shard, CrawlDb(shard.link, shard.crawl, shard.shard, shard.count)):
+                    self._repair_at = 0.0
+                    self._say(str(repaired))
                 return False
             return leased.idle and self.frontier.done()
         except RedisAway as error:
@@ -305,7 +305,7 @@ class ShardClient:
         held = [*held, *(out.token for out in self.pending if out.before)]
         closing = [self.frontier.release_call(held)] if held else []
         if not self.frontier.shard:
-            closing.append(self.frontier.beat_call(self._worker, b""))
+            closing.append(self.frontier.heartbeat_call(self._worker, b""))
         self.frontier.run(closing)
 
 

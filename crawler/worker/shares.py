@@ -36,7 +36,7 @@ MAX_SITES: Final = 8
 
 
 HEAVY: Final = 0.1
-"""Seconds of CPU for one page from which on they may count as its site's (HEAVY_MS in prelude.lua)."""
+"""Seconds of CPU for one page from which on they may count as its site's (HEAVY_MS in shared/head.lua)."""
 ORDINARY: Final = 0.5e-6
 """Seconds of CPU a byte that an ordinary page may take: some five times what most do."""
 LABOUR_PARTS: Final = 20

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final
 
-from crawler.frontier.messages import Weight
+from crawler.frontier.messages import TemplateSample
 from crawler.parse.page import Page
 from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.policy import traps
@@ -38,10 +38,10 @@ _SUSPECT: Final = 5
 _ALIKE: Final = 10
 """Pages for each different fingerprint of a glob, from which on it looks barren."""
 _BRANCH: Final = 0.9
-"""Part of a glob's pages that one folder may hold at most: else that folder is the one to be weighed."""
+"""Part of a glob's pages that one folder may hold at most: else that folder is the one to be judged."""
 _BESIDE: Final = 62
 _DEPTHS, _QUERIES = 2, 5
-"""Depths, or sets of parameters, at which the same page was met: what does not grow is weighed by its template."""
+"""Depths, or sets of parameters, at which the same page was met: what does not grow is judged by its template."""
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class TrapSampler:
     def page(self, url: str, page: Page) -> None:
         """A page was read; its tree may be taken apart here, so let this come last.
 
-        Answers without links are not weighed: they make no site endless, and a template may have many dead URLs.
+        Answers without links are not counted: they make no site endless, and a template may have many dead URLs.
         """
         text: str | None = None
         name = traps.template(url)
@@ -189,7 +189,7 @@ class TrapSampler:
         prints.append(mark)
         self._pressing = self._pressing or len(prints) >= MAX_PRINTS
 
-    def take(self, *, due: bool) -> list[Weight]:
+    def take(self, *, due: bool) -> list[TemplateSample]:
         """What is to be told now: when it is *due*, or when there is much of one template.
 
         It is forgotten here, and may be lost on the way: only statistics depend on it.
@@ -197,7 +197,7 @@ class TrapSampler:
         if not (due or self._pressing):
             return []
         taken, self._prints, self._pressing = self._prints, {}, False
-        return [Weight(name, traps.template_id(name), prints) for name, prints in taken.items()]
+        return [TemplateSample(name, traps.template_id(name), prints) for name, prints in taken.items()]
 
 
 def _leads_into(folder: str, page: Page, url: str) -> bool:

@@ -55,7 +55,7 @@ end
         ("charged", "ended otherwise"),
     ),
     "due-forgotten": Fault(
-        "frontier/lua/prelude.lua",
+        "frontier/lua/shared/hosts.lua",
         "    redis.call('ZREM', index, host)\n",
         "    redis.call('ZREM', index, host)\n    redis.call('HSET', host_key(host), 'due', T)\n",
         replace(_BASE, kinds={"worker-kill": 1}),

@@ -13,8 +13,8 @@ import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
 from crawler.frontier import segment as segments
-from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, Weight
-from crawler.frontier.repair import mend
+from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, TemplateSample
+from crawler.frontier.repair import repair
 from crawler.record import Charge, Request
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
 from tests.frontier.crawls import record_of
@@ -291,15 +291,15 @@ class FrontierMachine(CheckedMachine):
     # -- traps ---------------------------------------------------------------------------------------------------------
 
     @rule(name=st.sampled_from(TEMPLATES), n=st.sampled_from((1, 30, 99, 100)), kinds=st.sampled_from((1, 5, 60)))
-    def weigh(self, name: str, n: int, kinds: int) -> None:
+    def judge_templates(self, name: str, n: int, kinds: int) -> None:
         prints = [str(k % kinds) for k in range(n)]
-        call = self.frontier.weigh_call([Weight(name, str(TEMPLATES.index(name)), prints)])
-        self._send(call, partial(self.model.weigh, name, prints))
+        call = self.frontier.judge_templates_call([TemplateSample(name, str(TEMPLATES.index(name)), prints)])
+        self._send(call, partial(self.model.judge_templates, name, prints))
 
     @rule(name=st.sampled_from(TEMPLATES))
-    def pardon(self, name: str) -> None:
-        pardon = partial(self.frontier.pardon, name, str(TEMPLATES.index(name)))
-        self._do(self._attempt(lambda: int(pardon())), partial(self.model.pardon, name))
+    def unquarantine(self, name: str) -> None:
+        unquarantine = partial(self.frontier.unquarantine, name, str(TEMPLATES.index(name)))
+        self._do(self._attempt(lambda: int(unquarantine())), partial(self.model.unquarantine, name))
 
     # -- the crawl, time, the network ----------------------------------------------------------------------------------
 
@@ -313,14 +313,14 @@ class FrontierMachine(CheckedMachine):
         self._send(self.frontier.state_call(), self.model.told_state)
 
     @rule()
-    def mend(self) -> None:
+    def repair(self) -> None:
         """Nothing is wrong, so nothing is changed."""
         ledger = self.crawl.ledger
-        assert not mend(self.frontier, ledger)
+        assert not repair(self.frontier, ledger)
         hosts = sorted(ledger.host_names())
-        assert self.frontier.mend("hosts", hosts) == (0, 0)
-        assert self.frontier.mend("entries", hosts) == (0, self.model.queued)
-        assert self.frontier.mend("counts", [self.model.queued, *self.model.numbers()]) == (0, 0)
+        assert self.frontier.repair("hosts", hosts) == (0, 0)
+        assert self.frontier.repair("entries", hosts) == (0, self.model.queued)
+        assert self.frontier.repair("counts", [self.model.queued, *self.model.numbers()]) == (0, 0)
 
     @rule(ms=MOMENTS)
     def advance(self, ms: int) -> None:

@@ -129,7 +129,7 @@ class Look:
 
 @dataclass(slots=True)
 class Template:
-    """What was weighed of one template."""
+    """What was counted of one template."""
 
     pages: int = 0
     fresh: int = 0
@@ -500,7 +500,7 @@ class Model:
             host.asking = False
         return out
 
-    def _holds(self, token: str, what: tuple[str, str, bytes]) -> bool:
+    def _owned(self, token: str, what: tuple[str, str, bytes]) -> bool:
         return token in self.leases and self.leases[token].is_(what)
 
     def commit(
@@ -518,7 +518,7 @@ class Model:
         ip: str = "",
         handling: int = 0,
     ) -> Reply:
-        if not self._holds(token, what):
+        if not self._owned(token, what):
             done = url_id in self.ended and self.ended[url_id][1] == token
             return ("OK", 0, 0, 0, url_id in self.duplicates) if done else ("LEASE_LOST",)
         out = self._end(token)
@@ -538,7 +538,7 @@ class Model:
             host.latency = latency if host.latency is None else math.floor(host.latency * 0.6 + latency * 0.4)
         if ip and ip != host.ip:
             self._answered_by(host, ip)
-        self._feel(host, event, is_page=True)
+        self._apply_event(host, event, is_page=True)
         if event == "unsent" and out.group in self.starts:
             self.starts[out.group] -= self._interval(host)
         if event == "unsent" and host.undo == token:
@@ -582,7 +582,7 @@ class Model:
         ip: str = "",
         handling: int = 0,
     ) -> Reply:
-        if not self._holds(token, what):
+        if not self._owned(token, what):
             return ("LEASE_LOST",)
         out = self._end(token)
         host = self.hosts[out.host]
@@ -593,7 +593,7 @@ class Model:
             host.delay = delay or 0
         if ip:
             self._answered_by(host, ip)
-        self._feel(host, event)
+        self._apply_event(host, event)
         self._rest(host, rest_ms)
         self._labour(host, handling, token)
         return ("OK",)
@@ -609,12 +609,12 @@ class Model:
         alone_ms: int,
         handling: int = 0,
     ) -> Reply:
-        if not self._holds(token, what):
+        if not self._owned(token, what):
             return ("LEASE_LOST",)
         out = self._end(token)
         host = self.hosts[out.host]
         was_failing = host.failing_since is not None and event != "none"
-        self._feel(host, event, is_page=out.kind == "P")
+        self._apply_event(host, event, is_page=out.kind == "P")
         if out.kind == "P":
             self._requeue(out, 0 if event == "fail" and was_failing else charge, front=False)
             if charge >= CRASH and not (event == "fail" and was_failing):
@@ -724,7 +724,7 @@ class Model:
             return TROUBLES.get(since or 0, "")
         return "away" if patience > 0 and self.now - since > patience else ""
 
-    def _feel(self, host: Host, event: str, *, is_page: bool = False) -> None:
+    def _apply_event(self, host: Host, event: str, *, is_page: bool = False) -> None:
         match event:
             case "none" | "unsent":
                 return
@@ -776,7 +776,7 @@ class Model:
 
     # -- traps ---------------------------------------------------------------------------------------------------------
 
-    def weigh(self, name: str, prints: Sequence[str]) -> Reply:
+    def judge_templates(self, name: str, prints: Sequence[str]) -> Reply:
         """Quarantine a template whose last window of pages held nearly nothing that it never held before."""
         if self.state == "deleting":
             return ("DELETING",)
@@ -798,7 +798,7 @@ class Model:
                 template.prints.clear()
         return ("OK",)
 
-    def pardon(self, name: str) -> Reply:
+    def unquarantine(self, name: str) -> Reply:
         if self.state == "deleting":
             return ("DELETING",)
         if name not in self.templates or self.templates[name].state != "quarantined":

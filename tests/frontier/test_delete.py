@@ -21,7 +21,7 @@ def busy(make: Make) -> Crawl:
     for lease in crawl.lease():
         crawl.commit(lease, "failed:http", links=[f"http://{lease.host}/{n}" for n in range(2, 9)])
     crawl.lease()
-    crawl.frontier.beat("w", b"{}")
+    crawl.frontier.heartbeat("w", b"{}")
     return crawl
 
 
@@ -37,7 +37,7 @@ def late_calls(crawl: Crawl) -> list[FrontierError]:
         frontier.put_call([Request("http://d.example/")], source="seeder", roots=["d.example"]),
         frontier.lease_call("late", 5, 90, "w"),
         frontier.reap_call(),
-        frontier.beat_call("w", b"{}"),
+        frontier.heartbeat_call("w", b"{}"),
         frontier.state_call(),
     ]
     crawl.frontier.delete()
@@ -86,16 +86,16 @@ def test_a_commit_in_the_midst_of_the_sweep_leaves_nothing_behind(busy: Crawl) -
     assert busy.link.client.keys("crawler:*") == []
 
 
-def test_a_worker_s_beat_in_the_midst_of_the_sweep_leaves_nothing_behind(busy: Crawl) -> None:
+def test_a_worker_s_heartbeat_in_the_midst_of_the_sweep_leaves_nothing_behind(busy: Crawl) -> None:
     busy.frontier.delete()
     ask = busy.ledger._ask
 
-    def ask_and_beat(*commands: tuple[object, ...]) -> list[object]:
+    def ask_and_heartbeat(*commands: tuple[object, ...]) -> list[object]:
         reply = ask(*commands)
-        busy.frontier.run([busy.frontier.beat_call("w", b"{}")])
+        busy.frontier.run([busy.frontier.heartbeat_call("w", b"{}")])
         return reply
 
-    busy.ledger._ask = ask_and_beat  # type: ignore[method-assign]
+    busy.ledger._ask = ask_and_heartbeat  # type: ignore[method-assign]
     busy.ledger.sweep(batch=3)
     assert busy.link.client.keys("crawler:*") == []
 

@@ -53,7 +53,7 @@ def test_a_courier_that_dies_before_its_word_delivers_twice_without_harm(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Frontier, "sent", die)
+        patched.setattr(Frontier, "ack_delivered", die)
         crawl.couriers[0].carry()
     assert crawl.queued()[1] == 2
     crawl.advance(60)

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import Final
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from crawler.frontier.scripts import SERVER_CLOCK, Script, load
+from crawler.frontier.scripts import SERVER_CLOCK, Script, load, shared_text, verbs
 from tests.frontier.machine import FrontierMachine
-
-pytestmark = pytest.mark.slow
 
 BUDGET: Final = settings(
     max_examples=300,
@@ -43,14 +40,13 @@ class Fault:
         source = load(verb, clock).source
         if self.verbs and verb not in self.verbs:
             return Script(verb, source)
-        if not self.verbs and self.old not in source and self.old in _PRELUDE:
+        if not self.verbs and self.old not in source and self.old in shared_text():
             return Script(verb, source)  # it does not need what is broken
         if source.count(self.old) != 1:
             raise LookupError(f"{verb}.lua changed: the fault does not apply")
         return Script(verb, source.replace(self.old, self.new))
 
 
-_PRELUDE: Final = files("crawler.frontier").joinpath("lua/prelude.lua").read_text(encoding="utf-8")
 _END_IN_RELEASE = """  local lease = end_lease(ARGV[i])
   if lease then
 """
@@ -58,7 +54,7 @@ _END_IN_REAP = """  local lease = end_lease(token)
   if lease then
 """
 _TAKE_SLOT_AGAIN = "    redis.call('HINCRBY', host_key(lease.host), 'in_flight', 1)\n"
-_END_IN_COMMIT = """local lease = holds(token, ARGV[3])
+_END_IN_COMMIT = """local lease = owned(token, ARGV[3])
 if not lease then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
   if known[1] == token then
@@ -75,7 +71,7 @@ end
 local sums = { ended = 1, ['outcome:' .. outcome] = 1 }
 end_lease(token, lease, sums)
 """
-_END_IN_RETRY = """local lease = holds(token, ARGV[3])
+_END_IN_RETRY = """local lease = owned(token, ARGV[3])
 if not lease then
   return { 'LEASE_LOST' }
 end
@@ -113,8 +109,8 @@ FAULTS: Final = {
     "more are leased than an address has slots": Fault("math.max(of_ip, 0))", "most)", ("lease",)),
     "the hosts of a site are not counted": Fault("site .. ' hosts', 1)", "site .. ' hosts', 0)"),
     "a site has the budget once more with each host": Fault("MAX_PAGES_PER_SITE - of_site < room", "false"),
-    "a template is judged again after a pardon": Fault(
-        "  if not redis.call('HGET', key, 'state') then", "  if true then", ("weigh",)
+    "a template is judged again after its release": Fault(
+        "  if not redis.call('HGET', key, 'state') then", "  if true then", ("judge_templates",)
     ),
     "put pushes what was seen": Fault(
         "      else\n        seen = seen + 1\n      end\n      a, k",
@@ -162,6 +158,12 @@ FOUND_LATE: Final = (
 SOUGHT: Final = [name for name in FAULTS if name not in FOUND_LATE or os.environ.get("CRAWLER_EXAMPLES")]
 
 
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_the_fault_can_be_put_in(fault: Fault) -> None:
+    assert any(fault.load(verb).source != load(verb).source for verb in verbs())
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", [FAULTS[name] for name in SOUGHT], ids=SOUGHT)
 def test_the_machine_finds_the_fault(fault: Fault, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.frontier.frontier.load", fault.load)

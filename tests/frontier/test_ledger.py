@@ -300,7 +300,7 @@ def test_nonsense_counts_for_nothing(crawl: Crawl) -> None:
     assert exported(crawl, 1) == urls
     assert list(crawl.ledger.letters()) == []
     assert crawl.ledger.counters()["bytes"] == 0
-    assert [beat.worker for beat in crawl.ledger.workers()] == ["\ufffd"]
+    assert [heartbeat.worker for heartbeat in crawl.ledger.workers()] == ["\ufffd"]
     assert crawl.ledger.host("a.example")[0].due == 0
     assert crawl.ledger.traps() == {"\ufffd": 0}
     assert len(list(crawl.ledger.leases())) == 2

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from importlib.resources import files
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
 from crawler.frontier import segment
 from crawler.frontier.keys import FIXED, Keys
-from crawler.frontier.messages import Weight
+from crawler.frontier.messages import TemplateSample
 from crawler.frontier.redis.connection import Call
-from crawler.frontier.scripts import load, needed
+from crawler.frontier.scripts import SHARED, load, needed, shared_text, verbs
 from crawler.record import Request
 from tests.frontier.crawls import CLOCK_KEY, Crawl, Make
 
@@ -21,7 +25,7 @@ READS = {
     *("ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZSCORE"),
 }
 SOURCE = files("crawler.frontier").joinpath("lua")
-VERBS = sorted(path.name[:-4] for path in SOURCE.iterdir() if path.name.endswith(".lua") and "prelude" not in path.name)
+VERBS = verbs()
 
 
 def set_up(make: Make) -> Crawl:
@@ -35,7 +39,7 @@ def set_up(make: Make) -> Crawl:
     crawl.lease(2, term=5, call="old")
     crawl.advance(2)
     crawl.lease(3, call="now")
-    crawl.frontier.beat("w", b"{}")
+    crawl.frontier.heartbeat("w", b"{}")
     return crawl
 
 
@@ -124,16 +128,18 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
         [crawl.frontier.keys.page(one.id) for one in crawl.ledger.exported("0-0", "+")[0]],
         [part for one in crawl.ledger.exported("0-0", "+")[0] for part in (one.at, one.id, "{}")],
     ),
-    "mend": lambda crawl: crawl.call("mend", (), ["hosts", "a.example", "c.example:81"]),
+    "repair": lambda crawl: crawl.call("repair", (), ["hosts", "a.example", "c.example:81"]),
     "collect": lambda crawl: crawl.call("collect", with_parcels(crawl), ["w", 5, 5, 1]),
-    "sent": lambda crawl: crawl.call("sent", with_parcels(crawl), [1, "run", "1-1"]),
+    "ack_delivered": lambda crawl: crawl.call("ack_delivered", with_parcels(crawl), [1, "run", "1-1"]),
     "state": lambda crawl: crawl.call("state"),
-    "weigh": lambda crawl: crawl.frontier.weigh_call([Weight("a.example/0", "7", ["1"] * 100)]),
-    "pardon": lambda crawl: crawl.call("pardon", [crawl.frontier.keys.template("7")], ["a.example/0"]),
+    "judge_templates": lambda crawl: crawl.frontier.judge_templates_call(
+        [TemplateSample("a.example/0", "7", ["1"] * 100)]
+    ),
+    "unquarantine": lambda crawl: crawl.call("unquarantine", [crawl.frontier.keys.template("7")], ["a.example/0"]),
     "pause": lambda crawl: crawl.call("pause"),
     "resume": lambda crawl: crawl.call("resume"),
     "delete": lambda crawl: crawl.call("delete"),
-    "beat": lambda crawl: crawl.call("beat", (), ["w", "{}"]),
+    "heartbeat": lambda crawl: crawl.call("heartbeat", (), ["w", "{}"]),
 }
 
 
@@ -204,7 +210,7 @@ def test_no_command_is_unbounded_or_newer_than_the_oldest_server(verb: str) -> N
     assert source.count("LRANGE") == (verb == "pack")  # of as many as its caller has read
 
 
-def test_the_fixed_keys_are_those_that_the_prelude_names() -> None:
+def test_the_fixed_keys_are_those_that_the_head_names() -> None:
     source = load("state").source
     names = [
         name for line in source.splitlines() if line.startswith("local ") and "KEYS[" in line for name in _names(line)
@@ -217,7 +223,15 @@ def _names(line: str) -> list[str]:
     return [name.strip() for name in line.removeprefix("local ").partition("=")[0].split(",")]
 
 
-PRELUDE = """local A = 1 -- four is named here, and not used
+def test_every_shared_file_is_in_the_text_once() -> None:
+    names = sorted(path.name for path in SOURCE.joinpath("shared").iterdir())
+    assert names == sorted(f"{name}.lua" for name in SHARED)
+    assert [line for line in shared_text().splitlines() if line.startswith(tuple(f"-- {name}" for name in names))] == [
+        SOURCE.joinpath(f"shared/{name}.lua").read_text(encoding="utf-8").splitlines()[0] for name in SHARED
+    ]
+
+
+FUNCTIONS = """local A = 1 -- four is named here, and not used
 
 local function one()
   return A
@@ -245,7 +259,49 @@ end
         ("return four()\n", ["four"]),
     ],
 )
-def test_a_script_has_what_it_needs_of_the_prelude(own: str, kept: list[str]) -> None:
-    left = needed(PRELUDE, own)
+def test_a_script_has_what_it_needs_of_the_shared_files(own: str, kept: list[str]) -> None:
+    left = needed(FUNCTIONS, own)
     assert [name for name in ("one", "two", "three", "four") if f"local function {name}()" in left] == kept
     assert "local A = 1" in left
+    assert ("-- two: what three needs" in left) == ("two" in kept)
+
+
+def command(*args: str) -> tuple[int, str, str]:
+    """The exit code of `python -m crawler.frontier.scripts` with *args*, what it printed, and its errors."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "crawler.frontier.scripts", *args], capture_output=True, text=True, check=False
+    )
+    return ended.returncode, ended.stdout, ended.stderr
+
+
+def test_the_command_prints_the_text_of_a_verb_with_the_lines_that_errors_name(make: Make) -> None:
+    code, text, errors = command("extend")
+    assert (code, errors) == (0, "")
+    numbered = [(line[:4].strip(), line[5:]) for line in text.splitlines()]
+    assert numbered == [(str(n), line) for n, line in enumerate(load("extend").source.splitlines(), 1)]
+    crawl = make()
+    crawl.link.client.set(crawl.frontier.keys.leases, "no set")
+    with pytest.raises(ResponseError, match="WRONGTYPE") as raised:
+        call = crawl.frontier.extend_call(["token"], 5)
+        crawl.link.client.eval(load("extend").source, len(call.keys), *call.keys, *call.args)
+    crawl.link.client.delete(crawl.frontier.keys.leases)
+    (line,) = re.findall(r"user_script:(\d+)|on @user_script:(\d+)", str(raised.value))
+    assert "redis.call('ZREM', LEASES, ARGV[i])" in dict(numbered)["".join(line)]
+
+
+def test_the_command_lists_the_verbs() -> None:
+    assert command() == (0, "\n".join(VERBS) + "\n", "")
+
+
+@pytest.mark.parametrize("args", [("juggle",), ("shared/head",), ("",), ("put", "lease")])
+def test_the_command_refuses_what_is_no_verb_in_one_line(args: tuple[str, ...]) -> None:
+    code, text, errors = command(*args)
+    assert (code, text) == (2, "")
+    assert errors == f"no such verb: {' '.join(args)} (one of {', '.join(VERBS)})\n"
+
+
+def test_the_command_ends_where_nobody_reads_on() -> None:
+    shown = subprocess.run(
+        f"{sys.executable} -u -m crawler.frontier.scripts lease | head -n 1", shell=True, capture_output=True, text=True
+    )
+    assert (shown.stdout, shown.stderr) == (f"   1 {load('lease').source.splitlines()[0]}\n", "")

@@ -31,12 +31,12 @@ OF_ONE_SHARD = {
         "run_one",
         "run_id",
         "collect",
-        "sent",
-        "mend",
+        "ack_delivered",
+        "repair",
         "wait",
-        "bound",
     ),
-    *("bound", "lease", "lease_call", "put_call", "extend_call", "reap_call", "weigh_call", "state_call", "beat_call"),
+    *("bound", "lease", "lease_call", "put_call", "extend_call", "reap_call"),
+    *("judge_templates_call", "state_call", "heartbeat_call"),
     *("commit", "retry", "robots", "pack", "unpack"),  # they send what their `_call`, which finds the shard, has built
 }
 """Methods of Frontier that mean one shard, or find it by themselves."""
@@ -194,7 +194,7 @@ def test_a_crawl_that_is_being_deleted_is_not_completed(crawl: Sharded, link: Co
     assert client.keys(f"{crawl.parts[1].keys.prefix}*") == []
 
 
-def test_revived_and_pardoned_where_they_live(crawl: Sharded) -> None:
+def test_revived_and_released_where_they_live(crawl: Sharded) -> None:
     crawl.seed(url_in(1), url_in(2))
     for shard in (1, 2):
         lease = crawl.lease(shard)[0]
@@ -205,7 +205,7 @@ def test_revived_and_pardoned_where_they_live(crawl: Sharded) -> None:
     assert crawl.ledger.letter(letters[1].id) == letters[1]
     assert crawl.frontier.revive([Request(url_in(1)), Request(url_in(2))]) == 2
     assert crawl.queued() == [0, 1, 1]
-    assert not crawl.frontier.pardon(f"{host_in(1)}/0", "7")
+    assert not crawl.frontier.unquarantine(f"{host_in(1)}/0", "7")
 
 
 def test_what_was_ever_accepted_is_asked_of_the_shard_of_its_host(crawl: Sharded) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.frontier.messages import Lease, Shares
-from crawler.frontier.repair import mend
+from crawler.frontier.repair import repair
 from tests.frontier.crawls import TERM, Crawl, Make
 
 MANY = 12
@@ -324,7 +324,7 @@ def test_groups_that_are_over_leave_nothing_behind(make: Make) -> None:
     assert {name.partition(" ")[0] for name in crawl.snapshot().starts} == {"other.example"}
 
 
-def test_counts_of_addresses_are_mended(make: Make) -> None:
+def test_counts_of_addresses_are_repaired(make: Make) -> None:
     crawl = make(delay_ms=1000, per_host=1)
     crawl.put(*(f"http://n{n}.site.example/" for n in range(MANY)))
     crawl.lease(1)
@@ -332,5 +332,5 @@ def test_counts_of_addresses_are_mended(make: Make) -> None:
     crawl.link.client.hset(keys.ips, "site.example ", 9)
     crawl.link.client.hset(keys.ips, "gone.example 192.0.2.9", 5)
     crawl.link.client.hset(keys.counters, "queued", 99)
-    assert mend(crawl.frontier, crawl.ledger)
+    assert repair(crawl.frontier, crawl.ledger)
     assert crawl.snapshot().ips == {"site.example ": 1}

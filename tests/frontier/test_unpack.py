@@ -8,7 +8,7 @@ import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl, OutOfMemory
 from crawler.frontier import segment
-from crawler.frontier.repair import mend
+from crawler.frontier.repair import repair
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 from tests.frontier.test_pack import A, entries, long_queue, parts, urls
@@ -165,8 +165,8 @@ def test_what_is_packed_is_counted_again(make: Make) -> None:
     keys = crawl.frontier.keys
     crawl.link.client.delete(keys.host(A), keys.ready, keys.queue(A, 1))
     assert crawl.ledger.host_names() == {A.encode()}
-    mended = mend(crawl.frontier, crawl.ledger)
-    assert (mended.hosts, mended.lost) == (1, 8)
+    repaired = repair(crawl.frontier, crawl.ledger)
+    assert (repaired.hosts, repaired.lost) == (1, 8)
     assert crawl.ledger.host(A)[0].queued == 7
     crawl.link.client.flushdb()
 

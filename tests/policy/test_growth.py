@@ -18,7 +18,7 @@ import pytest
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Headers, Response
-from crawler.frontier.messages import Weight
+from crawler.frontier.messages import TemplateSample
 from crawler.parse.page import Page
 from crawler.policy import traps
 from crawler.policy.scope import Scope
@@ -34,12 +34,12 @@ Site = Callable[[str], tuple[str, Sequence[str]]]
 
 @dataclass(slots=True)
 class Crawl:
-    """One worker on one host, with what `weigh` would do."""
+    """One worker on one host, with what `judge_templates` would do."""
 
     fetched: list[str] = field(default_factory=list)
     dropped: list[str] = field(default_factory=list)
     traps: set[str] = field(default_factory=set)
-    _weighed: dict[str, list[str]] = field(default_factory=dict)
+    _counted: dict[str, list[str]] = field(default_factory=dict)
 
     def run(self, site: Site, start: str, most: int = 5_000) -> Crawl:
         harvest, queue, seen = TrapSampler(), deque([start]), {start}
@@ -52,20 +52,20 @@ class Crawl:
             text, references = site(url)
             links = [link for link in _links(url, references) if not Scope().admit(link, 1)]
             harvest.page(url, Page(url, Response(url, 200, Headers(), b"x"), text=text, is_html=True, outlinks=links))
-            self._weigh(harvest.take(due=len(self.fetched) % 10 == 0))
+            self._judge(harvest.take(due=len(self.fetched) % 10 == 0))
             fresh = [link for link in links if link not in seen and not traps.trap_of(link, self.traps)]
             seen.update(fresh)
             queue.extend(dict.fromkeys(fresh))
         return self
 
-    def _weigh(self, weights: Sequence[Weight]) -> None:
-        """As weigh.lua, whose windows begin anew here with each new fingerprint that is not one of few."""
-        for weight in weights:
-            prints = self._weighed.setdefault(weight.template, [])
-            prints += weight.prints
+    def _judge(self, samples: Sequence[TemplateSample]) -> None:
+        """As judge_templates.lua, whose windows begin anew here with each new fingerprint that is not one of few."""
+        for sample in samples:
+            prints = self._counted.setdefault(sample.template, [])
+            prints += sample.prints
             if len(prints) >= 100:
                 if len(set(prints)) < 10:
-                    self.traps.add(weight.template)
+                    self.traps.add(sample.template)
                 prints.clear()
 
 

@@ -115,8 +115,8 @@ def test_few_pages_of_a_template_are_not_told() -> None:
     harvest.page(f"{A}/about", page_at(0)[1])
     assert harvest.take(due=True) == []
     harvest.page(*page_at(MIN_PAGES))
-    (weight,) = harvest.take(due=True)
-    assert (weight.template, len(weight.prints)) == ("a.example/#", 1)
+    (sample,) = harvest.take(due=True)
+    assert (sample.template, len(sample.prints)) == ("a.example/#", 1)
     assert harvest.take(due=True) == []
 
 
@@ -126,17 +126,17 @@ def test_much_of_one_template_is_told_at_once() -> None:
         harvest.page(*page_at(n))
     assert harvest.take(due=False) == []
     harvest.page(*page_at(1000))
-    (weight,) = harvest.take(due=False)
-    assert len(weight.prints) == MAX_PRINTS
-    assert len(set(weight.prints)) == 1
+    (sample,) = harvest.take(due=False)
+    assert len(sample.prints) == MAX_PRINTS
+    assert len(set(sample.prints)) == 1
 
 
 def test_of_very_many_only_a_sample_is_told() -> None:
     harvest = TrapSampler()
     for n in range(ALL_UP_TO + 10 * EACH):
         harvest.page(*page_at(n))
-    (weight,) = harvest.take(due=True)
-    assert len(weight.prints) == ALL_UP_TO - MIN_PAGES + 10
+    (sample,) = harvest.take(due=True)
+    assert len(sample.prints) == ALL_UP_TO - MIN_PAGES + 10
 
 
 def test_what_is_counted_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

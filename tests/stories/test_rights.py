@@ -103,7 +103,7 @@ def test_nothing_else_can_be_touched(server: TcpRedis) -> None:
 def test_no_right_is_granted_that_nobody_needs() -> None:
     """What scripts call, and what Python sends: each of them, and no more."""
     scripts = "".join(
-        path.read_text(encoding="utf-8") for path in (ROOT / "crawler" / "frontier" / "lua").glob("*.lua")
+        path.read_text(encoding="utf-8") for path in (ROOT / "crawler" / "frontier" / "lua").rglob("*.lua")
     )
     python = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "crawler").rglob("*.py"))
     sent = set(re.findall(r"call\('([A-Z]+)'", scripts)) | set(re.findall(r'"([A-Z]+)"', python))

@@ -153,7 +153,7 @@ def test_an_outage_while_a_queue_is_unpacked_takes_no_news_away(
 
 
 def test_a_full_redis_is_not_asked_all_the_time(setting: Setting) -> None:
-    """Links beyond what a commit takes wait for room, and their page with them; beats and leases go on meanwhile."""
+    """Links beyond what a commit takes wait for room, and their page with them; heartbeats and leases go on."""
     leased = setting.lease(1)
     setting.end(leased, 0)
     (out,) = setting.client.pending
@@ -176,7 +176,7 @@ def test_a_full_redis_is_not_asked_all_the_time(setting: Setting) -> None:
     assert setting.said == []
 
 
-def test_counts_that_cannot_be_right_are_mended(setting: Setting) -> None:
+def test_counts_that_cannot_be_right_are_repaired(setting: Setting) -> None:
     """By who is given nothing; the crawl does not pass for done meanwhile, and it is said once."""
     setting.link.client.delete(setting.frontier.keys.ready)
     setting.link.client.hset(setting.frontier.keys.counters, "queued", 0)

@@ -1,4 +1,4 @@
--- bound.lua: name the site that fills Redis: it gets no new links until this is taken back (see bounding.py).
+-- bound.lua: name the site that fills Redis: it gets no new links until this is taken back (see bounds.py).
 -- ARGV  generation, site or ''    RETURNS OK | NO_CRAWL
 local no = refusal()
 if no then

@@ -1,10 +1,10 @@
 -- collect.lua: what lies in this shard's outbox for others, for one courier at a time.
--- Parcels that were delivered stay for a while (see sent.lua), and their targets are named as well: the courier looks
--- whether their servers are still the same.
+-- Parcels that were delivered stay for a while (see ack_delivered.lua), and their targets are named as well: the
+-- courier looks whether their servers are still the same.
 -- KEYS  parcels of each target
 -- ARGV  generation, courier, term_ms, most, then the targets
--- RETURNS OK, then {target, id and data of each parcel that is to be delivered...} of each target that has any, delivered
---         or not; nothing where another courier is at work | NO_CRAWL | DELETING
+-- RETURNS OK, then {target, id and data of each parcel that is to be delivered...} of each target that has any,
+--         delivered or not; nothing where another courier is at work | NO_CRAWL | DELETING
 local no = refusal() or deleting()
 if no then
   return { no }

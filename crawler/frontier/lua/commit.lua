@@ -1,12 +1,12 @@
 -- commit.lua: end a page's lease with its one outcome: record, outlinks, counters and host state in one step.
 -- Why Lua: a record without its links, or links without the record, would lose or repeat work when a worker dies.
 -- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
--- KEYS  page, `digests` hash of the content if there is one, parcels of other shards (see post in the prelude), then host,
---       lists and `seen` sets of the requests (see accept there)
--- ARGV  generation, token, what is held (see holds in the prelude), id, event, rest_ms, latency_ms or '', outcome,
---       record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an id), ip,
---       id of a page that names this one as its canonical and needs no text of its own any more or '', handling_ms,
---       number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
+-- KEYS  page, `digests` hash of the content if there is one, parcels of other shards (see post in shared/outbox.lua),
+--       then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
+-- ARGV  generation, token, what is held (see owned in shared/leases.lua), id, event, rest_ms, latency_ms or '',
+--       outcome, record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an
+--       id), ip, id of a page that names this one as its canonical and needs no text of its own any more or '',
+--       handling_ms, number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
 -- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
 --         NO_CRAWL
 local no = refusal()
@@ -21,7 +21,7 @@ end
 local PAGE, token, id = KEYS[OWN_KEYS], ARGV[2], ARGV[4]
 local event, rest_ms, latency, outcome = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
 local record, text, digest, spared, ip, copy = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
-local lease = holds(token, ARGV[3])
+local lease = owned(token, ARGV[3])
 if not lease then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
   if known[1] == token then
@@ -95,7 +95,7 @@ if plain and due ~= number(h[3]) then -- as `rest` does
   changed[#changed + 1], changed[#changed + 2] = 'due', due
 end
 local answers = number(h[11]) or 0
-if plain and answers < PROVEN_AFTER then -- as `feel` does
+if plain and answers < PROVEN_AFTER then -- as `apply_event` does
   local index = index_of(nil, nil, answers)
   answers = answers + 1
   changed[#changed + 1], changed[#changed + 2] = 'answers', answers
@@ -107,7 +107,7 @@ end
 if plain then
   settle_as(host, h[1], h[2], due, h[4], index_of(nil, nil, answers))
 else
-  feel(host, event, true)
+  apply_event(host, event, true)
   if event == 'unsent' then
     give_back(host, token, lease.group)
   end

@@ -8,12 +8,12 @@
 -- only while no other host is due. Hosts of a site that has half of all, or whose pages took long to handle, are passed
 -- over as long as others are due.
 -- The hosts of a site at one address have a share in common, if they are many.
--- ARGV  generation, call (64 random bits, made by the client), want (for proven and new hosts), term_ms, worker,
---       new (what new hosts are sure of, part of want), failing (what failing ones are sure of, beside want), most (what
---       all may have while nothing but failing hosts is due), reserve (what new ones leave for proven ones that are
---       not yet due), most_new (what new hosts may have, of want), half (what one site may have while others are due),
---       1 if the worker sees the addresses that answer, then of each site with leases in this worker's hands: its name,
---       how many, how many that move
+-- ARGV  generation, call (64 random bits, made by the client), want (for proven and new hosts), term_ms, worker, new
+--       (what new hosts are sure of, part of want), failing (what failing ones are sure of, beside want), most (what
+--       all may have while nothing but failing hosts is due), reserve (what new ones leave for proven ones that are not
+--       yet due), most_new (what new hosts may have, of want), half (what one site may have while others are due), 1 if
+--       the worker sees the addresses that answer, then of each site with leases in this worker's hands: its name, how
+--       many, how many that move
 -- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
 --         ended, open sources, parcels that are not delivered, settings_rev, roots_rev, traps_rev, hosts
 --         whose head is low while there are segments, new hosts that are due and got nothing, then a lease each:
@@ -25,7 +25,7 @@ local FORGET_MS = 60000 -- after which a group that nobody was asked of is forgo
 local IP_WAIT_MS = 250 -- until a host is looked at again whose address had no free slot
 local PACKED_WAIT_MS = 20 -- or whose pages are all packed
 local ENOUGH_PAGES = 1000 -- queued pages of a host beside which its sitemaps wait
-local WINDOWS = 4 -- how many times as many hosts as are wanted are looked at, while those that are found are passed over
+local WINDOWS = 4 -- how many times as many hosts as are wanted are looked at, while those found are passed over
 local MAX_BUSY = 100 -- sites whose pages take long that are heeded
 local SOON = 32 -- hosts that are looked at for one that will soon be due
 local BUSY_WAIT_MS = 1000 -- until one of a site that rests is looked at again
@@ -67,7 +67,7 @@ end
 
 local STANDING = { [READY_PROVEN] = 'proven', [READY] = 'new', [READY_FAILING] = 'failing' }
 
-local function told(token, kind, entry, f)
+local function report(token, kind, entry, f)
   return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable or '', STANDING[f.index] }
 end
 
@@ -98,7 +98,7 @@ if in_all > 0 then
   for i, value in ipairs(redis.call('HMGET', LEASED, unpack(tokens))) do
     if value then
       local lease = read_lease(value)
-      held[#held + 1] = told(tokens[i], lease.kind, lease.entry, facts(lease.host))
+      held[#held + 1] = report(tokens[i], lease.kind, lease.entry, facts(lease.host))
     end
   end
   if #held > 0 then
@@ -128,7 +128,8 @@ end
 
 local astray, looked_at = {}, {} -- what another hand put into an index: index and host
 
-local busy, probed = {}, {} -- site whose pages take long -> until when it rests; whether this call has found a host of it
+-- site whose pages take long -> until when it rests; whether this call has found a host of it
+local busy, probed = {}, {}
 if SLOW_PAGES then
   local rows = redis.call('ZRANGE', BUSY, -MAX_BUSY, -1, 'WITHSCORES')
   for i = 1, #rows, 2 do
@@ -245,7 +246,7 @@ local function hand_out(f, kind, priority, entry)
     redis.call('ZADD', BUSY, T + math.min(cost * LABOUR_PARTS, LABOUR_MAX_MS), f.site)
     redis.call('HSET', SITES, f.site .. ' probe', token)
   end
-  leases[#leases + 1] = told(token, kind, entry, f)
+  leases[#leases + 1] = report(token, kind, entry, f)
   return token
 end
 
@@ -272,7 +273,7 @@ local function lease_from(f, most)
       end
       break
     elseif not entry then
-      local lost = f.queued - taken -- the list was emptied by another hand: mend the counts
+      local lost = f.queued - taken -- the list was emptied by another hand: repair the counts
       f.queued = taken
       add(host_key(f.host), 'queued', -lost)
       count('queued', -lost)

@@ -1,6 +1,7 @@
 -- put.lua: accept requests that were not seen before, up to 1,000 a call, and the roots they bring.
 -- Why Lua: a URL that is in `seen` but in no queue is lost for ever, so both are one step.
--- KEYS  parcels of other shards (see post in the prelude), then host, lists and `seen` sets (see accept there)
+-- KEYS  parcels of other shards (see post in shared/outbox.lua), then host, lists and `seen` sets (see accept
+--       in shared/admission.lua)
 -- ARGV  generation, source (a seeder) or '', term_ms, number of roots, roots, parcels, groups of requests
 -- RETURNS OK new seen over_budget, hosts whose tail is to be packed | NO_CRAWL | DELETING | OOM
 local no = refusal() or deleting() or full()

@@ -1,6 +1,6 @@
 -- retry.lua: end a page's lease without an outcome: the URL goes to the tail of its queue and is tried again.
--- ARGV  generation, token, what is held (see holds in the prelude), event, rest_ms, charge, alone_ms, entry or '',
---       handling_ms
+-- ARGV  generation, token, what is held (see owned in shared/leases.lua), event, rest_ms, charge, alone_ms, entry
+--       or '', handling_ms
 --       charge: 0 none, 1 a retry, 16 a crash
 --       alone_ms: how long the host rests when this URL is all that it has queued
 --       entry: another spelling of the same URL on the same host, by which it is tried next
@@ -12,13 +12,13 @@ if no then
 end
 local token, event, rest_ms = ARGV[2], ARGV[4], tonumber(ARGV[5])
 local charge, alone_ms = tonumber(ARGV[6]), tonumber(ARGV[7])
-local lease = holds(token, ARGV[3])
+local lease = owned(token, ARGV[3])
 if not lease then
   return { 'LEASE_LOST' }
 end
 
 end_lease(token, lease)
-local was_failing = feel(lease.host, event, lease.kind == 'P')
+local was_failing = apply_event(lease.host, event, lease.kind == 'P')
 if lease.kind == 'P' then
   if event == 'fail' and was_failing then
     charge = 0

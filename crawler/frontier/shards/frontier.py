@@ -15,7 +15,17 @@ from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import ANY_TIME, PLAIN, Frontier, shard_of_token
 from crawler.frontier.identity import Identity
 from crawler.frontier.keys import shard_of
-from crawler.frontier.messages import Accepted, Commit, CrawlState, Event, Exported, Lease, Limits, Quarantined, Weight
+from crawler.frontier.messages import (
+    Accepted,
+    Commit,
+    CrawlState,
+    Event,
+    Exported,
+    Lease,
+    Limits,
+    Quarantined,
+    TemplateSample,
+)
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import SERVER_CLOCK
 from crawler.frontier.shards.crawldb import ShardedLedger, grouped
@@ -203,17 +213,17 @@ class ShardedFrontier(Frontier):
             part.drain(own) for part in self.parts if (own := [one for one in exported if one.shard == part.shard])
         )
 
-    def weigh(self, weights: Sequence[Weight]) -> Quarantined:
+    def judge_templates(self, samples: Sequence[TemplateSample]) -> Quarantined:
         """Count what pages of templates held, each in its shard."""
         found: list[str] = []
         for part in self.parts:
-            if own := [weight for weight in weights if self.home(weight.template) is part]:
-                found += part.weigh(own).templates
+            if own := [sample for sample in samples if self.home(sample.template) is part]:
+                found += part.judge_templates(own).templates
         return Quarantined(tuple(found))
 
-    def pardon(self, template: str, template_id: str) -> bool:
+    def unquarantine(self, template: str, template_id: str) -> bool:
         """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
-        return self.home(template).pardon(template, template_id)
+        return self.home(template).unquarantine(template, template_id)
 
     # -- the crawl as a whole ------------------------------------------------------------------------------------------
 
@@ -273,6 +283,6 @@ class ShardedFrontier(Frontier):
                 if not missing_ok or part.shard == 0:
                     raise
 
-    def beat(self, worker: str, text: bytes) -> None:
+    def heartbeat(self, worker: str, text: bytes) -> None:
         """Say what *worker* is doing, in the first shard."""
-        self.parts[0].beat(worker, text)
+        self.parts[0].heartbeat(worker, text)

@@ -47,7 +47,7 @@ class OutboxMessage(msgspec.Struct):
         return found
 
     def laid_out(self, keys: Keys) -> tuple[list[str], Args]:
-        """Its groups as keys and arguments, as `accept` in prelude.lua reads them."""
+        """Its groups as keys and arguments, as `accept` in shared/admission.lua reads them."""
         names: list[str] = []
         args: Args = [len(self.groups)]
         for name, members in self.groups.items():

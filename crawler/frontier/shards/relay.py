@@ -45,7 +45,7 @@ class Relay:
             taken = self._put(sack, target)
         except RedisAway:
             return 0
-        self._home.sent(sack.target, run, sack.parcels[taken - 1][0] if taken else b"")
+        self._home.ack_delivered(sack.target, run, sack.parcels[taken - 1][0] if taken else b"")
         return taken
 
     @staticmethod

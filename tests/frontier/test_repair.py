@@ -1,4 +1,4 @@
-"""mend: what another hand did to counts, leases and hosts is put right, so that the crawl goes on and ends."""
+"""repair: what another hand did to counts, leases and hosts is put right, so that the crawl goes on and ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import NoCrawl
-from crawler.frontier.repair import Mended, mend
+from crawler.frontier.repair import Repaired, repair
 from tests.frontier.crawls import Crawl, Make
 
 HOSTS = ("a.example", "b.example", "c.example:81")
@@ -40,7 +40,7 @@ def finish(crawl: Crawl) -> set[str]:
             crawl.commit(lease)
         if crawl.frontier.done():
             return {stored.record.url for stored in crawl.ledger.records()[0]}
-        mend(crawl.frontier, crawl.ledger)
+        repair(crawl.frontier, crawl.ledger)
         crawl.advance(60)
     raise AssertionError("the crawl does not come to its end")
 
@@ -103,7 +103,7 @@ def test_a_crawl_that_stands_still_goes_on(make: Make, damage: Damage) -> None:
     stall(crawl)
     damage(crawl, crawl.link.client)
     assert finish(crawl) == set(URLS)
-    assert not mend(crawl.frontier, crawl.ledger)
+    assert not repair(crawl.frontier, crawl.ledger)
     ended = {"ended": len(URLS), "outcome:fetched": len(URLS)}  # which nobody counts again where they are lost
     crawl.link.client.hset(key(crawl, "counters"), mapping=ended | {"accepted": len(URLS)})
     counters = crawl.snapshot().counters
@@ -129,11 +129,11 @@ def test_only_what_is_odd_is_looked_through(make: Make, monkeypatch: pytest.Monk
     crawl = set_up(make)
     monkeypatch.setattr(crawl.ledger, "host_names", lambda: pytest.fail("the keys are scanned"))
     before = crawl.snapshot()
-    assert not mend(crawl.frontier, crawl.ledger)
+    assert not repair(crawl.frontier, crawl.ledger)
     assert crawl.snapshot() == before
     crawl.link.client.hset(key(crawl, "leased"), "x", "nonsense")
     assert crawl.frontier.state().odd
-    assert mend(crawl.frontier, crawl.ledger) == Mended(leases=1)
+    assert repair(crawl.frontier, crawl.ledger) == Repaired(leases=1)
     assert crawl.snapshot() == before
 
 
@@ -141,25 +141,25 @@ def test_what_lies_in_no_queue_is_lost_and_counted(make: Make) -> None:
     crawl = set_up(make)
     stall(crawl)
     crawl.link.client.delete(key(crawl, "queue:a.example:1"), key(crawl, "ready"))
-    mended = mend(crawl.frontier, crawl.ledger)
-    assert mended == Mended(0, 3, 2, 2)
-    assert str(mended) == (
+    repaired = repair(crawl.frontier, crawl.ledger)
+    assert repaired == Repaired(0, 3, 2, 2)
+    assert str(repaired) == (
         "another hand changed the crawl in Redis: 3 hosts, 2 counts put right; 2 URLs were taken out of it and are lost"
     )
-    assert not mend(crawl.frontier, crawl.ledger)
+    assert not repair(crawl.frontier, crawl.ledger)
     assert len(finish(crawl)) == len(URLS) - 2
     assert crawl.ledger.counters()["lost"] == 2
     crawl.link.client.flushdb()
 
 
 def test_a_list_that_vanishes_while_the_crawl_runs_is_lost_as_well(make: Make) -> None:
-    """The next lease finds it out; `mend` counts the same."""
+    """The next lease finds it out; `repair` counts the same."""
     crawl = set_up(make)
     crawl.link.client.delete(key(crawl, "queue:c.example:81:1"))
     crawl.lease(3)
     assert crawl.ledger.counters()["lost"] == 3
     assert len(finish(crawl)) == len(URLS) - 3
-    assert crawl.frontier.mend("counts", [0, 9, 0, 0, 6]) == (0, 3)
+    assert crawl.frontier.repair("counts", [0, 9, 0, 0, 6]) == (0, 3)
     crawl.link.client.flushdb()
 
 
@@ -169,7 +169,7 @@ def test_an_address_is_freed_as_well(make: Make) -> None:
     crawl.commit(crawl.one(), ip="192.0.2.1")
     crawl.one()
     crawl.link.client.delete(key(crawl, "leases"))
-    assert mend(crawl.frontier, crawl.ledger).leases == 1
+    assert repair(crawl.frontier, crawl.ledger).leases == 1
     assert crawl.snapshot().ips == {}
 
 
@@ -179,7 +179,7 @@ def test_a_host_whose_facts_were_lost_is_not_asked_at_once(make: Make) -> None:
     crawl.put(*URLS[:2])
     crawl.commit(crawl.one())
     crawl.link.client.delete(key(crawl, "host:a.example"), key(crawl, "ready"))
-    mend(crawl.frontier, crawl.ledger)
+    repair(crawl.frontier, crawl.ledger)
     assert crawl.snapshot().ready == {"a.example": crawl.now + 5000}
 
 
@@ -188,7 +188,7 @@ def test_a_full_redis_does_not_stop_it(make: Make) -> None:
     stall(crawl)
     crawl.link.client.delete(key(crawl, "ready"))
     crawl.link.client.config_set("maxmemory", 1)
-    assert mend(crawl.frontier, crawl.ledger).hosts == 3
+    assert repair(crawl.frontier, crawl.ledger).hosts == 3
     crawl.link.client.config_set("maxmemory", 0)
     crawl.snapshot()
 
@@ -198,12 +198,12 @@ def test_sent_twice_it_finds_nothing_more(make: Make) -> None:
     stall(crawl)
     crawl.link.client.delete(key(crawl, "ready"))
     names = sorted(crawl.ledger.host_names())
-    assert crawl.frontier.mend("entries", names) == crawl.frontier.mend("entries", names) == (0, 8)
+    assert crawl.frontier.repair("entries", names) == crawl.frontier.repair("entries", names) == (0, 8)
     crawl.link.client.hset(key(crawl, "counters"), "queued", 99)
-    assert crawl.frontier.mend("counts", [8, 9, 99, 0, 1]) == (1, 0)
-    assert crawl.frontier.mend("counts", [8, 9, 99, 0, 1]) == (0, 0)
-    assert crawl.frontier.mend("hosts", names) == (3, 0)
-    assert crawl.frontier.mend("hosts", names) == (0, 0)
+    assert crawl.frontier.repair("counts", [8, 9, 99, 0, 1]) == (1, 0)
+    assert crawl.frontier.repair("counts", [8, 9, 99, 0, 1]) == (0, 0)
+    assert crawl.frontier.repair("hosts", names) == (3, 0)
+    assert crawl.frontier.repair("hosts", names) == (0, 0)
 
 
 def test_counts_that_moved_meanwhile_are_left_alone(make: Make) -> None:
@@ -211,17 +211,17 @@ def test_counts_that_moved_meanwhile_are_left_alone(make: Make) -> None:
     crawl = set_up(make)
     crawl.link.client.hset(key(crawl, "counters"), "queued", 0)
     stamp = [9, 0, 2, 1]
-    entries = crawl.frontier.mend("entries", sorted(crawl.ledger.host_names()))[1]
+    entries = crawl.frontier.repair("entries", sorted(crawl.ledger.host_names()))[1]
     crawl.one()
-    assert crawl.frontier.mend("counts", [entries, *stamp]) == (0, 0)
+    assert crawl.frontier.repair("counts", [entries, *stamp]) == (0, 0)
     assert crawl.frontier.state().odd
     assert finish(crawl) == set(URLS)
     crawl.snapshot()
 
 
-def test_a_crawl_that_is_gone_is_not_mended(crawl: Crawl) -> None:
+def test_a_crawl_that_is_gone_is_not_repaired(crawl: Crawl) -> None:
     crawl.frontier.delete()
     crawl.ledger.sweep()
     with pytest.raises(NoCrawl):
-        crawl.frontier.mend("counts", [0, 0, 0, 0, 0])
+        crawl.frontier.repair("counts", [0, 0, 0, 0, 0])
     assert crawl.link.client.keys("crawler:*") == []

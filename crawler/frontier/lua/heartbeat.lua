@@ -1,4 +1,4 @@
--- beat.lua: a worker says what it is doing; an empty text takes it off the list.
+-- heartbeat.lua: a worker says what it is doing; an empty text takes it off the list.
 -- ARGV  generation, worker, JSON or ''    RETURNS OK | NO_CRAWL
 local no = refusal()
 if no then

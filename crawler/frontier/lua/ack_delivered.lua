@@ -1,6 +1,6 @@
--- sent.lua: parcels were put into the shard that they are for, all up to `at`. They are kept for KEEP_MS longer: when the
--- target's server is another one by then (it started again, or a replica took over), it may have lost what it
--- acknowledged last, and all that is kept goes once more. Putting is safe to repeat.
+-- ack_delivered.lua: parcels were put into the shard that they are for, all up to `at`. They are kept for KEEP_MS
+-- longer: when the target's server is another one by then (it started again, or a replica took over), it may have lost
+-- what it acknowledged last, and all that is kept goes once more. Putting is safe to repeat.
 -- KEYS  parcels of the target
 -- ARGV  generation, target, run id of its server, which was asked for before they were put, at ('' where none were)
 -- RETURNS OK, 1 where they go once more, else 0 | NO_CRAWL | DELETING

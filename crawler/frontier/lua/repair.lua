@@ -1,5 +1,5 @@
--- mend.lua: put right what another hand did to leases, to the counts and to the index of hosts; a healthy crawl is not
--- changed. One call is one part, for what the caller has found; `state` tells whether there is need (odd).
+-- repair.lua: put right what another hand did to leases, to the counts and to the index of hosts; a healthy crawl is
+-- not changed. One call is one part, for what the caller has found; `state` tells whether there is need (odd).
 -- Why Lua: what is counted must not move while it is counted.
 -- ARGV  generation, part, then
 --       leases:  tokens. One without its row in `leased` goes; a row without its token ends, its URL goes back; a row
@@ -8,7 +8,7 @@
 --       counts:  how many entries all queues hold, and accepted, queued, leased and ended as they were before they
 --                were counted. The crawl's counters, unless these moved; what was accepted and is nowhere is lost.
 --       hosts:   hosts. Counts, fields and place in `ready` of each, by its queues and leases.
--- RETURNS OK, how many of these were mended, and of `entries` how many there are, of `counts` how many URLs are lost
+-- RETURNS OK, how many of these were repaired, and of `entries` how many there are, of `counts` how many URLs are lost
 --         | NO_CRAWL
 local MAX_TERM_MS = 30 * 86400000
 local NUMBERS = { 'due', 'delay', 'latency', 'accepted', 'backoff', 'backoff_until', 'failing_since', 'no_name_since',
@@ -17,7 +17,7 @@ local no = refusal()
 if no then
   return { no }
 end
-local part, mended, told = ARGV[2], 0, 0
+local part, repaired, told = ARGV[2], 0, 0
 
 -- set: a number of a hash as it must be; an absent one is 0
 local function set(key, field, was, n)
@@ -28,7 +28,7 @@ local function set(key, field, was, n)
   return false
 end
 
-local function mend_lease(token)
+local function repair_lease(token)
   local row, deadline = redis.call('HGET', LEASED, token), redis.call('ZSCORE', LEASES, token)
   local lease = row and read_lease(row)
   if not row then
@@ -78,7 +78,7 @@ local function places(host)
 end
 
 -- one host: whether anything was wrong with it
-local function mend_host(host, out, asking)
+local function repair_host(host, out, asking)
   local key, wrong, entries = host_key(host), false, entries_of(host)
   local h = redis.call('HMGET', key, 'queued', 'in_flight', 'asking', unpack(NUMBERS))
   for i, field in ipairs(NUMBERS) do
@@ -108,12 +108,12 @@ local function mend_host(host, out, asking)
 end
 
 -- leases out to each address, by the leases that there are
-local function mend_addresses()
+local function repair_addresses()
   local right = {}
   for _, token in ipairs(redis.call('HKEYS', IP_OF)) do
     if not redis.call('HGET', LEASED, token) then
       redis.call('HDEL', IP_OF, token)
-      mended = mended + 1
+      repaired = repaired + 1
     else
       for name in string.gmatch(redis.call('HGET', IP_OF, token), '[^\n]+') do
         right[name] = (right[name] or 0) + 1
@@ -123,17 +123,17 @@ local function mend_addresses()
   for _, name in ipairs(redis.call('HKEYS', IPS)) do
     if not right[name] then
       redis.call('HDEL', IPS, name)
-      mended = mended + 1
+      repaired = repaired + 1
     end
   end
   for name, n in pairs(right) do
     if set(IPS, name, redis.call('HGET', IPS, name), n) then
-      mended = mended + 1
+      repaired = repaired + 1
     end
   end
 end
 
-local function mend_counts(entries, accepted, queued, leased, ended)
+local function repair_counts(entries, accepted, queued, leased, ended)
   local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended', 'lost')
   for i, before in ipairs({ accepted, queued, leased, ended }) do
     if math.modf(number(c[i]) or 0) ~= before then -- a reply bears whole numbers
@@ -143,10 +143,10 @@ local function mend_counts(entries, accepted, queued, leased, ended)
   for _, field in ipairs(redis.call('HKEYS', COUNTERS)) do
     if not number(redis.call('HGET', COUNTERS, field)) then
       redis.call('HDEL', COUNTERS, field)
-      mended = mended + 1
+      repaired = repaired + 1
     end
   end
-  mend_addresses()
+  repair_addresses()
   local pages = held()
   local known = entries + pages + ended
   accepted = math.max(accepted, known)
@@ -154,7 +154,7 @@ local function mend_counts(entries, accepted, queued, leased, ended)
     lost = { c[5], accepted - known } }
   for field, values in pairs(right) do
     if set(COUNTERS, field, values[1], values[2]) then
-      mended = mended + 1
+      repaired = repaired + 1
     end
   end
   return accepted - known
@@ -167,18 +167,18 @@ end
 redis.call('DEL', PROBE) -- a taking away first, so that it goes through when Redis is full
 if part == 'leases' then
   for i = 3, #ARGV do
-    mended = mended + (mend_lease(ARGV[i]) and 1 or 0)
+    repaired = repaired + (repair_lease(ARGV[i]) and 1 or 0)
   end
 elseif part == 'hosts' then
   local _, of_host, asking = held()
   for i = 3, #ARGV do
-    mended = mended + (mend_host(ARGV[i], of_host[ARGV[i]] or 0, asking[ARGV[i]]) and 1 or 0)
+    repaired = repaired + (repair_host(ARGV[i], of_host[ARGV[i]] or 0, asking[ARGV[i]]) and 1 or 0)
   end
 elseif part == 'entries' then
   for i = 3, #ARGV do
     told = told + entries_of(ARGV[i])
   end
 else
-  told = mend_counts(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]))
+  told = repair_counts(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]))
 end
-return { 'OK', mended, told }
+return { 'OK', repaired, told }

@@ -1,5 +1,6 @@
--- weigh.lua: count what the pages of some templates held, and quarantine a template whose pages hold nothing new.
--- Why Lua: all workers weigh the same templates; counting and judging are one step.
+-- judge_templates.lua: count what the pages of some templates held, and quarantine a template whose pages hold nothing
+-- new.
+-- Why Lua: all workers count pages of the same templates; counting and judging are one step.
 -- A template is judged after every WINDOW pages: fewer than MIN_FRESH fingerprints that it never had before, and its
 -- URLs are traps from now on. Fingerprints are forgotten when there are many: such a template is fruitful.
 -- KEYS  `template` hash and `prints` set of each

@@ -1,4 +1,4 @@
-"""weigh: what the pages of a template held; one that bears nothing new is quarantined."""
+"""judge_templates: what the pages of a template held; one that bears nothing new is quarantined."""
 
 from __future__ import annotations
 
@@ -7,20 +7,22 @@ from collections.abc import Sequence
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
-from crawler.frontier.messages import Quarantined, Weight
+from crawler.frontier.messages import Quarantined, TemplateSample
 from tests.frontier.crawls import Crawl
 
 NAME = "a.example/cal?d=*"
 
 
-def weigh(crawl: Crawl, prints: Sequence[object], name: str = NAME) -> Sequence[str]:
-    """Weigh pages with these fingerprints; the templates that are quarantined by it."""
-    return crawl.frontier.weigh([Weight(name, str(len(name)), [str(one) for one in prints])]).templates
+def judge(crawl: Crawl, prints: Sequence[object], name: str = NAME) -> Sequence[str]:
+    """Count pages with these fingerprints; the templates that are quarantined by it."""
+    return crawl.frontier.judge_templates(
+        [TemplateSample(name, str(len(name)), [str(one) for one in prints])]
+    ).templates
 
 
 def test_a_hundred_pages_alike_are_a_trap(crawl: Crawl) -> None:
-    assert weigh(crawl, [7] * 99) == ()
-    assert weigh(crawl, [7]) == (NAME,)
+    assert judge(crawl, [7] * 99) == ()
+    assert judge(crawl, [7]) == (NAME,)
     assert crawl.ledger.traps() == {NAME: crawl.now}
     assert crawl.frontier.lease(0, 90, "w").traps_rev == 1
     assert crawl.ledger.template(str(len(NAME))) == {
@@ -33,35 +35,38 @@ def test_a_hundred_pages_alike_are_a_trap(crawl: Crawl) -> None:
 
 
 def test_pages_that_differ_are_none(crawl: Crawl) -> None:
-    assert weigh(crawl, range(100)) == ()
-    assert weigh(crawl, [*range(100, 110), *([1] * 90)]) == ()
+    assert judge(crawl, range(100)) == ()
+    assert judge(crawl, [*range(100, 110), *([1] * 90)]) == ()
     assert crawl.ledger.traps() == {}
 
 
 def test_what_was_new_once_is_not_new_again(crawl: Crawl) -> None:
     """A calendar has 84 kinds of days in its first hundred, and none that is new in the next."""
     days = [n % 84 for n in range(100)]
-    assert weigh(crawl, days) == ()
-    assert weigh(crawl, days) == (NAME,)
+    assert judge(crawl, days) == ()
+    assert judge(crawl, days) == (NAME,)
 
 
 def test_the_number_of_prints_kept_is_bounded(crawl: Crawl) -> None:
     for part in range(15):
-        weigh(crawl, range(part * 100, part * 100 + 100))
+        judge(crawl, range(part * 100, part * 100 + 100))
     assert len(crawl.snapshot().prints[str(len(NAME))]) < 1_100
 
 
 def test_several_templates_in_one_call(crawl: Crawl) -> None:
-    weights = [Weight("a.example/0", "1", ["5"] * 120), Weight("b.example/0", "2", [str(n) for n in range(120)])]
-    assert crawl.frontier.weigh(weights) == Quarantined(("a.example/0",))
-    assert crawl.frontier.weigh(weights) == Quarantined()
+    samples = [
+        TemplateSample("a.example/0", "1", ["5"] * 120),
+        TemplateSample("b.example/0", "2", [str(n) for n in range(120)]),
+    ]
+    assert crawl.frontier.judge_templates(samples) == Quarantined(("a.example/0",))
+    assert crawl.frontier.judge_templates(samples) == Quarantined()
     assert crawl.ledger.template("2")["total"] == "240"
 
 
 def test_it_is_refused_without_a_crawl(crawl: Crawl) -> None:
     crawl.frontier.delete()
     with pytest.raises(CrawlDeleting):
-        weigh(crawl, [1])
+        judge(crawl, [1])
     crawl.ledger.sweep()
     with pytest.raises(NoCrawl):
-        weigh(crawl, [1])
+        judge(crawl, [1])

@@ -1,4 +1,4 @@
--- pardon.lua: let the URLs of a quarantined template be fetched again; it is not judged any more.
+-- unquarantine.lua: let the URLs of a quarantined template be fetched again; it is not judged any more.
 -- KEYS  `template` hash
 -- ARGV  generation, template    RETURNS OK 1, or 0 where it is not quarantined | NO_CRAWL | DELETING
 local no = refusal() or deleting()

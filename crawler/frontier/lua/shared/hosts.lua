@@ -1,0 +1,76 @@
+-- hosts.lua: when a host is leasable: the indexes of hosts, their delays, and rests.
+
+local function wake()
+  redis.call('LPUSH', WAKE, '1')
+  redis.call('LTRIM', WAKE, 0, WAKE_HINTS - 1)
+end
+
+-- index_of: which of the three indexes of hosts one belongs to: of those that failed or were too late the last time,
+-- of those that are proven, or of those that are new.
+local function index_of(failing_since, late, answers)
+  if failing_since or late then
+    return READY_FAILING
+  end
+  return (number(answers) or 0) >= PROVEN_AFTER and READY_PROVEN or READY
+end
+
+-- move: a host changes its index: `settle`, which follows, puts it into the new one
+local function move(host, from, to)
+  if from ~= to then
+    redis.call('ZREM', from, host)
+  end
+end
+
+-- unplace: the same where it is not known in which index it is
+local function unplace(host)
+  redis.call('ZREM', READY_PROVEN, host)
+  redis.call('ZREM', READY, host)
+  redis.call('ZREM', READY_FAILING, host)
+end
+
+-- settle: a host is in its index at `due` exactly when it has queued entries, a free slot and no robots lease out.
+-- settle_as: the same where these facts of it are known.
+local function settle_as(host, queued, in_flight, due, asking, index)
+  if (number(queued) or 0) > 0 and (number(in_flight) or 0) < SLOTS and not asking then
+    if redis.call('ZADD', index, number(due) or T, host) == 1 then
+      wake()
+    end
+  else
+    redis.call('ZREM', index, host)
+  end
+end
+
+local function settle(host)
+  local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking', 'failing_since', 'late',
+    'answers')
+  settle_as(host, h[1], h[2], h[3], h[4], index_of(h[5], h[6], h[7]))
+end
+
+-- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.
+-- Without any delay nothing is adapted: who sets it to 0 wants speed.
+local function host_delay(crawl_delay, latency)
+  local delay = math.max(DELAY, number(crawl_delay) or 0)
+  if delay > 0 and ADAPTIVE > 0 then
+    delay = math.max(delay, math.min(math.floor((number(latency) or 0) * ADAPTIVE / 1000), ADAPTED_MAX_MS))
+  end
+  return delay
+end
+
+-- rest: the host is not asked before `ms` from now. Kept in the host's hash, so it outlives an empty queue.
+-- From now on the delay of its latest lease is not given back: somebody else had a reason to let it rest.
+local function rest(host, ms)
+  local key = host_key(host)
+  if ms > 0 then
+    redis.call('HDEL', key, 'undo')
+  end
+  local due = number(redis.call('HGET', key, 'due')) or 0
+  if T + ms > due then
+    redis.call('HSET', key, 'due', T + ms)
+  end
+end
+
+-- rest_again: whoever held a lease of this host may have asked it at the last moment: its delay begins anew.
+local function rest_again(host)
+  local h = redis.call('HMGET', host_key(host), 'delay', 'latency')
+  rest(host, host_delay(h[1], h[2]))
+end
