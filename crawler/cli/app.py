@@ -118,7 +118,7 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
     plan_of(loaded.settings)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
-    seeds.check(sources, sitemaps)
+    seeds.check_sources(sources, sitemaps)
     if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
         say("hint: --sitemap-only finds sitemaps by robots.txt; with --ignore-robots name them, --sitemap URL")
 

@@ -15,15 +15,15 @@ from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchError, FetchRequest, FetchResult, Response
 from crawler.frontier.messages import Commit, Lease
 from crawler.headers import origin_of
-from crawler.parse import sitemap as sitemaps
 from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
+from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy import robots
 from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import MAX_ROBOTS_HOPS, REDIRECTS, judge, judge_robots
 from crawler.record import Entry, Record, Request
 from crawler.settings import Settings
-from crawler.worker import hook as hooks
+from crawler.worker.hook import data_of, load_hook
 from crawler.worker.link_filter import is_private_name
 from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, WorkerOptions, fetcher_options_of, plan_of
 from crawler.worker.outcome import (
@@ -88,7 +88,7 @@ class _Try:
     def __init__(self, settings: Settings, origin: str) -> None:
         self._plan: WorkerOptions = plan_of(settings, [origin])
         self._fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, [origin]))
-        self._hook = hooks.load(settings.hook) if settings.hook else None
+        self._hook = load_hook(settings.hook) if settings.hook else None
         self._steps: list[str] = []
         self._robots: dict[str, tuple[str, FetchResult, str]] = {}
         """By origin: where its robots.txt was found, what was answered, and what that means."""
@@ -126,7 +126,7 @@ class _Try:
         if verdict.outcome == "redirected":
             return self._redirected(held, result, chain)
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
-            is_sitemap = "xml" in result.computed_type and sitemaps.looks_like_one(result.body)
+            is_sitemap = "xml" in result.computed_type and looks_like_sitemap(result.body)
             return self._sitemap(held, result) if is_sitemap else self._page(held, result)
         return _record(of_response(held, verdict.outcome or "failed:http", result, HostFeedback(), error=verdict.error))
 
@@ -156,7 +156,7 @@ class _Try:
 
     @staticmethod
     def _sitemap(held: LeasedPage, response: Response) -> Record:
-        read = sitemaps.parse(response.body, response.url)
+        read = parse_sitemap(response.body, response.url)
         found = [location.url for location in read.locations] if read else []
         record = _record(of_sitemap(held, response, Discovered(), HostFeedback(), locations=len(found)))
         return msgspec.structs.replace(record, outlinks=found)
@@ -172,7 +172,7 @@ class _Try:
         if self._hook is None:
             return None
         try:
-            return hooks.items(self._hook(page))
+            return data_of(self._hook(page))
         except Exception as error:  # anything a user's function raises
             raise CrawlerError(f"the hook failed: {type(error).__name__}: {error}") from error
 

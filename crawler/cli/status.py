@@ -13,7 +13,7 @@ from crawler.cli.terminal import echo_json, line, say
 from crawler.crawl.session import Session, has_begun
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
 from crawler.frontier.messages import OVER
-from crawler.frontier.shards import frontier as sharded
+from crawler.frontier.shards.frontier import find, ledger_of
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
 from crawler.policy import robots
@@ -77,8 +77,8 @@ def list_(as_json: bool, **given: Any) -> int:
         names = session.names()
         for name in names:
             try:
-                found = sharded.find(session.link, name)
-                seen = Monitor(found, sharded.ledger_of(found)).look()
+                found = find(session.link, name)
+                seen = Monitor(found, ledger_of(found)).look()
             except (NoCrawl, DamagedCrawl) as error:  # just being deleted; of another version, or damaged
                 say(f"{name}: {error}")
                 continue

@@ -105,7 +105,7 @@ class _Explainer:
         self._plan = plan_of(settings)
         self._settings = settings
         self._links = LinkFilter(self._plan.scope, ledger.roots)
-        self._links.beware(ledger.traps())
+        self._links.set_quarantined(ledger.traps())
 
     def explain(self, given: str) -> Explanation:
         url = self._frontier.form.apply(urls.canonicalize(given))

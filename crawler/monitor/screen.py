@@ -82,7 +82,7 @@ def _quarantined(status: Status) -> list[str]:
         return []
     shown = status.quarantined[:_TRAPS_SHOWN]
     more = len(status.quarantined) - len(shown)
-    lines = ["  quarantined (`crawler quarantine` tells more):", *(f"    {name}" for name in shown)]
+    lines = ["  quarantined (`crawler quarantine` shows more):", *(f"    {name}" for name in shown)]
     return [*lines, f"    and {more:,} templates more"] if more else lines
 
 

@@ -86,6 +86,6 @@ def test_the_least_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
 def test_a_process_that_may_run_on_one_cpu() -> None:
-    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from crawler import cores"
-    done = subprocess.run([sys.executable, "-c", f"{code}; print(cores.usable())"], capture_output=True, text=True)
+    code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from crawler.crawl import cpus"
+    done = subprocess.run([sys.executable, "-c", f"{code}; print(cpus.usable())"], capture_output=True, text=True)
     assert done.stdout == "1\n", done.stderr

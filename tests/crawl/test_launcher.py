@@ -22,9 +22,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are cop
 
 PROLOGUE = """
 import gc, json, os, pathlib, signal, socket, sys, time
-from crawler import launch, process
-from crawler.config import Settings
-from crawler.process import Job
+from crawler.crawl import launcher as launch, process
+from crawler.settings import Settings
+from crawler.crawl.process import Job
 def job():
     return Job("w", watch="", redis="", generation="g", until_done=True, settings=Settings(), parent=os.getpid())
 def begin(act, keep=()):

@@ -113,7 +113,7 @@ def test_a_worker_that_cannot_work_ends_the_pool(crawl: Crawl, monkeypatch: pyte
     _worker(monkeypatch, GIVES_UP)
     pool = crawl.pool()
     pool.start(1)
-    with pytest.raises(CrawlerError, match="cannot go on"):
+    with pytest.raises(CrawlerError, match="cannot continue"):
         while pool.tick():
             pass
     pool.kill()
@@ -122,11 +122,11 @@ def test_a_worker_that_cannot_work_ends_the_pool(crawl: Crawl, monkeypatch: pyte
 
 SPEAKS = """
 import sys
-from crawler.watch import Watch
+from crawler.worker.watchdog import Watchdog
 from pathlib import Path
 import msgspec
 job = msgspec.json.decode(sys.stdin.buffer.read())
-Watch(Path(job["watch"]), hold=True).say({words!r})
+Watchdog(Path(job["watch"]), hold=True).say({words!r})
 sys.exit({code})
 """
 

@@ -187,7 +187,7 @@ def test_a_link_is_settled_when_following_it_does_nothing() -> None:
     assert _settled(links) == [A, B]
     assert links.is_settled(f"{A}private/x") and links.is_settled(f"{A}x/x/x/x/x/x")
     assert links.is_settled("scheme") and links.is_settled("too-long")
-    links.beware(["a.example/cal/#"])
+    links.set_quarantined(["a.example/cal/#"])
     assert links.is_settled(f"{A}cal/7") and not links.is_settled(f"{A}cal/x")
 
 
@@ -210,8 +210,8 @@ def test_everything_is_in_scope_where_all_is() -> None:
     [
         lambda links: links.known.forget(),
         lambda links: links.at_revision(7),
-        lambda links: links.beware(["a.example/cal/#"]),
-        lambda links: links.beware([]),
+        lambda links: links.set_quarantined(["a.example/cal/#"]),
+        lambda links: links.set_quarantined([]),
         lambda links: links.renew(Scope(exclude=("x",))),
     ],
     ids=["a reconnect", "other roots", "a quarantine", "a pardon", "other settings"],

@@ -19,8 +19,8 @@ TOKEN = "f" * 16 + ":256"
 HOLDER = """
 import sys
 from pathlib import Path
-from crawler.watch import Watch
-watch = Watch(Path(sys.argv[1]), hold=True)
+from crawler.worker.watchdog import Watchdog
+watch = Watchdog(Path(sys.argv[1]), hold=True)
 watch.enter("hook", sys.argv[2])
 print("held", flush=True)
 sys.stdin.read()
@@ -145,8 +145,8 @@ def test_forgetting_twice_is_no_error() -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from crawler.watch import Watch
-watch = Watch(Path(sys.argv[1]), hold=True)
+from crawler.worker.watchdog import Watchdog
+watch = Watchdog(Path(sys.argv[1]), hold=True)
 watch.enter("poll")
 print("writing", flush=True)
 while True:
