@@ -1,4 +1,4 @@
-"""One URL through the whole way, without Redis: robots.txt, redirects, extraction, hook. For `crawler fetch`."""
+"""`crawler fetch`: processes one URL as a crawl would, without Redis: robots.txt, redirects, extraction, hook."""
 
 from __future__ import annotations
 
@@ -50,15 +50,15 @@ class Tried:
 
     @property
     def fetched(self) -> bool:
-        """There was a final answer."""
+        """Whether there was a final answer."""
         return self.record.outcome == "fetched"
 
-    def told(self, *, links: bool) -> Record:
-        """For a program."""
+    def shown_record(self, *, links: bool) -> Record:
+        """The record for a program."""
         return self.record if links else msgspec.structs.replace(self.record, outlinks=None)
 
     def lines(self, *, links: bool) -> list[str]:
-        """For a person."""
+        """The result for a person."""
         record = self.record
         rows = [(name, getattr(record, name)) for name in record.__struct_fields__]
         shown = [
@@ -103,14 +103,14 @@ class _Try:
 
     def _follow(self, url: str) -> Tried:
         if urls.has_bad_port(url):
-            self._steps.append(f"{url}: {_BAD_PORT}; a crawl asks for it only if it is a seed")
+            self._steps.append(f"{url}: {_BAD_PORT}; a crawl requests it only if it is a seed")
         record = self._one(url, 0)
         for hops in range(1, MAX_REDIRECTS + 1):
             if record.outcome != "redirected" or not record.redirect_to or record.error:
                 break
             self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
             if urls.leads_to_bad_port(record.url, record.redirect_to):
-                self._steps.append(f"{record.redirect_to} is not asked for: {_BAD_PORT}")
+                self._steps.append(f"{record.redirect_to} is not requested: {_BAD_PORT}")
                 break
             record = self._one(record.redirect_to, hops)
         return Tried(record, self._steps)
@@ -173,18 +173,18 @@ class _Try:
             return None
         try:
             return data_of(self._hook(page))
-        except Exception as error:  # anything a user's function raises
+        except Exception as error:  # anything that a user's function raises
             raise CrawlerError(f"the hook failed: {type(error).__name__}: {error}") from error
 
     def _refusal(self, url: str) -> tuple[str, str] | None:
-        """The outcome and the reason why robots.txt keeps us from the page; None where it does not."""
+        """The outcome and the reason if robots.txt keeps us from the page; None if it does not."""
         origin = origin_of(url)
         if origin not in self._robots and (found := self._ask_robots(f"{origin}/robots.txt")):
             self._robots[origin] = found
         return self._ruled(url, *self._robots[origin]) if origin in self._robots else None
 
     def _ask_robots(self, at: str) -> tuple[str, FetchResult, str] | None:
-        """Where the robots.txt of an origin is, the answer, and what it means; None where it redirects to no URL."""
+        """Where the robots.txt of an origin is, the answer, and its meaning; None if it redirects to no valid URL."""
         for hops in range(MAX_ROBOTS_HOPS + 1):
             result = self._get(at, None)
             verdict = judge_robots(result, hops)
@@ -195,7 +195,7 @@ class _Try:
             except InvalidURL:
                 return None
             if urls.leads_to_bad_port(at, target):
-                self._steps.append(f"robots {target} is not asked for, so all is allowed: {_BAD_PORT}")
+                self._steps.append(f"robots {target} is not requested, so all is allowed: {_BAD_PORT}")
                 return None
             at = target
         return None
@@ -204,14 +204,14 @@ class _Try:
         if step == "parse" and isinstance(result, Response):
             rules = robots.parse(result.body)
             line = rules.deciding_line(url, self._plan.agent)
-            self._steps.append(f"robots {at}: {line or 'no line concerns it'}")
+            self._steps.append(f"robots {at}: {line or 'no line applies'}")
             return None if rules.allowed(url, self._plan.agent) else ("dropped:robots", "robots.txt disallows it")
         answer = f"status {result.status}" if isinstance(result, Response) else result.detail
-        meaning = "all is allowed" if step == "allow" else "nothing is allowed until it can be had"
+        meaning = "all is allowed" if step == "allow" else "nothing is allowed while it is unavailable"
         self._steps.append(f"robots {at}: {answer}: {meaning}")
         if step == "allow":
             return None
-        return "failed:host-unreachable", f"robots.txt cannot be had ({answer}), so nothing is asked for now"
+        return "failed:host-unreachable", f"robots.txt is unavailable ({answer}), so nothing is requested now"
 
     def _get(self, url: str, types: tuple[str, ...] | None, cookie: str = "") -> FetchResult:
         plan = self._plan

@@ -177,7 +177,7 @@ def test_what_is_nowhere_any_more_is_lost_and_told(
     records, status = commands.records(), commands.status()
     assert 0 < status["lost"] == status["accepted"] - len(records)
     assert f"lost: {status['lost']:,} URLs" in done.err
-    assert f"{status['lost']:,} URLs, which another hand took out" in commands.run("status").out
+    assert f"{status['lost']:,} URLs, which a foreign client removed" in commands.run("status").out
     expected = graph.expected()
     assert all(record["outcome"] == expected[url][0] for url, record in records.items())
 

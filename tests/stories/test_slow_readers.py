@@ -268,7 +268,7 @@ def stuck(case: Case) -> bytes:
         process.send_signal(signal.SIGTERM)
         code, said = ended(process)
     assert (code, case.state()["records"]) == (130, 0)
-    assert "stdout ends within a record: nobody read on for 5 s" in said
+    assert "stdout ends within a record: nobody read for 5 s" in said
     return read_slowly(reading)
 
 
