@@ -159,14 +159,14 @@ MEASURE = """
 import resource, sys
 from crawler.export import export, open_sink
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.leases import Limits
-from crawler.frontier.ledger import Ledger
-from crawler.frontier.link import Link
+from crawler.frontier.messages import Limits
+from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.redis.connection import Connection
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-ledger = Ledger(Link(sys.argv[1]), "export")
+ledger = CrawlDb(Connection(sys.argv[1]), "export")
 with open_sink(sys.argv[2]) as sink:
     marks = []
     result = export(ledger, sink, note=lambda *_: marks.append(peak()))

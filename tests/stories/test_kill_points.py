@@ -16,11 +16,11 @@ pytestmark = pytest.mark.slow
 
 KILL: Final = """
 import os, pathlib, signal
-from crawler.extract import Extractor
 from crawler.fetch.curl import CurlFetcher
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.link import Link
-from crawler.handling import Handler
+from crawler.frontier.redis.connection import Connection
+from crawler.parse.extract import Extractor
+from crawler.worker.processor import Processor
 
 MARK = pathlib.Path(__file__).with_name("killed")
 
@@ -67,13 +67,13 @@ def is_started():
     return turns > 3
 """
 STEPS: Final = {
-    "leased, and the answer is lost": "after(Link, 'execute', leases)",
+    "leased, and the answer is lost": "after(Connection, 'execute', leases)",
     "about to send the request": "before(CurlFetcher, 'submit', is_middle)",
     "the request is on its way": "after(CurlFetcher, 'submit', is_middle)",
     "about to read the page": "before(Extractor, 'extract', is_middle)",
     "the page is read": "after(Extractor, 'extract', is_middle)",
-    "about to store it": "before(Link, 'execute', commits)",
-    "stored, and the answer is lost": "after(Link, 'execute', commits)",
+    "about to store it": "before(Connection, 'execute', commits)",
+    "stored, and the answer is lost": "after(Connection, 'execute', commits)",
 }
 
 

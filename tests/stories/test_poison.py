@@ -72,7 +72,7 @@ def test_three_poison_pages_among_five_hundred(
 
 ROBOTS: Final = """
 import os
-from crawler import robots
+from crawler.policy import robots
 
 parse = robots.parse
 

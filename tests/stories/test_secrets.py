@@ -21,9 +21,9 @@ pytestmark = pytest.mark.slow
 
 MARK: Final = "s3cr3t-MARK"
 BROKEN: Final = """
-from crawler.exchange import Exchange
+from crawler.worker.shard_client import ShardClient
 from pathlib import Path
-talk, turns = Exchange.talk, 0
+sync, turns = ShardClient.sync, 0
 
 def broken(self, *args):
     global turns
@@ -31,9 +31,9 @@ def broken(self, *args):
     if turns == 20 and not Path("broken").exists():
         Path("broken").touch()
         raise ValueError("a defect")
-    return talk(self, *args)
+    return sync(self, *args)
 
-Exchange.talk = broken
+ShardClient.sync = broken
 
 def hook(page):
     return None

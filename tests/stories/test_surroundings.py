@@ -14,7 +14,7 @@ from tests.stories.sites import Site, Sites, html
 pytestmark = pytest.mark.slow
 
 BROKEN = """
-from crawler.extract import Extractor
+from crawler.parse.extract import Extractor
 extract = Extractor.extract
 
 def broken(self, response, **more):

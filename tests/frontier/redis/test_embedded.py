@@ -354,7 +354,7 @@ def test_leaving_twice_is_harmless(folder: Path) -> None:
 
 RACE = """
 import redis
-from crawler.redis_server import EmbeddedRedis
+from crawler.frontier.redis.embedded import EmbeddedRedis
 for _ in range(10):
     with EmbeddedRedis(Path(sys.argv[1])) as server, redis.Redis.from_url(server.url) as client:
         print(client.incr("turns"), client.info("server")["run_id"])
@@ -408,7 +408,7 @@ def test_a_server_killed_mid_way_comes_back_with_its_data(folder: Path, any_bina
 
 def test_a_server_that_outlived_its_command_is_found_again(folder: Path) -> None:
     code = """
-from crawler.redis_server import EmbeddedRedis
+from crawler.frontier.redis.embedded import EmbeddedRedis
 with EmbeddedRedis(Path(sys.argv[1])):
     os.kill(os.getpid(), signal.SIGKILL)
 """
