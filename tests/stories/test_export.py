@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 SIZE = 4_000
 OFTEN = """
-from crawler.cli import main
+from crawler.cli.app import main
 from crawler.export import checkpoints
 checkpoints.EVERY_RECORDS = {records}
 main()
