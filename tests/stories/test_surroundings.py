@@ -86,7 +86,7 @@ def test_a_log_whose_disk_is_full(commands: Commands, sites: Sites) -> None:
     records = by_url(done.records())
     assert sorted(record["outcome"] for record in records.values()) == ["failed:crash", "fetched", "fetched"]
     assert done.err.count("handling ") == 3
-    assert done.err.count("cannot be written any more: No space left on device; going on without") == 1
+    assert done.err.count("cannot be written any more: No space left on device; logging stops") == 1
     assert "Traceback" not in done.err
 
 
