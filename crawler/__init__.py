@@ -21,7 +21,7 @@ _FACE = {"Crawl": "crawl.api", "CrawlerError": "errors", "Page": "parse.page", "
 def __getattr__(name: str) -> Any:
     """Import what is asked for only now (PEP 562): a worker process needs none of it, and starts sooner.
 
-    `python -m crawler` comes here before its main module, with the current folder first among those to import from.
+    `python -m crawler` runs this before its main module, with the current folder first on the import path.
     """
     if name == "__version__":
         return import_module(f"{__name__}.settings").VERSION

@@ -1,4 +1,4 @@
-"""The program: `crawler`, and `python -m crawler`."""
+"""The entry point of the program: `crawler`, and `python -m crawler`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 def main() -> None:
     """Load the command line, and run it."""
-    gc.disable()  # what is loaded stays: to look for garbage meanwhile takes a seventh of the time
+    gc.disable()  # what is loaded stays: searching it for garbage takes a seventh of the start
     try:
         from crawler.cli import app
     except KeyboardInterrupt:  # Ctrl-C while it starts: nothing has begun
@@ -19,7 +19,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # `python -m` puts the current folder first: what lies there must not be taken for a library of ours.
+    # `python -m` puts the current folder first: a file there must not be imported in place of a library.
     if not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:  # noqa: PTH109 - pathlib takes a while to load
         del sys.path[0]
     main()

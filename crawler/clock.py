@@ -1,8 +1,8 @@
-"""The clock of leases: it never jumps, and it goes on while the machine sleeps.
+"""The clock for leases: it never jumps, and continues while the machine sleeps.
 
-Deadlines of leases are the Redis server's. What a worker knows of them has to go on as the server's do:
-`time.monotonic` stands still while a machine is suspended (clock_gettime(2)), and a request would go out under a lease
-that had been given to another worker meanwhile. The time of day is asked for nowhere but for `fetched_at`.
+Deadlines of leases are kept by the Redis server, so a worker's clock must run as the server's does. `time.monotonic`
+stands still while a machine is suspended (clock_gettime(2)). With it, a request could be sent under a lease that had
+been given to another worker meanwhile. The time of day is used only for `fetched_at`.
 """
 
 from __future__ import annotations
@@ -14,5 +14,5 @@ _LASTING: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 def since_boot() -> float:
-    """Seconds since the machine was started, those of sleep included."""
+    """Seconds since the machine was started, including sleep."""
     return time.clock_gettime(_LASTING)

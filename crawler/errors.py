@@ -1,4 +1,4 @@
-"""The one error tree. Every message is one line that tells a person what to do next.
+"""The errors of this package, as one tree. Each message is one line and says what to do next.
 
 CrawlerError
 ├── UsageError            a flag, file, setting or URL that cannot be used as given
@@ -8,7 +8,7 @@ CrawlerError
 │   ├── RedisAway         it is away for now (restart, time-out, loading, fail-over): worth another try
 │   └── EmbeddedRedisError  the Redis that we start ourselves cannot be started
 ├── FrontierError         a frontier script refused
-│   ├── NoCrawl           the crawl is gone, or another one bears its name
+│   ├── NoCrawl           the crawl is gone, or another one has its name
 │   ├── UnreadableRecord  a stored record is none: damaged, or made by another version
 │   ├── DamagedCrawl      its keys are not what this version writes: damaged, or made by another version
 │   ├── CrawlExists       `create` of a name that is taken
@@ -29,14 +29,14 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[/\\]+")
 _ADDRESS: Final = re.compile(r"(?:mailto|sips?|xmpp|acct):(?!/)", re.IGNORECASE)
 """Schemes whose `@` follows a name, never a password."""
 _SHOWN: Final = 200
-"""Characters of a URL that a message repeats."""
+"""How many characters of a URL a message shows."""
 
 
 def without_credentials(url: str) -> str:
-    """*url*, whatever it is, without a name and a password before its host: for records and messages.
+    """*url*, valid or not, without a name and a password before its host: for records and messages.
 
-    Stars stand for all between the scheme and the last `@`. A password may hold `/`, `?`, `#` or `@` that were not
-    escaped, so where it ends is not known; a path with an `@` is hidden as well.
+    Stars replace everything between the scheme and the last `@`. A password may contain unescaped `/`, `?`, `#` or `@`,
+    so its end is unknown. For the same reason a path with an `@` is hidden too.
     """
     before, at, host = url.rpartition("@")
     if not at or _ADDRESS.match(url):
@@ -46,7 +46,7 @@ def without_credentials(url: str) -> str:
 
 
 def named(words: str) -> CrawlerError:
-    """The error that *words* tell: the name of its class and its message, as another process left them."""
+    """The error that *words* describe: the name of its class and its message, as written by another process."""
     name, _, message = words.partition(" ")
     found: Any = globals().get(name)
     if isinstance(found, type) and issubclass(found, CrawlerError) and found is not InvalidURL:
@@ -55,13 +55,13 @@ def named(words: str) -> CrawlerError:
 
 
 class CrawlerError(Exception):
-    """Anything this package raises on purpose; `exit_code` is what a command ends with."""
+    """Anything this package raises on purpose; `exit_code` is the command's exit code."""
 
     exit_code = 2
 
 
 class UsageError(CrawlerError):
-    """Something the user gave cannot be used; the message says what and how to mend it."""
+    """The user gave something that cannot be used; the message says what, and how to fix it."""
 
 
 class InvalidURL(UsageError):
@@ -88,7 +88,7 @@ class RedisUnavailable(CrawlerError):
 class RedisAway(RedisUnavailable):
     """Redis is away for now: restarting, loading, busy, failing over. The same call may be sent again.
 
-    *why* is one word for the kind of trouble: one that lasts is told once of each kind.
+    *why* is one word for the kind of trouble; lasting trouble is reported once for each kind.
     """
 
     def __init__(self, message: str, why: str = "") -> None:
@@ -105,11 +105,11 @@ class FrontierError(CrawlerError):
 
 
 class NoCrawl(FrontierError):
-    """The crawl does not exist (any more), or a crawl of another generation bears its name."""
+    """The crawl does not exist (any more), or another crawl now has its name."""
 
 
 class UnreadableRecord(FrontierError):
-    """A stored record cannot be read; `cursor` is its place in the order of commits, behind which others follow."""
+    """A stored record cannot be read. `cursor` is its place in the order of commits; others follow it."""
 
     def __init__(self, message: str, cursor: str = "") -> None:
         super().__init__(message)
@@ -117,7 +117,7 @@ class UnreadableRecord(FrontierError):
 
 
 class DamagedCrawl(FrontierError):
-    """The crawl's keys are not what this version writes: by another version, or changed by another hand."""
+    """The crawl's keys are not what this version writes: another version or a foreign client wrote them."""
 
 
 class CrawlExists(FrontierError):
@@ -129,7 +129,7 @@ class CrawlDeleting(FrontierError):
 
 
 class OutOfMemory(FrontierError):
-    """Redis is at maxmemory: finishing goes on, nothing new is accepted."""
+    """Redis is at maxmemory: pages in flight can end, nothing new is accepted."""
 
 
 class LeaseLost(FrontierError):
@@ -147,6 +147,6 @@ class NothingFetched(CrawlerError):
 
 
 class NoNetwork(CrawlerError):
-    """No worker of the crawl could resolve or connect for as long as a host may fail; its URLs stay queued."""
+    """No worker of the crawl could resolve or connect for longer than a host's patience; its URLs stay queued."""
 
     exit_code = 4

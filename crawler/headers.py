@@ -1,9 +1,9 @@
 """Lines of `--header`: which of them go to every host, and to which origins the others go.
 
-Pure. A line is `Name: value`, or `HOST: Name: value` for one host. Lines of HARMLESS go everywhere. Any other line may
-be a secret: it goes to the origins (RFC 6454) of the host that it names, or else to those that the SOURCEs of the same
-command name. What a redirect, a link, a sitemap or Redis names is none of them. The origin of each single request
-decides (`fetch.outgoing.own_headers`), so a redirect from https to http takes nothing along either.
+Pure. A line is `Name: value`, or `HOST: Name: value` for one host. Lines of HARMLESS go to every host. Any other line
+may be a secret. It goes to the origins (RFC 6454) of the host that it names, or else to those that the SOURCEs of the
+same command name, and never to an origin known only from a redirect, a link, a sitemap or Redis. The origin of each
+request decides (`fetch.request_headers.own_headers`), so a redirect from https to http loses the line too.
 """
 
 from __future__ import annotations
@@ -26,39 +26,40 @@ HARMLESS: Final = frozenset(
 )
 """Names, in lower case, of lines that go to every host.
 
-They say which form of a page is wanted (RFC 9110 section 12.5), how fresh it must be (RFC 9111), what a reader
-prefers, and who asks (RFC 9110 section 10.1): the same for each host, and meant to be read by each. The list is closed:
-`Referer` may hold a private URL, `Host` belongs to one server, and nobody knows what a name of a site's own means."""
+They state which form of a page is wanted (RFC 9110 section 12.5), how fresh it must be (RFC 9111), what a reader
+prefers, and who asks (RFC 9110 section 10.1). They are the same for each host, and meant for each. The list is closed:
+`Referer` may contain a private URL, `Host` belongs to one server, and a site's own header may mean anything.
+"""
 
 MAX_ORIGINS: Final = 10_000
-"""Origins that the SOURCEs of one command can name: workers keep them in memory."""
+"""Most origins that the SOURCEs of one command can name: workers keep them in memory."""
 
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PLAIN = re.compile(rf"({_TOKEN}):([^\r\n\0]*)")
-# A first word is a host where it has a scheme, brackets, a port or a dot, or is localhost, and a name with a colon
-# follows. Names of header fields have none of these, but for a rare dot.
+# A first word is a host if it has a scheme, brackets, a port or a dot, or is localhost, and a name with a colon
+# follows. Names of header fields have none of these, except for a rare dot.
 _NAME: Final = r"[^\s/:@\[\]]"
 _HOST: Final = rf"(?:https?://{_NAME}+|(?:https?://)?\[[0-9A-Fa-f:.]+\]|{_NAME}+(?=:\d)|{_NAME}*\.{_NAME}*|localhost)"
 _FOR_A_HOST = re.compile(rf"({_HOST}(?::\d{{1,5}})?)/?[ \t]*:[ \t]*((?=[A-Za-z]){_TOKEN}:[^\r\n\0]*)", re.IGNORECASE)
-# Behind one word that is a header's name by its form, and would take this secret to the SOURCEs of the command.
+# After one word that looks like a header's name: it would send this secret to the SOURCEs of the command.
 _LIKE_A_HEADER = re.compile(r"[ \t]*(?:(?:proxy-)?authorization|cookie|x-[a-z0-9-]+)[ \t]*:", re.IGNORECASE)
 _PORT = re.compile(r":\d+\Z")
 
 
 @dataclass(frozen=True, slots=True)
 class HeaderLine:
-    """One line of the setting, read. The value may be a secret: it does not show in a traceback."""
+    """One parsed line of the setting. The value may be a secret: it does not appear in a traceback."""
 
     name: str
     value: str = field(repr=False)
     host: str = ""
-    """The host as the line names it; empty where it names none."""
+    """The host as the line names it; empty if it names none."""
     origins: frozenset[str] = frozenset()
     """The origins of that host."""
 
     @property
     def needs_host(self) -> bool:
-        """It may be a secret, and only the SOURCEs of the command can say where it goes."""
+        """Whether it may be a secret, and only the SOURCEs of the command decide where it goes."""
         return not self.host and self.name.lower() not in HARMLESS
 
     def __str__(self) -> str:
@@ -76,7 +77,7 @@ class OriginHeader:
 
 
 def parse(text: str) -> HeaderLine:
-    """A line as it is given; ValueError, which does not repeat it, where it is none (RFC 9110 section 5)."""
+    """Parse a line. Raises ValueError, which does not repeat it, if it is not valid (RFC 9110 section 5)."""
     match = _FOR_A_HOST.fullmatch(text)
     host, rest = (match[1], match[2]) if match else ("", text)
     plain = _PLAIN.fullmatch(rest)
@@ -89,7 +90,7 @@ def parse(text: str) -> HeaderLine:
     try:
         origins = _origins_of_host(host) if host else frozenset()
     except InvalidURL:
-        raise ValueError("the host before the header's name is none") from None
+        raise ValueError("the part before the header's name is no host") from None
     return HeaderLine(plain[1], plain[2].strip(), host, origins)
 
 
@@ -102,13 +103,13 @@ def _origins_of_host(host: str) -> frozenset[str]:
 
 
 def origin_of(url: str) -> str:
-    """The origin of a canonical URL: scheme, host, and a port that is not the scheme's own."""
+    """The origin of a canonical URL: scheme, host, and a port other than the scheme's default."""
     end = url.find("/", 8)
     return url if end < 0 else url[:end]
 
 
 def with_https(origins: Collection[str]) -> frozenset[str]:
-    """*origins*, and for each that is http on its own port the https one of the same host. Not the other way round."""
+    """*origins*, plus for each http origin on its default port the https one of the same host. Never the reverse."""
     return frozenset(origins) | {
         f"https{origin[4:]}" for origin in origins if origin.startswith("http:") and not _PORT.search(origin)
     }
@@ -117,10 +118,10 @@ def with_https(origins: Collection[str]) -> frozenset[str]:
 def divide(
     lines: Iterable[str], named: Collection[str]
 ) -> tuple[tuple[tuple[str, str], ...], tuple[OriginHeader, ...]]:
-    """What goes to every host, and what goes to some origins; *named* are those of the command's SOURCEs.
+    """Split the lines: for every host, and for some origins. *named* are the origins of the command's SOURCEs.
 
-    A line for one host comes after those for all, so it wins over one of the same name. Where the SOURCEs name its host
-    by https alone, it goes by https alone.
+    A line for one host comes after those for all, so it wins over one of the same name. If the SOURCEs name its host by
+    https only, it is sent by https only.
     """
     everywhere, bound, own = [], [], []
     sources = with_https(named)
@@ -137,7 +138,7 @@ def divide(
 
 
 def require_hosts(lines: Iterable[str], sources: Sequence[object]) -> None:
-    """UsageError where a line has to be kept from foreign hosts and neither it nor a SOURCE names a host."""
+    """UsageError for a line that must not go to foreign hosts, if neither it nor a SOURCE names a host."""
     for line in map(parse, lines):
         if line.needs_host and not sources:
             raise UsageError(
@@ -147,9 +148,9 @@ def require_hosts(lines: Iterable[str], sources: Sequence[object]) -> None:
 
 
 def lost(headers: Sequence[OriginHeader], before: str, after: str) -> str:
-    """What to say of a redirect from *before*, a URL that gets some of *headers*, to *after*, which does not.
+    """The message about a redirect from *before*, a URL that gets some of *headers*, to *after*, which does not.
 
-    Empty where it gets them all.
+    Empty if *after* gets them all.
     """
     here, there = origin_of(before), origin_of(after)
     names = [header.name for header in headers if here in header.origins and there not in header.origins]
@@ -159,7 +160,7 @@ def lost(headers: Sequence[OriginHeader], before: str, after: str) -> str:
     listed = ", ".join(names)
     return (
         f"a redirect leads to {there}, which does not get --header {listed}:"
-        f" name it if it shall, CRAWLER_HEADER='{there}: {names[0]}: ...'"
+        f" name it if it should: CRAWLER_HEADER='{there}: {names[0]}: ...'"
     )
 
 

@@ -1,4 +1,4 @@
-"""Logging: a line on stderr for people, a line of JSON in a file for machines; control characters never get out."""
+"""Logging: a line on stderr for people, a line of JSON in a file for machines; control characters are escaped."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from crawler.text import escaped, printable
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Where a process says what a person should know."""
+    """Where a process sends messages that a person should know."""
 
     say: Callable[[str], None]
     """On stderr, and in the log file."""
@@ -44,7 +44,7 @@ class _JsonLines(logging.Formatter):
 
 
 class _Lines(logging.FileHandler):
-    """A log file that cannot be written any more is given up, which is said once; the crawl goes on."""
+    """A log file that cannot be written any more is given up. This is reported once, and the crawl continues."""
 
     def _open(self) -> TextIOWrapper:
         place = owners.resolved(self.baseFilename)  # no link of another user is followed
@@ -57,14 +57,14 @@ class _Lines(logging.FileHandler):
         if self in logger.handlers:
             logger.removeHandler(self)
             reason = error.strerror if isinstance(error, OSError) else error
-            logger.warning("--log-file %s: cannot be written any more: %s; going on without", self.baseFilename, reason)
+            logger.warning("--log-file %s: cannot be written any more: %s; logging stops", self.baseFilename, reason)
 
 
 class _Screen(logging.StreamHandler[TextIO]):
-    """Nobody may be there to read it."""
+    """Logs to stderr, where nobody may be there to read it."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the library's
-        """Say nothing: there is nowhere to say it."""
+        """Report nothing: there is nowhere to report it."""
 
 
 class _Plain(logging.Formatter):

@@ -1,4 +1,4 @@
-"""Whose a file is: what other users of this machine could have put there is not obeyed, and not followed."""
+"""Checks who owns a file: files and links that another user could have put there are neither used nor followed."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import Final
 
 ROOT: Final = 0
 _MAX_LINKS: Final = 40
-"""Symbolic links on one way at most, as in Linux."""
+"""Most symbolic links on one path, as in Linux."""
 
 
 class ForeignLink(OSError):
-    """A symbolic link on the way belongs to another user."""
+    """A symbolic link on the path belongs to another user."""
 
 
 def is_ours(facts: os.stat_result) -> bool:
-    """It belongs to us or to root: root may write anything anyway."""
+    """Whether it belongs to us or to root: root may write anything anyway."""
     return facts.st_uid in (os.geteuid(), ROOT)
 
 
 def others_may_write(facts: os.stat_result) -> bool:
     """Whether its mode lets others write: any user, or a group that is not ours alone.
 
-    Where each user has a group of their own, files are commonly made with write access for it (umask 002).
+    Where each user has a private group, files are commonly created with write access for it (umask 002).
     """
     mode = facts.st_mode
     return bool(mode & stat.S_IWOTH or (mode & stat.S_IWGRP and not _is_private(facts.st_gid)))
 
 
 def _is_private(gid: int) -> bool:
-    """The group holds nobody but us, as far as this machine's files of users and groups tell."""
+    """Whether the group contains nobody but us, according to this machine's files of users and groups."""
     import grp
     import pwd
 
@@ -46,11 +46,11 @@ def _is_private(gid: int) -> bool:
 
 
 def resolved(name: str | Path) -> Path:
-    """The path to which *name* leads, by links that may be followed; ForeignLink where there is another one.
+    """The path to which *name* leads, through links that may be followed; ForeignLink for any other link.
 
-    The last one must belong to us or to root, whatever the kernel's `protected_symlinks` is set to. One on the way to
-    the folder only where others could have put it there: in a folder that all may write to. Open what is found with
-    O_NOFOLLOW (see `nofollow`), then none can be put in its place meanwhile.
+    The last link must belong to us or to root, whatever the kernel's `protected_symlinks` is set to. A link on the way
+    to the folder must do so only where others could have put it there: in a folder that all may write to. Open the
+    result with O_NOFOLLOW (see `nofollow`), so that no link can replace it meanwhile.
     """
     path, links = Path(name).absolute(), 0
     done, todo = Path(path.anchor), list(path.parts[1:])
@@ -80,9 +80,9 @@ def resolved(name: str | Path) -> Path:
 
 
 def read(name: Path) -> bytes:
-    """The file *name*, if nobody else could write it: settings name code that is run, and where secrets go.
+    """The content of the file *name*, if nobody else could write it: settings name code to run, and where secrets go.
 
-    Raises OSError where it belongs to another user, where others may write it, or where it is no regular file.
+    Raises OSError if it belongs to another user, if others may write it, or if it is no regular file.
     """
     place = resolved(name)
     with os.fdopen(os.open(place, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | nofollow(place)), "rb") as opened:
@@ -101,15 +101,15 @@ def read(name: Path) -> bytes:
 
 
 def nofollow(path: Path) -> int:
-    """The flag with which to open what `resolved` has found."""
+    """The flag for opening what `resolved` has found."""
     return 0 if _leads_to_a_descriptor(path) else os.O_NOFOLLOW
 
 
 def _leads_to_a_descriptor(path: Path) -> bool:
-    """Links in /proc are none that a user could make: /dev/stdout leads there, and to what has no name."""
+    """Links in /proc cannot be made by a user: /dev/stdout leads there, and to things without a name."""
     return path.parts[1:2] == ("proc",)
 
 
 def _is_shared(folder: os.stat_result, link: os.stat_result) -> bool:
-    """As the kernel has it (proc_sys_fs(5), protected_symlinks), sticky or not."""
+    """As the kernel defines it (proc_sys_fs(5), protected_symlinks), sticky or not."""
     return bool(folder.st_mode & stat.S_IWOTH) and folder.st_uid != link.st_uid

@@ -1,4 +1,4 @@
-"""What travels: requests, records and outcomes, with their codecs. No dict and no `meta` does."""
+"""Requests, queue entries, records and outcomes, with their codecs: typed values, no dict and no `meta`."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OUTCOMES: Final = (
 
 _HEAD = struct.Struct(">BBBBQ")  # attempts, depth, hops, flags, id of via
 _LASTMOD_SIZE = 4
-# In the flags, beside the scheme's number in the two lowest bits: it is a sitemap; four bytes of `lastmod` follow.
+# Flags, besides the scheme's number in the two lowest bits: it is a sitemap; four bytes of `lastmod` follow.
 _SITEMAP, _LASTMOD = 0x10, 0x20
 _FLAGS: Final = 0x03 | _SITEMAP | _LASTMOD
 _PATH: Final = re.compile(rb'/[!"$-~]*')
@@ -55,7 +55,7 @@ HostEvent = Literal[
 
 
 class Charge:
-    """The first byte of an entry: low half retries asked for by politeness, high half deaths of workers handling it."""
+    """The first byte of an entry. Low half: retries for politeness; high half: deaths of workers processing it."""
 
     NONE: Final = 0
     RETRY: Final = 1
@@ -67,18 +67,18 @@ class Request(msgspec.Struct, frozen=True):
 
     url: str
     depth: int = 0
-    """Links from a seed; 255 stands for any more."""
+    """Links from a seed; 255 stands for any higher number."""
     hops: int = 0
-    """Redirects that led here in a row."""
+    """Redirects in a row that led here."""
     via: str = "0"
     sitemap: bool = False
-    """It is to be read as a sitemap; its `depth` is then how many indexes led to it."""
+    """It is to be read as a sitemap; then `depth` is the number of indexes that led to it."""
     lastmod: int | None = None
-    """When the page changed last, as a sitemap tells: seconds since the epoch, up to 2106."""
+    """When the page last changed, according to a sitemap: seconds since the epoch, up to 2106."""
 
     @property
     def found_on(self) -> str | None:
-        """The id of the page that it was first found on; none for a seed."""
+        """The id of the page that it was first found on; None for a seed."""
         return None if self.via == "0" else self.via
 
     def place(self) -> tuple[str, bytes]:
@@ -94,7 +94,7 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """A queue entry read back: the request and how often it was tried or died."""
+    """A decoded queue entry: the request, and how often it was tried or its worker died."""
 
     request: Request
     retries: int
@@ -107,7 +107,7 @@ class Entry(msgspec.Struct, frozen=True):
 
     @classmethod
     def decode(cls, host: str, raw: bytes) -> Entry:
-        """Read an entry of *host*'s queue; ValueError if it is none (something else wrote to the queue)."""
+        """Decode an entry of *host*'s queue; ValueError if it is none (a foreign client wrote to the queue)."""
         at = _HEAD.size + (_LASTMOD_SIZE if len(raw) > _HEAD.size and raw[3] & _LASTMOD else 0)
         if why := _no_entry(host, raw, at):
             raise ValueError(f"not a queue entry: {_looks(raw) or why}; {len(raw):,} bytes, {raw[:40]!r}")
@@ -119,16 +119,16 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 def _no_entry(host: str, raw: bytes, at: int) -> str | None:
-    """Why *raw* cannot be an entry of *host* whose path begins *at*: another hand put it into the queue."""
+    """Why *raw* cannot be an entry of *host* whose path begins at *at*: a foreign client put it into the queue."""
     if len(raw) <= at:
         return "it is too short"
     if raw[3] & ~_FLAGS or (raw[3] & 2 and _OWN_PORT.search(host)):
-        return "its flags are none that there are"
+        return "its flags are not valid"
     if len(raw) - at > urls.MAX_URL:
         return "it is too long"
     if not _PATH.fullmatch(raw, at):
         return "it holds no path of a URL"
-    return None if _is_host(host) else "its host is none"
+    return None if _is_host(host) else "its host is not valid"
 
 
 def _looks(raw: bytes) -> str:
@@ -235,14 +235,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def decode(cls, raw: bytes) -> Record:
-        """Read a record back; msgspec.DecodeError if *raw* is not one."""
+        """Decode a record; msgspec.DecodeError if *raw* is not one."""
         try:
             return _decoder.decode(raw)
         except RecursionError:
             raise msgspec.ValidationError("it is nested too deep") from None
 
     def implausible(self) -> str:
-        """What of it no worker writes, in a word: such a record was put there by something else; else empty."""
+        """One word for what no worker would write in it, so a foreign client did; empty if it is plausible."""
         if not _RECORDED.fullmatch(self.url):
             return "url"
         if not 0 <= self.depth < 1 << 32 or not 0 <= self.hops < 1 << 32:
@@ -251,7 +251,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Stub(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What stays of a record that was exported and drained: that the URL ended, how, and how it was found.
+    """What remains of a record that was exported and drained: the URL's outcome, and how it was found.
 
     Its JSON is that of a record in which nothing else is known.
     """

@@ -1,8 +1,8 @@
-"""One table of settings: name, type, default, unit, help, kind; flag > environment > crawler.toml > default.
+"""The table of settings: name, type, default, unit, help, kind; flag > environment > crawler.toml > default.
 
-The table is the fields of `Settings`. Three kinds: *fixed* when a crawl is created; *changeable* by `crawler set` or by
-naming them again; of the *process* (never stored in Redis: they name this machine's resources, or may bear secrets or
-code). Components get plain values, never this object.
+The table is the fields of `Settings`. There are three kinds. *Fixed*: set when a crawl is created. *Changeable*: by
+`crawler set`, or by naming them again. *Process*: never stored in Redis, because they name this machine's resources, or
+may contain secrets or code. Components get plain values, never this object.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ FILE: Final = "crawler.toml"
 
 MAX_SHARDS: Final = 256
 MAX_RETRIES: Final = 14
-"""Attempts are kept in half a byte."""
+"""Attempts are stored in half a byte."""
 MAX_TEXT: Final = 16 << 20
 """Characters of one page's text."""
 _MAX_DIGITS: Final = 15
-"""Of a count: Redis's scripts keep them as doubles."""
+"""Digits of a count: Redis's scripts keep counts as doubles."""
 _NONE: Final = ("", "none", "no", "off")
 
 
@@ -50,7 +50,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """What the table says of one setting beside its name and default."""
+    """What the table has for one setting besides its name and default."""
 
     parse: Callable[[str], Any]
     kind: Kind
@@ -87,7 +87,7 @@ def factor(text: str) -> float:
 
 
 def at_most(parse: Callable[[str], Any], most: int) -> Callable[[str], Any]:
-    """*parse*, and no more than *most*."""
+    """*parse*, and at most *most*."""
 
     def bounded(text: str) -> Any:
         value = parse(text)
@@ -155,7 +155,7 @@ class Settings:
     """The table. Times are in seconds, sizes in bytes, None is "no limit"."""
 
     scope: str = _setting("site", str, _F, "which links belong to the crawl", choices=("host", "site", "prefix", "all"))
-    store: str = _setting("text", str, _F, "what is kept of a page", choices=("meta", "text"))
+    store: str = _setting("text", str, _F, "what to store of a page", choices=("meta", "text"))
     shards: int = _setting(
         1,
         at_most(positive, MAX_SHARDS),
@@ -163,51 +163,49 @@ class Settings:
         "parts of the frontier; each may live on another node of a cluster",
         unit="N",
     )
-    strip_tracking: bool = _setting(False, str, _F, "take utm_*, gclid, fbclid, ... out of URLs", switch=True)
-    strip_sessions: bool = _setting(False, str, _F, "take session ids (jsessionid, ...) out of URLs", switch=True)
-    sort_query: bool = _setting(False, str, _F, "one order of a query's parameters", switch=True)
-    one_scheme: bool = _setting(False, str, _F, "http and https of one address are one page", switch=True)
+    strip_tracking: bool = _setting(False, str, _F, "remove utm_*, gclid, fbclid, ... from URLs", switch=True)
+    strip_sessions: bool = _setting(False, str, _F, "remove session ids (jsessionid, ...) from URLs", switch=True)
+    sort_query: bool = _setting(False, str, _F, "sort the parameters of a query", switch=True)
+    one_scheme: bool = _setting(False, str, _F, "treat http and https of one address as one page", switch=True)
 
-    delay: float = _setting(1.0, duration, _C, "least time between two requests to one host", unit="TIME")
-    per_host: int = _setting(1, positive, _C, "transfers at once to one host", unit="N")
+    delay: float = _setting(1.0, duration, _C, "minimum time between two requests to one host", unit="TIME")
+    per_host: int = _setting(1, positive, _C, "concurrent requests to one host", unit="N")
     per_ip: int | None = _setting(
-        None, optional(positive), _C, "transfers at once to all hosts of an address", unit="N"
+        None, optional(positive), _C, "concurrent requests to all hosts of one IP address", unit="N"
     )
-    adaptive: float = _setting(1.0, factor, _C, "a slow host rests so many times its latency; 0: off", unit="FACTOR")
-    include: tuple[str, ...] = _setting((), str, _C, "only links that match one of these", unit="REGEX", many=True)
-    exclude: tuple[str, ...] = _setting((), str, _C, "no links that match one of these", unit="REGEX", many=True)
-    max_depth: int | None = _setting(250, optional(count), _C, "links away from a seed at most", unit="N")
-    max_pages: int | None = _setting(None, optional(positive), _C, "pages fetched in all at most", unit="N")
-    max_pages_per_host: int | None = _setting(None, optional(positive), _C, "URLs a host at most", unit="N")
-    max_pages_per_site: int | None = _setting(None, optional(positive), _C, "URLs a site at most", unit="N")
-    max_hosts_per_site: int | None = _setting(1000, optional(positive), _C, "hosts a site at most", unit="N")
+    adaptive: float = _setting(1.0, factor, _C, "a slow host rests this many times its latency; 0: off", unit="FACTOR")
+    include: tuple[str, ...] = _setting((), str, _C, "follow only links that match one", unit="REGEX", many=True)
+    exclude: tuple[str, ...] = _setting((), str, _C, "follow no links that match one", unit="REGEX", many=True)
+    max_depth: int | None = _setting(250, optional(count), _C, "most links between a seed and a page", unit="N")
+    max_pages: int | None = _setting(None, optional(positive), _C, "most pages fetched in total", unit="N")
+    max_pages_per_host: int | None = _setting(None, optional(positive), _C, "most URLs per host", unit="N")
+    max_pages_per_site: int | None = _setting(None, optional(positive), _C, "most URLs per site", unit="N")
+    max_hosts_per_site: int | None = _setting(1000, optional(positive), _C, "most hosts per site", unit="N")
     max_time: float | None = _setting(None, optional(duration), _C, "stop after this long", unit="TIME")
-    user_agent: str = _setting(DEFAULT_AGENT, agent, _C, "who we say we are; add a way to reach you", unit="TEXT")
-    ignore_robots: bool = _setting(False, str, _C, "do not ask for robots.txt (only where you may)", switch=True)
-    ignore_noindex: bool = _setting(False, str, _C, "keep pages that ask not to be kept", switch=True)
+    user_agent: str = _setting(DEFAULT_AGENT, agent, _C, "User-Agent; add a way to reach you", unit="TEXT")
+    ignore_robots: bool = _setting(False, str, _C, "do not request robots.txt (only with permission)", switch=True)
+    ignore_noindex: bool = _setting(False, str, _C, "store pages that ask not to be stored", switch=True)
     ignore_nofollow: bool = _setting(False, str, _C, "follow links that ask not to be followed", switch=True)
     canonical: str = _setting(
         "follow",
         str,
         _C,
-        "rel=canonical is a link, or no link, or makes the page its duplicate",
+        "rel=canonical is followed as a link, ignored, or makes the page its duplicate",
         choices=("follow", "ignore", "obey"),
     )
     ignore_sitemaps: bool = _setting(False, str, _C, "do not read the sitemaps that robots.txt names", switch=True)
-    sitemap_only: bool = _setting(False, str, _C, "follow sitemaps alone, no links of pages", switch=True)
-    follow_duplicates: bool = _setting(
-        False, str, _C, "follow links of pages whose content was met before", switch=True
-    )
+    sitemap_only: bool = _setting(False, str, _C, "follow only sitemaps, no links of pages", switch=True)
+    follow_duplicates: bool = _setting(False, str, _C, "follow links of pages with content seen before", switch=True)
     ignore_traps: bool = _setting(False, str, _C, "follow what looks like a trap, quarantine nothing", switch=True)
-    timeout: float = _setting(30.0, lasting, _C, "a fetch in all, from start to last byte", unit="TIME")
-    page_timeout: float = _setting(30.0, lasting, _C, "parsing (and hooks) of one page", unit="TIME")
-    lease_term: float = _setting(90.0, lease_seconds, _C, "after which a silent worker's URLs go back", unit="TIME")
-    retries: int = _setting(2, at_most(count, MAX_RETRIES), _C, "more tries after an error that may pass", unit="N")
-    host_patience: float = _setting(600.0, duration, _C, "how long a host may fail; 0: for ever", unit="TIME")
-    max_size: int = _setting(10 << 20, size, _C, "of a decoded body; more is cut", unit="SIZE")
-    max_links: int = _setting(6_000, count, _C, "links followed on one page", unit="N")
-    max_text: int = _setting(1 << 20, at_most(size, MAX_TEXT), _C, "of a page's text; more is cut", unit="SIZE")
-    outlinks: bool = _setting(False, str, _C, "keep each page's links in its record", switch=True)
+    timeout: float = _setting(30.0, lasting, _C, "limit for a whole fetch, from start to last byte", unit="TIME")
+    page_timeout: float = _setting(30.0, lasting, _C, "limit for parsing one page, hook included", unit="TIME")
+    lease_term: float = _setting(90.0, lease_seconds, _C, "when a silent worker's URLs are queued again", unit="TIME")
+    retries: int = _setting(2, at_most(count, MAX_RETRIES), _C, "retries after a temporary error", unit="N")
+    host_patience: float = _setting(600.0, duration, _C, "how long a host may fail; 0: without limit", unit="TIME")
+    max_size: int = _setting(10 << 20, size, _C, "limit of a decoded body; more is cut", unit="SIZE")
+    max_links: int = _setting(6_000, count, _C, "most links followed on one page", unit="N")
+    max_text: int = _setting(1 << 20, at_most(size, MAX_TEXT), _C, "limit of a page's text; more is cut", unit="SIZE")
+    outlinks: bool = _setting(False, str, _C, "store each page's links in its record", switch=True)
     parse_all: bool = _setting(
         False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
     )
@@ -215,39 +213,39 @@ class Settings:
     insecure: bool = _setting(False, str, _C, "accept any TLS certificate, key, cipher, version", switch=True)
 
     redis: str | None = _setting(
-        None, optional(str), _P, "a shared Redis; none: an embedded one", unit="URL", secret=True
+        None, optional(str), _P, "a shared Redis; without it: an embedded one", unit="URL", secret=True
     )
     wait: bool = _setting(False, str, _P, "wait for a Redis that cannot be reached yet", switch=True)
     crawl: str = _setting("default", name, _P, "the crawl's name on its Redis", unit="NAME")
-    folder: str = _setting(".crawler", str, _P, "where the embedded Redis lives", unit="DIR")
+    folder: str = _setting(".crawler", str, _P, "folder of the embedded Redis", unit="DIR")
     workers: int | None = _setting(
-        None, optional(positive), _P, "worker processes (default: one for each CPU that may be used)", unit="N"
+        None, optional(positive), _P, "worker processes (default: one per usable CPU)", unit="N"
     )
-    concurrency: int = _setting(64, positive, _P, "transfers at once a worker", unit="N")
-    cache_size: int = _setting(64 << 20, size, _P, "memory of each worker's caches, about", unit="SIZE")
+    concurrency: int = _setting(64, positive, _P, "concurrent requests per worker", unit="N")
+    cache_size: int = _setting(64 << 20, size, _P, "approximate memory of each worker's caches", unit="SIZE")
     fetcher: str = _setting("curl", str, _P, "the HTTP engine", choices=("curl", "requests"))
     header: tuple[str, ...] = _setting(
         (),
         header,
         _P,
-        "'Name: value' goes to the origins given as SOURCE or URL, 'HOST: Name: value' to HOST alone;"
-        " Accept-Language, From and the like go to all hosts",
+        "'Name: value' goes to the origins given as SOURCE or URL, 'HOST: Name: value' only to HOST;"
+        " Accept-Language, From and similar go to all hosts",
         unit="LINE",
         many=True,
         secret=True,
     )
     proxy: str | None = _setting(None, optional(urls.proxy), _P, "fetch through this proxy", unit="URL", secret=True)
-    trust_env: bool = _setting(False, str, _P, "obey HTTP_PROXY and ~/.netrc", switch=True)
-    hook: str | None = _setting(None, optional(str), _P, "called with each page", unit="MODULE:FUNCTION")
+    trust_env: bool = _setting(False, str, _P, "use HTTP_PROXY and ~/.netrc", switch=True)
+    hook: str | None = _setting(None, optional(str), _P, "function to call with each page", unit="MODULE:FUNCTION")
     log_file: str | None = _setting(None, optional(str), _P, "write a log as JSON lines", unit="FILE")
-    verbose: bool = _setting(False, str, _P, "log what happens to stderr", switch=True)
+    verbose: bool = _setting(False, str, _P, "log to stderr as well", switch=True)
 
     def encode(self) -> bytes:
-        """The stored kinds as JSON: what `meta` in Redis holds."""
+        """The stored kinds as JSON: the content of `meta` in Redis."""
         return msgspec.json.encode({n: getattr(self, n) for n in stored_names()})
 
     def with_stored(self, raw: bytes) -> Settings:
-        """These settings with the stored kinds taken from *raw*; what this version does not know is passed over.
+        """These settings with the stored kinds taken from *raw*; names unknown to this version are ignored.
 
         Raises DamagedCrawl for a value that no version stores.
         """
@@ -260,11 +258,11 @@ class Settings:
                 _check_stored(name, known[name])
         except (msgspec.DecodeError, RecursionError, UsageError) as error:
             if isinstance(error, UsageError):
-                name = ""  # it is in the message
+                name = ""  # the message names it
             where = f"{name.replace('_', '-')}: " if name else ""
             raise DamagedCrawl(
                 f"the settings stored in the `meta` of crawl {self.crawl!r} cannot be used: {where}{error};"
-                " another hand wrote there: `crawler delete` takes the crawl away"
+                " a foreign client wrote there: `crawler delete` deletes the crawl"
             ) from None
         return replace(self, **known)
 
@@ -290,10 +288,10 @@ def stored_names() -> frozenset[str]:
 
 
 def parse(setting: str, text: str) -> Any:
-    """*text* as a value of *setting* (one item of those that take many); UsageError says what is wrong."""
+    """*text* as a value of *setting* (one item, if it takes several); UsageError says what is wrong."""
     meta = TABLE[setting]
     if meta.choices and text not in meta.choices:
-        raise UsageError(f"{setting.replace('_', '-')}: {text!r} is none of {', '.join(meta.choices)}")
+        raise UsageError(f"{setting.replace('_', '-')}: {text!r} is not one of {', '.join(meta.choices)}")
     try:
         return meta.parse(text)
     except ValueError as error:
@@ -302,14 +300,14 @@ def parse(setting: str, text: str) -> Any:
 
 
 def parse_change(key: str, values: tuple[str, ...]) -> Any:
-    """The value that `crawler set` gives to a setting; UsageError where it is not one that changes."""
+    """The value that `crawler set` gives to a setting; UsageError if that setting cannot change."""
     name = key.replace("_", "-")
     if key not in TABLE or TABLE[key].kind is Kind.PROCESS:
         changeable = ", ".join(n.replace("_", "-") for n, meta in TABLE.items() if meta.kind is Kind.CHANGEABLE)
         raise UsageError(f"{name!r} is no setting of a crawl; there are {changeable}")
     if TABLE[key].kind is Kind.FIXED:
         raise UsageError(
-            f"{name} was fixed when the crawl was begun; start over with `crawler run --fresh --{name} ...`"
+            f"{name} was fixed when the crawl was created; start over with `crawler run --fresh --{name} ...`"
         )
     if not values or (len(values) > 1 and not TABLE[key].many):
         raise UsageError(f"give {'values' if TABLE[key].many else 'one value'}: crawler set {name} VALUE")
@@ -319,7 +317,7 @@ def parse_change(key: str, values: tuple[str, ...]) -> Any:
 
 
 def coerce(setting: str, value: Any) -> Any:
-    """A Python *value* as one of *setting*: `10` or `"10m"` for a time, a list for those that take many."""
+    """A Python *value* as one of *setting*: `10` or `"10m"` for a time, a list for those that take several."""
     if setting not in TABLE:
         raise UsageError(f"{setting!r} is no setting; there are {', '.join(sorted(TABLE))}")
     meta = TABLE[setting]
@@ -332,7 +330,7 @@ def coerce(setting: str, value: Any) -> Any:
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path = Path(FILE)) -> Loaded:
-    """The settings of a command. *flags* holds parsed values of those that were given on its command line."""
+    """The settings of a command. *flags* holds the parsed values given on its command line."""
     found, of_file = _from_file(file)
     named = of_file | _from_environ(environ) | dict(flags)
     return Loaded(replace(Settings(), **named), frozenset(named), found)
@@ -340,7 +338,7 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings and the names of those that the user gave (others are defaults and give way to stored ones)."""
+    """Settings and the names of those that the user gave (stored values replace the others, which are defaults)."""
 
     settings: Settings
     named: frozenset[str]
@@ -352,7 +350,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     found = {}
     for setting, meta in TABLE.items():
         text = environ.get(ENV_PREFIX + setting.upper())
-        if text:  # an empty one counts as not set: that is how compose files and shells leave a variable out
+        if text:  # an empty one counts as not set: compose files and shells leave a variable out that way
             items = [line for line in text.splitlines() if line.strip()] if meta.many else [text]
             values = tuple(parse(setting, item) for item in items)
             found[setting] = values if meta.many else values[0]
@@ -360,7 +358,7 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _from_file(file: Path) -> tuple[Path | None, dict[str, Any]]:
-    """The file, if it is there, and what it says."""
+    """The path of the file, if it exists, and its settings."""
     try:
         values = tomllib.loads(owners.read(file).decode("utf-8"))
     except FileNotFoundError:

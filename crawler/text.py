@@ -1,4 +1,4 @@
-"""Text on its way to a person: from the web to a terminal or a log (CWE-150), and times."""
+"""Makes text from the web safe for a terminal or a log (CWE-150), and formats times."""
 
 from __future__ import annotations
 
@@ -7,25 +7,26 @@ import time
 from typing import Final
 
 CONTROLS: Final = "\x00-\x1f\x7f-\x9f\u2028\u2029"
-"""C0 and C1 controls and the separators of lines, as they stand in a class of a regular expression."""
+"""C0 and C1 controls and line separators, for a character class of a regular expression."""
 _JOINERS: Final = "\u200c\u200d\ufe0e\ufe0f"
 INVISIBLE: Final = (
     "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164"
     "\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-"""Characters that nothing is seen of, in the same form: Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties),
-and the marks of annotations. Among them are those that reorder what is seen, and tags, in which text can hide."""
+"""Invisible characters, in the same form: Default_Ignorable_Code_Point (Unicode, DerivedCoreProperties), and the marks
+of annotations. They include characters that reorder the text, and tags, in which text can hide.
+"""
 
 _STEERING: Final = f"{CONTROLS}{INVISIBLE}\ud800-\udfff"
 _UNSEEN: Final = re.compile(f"[{_STEERING}]")
-# Joiners and the choice between text and picture are part of how Persian, Hindi or emoji are written: they stay where
-# a letter or sign stands before them that is not Latin.
+# Joiners and variation selectors are part of how Persian, Hindi or emoji are written: they stay after
+# a letter or sign that is not Latin.
 _WORD: Final = f"[^\x00-\u02ff\ufffd{_STEERING}]"
 _IN_WORDS: Final = re.compile(f"(?<={_WORD})[{_JOINERS}]|(?<={_WORD}\ufe0f)\u200d|([{_STEERING}])")
 
 
 def printable(text: str) -> str:
-    """*text* on one line, with everything that could steer a terminal, or hide there, shown as U+FFFD."""
+    """*text* on one line, with everything that could control a terminal, or hide there, shown as U+FFFD."""
     return _IN_WORDS.sub(_shown, text.replace("\n", " ").replace("\t", " "))
 
 

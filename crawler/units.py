@@ -1,4 +1,4 @@
-"""Times and sizes as people write them."""
+"""Parses and formats times and sizes as people write them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def duration(text: str) -> float:
 
 
 def lasting(text: str) -> float:
-    """A time over 0: where none at all would mean no limit, or no page that ever ends well."""
+    """A time over 0: 0 would mean no limit, or no page that ever ends well."""
     seconds = duration(text)
     if seconds <= 0:
         raise ValueError("more than 0 is needed")

@@ -1,10 +1,10 @@
-"""URLs: the one spelling (canonical form), the id, the host (politeness key) and the site of each.
+"""URLs: canonical form, id, host (the politeness key) and site.
 
-Pure. Resolution is WHATWG's (https://url.spec.whatwg.org/), by ada. The canonical form is WHATWG's serialization
-with three more steps, none of which merges what a server may tell apart (RFC 3986 section 6.2.2):
-the fragment goes, percent-escapes are upper case, and escaped unreserved characters are written plainly.
-A trailing dot of the host goes too: the same name in the DNS. The form is a fixed point: canonicalizing it again
-changes nothing. A crawl may ask for more (`Form`); docs/urls.md shows both by examples.
+Pure. URLs are resolved as in WHATWG's standard (https://url.spec.whatwg.org/), by ada. The canonical form is WHATWG's
+serialization with three more steps; none merges what a server may distinguish (RFC 3986 section 6.2.2). The fragment is
+removed, percent-escapes are upper case, and escaped unreserved characters are unescaped. A trailing dot of the host is
+removed too: it is the same name in the DNS. Canonicalizing a canonical URL changes nothing. A crawl may merge more
+(`Form`); docs/urls.md shows both by examples.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ MAX_URL: Final = 4096
 """Longest canonical URL accepted, in characters (all are ASCII)."""
 
 MAX_REFERENCE: Final = 16 * MAX_URL
-"""Longest reference that is parsed at all, in characters: escapes, tabs and dot segments may shrink, hostile
-megabytes are not worth reading."""
+"""Longest reference that is parsed at all, in characters: escapes, tabs and dot segments may shrink it, but hostile
+megabytes are not worth reading.
+"""
 
 REFUSALS: Final = {
     "invalid": "it does not parse",
@@ -91,12 +92,12 @@ TRACKING: Final = (
     *("mkt_tok", "s_cid", "s_kwcid"),  # Adobe
     *("vero_id", "vero_conv", "oly_anon_id", "oly_enc_id", "wickedid", "rb_clickid", "_openstat"),
 )
-"""Query parameters that tell where a visitor came from and select no content, in lower case; `*` is any ending.
+"""Query parameters that show where a visitor came from and select no content, in lower case; `*` is any ending.
 
-Of what browsers strip (Firefox: query-stripping/index.html in its source docs, in Nightly and LibreWolf a longer list;
-Brave: components/query_filter) those that belong to one product. Beyond these lists, since they identify nobody or are
-newer: utm_*, _ga, gclsrc, mc_cid, _hsmi, s_kwcid, ttclid, li_fat_id, rdt_cid. Words that sites use for content too
-(`ref`, `source`, `cid`, `campaign`, `si`) are not among them.
+From the lists that browsers strip (Firefox: query-stripping/index.html in its source docs, in Nightly and LibreWolf a
+longer list; Brave: components/query_filter), those that belong to one product. Added to these lists, since they
+identify nobody or are newer: utm_*, _ga, gclsrc, mc_cid, _hsmi, s_kwcid, ttclid, li_fat_id, rdt_cid. Words that sites
+also use for content (`ref`, `source`, `cid`, `campaign`, `si`) are not included.
 """
 
 
@@ -106,7 +107,7 @@ def _names(names: Iterable[str]) -> str:
 
 
 _TRACKER = re.compile(rf"{_names(TRACKING)}(?:=|\Z)", re.IGNORECASE)
-# An id as programs make them: a word or a number of a talk (`session_id=12`, `sid=introduction`) is none.
+# An id as programs make them: a word, or the number of a lecture (`session_id=12`, `sid=introduction`), is none.
 _RANDOM = "(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[0-9A-Za-z]{16,}"
 _SESSION = re.compile(
     rf"{_names(('jsessionid', 'phpsessid', 'aspsessionid*'))}(?:=|\Z)"
@@ -114,7 +115,7 @@ _SESSION = re.compile(
     re.IGNORECASE,
 )
 _COLDFUSION = re.compile("(?:amp;)*(cfid|cftoken)=", re.IGNORECASE)
-# Behind a dot segment it stays: without it `/..;jsessionid=1/` would be another path.
+# After a dot segment it stays: without it `/..;jsessionid=1/` would be another path.
 _NO_DOTS = "".join(rf"(?<!/{dots})" for dots in (r"\.", r"\.\.", "%2E", r"\.%2E", r"%2E\.", "%2E%2E"))
 _SESSION_IN_PATH = re.compile(
     rf"{_NO_DOTS};(?:(?:jsessionid|phpsessid)=[^/;]*|sessionid={_RANDOM}(?=[/;]|\Z))", re.IGNORECASE
@@ -129,7 +130,7 @@ _SESSION_SEGMENT = re.compile(
 def _suffixes() -> TLDExtract:
     """The public suffix list, read when the first name is looked up: importing and reading it takes 0.2 s.
 
-    The bundled list only: nothing is downloaded at run time. Private suffixes count: foo.github.io is a site.
+    Only the bundled list: nothing is downloaded at run time. Private suffixes count: foo.github.io is a site.
     """
     from tldextract import TLDExtract
 
@@ -137,7 +138,7 @@ def _suffixes() -> TLDExtract:
 
 
 def load_suffixes() -> None:
-    """Load the public suffix list now: it is no page's doing that the first look takes long."""
+    """Load the public suffix list now, so that its time does not count for the first page."""
     _suffixes()("a.example.com")
 
 
@@ -146,14 +147,14 @@ def _refused(url: str, reason: str) -> InvalidURL:
 
 
 def _cut(url: str) -> str:
-    """The start of a long URL, for a message; credentials go first, for the cut may take their end away."""
+    """The start of a long URL, for a message. Credentials are removed first, because the cut may remove their end."""
     return f"{without_credentials(url)[:80]}..."
 
 
 def proxy(text: str) -> str:
-    """The URL of a proxy, http where it names no scheme; ValueError, which does not repeat it, where it is none.
+    """The URL of a proxy, http if it names no scheme; ValueError, which does not repeat it, if it is not valid.
 
-    Engines would repeat one that they cannot read, with its password.
+    Engines would repeat one that they cannot parse, with its password.
     """
     match = _PROXY.fullmatch(text.strip())
     if match is None or int(match[1] or 0) > 65_535:
@@ -165,9 +166,9 @@ def proxy(text: str) -> str:
 
 
 def resolve(reference: str, base: str | None = None) -> str:
-    """*reference* as a browser would resolve it against the absolute *base*; any scheme, fragment kept.
+    """*reference* resolved as a browser would, against the absolute *base*; any scheme, fragment kept.
 
-    Raises InvalidURL("invalid") where WHATWG's parser returns failure.
+    Raises InvalidURL("invalid") if WHATWG's parser returns failure.
     """
     try:
         return ada_url.normalize_url(reference) if base is None else ada_url.join_url(base, reference)
@@ -179,7 +180,7 @@ def resolve(reference: str, base: str | None = None) -> str:
 
 
 def without_fragment(reference: str) -> str:
-    """*reference* up to its `#`, which stays where a space or a control is before it: there that is no edge.
+    """*reference* up to its `#`, unless a space or a control precedes it: then its end would be stripped.
 
     At the edges of a reference a parser strips them, elsewhere it escapes them.
     """
@@ -188,13 +189,13 @@ def without_fragment(reference: str) -> str:
 
 
 def canonicalize(url: str, base: str | None = None) -> str:
-    """The one spelling of *url* (relative to *base*), or InvalidURL with one of REFUSALS as its reason."""
+    """The canonical form of *url* (relative to *base*), or InvalidURL with one of REFUSALS as its reason."""
     if len(url) > MAX_REFERENCE:
         raise _refused(_cut(url), "too-long")
     try:
         href = resolve(without_fragment(url), base)
     except InvalidURL:
-        raise _refused(url, "invalid") from None  # whole: a password may hold a `#`
+        raise _refused(url, "invalid") from None  # whole: a password may contain a `#`
     if href[-1:] == "#":
         href = href[:-1]
     if not href.startswith(("http://", "https://")):
@@ -220,7 +221,7 @@ def _without_trailing_dot(authority: str, url: str) -> str:
 
 
 def _normal_escapes(href: str) -> str:
-    # Beside a stray percent sign nothing is decoded: %2%65 would become %2e, an escape that was not there.
+    # Next to a stray percent sign nothing is decoded: %2%65 would become %2e, an escape that was not there.
     if _STRAY_PERCENT.search(href):
         return _ESCAPE.sub(lambda match: match[0].upper(), href)
     return _ESCAPE.sub(_normal_escape, href)
@@ -233,40 +234,39 @@ def _normal_escape(match: re.Match[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """Which spellings of a URL a crawl takes for one, beyond `canonicalize`; by default none.
+    """Which spellings of a URL a crawl treats as one, beyond `canonicalize`; by default none.
 
-    What is kept of a URL keeps its bytes. The parameters of a query are parted by `&`, or by `;` where it has no `&`;
-    a query of which nothing is left loses its `?`, an empty one that was found so keeps it.
+    The remaining parts of a URL keep their bytes. Parameters of a query are separated by `&`, or by `;` if it has no
+    `&`. A query of which nothing is left loses its `?`; one that was empty from the start keeps it.
     """
 
     strip_tracking: bool = False
-    """The parameters of TRACKING leave the query."""
+    """Remove the parameters of TRACKING from the query."""
     strip_sessions: bool = False
-    """Session ids leave path and query: names that mean nothing else whatever their value, cfid and cftoken when both
-    are there, and sid, sessionid and session_id when their value is one: 16 or more letters and digits, of both.
-    About the rules of the Internet Archive (surt, IAURLCanonicalizer)."""
+    """Remove session ids from path and query: names that mean nothing else whatever their value; cfid and cftoken if
+    both are there; and sid, sessionid and session_id if their value looks like one: 16 or more letters and digits, of
+    both. About the rules of the Internet Archive (surt, IAURLCanonicalizer).
+    """
     sort_query: bool = False
-    """Parameters parted by `&` are in the order of the bytes of their names; those of one name keep theirs."""
+    """Sort parameters separated by `&` by the bytes of their names; those of one name keep their order."""
     one_scheme: bool = False
-    """http and https of one host and path are one page, where no port is named."""
+    """http and https of one host and path are one page, if no port is named."""
 
     @property
     def plain(self) -> bool:
-        """Nothing is merged: `apply` and `identity` change nothing."""
+        """Whether nothing is merged: `apply` and `identity` change nothing."""
         return not (self.strip_tracking or self.strip_sessions or self.sort_query or self.one_scheme)
 
     def apply(self, url: str) -> str:
-        """The canonical *url* in this form: what is fetched and shown. A fixed point, and canonical."""
+        """The canonical *url* in this form: what is fetched and shown. Canonical; applying it again changes nothing."""
         if not (self.strip_tracking or self.strip_sessions or self.sort_query):
             return url
-        while (
-            form := self._step(url)
-        ) != url:  # what is taken out may have hidden more, by `&` or a stray percent sign
+        while (form := self._step(url)) != url:  # what was removed may have hidden more, by `&` or a stray percent sign
             url = form
         return url
 
     def identity(self, url: str) -> str:
-        """What the id of the canonical *url* is made of: `apply`, and for one_scheme the scheme that both share."""
+        """The text that the id of the canonical *url* is made from: `apply`, and for one_scheme the shared scheme."""
         url = self.apply(url)
         if self.one_scheme and url.startswith("http:"):
             authority = url[7 : url.index("/", 8)]
@@ -307,8 +307,8 @@ def _without_sessions(pairs: list[str]) -> list[str]:
 def split(url: str) -> tuple[str, int, str]:
     """A canonical URL as (host, scheme number, path with query).
 
-    The host is the politeness key: name and port, where 80 and 443 are left out, so that they are one host.
-    The scheme number (0 to 3) tells http, https, http on 443 and https on 80; `join` is the inverse.
+    The host is the politeness key: name and port, without 80 and 443, so that they are one host. The scheme number (0
+    to 3) distinguishes http, https, http on 443 and https on 80; `join` is the inverse.
     """
     scheme, _, rest = url.partition("://")
     authority, slash, path = rest.partition("/")
@@ -321,7 +321,7 @@ def split(url: str) -> tuple[str, int, str]:
 
 
 def join(host: str, scheme: int, path: str) -> str:
-    """The canonical URL that `split` took apart."""
+    """The canonical URL from the parts of `split`."""
     return origin(host, scheme) + path
 
 
@@ -337,13 +337,13 @@ def url_id(url: str, salt: bytes) -> str:
 
 
 def host(url: str) -> str:
-    """The politeness key of a canonical URL: `split(url)[0]` at half its price."""
+    """The politeness key of a canonical URL: `split(url)[0]` at half its cost."""
     authority = url.split("/", 3)[2]
     return authority.removesuffix(":80" if url[4] == "s" else ":443")
 
 
 def name_and_port(url: str) -> tuple[str, int]:
-    """The name (or address) of the host of *url*, and its port; ("", 0) where it has no host that is one."""
+    """The name (or address) of the host of *url*, and its port; ("", 0) if it has no valid host."""
     try:
         parts = urlsplit(url)
         return parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)
@@ -366,7 +366,7 @@ def has_bad_port(url: str) -> bool:
 
 
 def leads_to_bad_port(source: str, target: str) -> bool:
-    """Whether a redirect from the canonical URL *source* is to one of BAD_PORTS elsewhere."""
+    """Whether a redirect from the canonical URL *source* leads to one of BAD_PORTS elsewhere."""
     return has_bad_port(target) and host(target) != host(source)
 
 
@@ -375,8 +375,8 @@ def site_of_host(host: str) -> str:
     """The site of a host: its registered domain, private suffixes counted.
 
     `www.example.co.uk` is of `example.co.uk`; an unknown suffix counts as one (the `*` rule of publicsuffix.org):
-    `a.wiki.corp` is of `wiki.corp`. An IP address, a name without a dot or under `localhost`, and a public suffix
-    are sites by themselves, with their ports.
+    `a.wiki.corp` is of `wiki.corp`. An IP address, a name without a dot or under `localhost`, and a public suffix are
+    sites by themselves, with their ports.
     """
     name = host.partition(":")[0]
     if "." not in name or name.replace(".", "").isdigit() or name.endswith(".localhost"):

@@ -235,7 +235,7 @@ def test_changes() -> None:
         (b'{"delay": "1s"}', "delay: "),
         (b'{"include": [1]}', "include: "),
         (b'{"max_pages": 1.5}', "max-pages: "),
-        (b'{"scope": "planet"}', "scope: 'planet' is none of host, site, prefix, all"),
+        (b'{"scope": "planet"}', "scope: 'planet' is not one of host, site, prefix, all"),
     ],
 )
 def test_settings_that_no_version_stores_are_refused_by_name(raw: bytes, words: str) -> None:

@@ -1,1 +1,1 @@
-"""What a person types and reads: one file a command."""
+"""The command line: what a person types and reads. One file per command."""

@@ -1,4 +1,4 @@
-"""The command line: flags into Settings, results onto the screen; nothing else."""
+"""The program `crawler` and its commands run, seed, work, fetch and demo; errors become exit codes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _FETCH: Final = ("user_agent", "header", "proxy", "trust_env", "fetcher", "timeo
 
 
 class _InOrder(click.Group):
-    """Commands in the order in which one meets them, not of the alphabet."""
+    """Lists commands in the order in which a user meets them, not alphabetically."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -54,7 +54,7 @@ class _InOrder(click.Group):
 def cli() -> None:
     """A web crawler on a Redis queue: one command at home, many machines when needed.
 
-    Without --redis a Redis of its own is started in ./.crawler; with it, the same commands run on many machines.
+    Without --redis it starts its own Redis in ./.crawler. With --redis the same commands work on many machines.
     """
 
 
@@ -67,12 +67,12 @@ def cli() -> None:
         "crawler run https://example.org                     crawl a site, politely",
         "crawler run https://example.org -o pages.jsonl      and export what was found",
         "crawler run urls.txt --scope host --max-pages 1000  seeds from a file, one a line",
-        "crawler run                                         go on after Ctrl-C",
+        "crawler run                                         continue after Ctrl-C",
     ),
 )
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option("-o", "--output", metavar="FILE", help="export the records when the crawl is done")
-@click.option("--format", "form", metavar="NAME", help="jsonl or csv, where FILE's ending does not say it")
+@click.option("--format", "form", metavar="NAME", help="jsonl or csv, if FILE's ending does not show it")
 @click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
@@ -88,7 +88,7 @@ def run(
 ) -> int:
     """Seed SOURCEs (URLs, files of URLs, - for stdin), crawl until nothing is left, and print a summary.
 
-    Ctrl-C stops cleanly; the same command again goes on. Press it twice to stop at once.
+    Ctrl-C stops cleanly; run the same command again to continue. Press it twice to stop at once.
     """
     loaded = load_given(given)
     _check(loaded, sources, sitemaps)
@@ -110,17 +110,17 @@ def run(
 
 
 def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
-    """What can be found wrong before anything is started."""
+    """Find mistakes before anything is started."""
     if loaded.settings.hook:
-        from crawler.crawl.launcher import check_hook  # with all that a worker needs: other commands begin without it
+        from crawler.crawl.launcher import check_hook  # loads all that a worker needs; other commands do not
 
         check_hook(loaded.settings.hook)
     plan_of(loaded.settings)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
-    seeds.check(sources, sitemaps)
+    seeds.check_sources(sources, sitemaps)
     if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
-        say("hint: --sitemap-only finds sitemaps by robots.txt; with --ignore-robots name them, --sitemap URL")
+        say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")
 
 
 def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink: Sink | None) -> int:
@@ -130,7 +130,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
     seeded = session.seed(frontier, sources, _seeding, sitemaps)
     line.clear()
     if seeded.over_budget:
-        say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are left out")
+        say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are dropped")
     before = Monitor(frontier, session.ledger).look()
     if before.accepted == 0:
         session.discard(frontier)
@@ -141,12 +141,12 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
         )
     if before.done:
         say(
-            f"crawl {before.crawl!r} is done: {before.fetched:,} pages are there (`crawler status`, `crawler export`);"
+            f"crawl {before.crawl!r} is done: {before.fetched:,} pages are stored (`crawler status`, `crawler export`);"
             " name new URLs, or start over with --fresh"
         )
         return _finish(session, sink, before, 2 if seeded.refused else 0)
     if before.state == "paused":
-        say(f"crawl {before.crawl!r} is paused: `crawler resume` lets it go on")
+        say(f"crawl {before.crawl!r} is paused: `crawler resume` continues it")
     ended = _work(session, frontier, until_done=True)
     if ended.interrupted:
         _hint_after_interrupt(session, sink)
@@ -156,7 +156,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
 
 
 def _work(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
-    from crawler.crawl.api import work  # with all that a worker needs: other commands begin without it
+    from crawler.crawl.api import work  # loads all that a worker needs; other commands do not
 
     ended = work(session, frontier, until_done=until_done, show=_show, copies=True)
     line.clear()
@@ -177,12 +177,12 @@ def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> i
 
 def _hint_at_contact(session: Session) -> None:
     if session.settings.user_agent == _DEFAULTS.user_agent and not session.settings.allow_private:
-        say("hint: name a way to reach you with --user-agent 'mybot/1.0 (+https://example.org/bot)'")
+        say("hint: tell sites how to reach you with --user-agent 'mybot/1.0 (+https://example.org/bot)'")
 
 
 def _hint_at_failures(status: Status) -> None:
     if status.failed:
-        say("`crawler failed` tells of those that failed, `crawler retry` tries them again")
+        say("`crawler failed` lists those that failed, `crawler retry` tries them again")
 
 
 def _hint_after_interrupt(session: Session, sink: Sink | None) -> None:
@@ -190,7 +190,7 @@ def _hint_after_interrupt(session: Session, sink: Sink | None) -> None:
         sink.abort()
         say(f"{sink.target} was not written: the crawl is not done")
     name = session.settings.crawl
-    say("interrupted; go on with `crawler run`" + ("" if name == "default" else f" --crawl {name}"))
+    say("interrupted; continue with `crawler run`" + ("" if name == "default" else f" --crawl {name}"))
 
 
 def _seeding(seeded: Seeded) -> None:
@@ -223,7 +223,7 @@ def _summarize(ended: Ended) -> None:
 def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> int:
     """Put URLs into the frontier: URLs, files of URLs (one a line, # comments, gzip), or - for stdin.
 
-    Makes the crawl if it is not there. Safe to repeat: a URL that was accepted once is not taken again.
+    Creates the crawl if it does not exist. Safe to repeat: a URL that was accepted once is not added again.
     """
     loaded = load_given(given)
     if not (sources or sitemaps):
@@ -245,10 +245,10 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
     short_help="run worker processes on this machine",
     epilog=examples(
         "crawler work -n 8 --redis redis://queue.example.org   on as many machines as you like",
-        "crawler work --until-done                             leave when the crawl is done",
+        "crawler work --until-done                             exit when the crawl is done",
     ),
 )
-@click.option("--until-done", is_flag=True, help="leave when the crawl is done; else wait for more")
+@click.option("--until-done", is_flag=True, help="exit when the crawl is done; else wait for more")
 @settings(*_WORK, *OF_REDIS)
 def work_(until_done: bool, **given: Any) -> int:
     """Run worker processes on this machine. Waits for a crawl to begin, and for more URLs when there are none."""
@@ -283,8 +283,8 @@ cli.add_command(export_)
 @click.option("--links", is_flag=True, help="print the links as well")
 @settings(*_FETCH, "ignore_robots", "insecure", "hook", "verbose")
 def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
-    """Take one URL through the whole way (robots.txt, redirects, extraction) and print it; nothing is stored."""
-    from crawler.cli.fetch import try_url  # only this command needs a fetcher of its own
+    """Process one URL as a crawl would (robots.txt, redirects, extraction) and print it; nothing is stored."""
+    from crawler.cli.fetch import try_url  # only this command needs its own fetcher
     from crawler.crawl.process import LAST_WORDS, end_within
 
     loaded = load_given(given)
@@ -293,7 +293,7 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
         say(f"hint: {hint}")
     tried = try_url(url, loaded.settings)
     if as_json:
-        echo_json(tried.told(links=links))
+        echo_json(tried.shown_record(links=links))
     else:
         click.echo("\n".join(printable(text) for text in tried.lines(links=links)))
     code = 0 if tried.fetched else 4
@@ -310,7 +310,7 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
 @click.option("-o", "--output", metavar="FILE", help="export the records")
 @settings("workers", "fetcher", "delay")
 def demo(output: str | None, **given: Any) -> int:
-    """Crawl a small site that is served on loopback by this command: works offline, takes half a minute."""
+    """Crawl a small site that this command serves on loopback: works offline, takes half a minute."""
     from crawler.cli.demo import run_demo  # only this command needs a web server
 
     loaded = load_given(given)
@@ -333,12 +333,12 @@ for command in (status, explain_, failed, retry, quarantine, list_, set_, pause,
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Run a command; every error is one line and an exit code."""
+    """Run a command; every error becomes one line and an exit code."""
     occupy_standard_streams()
-    signals.raise_from_now_on()  # leave as after Ctrl-C: an embedded Redis is stopped
+    signals.raise_from_now_on()  # exit as after Ctrl-C: an embedded Redis is stopped
     code = _main(args)
     left = signals.left_by()
-    if left is not None:  # the terminal may be gone: what is held for it cannot be written
+    if left is not None:  # the terminal may be gone: its buffered output cannot be written
         flush_stdout()
     sys.exit(code if left is None else left)
 
@@ -362,15 +362,15 @@ def _main(args: Sequence[str] | None) -> int:
         if error.errno not in _FULL:
             return _defect(error, args)
         lead_stdout_nowhere()
-        say(f"what it had to say cannot be written: {error.strerror}")
+        say(f"output cannot be written: {error.strerror}")
         return 2
     except Exception as error:
         return _defect(error, args)
 
 
 def _defect(error: Exception, args: Sequence[str] | None) -> int:
-    """A defect of ours: no traceback reaches a user unasked."""
-    say(f"this is a defect of the crawler: {type(error).__name__}: {error}; please report it with what -v shows")
+    """A defect of ours: show no traceback unless asked for."""
+    say(f"this is a defect of the crawler: {type(error).__name__}: {error}; please report it with the output of -v")
     if "-v" in (args or sys.argv) or "--verbose" in (args or sys.argv):
         traceback.print_exception(error)
     return 1

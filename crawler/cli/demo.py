@@ -1,4 +1,4 @@
-"""`crawler demo`: crawl the demo site on an embedded Redis of its own, then compare every outcome with what must be."""
+"""`crawler demo`: crawls the demo site on its own embedded Redis, then compares every outcome with the expected one."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from crawler.frontier.status import Status
 from crawler.settings import Loaded
 
 DELAY: Final = 0.1
-"""Seconds between two requests to one host, unless --delay says otherwise: it is our own server."""
+"""Seconds between requests to one host, unless --delay is given: it is our own server."""
 _SHOWN: Final = 5
 
 
 class DemoFailed(CrawlerError):
-    """The demo's crawl did not end as the site says it must."""
+    """The demo's crawl did not end as the site expects."""
 
     exit_code = 1
 
@@ -32,7 +32,7 @@ class DemoFailed(CrawlerError):
 def run_demo(
     loaded: Loaded, say: Say, show: Callable[[Status, float], None], summarize: Callable[[Ended, CrawlDb], None]
 ) -> int:
-    """Serve the site, crawl it, check it; 130 when interrupted, else 0. Raises DemoFailed."""
+    """Serve the site, crawl it, check it. Returns 130 if interrupted, else 0. Raises DemoFailed."""
     delay = loaded.settings.delay if "delay" in loaded.named else DELAY
     with tempfile.TemporaryDirectory(prefix="crawler-demo-") as folder, DemoSite() as site:
         settings = replace(loaded.settings, redis=None, folder=str(Path(folder) / "redis"), crawl="demo", delay=delay)

@@ -1,4 +1,4 @@
-"""The operator's questions about single URLs and templates: `crawler explain`, `crawler quarantine`."""
+"""`crawler explain` and `crawler quarantine`: questions about one URL, and about quarantined templates."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from crawler.text import printable
 
 TRAP: Final = "dropped:trap"
 HEARD: Final = 2.0
-"""Seconds after which every worker that is alive knows of a release; until then it may drop more."""
+"""After these seconds every living worker knows of a release; until then it may drop more URLs."""
 
 
 @click.command(
@@ -38,13 +38,13 @@ HEARD: Final = 2.0
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
 @settings(*OF_REDIS)
 def explain_(url: str, as_json: bool, **given: Any) -> int:
-    """Tell what became of URL, where it waits or who holds it, how it was found, and which rules decide about it."""
+    """Show what became of URL, where it waits or which worker has it, how it was found, and which rules apply."""
     with Session(load_given(given), say, begins=False) as session:
-        told = explain(session.find(), session.ledger, session.settings, url)
+        result = explain(session.find(), session.ledger, session.settings, url)
     if as_json:
-        echo_json(told)
+        echo_json(result)
     else:
-        click.echo("\n".join(printable(text) for text in told.lines()))
+        click.echo("\n".join(printable(text) for text in result.lines()))
     return 0
 
 
@@ -53,11 +53,11 @@ def explain_(url: str, as_json: bool, **given: Any) -> int:
     short_help="templates whose pages held nothing new; release them",
     epilog=examples("crawler quarantine", "crawler quarantine --release 'example.org/cal?d=*'"),
 )
-@click.option("--release", metavar="TEMPLATE", help="fetch its URLs after all, from now on; all: of each")
+@click.option("--release", metavar="TEMPLATE", help="from now on fetch its URLs after all; all: of every template")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object a line on stdout")
 @settings(*OF_REDIS)
 def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
-    """List the templates of URLs that were quarantined, with how many of their URLs were dropped; or release one."""
+    """List the quarantined templates of URLs, with the number of their URLs that were dropped; or release one."""
     with Session(load_given(given), say, begins=False) as session:
         frontier, ledger = session.find(), session.ledger
         if release is not None:
@@ -82,7 +82,7 @@ def _dropped(ledger: CrawlDb) -> Iterator[tuple[int, Record]]:
 
 
 def _revive(frontier: Frontier, ledger: CrawlDb, template: str | None) -> int:
-    """Put back what was dropped of *template*; none: of all that are not quarantined now. How many there were."""
+    """Requeue what was dropped of *template*; None: of all templates not quarantined now. Returns how many."""
     quarantined = frozenset(ledger.traps())
 
     def meant(record: Record) -> bool:
@@ -94,20 +94,20 @@ def _revive(frontier: Frontier, ledger: CrawlDb, template: str | None) -> int:
 
 
 def revive(frontier: Frontier, letters: Iterable[tuple[int, Record]]) -> Iterator[int]:
-    """Put dead letters (when they failed, and their records) back into their queues; how many, call by call."""
+    """Put dead letters (when they failed, and their records) back into their queues. Yields how many, call by call."""
     left = iter(letters)
     while batch := list(islice(left, MAX_REVIVED)):
         yield frontier.revive([_request_of(record) for _, record in batch], max(at for at, _ in batch))
 
 
 def _request_of(record: Record) -> Request:
-    """The request whose end *record* tells of."""
+    """The request that led to *record*."""
     lastmod = None if record.lastmod is None else lastmod_of(record.lastmod)
     return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
 
 
 def _release(frontier: Frontier, ledger: CrawlDb, which: str) -> int:
-    """Lift the quarantine, then bring back what was dropped. Safe to repeat, also where it was broken off half way."""
+    """Release the template, then requeue what was dropped. Safe to repeat, also after an interruption."""
     names = sorted(ledger.traps()) if which == "all" else [which]
     released = sum(frontier.unquarantine(name, traps.template_id(name)) for name in names)
     known = released or which == "all" or ledger.template(traps.template_id(which)).get("state") == "pardoned"

@@ -1,4 +1,4 @@
-"""`crawler export`: the records to a file or a pipe, once or while the crawl runs, and freeing Redis of them."""
+"""`crawler export`: writes the records to a file or a pipe, once or while the crawl runs, and frees Redis of them."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from crawler.frontier.messages import OVER, refuse_deleting
         "crawler export -o pages.csv.gz --only fetched",
         "crawler export -o - --follow | jq .title           while the crawl runs",
         "crawler export -o pages.jsonl --state pages.state  the same again: only what is new, appended",
-        "crawler export -o part-2.jsonl --state pages.state go on in a new file",
+        "crawler export -o part-2.jsonl --state pages.state continue in a new file",
         "crawler export -o pages.jsonl.gz --drain --follow  free Redis while the crawl runs",
     ),
 )
 @click.option(
     "-o", "--output", metavar="FILE", required=True, help="where to; - is stdout. .jsonl .csv, .gz compresses"
 )
-@click.option("--format", "form", metavar="NAME", help="jsonl or csv, where FILE's ending does not say it")
+@click.option("--format", "form", metavar="NAME", help="jsonl or csv, if FILE's ending does not show it")
 @click.option("--only", metavar="OUTCOME", multiple=True, help="fetched, redirected, dropped, failed, failed:dns, ...")
-@click.option("--follow", "following", is_flag=True, help="go on until the crawl is done; waits for it to begin")
+@click.option("--follow", "following", is_flag=True, help="continue until the crawl is done; waits for it to begin")
 @click.option(
     "--state",
     metavar="FILE",
-    help="keep in FILE how far the export is, and go on there: after kill -9 or a full disk the same command completes"
-    " the output, with each record in it once. To stdout at least once: what a pipe has taken counts as written",
+    help="keep the progress in FILE, and resume there: after kill -9 or a full disk the same command completes"
+    " the output, with each record once. On stdout at least once: what a pipe has taken counts as written",
 )
 @click.option(
     "--drain",
     is_flag=True,
-    help="free Redis of each record that is in the output and synced: what stays says that its URL has ended; dead"
-    " letters stay whole. Keeps a state, in the output's name with .state behind it unless --state names one",
+    help="free Redis of each record that is in the output and synced. It keeps each URL's outcome; dead"
+    " letters stay whole. Keeps its progress in the output's name plus .state, unless --state names a file",
 )
-@click.option("--raw-cells", is_flag=True, help="CSV: do not defuse cells that a spreadsheet would run")
+@click.option("--raw-cells", is_flag=True, help="CSV: do not escape cells that a spreadsheet would run")
 @settings(*OF_REDIS)
 def export_(
     output: str,
@@ -65,17 +65,17 @@ def export_(
 ) -> int:
     """Write the records of the crawl in the order of their commits, one JSON object or CSV row each.
 
-    A file takes its place whole at the end; with --follow, --state or --drain it grows in its place. Of a URL that is
-    in it twice, because it was tried again in between (`crawler retry`), the later line holds.
+    A file appears whole at the end; with --follow, --state or --drain it grows in place. If a URL is in it twice, it
+    was tried again in between (`crawler retry`): use the later line.
     """
     loaded = load_given(given)
     if state is not None or drain:
         wanted = Wanted(output, state or f"{output}.state", form, only, not raw_cells, following, drain)
         with ExportState(wanted.state) as kept:
             if state is None and kept.mark is None:
-                say(f"how far this export is stands in {wanted.state}")
+                say(f"the progress of this export is kept in {wanted.state}")
             with Session(loaded, say, begins=following) as session:
-                return _go_on(session, kept, wanted)
+                return _resume(session, kept, wanted)
     matching(only)
     with Session(loaded, say, begins=following) as session:
         if following:
@@ -87,17 +87,17 @@ def export_(
 
 
 def write_all(ledger: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
-    """Write all records that there are to *sink*, finish it, and say how many they were.
+    """Write all records so far to *sink*, finish it, and report their number.
 
-    Raises KeyboardInterrupt when it was asked to end before. A reader that is slow gets whole records until then.
+    Raises KeyboardInterrupt if a signal asked to end before. A slow reader gets whole records until then.
     """
-    _tell_of_drained(ledger)
+    _report_drained(ledger)
     with interrupts() if sink.waits else nullcontext(lambda: 0) as asked:
         result = export(ledger, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
         sink.finish()
     line.clear()
     say(f"{result.count:,} records written to {sink.target}")
-    _tell_of_cut(sink)
+    _report_cut(sink)
     if asked():
         raise KeyboardInterrupt
     result.refuse_left_out()
@@ -109,20 +109,20 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
         if frontier is None:
             return INTERRUPTED
         with open_sink(output, form, follow=True, defuse=defuse) as sink:
-            _tell_of_drained(session.ledger)
+            _report_drained(session.ledger)
             over = partial(_is_over, frontier, stopped)
             ledger, outcomes = session.ledger, only or None
             result = follow(ledger, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
             sink.finish()
         line.clear()
         say(f"{result.count:,} records written to {sink.target}")
-        _tell_of_cut(sink)
+        _report_cut(sink)
         result.refuse_left_out()
         return INTERRUPTED if stopped() else 0
 
 
-def _go_on(session: Session, state: ExportState, wanted: Wanted) -> int:
-    """An export with a state: from where it was to the end, or for as long as the crawl runs."""
+def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
+    """An export with a state: from where it stopped to the end, or for as long as the crawl runs."""
     with session.interruptible() as stopped:
         frontier = session.wait_for("export", stopped) if wanted.follow else session.find()
         if frontier is None:
@@ -130,7 +130,7 @@ def _go_on(session: Session, state: ExportState, wanted: Wanted) -> int:
         ledger = session.ledger
         with Checkpoints(state, frontier, ledger, wanted) as checkpoints:
             if checkpoints.fresh:
-                _tell_of_drained(ledger)
+                _report_drained(ledger)
             transfer = (
                 partial(follow, is_over=partial(_is_over, frontier, stopped), pause=time.sleep)
                 if wanted.follow
@@ -148,10 +148,10 @@ def _go_on(session: Session, state: ExportState, wanted: Wanted) -> int:
         drained = f", {checkpoints.drained:,} drained" if wanted.drain else ""
         written = f"{checkpoints.written:,} records written to {checkpoints.sink.target}"
         say(f"{written}, {checkpoints.records:,} in all{drained}")
-        _tell_of_cut(checkpoints.sink)
+        _report_cut(checkpoints.sink)
         result.refuse_left_out()
         if stopped():
-            say("interrupted; the same command goes on")
+            say("interrupted; the same command continues")
         return INTERRUPTED if stopped() else 0
 
 
@@ -168,16 +168,16 @@ def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
     if stopped():
         return True
     word = frontier.state().word
-    refuse_deleting(frontier.crawl, word)  # what was written is not all that there was
+    refuse_deleting(frontier.crawl, word)  # what was written is not everything
     return word in OVER
 
 
-def _tell_of_cut(sink: Sink) -> None:
+def _report_cut(sink: Sink) -> None:
     if sink.cut:
-        say(f"{sink.target} ends within a record: nobody read on for {GRACE:g} s")
+        say(f"{sink.target} ends within a record: nobody read for {GRACE:g} s")
 
 
-def _tell_of_drained(ledger: CrawlDb) -> None:
+def _report_drained(ledger: CrawlDb) -> None:
     drained = ledger.counters().get("drained", 0)
     if drained:
-        say(f"{drained:,} records were drained before: they are in the files that were written then, not in this one")
+        say(f"{drained:,} records were drained before: they are in the files written then, not in this one")

@@ -1,4 +1,4 @@
-"""Dead letters: `crawler failed` tells of them, `crawler retry` lets them be fetched again."""
+"""`crawler failed` lists dead letters; `crawler retry` puts them back into the queue."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ UNREADABLE: Final = "unreadable"
 _FAILED: Final = "failed:"
 _HOSTS_SHOWN: Final = 10
 _NOT_AGAIN: Final = {
-    BAD_ENTRY: "something else wrote it into a queue, so there is no URL to try again",
-    UNREADABLE: "what is stored of it cannot be read: does another version write it?",
+    BAD_ENTRY: "a foreign client wrote it into a queue, so there is no URL to try again",
+    UNREADABLE: "its stored record cannot be read: does another version write it?",
 }
 """Dead letters that cannot be tried again, and why."""
 
@@ -43,7 +43,7 @@ _NOT_AGAIN: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which dead letters are meant; empty fields mean any. Times are in milliseconds of the server's clock."""
+    """Which dead letters to take; empty fields match any. Times are in milliseconds of the server's clock."""
 
     reasons: frozenset[str] = frozenset()
     hosts: frozenset[str] = frozenset()
@@ -51,11 +51,11 @@ class Filter:
     until: int | None = None
 
     def __bool__(self) -> bool:
-        """Whether it keeps anything out."""
+        """Whether it excludes anything."""
         return bool(self.reasons or self.hosts) or (self.since, self.until) != (None, None)
 
     def pick(self, ledger: CrawlDb) -> Iterator[Letter]:
-        """The dead letters that it means, oldest first; what was dropped as a trap is none."""
+        """The matching dead letters, oldest first; URLs dropped as a trap are not among them."""
         for letter in ledger.letters(self.since, self.until):
             reason = _reason(letter)
             if reason == TRAP or (self.reasons and reason not in self.reasons):
@@ -82,7 +82,7 @@ def filters(command: F) -> F:
 
 
 def _taken_from(given: dict[str, Any]) -> Callable[[CrawlDb], Filter]:
-    """The filter that the options of `filters` ask for, which are taken out of *given*."""
+    """The filter that the options of `filters` ask for; they are removed from *given*."""
     return partial(_filter, *(given.pop(name) for name in ("reasons", "hosts", "since", "until")))
 
 
@@ -141,12 +141,12 @@ def _moment(flag: str, text: str, now: int) -> int:
     ),
 )
 @click.option("--list", "as_list", is_flag=True, help="one line each: when, reason, URL, error")
-@click.option("--limit", metavar="N", type=click.IntRange(min=0), help="list at most so many")
+@click.option("--limit", metavar="N", type=click.IntRange(min=0), help="list at most N")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object a line on stdout")
 @filters
 @settings(*OF_REDIS)
 def failed(as_list: bool, limit: int | None, as_json: bool, **given: Any) -> int:
-    """Tell of the URLs that were given up: how many by reason and host, or with --list one by one, oldest first."""
+    """List the URLs that were given up: how many by reason and host, or with --list one by one, oldest first."""
     wanted = _taken_from(given)
     with Session(load_given(given), say, begins=False) as session:
         session.find()
@@ -194,8 +194,8 @@ def _summary(crawl: str, letters: Iterable[Letter]) -> list[str]:
     lines += [f"  {n:>9,}  {reason}" for reason, n in reasons.most_common()]
     lines += ["  by host:", *(f"  {n:>9,}  {host}" for host, n in hosts.most_common(_HOSTS_SHOWN))]
     if len(hosts) > _HOSTS_SHOWN:
-        lines.append(f"             and {len(hosts) - _HOSTS_SHOWN:,} hosts more")
-    return [*lines, "`crawler failed --list` names them, `crawler retry --all` lets them be fetched again"]
+        lines.append(f"             and {len(hosts) - _HOSTS_SHOWN:,} more hosts")
+    return [*lines, "`crawler failed --list` names them, `crawler retry --all` queues them again"]
 
 
 # -- retry -------------------------------------------------------------------------------------------------------------
@@ -203,18 +203,18 @@ def _summary(crawl: str, letters: Iterable[Letter]) -> list[str]:
 
 @dataclass(slots=True)
 class Retried:
-    """What became of dead letters that were to be tried again."""
+    """What became of the dead letters to be retried."""
 
     queued: int = 0
     left: Counter[str] = field(default_factory=Counter)
-    """Those that cannot be, by reason."""
+    """Those that cannot be retried, by reason."""
     refused: int = 0
-    """URLs that were named and are no dead letters."""
+    """Named URLs that are no dead letters."""
 
 
 @click.command(
     "retry",
-    short_help="let dead letters be fetched again",
+    short_help="queue dead letters again",
     epilog=examples(
         "crawler retry --all",
         "crawler retry --reason timeout --host example.org",
@@ -224,15 +224,15 @@ class Retried:
 )
 @click.argument("named", nargs=-1, metavar="[URL]...")
 @click.option("--all", "of_all", is_flag=True, help="all dead letters")
-@click.option("--dry-run", is_flag=True, help="say how many it would be, change nothing")
-@click.option("--json", "as_json", is_flag=True, help="what became of them, as one JSON object on stdout")
+@click.option("--dry-run", is_flag=True, help="show how many it would be, change nothing")
+@click.option("--json", "as_json", is_flag=True, help="the result as one JSON object on stdout")
 @filters
 @settings(*OF_REDIS)
 def retry(named: tuple[str, ...], of_all: bool, dry_run: bool, as_json: bool, **given: Any) -> int:
-    """Put dead letters back into the queue, as if never tried; hosts that were given up are asked again.
+    """Put dead letters back into the queue, as if never tried. Hosts that were given up are tried again.
 
-    Name URLs, or pick them by reason, host and time, or take --all. Safe to repeat, also while the crawl runs: what was
-    put back once is no dead letter any more.
+    Name URLs, or pick them by reason, host and time, or take --all. Safe to repeat, also while the crawl runs: a URL
+    that was put back is no dead letter any more.
     """
     wanted = _taken_from(given)
     with Session(load_given(given), say, begins=False) as session:
@@ -246,12 +246,12 @@ def retry(named: tuple[str, ...], of_all: bool, dry_run: bool, as_json: bool, **
         if as_json:
             echo_json({"queued": retried.queued, "left": dict(retried.left), "refused": retried.refused})
         else:
-            _tell(session, frontier, retried, dry_run)
+            _report(session, frontier, retried, dry_run)
     return 2 if retried.refused else 0
 
 
 def _named(session: Session, frontier: Frontier, named: Sequence[str], retried: Retried) -> Iterator[Letter]:
-    """The dead letters among *named* URLs; of the others it is said what they are."""
+    """The dead letters among *named* URLs. For each of the others, report its state."""
     for given in named:
         try:
             url_id = frontier.id(frontier.form.apply(urls.canonicalize(given)))
@@ -279,20 +279,25 @@ def _retry(frontier: Frontier, letters: Iterable[Letter], retried: Retried, dry_
         for queued in (1 for _ in again()) if dry_run else revive(frontier, again()):
             retried.queued += queued
     except OutOfMemory as error:
-        raise OutOfMemory(f"{error}; {retried.queued:,} are queued again, say it once more then") from None
+        raise OutOfMemory(f"{error}; {retried.queued:,} are queued again, run the command again then") from None
 
 
-def _tell(session: Session, frontier: Frontier, retried: Retried, dry_run: bool) -> None:
+def _report(session: Session, frontier: Frontier, retried: Retried, dry_run: bool) -> None:
     for reason, n in retried.left.items():
         say(f"{n:,} {reason} cannot be tried again: {_NOT_AGAIN[reason]}")
     if dry_run:
         say(f"{_counted(retried.queued, 'URL')} would be queued again")
     elif retried.queued:
         state = frontier.state().word
-        works = "workers are at it" if workers_alive(session.ledger) else "`crawler run` or `crawler work` fetches them"
-        then = {"paused": "the crawl is paused, `crawler resume` goes on", "limit": "the crawl is at its limit"}.get(
-            state, works
+        works = (
+            "running workers fetch them"
+            if workers_alive(session.ledger)
+            else "`crawler run` or `crawler work` fetches them"
         )
+        then = {
+            "paused": "the crawl is paused, `crawler resume` continues it",
+            "limit": "the crawl is at its limit",
+        }.get(state, works)
         say(f"{_counted(retried.queued, 'URL')} queued again; {then}")
     elif not retried.refused:
         say("there is nothing to try again")

@@ -1,4 +1,4 @@
-"""One URL through the whole way, without Redis: robots.txt, redirects, extraction, hook. For `crawler fetch`."""
+"""`crawler fetch`: processes one URL as a crawl would, without Redis: robots.txt, redirects, extraction, hook."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchError, FetchRequest, FetchResult, Response
 from crawler.frontier.messages import Commit, Lease
 from crawler.headers import origin_of
-from crawler.parse import sitemap as sitemaps
 from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
+from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy import robots
 from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import MAX_ROBOTS_HOPS, REDIRECTS, judge, judge_robots
 from crawler.record import Entry, Record, Request
 from crawler.settings import Settings
-from crawler.worker import hook as hooks
+from crawler.worker.hook import data_of, load_hook
 from crawler.worker.link_filter import is_private_name
 from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, WorkerOptions, fetcher_options_of, plan_of
 from crawler.worker.outcome import (
@@ -50,15 +50,15 @@ class Tried:
 
     @property
     def fetched(self) -> bool:
-        """There was a final answer."""
+        """Whether there was a final answer."""
         return self.record.outcome == "fetched"
 
-    def told(self, *, links: bool) -> Record:
-        """For a program."""
+    def shown_record(self, *, links: bool) -> Record:
+        """The record for a program."""
         return self.record if links else msgspec.structs.replace(self.record, outlinks=None)
 
     def lines(self, *, links: bool) -> list[str]:
-        """For a person."""
+        """The result for a person."""
         record = self.record
         rows = [(name, getattr(record, name)) for name in record.__struct_fields__]
         shown = [
@@ -88,7 +88,7 @@ class _Try:
     def __init__(self, settings: Settings, origin: str) -> None:
         self._plan: WorkerOptions = plan_of(settings, [origin])
         self._fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, [origin]))
-        self._hook = hooks.load(settings.hook) if settings.hook else None
+        self._hook = load_hook(settings.hook) if settings.hook else None
         self._steps: list[str] = []
         self._robots: dict[str, tuple[str, FetchResult, str]] = {}
         """By origin: where its robots.txt was found, what was answered, and what that means."""
@@ -103,14 +103,14 @@ class _Try:
 
     def _follow(self, url: str) -> Tried:
         if urls.has_bad_port(url):
-            self._steps.append(f"{url}: {_BAD_PORT}; a crawl asks for it only if it is a seed")
+            self._steps.append(f"{url}: {_BAD_PORT}; a crawl requests it only if it is a seed")
         record = self._one(url, 0)
         for hops in range(1, MAX_REDIRECTS + 1):
             if record.outcome != "redirected" or not record.redirect_to or record.error:
                 break
             self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
             if urls.leads_to_bad_port(record.url, record.redirect_to):
-                self._steps.append(f"{record.redirect_to} is not asked for: {_BAD_PORT}")
+                self._steps.append(f"{record.redirect_to} is not requested: {_BAD_PORT}")
                 break
             record = self._one(record.redirect_to, hops)
         return Tried(record, self._steps)
@@ -126,7 +126,7 @@ class _Try:
         if verdict.outcome == "redirected":
             return self._redirected(held, result, chain)
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
-            is_sitemap = "xml" in result.computed_type and sitemaps.looks_like_one(result.body)
+            is_sitemap = "xml" in result.computed_type and looks_like_sitemap(result.body)
             return self._sitemap(held, result) if is_sitemap else self._page(held, result)
         return _record(of_response(held, verdict.outcome or "failed:http", result, HostFeedback(), error=verdict.error))
 
@@ -156,7 +156,7 @@ class _Try:
 
     @staticmethod
     def _sitemap(held: LeasedPage, response: Response) -> Record:
-        read = sitemaps.parse(response.body, response.url)
+        read = parse_sitemap(response.body, response.url)
         found = [location.url for location in read.locations] if read else []
         record = _record(of_sitemap(held, response, Discovered(), HostFeedback(), locations=len(found)))
         return msgspec.structs.replace(record, outlinks=found)
@@ -172,19 +172,19 @@ class _Try:
         if self._hook is None:
             return None
         try:
-            return hooks.items(self._hook(page))
-        except Exception as error:  # anything a user's function raises
+            return data_of(self._hook(page))
+        except Exception as error:  # anything that a user's function raises
             raise CrawlerError(f"the hook failed: {type(error).__name__}: {error}") from error
 
     def _refusal(self, url: str) -> tuple[str, str] | None:
-        """The outcome and the reason why robots.txt keeps us from the page; None where it does not."""
+        """The outcome and the reason if robots.txt keeps us from the page; None if it does not."""
         origin = origin_of(url)
         if origin not in self._robots and (found := self._ask_robots(f"{origin}/robots.txt")):
             self._robots[origin] = found
         return self._ruled(url, *self._robots[origin]) if origin in self._robots else None
 
     def _ask_robots(self, at: str) -> tuple[str, FetchResult, str] | None:
-        """Where the robots.txt of an origin is, the answer, and what it means; None where it redirects to no URL."""
+        """Where the robots.txt of an origin is, the answer, and its meaning; None if it redirects to no valid URL."""
         for hops in range(MAX_ROBOTS_HOPS + 1):
             result = self._get(at, None)
             verdict = judge_robots(result, hops)
@@ -195,7 +195,7 @@ class _Try:
             except InvalidURL:
                 return None
             if urls.leads_to_bad_port(at, target):
-                self._steps.append(f"robots {target} is not asked for, so all is allowed: {_BAD_PORT}")
+                self._steps.append(f"robots {target} is not requested, so all is allowed: {_BAD_PORT}")
                 return None
             at = target
         return None
@@ -204,14 +204,14 @@ class _Try:
         if step == "parse" and isinstance(result, Response):
             rules = robots.parse(result.body)
             line = rules.deciding_line(url, self._plan.agent)
-            self._steps.append(f"robots {at}: {line or 'no line concerns it'}")
+            self._steps.append(f"robots {at}: {line or 'no line applies'}")
             return None if rules.allowed(url, self._plan.agent) else ("dropped:robots", "robots.txt disallows it")
         answer = f"status {result.status}" if isinstance(result, Response) else result.detail
-        meaning = "all is allowed" if step == "allow" else "nothing is allowed until it can be had"
+        meaning = "all is allowed" if step == "allow" else "nothing is allowed while it is unavailable"
         self._steps.append(f"robots {at}: {answer}: {meaning}")
         if step == "allow":
             return None
-        return "failed:host-unreachable", f"robots.txt cannot be had ({answer}), so nothing is asked for now"
+        return "failed:host-unreachable", f"robots.txt is unavailable ({answer}), so nothing is requested now"
 
     def _get(self, url: str, types: tuple[str, ...] | None, cookie: str = "") -> FetchResult:
         plan = self._plan

@@ -1,4 +1,4 @@
-"""Options of the commands, made from the table of settings, so that help and defaults cannot drift from it."""
+"""Command-line options made from the table of settings, so that help and defaults always match it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from crawler.text import printable
 F = TypeVar("F", bound=Callable[..., Any])
 
 OF_REDIS: Final = ("redis", "wait", "crawl", "folder", "log_file", "verbose")
-"""Settings of every command that talks to Redis."""
+"""Settings of every command that connects to Redis."""
 OF_CRAWL: Final = tuple(name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
 """Settings that are stored with the crawl."""
 _DEFAULTS: Final = Settings()
@@ -23,7 +23,7 @@ _SHORT: Final = {"workers": ("-n",), "verbose": ("-v",)}
 
 
 def settings(*names: str) -> Callable[[F], F]:
-    """Options for the settings *names*, made from the table in config.py."""
+    """Options for the settings *names*, made from the table in settings.py."""
 
     def decorate(command: F) -> F:
         for name in reversed(names):
@@ -45,7 +45,7 @@ def _option(name: str) -> Callable[[F], F]:
 
 
 def load_given(given: dict[str, Any]) -> Loaded:
-    """The settings of a command from what its options hold; those that were not given are None or empty."""
+    """A command's settings from the values of its options; options that were not given are None or empty."""
     flags: dict[str, Any] = {}
     for name, value in given.items():
         if value is None or value == ():
@@ -63,5 +63,5 @@ def load_given(given: dict[str, Any]) -> Loaded:
 
 
 def examples(*lines: str) -> str:
-    """The end of a command's help."""
+    """The examples at the end of a command's help."""
     return "\b\nExamples:\n" + "\n".join(f"  {example}" for example in lines)

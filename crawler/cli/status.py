@@ -1,4 +1,4 @@
-"""The operator's commands: what a crawl is at, and steering it."""
+"""`crawler status`, `list`, `set`, `pause`, `resume` and `delete`: shows a crawl's state and controls it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from crawler.cli.terminal import echo_json, line, say
 from crawler.crawl.session import Session, has_begun
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
 from crawler.frontier.messages import OVER
-from crawler.frontier.shards import frontier as sharded
+from crawler.frontier.shards.frontier import find, ledger_of
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
 from crawler.policy import robots
@@ -24,14 +24,14 @@ _NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawle
 
 
 @click.command(
-    short_help="what the crawl is at",
+    short_help="the state of the crawl",
     epilog=examples("crawler status", "crawler status --json | jq .queued", "crawler status --watch"),
 )
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
-@click.option("--watch", is_flag=True, help="go on, a line that is written over, until the crawl is done")
+@click.option("--watch", is_flag=True, help="keep updating one line until the crawl is done")
 @settings(*OF_REDIS)
 def status(as_json: bool, watch: bool, **given: Any) -> int:
-    """Say what the crawl is at: counts, rate, workers, and what limits the speed now."""
+    """Show the state of the crawl: counts, rate, workers, and what limits the speed now."""
     with Session(load_given(given), say, begins=False) as session:
         monitor = Monitor(session.find(), session.ledger)
         monitor.look()
@@ -46,7 +46,7 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
 
 
 def _watch(session: Session, monitor: Monitor, seen: Status, as_json: bool) -> Status:
-    """Look until the crawl is over or a signal comes: one line that is written over, or an object a second."""
+    """Update until the crawl is over or a signal arrives: one line that is overwritten, or one object a second."""
     began = time.monotonic()
     with session.interruptible() as stopped:
         while not stopped() and seen.state not in OVER:
@@ -77,8 +77,8 @@ def list_(as_json: bool, **given: Any) -> int:
         names = session.names()
         for name in names:
             try:
-                found = sharded.find(session.link, name)
-                seen = Monitor(found, sharded.ledger_of(found)).look()
+                found = find(session.link, name)
+                seen = Monitor(found, ledger_of(found)).look()
             except (NoCrawl, DamagedCrawl) as error:  # just being deleted; of another version, or damaged
                 say(f"{name}: {error}")
                 continue
@@ -100,7 +100,7 @@ def list_(as_json: bool, **given: Any) -> int:
 @click.argument("values", nargs=-1, metavar="VALUE...")
 @settings(*OF_REDIS)
 def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
-    """Change a setting of the crawl; its workers obey within seconds. Without NAME: show all of them."""
+    """Change a setting of the crawl; its workers apply it within seconds. Without NAME: show all of them."""
     with Session(load_given(given), say, begins=False) as session:
         frontier = session.find()
         if name is None:
@@ -117,42 +117,42 @@ def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
 
 
 @click.command(
-    short_help="hand out no more URLs",
+    short_help="give workers no more URLs",
     epilog=examples("crawler pause", "crawler pause --crawl big --redis redis://localhost"),
 )
 @settings(*OF_REDIS)
 def pause(**given: Any) -> int:
-    """Hand out no more URLs until `crawler resume`; what is in flight ends."""
+    """Give workers no more URLs until `crawler resume`. Pages in flight finish."""
     with Session(load_given(given), say, begins=False) as session:
         session.find().pause()
-        say(f"crawl {session.settings.crawl!r} is paused; `crawler resume` goes on")
+        say(f"crawl {session.settings.crawl!r} is paused; `crawler resume` continues it")
     return 0
 
 
-@click.command(short_help="hand out URLs again", epilog=examples("crawler resume"))
+@click.command(short_help="give workers URLs again", epilog=examples("crawler resume"))
 @settings(*OF_REDIS)
 def resume(**given: Any) -> int:
-    """Hand out URLs again after `crawler pause`."""
+    """Give workers URLs again after `crawler pause`."""
     with Session(load_given(given), say, begins=False) as session:
         session.find().resume()
-        say(f"crawl {session.settings.crawl!r} goes on")
+        say(f"crawl {session.settings.crawl!r} continues")
     return 0
 
 
 @click.command(
-    short_help="delete a crawl and all it stored", epilog=examples("crawler delete", "crawler delete --crawl old --yes")
+    short_help="delete a crawl and all its data", epilog=examples("crawler delete", "crawler delete --crawl old --yes")
 )
 @click.option("--yes", is_flag=True, help="do not ask")
 @settings(*OF_REDIS)
 def delete(yes: bool, **given: Any) -> int:
-    """Delete a crawl and all it stored. Asks first."""
+    """Delete a crawl and all its data. Asks first."""
     with Session(load_given(given), say, begins=False) as session:
         delete_crawl(session, yes, missing_ok=False)
     return 0
 
 
 def delete_crawl(session: Session, yes: bool, *, missing_ok: bool) -> None:
-    """Ask, then take the crawl away; UsageError when the answer is no."""
+    """Ask, then delete the crawl. UsageError if the answer is no."""
     asked = session.settings
     try:
         records = f"its {session.find().state().ended:,} records"
@@ -166,7 +166,7 @@ def delete_crawl(session: Session, yes: bool, *, missing_ok: bool) -> None:
     if not yes:
         question = f"Delete crawl {asked.crawl!r} with {records}?"
         if not sys.stdin.isatty():
-            raise UsageError(f"{question} Say --yes, for there is no terminal to ask")
+            raise UsageError(f"{question} Add --yes, because there is no terminal to ask")
         if not click.confirm(question, err=True):
             raise UsageError("nothing was deleted")
     session.delete()

@@ -1,4 +1,4 @@
-"""The terminal of a command: one live line, and lines for people on stderr."""
+"""The terminal of a command: one live line on stdout or stderr, and messages on stderr."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ line = LiveLine()
 
 
 def say(text: str) -> None:
-    """A line for people, on stderr; where nobody can read it, it is not said."""
+    """Print a message on stderr; if nobody can read it, drop it."""
     with suppress(OSError):
         line.clear()
         click.echo(f"crawler: {printable(text)}", err=True)
 
 
 def echo_json(value: Any) -> None:
-    """*value* as one line of JSON, on stdout."""
+    """Print *value* as one line of JSON on stdout."""
     click.echo(escaped(msgspec.json.encode(value).decode()))
 
 
 def occupy_standard_streams() -> None:
-    """Streams that were closed (`2>&-`) lead nowhere: else the next file or socket would take their numbers."""
+    """Point closed streams (`2>&-`) at /dev/null: else the next file or socket would get their numbers."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -45,7 +45,7 @@ def occupy_standard_streams() -> None:
 
 
 def _patient(stream: TextIO, own: TextIO | None) -> TextIO:
-    """The interpreter's *own* stream as one that may be non-blocking, or interrupted; another one as it is."""
+    """Wrap the interpreter's *own* stream, which may be non-blocking or interrupted; leave another one as it is."""
     if stream is None or stream is not own:
         return stream
     return io.TextIOWrapper(
@@ -57,7 +57,7 @@ def _patient(stream: TextIO, own: TextIO | None) -> TextIO:
 
 
 def flush_stdout() -> None:
-    """Write what is held for stdout; where that fails, it is let go."""
+    """Write the buffered output to stdout; if that fails, drop it."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError, AttributeError):
@@ -65,5 +65,5 @@ def flush_stdout() -> None:
 
 
 def lead_stdout_nowhere() -> None:
-    """It cannot be written to: what is held for it is let go, so that the interpreter's last flush does not fail."""
+    """stdout cannot be written: drop its buffered output, so that the interpreter's last flush does not fail."""
     lead_nowhere(sys.__stdout__.fileno() if sys.__stdout__ is not None else 1)

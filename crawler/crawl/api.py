@@ -1,4 +1,4 @@
-"""The Python face: `Crawl("https://example.org").run()` does what `crawler run` does.
+"""The Python API: `Crawl("https://example.org").run()` does the same as `crawler run` does.
 
 from crawler import Crawl
 
@@ -24,12 +24,11 @@ from types import TracebackType
 from typing import Any, Final
 
 from crawler import headers
-from crawler.crawl import seeds as seeding
 from crawler.crawl.cpus import usable
 from crawler.crawl.launcher import check_hook
 from crawler.crawl.pool import STOP_PATIENCE, Losses, Pool
 from crawler.crawl.process import IN_WORKER, load_for_workers
-from crawler.crawl.seeds import Seeded
+from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Say, Session
 from crawler.crawl.signals import ends_in_order, forget, interrupts, left_by
 from crawler.errors import CrawlDeleting, NoCrawl, NoNetwork, OutOfMemory, RedisAway, RedisUnavailable, UsageError
@@ -39,7 +38,7 @@ from crawler.frontier.bounds import LOOK_AFTER, bound
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import refuse_deleting
-from crawler.frontier.shards import frontier as sharded
+from crawler.frontier.shards.frontier import ledger_of
 from crawler.frontier.status import Monitor, Status
 from crawler.record import Record
 from crawler.settings import coerce, load
@@ -49,7 +48,7 @@ from crawler.worker.options import sees_addresses
 TICK: Final = 0.1
 LOOK_EVERY: Final = 0.5
 LATE: Final = 10.0
-"""Seconds that a worker may take to get through to Redis after this process did: longer than it leaves it alone."""
+"""How much later (s) than this process a worker may reach Redis again: longer than the pauses between its attempts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +62,13 @@ class Ended:
     seconds: float
     interrupted: bool
     stuck: str = ""
-    """Why no worker of the crawl could do anything for longer than a host may fail."""
+    """Why no worker could do anything for longer than a host's patience."""
 
     def refuse_stuck(self) -> None:
-        """Raises NoNetwork where it ended because no worker could do anything."""
+        """Raise NoNetwork if the crawl ended because no worker could do anything."""
         if self.stuck and not self.status.done:
             left = self.status.queued + self.status.leased
-            raise NoNetwork(f"gave up: {self.stuck}; {left:,} URLs stay queued: mend it, then go on with `crawler run`")
+            raise NoNetwork(f"gave up: {self.stuck}; {left:,} URLs stay queued: fix it, then run `crawler run` again")
 
 
 BEHIND_PROXY: Final = "behind a proxy addresses are not known: limits of hosts at one address do not hold"
@@ -82,7 +81,7 @@ def _say_of_proxy(session: Session) -> None:
 
 
 def _prepare_copies() -> None:
-    """What is done here need not be done in each of them."""
+    """Prepare this process, so that its copies need not do the same again."""
     raise_limit()
     load_for_workers()
 
@@ -95,9 +94,9 @@ def work(
     show: Callable[[Status, float], None] = lambda *_: None,
     copies: bool = False,
 ) -> Ended:
-    """Run worker processes until the crawl is over or a signal comes; *show* gets a snapshot twice a second.
+    """Run worker processes until the crawl is over or a signal arrives. *show* gets a status twice a second.
 
-    *copies*: the process is ours alone, so that workers may be copies of it (see `launch`).
+    *copies*: the process runs nothing else, so workers may be copies of it (see `launcher`).
     """
     began = time.monotonic()
     if copies:
@@ -105,7 +104,7 @@ def work(
     before = frontier.state().ended
     with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
         own = frontier.on(link)
-        ledger = sharded.ledger_of(own)
+        ledger = ledger_of(own)
         monitor = Monitor(own, ledger)
         pool = Pool(
             own,
@@ -123,7 +122,7 @@ def work(
             pool.start(session.settings.workers or usable())
             outlook = _Outlook(session, own, pool, monitor, ledger, lambda it: show(it, time.monotonic() - began))
             _watch(session, pool, asked, outlook, until_done=until_done)
-            outlook.tell_lacks()
+            outlook.report_lacks()
         except BaseException:
             pool.kill()
             raise
@@ -135,17 +134,17 @@ def work(
 
 
 def _watch(session: Session, pool: Pool, asked: Callable[[], int], outlook: _Outlook, *, until_done: bool) -> None:
-    """Tick the pool until its workers are gone; the first signal asks them to leave, the second ends them.
+    """Tick the pool until its workers are gone. The first signal asks them to leave, the second ends them.
 
-    *until_done*: they are asked to leave as well when no worker of the crawl can do anything.
+    *until_done*: they are also asked to leave when no worker of the crawl can do anything.
     """
-    told, kill_at, look_at = 0, float("inf"), 0.0
+    asked_before, kill_at, look_at = 0, float("inf"), 0.0
     while pool.tick():
         now = time.monotonic()
-        if asked() > told:
-            told = asked()
-            if told == 1:
-                session.say("stopping: transfers in flight may end; once more stops at once")
+        if asked() > asked_before:
+            asked_before = asked()
+            if asked_before == 1:
+                session.say("stopping: pages in flight may finish; a second signal stops at once")
                 pool.stop()
                 kill_at = now + STOP_PATIENCE
             else:
@@ -163,7 +162,7 @@ def _watch(session: Session, pool: Pool, asked: Callable[[], int], outlook: _Out
 
 
 class _Outlook:
-    """Looks at the crawl and at Redis beside the workers, and says what keeps them from going on: each thing once."""
+    """Watches the crawl and Redis, and reports what keeps workers from their work: each problem once."""
 
     def __init__(
         self,
@@ -179,19 +178,19 @@ class _Outlook:
         self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
         self._full = False
         self._said: set[str] = set()
-        """Troubles of machines, and what this one lacks, as far as that was said."""
+        """Problems of machines, and what this one lacks, that were reported."""
         self._troubles: set[str] = set()
         self.stuck = ""
-        """Why no worker can go on, once that has lasted for longer than a host may fail."""
+        """Why no worker can continue, once that has lasted longer than a host's patience."""
         self._trouble = ""
-        """What a worker waits for while this process gets its answers, and since when."""
+        """What a worker waits for although Redis answers this process, and since when."""
         self._since = 0.0
-        self._told = ""
+        self._reported = ""
 
     def look(self) -> None:
-        """One look; none while Redis is away and is not to be asked again yet."""
+        """Check once, but not while Redis is away and its next attempt is not yet due."""
         patience, pool = self._session.patience, self._pool
-        self.tell_lacks()
+        self.report_lacks()
         if patience.since is not None and time.monotonic() < patience.again_at:
             return
         try:
@@ -209,11 +208,11 @@ class _Outlook:
         else:
             patience.answered()
             self._see_what_workers_wait_for()
-            self._tell_troubles(status, settings.host_patience)
+            self._report_troubles(status, settings.host_patience)
             self._show(status)
 
-    def tell_lacks(self) -> None:
-        """Say once what this machine lacks for all the work that was asked for."""
+    def report_lacks(self) -> None:
+        """Report once what this machine lacks for the configured work."""
         self._say_once(self._pool.lacks)
 
     def _say_once(self, texts: Iterable[str]) -> None:
@@ -222,11 +221,11 @@ class _Outlook:
                 self._said.add(text)
                 self._session.say(text)
 
-    def _tell_troubles(self, status: Status, patience: float) -> None:
-        """Say once what is wrong with a machine, and when it works again; after *patience* (s) without work: stuck."""
+    def _report_troubles(self, status: Status, patience: float) -> None:
+        """Report a machine's problem once, and its recovery. After *patience* (s) without work, set `stuck`."""
         self._say_once(status.troubles)
         gone = self._troubles - set(status.troubles)
-        over = {text for text in gone if text.partition(":")[0] in status.machines}  # else it only has another trouble
+        over = {text for text in gone if text.partition(":")[0] in status.machines}  # else it only has another problem
         for machine in {text.partition(":")[0] for text in over}:
             self._session.say(f"{machine}: works again")
         self._said -= over
@@ -236,39 +235,39 @@ class _Outlook:
             self.stuck = status.troubles[0]
 
     def _bound_queues(self) -> None:
-        """Now and then: a site that fills Redis gets no new links (see `bounding`)."""
+        """Now and then: a site whose queue fills Redis gets no new links (see `frontier.bounds`)."""
         if time.monotonic() < self._bound_at:
             return
         self._bound_at = time.monotonic() + LOOK_AFTER
         try:
             for site in bound(self._frontier):
-                self._session.say(f"the queue of {site} fills Redis: its new links are left out until there is room")
+                self._session.say(f"the queue of {site} fills Redis: its new links are dropped until there is room")
         except RedisAway:
             raise
         except RedisUnavailable:  # a user who may not ask how full it is
             self._bound_at = float("inf")
 
     def _see_whether_full(self) -> None:
-        """Asked by a write of nothing: reading alone would not meet what keeps workers from writing."""
+        """Check with an empty write: reads alone would not show what keeps workers from writing."""
         try:
             self._ledger.probe()
         except OutOfMemory as error:
             if not self._full:
-                self._session.say(f"{error}; until then no new page begins")
+                self._session.say(f"{error}; no new page starts until then")
             self._full = True
         else:
             if self._full:
-                self._session.say("Redis has room again; going on")
+                self._session.say("Redis has room again; continuing")
             self._full = False
 
     def _see_what_workers_wait_for(self) -> None:
-        """A worker may be kept out where this process is let in: too many clients, for one."""
+        """A worker may be refused where this process is admitted: with too many clients, for example."""
         now, before = time.monotonic(), self._trouble
         self._trouble = self._pool.trouble
         if self._trouble != before:
             self._since = now
-        elif self._trouble and self._trouble != self._told and now - self._since > LATE:
-            self._told = self._trouble
+        elif self._trouble and self._trouble != self._reported and now - self._since > LATE:
+            self._reported = self._trouble
             self._session.say(f"a worker waits: {self._trouble}")
 
 
@@ -278,9 +277,9 @@ def _say(line: str) -> None:
 
 
 class Crawl(AbstractContextManager["Crawl"]):
-    """A crawl by its name, on an embedded Redis or on *redis*. Settings are the command line's, with `_` for `-`.
+    """A crawl by name, on an embedded Redis or on *redis*. Settings are named as on the command line, with `_` for `-`.
 
-    Made or joined when it is first used: `seed`, `run`, `status`, `records`. Use it in a `with`, or call `close`.
+    It is created or joined on first use of `seed`, `run`, `status` or `records`. Use it in a `with`, or call `close`.
     """
 
     def __init__(
@@ -295,7 +294,7 @@ class Crawl(AbstractContextManager["Crawl"]):
     ) -> None:
         """*seeds* are URLs or files of URLs, *sitemaps* URLs of sitemaps.
 
-        *hook* gets each Page in a worker and returns what `data` shall be.
+        *hook* gets each Page in a worker and returns the value of the record's `data`.
         """
         flags = {setting: coerce(setting, value) for setting, value in settings.items()}
         flags["crawl"] = coerce("crawl", name)
@@ -316,7 +315,7 @@ class Crawl(AbstractContextManager["Crawl"]):
         self.close()
 
     def close(self) -> None:
-        """Leave Redis; what the crawl stored stays."""
+        """Disconnect from Redis; what the crawl stored stays."""
         self._frontier = None
         self._session.close()
 
@@ -324,7 +323,7 @@ class Crawl(AbstractContextManager["Crawl"]):
         if os.environ.get(IN_WORKER):
             raise UsageError('a worker is importing this script: put its crawl under `if __name__ == "__main__":`')
         if self._frontier is None:
-            seeding.check(self._seeds, self._sitemaps)
+            check_sources(self._seeds, self._sitemaps)
             self._session.__enter__()
             try:
                 self._frontier = self._session.create_or_join()
@@ -334,17 +333,17 @@ class Crawl(AbstractContextManager["Crawl"]):
         return self._frontier
 
     def seed(self, *sources: str) -> Seeded:
-        """Put URLs, or the lines of files, into the frontier. Raises UsageError for a source that cannot be used."""
-        seeding.check(sources)
+        """Add URLs, or the lines of files, to the frontier. Raises UsageError for a source that cannot be used."""
+        check_sources(sources)
         with ends_in_order():
             return self._session.seed(self._open(), sources, lambda _: None)
 
     def run(self, *, until_done: bool = True) -> Status:
-        """Seed, crawl until nothing is left (or Ctrl-C), and say what the crawl is at.
+        """Seed, crawl until nothing is left (or Ctrl-C), and return the crawl's status.
 
-        Raises HookError, before anything is stored, where workers could not load the hook. Raises NoNetwork where no
-        machine at work could resolve or connect for too long. Raises SystemExit when the terminal was closed meanwhile
-        (SIGHUP), or on SIGQUIT.
+        Raises HookError, before anything is stored, if workers could not load the hook. Raises NoNetwork if no working
+        machine could resolve or connect for too long. Raises SystemExit if the terminal was closed meanwhile (SIGHUP),
+        or on SIGQUIT.
         """
         headers.require_hosts(self._session.settings.header, self._seeds or tuple(self._session.origins))
         with ends_in_order():
@@ -366,19 +365,19 @@ class Crawl(AbstractContextManager["Crawl"]):
             self._hook_is_fine = True
 
     def status(self) -> Status:
-        """What the crawl is at now."""
+        """The crawl's status now."""
         return Monitor(self._open(), self._session.ledger).look()
 
     def records(self) -> Iterator[Record]:
         """All records so far, in the order of their commits; `via` is a URL.
 
-        Raises FrontierError at the end where some could not be read.
+        Raises FrontierError at the end if some could not be read.
         """
         self._open()
         yield from read(self._session.ledger)
 
     def delete(self) -> None:
-        """Take the crawl and all it stored away."""
+        """Delete the crawl and everything it stored."""
         self._open()
         self._session.delete()
         self._frontier = None

@@ -1,4 +1,4 @@
-"""How many CPUs this process may use: of a machine with 64 a container may have one."""
+"""Counts the CPUs that this process may use: a container may have one of a machine's 64."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ _SYSTEM: Final = Path("/")
 
 
 def usable(system: Path = _SYSTEM) -> int:
-    """The least of the machine's CPUs, those that this process may run on, and its quotas rounded up; at least 1.
+    """The smallest of: the machine's CPUs, those that this process may run on, and its quotas rounded up; at least 1.
 
-    *system* is where `/proc` and the cgroups are looked for.
+    *system* is the folder that contains `/proc` and the cgroups.
     """
     return max(min([_allowed(), *(math.ceil(quota) for quota in _quotas(system))]), 1)
 
 
 def _allowed() -> int:
-    """By affinity (cpusets too); since Python 3.13 also by PYTHON_CPU_COUNT."""
+    """By affinity (including cpusets); since Python 3.13 also by PYTHON_CPU_COUNT."""
     count = getattr(os, "process_cpu_count", os.cpu_count)() or 1
     return min(count, len(os.sched_getaffinity(0))) if hasattr(os, "sched_getaffinity") else count
 
 
 def _quotas(system: Path) -> Iterator[float]:
-    """CPUs by the quota of each cgroup that this process is in, up to the root: v2 and v1 (cgroups(7))."""
+    """CPUs by the quota of each cgroup of this process, up to the root: v2 and v1 (cgroups(7))."""
     for kind, path in _cgroups(system):
         for mount_kind, root, at in _mounts(system):
             if mount_kind != kind:
@@ -55,7 +55,7 @@ def _quota(folder: Path) -> Iterator[float]:
 
 
 def _cgroups(system: Path) -> Iterator[tuple[str, str]]:
-    """Which cgroup this process is in, of v2 (`cgroup2`) and of v1's CPU controller (`cgroup`)."""
+    """The cgroup of this process, in v2 (`cgroup2`) and in v1's CPU controller (`cgroup`)."""
     for line in _lines(system / "proc/self/cgroup"):
         number, controllers, path = (*line.split(":", 2), "", "", "")[:3]
         if number == "0" and not controllers:
@@ -65,7 +65,7 @@ def _cgroups(system: Path) -> Iterator[tuple[str, str]]:
 
 
 def _mounts(system: Path) -> Iterator[tuple[str, str, str]]:
-    """Kind, root within the hierarchy and place of each mount of cgroups that concerns CPUs (proc_pid_mountinfo(5))."""
+    """Kind, root within the hierarchy, and place of each cgroup mount that concerns CPUs (proc_pid_mountinfo(5))."""
     for line in _lines(system / "proc/self/mountinfo"):
         mount, _, rest = line.partition(" - ")
         fields, kind = mount.split(), rest.split()

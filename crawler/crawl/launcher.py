@@ -1,7 +1,7 @@
-"""How a worker process begins: as a copy of its pool, which has loaded everything, or as an interpreter of its own.
+"""Starts a worker process: as a copy of its pool, which has loaded everything, or as a new interpreter.
 
-A copy begins in 10 ms instead of 300 ms of CPU, and shares what it does not change. But whatever else is in the process
-is copied too: threads are not, with the locks they hold. So it is copied only where nothing else can be there.
+A copy starts in 10 ms instead of 300 ms of CPU, and shares the memory that it does not change. But a fork copies the
+locks of other threads without the threads. So the pool is copied only if no other thread can exist in it.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ _PATH: Final = (
     "import gc, json, os, sys; gc.disable(); raw = sys.stdin.buffer.read();"
     " sys.path[:] = [os.fsdecode(place.encode('latin-1')) for place in json.loads(raw)['path']]; "
 )
-"""How an interpreter begins that gets an object on stdin, its `path` as of `import_path`."""
+"""How an interpreter starts that gets an object on stdin, its `path` as from `import_path`."""
 _START: Final = f"{_PATH}from crawler.crawl.process import main; gc.enable(); sys.exit(main(raw))"
 _TRY: Final = f"{_PATH}from crawler.worker.hook import try_out; gc.enable(); try_out(raw)"
 
 
 class Process(Protocol):
-    """A child process; as `subprocess.Popen` has it."""
+    """A child process, with the methods of `subprocess.Popen` that the pool uses."""
 
     pid: int
 
     def poll(self) -> int | None:
-        """How it ended, minus the signal that it died of; None while it is alive."""
+        """Its exit code, or minus the signal that killed it; None while it is alive."""
 
     def wait(self) -> int:
-        """How it ended; waits for that."""
+        """Wait for its end; returns as `poll` does."""
 
     def terminate(self) -> None:
         """SIGTERM, if it is alive."""
@@ -53,14 +53,14 @@ class Process(Protocol):
 
 
 def launch(job: Job, keep: Sequence[int], *, copies: bool) -> Process:
-    """Begin a worker that holds the descriptors *keep*; *copies*: it may be a copy of us, since all here is ours."""
+    """Start a worker that inherits the descriptors *keep*. *copies*: it may be a copy of this process."""
     if copies and not job.settings.hook and _is_alone():
         return _copy(job, keep)
     return _begin(job, keep)
 
 
 def _is_alone() -> bool:
-    """Whether this process has one thread, those that Python does not know of counted; told by Linux alone."""
+    """Whether this process has one thread, including those unknown to Python. Only Linux can tell."""
     try:
         return len(list(Path("/proc/self/task").iterdir())) == 1
     except OSError:
@@ -71,7 +71,7 @@ def _is_alone() -> bool:
 
 
 def _begin(job: Job, keep: Sequence[int]) -> Process:
-    # A group of its own, so that Ctrl-C reaches the pool alone, which then tells its workers.
+    # A process group for each worker: Ctrl-C reaches the pool alone, which then stops its workers.
     process = subprocess.Popen(
         _python(_START),
         stdin=subprocess.PIPE,
@@ -85,14 +85,14 @@ def _begin(job: Job, keep: Sequence[int]) -> Process:
         process.stdin.write(msgspec.json.encode(msgspec.structs.replace(job, path=import_path())))
         process.stdin.close()
     except BrokenPipeError:
-        pass  # it died at once: who looks sees it
+        pass  # it died at once: its pool will see that
     return process
 
 
 def check_hook(spec: str) -> None:
-    """Raise HookError where workers could not load the hook *spec*: tried in a process of its own, which ends with it.
+    """Raise HookError if workers could not load the hook *spec*. It is loaded in a separate process, which then ends.
 
-    So whatever its module does when it is imported, begins a thread or ends the process, is done there.
+    So threads that its module starts on import, or its exit, stay in that process.
     """
     with tempfile.TemporaryFile() as answer:
         done = subprocess.run(
@@ -114,7 +114,7 @@ def check_hook(spec: str) -> None:
 
 
 def _python(code: str) -> list[str]:
-    """An interpreter that runs *code*; -P keeps it from importing what lies in the current folder by accident."""
+    """An interpreter that runs *code*. -P keeps it from importing files of the current folder by accident."""
     return [sys.executable, "-P", "-c", code]
 
 
@@ -122,7 +122,7 @@ def _python(code: str) -> list[str]:
 
 
 class _Copy:
-    """A child by fork."""
+    """A child created by fork."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -150,12 +150,12 @@ class _Copy:
         return self._code
 
     def _send(self, number: int) -> None:
-        if self.poll() is None:  # until it was waited for, its number is nobody else's
+        if self.poll() is None:  # until it was waited for, no other process gets its pid
             os.kill(self.pid, number)
 
 
 def _copy(job: Job, keep: Sequence[int]) -> Process:
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)  # our handlers are not the copy's
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ASKING)  # the copy must not run our handlers
     gc.freeze()  # what the copy's collector never looks at stays shared
     try:
         pid = os.fork()
@@ -164,13 +164,13 @@ def _copy(job: Job, keep: Sequence[int]) -> Process:
     finally:
         gc.unfreeze()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    with suppress(OSError):  # it does so too: whoever comes first
+    with suppress(OSError):  # the child does so too: whichever is first
         os.setpgid(pid, pid)
     return _Copy(pid)
 
 
 def _live_as_copy(job: Job, keep: Sequence[int], mask: set[int | signal.Signals]) -> NoReturn:
-    """Be the worker, and never return to what the pool was doing."""
+    """Run the worker, and never return to the pool's code."""
     code = DEFECT
     try:
         os.setpgid(0, 0)
@@ -187,9 +187,9 @@ def _live_as_copy(job: Job, keep: Sequence[int], mask: set[int | signal.Signals]
 
 
 def _let_go(keep: Sequence[int]) -> None:
-    """Lead all descriptors but stderr and *keep* nowhere; close those whose numbers are above the limit.
+    """Point all descriptors except stderr and *keep* at /dev/null; close those whose numbers are above the limit.
 
-    Their numbers stay taken: what the pool's objects still close, should one of them end here, is nothing of ours.
+    Their numbers stay taken. So if one of the pool's objects is closed in this copy, it closes nothing of the worker's.
     """
     nowhere = os.open(os.devnull, os.O_RDWR)
     for path in list(Path("/proc/self/fd").iterdir()):

@@ -1,4 +1,4 @@
-"""N worker processes on this machine: start, watch and stop them; settle the leases of those that die."""
+"""Runs N worker processes on this machine: starts, watches and stops them, and settles the leases of dead ones."""
 
 from __future__ import annotations
 
@@ -21,17 +21,16 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Lease
 from crawler.record import Charge
 from crawler.settings import Settings
-from crawler.worker import outcome as endings
-from crawler.worker.outcome import LeasedPage
+from crawler.worker.outcome import LeasedPage, of_failure
 from crawler.worker.watchdog import Snapshot, Watchdog, dead_watches
 
 SETTLE_AGAIN: Final = 1.0
-"""Seconds after which a dead worker is settled once more: what it asked for may have been granted after its death."""
+"""A dead worker is settled once more after these seconds: its last request may have been granted after its death."""
 MAX_FALSE_STARTS: Final = 5
-"""Workers in a row that die before their first turn, after which the pool gives up."""
+"""The pool gives up after this many workers in a row died before their first turn."""
 _FIRST_TURNS: Final = 3
 LINGER: Final = 2 * LAST_WORDS
-"""Seconds after which a worker is killed whose loop has ended, and which should have ended itself."""
+"""A worker whose loop has ended, but whose process has not, is killed after these seconds."""
 
 
 @dataclass(slots=True)
@@ -43,16 +42,16 @@ class _Member:
     watch: Watchdog
     hung: bool = False
     seen: Snapshot | None = None
-    """What it was doing when it was last looked at."""
+    """What it was doing at the last check."""
 
 
 @dataclass(slots=True)
 class _Dead:
-    """A worker that ended and whose leases have to be settled: one that died, now and once more later."""
+    """A dead worker whose leases have to be settled: now, and once more later."""
 
     worker: str
     token: str
-    """What it was handling; empty when it was not handling anything."""
+    """What it was processing; empty if nothing."""
     hung: bool
     due: float = 0.0
     times: int = 0
@@ -65,11 +64,11 @@ class Losses:
     died: int = 0
     hung: int = 0
     ended: list[str] = field(default_factory=list)
-    """Why workers ended of their own accord."""
+    """The reasons of workers that ended by themselves."""
 
 
 class Pool:
-    """The workers of one crawl on this machine. `tick` often; it never blocks for long."""
+    """The workers of one crawl on this machine. Call `tick` often; it never blocks for long."""
 
     def __init__(
         self,
@@ -84,7 +83,7 @@ class Pool:
         copies: bool = False,
         origins: Collection[str] = (),
     ) -> None:
-        """*embedded* is what `Job` says; *copies*: nothing but a crawl is in this process (see `launch`).
+        """*embedded*: see `Job`. *copies*: the process runs nothing but this crawl (see `launcher`).
 
         *origins* are those that the command's SOURCEs name (see `headers`).
         """
@@ -101,15 +100,15 @@ class Pool:
         self._stopping = False
         self._false_starts = 0
         self.page_timeout = settings.page_timeout
-        """Seconds in one page after which a worker is killed; may change while it runs."""
+        """A worker is killed after these seconds in one page; may change while the pool runs."""
         self.losses = Losses()
         self.lacks: dict[str, None] = {}
-        """What workers have said that this machine lacks, in order."""
+        """What workers reported that this machine lacks, in order."""
 
     # -- starting ------------------------------------------------------------------------------------------------------
 
     def start(self, workers: int) -> None:
-        """Start *workers* processes; before that, settle workers of this machine whose pool died with them."""
+        """Start *workers* processes. First settle the workers of this machine whose pool died with them."""
         for worker, glimpse in dead_watches(self._frontier.generation):
             token = glimpse.token if glimpse.stage in ("handle", "hook") else ""
             self._dead.append(_Dead(worker, token, hung=False))
@@ -136,9 +135,9 @@ class Pool:
     # -- watching ------------------------------------------------------------------------------------------------------
 
     def tick(self) -> bool:
-        """Kill what hangs, settle and replace what died; false when no worker is left and none is to come.
+        """Kill workers that hang, settle and replace dead ones. False when no worker is left and none will start.
 
-        Raises what a worker could not go on for: no other could.
+        Raises the error that a worker could not continue after, if it affects every worker.
         """
         for member in list(self._members):
             self._kill_if_hanging(member)
@@ -154,16 +153,16 @@ class Pool:
 
     @property
     def trouble(self) -> str:
-        """What a worker waits for; empty when none does."""
+        """What a worker waits for; empty if none does."""
         return next((words for member in self._members if (words := member.watch.words())), "")
 
     @property
     def pids(self) -> list[int]:
-        """The processes that are alive."""
+        """The pids of living workers."""
         return [member.process.pid for member in self._members]
 
     def _kill_if_hanging(self, member: _Member) -> None:
-        """One that was seen at the same page twice, for too long: a single look may fall into the middle of a word."""
+        """A worker seen twice at the same page, for too long. A single look may catch it in the middle of a write."""
         before, seen = member.seen, member.watch.look()
         member.seen = seen
         if seen.stage == "ended" and seen == before and time.monotonic() - seen.since > LINGER:
@@ -177,15 +176,15 @@ class Pool:
             member.process.wait()
 
     def _end_children(self, member: _Member) -> None:
-        """Ask what a hook has started to end too: it is in the process group of its worker, unless it left that."""
+        """Ask children of its hook to end too: they are in its worker's process group, unless they left it."""
         if self._settings.hook:
-            with suppress(OSError):  # there is nothing
+            with suppress(OSError):  # there are none
                 os.killpg(member.process.pid, signal.SIGTERM)
 
     def _bury(self, member: _Member, code: int) -> None:
-        """A worker has ended: of its own accord, or it died and its leases have to be settled."""
+        """A worker has ended: by itself, or it died and its leases have to be settled."""
         seen = member.watch.look()
-        if seen.stage == "ended" and seen.token.isdigit():  # however its process came to an end after that
+        if seen.stage == "ended" and seen.token.isdigit():  # whatever its exit code was after that
             code = int(seen.token)
         if code in (*EXIT_CODES.values(), GIVES_UP):
             words = member.watch.words()
@@ -195,7 +194,7 @@ class Pool:
             if code != GIVES_UP:
                 self.losses.ended.append(next(why for why, known in EXIT_CODES.items() if known == code))
             elif not self._stopping:
-                raise named(words) if words else CrawlerError("a worker cannot go on; see its message above")
+                raise named(words) if words else CrawlerError("a worker cannot continue; see its message above")
             return
         token = seen.token if seen.stage in ("handle", "hook") else ""
         self._dead.append(_Dead(member.worker, token, member.hung))
@@ -206,7 +205,7 @@ class Pool:
         self.losses.hung += member.hung
         if not self._stopping:
             self._say(
-                f"worker {member.process.pid} {self._how(member, code)}; its URLs go back, another takes its place"
+                f"worker {member.process.pid} {self._how(member, code)}; its URLs are queued again, another replaces it"
             )
             self._false_starts = self._false_starts + 1 if seen.turn < _FIRST_TURNS else 0
             if self._false_starts >= MAX_FALSE_STARTS:
@@ -230,7 +229,7 @@ class Pool:
                 self._settle(dead)
             except RedisUnavailable as error:
                 dead.due = now + SETTLE_AGAIN
-                if self._stopping:  # its watch file stays, by which the next start on this machine settles it
+                if self._stopping:  # its watch file stays; the next start on this machine settles it
                     self._dead.remove(dead)
                 elif not isinstance(error, RedisAway):
                     raise
@@ -243,7 +242,7 @@ class Pool:
                 Watchdog.forget(self._frontier.generation, dead.worker)
 
     def _settle(self, dead: _Dead) -> None:
-        """Charge what the worker was handling, a page or a host's robots.txt, and give its other leases back free."""
+        """Count what it was processing (page or robots.txt) as a failed attempt; return its other leases at no cost."""
         leases = self._ledger.leases_of(dead.worker)
         innocent = [lease.token for lease in leases if lease.token != dead.token]
         for lease in leases:
@@ -262,26 +261,26 @@ class Pool:
             return
         try:
             entry = lease.entry()
-        except ValueError:  # something else wrote there: the next worker that leases it ends it
+        except ValueError:  # a foreign client wrote there: the next worker that leases it ends it
             self._frontier.release([lease.token])
             return
         url = entry.request.url
         held = LeasedPage(lease, entry, self._frontier.id(url), self._frontier.form.apply(url))
         error = f"one page took more than {self.page_timeout:g} s to parse; its worker was killed"
         handling_ms = round(self.page_timeout * 1000)
-        self._frontier.commit(endings.of_failure(held, "failed:hang", error, handling_ms=handling_ms))
+        self._frontier.commit(of_failure(held, "failed:hang", error, handling_ms=handling_ms))
 
     # -- stopping ------------------------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """Ask all workers to end what they have in flight and leave; the second time, to leave at once."""
+        """Ask all workers to finish what is in flight and leave; the second call, to leave at once."""
         self._stopping = True
         for member in self._members:
             if member.process.poll() is None:
                 member.process.terminate()
 
     def kill(self) -> None:
-        """End all workers now; their leases are settled as far as Redis answers."""
+        """Kill all workers now. Their leases are settled if Redis answers."""
         self._stopping = True
         for member in self._members:
             member.process.kill()
@@ -294,9 +293,9 @@ class Pool:
 
 
 def machine() -> str:
-    """This machine's name, as it may stand in a worker's id."""
+    """This machine's name, in the form allowed in a worker's id."""
     return re.sub(r"[^A-Za-z0-9.]", "-", platform.node())[:20] or "machine"
 
 
 STOP_PATIENCE: Final = GRACE + 5.0
-"""Seconds after which a worker that was asked to stop is killed."""
+"""A worker that was asked to stop is killed after these seconds."""

@@ -1,7 +1,7 @@
-"""One worker process: `live` makes its own clients and runs the loop; `main` reads its job from stdin before.
+"""One worker process: `main` reads its job from stdin; `live` makes its clients and runs the loop.
 
-The job comes by a pipe and not by arguments, because it may bear passwords, which `ps` would show. What ends it, and
-what it waits for, it leaves in its watch file: of many workers that meet the same, the pool says it once.
+The job comes through a pipe, not as arguments, because it may contain passwords, which `ps` would show. The worker
+writes why it ended, and what it waits for, into its watch file. So the pool reports a problem of many workers once.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ from crawler.fetch.machine import raise_limit
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.redis.embedded import EmbeddedRedis
 from crawler.frontier.scripts import load_those_of_workers
-from crawler.frontier.shards import frontier as sharded
+from crawler.frontier.shards.frontier import find, ledger_of
 from crawler.logs import Log, open_log
 from crawler.settings import Settings
 from crawler.url import load_suffixes
-from crawler.worker import hook as hooks
 from crawler.worker.context import Context
 from crawler.worker.engine import Engine
+from crawler.worker.hook import load_hook
 from crawler.worker.options import WorkerOptions, fetcher_options_of, plan_of
 from crawler.worker.watchdog import Watchdog
 
 GRACE: Final = 10.0
-"""Seconds that transfers in flight get when the worker is asked to stop."""
+"""Seconds that downloads in flight get when the worker is asked to stop."""
 EXIT_CODES: Final = {"done": 10, "stopped": 11, "limit": 12, "gone": 13}
-"""Why the loop ended, as the process tells it to its pool; anything else is a death, 0 too: a hook may call exit."""
+"""Exit code for each reason why the loop ended. Any other code is a death, 0 too: a hook may call exit."""
 DEFECT: Final = 1
 GIVES_UP: Final = 14
-"""It cannot work, or cannot go on, and neither could another: its last words say why."""
+"""Exit code: it cannot work or continue, and neither could another worker. Its last message says why."""
 LAST_WORDS: Final = 3.0
-"""Seconds that a process may take to end once its loop has: for threads and `atexit` functions of a hook."""
+"""Seconds that a process may take to end after its loop: for threads and `atexit` functions of a hook."""
 
 IN_WORKER: Final = "CRAWLER_IN_WORKER"
 """Set in the environment of workers: a script that is imported there for its hook must not crawl."""
 _M_MMAP_THRESHOLD: Final = -3
 _LARGE_BLOCK: Final = 512 << 10
 NAME: Final = "crawler-worker"
-"""What `ps` and `top` call the process, where they ask for more than arguments; Linux allows 15 characters."""
+"""The process name that `ps` and `top` show if they show no arguments; Linux allows 15 characters."""
 
 
 class Job(msgspec.Struct, frozen=True):
-    """What a worker process is to do."""
+    """The job of a worker process."""
 
     worker: str
     watch: str
@@ -67,22 +67,22 @@ class Job(msgspec.Struct, frozen=True):
     settings: Settings
     parent: int
     origins: tuple[str, ...] = ()
-    """Those that the SOURCEs of the command name: they get the lines of `--header` that may be secrets."""
+    """Origins that the command's SOURCEs name: they get the lines of `--header` that may be secrets."""
     embedded: tuple[bytes, int] | None = None
     """Folder of the embedded Redis, and the descriptor that keeps it alive (see `EmbeddedRedis.users_fd`)."""
     path: Sequence[str] = ()
-    """Where an interpreter of its own looks for modules (see `hook.import_path`)."""
+    """Where a new interpreter searches for modules (see `hook.import_path`)."""
 
 
 def main(job: bytes) -> int:
-    """Run the worker of an encoded *job*. The process has LAST_WORDS seconds left to end when this returns."""
+    """Run the worker of an encoded *job*. When this returns, the process has LAST_WORDS seconds left to end."""
     code = live(msgspec.json.decode(job, type=Job))
     end_within(LAST_WORDS, code, with_children=True)
     return code
 
 
 def live(job: Job) -> int:
-    """Run one worker until it is done or told to stop; what the process is to end with."""
+    """Run one worker until it is done or told to stop; returns the exit code."""
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):  # its pool gets them, and decides
         signal.signal(number, signal.SIG_IGN)
     with suppress(OSError):
@@ -103,9 +103,9 @@ def live(job: Job) -> int:
 
 
 def end_within(seconds: float, code: int, *, with_children: bool = False) -> None:
-    """See to it that this process ends, whatever a hook has left in it: threads, functions of `atexit`, children.
+    """Make sure that this process ends, whatever a hook has left in it: threads, `atexit` functions, children.
 
-    It may end as any other program does meanwhile. Then it exits with *code*; *with_children*: its process group, which
+    First it may end as any program does. After that it exits with *code*. *with_children*: its process group, which
     must be its own, is asked to end.
     """
     timer = threading.Timer(seconds, _exit, (code, with_children))
@@ -115,18 +115,18 @@ def end_within(seconds: float, code: int, *, with_children: bool = False) -> Non
 
 def _exit(code: int, with_children: bool) -> None:
     names = [thread.name for thread in threading.enumerate() if not thread.daemon and thread.is_alive()]
-    logging.getLogger("crawler").info("it does not end by itself, perhaps for its threads: %s", ", ".join(names))
+    logging.getLogger("crawler").info("it does not end by itself, perhaps because of its threads: %s", ", ".join(names))
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError, AttributeError):
             stream.flush()
-    if with_children and os.getpgrp() == os.getpid():  # they would keep open what they have inherited
+    if with_children and os.getpgrp() == os.getpid():  # they would keep inherited descriptors open
         with suppress(OSError):
             os.killpg(0, signal.SIGTERM)
     os._exit(code)
 
 
 def _keep_from_children(job: Job, watch: Watchdog) -> None:
-    """What a hook forks holds neither the embedded Redis nor the watch file: it may outlive this process."""
+    """A hook's children inherit neither the embedded Redis nor the watch file: they may outlive this process."""
     held = [watch.fileno(), *(() if job.embedded is None else (job.embedded[1],))]
     if job.embedded is not None:
         os.set_inheritable(job.embedded[1], False)
@@ -160,16 +160,16 @@ def _run(job: Job, watch: Watchdog) -> int:
 
 
 def _spare_the_collector() -> None:
-    """What is there now stays to the end, and pages leave few cycles: neither need be searched for garbage often."""
+    """Objects of now stay to the end, and pages leave few cycles: the collector need not search either often."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
 
 
 def _keep_memory_flat() -> None:
-    """Have glibc take large blocks, bodies and documents, from the system and give them back to it.
+    """Make glibc allocate large blocks (bodies, documents) from the system, and return them to it.
 
-    Else it would do so for ever larger ones only (mallopt(3), M_MMAP_THRESHOLD), and holes of theirs stay in the heap.
+    By default it raises the size for which it does so (mallopt(3), M_MMAP_THRESHOLD), and holes stay in the heap.
     """
     with suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK)
@@ -187,22 +187,22 @@ def _stopper(worker: Engine) -> Callable[[int, object], None]:
 
 
 def load_for_workers() -> None:
-    """Load what each worker needs; those that are copies of their pool's process have it from there."""
+    """Load what every worker needs; copies of the pool's process inherit it."""
     load_those_of_workers()
     load_suffixes()
 
 
 def build(job: Job, watch: Watchdog, log: Log) -> Engine:
-    """The worker and its own clients. Waits while Redis is away: that is no reason to give the crawl up."""
+    """The worker and its own clients. Waits while Redis is away: that is no reason to give up the crawl."""
     own = job.settings
-    patience = Backoff(log.note, trouble=watch.say)  # its pool tells people when Redis is away
+    patience = Backoff(log.note, trouble=watch.say)  # its pool reports that Redis is away
     patience.stopped = lambda: os.getppid() != job.parent
     link = Connection(job.redis, patience=patience)
     load_for_workers()
-    frontier = sharded.find(link, own.crawl)
-    ledger = sharded.ledger_of(frontier)
+    frontier = find(link, own.crawl)
+    ledger = ledger_of(frontier)
     settings = own.with_stored(ledger.settings())
-    link.patience = None  # from now on the loop has something else to do meanwhile
+    link.patience = None  # from now on the loop does other work meanwhile
     plan = plan_of(settings, job.origins)
 
     def replan(raw: bytes) -> WorkerOptions:
@@ -224,6 +224,6 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
         orphaned=lambda: os.getppid() != job.parent,
         # SIGALRM kills by default, also while a parser holds the GIL.
         fuse=lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds),
-        hook=hooks.load(own.hook) if own.hook else None,
+        hook=load_hook(own.hook) if own.hook else None,
     )
     return Engine(job.worker, tools, plan, until_done=job.until_done)

@@ -1,8 +1,8 @@
-"""Lists of URLs that people and programs make: one URL a line, whatever else a file brings along.
+"""Reads lists of URLs made by people and programs: one URL a line, in any encoding, with comments and stray characters.
 
-WHATWG's rules are right for links on pages, and too kind for a list: they take a blank for %20, and drop the line end
-between two URLs. Here a character that people do not write in a URL means that the line is something else. Such a line
-is refused, with what is odd about it; it is never taken for another URL. docs/seeds.md has the rules.
+WHATWG's rules suit links on pages, but are too lenient for a list: they read a blank as %20 and drop the line end
+between two URLs. Here, a character that people do not write in a URL means that the line is something else. Such a line
+is refused, with the reason; it is never read as another URL. docs/seeds.md has the rules.
 
 Memory is bounded, however long a line is.
 """
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 URL_MARK: Final = "://"
 MAX_LINE: Final = 4 * urls.MAX_REFERENCE
-"""Bytes of a line that are kept; a longer one is refused."""
+"""Longest line that is read, in bytes; a longer one is refused."""
 _BLOCK: Final = 1 << 16
 _SHOWN: Final = 80
-"""Bytes of a line that is too long that are shown."""
+"""How many bytes of a line that is too long are shown."""
 _SAMPLE: Final = 200
-"""Lines by which it is found out what a file is."""
+"""How many lines are looked at to find out what a file is."""
 
-# Blanks of all kinds, controls, and what cannot be seen but for the parts of letters and emoji.
+# All kinds of blanks, controls and invisible characters, except those that are parts of letters or emoji.
 _LOOSE: Final = (
     *((0x00, 0x20), (0x7F, 0xA0), (0xAD, 0xAD), (0x61C, 0x61C), (0x1680, 0x1680), (0x180E, 0x180E), (0x2000, 0x200B)),
     *((0x200E, 0x200F), (0x2028, 0x202F), (0x205F, 0x206F), (0x3000, 0x3000), (0x3164, 0x3164), (0xFEFF, 0xFEFF)),
     (0xFFA0, 0xFFA0),
 )
 _INSIDE: Final = re.compile("[" + "".join(f"{chr(first)}-{chr(last)}" for first, last in _LOOSE) + "]")
-# Joiners may stand within a word, not at its end.
+# Joiners may be within a word, not at its end.
 _AT_ENDS: Final = "\u200c\u200d" + "".join(chr(code) for first, last in _LOOSE for code in range(first, last + 1))
-# What most lines are, with nothing odd about them but perhaps a second ://.
+# What most lines are: nothing odd in them, except perhaps a second ://.
 _PLAIN: Final = re.compile(rb"https?://[!$-;=?-~]+(?<![,;|])")
 _QUOTES: Final = re.compile('["<>]')
 _SEPARATORS: Final = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a bar"}
@@ -61,44 +61,44 @@ _MARKS: Final = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"
 
 
 class Line(NamedTuple):
-    """One line of a source, and where it stands."""
+    """One line of a source, and its place."""
 
     text: str
     where: str
     odd: str = ""
     """Why it is no URL, though it may look like one."""
     hint: str = ""
-    """What the file looks like, if that is no list; on its first line."""
+    """What the file looks like, if not a list; on its first line."""
 
 
 def stripped(text: str) -> str:
-    """*text* without blanks, controls and what cannot be seen at its ends."""
+    """*text* without blanks, controls and invisible characters at its ends."""
     text = text.strip()
     return text if text.isascii() and text.isprintable() else text.strip(_AT_ENDS)
 
 
 def oddity(text: str) -> str:
-    """What is odd about a line that should be a URL; nothing if it may be one. What follows `#` does not count."""
+    """What is odd about a line that should be a URL; empty if it may be one. Text after `#` does not count."""
     url = stripped(text.partition("#")[0])
     found = None if url.isascii() and url.isprintable() and " " not in url else _INSIDE.search(url)
     if found:
-        return f"{_named(found[0])} stands in it; a list has one URL a line and nothing else"
+        return f"it contains {_named(found[0])}; a list has one URL a line and nothing else"
     place = url.partition("?")[0]
     if place.count(URL_MARK) > 1:
-        return "two URLs stand in it; if it is one, write %3A// for the second ://"
+        return "it contains two URLs; if it is one, write %3A// for the second ://"
     if found := _QUOTES.search(place):
-        return f"a {found[0]} stands in it; a list has one URL a line and nothing else"
+        return f"it contains a {found[0]}; a list has one URL a line and nothing else"
     if url[-1:] in _SEPARATORS:
         return f"it ends with {_SEPARATORS[url[-1]]}; a list has one URL a line and nothing else"
     return ""
 
 
 def oddity_of_argument(text: str) -> str:
-    """The same for a URL that was given by itself, as an argument: a blank in quotes is meant."""
+    """The same for a URL given as an argument: a blank in quotes is deliberate."""
     url = stripped(text.partition("#")[0])
     found = _INSIDE.search(url)
     if found and (found[0] not in " \xa0\u3000" or url.count(URL_MARK) > 1):
-        return f"{_named(found[0])} stands in it; give each URL by itself"
+        return f"it contains {_named(found[0])}; give each URL by itself"
     return ""
 
 
@@ -113,10 +113,10 @@ def _named(char: str) -> str:
 
 
 def read(file: IO[bytes], name: str) -> Iterator[Line]:
-    """The lines of *file* that hold something: no comments (`#` at the start), no empty ones.
+    """The lines of *file* with content: no comments (`#` at the start), no empty ones.
 
-    They are UTF-8, or what a byte order mark says, and end at LF, CR LF or CR. A file without any is one line that is
-    `odd`. Raises what reading raises.
+    They are UTF-8, or what a byte order mark declares, and end at LF, CR LF or CR. For a file that is no list, the
+    result is one line that is `odd`. Errors of reading are raised.
     """
     blocks = _decoded(_blocks(file))
     first = next(blocks, b"")
@@ -141,7 +141,7 @@ def read(file: IO[bytes], name: str) -> Iterator[Line]:
 
 
 def _undecoded(raw: bytes) -> str:
-    """What is odd about a line whose URL is not UTF-8: another character would stand in its place."""
+    """What is odd about a line whose URL is not UTF-8: decoding it would put another character in its place."""
     if b"://" not in raw:
         return ""  # it is refused for that
     try:
@@ -155,12 +155,12 @@ def _oddity(text: str, table: str) -> str:
     if URL_MARK not in text:
         return ""  # it is refused for that
     if table and table in text.partition("#")[0]:
-        return f"{_SEPARATORS[table]} stands in it, and the file looks like a table"
+        return f"it contains {_SEPARATORS[table]}, and the file looks like a table"
     return oddity(text)
 
 
 def without_note(text: str) -> str:
-    """*text* without a note: what follows `#`, if a blank or something that cannot be seen stands before it."""
+    """*text* without a note: what follows `#`, if a blank or an invisible character precedes it."""
     head = text.partition("#")[0]
     url = stripped(head)
     return text if url == head else url
@@ -170,7 +170,7 @@ def without_note(text: str) -> str:
 
 
 class _Awaited(io.RawIOBase):
-    """A file whose descriptor is non-blocking: reading waits for what comes."""
+    """A file whose descriptor is non-blocking: reads wait for data."""
 
     def __init__(self, file: io.BufferedIOBase) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class _Awaited(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
-        """Read what is there, wait for it if need be; 0 at the end."""
+        """Read what has arrived, or wait for data; 0 at the end."""
         view = memoryview(buffer).cast("B")
         block = self._file.read1(len(view))
         if not block:
@@ -193,7 +193,7 @@ class _Awaited(io.RawIOBase):
 
 
 def awaited(file: IO[bytes]) -> IO[bytes]:
-    """*file*, which may be a pipe that is non-blocking: what is not there yet would pass for its end."""
+    """*file*, which may be a non-blocking pipe: without waiting, data not yet there would look like its end."""
     with suppress(OSError, AttributeError):
         if not os.get_blocking(file.fileno()):
             return io.BufferedReader(_Awaited(cast(io.BufferedIOBase, file)))
@@ -201,13 +201,13 @@ def awaited(file: IO[bytes]) -> IO[bytes]:
 
 
 def _blocks(file: IO[bytes]) -> Iterator[bytes]:
-    """What is there, as it comes."""
+    """The data as it arrives."""
     while block := cast(io.BufferedIOBase, file).read1(_BLOCK):
         yield block
 
 
 def _decoded(blocks: Iterator[bytes]) -> Iterator[bytes]:
-    """*blocks* as UTF-8, of whatever encoding the byte order mark at their beginning is."""
+    """*blocks* as UTF-8, decoded by the byte order mark at their beginning."""
     first = b""
     for block in blocks:
         first += block
@@ -224,7 +224,7 @@ def _decoded(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
-    """The lines, and whether each is whole: of one that is too long there is the beginning."""
+    """The lines, and whether each is whole: of one that is too long only the beginning is returned."""
     rest, long, after_cr = b"", b"", False
     for block in blocks:
         if after_cr and block:
@@ -249,11 +249,11 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 def _kind(first: bytes, sample: Sequence[str], table: str) -> str:
-    """What a file that begins so looks like, if that is no list of URLs."""
+    """What a file with this beginning looks like, if not a list of URLs."""
     for magic, kind in _KINDS:
         if first.startswith(magic):
             return f"it looks like {kind}"
-    if first.count(0) * 50 > len(first):  # one at the end of a line is taken off
+    if first.count(0) * 50 > len(first):  # one at the end of a line is removed
         many = first.count(0) > len(first) // 4
         return f"it looks like {'UTF-16 without a byte order mark: save it as UTF-8' if many else 'binary data'}"
     start = next((text for text in sample if text), "")
@@ -274,7 +274,7 @@ def _content(sample: Sequence[str]) -> list[str]:
 
 
 def _table(sample: Sequence[str]) -> str:
-    """What stands between the columns, if most lines have it and one shows for sure that it is no part of a URL."""
+    """The separator of columns, if most lines contain it and at least one line proves that it is no part of a URL."""
     content = _content(sample)
     for separator in _SEPARATORS:
         rows = [text for text in content if URL_MARK in text]
@@ -291,7 +291,7 @@ def _is_column(head: str, tail: str) -> bool:
 
 
 def _columns(sample: Sequence[str]) -> str:
-    """A separator that stands once in each of several URLs, with a word behind it: it may be a part of them."""
+    """A separator that occurs once in each of several URLs, before a word: it may be part of them."""
     content = _content(sample)
     for separator in _SEPARATORS:
         parted = [text.split(separator) for text in content]

@@ -1,4 +1,4 @@
-"""Seeds: from URLs, files and stdin into the frontier, streaming, each refusal with the line it stands on."""
+"""Puts seeds into the frontier: from URLs, files and stdin, streaming; each refusal names its line."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ from crawler.policy.scope import Scope
 from crawler.record import Request
 
 TERM: Final = 60.0
-"""Seconds that a seeder counts as open after its last batch."""
+"""A seeder counts as open for these seconds after its last batch."""
 PUT_EVERY: Final = 5.0
-"""Seconds after which a batch goes out though it is not full: lines may come slowly."""
+"""A batch that is not full is sent after these seconds: lines may arrive slowly."""
 ROOM_AGAIN: Final = 2.0
-"""Seconds after which a Redis that is full is tried again."""
+"""If Redis is full, the batch is tried again after these seconds."""
 _GZIP: Final = b"\x1f\x8b"
 SHOWN: Final = 10
-"""Refused lines that are told one by one."""
+"""How many refused lines are reported one by one."""
 MAX_SHOWN: Final = 200
-"""Characters of a source that a message repeats."""
+"""How many characters of a source a message shows."""
 
 
 @dataclass(slots=True)
@@ -47,13 +47,13 @@ class Seeded:
     refused: int = 0
     reasons: dict[str, int] = field(default_factory=dict)
     origins: set[str] = field(default_factory=set, repr=False, compare=False)
-    """Those of the URLs, sitemaps aside: at most MAX_ORIGINS of `headers`."""
+    """Origins of the URLs, without sitemaps: at most MAX_ORIGINS of `headers`."""
     more_origins: bool = field(default=False, repr=False, compare=False)
     """There were more of them."""
 
     @property
     def given(self) -> int:
-        """All lines that held something."""
+        """All lines with content."""
         return self.new + self.seen + self.over_budget + self.refused
 
     def name_origin(self, url: str) -> None:
@@ -67,10 +67,10 @@ class Seeded:
             self.more_origins = True
 
 
-def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
-    """Raise UsageError, before anything is used, for what cannot be.
+def check_sources(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
+    """Raise UsageError, before anything is used, for a source or sitemap that cannot be used.
 
-    That is a source that is neither a URL, nor a file that can be read, nor `-`; and a sitemap that is no URL.
+    That is a source that is neither a URL, nor a readable file, nor `-`; or a sitemap that is no URL.
     """
     for sitemap in sitemaps:
         if URL_MARK not in sitemap:
@@ -92,7 +92,7 @@ def check(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
 
 
 def _shown(source: str) -> str:
-    """What a message repeats of a source that may be meant for a URL."""
+    """What a message shows of a source that may be meant as a URL."""
     shown = without_credentials(source)
     return shown if len(shown) <= MAX_SHOWN else f"{shown[:MAX_SHOWN]}..."
 
@@ -105,7 +105,7 @@ def _exists(source: str) -> bool:
 
 
 def lines(sources: Sequence[str]) -> Iterator[Line]:
-    """The lines of all sources that hold something: no comments (`#` at the start), no empty ones."""
+    """The lines of all sources with content: no comments (`#` at the start), no empty ones."""
     for source in sources:
         if URL_MARK in source:
             yield Line(seed_list.without_note(seed_list.stripped(source)), without_credentials(source))
@@ -146,13 +146,13 @@ def seed(
     refuse: Callable[[str], None],
     progress: Callable[[Seeded], None] = lambda _: None,
 ) -> Seeded:
-    """Put every line into the frontier; *refuse* is told the first ten lines that are no URLs, and of waiting.
+    """Put every line into the frontier. *refuse* gets messages: the first ten lines that are no URLs, and waiting.
 
-    *sitemaps* are URLs of sitemaps, which are read and not kept as pages. Their hosts are roots like those of seeds; in
-    a scope by prefix only when they stand *alone*, for then nothing else says what belongs to the crawl.
+    *sitemaps* are URLs of sitemaps, which are read and not stored as pages. Their hosts are roots like those of seeds.
+    In a scope by prefix they are so only if they are *alone*, because then nothing else defines the crawl.
 
-    The crawl counts as being seeded meanwhile, also while Redis is full and the seeds wait for room. Safe to repeat:
-    URLs that were accepted are counted as seen, so who interrupts it gives the same seeds again.
+    Meanwhile the crawl counts as being seeded, also while Redis is full and the seeds wait. Safe to repeat: accepted
+    URLs are counted as seen, so after an interruption give the same seeds again.
     """
 
     def roots_of(batch: Sequence[Request]) -> list[str]:
@@ -181,7 +181,7 @@ def seed(
         raise
     finally:
         patience = frontier.link.patience
-        if patience is None or patience.since is None:  # else Redis is away: it ends by itself with its term
+        if patience is None or patience.since is None:  # else Redis is away: the seeder's mark expires by itself
             frontier.close(source)
     return seeded
 
@@ -238,7 +238,7 @@ def _put(
             time.sleep(ROOM_AGAIN * random.uniform(0.5, 1.0))
     frontier.tidy(accepted.long, (), say)
     if waiting:
-        say("Redis has room again; seeding goes on")
+        say("Redis has room again; seeding continues")
     seeded.new += accepted.new
     seeded.seen += accepted.seen
     seeded.over_budget += accepted.over_budget

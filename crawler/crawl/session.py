@@ -21,8 +21,8 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import shards_known
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.redis.embedded import EmbeddedRedis, check_server
-from crawler.frontier.shards import frontier as sharded
 from crawler.frontier.shards.crawldb import ShardedLedger
+from crawler.frontier.shards.frontier import create, find, ledger_of
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 
@@ -30,17 +30,17 @@ Say = Callable[[str], None]
 
 
 class Session:
-    """A command's way to its Redis, embedded or shared, and to the crawl that its settings name."""
+    """A command's access to its Redis, embedded or shared, and to the crawl that its settings name."""
 
     def __init__(self, loaded: Loaded, say: Say, *, begins: bool = True) -> None:
-        """*begins*: a crawl may begin here; else no embedded Redis is made where none was."""
+        """*begins*: the command may create a crawl; else no new embedded Redis is created."""
         self.settings = loaded.settings
         self._begins = begins
         self.made = False
-        """The crawl was begun by this session."""
+        """This session created the crawl."""
         self.named = loaded.named
         self.origins: set[str] = set()
-        """Those that the SOURCEs seeded by this session name: only they get a secret `--header`."""
+        """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
         self.say = say
         self.patience = Backoff(say, mend=self.mend)
         self._server: EmbeddedRedis | None = None
@@ -48,9 +48,9 @@ class Session:
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
-        """Reach Redis: start or join the embedded one where none is named. Raises RedisUnavailable, NoCrawl.
+        """Connect to Redis; start or join the embedded one if none is named. Raises RedisUnavailable, NoCrawl.
 
-        A shared one that cannot be reached now is waited for only with the setting `wait`; once reached, it always is.
+        If a shared Redis cannot be reached at first, this waits only with the setting `wait`; later it always waits.
         """
         if not self._begins and not has_begun(self.settings):
             raise NoCrawl(f"there is no crawl {self.settings.crawl!r}: begin one with `crawler run` or `crawler seed`")
@@ -74,7 +74,7 @@ class Session:
         self.close()
 
     def close(self) -> None:
-        """Leave Redis; the last to leave an embedded one stops it."""
+        """Disconnect from Redis; the last user of an embedded one stops it."""
         self._frontier = None
         if self._link is not None:
             self._link.close()
@@ -85,7 +85,7 @@ class Session:
 
     @property
     def url(self) -> str:
-        """Where Redis is."""
+        """The URL of Redis."""
         if self._server is not None:
             return self._server.url
         return self.settings.redis or ""
@@ -98,7 +98,7 @@ class Session:
         return self._link
 
     def new_link(self) -> Connection:
-        """A connection that does not wait: for who has something else to do meanwhile. The caller closes it."""
+        """A connection that does not wait, for a caller with other work to do. The caller closes it."""
         return Connection(self.url)
 
     @property
@@ -107,7 +107,7 @@ class Session:
         return None if self._server is None else (os.fsencode(self._server.folder), self._server.users_fd)
 
     def mend(self) -> None:
-        """Start the embedded Redis again if it died."""
+        """Restart the embedded Redis if it died."""
         if self._server is not None:
             self._server.ensure()
 
@@ -116,7 +116,7 @@ class Session:
         """What the crawl has stored."""
         if self._frontier is None:
             return CrawlDb(self.link, self.settings.crawl)
-        return sharded.ledger_of(self._frontier)
+        return ledger_of(self._frontier)
 
     def names(self) -> list[str]:
         """All crawls on this Redis."""
@@ -125,35 +125,35 @@ class Session:
     # -- the crawl -----------------------------------------------------------------------------------------------------
 
     def find(self) -> Frontier:
-        """The crawl that is there; its stored settings become this session's. Raises NoCrawl."""
-        self._frontier = frontier = sharded.find(self.link, self.settings.crawl)
+        """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
+        self._frontier = frontier = find(self.link, self.settings.crawl)
         self.settings = self.stored()
         return frontier
 
     def stored(self) -> Settings:
-        """This session's settings with those of the crawl as they are now."""
+        """This session's settings, updated with those stored in the crawl now."""
         return self.settings.with_stored(self.ledger.settings())
 
     def require(self) -> None:
-        """Raise NoCrawl where there is no crawl to join."""
+        """Raise NoCrawl if there is no crawl to join."""
         Frontier.find(self.link, self.settings.crawl)
 
     def wait_for(self, what: str, stopped: Callable[[], bool] = lambda: False) -> Frontier | None:
-        """The crawl as soon as it is there, telling once that *what* waits; None when *stopped* meanwhile."""
-        told = False
+        """Wait for the crawl to exist, saying once that *what* waits. None if *stopped* meanwhile."""
+        said = False
         while not stopped():
             try:
                 return self.find()
             except NoCrawl:
-                if not told:
-                    told = True
+                if not said:
+                    said = True
                     self.say(f"{what}: waiting for crawl {self.settings.crawl!r} to begin (`crawler seed`)")
                 time.sleep(0.2)
         return None
 
     @contextmanager
     def interruptible(self) -> Iterator[Callable[[], bool]]:
-        """Whether a signal came that asks to end; who waits for Redis by then gives up with RedisAway."""
+        """Whether a signal asked the command to end. A wait for Redis then gives up with RedisAway."""
         with interrupts() as asked:
             self.patience.stopped = lambda: asked() > 0
             try:
@@ -162,13 +162,13 @@ class Session:
                 self.patience.stopped = lambda: False
 
     def create_or_join(self) -> Frontier:
-        """The crawl: made with these settings, or the one that is there with its changeable settings changed.
+        """Create the crawl with these settings, or join it and change its changeable settings.
 
-        Raises FixedSetting where one that is fixed was named with another value.
+        Raises FixedSetting if a fixed setting was named with another value.
         """
-        plan_of(self.settings)  # what cannot be used is said before anything is made
+        plan_of(self.settings)  # report what cannot be used before anything is created
         try:
-            frontier = sharded.create(
+            frontier = create(
                 self.link,
                 self.settings.crawl,
                 self.settings.encode(),
@@ -199,14 +199,14 @@ class Session:
         return frontier
 
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
-        """Change settings of the crawl, and say which."""
+        """Change settings of the crawl, and report which."""
         different = {name: value for name, value in changed.items() if value != getattr(self.settings, name)}
-        plan_of(replace(self.settings, **different))  # what cannot be used is said before anything is changed
+        plan_of(replace(self.settings, **different))  # report what cannot be used before anything is changed
         for name, value in different.items():
             before = format_value(name, getattr(self.settings, name))
             self.say(f"{name.replace('_', '-')}: {before} -> {format_value(name, value)}")
         if different.keys() & {"ignore_sitemaps", "sitemap_only"}:
-            self.say("sitemaps are looked for when a host's robots.txt is read: of hosts that are known, within 24 h")
+            self.say("sitemaps are looked up when a host's robots.txt is read: for known hosts, within 24 h")
         if not different and changed.get("max_time") is None:
             return
         self.settings = replace(self.settings, **different)
@@ -214,7 +214,7 @@ class Session:
         frontier.configure(self.settings.encode(), limits_of(self.settings), max_time)
 
     def delete(self) -> int:
-        """Take the crawl and all it stored away, also one that is damaged; how many keys there were."""
+        """Delete the crawl and everything it stored, even if it is damaged; returns how many keys there were."""
         with suppress(DamagedCrawl):
             self.require()
         shards = shards_known(self.link, self.settings.crawl)
@@ -224,7 +224,7 @@ class Session:
         return ShardedLedger(self.link, self.settings.crawl, shards).sweep()
 
     def discard(self, frontier: Frontier) -> None:
-        """Take a crawl away that was made by this session and got no URL: its settings should not bind the next."""
+        """Delete a crawl that this session created and that got no URL: its settings should not bind the next one."""
         if self.made and frontier.state().accepted == 0:
             self.delete()
 
@@ -249,11 +249,11 @@ class Session:
         if seeded.more_origins and any(headers.parse(line).needs_host for line in self.settings.header):
             self.say(
                 f"the SOURCEs name more than {headers.MAX_ORIGINS:,} origins: the others do not get the --header lines;"
-                " name the hosts that shall, CRAWLER_HEADER='HOST: Name: value'"
+                " name the hosts that should: CRAWLER_HEADER='HOST: Name: value'"
             )
         return seeded
 
 
 def has_begun(settings: Settings) -> bool:
-    """Whether there can be a crawl: on a shared Redis always, else when an embedded one was there before."""
+    """Whether a crawl can exist: on a shared Redis always, else if an embedded one was created before."""
     return settings.redis is not None or Path(settings.folder).is_dir()

@@ -1,7 +1,7 @@
-"""Signals that ask a command to end: counted, so that it ends in order, instead of dying of them.
+r"""Counts the signals that ask a command to end, so that it can end in order instead of dying.
 
-SIGINT and SIGTERM always; SIGHUP (a terminal that closes) and SIGQUIT (Ctrl-\\) unless they are ignored, as under
-nohup, or the program that uses us has a handler of its own for them.
+SIGINT and SIGTERM always count. SIGHUP (a terminal that closes) and SIGQUIT (Ctrl-\) count unless they are ignored, as
+under nohup, or the program that uses us handles them itself.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from types import FrameType
 from typing import Final
 
 INTERRUPTED: Final = 130
-"""What a command ends with that was asked to end by SIGINT or SIGTERM."""
+"""Exit code of a command that SIGINT or SIGTERM asked to end."""
 ASKING: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _LEAVING: Final = (signal.SIGHUP, signal.SIGQUIT)
 
 _left: int | None = None
-"""The first of _LEAVING that came."""
+"""The first signal of _LEAVING that arrived."""
 
 
 @contextmanager
 def interrupts() -> Iterator[Callable[[], int]]:
-    """Count the signals that ask to end instead of dying of them, up to the third; in the main thread alone."""
+    """Inside, signals that ask to end are counted, up to the third, instead of ending the process; main thread only."""
     count = 0
 
     def note(number: int, _frame: object) -> None:
         nonlocal count
         _remember(number)
         count += 1
-        if count > 2:  # whoever counts does not look: it waits for a Redis that is away, for example
+        if count > 2:  # the caller does not look at the count: it waits for a Redis that is away, for example
             raise KeyboardInterrupt
 
     with _handled(note, ASKING):
@@ -40,9 +40,10 @@ def interrupts() -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def ends_in_order() -> Iterator[None]:
-    """Inside, a signal of which the process would die at once raises SystemExit, so that all that is open is closed.
+    """Inside, a signal that would kill the process raises SystemExit instead, so that everything open is closed.
 
-    For a library: what the program handles or ignores itself stays, and so does Ctrl-C, which raises anyway.
+    For a library: signals that the program handles or ignores itself stay as they are, and so does Ctrl-C, which raises
+    anyway.
     """
     with _handled(_exit, (signal.SIGTERM, *_LEAVING), only_default=True):
         yield
@@ -56,12 +57,12 @@ def raise_from_now_on() -> None:
 
 
 def left_by() -> int | None:
-    """128 and the signal's number if SIGHUP or SIGQUIT asked to end; else None."""
+    """128 plus the signal's number if SIGHUP or SIGQUIT asked to end; else None."""
     return None if _left is None else 128 + _left
 
 
 def forget() -> None:
-    """Forget which signal came: a program may continue after one and get another."""
+    """Forget which signal arrived: a program may continue after one and get another."""
     global _left
     _left = None
 
@@ -88,9 +89,9 @@ def _handled(
     *,
     only_default: bool = False,
 ) -> Iterator[None]:
-    """Inside, *handler* gets the signals *numbers* that nobody else handles; SIGINT and SIGTERM always.
+    """Inside, *handler* gets those signals of *numbers* that nobody else handles; SIGINT and SIGTERM always.
 
-    *only_default*: those as well only where nobody does.
+    *only_default*: it gets those too only if nobody handles them.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""Export: the records of a crawl in the order of their commits, into files and pipes. One module a format."""
+"""Export: writes the records of a crawl, in the order of their commits, to files and pipes."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""An export that may be killed at any moment: at a checkpoint its output is synced, then its state, then Redis freed.
+"""Checkpoints of an export that may be killed at any moment: the output is synced, then the state, then Redis is freed.
 
-So what the state says is in the output, and what was freed is in both, whatever happens. What the output holds beyond
-its state was never acknowledged: it is cut off when the export goes on, and written again.
+So whatever happens, everything the state covers is in the output, and everything freed is in both. Output beyond the
+state was never acknowledged: when the export resumes, it is cut off and written again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from crawler.frontier.messages import CrawlState, Exported
 
 EVERY_RECORDS: Final = 5_000
 EVERY_SECONDS: Final = 5.0
-"""A checkpoint comes after so many records or seconds, whichever is first."""
+"""A checkpoint follows after this many records or seconds, whichever is first."""
 
 
 class Source(Drains, Protocol):
@@ -37,12 +37,12 @@ class Source(Drains, Protocol):
     generation: str
 
     def state(self) -> CrawlState:
-        """What the crawl is at; NoCrawl if it is gone, or was begun anew."""
+        """The state of the crawl; NoCrawl if it is gone, or was started over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an export with a state is asked for. Raises UsageError for what cannot be, before anything is opened."""
+    """The request for an export with a state. Raises UsageError for what cannot work, before anything is opened."""
 
     output: str
     state: str
@@ -57,41 +57,41 @@ class Wanted:
         form_of(self.output, self.format)
         check_appendable(self.output)
         if self.drain and self.output == "-":
-            raise UsageError("--drain needs a file to write to: what becomes of a pipe's bytes nobody can know")
+            raise UsageError("--drain needs a file to write to: nobody knows what becomes of a pipe's bytes")
         if self.output != "-" and _same_file(self.output, self.state):
             raise UsageError(f"-o and --state name the same file, {self.output}: name another for the state")
 
     @property
     def form(self) -> FileFormat:
-        """In which form the output is written."""
+        """The format of the output."""
         return form_of(self.output, self.format, defuse=self.defuse)
 
     @property
     def outcomes(self) -> frozenset[str] | None:
-        """The outcomes that are picked; none: all."""
+        """The outcomes to export; None: all."""
         return matching(self.only) if self.only else None
 
 
 class Checkpoints:
-    """The checkpoints of one export; as a context manager it ends with one, or gives up on an exception.
+    """The checkpoints of one export. As a context manager it ends with one, or gives up on an exception.
 
-    `sink` is where its records go, `cursor` where it begins, `fresh` whether that is the very beginning. `drained` is
-    how many records were freed so far.
+    `sink` takes the records, `cursor` is where it begins, `fresh` whether that is the very beginning. `drained` counts
+    the records freed so far.
     """
 
     def __init__(self, state: ExportState, frontier: Source, ledger: Drainable, wanted: Wanted) -> None:
-        """Open the output where *state* knows it; UsageError, with all as it was, if it is of another export."""
+        """Open the output as *state* knows it. UsageError, with nothing changed, if it belongs to another export."""
         self._state, self._frontier, self._ledger, self._wanted = state, frontier, ledger, wanted
         before, output = state.mark, state.name_of(wanted.output)
         if before is not None:
             _check_same(before, state.name, frontier, wanted)
-        goes_on = before is not None and before.output == output
-        if before is not None and goes_on and before.format != wanted.form.name:
-            raise UsageError(f"{wanted.output} holds {before.format}, not {wanted.form.name}: go on in a new file")
-        known = before.known if before is not None and goes_on else None
+        resumes = before is not None and before.output == output
+        if before is not None and resumes and before.format != wanted.form.name:
+            raise UsageError(f"{wanted.output} holds {before.format}, not {wanted.form.name}: continue in a new file")
+        known = before.known if before is not None and resumes else None
         self.sink = append_sink(wanted.output, wanted.form, known, follow=wanted.follow)
         try:
-            old = state.output_of(before) if before is not None and not goes_on else None
+            old = state.output_of(before) if before is not None and not resumes else None
             if before is not None and old is not None:
                 cut_back(old, before.known)
             self._mark = self._first_mark(before, output)
@@ -103,7 +103,7 @@ class Checkpoints:
         self._began_with = self._mark.records
         self._noted = ExportResult(0, self.cursor)
         self._to_free: set[tuple[str, str]] = set()
-        """What was written since the last checkpoint: place and id of each, to be freed."""
+        """What was written since the last checkpoint, to be freed: place and id of each record."""
         self._taken_at = time.monotonic()
 
     def _first_mark(self, before: Mark | None, output: str | None) -> Mark:
@@ -123,7 +123,7 @@ class Checkpoints:
 
     @property
     def records(self) -> int:
-        """How many records the state knows to be written, in all."""
+        """How many records the state counts as written, in all."""
         return self._mark.records
 
     @property
@@ -132,7 +132,7 @@ class Checkpoints:
         return self._mark.records - self._began_with
 
     def note(self, result: ExportResult, written: Sequence[Stored]) -> None:
-        """The sink has taken what was *written*, and *result* so far: time for a checkpoint?"""
+        """The sink has taken what was *written*, and *result* so far. Make a checkpoint if it is time."""
         self._noted = result
         if self._wanted.drain:
             self._to_free.update((stored.at, stored.id) for stored in written)
@@ -143,7 +143,7 @@ class Checkpoints:
 
     def _take(self) -> None:
         self._taken_at = time.monotonic()
-        self._frontier.state()  # raises NoCrawl where what was read since may be of a crawl that was begun anew
+        self._frontier.state()  # raises NoCrawl if the crawl was started over: records read since may be of the new one
         self.sink.sync()
         if self.sink.gone:
             return
@@ -176,10 +176,10 @@ class Checkpoints:
         return self
 
     def _drain_the_rest(self) -> None:
-        """Free what the state covers: an export may have been killed before it came to that, or did without.
+        """Free what the state covers: an earlier export may have been killed before that, or had no --drain.
 
-        Its last entry goes last, so it is there if anything is left. One that is gone though, or another page's by now,
-        may be so because Redis has lost its last second: then what stands before it need not be what was written.
+        The last entry goes last, so it exists if anything is left. If it is gone, or belongs to another page now, Redis
+        may have lost its last second. Then the entries before it need not be those that were written.
         """
         outcomes = self._wanted.outcomes
         until = self._ledger.standing(self._mark.cursor, self._mark.last)
@@ -203,13 +203,13 @@ def _check_same(mark: Mark, name: str, frontier: Source, wanted: Wanted) -> None
     if mark.crawl != frontier.crawl:
         raise UsageError(f"{name} is the state of an export of crawl {mark.crawl!r}, not {frontier.crawl!r}: {other}")
     if mark.generation != frontier.generation:
-        raise UsageError(f"crawl {mark.crawl!r} was begun anew since {name} was written: {other}")
+        raise UsageError(f"crawl {mark.crawl!r} was started over since {name} was written: {other}")
     if mark.only != _names(wanted.only):
         picked = " ".join(f"--only {outcome}" for outcome in mark.only) if mark.only else "all outcomes"
         raise UsageError(f"{name} is the state of an export of {picked}: ask for the same, or {other}")
     if wanted.drain and mark.piped:
         raise UsageError(
-            f"{name} is the state of an export to stdout, of which nobody can know what was kept: without --drain, or"
+            f"{name} is the state of an export to stdout, of which nobody knows what was kept: without --drain, or"
             f" {other}"
         )
 

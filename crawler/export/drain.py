@@ -1,4 +1,4 @@
-"""Freeing what was exported, in the frontier: entry by entry of the stream, up to a cursor that is synced."""
+"""Frees exported records in the frontier: entry by entry of the stream, up to a cursor that is synced."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ class Drainable(Protocol):
     """What draining needs of a `CrawlDb`."""
 
     def exported(self, after: str, until: str, most: int) -> tuple[list[Exported], str]:
-        """The next entries behind a cursor, up to another, and the new cursor."""
+        """The next entries after a cursor, up to another, and the new cursor."""
 
     def entry(self, at: str) -> str | None:
         """The id of the page of one entry."""
 
     def standing(self, cursor: str, last: str) -> str:
-        """The cursor, if its entry is still there and of that page; else the beginning."""
+        """The cursor, if its entry still exists and is of that page; else the beginning."""
 
 
 class Drains(Protocol):
     """What draining needs of a `Frontier`."""
 
     def drain(self, exported: Sequence[Exported]) -> int:
-        """Free these; how many there were."""
+        """Free these; returns how many there were."""
 
 
 def drain(frontier: Drains, ledger: Drainable, after: str, until: str, is_written: Callable[[Exported], bool]) -> int:
-    """Free the records from behind *after* up to *until* that are written, the last of them last; how many.
+    """Free the written records after *after* up to *until*, the last of them last; returns how many.
 
-    Entries that stand for nothing any more go with them. Safe to repeat: what is freed is not found again.
+    Entries whose records are gone are removed too. Safe to repeat: what is freed is not found again.
     """
     drained = 0
     while True:

@@ -1,6 +1,6 @@
-"""From the ledger to a sink: all records so far, or on and on until the crawl is over. In the order of commits.
+"""Copies records from Redis to a sink, in the order of commits: all so far, or continuously until the crawl is over.
 
-Memory is bounded: a batch at a time, its size after what the last one weighed, and a bounded table of URLs by id.
+Memory is bounded: one batch at a time, sized by the weight of the last one, and a bounded table of URLs by id.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from crawler.frontier.crawldb import START, Stored
 from crawler.record import OUTCOMES, Record
 
 _BATCH: Final = 100
-"""Records asked for at a time at most."""
+"""Most records requested at a time."""
 _WEIGHT: Final = 8 * 1024 * 1024
-"""Characters of text that a batch should hold at most; a text may have a million."""
+"""Most characters of text in a batch; a single text may have a million."""
 _REMEMBERED: Final = 20_000
-"""URLs remembered by id: most pages were found on one that was exported shortly before."""
+"""URLs remembered by id: most pages were found on a page that was exported shortly before."""
 _FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
 """Seconds between reads that find nothing, and how they grow."""
 
@@ -29,18 +29,18 @@ class Records(Protocol):
     """What an export needs of a `CrawlDb`."""
 
     def records(self, after: str, most: int) -> tuple[list[Stored], str]:
-        """The next records behind a cursor, and the new cursor."""
+        """The next records after a cursor, and the new cursor."""
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """URLs of stored pages by id."""
 
     def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
-        """The cursor behind those of the records behind *cursor* that were taken: the first ones."""
+        """The cursor after the records that were taken: the first ones after *cursor*."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportResult:
-    """How many records were written, and the cursor behind the last one that was read."""
+    """How many records were written, and the cursor after the last one that was read."""
 
     count: int
     cursor: str
@@ -50,14 +50,14 @@ class ExportResult:
     """What is wrong with the first of them."""
 
     def refuse_left_out(self) -> None:
-        """Raise FrontierError, now that all others are written, where some were left out."""
+        """Raise FrontierError if some records could not be read, now that all others are written."""
         if self.left_out:
             count = "1 record was" if self.left_out == 1 else f"{self.left_out:,} records were"
             raise FrontierError(f"{count} left out: {self.why}")
 
 
 Note = Callable[[ExportResult, Sequence[Stored]], None]
-"""Is told how far an export is and what it has just written, batch by batch; when it waits for more also nothing."""
+"""Called after each batch with the progress and what was just written; also with nothing while the export waits."""
 
 
 def _never() -> bool:
@@ -67,7 +67,7 @@ def _never() -> bool:
 def read(ledger: Records) -> Iterator[Record]:
     """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
 
-    Raises FrontierError at the end where some could not be read.
+    Raises FrontierError at the end if some could not be read.
     """
     reading = _Reading(ledger, None)
     for batch, _ in reading.batches(START):
@@ -84,10 +84,10 @@ def export(
     note: Note | None = None,
     stopped: Callable[[], bool] = _never,
 ) -> ExportResult:
-    """Write all records behind the cursor *after* to *sink*, which stays open. Ends early when the sink is `gone`.
+    """Write all records after the cursor *after* to *sink*, which stays open. Ends early when the sink is `gone`.
 
-    *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); none: all.
-    Ends with the batch during which *stopped* becomes true. Records that cannot be read are left out, and counted.
+    *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); None: all. Ends with the
+    batch during which *stopped* becomes true. Records that cannot be read are left out, and counted.
     """
     return _Transfer(ledger, sink, outcomes, note, stopped).run(ExportResult(0, after))
 
@@ -103,9 +103,9 @@ def follow(
     note: Note | None = None,
     stopped: Callable[[], bool] = _never,
 ) -> ExportResult:
-    """Export, then go on with what is committed, until *is_over* and one more read finds nothing, or *stopped*.
+    """Export, then continue with new commits, until *is_over* and one more read finds nothing, or *stopped*.
 
-    *pause* waits for so many seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once more:
+    *pause* waits for a number of seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once more:
     its last line counts.
     """
     transfer = _Transfer(ledger, sink, outcomes, note, stopped)
@@ -150,7 +150,7 @@ class _Transfer:
         self._reading = _Reading(ledger, None if outcomes is None else matching(outcomes))
 
     def run(self, so_far: ExportResult) -> ExportResult:
-        """Write what is there behind the cursor."""
+        """Write what follows the cursor."""
         result = so_far
         for batch, cursor in self._reading.batches(so_far.cursor):
             written = []
@@ -175,7 +175,7 @@ class _Transfer:
 
 
 class _Reading:
-    """Reads records in batches of bounded weight, those whose outcome is *wanted* (none: all)."""
+    """Reads records in batches of bounded size, those whose outcome is *wanted* (None: all)."""
 
     def __init__(self, ledger: Records, wanted: frozenset[str] | None) -> None:
         self._ledger, self._wanted = ledger, wanted
@@ -188,11 +188,11 @@ class _Reading:
         self._left_out, self._why = self._left_out + 1, self._why or why
 
     def so_far(self, count: int, cursor: str) -> ExportResult:
-        """The result when *count* records were written, up to *cursor*."""
+        """The result after *count* records were written, up to *cursor*."""
         return ExportResult(count, cursor, self._left_out, self._why)
 
     def batches(self, cursor: str) -> Iterator[tuple[list[Stored], str]]:
-        """What is there behind *cursor*, batch by batch, each with the cursor behind it."""
+        """What follows *cursor*, batch by batch, each with the cursor after it."""
         while True:
             try:
                 batch, reached = self._ledger.records(cursor, self._most)
@@ -212,21 +212,21 @@ class _Reading:
 
 
 def _next_size(most: int, batch: Sequence[Stored]) -> int:
-    """How many records to ask for next: as many as the weight allows, if they are like those of *batch*."""
+    """How many records to request next: as many as the weight allows, if they are like those of *batch*."""
     weight = sum(len(stored.record.text or "") for stored in batch)
     fitting = len(batch) * _WEIGHT // max(weight, 1) if batch else most
     return max(1, min(fitting, 2 * most, _BATCH))
 
 
 class _Origins:
-    """Puts the URLs in place of the ids in `via` and `duplicate_of`; what is not known (any more) is left out."""
+    """Replaces the ids in `via` and `duplicate_of` by URLs; ids not known (any more) are left out."""
 
     def __init__(self, ledger: Records) -> None:
         self._ledger = ledger
         self._known: OrderedDict[str, str] = OrderedDict()
 
     def remember(self, batch: Sequence[Stored]) -> None:
-        """Other pages may have been found on these."""
+        """Remember the URLs of these pages: other pages may have been found on them."""
         for stored in batch:
             self._remember(stored.id, stored.record.url)
 

@@ -1,4 +1,5 @@
-"""What outlives kill -9 and a power loss: part files that take a file's place whole, locks that end with their owner.
+"""Files that survive kill -9 and a power loss: part files that replace a file as a whole, and locks that end with their
+owner.
 
 A part file is named `.NAME.XXXXXXXX.part` and locked (flock) by its owner for life. One without an owner was left by a
 process that was killed; the next one that writes the same file removes it.
@@ -22,12 +23,12 @@ _UNSUPPORTED: Final = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EACCES, 
 
 
 def reason(error: Exception) -> str:
-    """What the system says of *error*, without the number."""
+    """The system's message for *error*, without the number."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def mode_of(path: Path) -> int:
-    """What kind of file is there, as `stat` has it; 0 for none."""
+    """The kind of file at *path*, as in `stat`; 0 if there is none."""
     try:
         return path.stat().st_mode
     except FileNotFoundError:
@@ -61,11 +62,11 @@ def new_part(path: Path) -> tuple[Path, int]:
             continue
         if not locked_by_another(fd) and os.fstat(fd).st_nlink == 1:
             return part, fd
-        os.close(fd)  # somebody took it for an orphan before it was locked
+        os.close(fd)  # another process took it for an orphan before it was locked
 
 
 def writable_mode(path: Path) -> int | None:
-    """The mode of the file at *path*, none if there is no file; OSError if it may not be written."""
+    """The mode of the file at *path*, None if there is no file; OSError if it may not be written."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC | owners.nofollow(path))
     except FileNotFoundError:
@@ -77,7 +78,7 @@ def writable_mode(path: Path) -> int | None:
 
 
 def locked_by_another(fd: int) -> bool:
-    """Lock the file for the life of *fd*; true if another process holds it. File systems without locks do without."""
+    """Lock the file for the life of *fd*; true if another process holds it. Without lock support this succeeds."""
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -95,14 +96,14 @@ def write(fd: int, data: bytes) -> None:
 
 
 def lead_nowhere(fd: int) -> None:
-    """What is written to *fd* from now on is thrown away."""
+    """Point *fd* at /dev/null: later writes are thrown away."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, fd)
     os.close(nowhere)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a new name in *folder* outlive a power loss, where the system can do that."""
+    """Make a new name in *folder* survive a power loss, if the system can do that."""
     try:
         fd = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:

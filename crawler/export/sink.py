@@ -1,4 +1,4 @@
-"""A sink takes records one by one and writes them in one format to one target, compressed or not."""
+"""A sink: takes records one by one and writes them in one format to one target, compressed or not."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from crawler.export.target import KeptTarget, KnownOutput, Target, append_to, op
 from crawler.record import Record
 
 _HELD: Final = 256 * 1024
-"""Bytes held before they are written."""
+"""Bytes buffered before they are written."""
 _GZIP_LEVEL: Final = 6
 _GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
-"""zlib's way to say gzip (RFC 1952), with a header that bears no name and no time: equal records, equal bytes."""
+"""zlib's setting for gzip (RFC 1952), with a header without name and time: equal records, equal bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """How a file of this kind begins, the bytes of one record, and what a terminal may get of them."""
+    """How a file of this kind begins, the bytes of one record, and the version that is safe for a terminal."""
 
     head: bytes
     encode: Callable[[Record], bytes]
@@ -36,12 +36,12 @@ _CSV: Final = Format(csv.HEAD, csv.encode, csv.harmless)
 _RAW_CSV: Final = Format(csv.HEAD, csv.encode_raw, csv.harmless)
 
 FORMATS: Final = {"jsonl": _JSONL, "ndjson": _JSONL, "csv": _CSV}
-"""By the ending of a file and for `--format`; each also with `.gz` behind it."""
+"""By the ending of a file and for `--format`; each also with `.gz` appended."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileFormat:
-    """In which form a file is written. `name` says it in one word: two files of one name can be put together."""
+    """The format and compression of a file. Two files of the same `name` can be concatenated."""
 
     name: str
     format: Format
@@ -49,7 +49,7 @@ class FileFormat:
 
 
 def form_of(target: str, format: str | None = None, *, defuse: bool = True) -> FileFormat:
-    """The form in which *target* is to be written; UsageError if neither its ending nor *format* says one."""
+    """The format for *target*; UsageError if neither its ending nor *format* names one."""
     if not target:
         raise UsageError("name a file to write to, or - for stdout")
     kind, compressed = _kind(target, format)
@@ -61,17 +61,17 @@ def form_of(target: str, format: str | None = None, *, defuse: bool = True) -> F
 def open_sink(target: str, format: str | None = None, *, follow: bool = False, defuse: bool = True) -> Sink:
     """A sink that writes to the file *target*, or to stdout for `-`; UsageError if it cannot be written to.
 
-    *format* is one of FORMATS, `.gz` behind it or not; without it the file's ending says it, and stdout gets JSONL.
-    A file takes its place whole at `finish`. With *follow* it is emptied at once and grows before its readers' eyes,
-    line by line: each whole, except that the last one may be cut when this process is killed.
-    *defuse* keeps spreadsheets from running cells of a CSV file, see csv.py.
+    *format* is one of FORMATS, with or without `.gz`. Without it the file's ending decides, and stdout gets JSONL. A
+    file appears whole at `finish`. With *follow* it is emptied at once and grows while readers watch, line by line.
+    Every line is whole, except that the last one may be cut when this process is killed. *defuse* keeps spreadsheets
+    from running cells of a CSV file, see csv.py.
     """
     form = form_of(target, format, defuse=defuse)
     return Sink(target, open_target(target, follow=follow), form)
 
 
 def append_sink(target: str, form: FileFormat, known: KnownOutput | None, *, follow: bool = False) -> KeptSink:
-    """A sink that goes on with the file *target* behind what is *known* of it; none: it must be new or empty."""
+    """A sink that appends to the file *target* after what is *known* of it; None: it must be new or empty."""
     return KeptSink(target, append_to(target, known, follow=follow), form)
 
 
@@ -88,25 +88,25 @@ def _kind(target: str, format: str | None) -> tuple[str, bool]:
         return "jsonl", False
     _, dot, kind = file.removesuffix(".gz").rpartition(".")
     if not dot or kind not in FORMATS:
-        raise UsageError(f"{target}: the ending says the format: {known}, each also with .gz; or name one by --format")
+        raise UsageError(f"{target}: the ending names the format: {known}, each also with .gz; or name one by --format")
     return kind, file.endswith(".gz")
 
 
 class Sink:
     """Takes records until `finish`, or `abort`; as a context manager it finishes, or aborts on an exception.
 
-    When the reader at the other end of a pipe has gone (`| head`), the sink is `gone` and swallows what it gets: the
-    reader has all it wanted, so this is no error and the command ends with 0. Any other failure to write is one
-    CrawlerError, after which the sink is aborted. `target` is its name, for people.
+    When the reader of a pipe has gone (`| head`), the sink is `gone` and discards what it gets: the reader has all it
+    wanted, so this is no error and the command ends with 0. Any other failure to write is one CrawlerError, after which
+    the sink is aborted. `target` is its name, for people.
 
-    `left_out` is how many of the last records it was given were not written: the reader has gone, or the export was
+    `left_out` counts the last records that were given to it and not written: the reader has gone, or the export was
     asked to end while it waited for the reader (see `heed`). `cut` is what was written of the first of them.
     """
 
     def __init__(self, name: str, target: Target, form: FileFormat) -> None:
         if target.terminal and form.compressed:
             target.abort()
-            raise UsageError("compressed data is nothing for a terminal: name a file, or a pipe behind -")
+            raise UsageError("compressed data cannot go to a terminal: name a file, or pipe the output of -")
         self.gone = False
         self.left_out = 0
         self.target = "stdout" if name == "-" else name
@@ -115,23 +115,23 @@ class Sink:
         self._packer = _Packer(target.size == 0) if form.compressed else None
         self._held = [form.format.head] if target.size == 0 and form.format.head else []
         self._heads = len(self._held)
-        """How many of the first pieces that are held are no records."""
+        """How many of the first buffered pieces are no records."""
         self._size = 0
         self._open = True
         self._stopped = never
 
     @property
     def waits(self) -> bool:
-        """A reader decides how fast it takes what is written."""
+        """Whether a reader decides how fast it takes the output."""
         return self._place.waits
 
     @property
     def cut(self) -> bytes:
-        """What was written of the record that was begun when the export was asked to end, if nobody read on."""
+        """The written part of the record under way when the export was asked to end, if its reader stopped reading."""
         return self._place.cut
 
     def heed(self, stopped: Callable[[], bool]) -> None:
-        """Begin no record once *stopped*, where a reader decides how long the next one takes."""
+        """Begin no record once *stopped*, if a reader decides how long the next one takes."""
         if self.waits:
             self._stopped = stopped
 
@@ -144,19 +144,19 @@ class Sink:
             self._guarded(self._drain)
 
     def flush(self) -> None:
-        """Show readers all that was taken so far, where they can see it before the end."""
+        """Make visible all that was taken so far, if readers can see it before the end."""
         if self._place.live:
             self._guarded(self._drain, zlib.Z_SYNC_FLUSH)
 
     def finish(self) -> None:
-        """Write what is held and make it last; a file takes its place now."""
+        """Write the buffer and make it durable; a file appears under its name now."""
         if self._open:
             self._guarded(self._drain, zlib.Z_FINISH)
             self._guarded(self._place.finish)
             self._open = False
 
     def abort(self) -> None:
-        """Give up: a file is as it was before; what was taken for a live target is written, without gzip's end."""
+        """Give up: a file is as it was before. For a live target, what was taken is written, without gzip's end."""
         if not self._open:
             return
         try:
@@ -180,7 +180,7 @@ class Sink:
             self.left_out += min(left - taken, left - heads)
 
     def _drain_packed(self, held: list[bytes], mode: int) -> int:
-        """Of what is compressed all must be written, or what comes behind it cannot be read."""
+        """All of the compressed output must be written, else what follows it cannot be read."""
         taken = 0 if self.gone or self._stopped() else len(held)
         assert self._packer is not None
         data = self._packer.pack(b"".join(held[:taken]), mode)
@@ -190,7 +190,7 @@ class Sink:
         return 0 if self.gone else taken
 
     def _guarded(self, step: Callable[..., None], *args: int) -> None:
-        """Do *step*; a reader that left is noted, any other failure aborts the target and becomes a CrawlerError."""
+        """Do *step*. A reader that left is noted; any other failure aborts the target and becomes a CrawlerError."""
         if not self._open:
             raise ValueError("the sink is closed")
         try:
@@ -222,7 +222,7 @@ class Sink:
 
 
 class KeptSink(Sink):
-    """A sink that a state follows: what was not synced is no part of the file when it is aborted."""
+    """A sink with a state: if it is aborted, what was not synced is removed from the file."""
 
     def __init__(self, name: str, target: KeptTarget, form: FileFormat) -> None:
         super().__init__(name, target, form)
@@ -230,11 +230,11 @@ class KeptSink(Sink):
 
     @property
     def known(self) -> KnownOutput:
-        """What there is to know of the place, as of its opening or the last `sync`."""
+        """What is known of the place, as of its opening or the last `sync`."""
         return self._kept.known
 
     def sync(self) -> None:
-        """All that was taken is written and outlives a power loss, as far as the place can; a gzip member ends."""
+        """Write all that was taken and make it survive a power loss, if the place can; this ends a gzip member."""
         self._guarded(self._sync)
 
     def _sync(self) -> None:
@@ -243,11 +243,11 @@ class KeptSink(Sink):
 
 
 class _Packer:
-    """Compresses to gzip. Each end begins a new member with what comes next; a file of many is valid (RFC 1952)."""
+    """Compresses to gzip. After each end the next data begins a new member; a file of several is valid (RFC 1952)."""
 
     def __init__(self, empty: bool) -> None:
         self._empty = empty
-        """Nothing is in the file: even when nothing comes it gets a member, for no bytes are no gzip."""
+        """The file is empty: even without records it gets a member, because an empty file is no valid gzip."""
         self._member: zlib._Compress | None = None
         self._pending = False
         """Something was taken since the last flush."""

@@ -1,11 +1,11 @@
-"""The state of an export: how far it is, in a small file of its own, so that the same command goes on there.
+"""The state file of an export: records its progress, so that the same command resumes there.
 
     {"version":1,"crawl":"default","generation":"7c…","output":"pages.jsonl","format":"jsonl","length":52144,
      "tail":"5f…","only":null,"cursor":"1893456000123-0","last":"77","records":41,"piped":false}
 
-`output` is its path, from the state's folder on if it is in there; none for stdout. `length` and `tail` say how much of
-it is acknowledged, and how it is known again. The file is replaced whole and synced, so it is the old or the new one,
-whatever happens; it is locked (flock) for the life of an export. An empty one is as good as none.
+`output` is its path, relative if it is in the state's folder; null for stdout. `length` is how much of the output is
+acknowledged, `tail` identifies that part. The state is replaced as a whole and synced, so whatever happens it is the
+old or the new one. It is locked (flock) for the life of an export. An empty file counts as no state.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ _Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
 class Mark(msgspec.Struct, frozen=True, kw_only=True):
-    """What a state holds."""
+    """The content of a state."""
 
     version: int = VERSION
     crawl: str
     generation: str
     output: str | None
     format: str
-    """The name of its form, see sink.py."""
+    """The name of its format, see sink.py."""
     length: _Count = 0
     tail: str = ""
     only: list[str] | None = None
-    """The outcomes that are picked, as they were named; none: all."""
+    """The outcomes that are exported, as they were named; None: all."""
     cursor: Annotated[str, msgspec.Meta(pattern=r"^\d+-\d+(,\d+-\d+)*$")]
-    """The last entry of the stream that was written or passed over; of each shard, with commas between."""
+    """The last entry of the stream that was written or skipped; for several shards one each, with commas between."""
     last: str = ""
-    """The id of its page, by which it is known again."""
+    """The id of its page, by which the entry is identified."""
     records: _Count = 0
     """Written so far, into all outputs of this state."""
     piped: bool = False
@@ -58,7 +58,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ExportState:
-    """The file of a state, locked until `close`. `mark` is what it holds; none as long as it is new.
+    """The file of a state, locked until `close`. `mark` is its content; None while it is new.
 
     UsageError if it cannot be used: it is no state, another export holds it, it cannot be written.
     """
@@ -72,7 +72,7 @@ class ExportState:
             self.path = owners.resolved(name)
             self._fd, self._made = _locked(self.path, name)
         except FileNotFoundError:
-            raise UsageError(f"{name}: its folder does not exist; make it first") from None
+            raise UsageError(f"{name}: its folder does not exist; create it first") from None
         except (OSError, ValueError) as error:
             raise UsageError(f"{name} cannot be used for the state: {files.reason(error)}") from None
         try:
@@ -83,7 +83,7 @@ class ExportState:
         files.remove_orphans(self.path)
 
     def replace(self, mark: Mark) -> None:
-        """Put *mark* in the place of what the file holds, synced. CrawlerError: it may be there then or not."""
+        """Replace the file's content by *mark*, synced. After a CrawlerError the new content may be there or not."""
         try:
             part, fd = files.new_part(self.path)
             try:
@@ -100,7 +100,7 @@ class ExportState:
             files.sync_folder(self.path.parent)
         except OSError as error:
             raise CrawlerError(
-                f"{self.name} cannot be written: {files.reason(error)}; the same command goes on where it stands"
+                f"{self.name} cannot be written: {files.reason(error)}; the same command continues from there"
             ) from None
 
     def name_of(self, output: str) -> str | None:
@@ -111,11 +111,11 @@ class ExportState:
         return str(path.relative_to(self.path.parent)) if path.is_relative_to(self.path.parent) else str(path)
 
     def output_of(self, mark: Mark) -> Path | None:
-        """The file that *mark* names; none for stdout."""
+        """The file that *mark* names; None for stdout."""
         return None if mark.output is None else self.path.parent / mark.output
 
     def close(self) -> None:
-        """Let others have it; a file that was made for nothing goes."""
+        """Release it to others; a file that was created but not used is removed."""
         if self.mark is None and self._made:
             with suppress(OSError):
                 self.path.unlink()
@@ -129,7 +129,7 @@ class ExportState:
 
 
 def _locked(path: Path, name: str) -> tuple[int, bool]:
-    """The descriptor of the file that is at *path* when it is locked (one may replace it before), whether it is new."""
+    """The descriptor of the file that is at *path* once locked (it may be replaced before), and whether it is new."""
     while True:
         kind = files.mode_of(path)
         if kind and not stat.S_ISREG(kind):

@@ -1,10 +1,10 @@
-"""Writing to what a reader empties: a pipe, a socket, a terminal. It may take less than it is given, or nothing yet.
+"""Writes to a pipe, a socket or a terminal, whose reader may take less than it is given, or nothing yet.
 
-That is so where the descriptor is non-blocking (parents that use asyncio or node make such pipes), and where a signal
-comes in between. So each write is repeated until all is taken; as long as there is no room, poll(2) waits for it.
+That happens if the descriptor is non-blocking (parents that use asyncio or node create such pipes), or if a signal
+interrupts. So each write is repeated until all is taken; while there is no room, poll(2) waits.
 
-A pipe takes up to PIPE_BUF bytes whole or not at all (POSIX, write). Lines go out in chunks of at most that size which
-end with a line where that is possible: then most lines are never cut, whatever happens to this process.
+A pipe takes up to PIPE_BUF bytes whole or not at all (POSIX, write). Output is written in chunks of at most that size
+that end with a line if possible. So most lines are never cut, whatever happens to this process.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 GRACE: Final = 5.0
-"""Seconds for which an export that is asked to end waits for a reader that takes nothing of a line that was begun."""
+"""Seconds that an export, once asked to end, waits for a reader that takes nothing of a line under way."""
 _LOOK_EVERY: Final = 100
-"""Milliseconds after which a wait for the reader looks whether it should end."""
+"""While waiting for the reader, it checks after these milliseconds whether it should end."""
 _REST: Final = 0.01
-"""Seconds to wait where poll(2) sees room and write(2) does not."""
+"""Seconds to wait if poll(2) reports room and write(2) does not accept data."""
 
 
 def never() -> bool:
-    """Nothing asks to end."""
+    """Never stop: nothing asks to end."""
     return False
 
 
@@ -40,26 +40,26 @@ class Writer(Protocol):
     """Takes pieces in order."""
 
     waits: bool
-    """A reader decides how fast it takes them."""
+    """Whether a reader decides how fast it takes them."""
 
     @property
     def given_up(self) -> bool:
-        """The reader took nothing of what was begun, and this was asked to end: nothing more is written."""
+        """The reader took nothing more of the piece under way, and this was asked to end: nothing more is written."""
 
     @property
     def cut(self) -> bytes:
-        """What was written then of the piece that was begun."""
+        """The part of that piece that was written."""
 
     def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
-        """Write *pieces*; how many of them were taken whole. Raises OSError if not even the first was.
+        """Write *pieces*; returns how many were taken whole. Raises OSError if not even the first was.
 
-        Once *stopped*, no piece is begun, and the one that was begun is finished: where the reader takes nothing of it
-        for GRACE seconds, it is given up. With *whole* the pieces belong together, as one that was begun.
+        Once *stopped*, no new piece is begun, and the piece under way is finished. If the reader takes nothing of it
+        for GRACE seconds, it is given up. With *whole* the pieces belong together, as one piece under way.
         """
 
 
 class Stream:
-    """A descriptor to write to, see Writer. A reader that has left is a BrokenPipeError."""
+    """A descriptor to write to, see Writer. If its reader has left, it raises BrokenPipeError."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -96,7 +96,7 @@ class Stream:
         return (len(pieces) if taken else 0) if whole else taken
 
     def _until(self, done: int, ends: Sequence[int]) -> int:
-        """Where the next chunk ends: with a piece, if it can."""
+        """Where the next chunk ends: after a piece, if possible."""
         if not self.waits:
             return ends[-1]
         most = done + select.PIPE_BUF
@@ -104,7 +104,7 @@ class Stream:
         return ends[last] if last >= 0 and ends[last] > done else most
 
     def _put(self, data: memoryview) -> int:
-        """Write what is taken of *data* at once; how much that is."""
+        """Write as much of *data* as is taken at once; returns how much."""
         if not self._poll.poll(_LOOK_EVERY):
             return 0
         try:
@@ -112,11 +112,11 @@ class Stream:
         except BlockingIOError:
             time.sleep(_REST)
             return 0
-        except ConnectionResetError as error:  # a socket's reader that left unread bytes behind
+        except ConnectionResetError as error:  # a socket's reader that left unread bytes
             raise BrokenPipeError(error.errno, error.strerror) from None
 
     def _cut_back(self, size: int) -> None:
-        """A file behind `>` whose disk is full shall end with a whole piece: take *size* bytes off its end."""
+        """A file after `>` on a full disk should end with a whole piece: remove *size* bytes from its end."""
         if size and not self.waits:
             with suppress(OSError):
                 end = os.lseek(self._fd, 0, os.SEEK_CUR)
@@ -126,7 +126,7 @@ class Stream:
 
 
 class Captured:
-    """What stands in the place of stdout in a program that wants to have what is written, see Writer."""
+    """A replacement for stdout in a program that captures the output, see Writer."""
 
     waits = given_up = False
     cut = b""
@@ -142,7 +142,7 @@ class Captured:
 
 
 class Patient(io.RawIOBase):
-    """A descriptor as a file, for `print` and the like: `write` returns when all is taken."""
+    """A descriptor as a file for `print` and similar: `write` returns when all is taken."""
 
     def __init__(self, fd: int) -> None:
         super().__init__()
@@ -168,7 +168,7 @@ class Patient(io.RawIOBase):
 
 
 def writer_to(out: BinaryIO) -> Writer:
-    """A writer to *out*, which is the buffer of `sys.stdout`: behind its back, if a descriptor is all that it is."""
+    """A writer to *out*, the buffer of `sys.stdout`: directly to its descriptor, if it has one."""
     if isinstance(out, io.BufferedWriter | io.FileIO | Patient):
         return Stream(out.fileno())
     return Captured(out)

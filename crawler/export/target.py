@@ -1,7 +1,6 @@
-"""Where an export's bytes go: a file that is replaced whole, a file or a pipe written straight through, stdout, or a
-file that goes on where an earlier export was.
+"""Where an export's bytes go: a replaced file, a file or pipe written directly, stdout, or a file that is appended to.
 
-All raise OSError when writing fails; what that means to the user is said in sink.py.
+All raise OSError when writing fails; sink.py turns that into a message for the user.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from crawler.export.files import mode_of, reason
 from crawler.export.stream import Stream, Writer, never, writer_to
 
 _TAIL: Final = 4096
-"""Bytes at the end of a file by which it is known again."""
+"""Bytes at the end of a file by which it is identified."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownOutput:
-    """What a state knows of its output: how long it is, and by what it is known again (see `tail_of`)."""
+    """What a state knows of its output: its length, and its identification (see `tail_of`)."""
 
     length: int = 0
     tail: str = ""
@@ -40,27 +39,27 @@ class Target(Writer, Protocol):
     live: bool
     """Readers see each write at once."""
     kept: str
-    """What a person may rely on when writing failed."""
+    """What a person can rely on when writing failed."""
     size: int
-    """Bytes that are there: so many are not to be written again."""
+    """How many bytes exist already and must not be written again."""
     terminal: bool
 
     def finish(self) -> None:
-        """All was written: make it last."""
+        """All was written: make it durable."""
 
     def abort(self) -> None:
         """Give up; never raises OSError."""
 
 
 class KeptTarget(Target, Protocol):
-    """A place that a state follows."""
+    """A place that is recorded in a state."""
 
     @property
     def known(self) -> KnownOutput:
-        """What there is to know of it, as of its opening or the last `sync`."""
+        """What is known of it, as of its opening or the last `sync`."""
 
     def sync(self) -> None:
-        """Make what was written outlive a power loss, as far as the place can."""
+        """Make what was written survive a power loss, if the place can."""
 
 
 def open_target(name: str, *, follow: bool) -> Target:
@@ -68,7 +67,7 @@ def open_target(name: str, *, follow: bool) -> Target:
     if name == "-":
         return Stdout()
     try:
-        place = owners.resolved(name)  # a symbolic link stays: the file behind it is replaced
+        place = owners.resolved(name)  # a symbolic link stays: the file that it points to is replaced
         kind = mode_of(place)
         if stat.S_ISDIR(kind):
             raise UsageError(f"{name} is a folder: name a file in it")
@@ -80,9 +79,9 @@ def open_target(name: str, *, follow: bool) -> Target:
 
 
 def append_to(name: str, known: KnownOutput | None, *, follow: bool) -> KeptTarget:
-    """The target *name*, to go on with: behind what is *known* of it; none: it must be new or empty.
+    """The target *name*, to append to after what is *known* of it; None: it must be new or empty.
 
-    UsageError, with all as it was, if it cannot be gone on with.
+    UsageError, with nothing changed, if it cannot be continued.
     """
     check_appendable(name)
     if name == "-":
@@ -94,7 +93,7 @@ def append_to(name: str, known: KnownOutput | None, *, follow: bool) -> KeptTarg
 
 
 def check_appendable(name: str) -> None:
-    """UsageError unless the target *name* is stdout, a file, or none yet."""
+    """UsageError unless the target *name* is stdout, a file, or does not exist yet."""
     try:
         kind = 0 if name == "-" else mode_of(Path(name))
     except (OSError, ValueError) as error:
@@ -105,12 +104,12 @@ def check_appendable(name: str) -> None:
 
 def _unusable(name: str, error: Exception) -> UsageError:
     if isinstance(error, FileNotFoundError):
-        return UsageError(f"{name}: its folder does not exist; make it first")
+        return UsageError(f"{name}: its folder does not exist; create it first")
     return UsageError(f"{name} cannot be written to: {reason(error)}")
 
 
 class ReplacedFile:
-    """A part file in the same folder, renamed over the target at the end: readers see the old file or the new one."""
+    """A part file in the same folder, renamed to the target at the end: readers see the old file or the new one."""
 
     live = waits = given_up = False
     cut = b""
@@ -133,7 +132,7 @@ class ReplacedFile:
         return len(pieces)
 
     def finish(self) -> None:
-        """Put the part file in the target's place; after this it outlives a power loss."""
+        """Rename the part file to the target; after this it survives a power loss."""
         os.fsync(self._fd)
         self._part.replace(self._path)
         self.kept = "the new file is in its place, but a power loss may undo that"
@@ -202,7 +201,7 @@ class FileInPlace:
         return len(pieces)
 
     def finish(self) -> None:
-        """Make what was written outlive a power loss."""
+        """Make what was written survive a power loss."""
         if self._regular:
             os.fsync(self._fd)
         self.abort()
@@ -216,12 +215,12 @@ class FileInPlace:
 
 
 class AppendedFile:
-    """A file that goes on where its state knows that it is whole; locked (flock) for life.
+    """A file that is continued after the part that its state covers; locked (flock) for life.
 
-    What is behind that was never acknowledged: it is cut off. So is what was not synced when an export ends early.
+    What follows that part was never acknowledged: it is cut off. So is what was not synced when an export ends early.
     """
 
-    kept = "it ends where its state says, and the same command goes on there"
+    kept = "it ends where its state says, and the same command continues there"
     terminal = waits = given_up = False
     cut = b""
 
@@ -250,7 +249,7 @@ class AppendedFile:
         size = os.fstat(self._fd).st_size
         if known is None:
             if size:
-                raise UsageError(f"{self._name} is not empty, and not what this state has written: name a new file")
+                raise UsageError(f"{self._name} is not empty, and not written by this state: name a new file")
             return 0
         if size < known.length:
             raise UsageError(_lost(self._name, f"has {size:,} bytes", known))
@@ -266,7 +265,7 @@ class AppendedFile:
         return len(pieces)
 
     def sync(self) -> None:
-        """The file and its name outlive a power loss."""
+        """Make the file and its name survive a power loss."""
         os.fsync(self._fd)
         files.sync_folder(self._path.parent)
         self.known = KnownOutput(self.size, tail_of(self._fd, self.size))
@@ -287,10 +286,10 @@ class AppendedFile:
 
 
 class Stdout:
-    """Standard output. After an error it leads nowhere, so that the interpreter's last flush does not fail again.
+    """Standard output. After an error it points at /dev/null, so that the interpreter's last flush does not fail again.
 
-    What is *known* of it is how many bytes it has taken from the exports of one state: they make one file together. Its
-    tail says how much of the next line, and by what that is known again, if its reader left that unfinished.
+    What is *known* of it is how many bytes it has taken from all exports of one state: together they make one file. Its
+    tail records the written part of a last line that its reader left unfinished, and identifies that line.
     """
 
     live = True
@@ -334,27 +333,27 @@ class Stdout:
         return taken
 
     def _rest_of(self, line: bytes) -> bytes:
-        """What is missing of *line*, of which an export that ended early wrote the beginning."""
+        """The missing rest of *line*, whose beginning was written by an export that ended early."""
         number = self._begun.partition(" ")[0]
         size = int(number) if number.isdecimal() else 0
         same = f"{size} {_digest(line[:size])}" == self._begun
         return line[size:] if same else b"\n" + line  # its record was replaced since
 
     def sync(self) -> None:
-        """Nothing is left to do: each write is flushed."""
+        """Nothing to do: each write is flushed."""
 
     def finish(self) -> None:
-        """Nothing is left to do: each write is flushed."""
+        """Nothing to do: each write is flushed."""
 
     def abort(self) -> None:
-        """Nothing is left to do."""
+        """Nothing to do."""
 
 
 def cut_back(path: Path, known: KnownOutput) -> None:
     """Cut the file at *path* back to what is *known* of it, if it is that file and longer; else leave it alone."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:  # moved away, as a part that is done may be
+    except OSError:  # moved away, as a finished part may be
         return
     try:
         ours = stat.S_ISREG(os.fstat(fd).st_mode) and not files.locked_by_another(fd)
@@ -366,7 +365,7 @@ def cut_back(path: Path, known: KnownOutput) -> None:
 
 
 def tail_of(fd: int, length: int) -> str:
-    """A digest of the end of the first *length* bytes of a file; where there are none, which file it is."""
+    """A digest of the end of the first *length* bytes of a file; if it has none, the file's identity."""
     if length == 0:
         return f"inode {os.fstat(fd).st_ino}"
     return _digest(os.pread(fd, min(length, _TAIL), max(length - _TAIL, 0)))
@@ -378,8 +377,8 @@ def _digest(data: bytes) -> str:
 
 def _lost(name: str, what: str, known: KnownOutput) -> str:
     return (
-        f"{name} {what}, but its state knows of {known.length:,} bytes in it: put it back, go on in a new file"
-        " (another -o), or begin anew with another --state"
+        f"{name} {what}, but its state knows of {known.length:,} bytes in it: put it back, continue in a new file"
+        " (another -o), or start over with another --state"
     )
 
 

@@ -1,7 +1,8 @@
 """Fetchers: one interface (`fetcher`), two engines (`curl`, `requests`), one guard of addresses (`guard`).
 
-What an answer is, is told once for both: `answer` (header and body with their bounds), `decode` (Content-Encoding),
-`outgoing` (what is sent and trusted). `wire` holds the guarded connections of the `requests` engine.
+Both engines share the reading of answers: `answer` (header and body with their bounds), `decode` (Content-Encoding),
+`request_headers` (what is sent and trusted). `requests_connection` holds the guarded connections of the `requests`
+engine.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ ENGINES = ("curl", "requests")
 
 
 def open_fetcher(name: str, options: FetcherOptions) -> Fetcher:
-    """The engine *name*, imported only now; UsageError where there is none of that name or it cannot be loaded."""
+    """The engine *name*, imported only now. UsageError if there is no such engine or it cannot be loaded."""
     if name not in ENGINES:
         raise UsageError(f"no fetcher is called {name!r}: use {' or '.join(ENGINES)}")
     try:

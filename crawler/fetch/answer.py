@@ -1,4 +1,4 @@
-"""One answer as it arrives, engine by engine the same: header lines with a bound, then a body with a limit."""
+"""Reads one answer as it arrives, alike for both engines: header lines within bounds, then a body with a limit."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ from crawler.fetch.fetcher import FetchRequest, Headers, Response
 
 MAX_HEADER_BYTES: Final = 256 * 1024
 MAX_HEADER_LINES: Final = 500
-"""Bounds of all header lines of one answer together: interim answers and trailers count."""
+"""Bounds for all header lines of one answer together, including interim answers and trailers."""
 MAX_LINE_BYTES: Final = 100 * 1024
-"""A header line with its end is shorter than this: libcurl's bound, so that both engines take the same."""
+"""A header line with its end is shorter than this: libcurl's bound, so that both engines accept the same."""
 SMALL: Final = 64 * 1024
-"""A body of a type not wanted is read and thrown away up to this size in bytes: cheaper than a new connection."""
+"""A body of an unwanted type is read and discarded up to this size in bytes: cheaper than a new connection."""
 
 
 MAX_FRAMING: Final = 1024 * 1024
 MAX_FRAMING_RATIO: Final = 40
-"""Bytes beside the body (sizes and extensions of chunks, TLS) that are read of one answer: the first number, and the
-second for each byte of the body. Chunks of one byte, each in a TLS record of its own, need 35."""
+"""Bytes besides the body (chunk sizes and extensions, TLS) that are read of one answer: the first number, plus the
+second for each byte of the body. Chunks of one byte, each in its own TLS record, need 35.
+"""
 WASTEFUL: Final = "hardly any body among its chunk extensions"
 _VERSIONS: Final = frozenset({b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"})
-"""What is spoken; libcurl writes the last one itself, and refuses it in a status line over HTTP/1."""
+"""Supported versions; libcurl writes the last one itself, and refuses it in a status line over HTTP/1."""
 _SHORT: Final = 100
-"""Bytes of a header line that is remembered."""
+"""Longest header line that is cached, in bytes."""
 _OF_URLS: Final = frozenset({"location", "refresh", "link"})
 _FOREIGN = re.compile("[\udc80-\udcff]")
 """A byte that is not UTF-8, decoded by `surrogateescape`."""
@@ -49,7 +50,7 @@ class Answer:
         self.skipped = False
         self.truncated = False
         self.received = 0
-        """Bytes of the body, as they came."""
+        """Bytes of the body, as received."""
         self._framing = 0
         self._sniffs = False
         self._lines: list[bytes] = []
@@ -61,9 +62,9 @@ class Answer:
         self._stages: list[Decoder] | None = None
 
     def line(self, raw: bytes) -> bool:
-        """Take one header line with its line end; true when it was the last one of the final header.
+        """Take one header line with its line end; true after the last one of the final header.
 
-        Interim answers (1xx, RFC 9110 section 15.2) and trailers are passed over. Raises BadAnswer.
+        Interim answers (1xx, RFC 9110 section 15.2) and trailers are skipped. Raises BadAnswer.
         """
         self._count += 1
         self._bytes += len(raw)
@@ -106,7 +107,7 @@ class Answer:
                 raise BadAnswer(str(error)) from None
 
     def feed(self, data: bytes) -> bool:
-        """Take the next piece of the body as it came; false when no more is wanted. Raises BadAnswer."""
+        """Take the next piece of the body as received; false when no more is wanted. Raises BadAnswer."""
         self.received += len(data)
         if self.skipped:
             return self.small
@@ -132,45 +133,45 @@ class Answer:
         return not self.truncated
 
     def _sniff(self) -> None:
-        """Judge by its beginning a body that no header names a type for."""
+        """Judge the type of a body by its beginning if no header names it."""
         self._sniffs = False
         if not mime.sniff(self._chunks).startswith(self.request.types or ""):
             self.skipped, self.truncated = True, False
             self._chunks = bytearray()
 
     def frame(self, size: int) -> None:
-        """Take note of *size* bytes of chunk framing. Raises BadAnswer when it is too much of it."""
+        """Count *size* bytes of chunk framing. Raises BadAnswer if there is too much of it."""
         self._framing += size
         if self.is_wasteful(self._framing):
             raise BadAnswer(WASTEFUL)
 
     def is_wasteful(self, framing: int) -> bool:
-        """Are *framing* bytes too many beside the body as far as it has come?"""
+        """Whether *framing* bytes are too many for the body received so far."""
         return framing > MAX_FRAMING + MAX_FRAMING_RATIO * self.received
 
     @property
     def small(self) -> bool:
-        """Is the body so small that reading it out is better than closing the connection?"""
+        """Whether the body is so small that reading the rest is better than closing the connection."""
         length = self.headers.get("content-length") or ""
         return length.isascii() and length.isdigit() and len(length) < 7 and int(length) <= SMALL
 
     @property
     def cut(self) -> bool:
-        """Has the answer all that is wanted of it, though the transfer did not end by itself?"""
+        """Whether everything wanted has arrived, though the transfer did not end by itself."""
         return self.status != 0 and (self.truncated or self.skipped)
 
     def forget(self) -> None:
-        """Let go of the body: engines keep their last answer until the next one begins."""
+        """Release the body: engines keep their last answer until the next one begins."""
         self._chunks = bytearray()
         self._stages = None
 
     def response(self, elapsed: float, first_byte: float, ended: float, address: str) -> Response:
-        """The answer as it stands; times in seconds (see Response)."""
+        """The answer so far; times in seconds (see Response)."""
         if self._sniffs:
             self._sniff()
         stages = self._stages or ()
         broken = self._raw < self.request.max_body + SMALL and not all(stage.complete for stage in stages)
-        part = self.status == 206  # no range was asked for (RFC 9110 section 15.3.7)
+        part = self.status == 206  # no range was requested (RFC 9110 section 15.3.7)
         return Response(
             url=self.request.url,
             status=self.status,
@@ -199,7 +200,7 @@ def status_code(line: bytes) -> int:
 
 
 def header_fields(lines: list[bytes]) -> list[tuple[str, str]]:
-    """Names and values; folded lines are joined (RFC 9112 section 5.2), lines without a name are left out."""
+    """Names and values. Folded lines are joined (RFC 9112 section 5.2), lines without a name are dropped."""
     fields: list[tuple[str, str]] = []
     for line in lines:
         if line[:1] in b" \t":
@@ -212,7 +213,7 @@ def header_fields(lines: list[bytes]) -> list[tuple[str, str]]:
 
 
 def _field(line: bytes) -> tuple[str, str] | None:
-    """The name and the value in one line; None where it has no name."""
+    """The name and the value in one line; None if it has no name."""
     name, colon, value = line.partition(b":")
     if not (colon and name.strip()) or b"\0" in line:
         return None
@@ -220,11 +221,11 @@ def _field(line: bytes) -> tuple[str, str] | None:
     return title, value_text(title, value.strip())
 
 
-_short_field = lru_cache(maxsize=1024)(_field)  # most lines of a server are the same with each answer
+_short_field = lru_cache(maxsize=1024)(_field)  # most lines of a server are the same in each answer
 
 
 def text(raw: bytes) -> str:
-    """Header bytes as text: UTF-8, or else Latin-1, which takes anything."""
+    """Header bytes as text: UTF-8, or else Latin-1, which accepts anything."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -234,7 +235,7 @@ def text(raw: bytes) -> str:
 def value_text(name: str, raw: bytes) -> str:
     """The value of the header *name* as text.
 
-    Where it holds URLs, a byte that is not UTF-8 is percent-encoded, as browsers do: the server wants that byte back.
+    If it holds URLs, a byte that is not UTF-8 is percent-encoded, as browsers do: the server expects that byte back.
     """
     if raw.isascii() or name.lower() not in _OF_URLS:
         return text(raw)

@@ -1,4 +1,4 @@
-"""Canaries: names and addresses that were there before, asked beside the loop whether they still are."""
+"""Canaries: asks in a thread whether names and addresses that answered before still do."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from typing import Final, Literal
 from crawler.fetch import names
 
 _PATIENCE: Final = 3.0
-"""Seconds that an address may take to accept a connection, on which nothing is sent."""
+"""Seconds that an address may take to accept a connection, over which nothing is sent."""
 
 
 class Canaries:
-    """Asks in a thread a question; used by one thread, which takes the answers."""
+    """Asks questions in a thread, one at a time. Used by one thread, which takes the answers."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answers: list[tuple[Literal["resolver", "network"], bool]] = []
 
     def ask_names(self, several: Sequence[str]) -> None:
-        """Whether one of *several* names resolves; where none is known, whether a name server answers at all."""
+        """Ask whether one of *several* names resolves; if none is known, whether a name server answers at all."""
         self._begin("resolver", several, ())
 
     def ask_addresses(self, several: Sequence[tuple[str, int]]) -> None:
-        """Whether one of *several* addresses, each with a port, can be connected to."""
+        """Ask whether one of *several* addresses, each with a port, can be connected to."""
         self._begin("network", (), several)
 
     def take(self) -> list[tuple[Literal["resolver", "network"], bool]]:
-        """What was found since: about names (resolver) and addresses (network), whether one of them was there."""
+        """The answers since the last call: about names (resolver) or addresses (network), and whether one answered."""
         with self._lock:
             answers, self._answers = self._answers, []
         return answers

@@ -1,9 +1,9 @@
 """The default fetcher: libcurl's multi interface in one thread.
 
-libcurl tells by callbacks which sockets to watch and when to wake it (`curl_multi_socket_action`): that knows no limit
-of 1,024 descriptors as `curl_multi_fdset` does. What an answer is, is judged in `answer`; bodies are decoded there too,
-because libcurl does not tell that a compressed stream ended early. Names are resolved before libcurl has the transfer:
-its own threads for that are few, and it does not tell why a name leads nowhere.
+libcurl's callbacks report which sockets to watch and when to wake it (`curl_multi_socket_action`). Unlike
+`curl_multi_fdset`, this has no limit of 1,024 descriptors. `answer` judges answers and decodes bodies, because libcurl
+does not report that a compressed stream ended early. Names are resolved before libcurl gets the transfer: it has few
+threads for that, and does not report why a name failed.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from crawler.fetch.request_headers import environment_proxies, environment_proxy
 
 _IDLE: Final = 256
 """Idle connections kept open, at least."""
-_DESCRIPTORS: Final = 3  # a transfer has at most: two sockets (RFC 8305), and what the resolver opens
-_LOOK: Final = 0.05  # seconds between two looks whether there are descriptors again
+_DESCRIPTORS: Final = 3  # most that a transfer has: two sockets (RFC 8305), and what the resolver opens
+_LOOK: Final = 0.05  # seconds between checks whether descriptors are free again
 _IN, _OUT = select.POLLIN, select.POLLOUT
 _WATCH: Final = {pycurl.POLL_IN: _IN, pycurl.POLL_OUT: _OUT, pycurl.POLL_INOUT: _IN | _OUT}
 _CSELECT_IN, _CSELECT_OUT = 1, 2  # without a name in pycurl
 _MAX_HTTP1_HOSTS: Final = 10_000
 _MAX_NAMES: Final = 10_000
 _LOOK_AT_WASTE: Final = 0.25
-"""Seconds between two looks at what transfers receive beside their bodies."""
+"""Seconds between checks of what transfers receive besides their bodies."""
 
 
 class CurlFetcher:
-    """Fetches by libcurl; see `fetcher.Fetcher`. Not to be shared between threads or across a fork."""
+    """Fetches with libcurl; see `fetcher.Fetcher`. Not to be shared between threads or across a fork."""
 
     def __init__(self, options: FetcherOptions) -> None:
         self._options = options
@@ -53,14 +53,14 @@ class CurlFetcher:
         self._ended: deque[tuple[str, FetchResult]] = deque()
         self._raised: BaseException | None = None
         self._silence = float("inf")  # no first-byte deadline is due before this time
-        self._look = 0.0  # when transfers are looked at for waste
-        self._wake = float("inf")  # when libcurl wants to be called though no socket stirs
+        self._look = 0.0  # when transfers are next checked for waste
+        self._wake = float("inf")  # when libcurl wants to be called even without socket events
         self._poller = select.poll()
         self._lookups = names.Lookups()
         self._poller.register(self._lookups.bell, _IN)
-        self._naming: dict[str, list[Transfer]] = {}  # names that are being resolved, and who waits for them
+        self._naming: dict[str, list[Transfer]] = {}  # names that are being resolved, and the waiting transfers
         self._named: dict[str, float] = {}  # hosts whose addresses libcurl has, and until when; the oldest first
-        self._starving: list[Transfer] = []  # found no descriptor: begun anew at this time
+        self._starving: list[Transfer] = []  # found no descriptor: started again at this time
         self._feed_at = 0.0
         self._room = machine.allowance(options.concurrency, max(_IDLE, options.concurrency), _DESCRIPTORS)
         self._throttle = machine.Throttle(options.concurrency, self._room)
@@ -106,7 +106,7 @@ class CurlFetcher:
 
     def poll(self, timeout: float, most: int = 16) -> list[tuple[str, FetchResult]]:
         deadline = time.monotonic() + timeout
-        wait = 0.0  # what waits already goes first
+        wait = 0.0  # transfers that wait already go first
         while True:
             self._drive(wait)
             now = time.monotonic()
@@ -115,7 +115,7 @@ class CurlFetcher:
             if now >= self._look:
                 self._end_wasteful(now)
             if self._starving and now >= self._feed_at:
-                self._feed()
+                self._retry_starving()
             if self._ended or not self._active or now >= deadline:
                 break
             wait = min(deadline, self._silence, self._wake, self._feed_at if self._starving else deadline) - now
@@ -150,7 +150,7 @@ class CurlFetcher:
         return Transfer(self._options, self._guard, self._used, self._http1)
 
     def _proxy_for(self, url: str) -> str:
-        """The proxy for *url*, or "": the option's, or the environment's where it is trusted."""
+        """The proxy for *url*, or "": from the options, or from the environment if that is trusted."""
         if not self._proxies:
             return self._options.proxy or ""
         return environment_proxy(url, self._proxies)
@@ -161,7 +161,7 @@ class CurlFetcher:
 
     def _release(self, transfer: Transfer) -> None:
         if transfer.naming:
-            with suppress(KeyError):  # its answer has just come
+            with suppress(KeyError):  # its answer has just arrived
                 self._naming[transfer.name].remove(transfer)
         elif transfer in self._starving:
             self._starving.remove(transfer)
@@ -171,15 +171,15 @@ class CurlFetcher:
         self._idle.append(transfer)
 
     def _drive(self, wait: float) -> None:
-        """Wait up to *wait* seconds for a socket to stir, and let libcurl go on with what can be done."""
+        """Wait up to *wait* seconds for socket events, and let libcurl process them."""
         act = self._multi.socket_action
         for fd, event in self._poller.poll(max(0.0, wait) * 1000):
             if fd == self._lookups.bell:
-                self._go_on()
+                self._continue_resolved()
                 continue
             if event & select.POLLNVAL:
                 self._poller.unregister(fd)
-            # an error is for both directions to see
+            # an error concerns both directions
             act(fd, (_CSELECT_IN if event & ~_OUT else 0) | (_CSELECT_OUT if event & ~_IN else 0))
         if time.monotonic() >= self._wake:
             self._wake = float("inf")
@@ -187,7 +187,7 @@ class CurlFetcher:
         self._collect()
 
     def _collect(self) -> None:
-        """Turn what libcurl has ended into results."""
+        """Turn the transfers that libcurl has ended into results."""
         queued = 1
         while queued:
             queued, done, failed = self._multi.info_read()
@@ -200,8 +200,8 @@ class CurlFetcher:
                 elif not self._again(easy.transfer, code, message):
                     self._end(easy.transfer, easy.transfer.result(code, message, now))
 
-    def _go_on(self) -> None:
-        """Go on with transfers whose names have been resolved, and end those whose names were not."""
+    def _continue_resolved(self) -> None:
+        """Continue transfers whose names have been resolved, and end those whose names have not."""
         now = time.monotonic()
         for name, found in self._lookups.take():
             for transfer in self._naming.pop(name):
@@ -216,15 +216,15 @@ class CurlFetcher:
         while len(self._named) > _MAX_NAMES:
             del self._named[next(iter(self._named))]
 
-    def _feed(self) -> None:
-        """Begin anew what found no descriptor."""
+    def _retry_starving(self) -> None:
+        """Start transfers again that found no descriptor."""
         starving, self._starving = self._starving, []
         for transfer in starving:
             transfer.again()
             self._multi.add_handle(transfer.easy)
 
     def _starve(self, transfer: Transfer, now: float) -> None:
-        """There was no descriptor: for a while fewer connections, and another try soon."""
+        """There was no descriptor: for a while use fewer connections, and soon try again."""
         at_work = len(self._active) - len(self._starving) - 1
         self._throttle.starve(at_work, now)
         self._bound(max(at_work, 1))
@@ -237,13 +237,13 @@ class CurlFetcher:
         self._feed_at = now + _LOOK
 
     def _bound(self, most: int = 1 << 30) -> None:
-        """Let there be *most* connections, if there is room for them; idle ones go first."""
+        """Limit connections to *most*, if there is room for them; idle ones are closed first."""
         wanted, room = self._options.concurrency, min(most, self._room.connections)
         self._multi.setopt(pycurl.M_MAXCONNECTS, min(max(_IDLE, 2 * wanted), room))
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, room if room < wanted + _IDLE else 0)
 
     def _again(self, transfer: Transfer, code: int, message: str) -> bool:
-        """Try once more what failed by a dead idle connection or a faulty HTTP/2; false where it is the end."""
+        """Retry what failed because of a dead idle connection or a faulty HTTP/2; false if it is not retried."""
         if transfer.dirty:
             ready = transfer.again
         elif transfer.fault is None and not transfer.answer.cut and is_http2_fault(code, message):
@@ -281,7 +281,7 @@ class CurlFetcher:
                 self._silence = min(self._silence, due)
 
     def _end_wasteful(self, now: float) -> None:
-        """End the transfers that receive hardly any body: what libcurl passes over costs time all the same."""
+        """End the transfers that receive hardly any body: what libcurl skips costs time all the same."""
         self._look = now + _LOOK_AT_WASTE
         for transfer in [each for each in self._active.values() if each.wastes()]:
             self._end(transfer, transfer.error("protocol", WASTEFUL, now))

@@ -1,4 +1,4 @@
-"""One request after the other on one handle of libcurl, and what its callbacks see of each."""
+"""One libcurl handle, used for one request after the other, and its callbacks."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from crawler.fetch.sockets import open_socket, received, stirs
 _ABORT: Final = -1
 """Returned by a callback: libcurl ends the transfer."""
 _REFUSED: Final = -2
-"""In place of a descriptor: no request was taken by the connection before this one, which was not used."""
+"""Stands for a descriptor: the previous connection took no request and was not used."""
 
 
 class Transfer:
@@ -66,7 +66,7 @@ class Transfer:
         set_option(pycurl.PREREQFUNCTION, self.on_ready)
 
     def start(self, request: FetchRequest, ticket: str, proxy: str) -> None:
-        """Set what changes from request to request; pycurl.error or UnicodeError where it cannot be sent."""
+        """Set what changes from request to request; pycurl.error or UnicodeError if it cannot be sent."""
         self.request = request
         self.ticket = ticket
         self.host = urls.host(request.url)
@@ -94,7 +94,7 @@ class Transfer:
         self.proxied = bool(proxy)
 
     def _begin(self) -> None:
-        """Nothing was sent, nothing has come."""
+        """Nothing was sent or received yet."""
         self.answer = Answer(self.request)
         self.fault = None
         self.barred = ""
@@ -103,7 +103,7 @@ class Transfer:
         self._framing: int | None = None
 
     def _set_version(self) -> None:
-        """Hosts whose HTTP/2 is at fault are asked by HTTP/1.1."""
+        """Hosts whose HTTP/2 is at fault get HTTP/1.1."""
         version = pycurl.CURL_HTTP_VERSION_1_1 if self.host in self._http1 else self._best
         if version != self._version:
             self._version = version
@@ -111,14 +111,14 @@ class Transfer:
 
     @property
     def name(self) -> str:
-        """That of the host, without its port."""
+        """The host's name, without its port."""
         return self.host.partition(":")[0]
 
     @property
     def needs_name(self) -> bool:
-        """Does the host have a name that is to be resolved here? libcurl knows what localhost is (RFC 6761, 6.3).
+        """Whether the host has a name to be resolved here. libcurl knows what localhost is (RFC 6761, 6.3).
 
-        To libcurl an address for "*" would be one for every name.
+        libcurl would read an address for "*" as one for every name.
         """
         name = self.name
         is_local = f".{name.removesuffix('.')}".endswith(".localhost")
@@ -126,12 +126,12 @@ class Transfer:
 
     @property
     def patience(self) -> float:
-        """Seconds from its start until there has to be an address, or the first byte of an answer."""
+        """Seconds from its start within which an address, or the first byte of an answer, must arrive."""
         limit = self.request.first_byte_timeout
         return min(limit, self.request.connect_timeout) if self.naming else limit
 
     def lead_to(self, addresses: Sequence[str]) -> None:
-        """The name leads to *addresses*: tell libcurl, for a while, and let it have what is left of the time."""
+        """The name resolved to *addresses*: pass them to libcurl for a while, and give it the time that is left."""
         self.naming = False
         ports = self.host.partition(":")[2:] if ":" in self.host else ("80", "443")
         both = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
@@ -140,18 +140,18 @@ class Transfer:
         self.easy.setopt(pycurl.TIMEOUT_MS, self._timeout_ms)
 
     def again(self) -> None:
-        """Get ready for another try, on a new connection."""
+        """Prepare for another try, on a new connection."""
         self._fresh = True
         self.dirty = self.starved = self.opened = False
         self.easy.setopt(pycurl.FRESH_CONNECT, 1)
 
     @property
     def can_do_http1(self) -> bool:
-        """Was this try not by HTTP/1.1 alone, and is there time for another one?"""
+        """Whether this try was not restricted to HTTP/1.1, and time is left for another one."""
         return self._version != pycurl.CURL_HTTP_VERSION_1_1 and self._left > 0
 
     def again_by_http1(self) -> None:
-        """Get ready for another try, by HTTP/1.1 and within the same time."""
+        """Prepare for another try, by HTTP/1.1 and within the same time."""
         self._begin()
         self._set_version()
         self._timeout_ms = milliseconds(self._left)
@@ -161,10 +161,10 @@ class Transfer:
     def _left(self) -> float:
         return self.request.timeout - (time.monotonic() - self.started)
 
-    # Callbacks. An exception in one would be printed by pycurl and lost, so each keeps its own.
+    # Callbacks. pycurl would print an exception raised in one and lose it, so each stores its own.
 
     def on_open(self, purpose: int, address: tuple[int, int, int, tuple[Any, ...]]) -> Any:
-        """Open a socket for the very address that libcurl connects to next, if the guard lets it."""
+        """Open a socket for the address that libcurl connects to next, if the guard admits it."""
         try:
             family, kind, protocol, target = address
             reason = None if self.proxied else self._guard.check(self.host, str(target[0]))
@@ -197,7 +197,7 @@ class Transfer:
             if reason is not None:
                 self.fault = ("refused", f"{address} is {reason}")
                 return int(pycurl.PREREQFUNC_ABORT)
-            if self._sent_fresh:  # REFUSED_STREAM or GOAWAY: libcurl would send it five times more
+            if self._sent_fresh:  # REFUSED_STREAM or GOAWAY: libcurl would send it five more times
                 self._used[local_port] = _REFUSED
                 self.fault = ("connect", "the server closes each stream or connection without taking the request")
                 return int(pycurl.PREREQFUNC_ABORT)
@@ -229,7 +229,7 @@ class Transfer:
         return _ABORT
 
     def _keep(self, error: BaseException) -> None:
-        """End this transfer by *error*; what is not an Exception (KeyboardInterrupt) is raised again by `poll`."""
+        """End this transfer with *error*; anything but an Exception (KeyboardInterrupt) is raised again by `poll`."""
         self.fault = ("protocol", f"{type(error).__name__}: {error}")
         if not isinstance(error, Exception):
             self.raised = error
@@ -237,12 +237,12 @@ class Transfer:
     # Results
 
     def result(self, code: int, message: str, now: float) -> FetchResult:
-        """What became of the request that ended with libcurl's *code*."""
+        """The result of the request that ended with libcurl's *code*."""
         answer = self.answer
         if (code == pycurl.E_OK and answer.status) or (answer.cut and self.fault is None):
             info = self.easy.getinfo
             by_http1 = answer.version.startswith(b"HTTP/1")
-            self._used[self.local_port] = info(pycurl.ACTIVESOCKET) if by_http1 else -1  # -1 as well where it has ended
+            self._used[self.local_port] = info(pycurl.ACTIVESOCKET) if by_http1 else -1  # also -1 if it has ended
             if self.proxied and answer.status == REFUSED_BY_PROXY:
                 return self.error("connect", refusal_of(self._proxy), now, "proxy")
             elapsed, first = info(pycurl.TOTAL_TIME_T) / 1e6, info(pycurl.STARTTRANSFER_TIME_T) / 1e6
@@ -257,15 +257,16 @@ class Transfer:
         return self.error(kind, detail, now, lack)
 
     def error(self, kind: FailureKind, detail: str, now: float, lack: Lack = "") -> FetchError:
-        had_it = not self.naming and kind not in ("dns", "expired", "refused")  # else libcurl speaks of another request
+        had_it = not self.naming and kind not in ("dns", "expired", "refused")  # else libcurl means another request
         sent = self.asked or (had_it and self.easy.getinfo(pycurl.CONNECT_TIME_T) > 0)
-        detail = without_credentials(detail)  # a proxy's
+        detail = without_credentials(detail)  # those of a proxy
         return FetchError(self.request.url, kind, detail, sent, now - self.started, now, lack)
 
     def wastes(self) -> bool:
-        """Does the body consist of chunk extensions and the like? To be asked now and then: it compares.
+        """Whether the body consists mostly of chunk extensions and the like. Compares with the last call: ask now and
+        then.
 
-        libcurl reads them without a word, so the kernel is asked how much has come.
+        libcurl skips them silently, so the kernel is asked how much was received.
         """
         answer = self.answer
         if not answer.version.startswith(b"HTTP/1"):  # connections of HTTP/2 are shared
@@ -277,5 +278,5 @@ class Transfer:
 
     @property
     def silent(self) -> bool:
-        """Has nothing of the answer come yet? (libcurl counts from the first whole line.)"""
+        """Whether nothing of the answer has arrived yet. (libcurl counts from the first whole line.)"""
         return self.naming or (not self.answer.status and self.easy.getinfo(pycurl.STARTTRANSFER_TIME_T) == 0)

@@ -1,7 +1,8 @@
-"""Content-Encodings undone piece by piece, never more than asked for at a time (a bomb costs nothing but its cut).
+"""Decodes Content-Encodings piece by piece, never more than requested at a time: a decompression bomb costs no memory.
 
-Each decoder has `feed(data, limit)`: decoded bytes, at most about *limit*; when fewer come, all of *data* was used, and
-when the limit is reached the rest is lost: the caller has enough. `complete`: the stream came to its end.
+Each decoder has `feed(data, limit)`, which returns decoded bytes, at most about *limit*. If it returns fewer, all of
+*data* was used. If the limit is reached, the rest of *data* is lost: the caller has enough. `complete`: the stream
+reached its end.
 """
 
 from __future__ import annotations
@@ -14,15 +15,15 @@ import brotli  # type: ignore[import-untyped]
 from crawler.fetch.fetcher import Headers
 
 ACCEPTED: Final = "gzip, deflate, br"
-"""What is asked for by Accept-Encoding."""
+"""The value of Accept-Encoding."""
 MAX_STAGES: Final = 3
-"""Encodings on top of each other that are undone; a stack of fifty is an attack (CVE-2025-66418)."""
+"""Most encodings on top of each other that are decoded; a stack of fifty is an attack (CVE-2025-66418)."""
 MAX_MEMBERS: Final = 1000
-"""Members of one gzip stream: empty ones, of 20 bytes each, cost time and give nothing."""
+"""Most members of one gzip stream: empty ones, of 20 bytes each, cost time and yield nothing."""
 
 
 class DecodeError(Exception):
-    """The body is not what its Content-Encoding says."""
+    """The body is not what its Content-Encoding declares."""
 
 
 class Decoder(Protocol):
@@ -31,11 +32,11 @@ class Decoder(Protocol):
     complete: bool
 
     def feed(self, data: bytes, limit: int) -> bytes:
-        """Decode the next piece; DecodeError where it is broken."""
+        """Decode the next piece; DecodeError if it is broken."""
 
 
 class Gzip:
-    """RFC 1952: any number of members; what follows the last one and is none is ignored, as browsers do."""
+    """RFC 1952: any number of members. Anything else after the last one is ignored, as browsers do."""
 
     def __init__(self) -> None:
         self._stream = zlib.decompressobj(16 + zlib.MAX_WBITS)
@@ -69,7 +70,7 @@ class Gzip:
 
 
 class Deflate:
-    """RFC 9110 section 8.4.1.2: zlib's format; bare deflate (RFC 1951), which some send, is told by its start."""
+    """RFC 9110 section 8.4.1.2: zlib's format. Bare deflate (RFC 1951), which some send, is recognized by its start."""
 
     def __init__(self) -> None:
         self._stream: zlib._Decompress | None = None
@@ -113,7 +114,7 @@ class Brotli:
 
 
 class Unasked:
-    """An encoding that is known and was not asked for: its bytes would pass for the page itself."""
+    """A known encoding that was not requested: its bytes would be mistaken for the page itself."""
 
     complete = False
 
@@ -132,9 +133,9 @@ _DECODERS: Final[dict[str, type[Gzip] | type[Deflate] | type[Brotli] | type[Unas
 
 
 def decoders(headers: Headers) -> list[Decoder]:
-    """The decoders for an answer with *headers*, in the order to feed them; DecodeError for a stack too high.
+    """The decoders for an answer with *headers*, in the order to feed them; DecodeError for too many encodings.
 
-    Encodings that nobody knows (`utf-8`, `none`) are no encodings, as browsers have it.
+    Unknown encodings (`utf-8`, `none`) are ignored, as browsers do.
     """
     encodings = ",".join(headers.all("content-encoding")).lower().split(",")
     kinds = [_DECODERS[encoding] for name in reversed(encodings) if (encoding := name.strip()) in _DECODERS]

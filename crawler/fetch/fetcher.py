@@ -1,7 +1,7 @@
 """The interface of every fetcher. A fetcher knows HTTP and nothing of leases; errors are values.
 
-`submit(request, ticket)` takes one request, `poll(timeout, most)` hands back what has ended, `free` says how many more
-may be submitted, `cancel(ticket)` forgets one, `close()` ends all. Redirects are handed back, never followed.
+`submit(request, ticket)` takes one request, `poll(timeout, most)` returns results, `free` is how many more requests may
+be submitted, `cancel(ticket)` forgets one, `close()` ends all. Redirects are returned, never followed.
 """
 
 from __future__ import annotations
@@ -19,16 +19,18 @@ from crawler.headers import OriginHeader
 FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused", "expired"]
 """dns: the name does not resolve; connect: no connection, or it broke before or within the answer; tls: handshake or
 certificate; timeout: one of the deadlines; protocol: an answer that is not HTTP, or broken encodings; refused: the
-guard forbids the address; expired: `not_after` had passed, so nothing was sent."""
+guard forbids the address; expired: `not_after` had passed, so nothing was sent.
+"""
 
 Lack = Literal["", "resolver", "network", "shortage", "proxy"]
-"""What this machine may lack, so that the failure may be none of the host's. resolver: no name server says whether the
-name exists; network: there is no way to the address; shortage: there is no descriptor or memory left; proxy: it cannot
-be reached, or refuses us (407)."""
+"""What this machine may lack, so that the failure may not be the host's. resolver: no name server says whether the name
+exists; network: there is no route to the address; shortage: no descriptor or memory is left; proxy: it cannot be
+reached, or refuses us (407).
+"""
 
 
 class Headers(Sequence[tuple[str, str]]):
-    """Response headers in order; names are lower case; `get` is by name, first one wins, `all` gives each."""
+    """Response headers in order; names are lower case. `get` returns the first value of a name, `all` each of them."""
 
     __slots__ = ("_first", "_media_type", "_pairs")
 
@@ -60,12 +62,12 @@ class Headers(Sequence[tuple[str, str]]):
         return [value for key, value in self._pairs if key == name]
 
     def combined(self, name: str) -> str:
-        """All values of the header *name* as one list (RFC 9110 section 5.3); empty where there is none."""
+        """All values of the header *name* as one list (RFC 9110 section 5.3); empty if there is none."""
         return ", ".join(self.all(name))
 
     @property
     def media_type(self) -> mime.MediaType:
-        """What all `Content-Type` lines together name."""
+        """The type that all `Content-Type` lines together name."""
         if self._media_type is None:
             self._media_type = mime.extract(self.combined("content-type"))
         return self._media_type
@@ -83,21 +85,22 @@ class FetchRequest(msgspec.Struct, frozen=True):
     accept: str = "*/*"
     """The media types asked for; a fetcher's own `Accept` goes first."""
     max_body: int = 10 * 1024 * 1024
-    """Bytes of the *decoded* body kept; more is cut and marked `truncated`."""
+    """Most bytes of the *decoded* body that are kept; a longer body is cut and marked `truncated`."""
     types: tuple[str, ...] | None = None
-    """Content types whose bodies are read, as prefixes (`text/`, `application/xhtml+xml`); none: all. Where the header
-    names none, the first bytes decide. Of another type the body is not read on, and `skipped` is set."""
+    """Content types whose bodies are read, as prefixes (`text/`, `application/xhtml+xml`); None: all. If the header
+    names none, the first bytes decide. The body of another type is not read further, and `skipped` is set.
+    """
     connect_timeout: float = 10.0
     first_byte_timeout: float = 20.0
     """From the start of the transfer to the first byte of the answer's header."""
     timeout: float = 30.0
     """From the start of the transfer to the last byte, however it drips."""
     not_after: float | None = None
-    """Do not send the request after this time: checked at the start and once more just before sending."""
+    """Do not send the request after this time. Checked at the start and again just before sending."""
 
     @property
     def is_too_late(self) -> bool:
-        """`not_after` has passed."""
+        """Whether `not_after` has passed."""
         return self.not_after is not None and since_boot() > self.not_after
 
 
@@ -123,17 +126,17 @@ class Response(msgspec.Struct, frozen=True):
 
     @property
     def content_type(self) -> str:
-        """The media type that the header names, lower case, without parameters; empty where it names none."""
+        """The media type that the header names, lower case, without parameters; empty if it names none."""
         return self.headers.media_type.essence
 
     @property
     def computed_type(self) -> str:
-        """`content_type`, or where that is empty, what the body looks like (never empty)."""
+        """`content_type`, or if that is empty, what the body looks like (never empty)."""
         return self.content_type or mime.sniff(self.body)
 
 
 class FetchError(msgspec.Struct, frozen=True):
-    """Why there is no final answer. `sent` tells whether any byte may have reached the server."""
+    """Why there is no final answer. `sent`: whether any byte may have reached the server."""
 
     url: str
     kind: FailureKind
@@ -156,15 +159,15 @@ class FetcherOptions:
     headers: tuple[tuple[str, str], ...] = ()
     """Added to each request (`--header`)."""
     origin_headers: tuple[OriginHeader, ...] = ()
-    """Added to requests to some origins alone: they may be secrets."""
+    """Added only to requests to some origins: they may be secrets."""
     proxy: str | None = None
     allow_private: bool = False
-    """Let connections go to loopback, private and other non-global addresses."""
+    """Allow connections to loopback, private and other non-global addresses."""
     allowed_hosts: frozenset[str] = field(default_factory=frozenset)
-    """Hosts (name and port as in `url.host`) that seeds named by a private address: those are let through."""
+    """Hosts (name and port as in `url.host`) that seeds named by a private address: those are allowed."""
     verify_tls: bool = True
     trust_env: bool = False
-    """Let the environment's proxies and netrc have their say."""
+    """Use the environment's proxies and netrc."""
     http2: bool = True
 
 
@@ -177,19 +180,19 @@ class Fetcher(Protocol):
 
     @property
     def lack(self) -> str:
-        """One line for a person: why fewer transfers are made at once than were asked for; empty where they are not."""
+        """One line for a person: why fewer transfers run at once than configured; empty if there is no shortage."""
 
     def submit(self, request: FetchRequest, ticket: str) -> None:
-        """Start *request*; its result comes from `poll` under *ticket*, which must not be in use."""
+        """Start *request*. `poll` returns its result under *ticket*, which must not be in use."""
 
     def poll(self, timeout: float, most: int = 16) -> list[tuple[str, FetchResult]]:
-        """Drive transfers for at most *timeout* seconds or until one ends; hand back at most *most* results.
+        """Drive transfers for at most *timeout* seconds or until one ends; return at most *most* results.
 
-        `timeout` 0 only does what can be done without waiting. Returns at once when nothing is in flight.
+        `timeout` 0 only does what needs no waiting. Returns at once when nothing is in flight.
         """
 
     def cancel(self, ticket: str) -> bool:
-        """Stop and forget the request; true if it was in flight. No result will come for it."""
+        """Stop and forget the request; true if it was in flight. No result will follow for it."""
 
     def allow(self, hosts: frozenset[str]) -> None:
         """Replace the hosts that may be connected to at private addresses (see FetcherOptions.allowed_hosts)."""

@@ -1,10 +1,9 @@
-"""Which addresses may be connected to: none that is not global, unless the host was named by the operator.
+"""Guards connections: only global addresses may be connected to, unless the operator named the host.
 
-What counts is the address at the moment of connecting: every spelling of a number (127.1, 0x7f.1, 2130706433), every
-name and every answer of the DNS ends there, so that is where the engines ask (`Guard.check`).
-Behind a proxy, which resolves, only what a name says of itself can be judged (`Guard.check_name`).
-Tables: IANA special-purpose registries (RFC 6890 and its updates); `ipaddress.is_global` is not enough, it lets
-multicast, 6to4 and NAT64 of private addresses through.
+The address at the moment of connecting decides: every spelling of a number (127.1, 0x7f.1, 2130706433), every name and
+every DNS answer ends there. So that is where the engines ask (`Guard.check`). Behind a proxy, which resolves names
+itself, only the name can be judged (`Guard.check_name`). Tables: IANA special-purpose registries (RFC 6890 and its
+updates). `ipaddress.is_global` is not enough: it allows multicast, and 6to4 and NAT64 of private addresses.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ _V4: Final = tuple(
         (
             "168.63.129.16/32",
             "private (host agent of Azure)",
-        ),  # a public address that each machine there reaches inside
+        ),  # a public address that each machine there reaches internally
         ("169.254.0.0/16", "link-local"),
         ("172.16.0.0/12", "private"),
         ("192.0.0.0/24", "reserved"),
@@ -66,7 +65,7 @@ _ISATAP: Final = frozenset({0x0000_5EFE, 0x0200_5EFE})
 
 @lru_cache(maxsize=8192)
 def forbidden(ip: str) -> str | None:
-    """Why the address *ip* is not global, or None where it is. A zone (`%eth0`) is ignored; no address is forbidden."""
+    """Why the address *ip* is not global, or None if it is. A zone (`%eth0`) is ignored; anything else is forbidden."""
     try:
         address = ip_address(ip.partition("%")[0])
     except ValueError:
@@ -91,13 +90,13 @@ def _translated(address: IPv6Address) -> IPv4Address | None:
 
 
 def _isatap(address: IPv6Address) -> IPv4Address | None:
-    """The IPv4 address that an ISATAP router sends on to, whatever the prefix is."""
+    """The IPv4 address that an ISATAP router forwards to, whatever the prefix is."""
     number = int(address)
     return IPv4Address(number & 0xFFFF_FFFF) if number >> 32 & 0xFFFF_FFFF in _ISATAP else None
 
 
 def literal(host: str) -> str | None:
-    """The IP address that a host name *is*, in any spelling that a resolver takes for a number, or None for a name.
+    """The IP address that a host name *is*, in any spelling that a resolver reads as a number, or None for a name.
 
     `localhost` and names under it are loopback by definition (RFC 6761 section 6.3).
     """
@@ -116,18 +115,18 @@ def literal(host: str) -> str | None:
         return None
 
 
-# What a name says of itself. The guard judges addresses; behind a proxy, which resolves, there are only names.
+# What a name shows by itself. The guard judges addresses; behind a resolving proxy there are only names.
 
 _PRIVATE_SUFFIXES: Final = {
     "localhost": "loopback (RFC 6761)",
     "local": "link-local (RFC 6762)",
     "home.arpa": "private (RFC 8375)",
     "internal": "private (reserved by ICANN)",
-    # Used in private networks alone and in no public DNS (RFC 6762 appendix G; Linux's and Kubernetes' own)
+    # Used only in private networks, not in public DNS (RFC 6762 appendix G; Linux's and Kubernetes' own)
     **dict.fromkeys(("intranet", "private", "corp", "home", "lan", "localdomain", "svc"), "private"),
     # Public names of the metadata services of clouds; others are under .internal or plain addresses
     **dict.fromkeys(("metadata.goog", "metadata.tencentyun.com"), "a cloud's metadata service"),
-    # Public names that are loopback, whatever stands before them
+    # Public names that are loopback, with any prefix
     **dict.fromkeys(
         ("localtest.me", "lvh.me", "vcap.me", "lacolhost.com", "localho.st", "lndo.site", "ddev.site", "fuf.me"),
         "loopback",
@@ -143,7 +142,7 @@ _MEANT: Final = ("private", "loopback", "link-local")
 
 @lru_cache(maxsize=8192)
 def private_name(name: str) -> str | None:
-    """Why a host *name*, which is no address, means a private place by itself, or None where it does not.
+    """Why a host *name*, which is no address, means a private place by itself, or None if it does not.
 
     `.test`, `.example` and `.invalid` (RFC 6761) are not among them: they mean no place at all.
     """
@@ -157,7 +156,7 @@ def private_name(name: str) -> str | None:
             return reason
         if start and suffix in _WILDCARDS:
             return next((found for ip in _spelled(".".join(labels[:start])) if (found := forbidden(ip))), None)
-    for match in _DOTTED.finditer(name):  # 10.0.0.1.example.org: a service of the same kind that is not listed
+    for match in _DOTTED.finditer(name):  # 10.0.0.1.example.org: an unlisted service of the same kind
         if (reason := forbidden(match[1])) and (reason.startswith(_MEANT) or match[1] == "0.0.0.0"):
             return reason
     return None
@@ -187,14 +186,14 @@ class Guard:
         self._allowed_hosts = hosts
 
     def check(self, host: str, ip: str) -> str | None:
-        """Why *host* (name and port) may not be connected to at *ip*, or None where it may."""
+        """Why *host* (name and port) may not be connected to at *ip*, or None if it may."""
         if self._allow_private:
             return None
         reason = forbidden(ip)
         return None if reason is None or host in self._allowed_hosts else reason
 
     def check_name(self, host: str) -> str | None:
-        """The same before a proxy is asked, which resolves for us: only what the name itself says can be judged."""
+        """The same before asking a proxy that resolves for us: only the name itself can be judged."""
         name, colon, port = host.rpartition(":")
         name = name if colon and port.isdigit() else host
         if ip := literal(name):

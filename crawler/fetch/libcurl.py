@@ -1,4 +1,4 @@
-"""What libcurl's codes mean, and its options that are the same for all requests of a fetcher."""
+"""The meaning of libcurl's error codes, and the options that all requests of a fetcher share."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from crawler.fetch.fetcher import FailureKind, FetcherOptions, Lack
 from crawler.fetch.request_headers import ANY_CIPHER, PROXY_REFUSES, REFUSED_BY_PROXY, ca_bundle, proxy_shown
 
 NAMES_KEPT: Final = 240.0
-"""Seconds that a resolved name is good for; each address is guarded anew whenever it is connected to."""
+"""Seconds that a resolved name is used; each address is checked by the guard whenever it is connected to."""
 _DNS_CACHE: Final = 300
-"""Seconds that libcurl keeps it: longer, so that it never has to resolve it itself."""
+"""Seconds that libcurl keeps it: longer, so that it never has to resolve the name itself."""
 _TOO_BIG: Final = 100  # without a name in pycurl
 _CODES: Final[dict[FailureKind, str]] = {
     "dns": "COULDNT_RESOLVE_HOST COULDNT_RESOLVE_PROXY",
@@ -34,13 +34,13 @@ _PROXY_ERROR: Final = 97  # CURLE_PROXY
 _PROXY_REFUSES: Final = frozenset({4, 5, 6, 7, 8, 10, 11, 12, 14, 28, 33})
 """Of CURLproxycode: GSSAPI*, IDENTD*, LONG_PASSWD, LONG_USER, NO_AUTH, RECV_AUTH, SEND_AUTH, USER_REJECTED."""
 MAY_STARVE: Final = frozenset({pycurl.E_COULDNT_RESOLVE_HOST, pycurl.E_COULDNT_CONNECT, pycurl.E_OUT_OF_MEMORY})
-"""What libcurl gives where it found no descriptor in a place of its own."""
+"""libcurl's code if it found no descriptor in its own code."""
 _HTTP2_FAULTS: Final = frozenset({pycurl.E_HTTP2, 92})
 """libcurl's codes for a server that breaks HTTP/2, or resets a stream without an answer."""
 
 
 def diagnose(easy: Any, code: int, message: str, proxy: str, begun: bool) -> tuple[FailureKind, str, Lack]:
-    """The kind of failure that *code* is, what it means in words, and what this machine may lack.
+    """The kind of failure that *code* is, its meaning in words, and what this machine may lack.
 
     *proxy* is the one that was used, or empty. *begun*: a connection was tried, or the request was sent.
     """
@@ -58,7 +58,7 @@ def diagnose(easy: Any, code: int, message: str, proxy: str, begun: bool) -> tup
 
 
 def _by_proxy(info: Any, code: int, kind: FailureKind) -> str:
-    """What the proxy itself did, where it is the one that failed; else nothing."""
+    """What the proxy itself did, if it is the one that failed; else empty."""
     if info(pycurl.HTTP_CONNECTCODE) == REFUSED_BY_PROXY or (
         code == _PROXY_ERROR and info(pycurl.PROXY_ERROR) in _PROXY_REFUSES
     ):
@@ -74,12 +74,12 @@ def _by_proxy(info: Any, code: int, kind: FailureKind) -> str:
 
 
 def is_http2_fault(code: int, message: str) -> bool:
-    """Did the server break HTTP/2, so that HTTP/1.1 may do better? Not where it asks us to slow down."""
+    """Whether the server broke HTTP/2, so that HTTP/1.1 may work better. False if it asks us to slow down."""
     return (code in _HTTP2_FAULTS or "nghttp2" in message) and "ENHANCE_YOUR_CALM" not in message
 
 
 def set_up(easy: Any, options: FetcherOptions) -> None:
-    """Set on the handle *easy* what never changes; version, proxy, header and callbacks are its owner's."""
+    """Set on the handle *easy* what never changes; its owner sets version, proxy, header and callbacks."""
     set_option = easy.setopt
     set_option(pycurl.NOSIGNAL, 1)
     set_option(pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS)
@@ -89,7 +89,7 @@ def set_up(easy: Any, options: FetcherOptions) -> None:
     set_option(pycurl.DNS_CACHE_TIMEOUT, _DNS_CACHE)
     set_option(pycurl.NETRC, pycurl.NETRC_OPTIONAL if options.trust_env else pycurl.NETRC_IGNORED)
     set_option(pycurl.NOPROXY, "")
-    set_option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # a proxy that tunnels gets no header line of the request
+    set_option(pycurl.HEADEROPT, pycurl.HEADER_SEPARATE)  # a tunnelling proxy gets no header line of the request
     set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
     set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
     set_option(pycurl.CAINFO, ca_bundle())

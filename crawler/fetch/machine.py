@@ -1,4 +1,4 @@
-"""What this machine lacks: errors that are no host's, and how many descriptors may be used."""
+"""Shortages of this machine: errors that are not the host's, and how many descriptors may be used."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ SHORTAGES: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.E
 _NO_NETWORK: Final = frozenset({errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EACCES, errno.EPERM})
 """connect(2): no route, no interface, no local port, or a rule of this machine forbids it."""
 MAX_DESCRIPTORS: Final = 65_536
-"""What the limit is raised to at most, whatever the hard one is."""
+"""The limit is raised to at most this, whatever the hard limit is."""
 _RESERVED: Final = 8
-"""Descriptors left for all but transfers: Redis, log, resolver."""
+"""Descriptors reserved for everything but transfers: Redis, log, resolver."""
 _SHORT_FOR: Final = 30.0
-"""Seconds that fewer transfers begin after there was no descriptor for one."""
+"""After a transfer found no descriptor, fewer transfers start for these seconds."""
 _FOLDERS: Final = ("/proc/self/fd", "/dev/fd")
 
 
@@ -37,12 +37,12 @@ def raise_limit() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = MAX_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MAX_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):  # a system with another bound of its own
+        with suppress(OSError, ValueError):  # a system with another bound
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def is_short() -> bool:
-    """No descriptor is left."""
+    """Whether no descriptor is left."""
     try:
         os.close(os.dup(2))
     except OSError as error:
@@ -52,16 +52,16 @@ def is_short() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """How many transfers and connections the limit of open descriptors leaves room for."""
+    """How many transfers and connections fit within the limit of open descriptors."""
 
     transfers: int
     connections: int
-    """Those of transfers and idle ones."""
+    """Connections of transfers and idle ones."""
     limit: int
 
 
 def allowance(wanted: int, idle: int, each: int) -> Allowance:
-    """What of *wanted* transfers, with *each* so many descriptors at most, and *idle* connections there is room for."""
+    """How many of *wanted* transfers, with up to *each* descriptors, and of *idle* connections fit within the limit."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if limit == resource.RLIM_INFINITY:
         return Allowance(wanted, wanted + idle, MAX_DESCRIPTORS)
@@ -78,7 +78,7 @@ def _open_descriptors() -> int:
 
 
 class Throttle:
-    """How many transfers may be on their way: fewer for a while after there was no descriptor for one."""
+    """How many transfers may be under way: fewer for a while after one found no descriptor."""
 
     def __init__(self, wanted: int, room: Allowance) -> None:
         self.allowed = self._most = room.transfers
@@ -87,12 +87,12 @@ class Throttle:
         self._starved = False
 
     def starve(self, at_work: int, now: float) -> None:
-        """There was no descriptor, with *at_work* other transfers on their way."""
+        """There was no descriptor, with *at_work* other transfers under way."""
         self.allowed = max(min(self.allowed, at_work), 1)
         self._until, self._starved = now + _SHORT_FOR, True
 
     def relieve(self, now: float) -> bool:
-        """Whether that is long enough ago to try with all again."""
+        """Whether that is long enough ago to try the full number again."""
         if now < self._until:
             return False
         self.allowed, self._until = self._most, float("inf")
@@ -100,7 +100,7 @@ class Throttle:
 
     @property
     def words(self) -> str:
-        """One line for a person, with what to do; empty where as many transfers are made as were asked for."""
+        """One line for a person, with what to do; empty if as many transfers run as configured."""
         if self._most >= self._wanted and not self._starved:
             return ""
         return (

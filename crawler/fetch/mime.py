@@ -1,4 +1,4 @@
-"""What type a body is of: by the Content-Type lines of its answer, or where they name none, by its first bytes. Pure.
+"""The media type of a body: from its answer's Content-Type lines, or if they name none, from its first bytes. Pure.
 
 Sources: "extract a MIME type" of the Fetch Standard (https://fetch.spec.whatwg.org/), sections 4.4 (parsing) and 7.1
 (unknown types) of the MIME Sniffing Standard (https://mimesniff.spec.whatwg.org/).
@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 SNIFFED: Final = 1445
-"""Bytes at the beginning of a body that are looked at (MIME Sniffing 5.2: the resource header)."""
+"""How many bytes at the beginning of a body are examined (MIME Sniffing 5.2: the resource header)."""
 
 _UNKNOWN: Final = frozenset({"", "*/*", "unknown/unknown", "application/unknown"})
 _SHORT: Final = 200
-"""Characters of a value that is remembered."""
+"""Longest value that is cached, in characters."""
 
 _QUOTED: Final = r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)'
 _ELEMENT = re.compile(rf'((?:[^",]|{_QUOTED})*+)(?:,|\Z)', re.DOTALL)
@@ -31,8 +31,8 @@ _HTML = re.compile(
 )
 _XML = re.compile(rb"[\t\n\f\r ]*<\?xml")
 _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
-# Beginnings without a byte that is no text. `BM` of the standard (a bitmap) is left out: words begin so, and a bitmap
-# has bytes that are no text right behind it.
+# Beginnings without a binary byte. `BM` of the standard (a bitmap) is left out: words begin so, and a bitmap
+# has binary bytes right after it.
 _SIGNATURES: Final = (
     (re.compile(rb"%PDF-"), "application/pdf"),
     (re.compile(rb"%!PS-Adobe-"), "application/postscript"),
@@ -46,15 +46,15 @@ class MediaType(NamedTuple):
     """A type without its parameters, in lower case, and the label of its charset."""
 
     essence: str
-    """Empty where none is named."""
+    """Empty if none is named."""
     charset: str | None = None
 
 
 def extract(value: str) -> MediaType:
     """The type that Content-Type lines name, joined by commas: the last valid one of the list.
 
-    Of the same type named twice the charset is kept. What names none (`*/*`, `unknown/unknown`, no valid type) has the
-    empty essence.
+    If the same type is named twice, the charset is kept. A value that names none (`*/*`, `unknown/unknown`, no valid
+    type) has the empty essence.
     """
     return _remembered(value) if len(value) <= _SHORT else _extract(value)
 
@@ -77,7 +77,7 @@ _remembered = lru_cache(maxsize=256)(_extract)  # a site has few
 
 
 def _charset(element: str, at: int) -> str | None:
-    """The first valid `charset` among the parameters of *element* from *at* on."""
+    """The first valid `charset` among the parameters of *element*, from *at* on."""
     for match in _PARAMETER.finditer(element, at):
         name, quoted, plain = match.groups()
         value = (plain or "").rstrip("\t\n\r ") if quoted is None else re.sub(r"\\(.)", r"\1", quoted, flags=re.DOTALL)
@@ -87,9 +87,9 @@ def _charset(element: str, at: int) -> str | None:
 
 
 def sniff(body: bytes | bytearray) -> str:
-    """The type of a *body* that no header names a type for.
+    """The type of a *body* if no header names one.
 
-    Behind a byte order mark HTML is HTML; the standard calls it plain text.
+    After a byte order mark HTML is HTML; the standard calls it plain text.
     """
     sample = body[:SNIFFED]
     for mark, name in _BOMS:

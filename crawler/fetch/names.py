@@ -1,8 +1,8 @@
-"""Where a name leads; and if nowhere, whether it does not exist or nobody answered: the resolver does not say.
+"""Resolves names, and finds out why one does not resolve: it does not exist, or nobody answered.
 
-getaddrinfo(3) gives EAI_NONAME for NXDOMAIN, but also where no name server is asked at all (`hosts: files`), or, on
-some systems, where there is no network. So a name counts as absent only if a
-name server answered so (RFC 1035 section 4.1.1: RCODE 3, or RCODE 0 without answers).
+getaddrinfo(3) returns EAI_NONAME for NXDOMAIN, but also if no name server is asked at all (`hosts: files`) or, on some
+systems, if there is no network. So a name counts as absent only if a name server answered so (RFC 1035 section 4.1.1:
+RCODE 3, or RCODE 0 without answers).
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from typing import Final, Literal
 from crawler.fetch.fetcher import Lack
 
 Nowhere = Literal["absent", "silent"]
-"""absent: a name server says that the name has no address; silent: nobody answers that."""
+"""absent: a name server says that the name has no address; silent: no name server answers."""
 WORDS: Final[dict[Nowhere, tuple[str, Lack]]] = {
     "absent": ("no such name", ""),
     "silent": ("its name cannot be resolved", "resolver"),
 }
-"""What to say of such a failure, and what this machine may lack."""
+"""The message for such a failure, and what this machine may lack."""
 _ABSENT: Final = frozenset(
     getattr(socket, name) for name in ("EAI_NONAME", "EAI_NODATA", "EAI_ADDRFAMILY") if hasattr(socket, name)
 )
 _MAX_SERVERS: Final = 3
-"""Name servers that a resolver asks at most (resolv.conf(5), MAXNS)."""
+"""Most name servers that a resolver asks (resolv.conf(5), MAXNS)."""
 _PATIENCE: Final = 2.0
 """Seconds that one name server may take."""
 _MAX_THREADS: Final = 512
 _LINGER: Final = 5.0
-"""Seconds after which a thread without a name ends."""
+"""An idle thread ends after these seconds."""
 _NO_ERROR, _NXDOMAIN = 0, 3
 _PORT: Final = 53
 _NOWHERE: Final = (".invalid", ".onion")
-"""Names that no name server is to be asked for (RFC 6761 section 6.4, RFC 7686 section 2)."""
+"""Names that must not be sent to name servers (RFC 6761 section 6.4, RFC 7686 section 2)."""
 _RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
 
 def resolve(name: str) -> tuple[str, ...] | Nowhere:
-    """The addresses of *name*, by the system's resolver; it may take as long as that takes."""
+    """The addresses of *name*, by the system's resolver; takes as long as that takes."""
     if _leads_nowhere(name):
         return "absent"
     try:
@@ -54,7 +54,7 @@ def resolve(name: str) -> tuple[str, ...] | Nowhere:
 
 def meaning(name: str, error: OSError | UnicodeError) -> Nowhere:
     """What it means that getaddrinfo(3) raised *error* for *name*."""
-    if isinstance(error, UnicodeError):  # a label that is empty or too long: no such name can be
+    if isinstance(error, UnicodeError):  # a label that is empty or too long: no such name can exist
         return "absent"
     if _leads_nowhere(name):
         return "absent"
@@ -67,16 +67,16 @@ def _leads_nowhere(name: str) -> bool:
 
 
 def is_answered() -> bool:
-    """Whether a name server answers, about a name that it cannot have been asked for before."""
+    """Whether a name server answers, for a name that it cannot have been asked for before."""
     question = _question(f"{os.urandom(8).hex()}.com")
     return any(_reply(server, question) is not None for server in _servers())
 
 
 def _is_denied(name: str) -> bool:
-    """A name server answers that *name* has no address (RFC 1035 section 4.1.1: RCODE 3, or no record)."""
+    """Whether a name server answers that *name* has no address (RFC 1035 section 4.1.1: RCODE 3, or no record)."""
     labels = name.split(".")
     if len(name) > 253 or not all(0 < len(label) < 64 for label in labels):
-        return True  # no such name can be (RFC 1035 section 2.3.4)
+        return True  # no such name can exist (RFC 1035 section 2.3.4)
     question = _question(name)
     return any(_reply(server, question) in ((_NXDOMAIN, 0), (_NO_ERROR, 0)) for server in _servers())
 
@@ -87,7 +87,7 @@ def _question(name: str) -> bytes:
 
 
 def _reply(server: str, question: bytes) -> tuple[int, int] | None:
-    """What *server* answers to *question*: RCODE, and how many records. None where it fails, or does not answer."""
+    """The answer of *server* to *question*: RCODE, and the number of records. None if it fails, or does not answer."""
     query = os.urandom(2) + b"\1\0\0\1\0\0\0\0\0\0" + question  # recursion desired, one question
     with suppress(OSError):
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -105,7 +105,7 @@ def _reply(server: str, question: bytes) -> tuple[int, int] | None:
 
 
 def _servers() -> list[str]:
-    """The name servers of resolv.conf(5); the local one where it names none."""
+    """The name servers of resolv.conf(5); the local one if it names none."""
     found: list[str] = []
     with suppress(OSError):
         for line in _RESOLV_CONF.read_text("utf-8", "replace").splitlines():
@@ -116,14 +116,14 @@ def _servers() -> list[str]:
 
 
 class Lookups:
-    """Names that are resolved beside the loop, each by a thread of its own: none has to wait for others.
+    """Resolves names in threads, each name in one thread, so that no name waits for another.
 
-    libcurl has 20 threads for all: as many names about which nobody answers hold up every other one.
+    libcurl has 20 threads for all: as many names without an answer would delay every other one.
     """
 
     def __init__(self) -> None:
         self.bell, self._rope = os.pipe()
-        """The descriptor that can be read from where there are answers."""
+        """The descriptor that becomes readable when there are answers."""
         os.set_blocking(self.bell, False)
         os.set_blocking(self._rope, False)
         self._lock = threading.Lock()
@@ -133,20 +133,20 @@ class Lookups:
         self._closed = False
 
     def ask(self, name: str) -> None:
-        """Resolve *name*; `take` will have the answer."""
+        """Resolve *name*; `take` returns the answer."""
         with self._lock:
             self._asked += 1
             if self._asked > self._threads and self._threads < _MAX_THREADS:
                 try:
                     threading.Thread(target=self._run, name="names", daemon=True).start()
                     self._threads += 1
-                except RuntimeError:  # no more threads: those that are there have to do
+                except RuntimeError:  # no more threads: the existing ones must do
                     if not self._threads:
                         return self._answer(name, "silent")
             return self._names.put(name)  # within the lock: else the last thread might end now
 
     def take(self) -> list[tuple[str, tuple[str, ...] | Nowhere]]:
-        """What was found since: names, with their addresses or why there are none."""
+        """The answers since the last call: names, with their addresses or why there are none."""
         with suppress(BlockingIOError):
             os.read(self.bell, 4096)
         with self._lock:
@@ -154,7 +154,7 @@ class Lookups:
         return answers
 
     def close(self) -> None:
-        """No answer is wanted any more."""
+        """No answer is needed any more."""
         with self._lock:
             if not self._closed:
                 self._closed = True

@@ -1,4 +1,4 @@
-"""What both engines send and trust alike: the request's header, certificates, the environment's proxies."""
+"""What both engines send and trust: request headers, certificates, the environment's proxies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROXY_REFUSES: Final = "refuses us (407): it wants another name or password"
 
 
 def fixed_headers(options: FetcherOptions) -> tuple[tuple[str, str], ...]:
-    """What every request of a fetcher carries, whatever its host; the operator's own lines come last."""
+    """The headers of every request of a fetcher, for any host; the operator's own lines come last."""
     return (
         ("User-Agent", options.user_agent),
         ("Accept-Encoding", ACCEPTED),
@@ -31,9 +31,10 @@ def fixed_headers(options: FetcherOptions) -> tuple[tuple[str, str], ...]:
 
 
 def own_headers(options: FetcherOptions, request: FetchRequest) -> tuple[tuple[str, str], ...]:
-    """What *request* carries beside the fixed lines: those for its origin, which may be secrets, then its own.
+    """The headers of *request* in addition to the fixed lines: those for its origin, which may be secrets, then its
+    own.
 
-    The one place that decides which host gets a secret: both engines ask here for each single request.
+    The only place that decides which host gets a secret: both engines ask here for every request.
     """
     if not options.origin_headers:
         return request.headers
@@ -45,9 +46,9 @@ def own_headers(options: FetcherOptions, request: FetchRequest) -> tuple[tuple[s
 def request_headers(
     fixed: tuple[tuple[str, str], ...], accept: str, own: tuple[tuple[str, str], ...] = ()
 ) -> dict[str, str]:
-    """The header of a request: *accept*, the *fixed* lines, then its *own*. No line ends get in.
+    """The header of a request: *accept*, the *fixed* lines, then its *own*. Line ends are removed.
 
-    Of one name (any case) the last line wins; cookies are joined, and of one name the last wins.
+    If a name occurs twice (any case), the last line wins. Cookies are joined; of one cookie name the last wins.
     """
     found: dict[str, tuple[str, str]] = {}
     for name, raw in (("Accept", accept), *fixed, *own):
@@ -60,37 +61,37 @@ def request_headers(
 
 
 def _joined(first: str, then: str) -> str:
-    """Two values of `Cookie` as one; a cookie of *then* takes the place of one of its name."""
+    """Two values of `Cookie` as one; a cookie of *then* replaces one of the same name."""
     names = {pair.partition("=")[0].strip() for pair in then.split(";")}
     kept = [pair.strip() for pair in first.split(";") if pair.partition("=")[0].strip() not in names]
     return "; ".join([*kept, then])
 
 
 def ca_bundle() -> str:
-    """Path of the trusted certificates: OpenSSL's own variable SSL_CERT_FILE, or else certifi's."""
+    """Path of the trusted certificates: OpenSSL's variable SSL_CERT_FILE, or else certifi's."""
     return os.environ.get("SSL_CERT_FILE") or certifi.where()
 
 
 ANY_CIPHER: Final = "DEFAULT@SECLEVEL=0"
-"""What `--insecure` accepts, in OpenSSL's words: keys, hashes and ciphers of any strength but none at all."""
+"""What `--insecure` accepts, in OpenSSL's terms: keys, hashes and ciphers of any strength, but no null cipher."""
 
 
 def tls_context(verify: bool) -> ssl.SSLContext:
-    """What the `requests` engine trusts; without *verify* any certificate, key, version and way to renegotiate."""
+    """What the `requests` engine trusts; without *verify* any certificate, key, version and kind of renegotiation."""
     context = ssl.create_default_context(cafile=ca_bundle())
     if not verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         context.set_ciphers(ANY_CIPHER)
-        context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # named from Python 3.12 on
+        context.options |= getattr(ssl, "OP_LEGACY_SERVER_CONNECT", 0x4)  # has a name since Python 3.12
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # it is asked for by name
+            warnings.simplefilter("ignore", DeprecationWarning)  # it is requested by name
             context.minimum_version = ssl.TLSVersion.TLSv1
     return context
 
 
 def environment_proxies() -> dict[str, str]:
-    """The proxies of the environment, scheme (or `all`) -> URL; UsageError for one that cannot be read."""
+    """The proxies of the environment, scheme (or `all`) -> URL; UsageError for one that cannot be parsed."""
     found = urllib.request.getproxies_environment()
     for scheme in found.keys() & {"http", "https", "all"}:
         try:
@@ -101,8 +102,8 @@ def environment_proxies() -> dict[str, str]:
 
 
 def environment_proxy(url: str, proxies: dict[str, str]) -> str:
-    """The one of *proxies* that serves *url*, or "" where there is none or NO_PROXY names the host."""
-    library: Any = urllib.request  # its judge of NO_PROXY is public but in no type stub
+    """The one of *proxies* that serves *url*, or "" if there is none or NO_PROXY names the host."""
+    library: Any = urllib.request  # its check of NO_PROXY is public but in no type stub
     proxy = proxies.get(url.partition(":")[0]) or proxies.get("all", "")
     return "" if proxy and library.proxy_bypass_environment(urls.host(url)) else proxy
 
@@ -113,15 +114,15 @@ def proxy_shown(proxy: str) -> str:
 
 
 def refusal_of(proxy: str) -> str:
-    """What to say of a *proxy* that refuses us."""
+    """The message about a *proxy* that refuses us."""
     return f"the proxy {proxy_shown(proxy)} {PROXY_REFUSES}"
 
 
 def header_lines(headers: dict[str, str]) -> list[bytes]:
-    """Header lines as libcurl takes them; one without a value is sent by a semicolon."""
+    """Header lines in libcurl's form; one without a value ends in a semicolon."""
     return [(f"{name}: {value}" if value else f"{name};").encode() for name, value in headers.items()]
 
 
 def milliseconds(seconds: float) -> int:
-    """libcurl takes 0 for its own default, so the least is 1."""
+    """libcurl reads 0 as its own default, so the minimum is 1."""
     return max(1, round(seconds * 1000))

@@ -1,7 +1,7 @@
-"""The other fetcher: threads over `requests.Session`, for those who bring their own Session, auth or adapters.
+"""The other fetcher: threads over `requests.Session`, for users with their own Session, auth or adapters.
 
-Each thread has a Session; all share one adapter, so that they share its connections. Deadlines are watched by `poll`,
-which ends the socket of a request that is overdue: time-outs of sockets begin anew with each byte.
+Each thread has a Session; all share one adapter, and so its connections. `poll` watches the deadlines and closes the
+socket of an overdue request, because socket time-outs start over with each byte.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ from crawler.fetch.requests_connection import Transfer
 SessionFactory = Callable[[], requests.Session]
 
 _PIECE: Final = 16 * 1024
-"""Bytes read at a time; also the most that is handed to a decoder at once."""
+"""Bytes read at a time; also the most that a decoder gets at once."""
 _M_MMAP_THRESHOLD: Final = -3  # in glibc's malloc.h
 _DESCRIPTORS: Final = 3
-"""A transfer has at most: its socket, the second handle by which it is ended, and what the resolver opens."""
+"""Most descriptors of a transfer: its socket, the second handle by which it is ended, and what the resolver opens."""
 _HUNGRY: Final = 0.1
-"""Seconds after which a transfer that found no descriptor looks for one again."""
+"""A transfer that found no descriptor looks for one again after these seconds."""
 _LINGER: Final = 2.0
 """Seconds that `close` waits for its threads; one that hangs in the resolver is left behind (it is a daemon)."""
 
 
 class GuardedAdapter(HTTPAdapter):
-    """requests' adapter over guarded connections (see `wire`), with certificates that are loaded once."""
+    """requests' adapter over guarded connections (see `requests_connection`); certificates are loaded once."""
 
     def __init__(self, size: int, hosts: int, context: ssl.SSLContext) -> None:
-        """*size* connections to one host, idle ones to as many *hosts*."""
+        """*size* connections to one host, and idle ones to this number of *hosts*."""
         self._context = context
         self._verify = context.verify_mode != ssl.CERT_NONE
         super().__init__(pool_connections=hosts, pool_maxsize=size)
@@ -91,27 +91,27 @@ class GuardedAdapter(HTTPAdapter):
         pool: Any
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         if verify is not self._verify:
-            pool["ssl_context"] = None  # another trust, not the context that all share
+            pool["ssl_context"] = None  # other trust settings: not the shared context
         return host, pool
 
     def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
         if verify is True and not cert:
-            conn.cert_reqs = "CERT_REQUIRED"  # by the shared context; requests would load its bundle again
+            conn.cert_reqs = "CERT_REQUIRED"  # through the shared context; requests would load its bundle again
         else:
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
 
 
 class RequestsFetcher:
-    """Fetches by requests; see `fetcher.Fetcher`.
+    """Fetches with requests; see `fetcher.Fetcher`.
 
-    *session_factory* makes the Session of each thread: its auth, headers and cookies are kept, its stock adapters are
-    replaced by guarded ones. An adapter of another class stays, and is then itself answerable for where it connects.
+    *session_factory* makes the Session of each thread. Its auth, headers and cookies are kept; its stock adapters are
+    replaced by guarded ones. An adapter of another class stays, and is then itself responsible for where it connects.
     """
 
     def __init__(self, options: FetcherOptions, session_factory: SessionFactory | None = None) -> None:
         self._options = options
         if options.trust_env:
-            environment_proxies()  # said now where one cannot be read; requests looks for them itself
+            environment_proxies()  # report a broken one now; requests reads them itself
         self._fixed = fixed_headers(options)
         self._guard = Guard(options.allow_private, options.allowed_hosts)
         self._factory = session_factory
@@ -147,15 +147,15 @@ class RequestsFetcher:
             if ticket in self._active:
                 raise ValueError(f"ticket {ticket!r} is in use")
             try:
-                exchange = Transfer(request, ticket, self._guard)
+                transfer = Transfer(request, ticket, self._guard)
             except (ValueError, IndexError) as error:
                 self._ended.append((ticket, FetchError(request.url, "protocol", f"not a URL: {error}", False)))
                 return
             if request.is_too_late:
-                self._ended.append((ticket, exchange.error("expired", "not_after passed")))
+                self._ended.append((ticket, transfer.error("expired", "not_after passed")))
                 return
-            self._active[ticket] = exchange
-            self._waiting.append(exchange)
+            self._active[ticket] = transfer
+            self._waiting.append(transfer)
             if self._idle < len(self._waiting):
                 self._spawn()
             self._work.notify()
@@ -173,11 +173,11 @@ class RequestsFetcher:
 
     def cancel(self, ticket: str) -> bool:
         with self._work:
-            exchange = self._active.pop(ticket, None)
-            if exchange is not None:
-                exchange.stop("expired", "cancelled")
-                if exchange in self._waiting:
-                    self._waiting.remove(exchange)
+            transfer = self._active.pop(ticket, None)
+            if transfer is not None:
+                transfer.stop("expired", "cancelled")
+                if transfer in self._waiting:
+                    self._waiting.remove(transfer)
                 return True
             before = len(self._ended)
             self._ended = deque(item for item in self._ended if item[0] != ticket)
@@ -189,8 +189,8 @@ class RequestsFetcher:
     def close(self) -> None:
         with self._work:
             self._closed = True
-            for exchange in self._active.values():
-                exchange.stop("expired", "closed")
+            for transfer in self._active.values():
+                transfer.stop("expired", "closed")
             self._active.clear()
             self._waiting.clear()
             self._ended.clear()
@@ -203,17 +203,17 @@ class RequestsFetcher:
     def _end_overdue(self, now: float) -> float:
         """End what has missed a deadline, at once and whatever its thread hangs in; returns the next deadline."""
         soonest = float("inf")
-        for ticket, exchange in list(self._active.items()):
-            due, detail = exchange.due()
+        for ticket, transfer in list(self._active.items()):
+            due, detail = transfer.due()
             if due <= now:
-                exchange.stop("timeout", detail)
+                transfer.stop("timeout", detail)
                 del self._active[ticket]
-                self._ended.append((ticket, exchange.error("timeout", detail)))
+                self._ended.append((ticket, transfer.error("timeout", detail)))
             else:
                 soonest = min(soonest, due)
         return soonest
 
-    # What the threads do
+    # The threads' work
 
     def _spawn(self) -> None:
         thread = threading.Thread(target=self._run, name=f"fetch-{len(self._threads)}", daemon=True)
@@ -223,24 +223,24 @@ class RequestsFetcher:
 
     def _run(self) -> None:
         session: requests.Session | None = None
-        while (exchange := self._next()) is not None:
-            session = self._carry_out(exchange, session)
-            exchange.answer.forget()
+        while (transfer := self._next()) is not None:
+            session = self._carry_out(transfer, session)
+            transfer.answer.forget()
         if session is not None:
             session.close()
 
-    def _carry_out(self, exchange: Transfer, session: requests.Session | None) -> requests.Session | None:
-        """Take one request to its result; returns the Session to go on with."""
+    def _carry_out(self, transfer: Transfer, session: requests.Session | None) -> requests.Session | None:
+        """Carry out one request; returns the Session to use next."""
         try:
             session = session or self._session()
-            result = self._fetch(session, exchange)
-        except BaseException as error:  # a Session of someone else's may raise anything; a thread must not die
-            result = _failure(exchange, error)
+            result = self._fetch(session, transfer)
+        except BaseException as error:  # a user's Session may raise anything; a thread must not die
+            result = _failure(transfer, error)
         with self._work:
             self._idle += 1
-            if self._active.get(exchange.ticket) is exchange:  # else cancelled, or overdue and answered
-                del self._active[exchange.ticket]
-                self._ended.append((exchange.ticket, result))
+            if self._active.get(transfer.ticket) is transfer:  # else cancelled, or overdue and answered
+                del self._active[transfer.ticket]
+                self._ended.append((transfer.ticket, result))
                 self._news.notify()
         return session
 
@@ -265,70 +265,70 @@ class RequestsFetcher:
             if type(session.adapters.get(prefix)) is HTTPAdapter:
                 session.mount(prefix, self._adapter)
         # Even when told not to follow, requests prepares the next request: it would read the whole body, without
-        # limit, and raise for a Location that is none.
+        # limit, and raise for an invalid Location.
         session.get_redirect_target = lambda resp: None  # type: ignore[method-assign]
         return session
 
-    def _fetch(self, session: requests.Session, exchange: Transfer) -> FetchResult:
+    def _fetch(self, session: requests.Session, transfer: Transfer) -> FetchResult:
         try:
-            return self._attempt_fed(session, exchange)
+            return self._attempt_fed(session, transfer)
         except Exception as error:
-            stale = exchange.asked and not exchange.opened and not exchange.first_byte and exchange.fault is None
+            stale = transfer.asked and not transfer.opened and not transfer.first_byte and transfer.fault is None
             if not stale or _kind(error) != "connect":
-                return _failure(exchange, error)
-        exchange.again()  # the server closed an idle connection as we used it: one more try (RFC 9112 section 9.3.1)
-        return self._attempt_fed(session, exchange)
+                return _failure(transfer, error)
+        transfer.again()  # the server closed an idle connection as we used it: one more try (RFC 9112 section 9.3.1)
+        return self._attempt_fed(session, transfer)
 
-    def _attempt_fed(self, session: requests.Session, exchange: Transfer) -> FetchResult:
-        """An attempt, and others while there is no descriptor for it: idle connections go, others come to their end."""
-        by = exchange.started + min(exchange.request.connect_timeout, exchange.request.first_byte_timeout) - 1.0
+    def _attempt_fed(self, session: requests.Session, transfer: Transfer) -> FetchResult:
+        """Attempt the request, again while it finds no descriptor: idle connections are closed, others finish."""
+        by = transfer.started + min(transfer.request.connect_timeout, transfer.request.first_byte_timeout) - 1.0
         while True:
             try:
-                return self._attempt(session, exchange)
+                return self._attempt(session, transfer)
             except Exception as error:
-                if not requests_connection.is_short(error) or exchange.asked or exchange.fault or time.monotonic() > by:
+                if not requests_connection.is_short(error) or transfer.asked or transfer.fault or time.monotonic() > by:
                     raise
             self._starve()
             time.sleep(_HUNGRY)
-            exchange.again()
+            transfer.again()
 
     def _starve(self) -> None:
-        """There was no descriptor: idle connections go, and from now on fewer transfers begin."""
+        """There was no descriptor: close idle connections, and start fewer transfers from now on."""
         self._adapter.close_idle()
         with self._work:
             self._throttle.starve(len(self._active) - 1, time.monotonic())
 
-    def _attempt(self, session: requests.Session, exchange: Transfer) -> FetchResult:
-        request = exchange.request
+    def _attempt(self, session: requests.Session, transfer: Transfer) -> FetchResult:
+        request = transfer.request
         lines = request_headers(self._fixed, request.accept, own_headers(self._options, request))
         headers = {name: _encoded(value) for name, value in lines.items()}
         prepared = session.prepare_request(requests.Request("GET", request.url, headers=headers))
-        prepared.url = request.url  # canonical already; requests would quote it anew
+        prepared.url = request.url  # already canonical; requests would quote it again
         settings = session.merge_environment_settings(request.url, {}, True, None, None)
         proxy = select_proxy(request.url, settings["proxies"])
-        exchange.proxy = proxy or ""
-        if proxy and (reason := self._guard.check_name(exchange.host)):
-            return exchange.error("refused", f"{exchange.host} is {reason}")
+        transfer.proxy = proxy or ""
+        if proxy and (reason := self._guard.check_name(transfer.host)):
+            return transfer.error("refused", f"{transfer.host} is {reason}")
         timeouts = (request.connect_timeout, request.timeout)
-        with requests_connection.working(exchange):
+        with requests_connection.working(transfer):
             response = session.send(prepared, timeout=timeouts, allow_redirects=False, **settings)
             try:
-                _read(response, exchange)
+                _read(response, transfer)
             finally:
                 response.close()
-        if proxy and exchange.answer.status == REFUSED_BY_PROXY and exchange.fault is None:
-            return exchange.error("connect", refusal_of(proxy), "proxy")
-        return _answered(exchange)
+        if proxy and transfer.answer.status == REFUSED_BY_PROXY and transfer.fault is None:
+            return transfer.error("connect", refusal_of(proxy), "proxy")
+        return _answered(transfer)
 
 
 def _return_large_blocks() -> None:
-    """Let glibc give a body back to the system when it is freed: each of its threads' heaps would keep 20 MB or so."""
+    """Make glibc return a body's memory to the system when it is freed: each thread's heap would keep about 20 MB."""
     with suppress(OSError, AttributeError, TypeError):  # another C library
         ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, 1024 * 1024)
 
 
 def _blank_session() -> requests.Session:
-    """A Session without a memory: no headers of its own, and no cookie is ever taken."""
+    """A Session without state: it has no headers, and never stores a cookie."""
     session = requests.Session()
     session.headers.clear()
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
@@ -339,13 +339,13 @@ def _encoded(value: str) -> str | bytes:
     return value if value.isascii() else value.encode()
 
 
-def _read(response: requests.Response, exchange: Transfer) -> None:
-    """Read the body piece by piece as far as it is wanted; what is left unread closes the connection."""
-    answer = exchange.answer
+def _read(response: requests.Response, transfer: Transfer) -> None:
+    """Read the body piece by piece as far as it is wanted; unread bytes close the connection."""
+    answer = transfer.answer
     raw: Any = response.raw
-    if not answer.status:  # a mock, or an adapter of someone else's
+    if not answer.status:  # a mock, or a user's adapter
         answer.head(response.status_code, _headers(response))
-        exchange.first_byte = time.monotonic() - exchange.started
+        transfer.first_byte = time.monotonic() - transfer.started
     if answer.skipped and not answer.small:
         return
     try:
@@ -360,7 +360,7 @@ def _read(response: requests.Response, exchange: Transfer) -> None:
 
 
 def _piece(raw: Any) -> bytes:
-    """The next bytes of a body as they came, not decoded; any file will do where it is not urllib3's."""
+    """The next bytes of a body as received, not decoded; any file will do if it is not urllib3's."""
     data: bytes | None
     if hasattr(raw, "read1") and hasattr(raw, "release_conn"):
         data = raw.read1(_PIECE, decode_content=False)
@@ -383,24 +383,24 @@ def _decoded(name: str, value: str) -> str:
         return value
 
 
-def _answered(exchange: Transfer) -> FetchResult:
-    if exchange.fault is not None:
-        return exchange.error(*exchange.fault)
+def _answered(transfer: Transfer) -> FetchResult:
+    if transfer.fault is not None:
+        return transfer.error(*transfer.fault)
     now = time.monotonic()
-    return exchange.answer.response(now - exchange.started, exchange.first_byte, now, exchange.address)
+    return transfer.answer.response(now - transfer.started, transfer.first_byte, now, transfer.address)
 
 
-def _failure(exchange: Transfer, error: BaseException) -> FetchError:
-    """Any exception as a value; what the exchange itself knows of its end goes first."""
-    if exchange.fault is not None:
-        return exchange.error(*exchange.fault)
+def _failure(transfer: Transfer, error: BaseException) -> FetchError:
+    """Any exception as a value; what the transfer itself knows of its end takes precedence."""
+    if transfer.fault is not None:
+        return transfer.error(*transfer.fault)
     root = _root(error)
-    if exchange.proxy and f"Tunnel connection failed: {REFUSED_BY_PROXY}" in str(root):  # http.client has no better
-        return exchange.error("connect", refusal_of(exchange.proxy), "proxy")
+    if transfer.proxy and f"Tunnel connection failed: {REFUSED_BY_PROXY}" in str(root):  # http.client has no better
+        return transfer.error("connect", refusal_of(transfer.proxy), "proxy")
     detail = " ".join(str(root).split()) or type(root).__name__
     kind = _kind(error)
-    lack: Lack = machine.lack_of(getattr(root, "errno", None)) if kind == "connect" and not exchange.asked else ""
-    return exchange.error(kind, detail[:300], "shortage" if requests_connection.is_short(error) else lack)
+    lack: Lack = machine.lack_of(getattr(root, "errno", None)) if kind == "connect" and not transfer.asked else ""
+    return transfer.error(kind, detail[:300], "shortage" if requests_connection.is_short(error) else lack)
 
 
 def _kind(error: BaseException) -> FailureKind:

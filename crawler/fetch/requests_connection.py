@@ -1,13 +1,13 @@
-"""The connections of the `requests` engine: http.client and urllib3, mended where a crawler needs more.
+"""The connections of the `requests` engine: http.client and urllib3, with changes that a crawler needs.
 
-- A connection resolves, asks the guard about each address, and connects to exactly the one that was judged.
+- A connection resolves the name, asks the guard about each address, and connects to exactly the one that was judged.
 - The target of a request is that of its URL, byte by byte.
-- Interim answers (102, 103) are passed over: http.client skips 100 alone, so that each URL got the page before it.
+- Interim answers (102, 103) are skipped: http.client skips only 100, so each URL got the page before it.
 - Headers have the bounds of `answer`, not http.client's hundred lines.
 - Bytes after the end of a body end the connection: they would be read as the answer to the next request.
-- Another thread can end a connection at a deadline (`Exchange.stop`), in whatever call it blocks.
+- Another thread can end a connection at a deadline (`Transfer.stop`), in whatever call it blocks.
 
-Which request a connection works for is known by its thread: `working` names it.
+The thread determines which request a connection works for: `working` sets it.
 """
 
 from __future__ import annotations
@@ -35,17 +35,17 @@ from crawler.fetch.guard import Guard
 from crawler.fetch.request_headers import proxy_shown
 
 _CHUNK_LINE: Final = 1025
-"""Bytes read of a line with a chunk's size: it must end within them, extensions and all."""
+"""Longest line with a chunk's size that is read, in bytes, including extensions."""
 
 _thread = threading.local()
 
 
 class Stopped(OSError):
-    """The exchange was ended from outside, or may not go on: `Exchange.fault` says why."""
+    """The transfer was ended from outside, or may not continue: `Transfer.fault` says why."""
 
 
 class Transfer:
-    """One request under way: what its connection asks and tells, seen by its own thread and by the one that polls."""
+    """One request under way: what its connection asks and reports, used by its own thread and by the one that polls."""
 
     def __init__(self, request: FetchRequest, ticket: str, guard: Guard) -> None:
         self.request = request
@@ -58,18 +58,18 @@ class Transfer:
         self._held: socket.socket | None = None
         self.proxy = ""
         self.lack: Lack = ""
-        """What this machine may lack, if the exchange fails."""
+        """What this machine may lack, if the transfer fails."""
         self.resolving = False
         self.fresh = False
         self._begin()
 
     def again(self) -> None:
-        """Begin anew, on a new connection: those that idle may all be as dead as the one that was tried."""
+        """Start over, on a new connection: all idle ones may be as dead as the one that was tried."""
         self.fresh = True
         self._begin()
 
     def _begin(self) -> None:
-        """Nothing is sent, nothing has come."""
+        """Nothing was sent or received yet."""
         self.answer = Answer(self.request)
         self.target = ""
         self.asked = False
@@ -78,7 +78,7 @@ class Transfer:
         self.address = ""
 
     def hold(self, sock: socket.socket) -> None:
-        """Remember a second handle on *sock*, by which `stop` can end it; Stopped if that was called already."""
+        """Keep a second handle on *sock*, by which `stop` can end it; Stopped if that was already called."""
         with self._lock:
             if self.fault is not None:
                 raise Stopped(self.fault[1])
@@ -87,7 +87,7 @@ class Transfer:
             self._held = socket.socket(sock.family, sock.type, fileno=os.dup(sock.fileno()))
 
     def stop(self, kind: FailureKind, detail: str) -> None:
-        """End the exchange now: a thread that blocks in connecting, sending or reading wakes with an error."""
+        """End the transfer now: a thread that blocks in connecting, sending or reading wakes with an error."""
         with self._lock:
             self.fault = self.fault or (kind, detail)
             if self._held is not None:
@@ -95,7 +95,7 @@ class Transfer:
                     self._held.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Forget the connection: it goes back to its pool, or is closed."""
+        """Forget the connection: it returns to its pool, or is closed."""
         with self._lock:
             if self._held is not None:
                 self._held.close()
@@ -125,44 +125,44 @@ class Transfer:
         self.asked = True
 
     def error(self, kind: FailureKind, detail: str, lack: Lack = "") -> FetchError:
-        """The exchange as a failure, ending now."""
+        """The transfer as a failure, ending now."""
         now = time.monotonic()
         if kind == "timeout" and not self.opened and self.proxy:
             lack, detail = "proxy", f"the proxy {proxy_shown(self.proxy)} cannot be reached: it does not answer"
         elif kind == "timeout" and self.resolving:
             lack = "resolver"
-        detail = without_credentials(detail)  # a proxy's
+        detail = without_credentials(detail)  # those of a proxy
         sent = self.asked or kind == "tls"
         return FetchError(self.request.url, kind, detail, sent, now - self.started, now, lack or self.lack)
 
 
 @contextmanager
-def working(exchange: Transfer) -> Iterator[None]:
-    """Connections used by this thread inside the block work for *exchange*."""
-    _thread.exchange = exchange
+def working(transfer: Transfer) -> Iterator[None]:
+    """Connections used by this thread inside the block work for *transfer*."""
+    _thread.transfer = transfer
     try:
         yield
     finally:
-        _thread.exchange = None
-        exchange.release()
+        _thread.transfer = None
+        transfer.release()
 
 
 def ask_for(url: str, whole: bool) -> None:
-    """Let this thread's request name its target as *url* spells it: its path and query, or for a proxy the *whole*.
+    """Make this thread's request spell its target as *url* does: its path and query, or for a proxy the *whole* URL.
 
-    urllib3 would escape anew what a canonical URL leaves plain (`|`, a stray `%`), and ask for another page.
+    urllib3 would escape what a canonical URL leaves plain (`|`, a stray `%`), and request another page.
     """
-    _thread.exchange.target = url if whole else "/" + url.partition("://")[2].partition("/")[2]
+    _thread.transfer.target = url if whole else "/" + url.partition("://")[2].partition("/")[2]
 
 
 def _host(connection: Any) -> str:
-    """The politeness key (see `url.host`) of what *connection* leads to."""
+    """The politeness key (see `url.host`) of the host that *connection* leads to."""
     name = f"[{connection.host}]" if ":" in connection.host else connection.host
     return name if connection.port in (80, 443) else f"{name}:{connection.port}"
 
 
 def _resolve(name: str, port: int) -> list[tuple[Any, ...]]:
-    """Addresses of *name*, as getaddrinfo gives them; names under localhost need no resolver (RFC 6761)."""
+    """Addresses of *name*, as getaddrinfo returns them; names under localhost need no resolver (RFC 6761)."""
     bare = name.rstrip(".").lower()
     if bare.endswith(".localhost"):
         name = "localhost"
@@ -170,21 +170,21 @@ def _resolve(name: str, port: int) -> list[tuple[Any, ...]]:
 
 
 def _connect(connection: Any) -> socket.socket:
-    """A socket to the first address of the connection's host that the guard lets through and that answers."""
-    exchange: Transfer = _thread.exchange
-    exchange.resolving = True
+    """A socket to the first address of the connection's host that the guard admits and that answers."""
+    transfer: Transfer = _thread.transfer
+    transfer.resolving = True
     try:
         found = _resolve(connection._dns_host, connection.port)
     except (OSError, UnicodeError) as error:
         if not machine.is_short():
-            _note_unresolved(connection, exchange, error)
+            _note_unresolved(connection, transfer, error)
         raise NameResolutionError(connection.host, connection, socket.gaierror(str(error))) from error
     finally:
-        exchange.resolving = False
+        transfer.resolving = False
     failure: OSError | None = None
     barred = "no address"
     for family, kind, protocol, _, target in found:
-        reason = None if connection.proxy else exchange.guard.check(_host(connection), target[0])
+        reason = None if connection.proxy else transfer.guard.check(_host(connection), target[0])
         if reason:
             barred = f"{target[0]} is {reason}"
             continue
@@ -194,49 +194,49 @@ def _connect(connection: Any) -> socket.socket:
             failure = error
             continue
         try:
-            return _open(sock, target, connection, exchange)
+            return _open(sock, target, connection, transfer)
         except OSError as error:
             sock.close()
             failure = error
     if failure is None:
-        exchange.fault = exchange.fault or ("refused", barred)
+        transfer.fault = transfer.fault or ("refused", barred)
     elif connection.proxy and failure.errno not in machine.SHORTAGES:
-        _note_proxy(connection, exchange, f"cannot be reached: {_said(failure)}")
+        _note_proxy(connection, transfer, f"cannot be reached: {_said(failure)}")
     raise NewConnectionError(connection, f"{failure or barred}") from failure
 
 
-def _note_unresolved(connection: Any, exchange: Transfer, error: OSError | UnicodeError) -> None:
-    """Note why there is no address: of the host, or of the proxy that was to be connected to."""
-    if exchange.fault is not None:
+def _note_unresolved(connection: Any, transfer: Transfer, error: OSError | UnicodeError) -> None:
+    """Record why there is no address: of the host, or of the proxy."""
+    if transfer.fault is not None:
         return
     if connection.proxy:
-        return _note_proxy(connection, exchange, "has a name that does not resolve")
-    exchange.lack = "" if names.meaning(str(connection._dns_host), error) == "absent" else "resolver"
-    exchange.fault = ("dns", f"{connection.host} does not resolve: {error}")
+        return _note_proxy(connection, transfer, "has a name that does not resolve")
+    transfer.lack = "" if names.meaning(str(connection._dns_host), error) == "absent" else "resolver"
+    transfer.fault = ("dns", f"{connection.host} does not resolve: {error}")
 
 
-def _note_proxy(connection: Any, exchange: Transfer, what: str) -> None:
-    if exchange.fault is None:
-        exchange.lack = "proxy"
-        exchange.fault = ("connect", f"the proxy {connection.host}:{connection.port} {what}")
+def _note_proxy(connection: Any, transfer: Transfer, what: str) -> None:
+    if transfer.fault is None:
+        transfer.lack = "proxy"
+        transfer.fault = ("connect", f"the proxy {connection.host}:{connection.port} {what}")
 
 
 def _said(error: OSError) -> str:
     return error.strerror or "it does not answer"
 
 
-def _open(sock: socket.socket, target: Any, connection: Any, exchange: Transfer) -> socket.socket:
+def _open(sock: socket.socket, target: Any, connection: Any, transfer: Transfer) -> socket.socket:
     for option in connection.socket_options or ():
         sock.setsockopt(*option)
-    sock.settimeout(exchange.request.connect_timeout)
-    exchange.hold(sock)
-    exchange.opened = True
+    sock.settimeout(transfer.request.connect_timeout)
+    transfer.hold(sock)
+    transfer.opened = True
     sock.connect(target)
     return sock
 
 
 class Reply(http.client.HTTPResponse):
-    """An answer on the wire, read by `answer.Answer`."""
+    """An answer from the connection, read by `answer.Answer`."""
 
     _answer: Answer
 
@@ -247,10 +247,10 @@ class Reply(http.client.HTTPResponse):
     def begin(self) -> None:
         if self.headers is not None:
             return
-        exchange: Transfer = _thread.exchange
-        answer = exchange.answer = Answer(exchange.request)
+        transfer: Transfer = _thread.transfer
+        answer = transfer.answer = Answer(transfer.request)
         if self.fp.peek(1):
-            exchange.first_byte = time.monotonic() - exchange.started
+            transfer.first_byte = time.monotonic() - transfer.started
         ended = False
         while not ended:
             line = self.fp.readline(MAX_LINE_BYTES)
@@ -261,7 +261,7 @@ class Reply(http.client.HTTPResponse):
         self._take(answer)
 
     def _take(self, answer: Answer) -> None:
-        """Set what http.client and urllib3 want to know of the header."""
+        """Set what http.client and urllib3 need from the header."""
         if answer.version not in (b"HTTP/1.0", b"HTTP/1.1"):
             raise BadAnswer(f"unknown version {answer.version!r}")
         self.version = 10 if answer.version == b"HTTP/1.0" else 11
@@ -280,7 +280,7 @@ class Reply(http.client.HTTPResponse):
         self.length = None if self.chunked else length
         if answer.status in (204, 304):
             self.length = 0
-        both = self.chunked and length is not None  # RFC 9112 section 6.3: somebody may be smuggling
+        both = self.chunked and length is not None  # RFC 9112 section 6.3: this may be request smuggling
         closes: bool = self._check_close()  # type: ignore[attr-defined]
         self.will_close = both or closes or (not self.chunked and self.length is None)
 
@@ -296,7 +296,7 @@ class Reply(http.client.HTTPResponse):
         return int(digits, 16)
 
     def _read_and_discard_trailer(self) -> None:
-        """Pass over the trailers: http.client sets no bound to their number, and takes the end for the last one."""
+        """Skip the trailers: http.client sets no bound to their number, and takes the end for the last one."""
         while (line := self.fp.readline(MAX_LINE_BYTES)) not in (b"\r\n", b"\n"):
             if not line:
                 raise http.client.IncompleteRead(b"")
@@ -309,7 +309,7 @@ class Reply(http.client.HTTPResponse):
         super()._close_conn()  # type: ignore[misc]
 
     def _leftover(self) -> bool:
-        """Have bytes come that do not belong to this answer (or is it left before its end)?"""
+        """Whether bytes have arrived that do not belong to this answer, or it was left before its end."""
         try:
             before = self._sock.gettimeout()
             self._sock.settimeout(0)
@@ -322,7 +322,7 @@ class Reply(http.client.HTTPResponse):
 
 
 def _content_length(headers: Headers) -> int | None:
-    """The length that *headers* promise; BadAnswer where they contradict themselves (RFC 9112 section 6.3)."""
+    """The length that *headers* declare; BadAnswer if they contradict each other (RFC 9112 section 6.3)."""
     values = {value.strip() for line in headers.all("content-length") for value in line.split(",")}
     if not values:
         return None
@@ -333,7 +333,7 @@ def _content_length(headers: Headers) -> int | None:
 
 
 class _Guarded:
-    """What both schemes' connections do more than urllib3's."""
+    """What both schemes' connections add to urllib3's."""
 
     response_class: Any = Reply
     sock: Any
@@ -342,30 +342,30 @@ class _Guarded:
         return _connect(self)
 
     def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
-        super().putrequest(method, _thread.exchange.target or url, *args, **kwargs)  # type: ignore[misc]
+        super().putrequest(method, _thread.transfer.target or url, *args, **kwargs)  # type: ignore[misc]
 
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()  # type: ignore[attr-defined]
-        _thread.exchange.sending(self)
+        _thread.transfer.sending(self)
         super().send(data)  # type: ignore[misc]
 
 
 class GuardedConnection(_Guarded, HTTPConnection):
-    """HTTP to an address that the guard let through."""
+    """HTTP to an address that the guard admitted."""
 
 
 class GuardedTLSConnection(_Guarded, HTTPSConnection):
-    """HTTPS to an address that the guard let through; name and certificate are the host's as ever."""
+    """HTTPS to an address that the guard admitted; name and certificate are still the host's."""
 
 
 class _Freshening:
-    """What both schemes' pools do more than urllib3's."""
+    """What both schemes' pools add to urllib3's."""
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         connection: Any = super()._get_conn(timeout)  # type: ignore[misc]
-        if _thread.exchange.fresh:
-            connection.close()  # it connects anew when it is used
+        if _thread.transfer.fresh:
+            connection.close()  # it reconnects when it is used
         return connection
 
 
@@ -378,12 +378,12 @@ class _TLSPool(_Freshening, HTTPSConnectionPool):
 
 
 def guard_pools(manager: Any) -> None:
-    """Let a urllib3 PoolManager make guarded connections."""
+    """Make a urllib3 PoolManager create guarded connections."""
     manager.pool_classes_by_scheme = {"http": _Pool, "https": _TLSPool}
 
 
 def is_short(error: BaseException | None) -> bool:
-    """Whether *error*, or what it came of, is that there is no descriptor left."""
+    """Whether *error*, or its cause, is that no descriptor is left."""
     for _ in range(10):
         if error is None:
             return False
@@ -397,7 +397,7 @@ def is_short(error: BaseException | None) -> bool:
 
 
 def close_idle(manager: Any) -> None:
-    """Close the idle connections of a PoolManager that is used on: each pool's, which makes new ones when asked."""
+    """Close the idle connections of a PoolManager still in use: each pool creates new ones when needed."""
     for key in list(manager.pools.keys()):
         pool = manager.pools.get(key)
         waiting = pool.pool if pool is not None else None
@@ -415,5 +415,5 @@ def close_pools(manager: Any) -> None:
 
 
 def silence_unverified() -> None:
-    """No warning for each connection whose certificate the operator chose not to verify."""
+    """Show no warning for each connection whose certificate the operator chose not to verify."""
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)

@@ -1,4 +1,4 @@
-"""Sockets of libcurl's connections, and what the kernel knows of them."""
+"""Sockets of libcurl's connections, and what the kernel reports about them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final
 
 _TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
 _RECEIVED: Final = slice(128, 136)
-"""Where Linux's `struct tcp_info` has `tcpi_bytes_received`, a number of 64 bits (since 4.1)."""
+"""The offset in Linux's `struct tcp_info` of `tcpi_bytes_received`, a number of 64 bits (since 4.1)."""
 
 
 class _Socket(socket.socket):
-    """A socket that pycurl takes a duplicate of, so that this one may go."""
+    """A socket that pycurl duplicates, so that this one may be closed."""
 
     def __del__(self) -> None:
         if hasattr(self, "_io_refs"):  # else it was never opened
@@ -21,16 +21,16 @@ class _Socket(socket.socket):
 
 
 def open_socket(family: int, kind: int, protocol: int) -> socket.socket:
-    """A socket to hand to pycurl. Raises OSError, also where there is no descriptor for pycurl's duplicate."""
+    """A socket for pycurl. Raises OSError, also if there is no descriptor for pycurl's duplicate."""
     opened = _Socket(family, kind, protocol)
     os.close(os.dup(opened.fileno()))
     return opened
 
 
 def stirs(fd: int) -> bool:
-    """Has an idle connection something to say? Its end, or bytes that would be taken for the next answer.
+    """Whether an idle connection has input: its end, or bytes that would be read as the next answer.
 
-    libcurl looks for that too, but only once a second.
+    libcurl checks that too, but only once a second.
     """
     poller = select.poll()
     poller.register(fd, select.POLLIN)
@@ -38,7 +38,7 @@ def stirs(fd: int) -> bool:
 
 
 def received(fd: int) -> int:
-    """Bytes that have come on the TCP connection *fd*, those of TLS too; 0 where the system does not say."""
+    """Bytes received on the TCP connection *fd*, including those of TLS; 0 if the system does not say."""
     if _TCP_INFO is None or fd < 0:
         return 0
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, fileno=fd)  # the family does not matter here

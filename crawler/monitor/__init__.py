@@ -1,0 +1,1 @@
+"""Looking at a crawl: the live line, the summary, and `explain`."""

@@ -1,4 +1,4 @@
-"""`crawler explain URL`: what the crawl knows of one URL, how it came there, which rule let it in or kept it out."""
+"""`crawler explain URL`: what the crawl knows of one URL, how it was found, and which rule admits or refuses it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import plan_of
 
 MAX_SEARCHED: Final = 1_000_000
-"""Queue entries that are looked through for the place of a URL."""
+"""Queue entries that are searched for the place of a URL."""
 MAX_ORIGINS: Final = 100
-"""Pages told of the way from a URL to its seed."""
+"""Longest path shown from a URL back to its seed, in pages."""
 _OF_HOST: Final = {
     "queued": "{} queued",
     "in_flight": "{} in flight",
@@ -33,7 +33,7 @@ _OF_HOST: Final = {
     "given_up": "given up ({})",
     "asking_robots": "robots.txt is being asked for",
 }
-"""Field of `host` -> how a person reads it."""
+"""Field of `host` -> how it is shown to a person."""
 _SEED: Final = "it was named as a seed (or by robots.txt as a sitemap)"
 _ALWAYS: Final = ("queued", "in_flight", "due_in")
 _QUEUES: Final = ("sitemaps and second tries", "pages")
@@ -41,16 +41,16 @@ _QUEUES: Final = ("sitemaps and second tries", "pages")
 
 @dataclass(slots=True)
 class Explanation:
-    """All that is known; fields are None where there is nothing to say."""
+    """All that is known; fields are None if there is nothing to show."""
 
     url: str
     """In the crawl's form."""
     given: str
     id: str
     state: str = "unknown"
-    """unknown, queued, leased, the outcome, or accepted where its place could not be found."""
+    """unknown, queued, leased, the outcome, or accepted if its place was not found."""
     where: str | None = None
-    """Its place in a queue, or who holds it until when."""
+    """Its place in a queue, or which worker has it until when."""
     waits_for: str | None = None
     """Why a queued URL is not fetched just now."""
     failed_at: str | None = None
@@ -60,17 +60,17 @@ class Explanation:
     scope: str = ""
     """Why it may join the crawl, or why it may not."""
     robots: str | None = None
-    """The line of robots.txt that decides, or that none does."""
+    """The line of robots.txt that decides, or the fact that none does."""
     trap: str | None = None
-    """Its template, where that is quarantined."""
+    """Its template, if that is quarantined."""
     host: dict[str, int | float | str] = field(default_factory=dict)
-    """What its host is at."""
+    """The state of its host."""
     origins: list[str] = field(default_factory=list)
-    """The pages by which it was found, the nearest first, up to the seed."""
+    """The pages through which it was found, the nearest first, up to the seed."""
     record: Record | None = None
 
     def lines(self) -> list[str]:
-        """For a person."""
+        """The explanation for a person."""
         rows = [
             ("given as", self.given if self.given != self.url else None),
             ("state", self.state),
@@ -95,7 +95,7 @@ def _record_lines(record: Record) -> list[str]:
 
 
 def explain(frontier: Frontier, ledger: CrawlDb, settings: Settings, given: str) -> Explanation:
-    """Explain the URL *given*. Raises InvalidURL where it is none that can be crawled."""
+    """Explain the URL *given*. Raises InvalidURL if it cannot be crawled."""
     return _Explainer(frontier, ledger, settings).explain(given)
 
 
@@ -109,53 +109,53 @@ class _Explainer:
 
     def explain(self, given: str) -> Explanation:
         url = self._frontier.form.apply(urls.canonicalize(given))
-        told = Explanation(url, given, self._frontier.id(url))
-        told.trap = self._links.trap_of(url)
-        told.robots = self._robots(url)
+        result = Explanation(url, given, self._frontier.id(url))
+        result.trap = self._links.trap_of(url)
+        result.robots = self._robots(url)
         facts, now = self._ledger.host(urls.host(url))
-        told.host = self._host(facts, now)
-        record = self._ledger.record(told.id)
+        result.host = self._host(facts, now)
+        record = self._ledger.record(result.id)
         via, is_seed, depth, hops = None, False, 1, 0
         if record is not None:
-            told.state, via, is_seed = record.outcome, record.via, record.via is None
+            result.state, via, is_seed = record.outcome, record.via, record.via is None
             depth, hops = record.depth, record.hops
-            told.record = record.named(self._ledger.urls(record.ids))
-            self._failed(told)
-        elif self._ledger.is_seen(told.id):
-            told.state = "accepted"
-            entry = self._pending(told)
+            result.record = record.named(self._ledger.urls(record.ids))
+            self._failed(result)
+        elif self._ledger.is_seen(result.id):
+            result.state = "accepted"
+            entry = self._pending(result)
             if entry is not None:
-                told.where = f"{told.where}{_tries(entry)}"
+                result.where = f"{result.where}{_tries(entry)}"
                 via, depth, hops = entry.request.found_on, entry.request.depth, entry.request.hops
                 is_seed = via is None
-            if told.state == "queued":
-                told.waits_for = self._waits_for(facts, now)
-        told.origins = self._origins(via)
-        told.scope = _SEED if is_seed else self._scope(told, facts, depth, hops)
-        return told
+            if result.state == "queued":
+                result.waits_for = self._waits_for(facts, now)
+        result.origins = self._origins(via)
+        result.scope = _SEED if is_seed else self._scope(result, facts, depth, hops)
+        return result
 
     # -- where it is ---------------------------------------------------------------------------------------------------
 
-    def _pending(self, told: Explanation) -> Entry | None:
-        """Say where an accepted URL is that has not ended; its entry, if that is found."""
-        host = urls.host(told.url)
+    def _pending(self, result: Explanation) -> Entry | None:
+        """Find an accepted URL that has not ended. Returns its entry, if found."""
+        host = urls.host(result.url)
         for worker, lease in self._ledger.leases():
             entry = self._entry(lease.host, lease.raw) if lease.kind == "P" and lease.host == host else None
-            if entry is not None and self._is(entry, told.id):
-                self._leased(told, worker, lease)
+            if entry is not None and self._is(entry, result.id):
+                self._leased(result, worker, lease)
                 return entry
         searched = 0
         for priority, name in enumerate(_QUEUES):
             for place, raw in enumerate(self._ledger.queued(host, priority), 1):
                 entry = self._entry(host, raw)
-                if entry is not None and self._is(entry, told.id):
-                    told.state, told.where = "queued", f"place {place:,} of its host's queue of {name}"
+                if entry is not None and self._is(entry, result.id):
+                    result.state, result.where = "queued", f"place {place:,} of its host's queue of {name}"
                     return entry
                 searched += 1
                 if searched >= MAX_SEARCHED:
-                    told.state, told.where = "queued", f"behind the first {MAX_SEARCHED:,} URLs of its host"
+                    result.state, result.where = "queued", f"behind the first {MAX_SEARCHED:,} URLs of its host"
                     return None
-        told.where = "on its way from one place to another just now: ask again"
+        result.where = "moving from one place to another just now: ask again"
         return None
 
     def _waits_for(self, facts: HostFacts, now: int) -> str:
@@ -167,30 +167,30 @@ class _Explainer:
         if not workers_alive(self._ledger):
             return "workers: none is alive, start some with `crawler run` or `crawler work`"
         if facts.asking:
-            return "its host's robots.txt, which is being asked for"
+            return "its host's robots.txt, which is being requested"
         if facts.in_flight >= self._settings.per_host:
             return "another URL of its host, which is being fetched"
         if facts.due > now:
-            return f"its host, which may be asked in {(facts.due - now) / 1000:.1f} s"
+            return f"its host, which may be requested in {(facts.due - now) / 1000:.1f} s"
         return "those before it, and a free worker"
 
-    def _failed(self, told: Explanation) -> None:
-        """When a dead letter failed, and how it comes back."""
-        letter = self._ledger.letter(told.id)
+    def _failed(self, result: Explanation) -> None:
+        """When a dead letter failed, and how to retry it."""
+        letter = self._ledger.letter(result.id)
         if letter is None:
             return
-        told.failed_at = letter.when
-        trap = told.state == "dropped:trap"
-        told.hint = (
-            "`crawler quarantine --release TEMPLATE` lets it be fetched"
+        result.failed_at = letter.when
+        trap = result.state == "dropped:trap"
+        result.hint = (
+            "`crawler quarantine --release TEMPLATE` releases it"
             if trap
-            else (f"`crawler retry {told.url}` lets it be fetched again")
+            else (f"`crawler retry {result.url}` queues it again")
         )
 
-    def _leased(self, told: Explanation, worker: str, lease: Lease) -> None:
+    def _leased(self, result: Explanation, worker: str, lease: Lease) -> None:
         left = self._ledger.deadline(lease.token)
         until = "" if left is None else f", its lease ends in {max(left, 0) / 1000:.0f} s"
-        told.state, told.where = "leased", f"in the hands of worker {worker}{until}"
+        result.state, result.where = "leased", f"leased to worker {worker}{until}"
 
     @staticmethod
     def _entry(host: str, raw: bytes) -> Entry | None:
@@ -216,21 +216,21 @@ class _Explainer:
 
     # -- why -----------------------------------------------------------------------------------------------------------
 
-    def _scope(self, told: Explanation, facts: HostFacts, depth: int, hops: int) -> str:
-        """Whether a link to it is followed, so many links away from its seed; *depth* is 1 where nothing is known."""
-        url = told.url
+    def _scope(self, result: Explanation, facts: HostFacts, depth: int, hops: int) -> str:
+        """Whether a link to it is followed, at this distance from its seed; *depth* is 1 if nothing is known."""
+        url = result.url
         reason = self._links.scope.admit(url, depth, hops)
-        if reason is None and told.trap:
+        if reason is None and result.trap:
             reason = "trap-template"
         if reason is None and url not in self._links.inside([url]):
             reason = "scope"
         if reason is None and urls.has_bad_port(url) and not self._links.is_named(url):
             reason = "port"
-        if reason is None and told.state == "unknown":
+        if reason is None and result.state == "unknown":
             reason = self._over_budget(urls.host(url), facts.accepted)
         if reason is not None:
             known = (
-                "; it was accepted all the same, by other settings or another way" if told.state != "unknown" else ""
+                "; it was accepted all the same, by other settings or another path" if result.state != "unknown" else ""
             )
             return f"refused as a link: {reason}: {(REFUSALS | LATER_REFUSALS)[reason]}{known}"
         kind = self._links.scope.kind
@@ -240,7 +240,7 @@ class _Explainer:
         )
 
     def _over_budget(self, host: str, accepted: int) -> str | None:
-        """The budget that would keep another URL of *host* out: `room_of` in shared/admission.lua."""
+        """The budget that would exclude another URL of *host*: as `room_of` in the frontier's scripts."""
         settings, site = self._settings, site_key(host)
         of_site, hosts = self._ledger.site(site) if site else (accepted, 0)
         if settings.max_pages_per_host is not None and accepted >= settings.max_pages_per_host:
@@ -261,11 +261,11 @@ class _Explainer:
         rules = robots.parse(raw) if raw else robots.ALLOW_ALL
         line = rules.deciding_line(url, self._plan.agent)
         verdict = "allowed" if rules.allowed(url, self._plan.agent) else "disallowed"
-        return f"{verdict} by the line {line!r} of {origin}/robots.txt" if line else f"{verdict}: no line concerns it"
+        return f"{verdict} by the line {line!r} of {origin}/robots.txt" if line else f"{verdict}: no line applies"
 
     def _host(self, facts: HostFacts, now: int) -> dict[str, int | float | str]:
-        """What its host is at, as far as there is something to say; the units are in _OF_HOST."""
-        told: dict[str, int | float | str] = {
+        """The state of its host, as far as there is something to show; the units are in _OF_HOST."""
+        result: dict[str, int | float | str] = {
             "queued": facts.queued,
             "in_flight": facts.in_flight,
             "due_in": max(facts.due - now, 0) / 1000,
@@ -276,7 +276,7 @@ class _Explainer:
             "given_up": facts.given_up,
             "asking_robots": "yes" if facts.asking else "",
         }
-        return {name: value for name, value in told.items() if value or name in _ALWAYS} if facts.accepted else {}
+        return {name: value for name, value in result.items() if value or name in _ALWAYS} if facts.accepted else {}
 
 
 def _tries(entry: Entry) -> str:

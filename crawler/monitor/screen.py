@@ -1,4 +1,4 @@
-"""What a person sees: the live line, the summary, `status`; nothing from the web gets there unescaped."""
+"""What a person sees of a crawl: the live line, the summary, `status`. Nothing from the web is shown unescaped."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 class LiveLine:
-    """One line on a terminal that is written over; on anything else nothing is shown."""
+    """One line on a terminal that is overwritten; on anything else nothing is shown."""
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -23,20 +23,20 @@ class LiveLine:
         self._shown = False
 
     def show(self, text: str) -> None:
-        """Write *text* over what stood there, cut to the terminal's width."""
+        """Write *text* over the last one, cut to the terminal's width."""
         if self._on:
             width = shutil.get_terminal_size((80, 24)).columns - 1
             self._write(f"\r\x1b[2K{printable(text)[:width]}")
             self._shown = True
 
     def clear(self) -> None:
-        """Make room for something else."""
+        """Clear the line for other output."""
         if self._shown:
             self._write("\r\x1b[2K")
             self._shown = False
 
     def _write(self, text: str) -> None:
-        with suppress(OSError):  # a terminal that is closed, or takes nothing just now: the crawl does not wait for it
+        with suppress(OSError):  # a terminal that is closed, or is not ready: the crawl does not wait for it
             self._stream.write(text)
             self._stream.flush()
 
@@ -65,7 +65,7 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         refused = ", ".join(f"{reason} {n:,}" for reason, n in sorted(status.refused.items(), key=lambda kv: -kv[1]))
         lines.append(f"  links left out: {refused}")
     if status.duplicates:
-        lines.append(f"  pages whose content was met before: {status.duplicates:,} (see `duplicate_of`)")
+        lines.append(f"  pages with content seen before: {status.duplicates:,} (see `duplicate_of`)")
     if status.hook_errors:
         lines.append(f"  pages on which the hook failed: {status.hook_errors:,} (`error` in their records says how)")
     if status.lost:
@@ -82,12 +82,12 @@ def _quarantined(status: Status) -> list[str]:
         return []
     shown = status.quarantined[:_TRAPS_SHOWN]
     more = len(status.quarantined) - len(shown)
-    lines = ["  quarantined (`crawler quarantine` tells more):", *(f"    {name}" for name in shown)]
-    return [*lines, f"    and {more:,} templates more"] if more else lines
+    lines = ["  quarantined (`crawler quarantine` shows more):", *(f"    {name}" for name in shown)]
+    return [*lines, f"    and {more:,} more templates"] if more else lines
 
 
 def _lost(status: Status) -> str:
-    return f"{status.lost:,} URLs, which another hand took out of their queues in Redis"
+    return f"{status.lost:,} URLs, which a foreign client removed from their queues in Redis"
 
 
 def _state(status: Status) -> str:
@@ -115,7 +115,7 @@ def status_lines(status: Status) -> list[str]:
         ("now", status.limit),
         ("accepted", f"{status.accepted:,} URLs"),
         ("ended", f"{status.ended:,} ({status.rate:.1f}/s)"),
-        ("queued", f"{status.queued:,} on {status.hosts_waiting:,} hosts that may be asked"),
+        ("queued", f"{status.queued:,} on {status.hosts_waiting:,} waiting hosts"),
         ("leased", f"{status.leased:,}"),
         ("workers", _workers(status)),
         ("read", size(status.bytes)),
@@ -138,7 +138,7 @@ def status_lines(status: Status) -> list[str]:
 
 
 def _memory(status: Status) -> str:
-    """What Redis uses, of how much if that is bounded, and what the rest will need."""
+    """The memory that Redis uses, its limit if it has one, and what the rest will need."""
     if status.redis_bytes is None:
         return "unknown"
     text = size(status.redis_bytes)

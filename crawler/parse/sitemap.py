@@ -97,7 +97,7 @@ class Sitemap:
     """There may be more: a limit cut it, or it broke off, or was broken, before its end."""
 
 
-def parse(body: bytes, url: str) -> Sitemap | None:
+def parse_sitemap(body: bytes, url: str) -> Sitemap | None:
     """The sitemap in *body*; None if it is none. Never raises. *url*, where it is from, decides nothing."""
     whole = True
     for _ in range(_GZIP_LAYERS):
@@ -120,7 +120,7 @@ def parse(body: bytes, url: str) -> Sitemap | None:
     return Sitemap(form.kind, list(found.locations.values()), not whole)
 
 
-def looks_like_one(body: bytes) -> bool:
+def looks_like_sitemap(body: bytes) -> bool:
     """Whether *body* is XML whose root element is `urlset` or `sitemapindex`, by its first 8 KiB."""
     root = _root_of(_utf8(body[:_SNIFF]))
     return root is not None and root[2] in (_URLSET, _INDEX)

@@ -1,8 +1,8 @@
-"""Cookies within one chain of redirects: some servers send a browser in a circle until it returns their cookie.
+"""Cookies within one chain of redirects: some servers redirect a client in a circle until it returns their cookie.
 
-Pure. A `Chain` belongs to one lease, follows redirects within one origin, and is forgotten with it: nothing of it is
-stored, and no other host, lease or record gets its cookies. What a cookie is, and which requests carry it, is RFC 6265
-section 5; all are sent to their own host alone, whatever their `Domain` says.
+Pure. A `Chain` belongs to one lease, follows redirects within one origin, and is forgotten with the lease. Nothing of
+it is stored, and no other host, lease or record gets its cookies. RFC 6265 section 5 defines what a cookie is and which
+requests carry it. Every cookie is sent only to its own host, whatever its `Domain`.
 """
 
 from __future__ import annotations
@@ -21,12 +21,13 @@ from crawler.fetch.fetcher import Response
 from crawler.headers import origin_of
 
 MAX_HOPS: Final = 5
-"""Redirects followed within one lease."""
+"""Most redirects followed within one lease."""
 MAX_COOKIES: Final = 50
 MAX_COOKIE: Final = 4096
 MAX_HEADER: Final = 8192
-"""Cookies of a chain, characters of one of them (RFC 6265 section 6.1), and characters sent with one request. Servers
-refuse longer headers; what does not fit is left out."""
+"""Most cookies of a chain, characters of one (RFC 6265 section 6.1), and characters sent with one request. Servers
+refuse longer headers; what does not fit is dropped.
+"""
 CIRCLE: Final = "it redirects in a circle; the cookies that it sets do not help"
 """Why a chain that leads back ends as `failed:redirect-loop`."""
 _CONTROL = re.compile("[\0-\x08\x0a-\x1f\x7f]")
@@ -40,20 +41,20 @@ class Cookie:
     value: str
     path: str
     secure: bool
-    """It goes by https alone."""
+    """It is sent over https only."""
     expired: bool
-    """It takes one of the same name and path away."""
+    """It deletes a cookie of the same name and path."""
 
 
 def parse(line: str, url: str) -> Cookie | None:
-    """A Set-Cookie line of the answer to *url* (RFC 6265 sections 5.2 and 5.3); None where it sets nothing here."""
+    """A Set-Cookie line of the answer to *url* (RFC 6265 sections 5.2 and 5.3); None if it sets nothing here."""
     pair, *attributes = line.split(";")
     name, equals, value = pair.partition("=")
     name, value = (name.strip(), value.strip()) if equals else ("", pair.strip())
     if not (name or value) or len(name) + len(value) > MAX_COOKIE or _CONTROL.search(line):
         return None
     found = {}
-    for attribute in attributes:  # the last one of a name holds
+    for attribute in attributes:  # of each name the last one counts
         key, _, text = attribute.partition("=")
         found[key.strip().lower()] = text.strip()
     secure = "secure" in found
@@ -111,7 +112,7 @@ class Jar:
                 self._cookies[key] = cookie
 
     def header(self, url: str) -> str:
-        """The value of `Cookie` for a request of *url* (section 5.4): longer paths first; empty where there is none."""
+        """The value of `Cookie` for a request of *url* (section 5.4): longer paths first; empty if there is none."""
         path, pairs, room = _path_of(url), [], MAX_HEADER
         for cookie in sorted(self._cookies.values(), key=lambda cookie: -len(cookie.path)):
             pair = f"{cookie.name}={cookie.value}" if cookie.name else cookie.value
@@ -132,10 +133,10 @@ class Chain:
     first: str
     """The canonical URL that was leased."""
     at: str = ""
-    """The URL that is asked for now."""
+    """The URL that is requested now."""
     hops: int = 0
     cookie: str = ""
-    """What the request under way sends as `Cookie`."""
+    """The `Cookie` header of the request under way."""
     _jar: Jar = field(default_factory=Jar, repr=False)
     _asked: set[tuple[str, str]] = field(default_factory=set, repr=False)
 
@@ -143,10 +144,10 @@ class Chain:
         self._asked.add((self.first, ""))
 
     def next_hop(self, response: Response) -> str | None:
-        """The URL to ask for next in this lease, after a redirect; None where the chain ends. Safe to repeat.
+        """The URL to request next in this lease, after a redirect; None if the chain ends. Safe to repeat.
 
-        It ends where *response* does not redirect within the origin, where no cookie goes with the next request, where
-        that request was made before, and after MAX_HOPS.
+        It ends if *response* does not redirect within the origin, if no cookie goes with the next request, if that
+        request was made before, and after MAX_HOPS.
         """
         target = _target(response) if self.hops < MAX_HOPS else None
         if target is None or origin_of(target) != origin_of(self.first):
@@ -156,14 +157,14 @@ class Chain:
         return target if cookie and (target, cookie) not in self._asked else None
 
     def go(self, target: str) -> None:
-        """*target* is asked for next."""
+        """*target* is requested next."""
         self.hops += 1
         self.at = target
         self.cookie = self._jar.header(target)
         self._asked.add((target, self.cookie))
 
     def is_circle(self, target: str) -> bool:
-        """Whether a redirect to *target* leads back, though the cookies that were set were sent."""
+        """Whether a redirect to *target* leads back although its cookies were sent."""
         return self.hops > 0 and any(url == target for url, _ in self._asked)
 
 

@@ -1,8 +1,8 @@
-"""Whether a failure is a host's, or this machine's own: what a worker may believe of what it sees.
+"""Decides whether a failure is a host's or this machine's own.
 
-A worker that cannot resolve or connect is the fastest one, so it would end most of a crawl's URLs. So a failure to
-resolve or to connect counts for its host only if something shows that this machine is well: an answer of another host
-meanwhile, or a canary (a name that is known to exist, an address that answered before) that is asked just now.
+A worker that cannot resolve or connect is the fastest one, so it would end most of a crawl's URLs as failed. So a
+failure to resolve or to connect counts for its host only if something shows that this machine is well. That is an
+answer of another host meanwhile, or a canary: a name known to exist, or an address that answered before, checked now.
 
 Pure: no clock, no I/O. Times are monotonic seconds.
 """
@@ -18,20 +18,20 @@ from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.url import is_address
 
 Fate = Literal["believe", "wait", "give back"]
-"""Take a result for what it is; keep it until more is known; or give its lease back, uncharged."""
+"""Accept a result as it is; keep it until more is known; or return its lease without counting an attempt."""
 Trouble = Literal["", "resolver", "network", "shortage", "proxy"]
 
 NAMES_IN_A_ROW: Final = 4
-"""Different names that cannot be connected to, none that can: the worker's own trouble, where there is no canary."""
+"""Without a canary: if this many names, and no other, cannot be connected to, it is this machine's trouble."""
 FRESH: Final = 5.0
-"""Seconds that what a canary showed holds."""
+"""Seconds for which a canary's answer holds."""
 MAX_WAIT: Final = 2.0
-"""Seconds that a failure to connect is kept for others to show whose fault it is."""
+"""A failure to connect is kept for these seconds, until other results show whose fault it is."""
 LATELY: Final = 60.0
-"""Seconds after a connection during which an address without a route is the host's trouble (IPv6, say)."""
+"""For these seconds after a connection, an address without a route is the host's fault (IPv6, for example)."""
 MIN_PAUSE: Final = 1.0
 MAX_PAUSE: Final = 20.0
-"""Seconds until a worker with trouble looks again, doubled each time."""
+"""Seconds until a worker in trouble checks again, doubled each time."""
 _CANARIES: Final = 3
 
 WORDS: Final[dict[Trouble, str]] = {
@@ -39,12 +39,12 @@ WORDS: Final[dict[Trouble, str]] = {
     "network": "cannot connect to any host",
     "shortage": "has no file descriptor or memory left: raise `ulimit -n`",
 }
-"""What to say of a machine with this trouble; of a proxy the failure says it."""
+"""The message for a machine with this trouble; for a proxy the failure itself says it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is to be asked of canaries: names to resolve, or addresses with their ports to connect to.
+    """The question for canaries: names to resolve, or addresses with their ports to connect to.
 
     Without a name: whether a name server answers at all.
     """
@@ -63,25 +63,25 @@ class _Canary:
     asked: bool = False
 
     def says(self, now: float) -> Fate | None:
-        """What it showed a moment ago, if anything."""
+        """Its answer, if recent enough to count."""
         if max(self.well_at, self.badly_at) < now - FRESH:
             return None
         return "believe" if self.well_at >= self.badly_at else "give back"
 
 
 class Health:
-    """What one worker has seen; `judge` says what to make of a result, `canary_said` takes a canary's answer."""
+    """What one worker has seen. `judge` decides what to do with a result, `canary_said` takes a canary's answer."""
 
     def __init__(self, now: float) -> None:
         self.trouble: Trouble = ""
         self.words = ""
-        """What to say of it."""
+        """The message about it."""
         self.since = 0.0
         """When it began."""
         self.again_at = 0.0
-        """When the worker may look again."""
+        """When the worker may check again."""
         self.question: Question | None = None
-        """To be asked now."""
+        """The question to ask now."""
         self._born = now
         self._pause = MIN_PAUSE
         self._connected_at = float("-inf")
@@ -89,7 +89,7 @@ class Health:
         """Names that could not be connected to since the last connection."""
         self._names: deque[str] = deque(maxlen=_CANARIES)
         self._addresses: deque[tuple[str, int]] = deque(maxlen=_CANARIES)
-        """Of hosts that answered this worker, by different names and addresses."""
+        """Of hosts that answered this worker, with different names and addresses."""
         self._canaries = {"resolver": _Canary(), "network": _Canary()}
 
     # -- results -------------------------------------------------------------------------------------------------------
@@ -97,10 +97,10 @@ class Health:
     def judge(
         self, name: str, result: FetchResult, now: float, *, alone: bool, known: Sequence[tuple[str, int]] = ()
     ) -> Fate:
-        """What to make of *result*, of the host called *name*; may be asked again for one that had to wait.
+        """Decide what to do with *result*, of the host called *name*; ask again for one that had to wait.
 
         *alone*: nothing else is in flight that could show more. *known*: names (or addresses) and ports of hosts that
-        have answered others, or this crawl before.
+        have answered other workers, or this crawl before.
         """
         if isinstance(result, Response):
             self._connected(now)
@@ -119,14 +119,14 @@ class Health:
         return self._unconnected(name, result, now, alone, known)
 
     def remember(self, name: str, address: str, port: int) -> None:
-        """A host answered at *address*: both may be canaries later. *name* is empty where it was an address itself."""
+        """A host answered at *address*: both may be canaries later. *name* is empty if it was an address itself."""
         if name and name not in self._names:
             self._names.append(name)
         if address and (address, port) not in self._addresses:
             self._addresses.append((address, port))
 
     def _unresolved(self, error: FetchError, now: float, known: Sequence[str]) -> Fate:
-        """Nobody says that the name does not exist, or a name server does: which counts where there is no canary."""
+        """No server says that the name does not exist, or one does: that decides if there is no canary."""
         canary = self._canaries["resolver"]
         said = canary.says(now)
         names = tuple(self._names) or tuple(known[:_CANARIES])
@@ -169,7 +169,7 @@ class Health:
             canary.asked, self.question = True, question
 
     def canary_said(self, about: Literal["resolver", "network"], well: bool, now: float) -> None:
-        """A canary was found, or none: whose fault it is that others were not."""
+        """A canary answered, or none did: that decides whose fault the other failures were."""
         canary = self._canaries[about]
         canary.asked = False
         if well:
@@ -182,7 +182,7 @@ class Health:
     # -- the trouble ---------------------------------------------------------------------------------------------------
 
     def _own(self, trouble: Trouble, error: FetchError, now: float) -> Fate:
-        """It is this machine's own: look again later, and later still if that look has shown the same."""
+        """It is this machine's trouble: check again later, and later still if that check showed the same."""
         if not self.trouble:
             self.since, self._pause, self.again_at = now, MIN_PAUSE, now + MIN_PAUSE
         elif error.ended - error.elapsed >= self.again_at:

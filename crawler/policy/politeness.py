@@ -1,6 +1,6 @@
-"""What an answer means: for its URL (final, or tried again), and for its host (healthy, slow, failing).
+"""The meaning of an answer: for its URL (final or retried), and for its host (healthy, slow, failing).
 
-Pure: the clock and the dice are the caller's.
+Pure: the caller supplies the clock and the random numbers.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from crawler.policy import robots
 from crawler.record import Charge, HostEvent
 
 MAX_RETRY_AFTER: Final = 3600.0
-"""Seconds a host may send us away for (RFC 9110 section 10.2.3); more is cut."""
+"""Longest time, in seconds, that a host may ask us to wait (RFC 9110 section 10.2.3); more is cut."""
 PATIENT_RETRIES: Final = 8
-"""Tries for a URL whose host says "too many requests" or "unavailable": it is the host that is busy, not the URL."""
+"""Tries for a URL whose host answers "too many requests" or "unavailable": the host is busy, not the URL."""
 RETRY_BASE: Final = 1.0
 """Seconds before the first retry of a URL that is alone on its host; doubled with each."""
 RETRY_MOST: Final = 60.0
 ROBOTS_TTL: Final = 86_400.0
-"""Seconds that a robots.txt holds (RFC 9309 section 2.4: at most 24 hours)."""
+"""Seconds that a robots.txt is valid (RFC 9309 section 2.4: at most 24 hours)."""
 MAX_ROBOTS_HOPS: Final = 5
-"""Redirects followed for robots.txt (RFC 9309 section 2.3.1.2)."""
+"""Most redirects followed for robots.txt (RFC 9309 section 2.3.1.2)."""
 
 _BUSY: Final = frozenset({429, 503, 999})
 _PASSING: Final = frozenset({408, 425, 500, 502, 504, *range(506, 600)})
@@ -39,12 +39,12 @@ class Verdict(msgspec.Struct, frozen=True):
 
     event: HostEvent
     outcome: str | None = None
-    """The final outcome; none: it is tried again."""
+    """The final outcome; None: it is retried."""
     charge: int = Charge.NONE
     rest: float = 0.0
-    """The host asked to be left alone for so long."""
+    """The host asked to be left alone for this long."""
     alone: float = 0.0
-    """Back-off of the URL, which matters only when nothing else of its host is queued."""
+    """Back-off of the URL, which matters only if nothing else of its host is queued."""
     error: str | None = None
 
 
@@ -77,7 +77,7 @@ def _judge_error(error: FetchError, tried: int, retries: int, back_off: float) -
         case "tls":
             return Verdict("none", "failed:tls", error=error.detail)
         case "dns":
-            if error.lack:  # nobody says that the name does not exist
+            if error.lack:  # no server says that the name does not exist
                 return _again("fail", "connect", error.detail, again)
             return _again("dead", "dns", error.detail, (tried, 1, back_off))
         case "protocol":
@@ -98,9 +98,9 @@ def _status(response: Response) -> str:
 
 
 def retry_after(headers: Headers) -> float:
-    """Seconds from `Retry-After`, in either form, cut at MAX_RETRY_AFTER; 0 where it is missing or nonsense.
+    """Seconds from `Retry-After`, in either form, cut at MAX_RETRY_AFTER; 0 if it is missing or invalid.
 
-    A date is read against the answer's own `Date`, so that nobody's clock matters.
+    A date is compared with the answer's own `Date`, so no clock needs to be right.
     """
     value = (headers.get("retry-after") or "").strip()
     if value.isascii() and value.isdigit():
@@ -125,16 +125,16 @@ class RobotsVerdict:
     """What an answer to a request for robots.txt means (RFC 9309 section 2.3.1)."""
 
     step: RobotsStep
-    """parse its body; allow all; follow its redirect; or it failed: nothing is allowed until it can be had."""
+    """parse its body; allow all; follow its redirect; or it failed: nothing is allowed while it is unavailable."""
     event: HostEvent = "ok"
 
 
 def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
     """Judge an answer to robots.txt after *hops* redirects.
 
-    A final status means what `robots.judge` says; no answer disallows all for now. A name that
-    does not exist or a broken certificate will not mend itself soon: event `dead`. An address that the guard refuses
-    is let through, so that each page's record tells the real reason.
+    `robots.judge` decides by a final status; without an answer nothing is allowed for now. A name that does not exist
+    or a broken certificate will not recover soon: event `dead`. An address that the guard refuses is admitted here, so
+    that each page's record shows the real reason.
     """
     if isinstance(result, FetchError):
         if result.kind == "refused":

@@ -1,11 +1,11 @@
-"""robots.txt: what it says of one URL and one crawler (RFC 9309), and which of its lines said it.
+"""robots.txt (RFC 9309): what it allows one crawler for one URL, and which of its lines decides.
 
-Pure, and nothing in a file can make it raise: `parse` takes any bytes. `Rules` keeps those bytes, so what is stored of
-them parses to equal rules, and reads them for one product token at a time: a crawl has one, some files name hundreds.
+Pure, and no file can make it raise: `parse` takes any bytes. `Rules` keeps those bytes, so stored rules parse to equal
+ones. It reads them for one product token at a time: a crawl has one, some files name hundreds.
 
-Why the matcher is our own: Protego 0.7 answers 10 of the 72 cases of Google's reference tests that follow the RFC
-otherwise (an unknown record ends a group, `FOO BAR` is not the token `FOO`), and cannot name the line that decided.
-Read beyond the RFC, as Google's parser does: a missing colon, frequent misspellings, lines cut at 16,663 bytes, and an
+Why we have our own matcher: Protego 0.7 fails 10 of the 72 cases of Google's reference tests that follow the RFC (an
+unknown record ends a group, `FOO BAR` is not the token `FOO`), and cannot name the line that decided. In addition to
+the RFC it accepts, as Google's parser does: a missing colon, frequent misspellings, lines cut at 16,663 bytes, and an
 allowed `/index.html` that allows its folder.
 
 A file is hostile input: reading it takes time and memory linear in its size, and judging one URL a few milliseconds,
@@ -22,13 +22,14 @@ from functools import cached_property
 from typing import Final, Literal
 
 MAX_BYTES: Final = 500 * 1024
-"""Bytes of a robots.txt that are read (RFC 9309 section 2.5: at least 500 KiB); a line that is cut there is dropped.
-Fetch one byte more, or such a cut goes unnoticed."""
+"""Most bytes of a robots.txt that are read (RFC 9309 section 2.5: at least 500 KiB); a line cut there is dropped. Fetch
+one byte more, or such a cut goes unnoticed.
+"""
 
 MAX_CRAWL_DELAY: Final = 300.0
-"""Seconds between two requests that a Crawl-delay can ask for (Heritrix has the same); more is this much."""
+"""Most seconds between two requests that a Crawl-delay can ask for (as in Heritrix); a longer one is cut to this."""
 
-_MAX_LINE: Final = 2083 * 8 - 1  # Google's limit; what is longer is cut
+_MAX_LINE: Final = 2083 * 8 - 1  # Google's limit; a longer line is cut
 _BOM: Final = b"\xef\xbb\xbf"
 _KEYS: Final = {
     b"user-agent": "agent",
@@ -52,27 +53,27 @@ _COMPATIBLE = re.compile(r"Mozilla/\S+ \(compatible; *([A-Za-z_-]+)")
 _PRODUCT = re.compile(r"(?:Mozilla/\S+ \(compatible; *)?([^\s/;,()]+)")
 _SECONDS = re.compile(rb"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
-# What is compared percent-encoded whatever the spelling: all that RFC 3986 keeps out of a path, and the three
-# characters that are special here or that browsers encode in a query alone. In a rule `*` stays what it is, and bytes
+# What is compared percent-encoded whatever the spelling: all that RFC 3986 excludes from a path, and the three
+# characters that are special here or that browsers encode only in a query. In a rule `*` stays what it is, and bytes
 # beyond ASCII are encoded; in a URL they never are plain.
 _ODD_IN_URL = re.compile("%([0-9A-Fa-f]{2})|[\x00- \"$'*<>\\\\^`{|}\x7f]")
 _ODD_IN_RULE = re.compile("%([0-9A-Fa-f]{2})|[\x00- \"$'<>\\\\^`{|}\x7f-\xff]")
-# White space of all kinds, what has no width, and what is no UTF-8: editors leave it around the URLs of sitemaps.
+# All kinds of white space, zero-width characters, and what is not UTF-8: editors leave it around URLs of sitemaps.
 _UNSEEN: Final = "\x7f\x85\xa0\xad\u061c\u1680\u180e\u3000\ufeff\ufffd" + "".join(
     map(chr, (*range(0x21), *range(0x2000, 0x2010), *range(0x2028, 0x2030), *range(0x205F, 0x2070)))
 )
 _FEW: Final = 64
-"""Wildcards that are tried one after another; of more only those are that an index says may match."""
+"""Up to this many wildcards are tried one by one; of more only those that an index says may match."""
 _GRAM: Final = 4
-"""Characters in a row by which the index finds a rule."""
+"""Length of the character sequences by which the index finds a rule."""
 _MAX_WORK: Final = 1_000_000
-"""Characters of a path that all wildcards together may look at, for one URL: some milliseconds."""
+"""For one URL, all wildcards together may examine this many characters of a path: some milliseconds."""
 _OF_RULE, _OF_PART = 100, 50
-"""What a rule that is tried costs, and each part of it that is looked for, in such characters."""
+"""The cost of trying a rule, and of each part searched for, in such characters."""
 
 
 def parse(body: bytes) -> Rules:
-    """The rules of a robots.txt; of anything else, rules that allow all. Never raises."""
+    """The rules of a robots.txt; for anything else, rules that allow all. Never raises."""
     if len(body) > MAX_BYTES:
         cut = body[:MAX_BYTES]
         body = cut[: max(cut.rfind(b"\n"), cut.rfind(b"\r")) + 1]
@@ -81,7 +82,7 @@ def parse(body: bytes) -> Rules:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """A robots.txt. URLs are canonical; an *agent* is a product token as `product_token` makes it, in any case."""
+    """A robots.txt. URLs are canonical; an *agent* is a product token from `product_token`, in any case."""
 
     body: bytes
     """What was parsed, at most MAX_BYTES: `parse(rules.body) == rules`."""
@@ -97,7 +98,7 @@ class Rules:
         return self._view(agent).delay
 
     def deciding_line(self, url: str, agent: str) -> str | None:
-        """The line that allows or disallows *url*; None where no line does, so that it is allowed."""
+        """The line that allows or disallows *url*; None if no line applies, so that it is allowed."""
         rule = self._view(agent).find(_path(url))
         return None if rule is None else _lines(self.body)[rule.line].strip().decode("utf-8", "replace")
 
@@ -117,9 +118,9 @@ class Rules:
 def judge(status: int) -> Literal["parse", "allow", "disallow"]:
     """What the final status of a request for robots.txt means (RFC 9309 section 2.3.1), redirects being followed.
 
-    A redirect too many is "unavailable" as 4xx is: all is allowed. "disallow" holds only until it can be had: try
-    again later. 429 counts as a server error, as Google has it: who is asked too often has not said yes; the RFC
-    leaves it open. So does everything that is no status of HTTP.
+    A redirect too many is "unavailable" like 4xx: all is allowed. "disallow" holds only while it is unavailable: try
+    again later. 429 counts as a server error, as in Google's parser: a host that is asked too often has not said yes;
+    the RFC leaves it open. So does any number that is no HTTP status.
     """
     if 200 <= status < 300:
         return "parse"
@@ -127,10 +128,10 @@ def judge(status: int) -> Literal["parse", "allow", "disallow"]:
 
 
 def product_token(user_agent: str) -> str:
-    """The name by which robots.txt knows us: what the User-Agent's first product begins with, of letters, `-` and `_`.
+    """Our name in robots.txt: the beginning of the User-Agent's first product, of letters, `-` and `_`.
 
-    Behind `Mozilla/5.0 (compatible; ` it is the name that follows (the example of RFC 9309 section 2.2.1). May be
-    empty: then only the groups for `*` apply.
+    After `Mozilla/5.0 (compatible; ` it is the name that follows (the example of RFC 9309 section 2.2.1). May be empty:
+    then only the groups for `*` apply.
     """
     user_agent = user_agent.strip()
     match = _COMPATIBLE.match(user_agent)
@@ -141,9 +142,9 @@ def product_token(user_agent: str) -> str:
 
 
 def hint_at_token(user_agent: str) -> str | None:
-    """What to say of a User-Agent whose product has a name that robots.txt cannot name; None if all is well.
+    """A hint about a User-Agent whose product name cannot appear in robots.txt; None if all is well.
 
-    Names in robots.txt have letters, `-` and `_` alone (RFC 9309 section 2.2.1), so the group `2bot` is for nobody.
+    Names in robots.txt consist of letters, `-` and `_` (RFC 9309 section 2.2.1), so the group `2bot` matches nobody.
     """
     match = _PRODUCT.match(user_agent.strip())
     product, token = match[1] if match else "", product_token(user_agent)
@@ -151,7 +152,7 @@ def hint_at_token(user_agent: str) -> str | None:
         return None
     read = f"the groups for {token!r}, or else for *, are" if token else "only the groups for * are"
     return (
-        f"robots.txt cannot name {product!r}, for a name there has only letters, - and _: {read} obeyed; "
+        f"robots.txt cannot name {product!r}, because a name there has only letters, - and _: {read} obeyed; "
         "to be named choose another --user-agent"
     )
 
@@ -164,22 +165,22 @@ class _Rule:
 
 @dataclass(slots=True)
 class _Section:
-    """All that is said to one name, its groups merged (RFC 9309 section 2.2.1)."""
+    """All lines for one name, its groups merged (RFC 9309 section 2.2.1)."""
 
     named: bool = False
     delay: float | None = None
     rules: list[tuple[bytes, _Rule]] = field(default_factory=list)
 
 
-@dataclass(slots=True)  # not frozen: that would be half of the time that a long file takes
+@dataclass(slots=True)  # not frozen: that would take half of the time for a long file
 class _Wildcard:
-    """A pattern with `*`. Time to match is linear in the path: the parts are found one after another."""
+    """A pattern with `*`. Matching takes time linear in the path: the parts are found one after another."""
 
     length: int
     start: str
-    """What stands before the first `*`."""
+    """The part before the first `*`."""
     parts: list[str]
-    """What stands between, and after, the others."""
+    """The parts between the others, and after the last."""
     anchored: bool
     rule: _Rule
 
@@ -189,7 +190,7 @@ class _Wildcard:
         return cls(len(path) + anchored, start, parts, anchored, rule)
 
     def matches(self, path: str) -> tuple[bool, int]:
-        """Whether *path*, which begins with `start`, matches to the end; how many parts were looked for."""
+        """Whether *path*, which begins with `start`, matches to the end; and how many parts were searched for."""
         at = len(self.start)
         for tried, part in enumerate(self.parts[:-1], 1):
             at = path.find(part, at)
@@ -203,14 +204,14 @@ class _Wildcard:
 
 
 class _Wildcards:
-    """The patterns with a wildcard: the longest first; of those as long, the ones that allow."""
+    """The patterns with a wildcard: the longest first; of equal length, the ones that allow."""
 
     def __init__(self, rules: Iterable[_Wildcard]) -> None:
         self._rules = sorted(rules, key=lambda rule: (-rule.length, not rule.rule.allow))
 
     @cached_property
     def _index(self) -> dict[str, list[int]] | None:
-        """Made for the first path: who asks for a delay alone needs none."""
+        """Built for the first path: a caller that needs only the delay needs no index."""
         return _index(self._rules) if len(self._rules) > _FEW else None
 
     @cached_property
@@ -220,7 +221,7 @@ class _Wildcards:
     def find(self, path: str, least: int) -> _Rule | None:
         """The first rule that matches *path*, of those longer than *least*, or as long if they allow.
 
-        Beyond _MAX_WORK rules are not tried any more: the next one that disallows and may match is taken to match.
+        Beyond _MAX_WORK no more rules are tried: the next one that disallows and may match counts as a match.
         """
         left = _MAX_WORK
         for wildcard in self._candidates(path):
@@ -249,9 +250,9 @@ class _Wildcards:
 
 
 def _index(rules: Iterable[_Wildcard]) -> dict[str, list[int]]:
-    """For some characters in a row: the places of the rules that match no path without them.
+    """For some character sequences: the places of the rules that match no path without them.
 
-    Of those that a rule needs, the ones that fewest rules need. A rule that needs none is under "".
+    Of the sequences that a rule needs, the ones that fewest rules need. A rule that needs none is under "".
     """
     needed = [_grams(rule) for rule in rules]
     often = Counter(gram for grams in needed for gram in grams)
@@ -262,7 +263,7 @@ def _index(rules: Iterable[_Wildcard]) -> dict[str, list[int]]:
 
 
 def _grams(rule: _Wildcard) -> list[str]:
-    """All _GRAM characters in a row that a path needs to match *rule*; the longest parts, if all are shorter."""
+    """All sequences of _GRAM characters that a path needs to match *rule*; the longest parts, if all are shorter."""
     pieces = [rule.start, *rule.parts]
     grams = [piece[at : at + _GRAM] for piece in pieces for at in range(len(piece) - _GRAM + 1)]
     longest = 0 if grams else max(map(len, pieces))
@@ -275,7 +276,7 @@ class _View:
 
     delay: float | None
     prefixes: dict[str, _Rule]
-    """Patterns without a wildcard; looked up by length, because one file may hold 30,000 but of few lengths."""
+    """Patterns without a wildcard; looked up by length, because a file may have 30,000 of them but of few lengths."""
     lengths: tuple[int, ...]
     """Of the prefixes, the longest first."""
     whole: dict[str, _Rule]
@@ -315,16 +316,16 @@ class _View:
 
 
 def _section(body: bytes, agent: str) -> _Section:
-    """What is said to *agent*, or to `*` if nothing is."""
+    """The lines for *agent*, or for `*` if it has none."""
     general, own = _Section(), _Section()
     sections = {b"*": general}
     if _TOKEN.fullmatch(agent):
         sections[agent.lower().encode()] = own
-    # Each section stands once in a group, however often the group names it: by name.
+    # Each section is once in a group, however often the group names it: by name.
     group: dict[bytes, _Section] = {}
     waiting: dict[bytes, _Section] = {}  # those that the next delay is for
     closed = True  # a rule was read since the last user-agent line: only that ends a group (section 2.2.4)
-    delayed = True  # so does a delay, but for delays alone: who lists names with a delay each means each of them
+    delayed = True  # so does a delay, but only for delays: a file that lists names with a delay each means each of them
     for line, key, value in _records(body):
         if key == "agent":
             if closed:
@@ -348,7 +349,7 @@ def _section(body: bytes, agent: str) -> _Section:
 
 
 def _records(body: bytes) -> Iterator[tuple[int, str, bytes]]:
-    """Each record that we know: its line's index, kind and value. Empty values count: they end a group as others do."""
+    """Each known record: its line's index, kind and value. Empty values count: they end a group like others."""
     for index, line in enumerate(_lines(body)):
         if not line:
             continue
@@ -365,7 +366,7 @@ def _records(body: bytes) -> Iterator[tuple[int, str, bytes]]:
 
 
 def _lines(body: bytes) -> list[bytes]:
-    for mark in (_BOM, _BOM[:2], _BOM[:1]):  # broken ones are met too
+    for mark in (_BOM, _BOM[:2], _BOM[:1]):  # broken ones occur too
         if body.startswith(mark):
             body = body[len(mark) :]
             break
@@ -380,9 +381,9 @@ def _named(value: bytes) -> bytes:
 
 
 def _spellings(pattern: bytes, allow: bool) -> Iterator[tuple[str, bool]]:
-    """A rule's pattern as it is compared, and whether it must reach to the end; more than one where it means more."""
+    """A rule's pattern in comparable form, and whether it must match to the end; several if it is ambiguous."""
     anchored = pattern.endswith(b"$")
-    text = pattern.removesuffix(b"$").decode("latin-1")  # one character a byte
+    text = pattern.removesuffix(b"$").decode("latin-1")  # one character per byte
     path = _ODD_IN_RULE.sub(_comparable, text)
     yield path, anchored
     before, mark, query = path.partition("?")
@@ -394,7 +395,7 @@ def _spellings(pattern: bytes, allow: bool) -> Iterator[tuple[str, bool]]:
 
 
 def _path(url: str) -> str:
-    """Path and query of a URL as they are compared."""
+    """Path and query of a URL in comparable form."""
     start = url.find("/", 8)
     path = url[start:].partition("#")[0] if start > 0 else "/"
     return _ODD_IN_URL.sub(_comparable, path)
@@ -406,7 +407,7 @@ def _comparable(match: re.Match[str]) -> str:
 
 
 ALLOW_ALL: Final = parse(b"")
-"""Rules of a robots.txt that does not exist."""
+"""The rules of a robots.txt that does not exist."""
 
 DISALLOW_ALL: Final = parse(b"User-agent: *\nDisallow: /\n")
-"""Rules of a robots.txt that cannot be had for now."""
+"""The rules of a robots.txt that is unavailable for now."""

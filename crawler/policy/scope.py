@@ -1,13 +1,13 @@
-"""May this URL join the crawl, or the reason why not.
+"""Decides whether a URL may join the crawl, or returns the reason why not.
 
-Pure. Two questions, asked of each link in this order: `admit` needs nothing but the URL and how it was reached;
-`in_scope` needs the roots of the crawl, which the frontier holds: `root_of` makes the root of a seed, `candidates`
-names the strings to look up for a link. Seeds are asked neither: who names a URL wants it, so depth, filters and trap
-rules do not bind them; only `url.canonicalize` can refuse one.
+Pure. Each link is checked in this order: `admit` needs only the URL and how it was reached; `in_scope` needs the roots
+of the crawl, which the frontier holds. `root_of` makes the root of a seed, `candidates` names the strings to look up
+for a link. Seeds are not checked: a user who names a URL wants it, so depth, filters and trap rules do not apply. Only
+`url.canonicalize` can refuse a seed.
 
-Filters are regular expressions searched for in the canonical URL. RE2 matches them, in time linear in the URL, because
+Filters are regular expressions searched for in the canonical URL. RE2 matches them in time linear in the URL, because
 the URLs come from strangers: one pattern such as `(a+)+$` would hang a backtracking engine. Only what both RE2 and
-Python's `re` read is accepted, so no look-around and no back-references. Where google-re2 has no wheel (musl), `re`
+Python's `re` accept is allowed, so no look-around and no back-references. If google-re2 has no wheel (musl), `re`
 itself matches.
 """
 
@@ -32,7 +32,7 @@ MAX_SEGMENTS: Final = 40
 """Most segments of a path (Heritrix: 20; deep archives have been seen with 30)."""
 
 MAX_REPEATS: Final = 3
-"""Most times that the same segments may follow one another: /11/11/11/ is a date, /a/b/a/b/a/b/a/b/ a loop."""
+"""Most times that the same segments may repeat in a row: /11/11/11/ is a date, /a/b/a/b/a/b/a/b/ a loop."""
 
 REFUSALS: Final = {
     "scope": "its host, site or prefix is not one of the crawl's roots",
@@ -44,7 +44,7 @@ REFUSALS: Final = {
     "trap-segments": f"its path has more than {MAX_SEGMENTS} segments",
     "trap-repeat": f"its path repeats the same segments more than {MAX_REPEATS} times in a row",
 }
-"""Why a link is not accepted: counted word -> meaning. `url.REFUSALS` has those that come before."""
+"""Why a link is not accepted: counted word -> meaning. `url.REFUSALS` has the earlier reasons."""
 
 LATER_REFUSALS: Final = {
     "port": "its port belongs to another protocol, browsers refuse it too; no seed names the host with this port",
@@ -57,7 +57,7 @@ LATER_REFUSALS: Final = {
     "site-queue": "its site's queue fills Redis",
     "site-hosts": "its site has all the hosts that --max-hosts-per-site allows",
 }
-"""Why one is refused by what the frontier knows: roots, quarantined templates, budgets, nesting."""
+"""Reasons from the frontier's knowledge: roots, quarantined templates, budgets, nesting."""
 
 
 class _Pattern(Protocol):
@@ -74,7 +74,7 @@ class Scope:
     include: tuple[str, ...] = ()
     """If there is any, at least one must be found in the URL."""
     exclude: tuple[str, ...] = ()
-    """None may be found in the URL; stronger than `include`."""
+    """None may be found in the URL; takes precedence over `include`."""
     max_depth: int | None = None
     """Most links from a seed; 0 is the seeds alone."""
     max_hops: int = 20
@@ -92,7 +92,7 @@ class Scope:
         object.__setattr__(self, "_excludes", tuple(_compile("--exclude", pattern) for pattern in self.exclude))
 
     def admit(self, url: str, depth: int, hops: int = 0) -> str | None:
-        """None if the canonical *url* may join as far as can be told without roots, else one of REFUSALS."""
+        """None if the canonical *url* may join as far as is known without roots, else one of REFUSALS."""
         if self.max_depth is not None and depth > self.max_depth:
             return "depth"
         if hops > self.max_hops:
@@ -102,7 +102,7 @@ class Scope:
         return self._filtered(url.encode()) if self._excludes or self._includes else None
 
     def trap(self, url: str) -> str | None:
-        """One of REFUSALS where the canonical *url* alone gives a trap away."""
+        """One of REFUSALS if the canonical *url* alone shows a trap; else None."""
         if len(url) > self.max_url:
             return "trap-length"
         return _path_trap(url) if url.count("/") > _PLAIN_SLASHES else None
@@ -118,7 +118,8 @@ class Scope:
         """The root that the canonical URL of a seed adds to the crawl.
 
         `host`: its host. `prefix`: its host and its path up to the last slash, without the scheme, so that a site's
-        move to https leaves it in. `site` and `all`: its site (for `all` only the guard of private addresses asks).
+        move to https stays in scope. `site` and `all`: its site (for `all` only the guard of private addresses uses
+        it).
         """
         if self.kind == "host":
             return urls.host(url)
@@ -128,16 +129,16 @@ class Scope:
         return urls.site(url)
 
     def roots_of(self, url: str) -> tuple[str, ...]:
-        """All roots that a seed adds: beside `root_of` its host, where that says more.
+        """All roots that a seed adds: `root_of`, and its host if that says more.
 
-        In a scope by prefix, so that robots.txt and sitemaps are those of a host of the crawl; and on a port of another
-        protocol, where links to it are followed only if a seed names it.
+        In a scope by prefix this makes robots.txt and sitemaps those of a host of the crawl. On a port of another
+        protocol, links to it are followed only if a seed names it.
         """
         root, host = self.root_of(url), urls.host(url)
         return (root, host) if root != host and (self.kind == "prefix" or urls.has_bad_port(url)) else (root,)
 
     def candidates(self, url: str) -> tuple[str, ...]:
-        """The strings to look up among the roots: the canonical *url* is in scope if one is there, or `kind` is `all`.
+        """The strings to look up among the roots. The canonical *url* is in scope if one is there, or `kind` is `all`.
 
         One string, except for `prefix`: each folder above the URL, the shortest first.
         """
@@ -167,14 +168,14 @@ def _path_trap(url: str) -> str | None:
     segments = path.split("/")
     if len(segments) > MAX_SEGMENTS:
         return "trap-segments"
-    # Each repetition adds at least one segment that was there before: few URLs are worth the closer look.
+    # Each repetition adds at least one segment that occurred before: few URLs need the closer look.
     if len(segments) - len(set(segments)) >= MAX_REPEATS and _repeats(segments):
         return "trap-repeat"
     return None
 
 
 def _repeats(segments: list[str]) -> bool:
-    """Whether some run of segments occurs more than MAX_REPEATS times in a row."""
+    """Whether a sequence of segments occurs more than MAX_REPEATS times in a row."""
     for period in range(1, len(segments) // (MAX_REPEATS + 1) + 1):
         run = 0
         for earlier, later in zip(segments, segments[period:], strict=False):

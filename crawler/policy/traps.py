@@ -1,14 +1,14 @@
-"""Traps: endless URLs of one template whose pages hold nothing new (calendars, session ids, generated lists).
+"""Detects traps: endless URLs of one template whose pages contain nothing new (calendars, session ids, generated
+lists).
 
-Pure. A *template* is what URLs have in common when their numbers, ids and the values of their queries are taken out;
-a *fingerprint* is what a page held, without what its URL says of it. The frontier counts fingerprints
-(`judge_templates`) and quarantines a template that brings no new ones. `scope` has the traps that one URL alone gives
-away.
+Pure. A *template* is what URLs have in common after removing numbers, ids and the values of their queries. A
+*fingerprint* is the content of a page, without what its URL contributes to it. The frontier counts fingerprints and
+quarantines a template that brings no new ones. `scope` detects the traps that one URL alone shows.
 
-URLs that grow have no template in common: each page adds segments to its path, or parameters to its query. They share
-a *glob*: `a.example/list/**` is all that lies two segments or more below that folder, `a.example/find?**` that path
-with any query. `a.example/tags/*` is all that lies right below a folder and has no template, for names may have no end
-either. A glob is judged like a template, once a worker sees that its pages are alike (`harvest`).
+URLs that grow have no template in common: each page adds segments to its path, or parameters to its query. They share a
+*glob*: `a.example/list/**` is everything two segments or more below that folder, `a.example/find?**` that path with any
+query. `a.example/tags/*` is everything directly below a folder that has no template, because names may be endless too.
+A glob is judged like a template, once a worker sees that its pages are alike (`worker/trap_sampler.py`).
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from urllib.parse import unquote, unquote_plus
 from crawler import url as urls
 
 MAX_TEMPLATE: Final = 500
-"""Characters of a template; what is longer is cut."""
+"""Longest template, in characters; the rest is cut."""
 MAX_TEXT: Final = 64 * 1024
-"""Characters of a page's text that are looked at."""
+"""How many characters of a page's text are used."""
 _NEAR: Final = 10
-"""Numbers of a text that are as near to one of the URL's do not count: a calendar names the next years too."""
+"""Numbers of a text within this distance of one in the URL do not count: a calendar names the next years too."""
 _MAX_NUMBERS: Final = 20
 _MAX_SOURCES: Final = 200
 _MAX_WORDS: Final = 40
@@ -54,7 +54,7 @@ _SOURCE = re.compile(rb"""\bsrc[ \t\r\n]*=[ \t\r\n]*["']?([^"'> \t\r\n]{1,500})"
 
 
 def template(url: str) -> str | None:
-    """The template of a canonical URL, with its host; None where nothing in it looks as if it could vary.
+    """The template of a canonical URL, with its host; None if no part of it looks variable.
 
     `http://a.example/cal/2031-04?view=day&d=3` is one of `a.example/cal/#-#?d=*&view=*`.
     """
@@ -76,7 +76,7 @@ def _shape(path: str) -> str:
 
 
 def _name(pair: str) -> str:
-    """The name of a parameter as it was before links were escaped more than once: `amp%253Bp=1` is p."""
+    """The name of a parameter before links were escaped more than once: `amp%253Bp=1` is p."""
     name = pair.partition("=")[0]
     if "%" in name:
         name = _ENCODED.sub(lambda match: chr(int(match[1], 16)), name).partition("=")[0]
@@ -84,7 +84,7 @@ def _name(pair: str) -> str:
 
 
 def folders(url: str) -> list[str]:
-    """The folders that the canonical *url* lies in, with its host, the outermost first; parameters of a path count."""
+    """The folders that contain the canonical *url*, with its host, the outermost first; parameters of a path count."""
     host, _, rest = urls.split(url)
     path = rest.partition("?")[0]
     ends = [match.end() for match in _SEPARATED.finditer(path)]
@@ -104,7 +104,7 @@ def last_glob(url: str) -> str | None:
 
 
 def trap_of(url: str, templates: Collection[str]) -> str | None:
-    """That of the quarantined *templates* and globs that the canonical *url* is of."""
+    """The quarantined one of *templates* and globs that the canonical *url* matches."""
     name = template(url)
     if name in templates:
         return name
@@ -119,7 +119,7 @@ def template_id(name: str) -> str:
 
 
 def fingerprint(url: str, text: str, sources: Iterable[bytes] = ()) -> str:
-    """63 bits of what the page at *url* held: its visible *text* without what the URL says itself, and *sources*.
+    """63 bits of the page's content: its visible *text* without what its *url* contributes, and *sources*.
 
     *sources* are the addresses of its images and the like: a gallery may have no other content.
     """
@@ -135,10 +135,11 @@ def fingerprint(url: str, text: str, sources: Iterable[bytes] = ()) -> str:
 
 
 def growth_print(url: str, title: str, text: str, sources: Iterable[bytes] = ()) -> str:
-    """The fingerprint of a page that may be one of URLs that grow: without the words of its path either.
+    """The fingerprint of a page whose URL may be growing: also without the words of its path.
 
-    Breadcrumbs name them; those of a long path as titles too: `red-wine` is `Red Wine`. Products of a shop, which lie
-    less deep, may differ in no more than that. The *title* counts: many pages have little other text.
+    Breadcrumbs repeat those words; for long paths titles do too: `red-wine` is `Red Wine`. The *title* counts
+    otherwise: products of a shop, whose paths are shorter, may differ only in it, and many pages have little other
+    text.
     """
     text = f"{title}\n{text[:MAX_TEXT]}"
     path = urls.split(url)[2].partition("?")[0]
@@ -153,7 +154,7 @@ def growth_print(url: str, title: str, text: str, sources: Iterable[bytes] = ())
 
 
 def _plain(text: str) -> str:
-    """*text* in lower case, with spaces for the signs that join words in a URL."""
+    """*text* in lower case, with spaces for the characters that join words in a URL."""
     return _JOINTS.sub(" ", text.lower())
 
 

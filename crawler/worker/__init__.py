@@ -1,1 +1,1 @@
-"""One worker process: the loop, downloads, processing, link filter, and its client of the frontier."""
+"""One worker process: its loop, downloads, processing, link filter, and client of the frontier."""

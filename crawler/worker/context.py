@@ -1,4 +1,4 @@
-"""What a worker is built from, and what it counts."""
+"""A worker's dependencies (`Context`) and its counters (`Tally`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from crawler.worker.watchdog import Watchdog
 
 @dataclass(slots=True)
 class Tally:
-    """What a worker has done so far, for its heartbeat."""
+    """What a worker has done so far; sent with its heartbeat."""
 
     pages: int = 0
     bytes: int = 0
@@ -26,21 +26,21 @@ class Tally:
     lost: int = 0
 
     def add(self, pending: PendingCall) -> None:
-        """Count one end or retry."""
+        """Count one finished page or retry."""
         self.pages += pending.ends
         self.retried += not pending.ends
         self.bytes += pending.size
         self.errors += pending.failed
 
     def facts(self, lost: int) -> dict[str, int]:
-        """What was counted, with *lost* ends that came too late, for the heartbeat."""
+        """The counters for the heartbeat. *lost*: commits that came too late, their leases had been given to others."""
         counts = {"pages": self.pages, "bytes": self.bytes, "errors": self.errors, "retried": self.retried}
         return counts | {"lost": self.lost + lost}
 
 
 @dataclass(slots=True)
 class Context:
-    """What a worker is built from; all of it belongs to this process alone."""
+    """A worker's dependencies. All of them belong to this process alone."""
 
     frontier: Frontier
     ledger: CrawlDb
@@ -49,14 +49,14 @@ class Context:
     say: Callable[[str], None]
     """For a person."""
     note: Callable[[str], None]
-    """For the log: what the pool tells people, or need not be told."""
+    """For the log: messages that the pool shows to people itself, or that nobody needs to see."""
     patience: Backoff
     replan: Callable[[bytes], WorkerOptions]
-    """The plan from the settings stored in Redis."""
+    """Builds the options from the settings stored in Redis."""
     refit: Callable[[bytes], Fetcher]
-    """A fetcher for the settings stored in Redis."""
+    """Builds a fetcher from the settings stored in Redis."""
     orphaned: Callable[[], bool] = lambda: False
-    """The pool that started this worker is gone."""
+    """Whether the pool that started this worker is gone."""
     fuse: Callable[[float], object] = lambda seconds: None
-    """End this process in so many seconds unless called again; 0: never. For a page that hangs with no pool left."""
+    """End this process after so long (s) unless called again; 0: never. For a page that hangs when no pool is left."""
     hook: Hook | None = None

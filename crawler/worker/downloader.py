@@ -1,4 +1,4 @@
-"""The leases that a transfer is in flight for, and the fetcher that carries them out."""
+"""Downloads in flight: the leases whose requests are under way, and the fetcher that carries them out."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from crawler.worker.outcome import LeasedPage
 from crawler.worker.shares import giving_way
 
 MAX_RESULTS: Final = 16
-"""Results taken at once, so that leases are extended and transfers driven between the pages."""
+"""Results taken in one go. Between pages the worker extends leases and drives transfers."""
 NOT_AFTER_MARGIN: Final = 2.0
-"""Seconds before the end of its lease after which a request is not sent any more."""
+"""A request is not sent in the last seconds of its lease."""
 LONG_STALL: Final = 1.0
-"""Seconds of not driving transfers after which their time-outs are our own fault."""
+"""If transfers were not driven for this many seconds, their time-outs are our own fault."""
 CONNECT_TIMEOUT: Final = 10.0
 MAX_SITEMAPS: Final = 2
-"""Sitemaps on their way at once: each may have 50 MiB."""
+"""Sitemaps downloaded at once: each may have 50 MiB."""
 
 
 @dataclass(slots=True)
 class Download:
-    """A lease with a transfer in flight: of a page, or of a robots.txt with the redirects followed for it."""
+    """A lease with a request under way: for a page, or for a robots.txt and the redirects followed for it."""
 
     lease: Lease
     held: LeasedPage | None = None
@@ -43,28 +43,28 @@ class Download:
     chain: Chain | None = None
     """The redirects that were followed for the page within its lease."""
     began: float = math.inf
-    """When the transfer did, on the monotonic clock."""
+    """When the request started, on the monotonic clock."""
 
 
 class Downloader:
-    """Flights by the tokens of their leases, and the results that are not yet handled."""
+    """Downloads by lease token, and the results that are not yet processed."""
 
     def __init__(self, fetcher: Fetcher, links: LinkFilter, plan: WorkerOptions) -> None:
         self.plan = plan
         self.results: deque[tuple[Download, FetchResult]] = deque()
         self.aside: deque[tuple[Download, FetchResult]] = deque()
-        """Results whose sites rest while others are at work (see `shares.CpuShares`)."""
+        """Results whose sites rest while other sites have work (see `shares.CpuShares`)."""
         self.stalled = False
-        """Transfers had stood still for too long before they were driven the last time."""
+        """Whether transfers had stood still for too long before they were last driven."""
         self._fetcher = fetcher
         self._links = links
         self._downloads: dict[str, Download] = {}
         self._sitemaps: set[str] = set()
-        """Tokens of sitemaps whose transfers have begun and that are not yet handled."""
+        """Tokens of sitemaps whose downloads have begun and that are not yet processed."""
         self._waiting: deque[Download] = deque()
-        """Sitemaps that wait for others: in flight for all the rest of the worker."""
+        """Sitemaps that wait for others to finish. The rest of the worker treats them as in flight."""
         self._resting: list[tuple[float, Download]] = []
-        """When (monotonic) to ask for the next page of a chain of redirects, after its host's delay, and its flight."""
+        """When (monotonic) to request the next page of a redirect chain, after its host's delay; and its download."""
         self._private: frozenset[str] = frozenset()
         """Hosts at private addresses that a seed named."""
         self._polled = time.monotonic()
@@ -74,37 +74,37 @@ class Downloader:
 
     @property
     def moving(self) -> bool:
-        """Something is on its way that has not come to its result."""
+        """Whether something is under way that has no result yet."""
         moving = len(self._downloads) - len(self._waiting) - len(self._resting)
         return moving > len(self.results) + len(self.aside)
 
     @property
     def only_rests(self) -> bool:
-        """All that is in flight waits for its host's delay to end."""
+        """Whether all downloads wait for their host's delay to end."""
         return len(self._downloads) == len(self._resting)
 
     @property
     def free(self) -> int:
-        """How many more the fetcher can take."""
+        """How many more requests the fetcher can take."""
         return max(self._fetcher.free - len(self._waiting) - len(self._resting), 0)
 
     @property
     def lack(self) -> str:
-        """Why fewer may be on their way at once than were asked for; empty where they are not."""
+        """Why fewer requests may be under way at once than were configured; empty if there is no shortage."""
         return self._fetcher.lack
 
     @property
     def downloads(self) -> list[Download]:
-        """All that are in flight, and those whose results are at hand."""
+        """All downloads, including those whose results are waiting to be processed."""
         return list(self._downloads.values())
 
     @property
     def tokens(self) -> list[str]:
-        """The leases in flight, and those whose results are at hand."""
+        """The leases of all downloads, including those whose results are waiting to be processed."""
         return list(self._downloads)
 
     def poll(self, seconds: float) -> None:
-        """Let transfers go on for so long, or until one ends."""
+        """Drive transfers for up to *timeout* seconds, or until one ends."""
         self.stalled = time.monotonic() - self._polled > LONG_STALL
         if self._waiting:
             self._begin_waiting()
@@ -118,7 +118,7 @@ class Downloader:
         self._polled = time.monotonic()
 
     def fetch_page(self, held: LeasedPage) -> None:
-        """Begin the transfer of a page; of a sitemap only when few are on their way."""
+        """Start the download of a page. A sitemap starts only when few sitemaps are under way."""
         download = Download(held.lease, held)
         if not held.entry.request.sitemap:
             self._submit(download, held.entry.request.url, READ_TYPES, self.plan.max_size)
@@ -134,14 +134,16 @@ class Downloader:
         self._sitemaps.add(download.lease.token)
 
     def _begin_waiting(self) -> None:
-        """Sitemaps that waited, as far as others have ended; while Redis cannot be asked about them they go on."""
+        """Start waiting sitemaps as others finish. While Redis cannot be asked about their hosts, they keep waiting."""
         with suppress(RedisAway):
             while self._waiting and len(self._sitemaps) < MAX_SITEMAPS:
                 self._fetch_sitemap(self._waiting[0])
                 self._waiting.popleft()
 
     def follow(self, download: Download, chain: Chain, target: str, ended: float) -> bool:
-        """Ask for *target* within the lease, the host's delay after *ended* (monotonic); false if it ends before."""
+        """Request *target* within the lease, after the host's delay since *ended* (monotonic). False if no time is
+        left.
+        """
         at = ended + download.lease.delay_ms / 1000
         if since_boot() + max(at - time.monotonic(), 0.0) > download.lease.deadline - NOT_AFTER_MARGIN:
             return False
@@ -151,7 +153,7 @@ class Downloader:
         return True
 
     def _begin_rested(self) -> float:
-        """Ask for the pages whose hosts have rested; the seconds until the next one has."""
+        """Request the pages whose hosts have rested. Returns the seconds until the next one has."""
         now = time.monotonic()
         with suppress(RedisAway):
             for pair in [pair for pair in self._resting if pair[0] <= now]:
@@ -166,11 +168,11 @@ class Downloader:
         self._submit(download, download.chain.at, types, most)
 
     def fetch_robots(self, download: Download, url: str) -> None:
-        """Begin the transfer of a robots.txt, or of what it redirects to."""
+        """Start the download of a robots.txt, or of what it redirects to."""
         self._submit(download, url, None, robots.MAX_BYTES + 1)
 
     def _submit(self, download: Download, url: str, types: tuple[str, ...] | None, max_body: int) -> None:
-        """A seed that names a private address lets its own host through the guard; may raise RedisAway, asking so."""
+        """Submit to the fetcher. Seeds that name a private address let its host pass the guard. May raise RedisAway."""
         if not self.plan.allow_private and is_private_name(url, proxied=self.plan.proxied):
             self._let_through_if_seeded(url)
         request = FetchRequest(
@@ -196,7 +198,7 @@ class Downloader:
             self._fetcher.allow(self._private)
 
     def make_room(self) -> list[Download]:
-        """Break off what gives way to new hosts (see `shares.giving_way`); nothing whose result is at hand."""
+        """Cancel downloads that give way to new hosts (see `shares.giving_way`), but none that already has a result."""
         tokens = giving_way(self.plan.concurrency, self.downloads, time.monotonic())
         broken = [self._downloads[token] for token in tokens if self._fetcher.cancel(token)]
         for download in broken:
@@ -204,12 +206,12 @@ class Downloader:
         return broken
 
     def finish(self, download: Download) -> None:
-        """The flight's result has been handled."""
+        """The result of this download has been processed."""
         self._downloads.pop(download.lease.token, None)
         self._sitemaps.discard(download.lease.token)
 
     def drop(self, tokens: frozenset[str]) -> None:
-        """These leases were given to others: their transfers are void."""
+        """These leases were given to others: cancel their downloads."""
         self._waiting = deque(download for download in self._waiting if download.lease.token not in tokens)
         self._resting = [pair for pair in self._resting if pair[1].lease.token not in tokens]
         for token in tokens & self._downloads.keys():
@@ -220,13 +222,13 @@ class Downloader:
         self.aside = deque(pair for pair in self.aside if pair[0].lease.token not in tokens)
 
     def refit(self, fetcher: Fetcher, plan: WorkerOptions) -> None:
-        """Go on with another fetcher; nothing may be in flight."""
+        """Continue with another fetcher; nothing may be in flight."""
         self._fetcher.close()
         self._fetcher, self.plan = fetcher, plan
         self._fetcher.allow(self._private)
 
     def close(self) -> None:
-        """End all; what was in flight is lost to us, not to the crawl."""
+        """Close the fetcher. Downloads in flight are lost to this worker, not to the crawl."""
         for token in self._downloads:
             self._fetcher.cancel(token)
         self._fetcher.close()

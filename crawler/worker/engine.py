@@ -1,8 +1,8 @@
-"""One worker: one process, one loop, no threads of its own.
+"""The worker's main loop: one process, one loop, no threads.
 
-A turn: collect what the fetcher has finished, take each page to its outcome, tell Redis all of it in one pipeline and
-lease as many URLs as there are free transfers, submit them; block only when there is nothing in flight. While Redis is
-away the loop goes on collecting, keeps finished work, and leases nothing.
+One turn: collect finished downloads, process each page to its outcome, send all outcomes to Redis in one pipeline,
+lease as many URLs as there are free transfers, and submit them. The loop blocks only when nothing is in flight. While
+Redis is away it keeps collecting and stores finished work, but leases nothing.
 """
 
 from __future__ import annotations
@@ -24,14 +24,13 @@ from crawler.parse.extract import Extractor
 from crawler.policy.cookies import Chain
 from crawler.policy.politeness import REDIRECTS
 from crawler.record import Charge
-from crawler.worker import outcome as endings
 from crawler.worker.context import Context, Tally
 from crawler.worker.downloader import MAX_RESULTS, Download, Downloader
 from crawler.worker.frontier_client import FrontierClient
 from crawler.worker.health_check import LOOK, MachineHealth
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import WorkerOptions
-from crawler.worker.outcome import LeasedPage
+from crawler.worker.outcome import UNSENT, LeasedPage, of_bad_entry, of_failure
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.processor import Processor
 from crawler.worker.refusals import refusal_of
@@ -40,18 +39,18 @@ from crawler.worker.shard_client import ASK_AGAIN, SyncResult
 from crawler.worker.shares import GRACE, CpuShares, shares
 
 LONG_PAGE: Final = 0.1
-"""Seconds of handling one page after which transfers are driven before the next."""
+"""If one page takes longer than these seconds to process, transfers are driven before the next one."""
 IDLE_WAIT: Final = 5.0
-"""Seconds that an idle worker waits for a hint at most."""
+"""Longest wait of an idle worker for a hint, in seconds."""
 LATENESS: Final = 0.15
-"""Seconds by which Redis may be late to end a wait (it looks ten times a second): the rest is slept here, on time."""
+"""Redis may end a wait late by these seconds (it looks ten times a second): the worker sleeps the rest itself."""
 MIN_WAIT: Final = 0.0005
 FUSE_MARGIN: Final = 60.0
-"""Seconds beyond its page time-out after which a worker ends itself: its pool, which should have, must be gone."""
+"""A worker ends itself this many seconds after its page time-out: its pool, which should have done so, must be gone."""
 ORPHAN_GRACE: Final = 2.0
 """Seconds that transfers in flight get when the pool is gone."""
-LOOK_ASIDE: Final = 1.0  # seconds between two looks at whether others have ended the crawl, if this machine cannot work
-STOPPING_WAIT: Final = 0.05  # seconds between two looks at whether everything has ended, once asked to stop
+LOOK_ASIDE: Final = 1.0  # seconds between checks whether others have ended the crawl, while this machine cannot work
+STOPPING_WAIT: Final = 0.05  # seconds between checks whether everything has ended, after a request to stop
 
 
 class Woken(Exception):
@@ -59,7 +58,7 @@ class Woken(Exception):
 
 
 class Engine:
-    """The loop. `run` returns when the crawl is done (with *until_done*), at its limit, gone, or `stop` was called."""
+    """The main loop. `run` returns when the crawl is done (with *until_done*), at its limit, gone, or stopped."""
 
     def __init__(self, name: str, tools: Context, plan: WorkerOptions, *, until_done: bool) -> None:
         self.name, self.until_done = name, until_done
@@ -80,30 +79,30 @@ class Engine:
         self._cpu_shares = CpuShares()
         self._wants: Shares = NO_SHARES
         self._is_full = False
-        """All transfers were taken when there was last something to be leased."""
+        """Whether all transfers were taken when there was last something to lease."""
         self._new_hosts = 0
-        """New hosts that were due and got nothing when there was last something leased."""
+        """New hosts that were due and got nothing when something was last leased."""
         self._unplaced: deque[Lease] = deque()
-        """Leased, but not yet given their way."""
+        """Leased, but not yet dispatched."""
         self._suspects: deque[LeasedPage] = deque()
         """Leased pages during which a worker died: each is run alone."""
         self._limit = "starting"
         self._settings_rev, self._traps_rev = -1, 0
         self._refit: bytes | None = None
-        """Settings that the fetcher does not obey yet."""
+        """Changed settings that the fetcher does not use yet."""
         self._stop_by: float | None = None
         self._may_be_woken = False
 
     # -- the whole crawl, top to bottom --------------------------------------------------------------------------------
 
     def run(self) -> str:
-        """Crawl until it is over; the reason why it ended. Raises what nobody can go on with: Redis refuses us, ..."""
+        """Crawl until it is over; returns the reason. Raises errors that cannot be waited out: Redis refuses us, ..."""
         while not self.reason:
             try:
                 self._turn()
-            except Woken:  # the signal came in the last instant of a wait
+            except Woken:  # the signal came at the very end of a wait
                 continue
-            except (NoCrawl, CrawlDeleting) as error:  # its pool finds out as well, and says so
+            except (NoCrawl, CrawlDeleting) as error:  # its pool finds out as well, and reports it
                 self.tools.note(str(error))
                 self.reason = "gone"
         self._leave()
@@ -125,17 +124,17 @@ class Engine:
             self._wait_aside() if self._machine_health.aside else self._idle(synced.leased)
 
     def stop(self, grace: float) -> None:
-        """End soon: lease nothing more, give what is in flight *grace* seconds, release the rest. Safe in a signal."""
+        """End soon: lease nothing more, give downloads in flight *grace* seconds, release the rest. Signal-safe."""
         by = time.monotonic() + grace
         self._stop_by = by if self._stop_by is None else min(self._stop_by, by)
         if self._may_be_woken:
             self._may_be_woken = False
             raise Woken
 
-    # -- collecting and handling ---------------------------------------------------------------------------------------
+    # -- collecting and processing -------------------------------------------------------------------------------------
 
     def _collect(self) -> None:
-        """Drive the transfers and take each finished one to its outcome."""
+        """Drive the transfers and process each finished one to its outcome."""
         self._watch.enter("poll")
         transfers = self._downloader
         transfers.poll(self._poll_seconds())
@@ -150,9 +149,9 @@ class Engine:
             began = time.monotonic()
             try:
                 self._handle(*transfers.results[0])
-            except RedisAway as error:  # it is handled again when Redis is back
+            except RedisAway as error:  # it is processed again when Redis is back
                 self._client.failed(error)
-                transfers.results.rotate(-1)  # what needs another shard may go on
+                transfers.results.rotate(-1)  # results for other shards may proceed
                 break
             transfers.results.popleft()
             if time.monotonic() - began > LONG_PAGE:
@@ -162,7 +161,7 @@ class Engine:
         self._watch.enter("poll")
 
     def _poll_seconds(self) -> float:
-        """How long transfers may be waited for before something else is to be done."""
+        """How long to wait for transfers before something else has to be done."""
         until = self._client.due_at()
         if not self._client.away and (self._downloader.results or self._unplaced or not self._downloader):
             return 0.0
@@ -178,7 +177,7 @@ class Engine:
         self._watch.enter("handle", download.lease.token)
         self._processor.clock.begin(result)
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
-        if not self._is_to_be_believed(download, result):
+        if not self._is_evidence(download, result):
             return
         if download.held is None:
             answer = self._rules.answer(download.lease, result, download.hops, forgiving=self._downloader.stalled)
@@ -198,7 +197,7 @@ class Engine:
         self._cpu_shares.note(download.lease.host, self._processor.clock.took_ms / 1000)
 
     def _goes_on(self, download: Download, held: LeasedPage, result: FetchResult) -> bool:
-        """Whether another request follows in the lease: the answer sets a cookie and redirects (see `cookies`)."""
+        """Whether another request follows within the lease: the answer sets a cookie and redirects (see `cookies`)."""
         if not isinstance(result, Response) or result.status not in REDIRECTS:
             return False
         chain = download.chain or Chain(held.entry.request.url)
@@ -209,8 +208,8 @@ class Engine:
             return False
         return self._downloader.follow(download, chain, target, result.ended)
 
-    def _is_to_be_believed(self, download: Download, result: FetchResult) -> bool:
-        """Whether a result says something of its host; else it is kept until that is known, or its lease given back."""
+    def _is_evidence(self, download: Download, result: FetchResult) -> bool:
+        """Whether a result is evidence about its host; else it is kept until that is known, or its lease returned."""
         if isinstance(result, Response):
             self._machine_health.answered(result)
             return True
@@ -223,13 +222,13 @@ class Engine:
         return fate == "believe"
 
     def _end_page(self, download: Download, held: LeasedPage, result: FetchResult) -> PendingCall:
-        """Take a page to its outcome; a defect of ours is charged to it like a crash, and does not stop the worker."""
+        """Process a page to its outcome. A defect of ours counts as a failed attempt; the worker continues."""
         try:
             return self._processor.handle(held, result, forgiving=self._downloader.stalled, chain=download.chain)
         except CrawlerError:
             raise
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in SHORTAGES:  # none of the page's doing
+            if isinstance(error, OSError) and error.errno in SHORTAGES:  # not the page's fault
                 return PendingCall(self._frontier.release_call([held.lease.token]), held.lease.token)
             self.tools.say(f"handling {held.entry.request.url} failed: {type(error).__name__}: {error}")
             return PendingCall(self._frontier.retry_call(held.lease, "ok", charge=Charge.CRASH), held.lease.token)
@@ -247,7 +246,7 @@ class Engine:
             self._unplaced.extend(synced.leased.leases)
             try:
                 self._learn(synced.leased)
-            except RedisAway as error:  # what is not known yet is told again with the next leases
+            except RedisAway as error:  # what is not known yet is reported again with the next leases
                 self._client.failed(error)
         if self._refit is not None and not self._downloader:
             self._downloader.refit(self.tools.refit(self._refit), self.plan)
@@ -267,7 +266,7 @@ class Engine:
         return wanted
 
     def _make_room(self) -> None:
-        """Where new hosts wait, and stuck transfers fill the room that is theirs, the oldest of these give way."""
+        """If new hosts wait and stuck transfers fill the share of new hosts, cancel the oldest stuck ones."""
         if not self._new_hosts or self._client.away or not self._may_lease():
             return
         for download in self._downloader.make_room():
@@ -288,7 +287,7 @@ class Engine:
         ]
 
     def _drop(self, lost: frozenset[str]) -> None:
-        """Leases that were given to others: their work here is void."""
+        """These leases were given to others: discard our work on them."""
         self.tally.lost += len(lost)
         self._downloader.drop(lost)
         self._machine_health.drop(lost)
@@ -301,7 +300,7 @@ class Engine:
         return msgspec.json.encode(self.tally.facts(self._client.not_ours) | facts | self._machine_health.facts)
 
     def _learn(self, leased: Leased) -> None:
-        """What the answer to `lease` says beside its leases: what the speed depends on, and what was changed."""
+        """Read what the reply to `lease` has beside leases: inputs for the pace, and what was changed."""
         settings_rev, roots_rev, traps_rev = self._client.revisions
         self._new_hosts = leased.new_hosts
         self._limit = leased.limit(self._wants.want)
@@ -315,7 +314,7 @@ class Engine:
             self._settings_rev = settings_rev
 
     def _renew(self) -> None:
-        """Settings were changed: work by the new ones; the fetcher follows when its transfers have ended."""
+        """Settings were changed: apply them. The fetcher is replaced once its transfers have ended."""
         self._refit = self.tools.ledger.settings()
         self.plan = self.tools.replan(self._refit)
         self._links.renew(self.plan.scope)
@@ -324,20 +323,20 @@ class Engine:
         self._processor = self._new_processor()
 
     def _accepted(self, links: Sequence[str]) -> list[bool]:
-        """Which of *links* Redis has accepted, from whomever."""
+        """Which of *links* Redis has accepted, whichever worker sent them."""
         return self.tools.ledger.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
 
     def _new_processor(self) -> Processor:
         tools, links, plan, extractor = self.tools, self._links, self.plan, Extractor(self.plan.extract)
-        harvest = self._client.harvest if plan.quarantine else None
+        sample = self._client.sample if plan.quarantine else None
         return Processor(
-            self._frontier, links, extractor, plan, self._watch, hook=tools.hook, harvest=harvest, say=tools.say
+            self._frontier, links, extractor, plan, self._watch, hook=tools.hook, sample=sample, say=tools.say
         )
 
     # -- what was leased -----------------------------------------------------------------------------------------------
 
     def _place(self) -> None:
-        """Give every new lease its way: to the fetcher, to its end, or aside."""
+        """Dispatch every new lease: to the fetcher, to its outcome, or aside."""
         if self._client.away:
             return
         try:
@@ -359,7 +358,7 @@ class Engine:
         try:
             entry = lease.entry()
         except ValueError as error:
-            self._end(endings.of_bad_entry(lease, str(error), self._frontier.id))
+            self._end(of_bad_entry(lease, str(error), self._frontier.id))
             return
         if self.plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
             self._client.submit_call(PendingCall(self._frontier.release_call([lease.token]), lease.token))
@@ -367,12 +366,12 @@ class Engine:
         url = entry.request.url
         held = LeasedPage(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
         self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
-        # The rules of a site judge this URL: to its pool that is part of handling it.
+        # Matching this URL against the site's rules counts as processing it: the pool's watchdog sees it.
         self._watch.enter("handle", lease.token)
         refusal = refusal_of(held, self._links, self._rules if self.plan.obey_robots else None)
         self._watch.enter("redis")
         if refusal is not None:
-            self._end(endings.of_failure(held, *refusal, endings.UNSENT))
+            self._end(of_failure(held, *refusal, UNSENT))
         elif entry.crashes:
             self._suspects.append(held)
         else:
@@ -413,7 +412,7 @@ class Engine:
         self._client.ask_now()
 
     def _wait_aside(self) -> None:
-        """Wait until this machine may be well again, and take no hint from a worker that is; the crawl may end so."""
+        """Wait until this machine may be well. Take no hint meant for a healthy worker; the crawl may end meanwhile."""
         left = self._machine_health.again_at - time.monotonic()
         if left > 0:
             self._sleep(min(left, LOOK_ASIDE), time.sleep)
@@ -439,12 +438,12 @@ class Engine:
             self._may_be_woken = False
 
     def _leave(self) -> None:
-        """Tell Redis what has ended, give the rest back, and say good-bye; if Redis is away the leases run out."""
+        """Send finished outcomes to Redis, return other leases, and sign off. If Redis is away the leases expire."""
         self._watch.say_lack(self._downloader.lack)
         self._watch.enter("redis")
         try:
             if self.reason != "gone":
                 self._client.leave(self._held())
         except CrawlerError as error:
-            self.tools.note(f"leaving without a last word to Redis: {error}")
+            self.tools.note(f"leaving before Redis had all results: {error}")
         self._downloader.close()

@@ -1,6 +1,6 @@
-"""A worker's talk with all shards of its crawl: an Exchange each, and leases from one after the other.
+"""One worker's client for all shards of its crawl: a ShardClient for each, which take turns to lease.
 
-Shards that are on servers of their own fail on their own: while one is away the worker goes on with the others.
+Shards on separate servers fail separately: while one is away the worker continues with the others.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.shard_client import NOTHING_LOST, ShardClient, SyncResult
 
 LEFT_ALONE: Final = 0.25
-"""Seconds after which what needed a shard that is away is tried again."""
+"""Calls that need an absent shard are tried again after these seconds."""
 COUNT_AGAIN: Final = 0.25
 UNLIMITED: Final = 5.0
-"""Seconds between two counts of all shards' pages while there is a limit to them, and while there is none."""
+"""Seconds between counts of all shards' pages: while the crawl has a page limit, and while it has none."""
 
 
 class FrontierClient:
-    """Everything between a worker and its frontier, of one shard or many."""
+    """All traffic between a worker and its frontier, of one shard or many."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class FrontierClient:
             for part in frontier.parts
         ]
         self._apart = len(links) > 1
-        """Shards fail on their own."""
+        """Whether shards are on separate servers, which fail separately."""
         self._left_alone_until = 0.0
         self._left: int | None = None
         """How many more pages may be leased, by the last count."""
@@ -70,32 +70,32 @@ class FrontierClient:
 
     @property
     def away(self) -> bool:
-        """Redis did not answer the last time: nothing that may need it is begun."""
+        """Redis did not answer last time: start nothing that may need it."""
         return time.monotonic() < self._left_alone_until if self._apart else self._each[0].away
 
     @property
     def pending(self) -> bool:
-        """Something has ended that is not acknowledged."""
+        """Whether outcomes are waiting to be acknowledged."""
         return any(client.pending for client in self._each)
 
     @property
     def held_up(self) -> bool:
-        """Redis is away, or all that has ended waits for it or for room in it."""
+        """Redis is away, or all waiting outcomes need Redis or free memory in it."""
         return self.away or (self.pending and self.due_at() > time.monotonic())
 
     def due_at(self) -> float:
-        """When there is next something to say, on the monotonic clock; leases aside."""
+        """When something next has to be sent, on the monotonic clock; leases aside."""
         due = min(client.due_at() for client in self._each)
         return self._left_alone_until if self._apart and self.away else due
 
     @property
     def lease_at(self) -> float:
-        """When there is next something to be leased, or to ask for it."""
+        """When a lease is next possible, or worth asking for."""
         return min((client.lease_at for client in self._each if not client.away), default=float("inf"))
 
     @property
     def may_lease(self) -> bool:
-        """Something may be there to be leased: something has ended, or it is time."""
+        """Whether a lease may be available: a page has ended, or it is time to ask."""
         now = time.monotonic()
         return any(self._may_lease(client, now) for client in self._each)
 
@@ -104,7 +104,7 @@ class FrontierClient:
         return not client.away and (bool(client.pending) or client.lease_at <= now)
 
     def failed(self, error: RedisAway) -> None:
-        """Redis did not answer a question beside the talk."""
+        """Redis did not answer a question asked outside `sync`."""
         if self._apart:
             self._left_alone_until = time.monotonic() + LEFT_ALONE
         else:
@@ -113,30 +113,30 @@ class FrontierClient:
     # -- what ----------------------------------------------------------------------------------------------------------
 
     def submit_call(self, pending: PendingCall) -> None:
-        """Say this with the next turn, to the shard that gave the lease."""
+        """Send this call with the next sync, to the shard that gave the lease."""
         self._each[shard_of_token(pending.token)].pending.append(pending)
 
-    def harvest(self, url: str, page: Page) -> None:
-        """A page was read: what it bears is told to the shard of its template."""
-        self._each[shard_of(urls.host(url), len(self._each))].harvest.page(url, page)
+    def sample(self, url: str, page: Page) -> None:
+        """A page was read: sample it for the shard of its template."""
+        self._each[shard_of(urls.host(url), len(self._each))].sampler.page(url, page)
 
     def set_term(self, term: float) -> None:
-        """The term of leases from now on, in seconds."""
+        """Set the term of future leases, in seconds."""
         for client in self._each:
             client.term = term
 
     @property
     def not_ours(self) -> int:
-        """Ends that came too late: their leases had been given to others."""
+        """Commits that came too late: their leases had been given to others."""
         return sum(client.not_ours for client in self._each)
 
     @property
     def revisions(self) -> tuple[int, ...]:
-        """Of settings, roots and traps, as far as is known: each grows with a change in any shard."""
+        """The latest known revisions of settings, roots and traps: each grows with a change in any shard."""
         return tuple(sum(part) for part in zip(*(client.revisions for client in self._each), strict=True))
 
     def sync(self, want: Shares, held: Sequence[str], heartbeat: Callable[[], bytes]) -> SyncResult:
-        """Say to each shard what is due, and ask one of them for leases (see `Exchange.talk`)."""
+        """Send each shard what is due, and ask one of them for leases (see `ShardClient.sync`)."""
         if len(self._each) == 1:
             return self._each[0].sync(want, held, heartbeat)
         now = time.monotonic()
@@ -150,7 +150,7 @@ class FrontierClient:
         for client, own in zip(self._each, tokens, strict=True):
             synced = client.sync(want if client is chosen else NO_SHARES, own, heartbeat)
             lost |= synced.lost
-            if synced.leased is not None:  # of another shard too, where an answer had been missed
+            if synced.leased is not None:  # also from another shard, whose reply had been missed
                 more = leased.leases if leased is not None else ()
                 leased = msgspec.structs.replace(synced.leased, leases=[*more, *synced.leased.leases])
         if leased is not None and self._left is not None:
@@ -163,11 +163,11 @@ class FrontierClient:
         return min(ready, key=lambda client: client.asked_at, default=None)
 
     def _count(self, now: float) -> int | None:
-        """How many more pages may be leased, of all shards; None: any number. Counted now and then."""
+        """How many more pages may be leased, over all shards; None: any number. Counted every few seconds."""
         if now >= self._count_at:
             try:
                 self._state = state = self._frontier.state()
-            except RedisAway:  # of a shard that is away, which says so when it is talked to
+            except RedisAway:  # an absent shard: its own sync reports that
                 self._count_at = now + COUNT_AGAIN
             else:
                 limited = state.max_pages is not None
@@ -176,7 +176,7 @@ class FrontierClient:
         return self._left
 
     def _spent(self) -> Leased:
-        """What is said instead of leases, when the last pages that may be fetched are in flight or have ended."""
+        """The reply to use instead of leasing, once the last pages within the limit are in flight or have ended."""
         state = self._state or self._frontier.state()
         for client in self._each:
             client.lease_at = self._count_at
@@ -187,7 +187,7 @@ class FrontierClient:
     # -- when nothing is given -----------------------------------------------------------------------------------------
 
     def is_done(self, leased: Leased) -> bool:
-        """Whether nothing is left to do in any shard, after an answer without leases."""
+        """Whether no shard has work left, after a reply without leases."""
         asked = max(self._each, key=lambda client: client.asked_at)
         if not asked.is_done(leased):
             return False
@@ -199,21 +199,21 @@ class FrontierClient:
             return False
 
     def wait(self, seconds: float) -> None:
-        """Block until a hint says that a host became ready, at most *seconds*: in one of the shards."""
+        """Block for at most *seconds* until one of the shards hints that a host became ready."""
         self._waited_at = random.choice(self._frontier.parts)
         self._waited_at.wait(seconds)
 
     def forget_waiting(self) -> None:
-        """The wait was broken off."""
+        """The wait was interrupted."""
         self._waited_at.link.forget_waiting()
 
     def ask_now(self) -> None:
-        """Ask for leases with the next turns, each shard."""
+        """Ask each shard for leases in the next turns."""
         for client in self._each:
             client.lease_at = 0.0
 
     def leave(self, held: Sequence[str]) -> None:
-        """The last word to each shard (see `Exchange.leave`); RedisAway, at the end, if one did not hear it."""
+        """Sign off from each shard (see `ShardClient.leave`). Raises RedisAway, at the end, if one did not answer."""
         missed: RedisAway | None = None
         for shard, client in enumerate(self._each):
             try:

@@ -1,4 +1,4 @@
-"""A worker's results, before they come to an outcome: what may be its machine's own fault is kept, or given back."""
+"""Holds back results that may be the fault of this machine, or returns their leases, before they become outcomes."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from crawler.policy.health import Fate, Health
 from crawler.worker.downloader import Download
 
 LOOK: Final = 0.05
-"""Seconds between two looks at what is kept."""
+"""Seconds between checks of the results held back."""
 _ASK_AGAIN: Final = 30.0
 _ASK_SOON: Final = 2.0
-"""Seconds after which the frontier is asked again for hosts that have answered others, if it named some, or none."""
+"""The frontier is asked again for hosts that answered other workers: after it named some, and after none. Seconds."""
 _REMEMBER_AGAIN: Final = 0.1
-"""Seconds between two answers whose hosts are remembered."""
+"""One answering host is remembered in this many seconds."""
 _HOSTS: Final = 20
-"""Hosts that wait with URLs, and records, in which some that have answered are looked for."""
+"""How many waiting hosts, and how many records, are searched for hosts that have answered."""
 
 
 class MachineHealth:
-    """The health of one worker's machine, and the results that wait until more is known of it."""
+    """The health of one worker's machine, and the results that wait until it is known."""
 
     def __init__(self, ledger: CrawlDb, *, proxied: bool) -> None:
-        """*proxied*: names are resolved, and hosts connected to, by a proxy."""
+        """*proxied*: a proxy resolves names and connects to hosts."""
         self._ledger = ledger
         self._proxied = proxied
         self._health = Health(time.monotonic())
@@ -43,7 +43,7 @@ class MachineHealth:
     # -- results -------------------------------------------------------------------------------------------------------
 
     def answered(self, response: Response) -> None:
-        """A host answered: no trouble of this machine is left. Some of those may be canaries later."""
+        """A host answered, so this machine is well. Some of these hosts may serve as canaries later."""
         now = time.monotonic()
         self._health.judge("", response, now, alone=False)
         if now < self._remember_at or self._proxied:
@@ -53,7 +53,7 @@ class MachineHealth:
         self._health.remember("" if urls.is_address(name) else name, response.address, port)
 
     def fate(self, download: Download, result: FetchError, *, alone: bool) -> Fate:
-        """What is to be done with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""
+        """Decide what to do with *result*; one that has to wait is kept. *alone*: nothing else is in flight."""
         now = time.monotonic()
         name = urls.name_and_port(result.url)[0]
         unconnected = result.kind in ("connect", "timeout") and not result.sent
@@ -74,7 +74,7 @@ class MachineHealth:
         return fate
 
     def _known_hosts(self, now: float) -> Sequence[tuple[str, int]] | None:
-        """Names and ports of hosts that have answered this crawl, whichever worker asked; None if Redis is away."""
+        """Names and ports of hosts that have answered any worker of this crawl; None if Redis is away."""
         if now >= self._ask_at and not self._proxied:
             found = []
             try:
@@ -89,14 +89,14 @@ class MachineHealth:
         return self._known
 
     def take(self) -> list[tuple[Download, FetchResult]]:
-        """The results that were kept, to be judged again."""
+        """Return the results that were kept, to be judged again."""
         for about, well in self._canaries.take():
             self._health.canary_said(about, well, time.monotonic())
         kept, self._kept = list(self._kept), deque()
         return kept
 
     def drop(self, tokens: frozenset[str]) -> None:
-        """Forget what is kept of these leases."""
+        """Forget what is kept for these leases."""
         self._kept = deque(pair for pair in self._kept if pair[0].lease.token not in tokens)
 
     def __len__(self) -> int:
@@ -106,7 +106,7 @@ class MachineHealth:
 
     @property
     def aside(self) -> bool:
-        """The machine has a trouble of its own: no more than one lease is taken, to see whether it is over."""
+        """This machine is in trouble: take at most one lease, to see whether the trouble is over."""
         return bool(self._health.trouble)
 
     @property
@@ -116,7 +116,7 @@ class MachineHealth:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """For the worker's heartbeat."""
+        """The facts for the worker's heartbeat."""
         if not self.aside:
             return {}
         health = self._health

@@ -1,7 +1,7 @@
-"""A user's hook: `module:function` or `file.py:function`, called in the worker with each Page that was parsed.
+"""A user's hook: `module:function` or `file.py:function`, called in the worker with each parsed Page.
 
-A module is found where the command, or the script, looks for modules, and last in the current folder; what lies beside
-a file is found before anything else.
+A module is searched where the command or script searches for modules, and last in the current folder. For a file, its
+own folder comes before everything else.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from crawler.errors import HookError
 from crawler.parse.page import Page
 
 Hook = Callable[[Page], Any]
-"""Returns what `data` of the record shall be: anything that JSON can hold, None for nothing; a generator's items."""
+"""Returns the value of the record's `data`: anything JSON can hold, None for nothing; the items of a generator."""
 
 _MAIN: Final = ("__main__", "__mp_main__")
 LOADED: Final = "loaded"
-"""What `try_out` answers where all is well."""
+"""The answer of `try_out` if all is well."""
 _NOT_CALLED_SO: Final = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 _NO_PARENT: Final = "no known parent package"
-"""What Python says of a relative import in a file that was loaded by itself."""
+"""Python's message for a relative import in a file that was loaded alone."""
 
 
 # -- loading -----------------------------------------------------------------------------------------------------------
 
 
-def load(spec: str) -> Hook:
-    """The function that *spec* names; HookError says what is wrong with it."""
+def load_hook(spec: str) -> Hook:
+    """Load the function that *spec* names. HookError explains what is wrong with it."""
     module_name, colon, function_name = spec.rpartition(":")
     if not colon or not module_name or not function_name.isidentifier():
         raise HookError(f"--hook {spec!r}: write it as module:function or file.py:function")
@@ -63,12 +63,12 @@ def load(spec: str) -> Hook:
 def _load_module(name: str) -> Any:
     here = str(Path.cwd())
     if here not in sys.path:
-        sys.path.append(here)  # last: what is installed is not to be hidden by chance
+        sys.path.append(here)  # last, so that it hides no installed module by chance
     return importlib.import_module(name)
 
 
 def _load_file(path: Path) -> Any:
-    """What lies beside the file is found first while it is imported, as with a script, and last afterwards."""
+    """Load a file. While it is imported its own folder is searched first, as for a script; afterwards last."""
     place = str(path.parent)
     if place in sys.path:
         return _from_file(path)
@@ -108,7 +108,7 @@ def _load_source(path: Path) -> ModuleType:
 
 
 def _package_of(path: Path) -> tuple[str, Path]:
-    """The package that a file is in, empty if none, and the folder in which that is found."""
+    """The package that a file is in (empty if none), and the folder where that package is found."""
     names: list[str] = []
     folder = path.parent
     while (folder / "__init__.py").is_file():
@@ -121,7 +121,7 @@ def _package_of(path: Path) -> tuple[str, Path]:
 
 
 def spec_of(hook: Hook) -> str:
-    """A function as text by which another process can load it; HookError where none could."""
+    """A function as text by which another process can load it. HookError if no process could."""
     name, module = getattr(hook, "__qualname__", ""), getattr(hook, "__module__", None)
     if not name.isidentifier() or not isinstance(module, str):
         raise HookError("the hook must be a function at the top of a module: workers import it by its name")
@@ -132,7 +132,7 @@ def spec_of(hook: Hook) -> str:
 
 
 def _of_main(hook: Hook) -> str:
-    """The module that was run: its name where `python -m` found it by that, else its file."""
+    """The module that was run: its name if `python -m` found it by that name, else its file."""
     home = getattr(inspect.unwrap(hook), "__globals__", None) or vars(sys.modules["__main__"])
     spec, file = home.get("__spec__"), home.get("__file__")
     if spec is not None and spec.name not in _MAIN:
@@ -146,16 +146,17 @@ def _of_main(hook: Hook) -> str:
 
 
 def _is_found(module: str) -> bool:
-    """Whether a look through `sys.path` finds the very module of this name."""
+    """Whether a search through `sys.path` finds this very module under this name."""
     top = module.partition(".")[0]
     found = PathFinder.find_spec(top)
     return found is not None and found.origin == getattr(sys.modules.get(top), "__file__", None)
 
 
 def import_path() -> list[str]:
-    """Where this process looks for modules, for another one that is to find the same: absolute, ours at its end.
+    """Where this process searches for modules, for another process that must find the same: absolute, our own places
+    last.
 
-    Each is a byte string as text (Latin-1), for a path need not be Unicode.
+    Each is a byte string as text (Latin-1), because a path need not be Unicode.
     """
     places = [str(Path(place).absolute()) for place in sys.path if isinstance(place, str)]  # "" is the current folder
     places.append(str(Path(__file__).absolute().parents[2]))
@@ -163,10 +164,10 @@ def import_path() -> list[str]:
 
 
 def try_out(raw: bytes) -> NoReturn:
-    """Load the `hook` of the JSON object *raw*, write LOADED or what is wrong to the descriptor in argv, and end."""
+    """Load the `hook` of the JSON object *raw*, write LOADED or the problem to the descriptor in argv, and end."""
     answer = ""
     try:
-        load(json.loads(raw)["hook"])
+        load_hook(json.loads(raw)["hook"])
         answer = LOADED
     except HookError as error:
         answer = str(error)
@@ -178,11 +179,11 @@ def try_out(raw: bytes) -> NoReturn:
 # -- what it returns ---------------------------------------------------------------------------------------------------
 
 
-def items(result: Any) -> Any:
-    """What a hook returned, as the record keeps it: generators and iterators become lists."""
+def data_of(result: Any) -> Any:
+    """A hook's return value as the record stores it: generators and iterators become lists."""
     if result is None or isinstance(result, dict | list | tuple | str | int | float | bool):
         return result
     if inspect.iscoroutine(result):
-        result.close()  # else Python warns of it
+        result.close()  # else Python warns about it
         raise TypeError("it returned a coroutine: write a plain function, and asyncio.run() in it")
     return list(result) if hasattr(result, "__iter__") else result

@@ -1,4 +1,4 @@
-"""Which of a page's links become requests: those not sent before, that the scope admits, under a root of the crawl."""
+"""Which of a page's links become requests: new to this worker, admitted by the scope, and under a root of the crawl."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from crawler.policy.scope import Scope
 from crawler.record import Request
 
 CACHE: Final = 32 << 20
-"""Bytes of URLs that are remembered as sent, about."""
+"""Approximate bytes for URLs remembered as sent."""
 _OF_URL: Final = 220
-"""Bytes of one of them, about: a long one, and its place in a set that has just grown."""
+"""Approximate bytes for one of them: a long URL, and its place in a set that has just grown."""
 _ROOTS: Final = 50_000
 MAX_ASKED: Final = 256
-"""URLs of a page that Redis is asked about at most before it is parsed."""
+"""Most URLs of a page that Redis is asked about before the page is parsed."""
 _MIN_HOPE: Final = 0.2
-"""Part of the questions that must have been worth it, lately."""
+"""The share of recent questions that must have saved a parse."""
 _NEW_HOPE: Final = 0.002
-"""What each page adds that is not asked about."""
+"""What each page that is not asked about adds to that share."""
 
 
 class SeenCache:
-    """URLs that this worker has had accepted: they are not sent again.
+    """URLs of this worker that Redis has accepted: they are not sent again.
 
-    One enters only after the put or commit that carried it answered OK, and all are forgotten on a reconnect or for
-    another generation: a link remembered before a commit that failed would never be sent again. Bounded by two
-    generations: when the younger is full it becomes the older, whose members are forgotten.
+    A URL enters only after the put or commit that carried it answered OK. All are forgotten on a reconnect, or for
+    another generation of the crawl: a link remembered before a failed commit would never be sent again. Two sets bound
+    the memory: when the younger is full it becomes the older, and the older one is dropped.
     """
 
     def __init__(self, size: int = CACHE, forgotten: Callable[[], None] = lambda: None) -> None:
-        """Of *size* bytes, about; *forgotten* is called when all is forgotten."""
+        """A cache of about *size* bytes; *forgotten* is called when all is forgotten."""
         self._most = size // _OF_URL // 2
         self._forgotten = forgotten
         self._young: set[str] = set()
@@ -64,7 +64,7 @@ class SeenCache:
 
 
 class LinkFilter:
-    """The gate between a page's outlinks and the frontier; asks Redis only for roots that it has not met."""
+    """The gate between a page's outlinks and the frontier. Asks Redis only about roots that it has not seen."""
 
     def __init__(
         self,
@@ -73,10 +73,10 @@ class LinkFilter:
         cache: int = CACHE,
         accepted: Callable[[Sequence[str]], list[bool]] | None = None,
     ) -> None:
-        """*cache*: bytes of links that are remembered, about. *is_root* and *accepted* (of URLs) ask Redis."""
+        """*cache*: approximate bytes for remembered links. *is_root* and *accepted* (of URLs) ask Redis."""
         self.scope = scope
         self.settled = SettledLinks(self.is_settled)
-        """How pages spell links that need not be followed: forgotten whenever that may have changed for one of them."""
+        """Hrefs, as pages spell them, that need not be followed. Cleared whenever that may have changed for one."""
         self.known = SeenCache(cache, self.settled.clear)
         self._is_root = is_root
         self._accepted = accepted
@@ -87,37 +87,37 @@ class LinkFilter:
         self._trap_hosts: frozenset[str] = frozenset()
 
     def set_quarantined(self, templates: Collection[str]) -> None:
-        """These templates are quarantined now: their URLs are refused."""
+        """Set the templates that are quarantined now: their URLs are refused."""
         self.settled.clear()
         self._traps = frozenset(templates)
         self._trap_hosts = frozenset(re.split("[/?;]", name, maxsplit=1)[0] for name in templates)
 
     def trap_of(self, url: str) -> str | None:
-        """The quarantined template that *url* is of."""
+        """The quarantined template that *url* matches."""
         if not self._traps or not self.scope.traps or urls.host(url) not in self._trap_hosts:
             return None
         return traps.trap_of(url, self._traps)
 
     def renew(self, scope: Scope) -> None:
-        """Obey another scope from now on. What it refused before may be admitted now, so nothing is remembered."""
+        """Use another scope from now on. It may admit what the old one refused, so nothing is remembered."""
         self.scope = scope
         self.known.forget()
         self._roots.clear()
 
     def at_revision(self, roots_rev: int) -> None:
-        """Forget what is no root when roots were added."""
+        """Roots were added: forget which URLs are under no root."""
         if roots_rev != self._roots_rev:
             self._roots_rev = roots_rev
             self.settled.clear()
             self._roots = {key: True for key, found in self._roots.items() if found}
-            # a link that was out of scope may be in it now; those that were accepted stay known
+            # A link that was out of scope may be in scope now. Accepted links stay known.
 
     def is_settled(self, url: str) -> bool:
-        """Whether a link to *url* does nothing, whatever page it is on and whatever its `rel` is.
+        """Whether a link to *url* changes nothing, on any page and with any `rel`.
 
-        Redis has accepted it, or it is refused for what it is: it has no canonical URL (then it is one of
-        `url.REFUSALS`), the filters or a trap refuse it, or it is under no root. Asks nobody: of a root that was never
-        looked up it says false.
+        Either Redis has accepted it, or it is refused for what it is: it has no canonical URL (then it is one of
+        `url.REFUSALS`), the filters or a trap refuse it, or it is under no root. Asks nobody: for a root that was never
+        looked up the answer is false.
         """
         if url in self.known or url in urls.REFUSALS or self.scope.admit(url, 0) or self.trap_of(url):
             return True
@@ -128,8 +128,8 @@ class LinkFilter:
     def were_accepted(self, links: Sequence[str]) -> bool:
         """Whether Redis has accepted all of *links*; those that it has are known from now on. May raise RedisAway.
 
-        Other workers find a site's links too, and this one may have forgotten some. Where asking was in vain lately it
-        is done on few pages only, and the answer is no on the others.
+        Other workers find a site's links too, and this one may have forgotten some. If asking has rarely helped lately,
+        it asks for few pages only and answers false for the others.
         """
         if self._accepted is None or len(links) > MAX_ASKED:
             return False
@@ -144,9 +144,9 @@ class LinkFilter:
     def admit(
         self, outlinks: Sequence[str], *, depth: int, via: str, hops: int = 0
     ) -> tuple[list[Request], Counter[str]]:
-        """Requests for those of *outlinks* that may join the crawl, and the others counted by reason.
+        """Requests for those of *outlinks* that may join the crawl, and the count of the others by reason.
 
-        May raise RedisAway: nothing is remembered then, and the page is handled again.
+        May raise RedisAway. Then nothing is remembered, and the page is processed again.
         """
         refused: Counter[str] = Counter()
         admitted = []
@@ -170,10 +170,11 @@ class LinkFilter:
     def admit_sitemaps(
         self, sitemaps: Iterable[str], beside: str, elsewhere: Callable[[str], str | None] = lambda _: "scope"
     ) -> tuple[list[str], Counter[str]]:
-        """Those of *sitemaps* that may be read, and the others counted by reason; may raise RedisAway.
+        """Those of *sitemaps* that may be read, and the count of the others by reason; may raise RedisAway.
 
-        One may lie anywhere on the site of *beside*, which named it, and else where the scope is: filters and a scope
-        by prefix are meant for pages. Of others *elsewhere* says why they are refused, or None.
+        A sitemap may lie anywhere on the site of *beside*, which named it, and elsewhere within the scope: filters and
+        a scope by prefix are meant for pages. For other sitemaps *elsewhere* returns the reason of the refusal, or
+        None.
         """
         refused: Counter[str] = Counter()
         site, admitted, others = urls.site(beside), [], []
@@ -204,13 +205,13 @@ class LinkFilter:
         return {link for link, keys in candidates.items() if any(map(is_root, keys))}
 
     def is_seeded(self, url: str) -> bool:
-        """A seed named this URL's root, in whatever scope, or its host; may raise RedisAway."""
+        """Whether a seed named this URL's root, in any scope, or its host; may raise RedisAway."""
         keys = {*self.scope.candidates(url), urls.host(url)}
         self._look_up(keys)
         return any(self._roots.get(key) for key in keys)
 
     def is_named(self, url: str) -> bool:
-        """A seed named this very host and port, which is a root then (`Scope.roots_of`); may raise RedisAway."""
+        """Whether a seed named this host and port, which is then a root (`Scope.roots_of`); may raise RedisAway."""
         host = urls.host(url)
         self._look_up({host})
         return bool(self._roots.get(host))
@@ -226,9 +227,9 @@ class LinkFilter:
 
 
 def is_private_name(url: str, *, proxied: bool = False) -> bool:
-    """The URL names its host by an address or as localhost, so a seed that does so asks for private addresses.
+    """Whether the URL names its host by an address or as localhost: a seed that does so asks for private addresses.
 
-    *proxied*: a name that means a private place does so as well, for the guard judges it by nothing else.
+    *proxied*: a name that means a private place counts too, because the guard has nothing else to judge by.
     """
     host = urls.host(url)
     return _is_private_host(host) or (proxied and private_name(host.partition(":")[0]) is not None)

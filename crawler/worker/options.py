@@ -1,4 +1,4 @@
-"""From the settings to the plain values that each component is made of."""
+"""Turns settings into the plain values that each component takes."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ READ_TYPES: Final = (
     "application/rss+xml",
     "application/atom+xml",
 )
-"""Content types whose bodies are read; of others only the header is."""
+"""Content types whose bodies are read; for others only the header is."""
 ACCEPT_PAGES: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
-"""What is asked for where a page is wanted: some servers give HTML only to those that name it, as browsers do."""
+"""The Accept header for pages: some servers give HTML only to clients that name it, as browsers do."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
-    """What a worker works by. Times are in seconds, sizes in bytes."""
+    """The options of a worker. Times are in seconds, sizes in bytes."""
 
     scope: Scope
     extract: ExtractOptions
     agent: str
-    """The product token that robots.txt is read for."""
+    """The product token looked up in robots.txt."""
     obey_robots: bool
     retries: int
     lease_term: float
@@ -47,32 +47,32 @@ class WorkerOptions:
     max_size: int
     keep_outlinks: bool
     skims: bool
-    """Pages may be read by their heads alone: neither their text nor their links are kept."""
+    """Pages may be read by their heads alone: neither their text nor their links are stored."""
     allow_private: bool
     proxied: bool
-    """A proxy may resolve and connect, so that what answers says nothing of this machine."""
+    """A proxy may resolve and connect, so an answer proves nothing about this machine's network."""
     form: Form
     obey_canonical: bool
-    """A page that names another one as its canonical is its duplicate."""
+    """A page that names another as its canonical is that page's duplicate."""
     sitemaps: bool
     """Read the sitemaps that robots.txt names."""
     sitemap_only: bool
     all_links: bool
     """Follow the links of duplicates too."""
     quarantine: bool
-    """Weigh templates; else none is quarantined."""
+    """Judge templates; else none is quarantined."""
     concurrency: int
     sees_addresses: bool
     """No proxy hides which address answers."""
     links_cache: int
     rules_cache: int
-    """About how much may be remembered of links that were sent, and of robots.txt."""
+    """Approximate bytes for remembered links, and for robots.txt rules."""
     origin_headers: tuple[headers.OriginHeader, ...] = ()
     """Header fields that only some origins get."""
 
 
 def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
-    """The worker's values; *origins* are those that the SOURCEs of its command name."""
+    """The worker's options. *origins* are those that the command's SOURCEs name."""
     agent = product_token(settings.user_agent)
     return WorkerOptions(
         scope=scope_of(settings),
@@ -113,17 +113,17 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
 
 
 def sees_addresses(settings: Settings) -> bool:
-    """Whether it is known which address answers: a proxy hides it."""
+    """Whether the answering address is known: a proxy hides it."""
     return settings.proxy is None and not (settings.trust_env and environment_proxies())
 
 
 def form_of(settings: Settings) -> Form:
-    """Which spellings of a URL the crawl takes for one."""
+    """Which spellings of a URL the crawl treats as one."""
     return Form(settings.strip_tracking, settings.strip_sessions, settings.sort_query, settings.one_scheme)
 
 
 def scope_of(settings: Settings) -> Scope:
-    """Which URLs belong to the crawl; UsageError for a regular expression that cannot be used."""
+    """Which URLs belong to the crawl. UsageError for a regular expression that cannot be used."""
     return Scope(
         cast(ScopeKind, settings.scope),
         include=settings.include,
@@ -134,7 +134,7 @@ def scope_of(settings: Settings) -> Scope:
 
 
 def limits_of(settings: Settings) -> Limits:
-    """What the frontier's scripts obey."""
+    """The limits that the frontier's scripts enforce."""
     return Limits(
         delay_ms=round(settings.delay * 1000),
         per_host=settings.per_host,
@@ -150,7 +150,7 @@ def limits_of(settings: Settings) -> Limits:
 
 
 def fetcher_options_of(settings: Settings, origins: Collection[str] = ()) -> FetcherOptions:
-    """What all requests of a fetcher share; *origins* are those that the SOURCEs of the command name."""
+    """What all requests of a fetcher share. *origins* are those that the command's SOURCEs name."""
     everywhere, bound = headers.divide(settings.header, origins)
     return FetcherOptions(
         user_agent=settings.user_agent,

@@ -1,4 +1,4 @@
-"""How a URL's end is written down: the record, its tallies, and what `commit` needs beside them."""
+"""Builds the commit for a page's outcome: the record, its counters, and what else `commit` needs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from crawler.parse.page import Page
 from crawler.record import Entry, Record, Request
 from crawler.text import rfc3339
 
-try:  # what zlib makes, in a third of its time
+try:  # the same output as zlib, in a third of the time
     from isal.isal_zlib import compress
 
     _TEXT_LEVEL = 2
@@ -28,30 +28,30 @@ except ImportError:  # there are no wheels for rare processors
     _TEXT_LEVEL = 1
 
 MAX_FIELD: Final = 500
-"""Characters kept of an error or a header in a record."""
+"""Longest error or header kept in a record, in characters."""
 HOOK_ERROR: Final = "hook: "
-"""How the `error` of a page begins on which the user's hook failed."""
+"""How a page's `error` begins if the user's hook failed on it."""
 
 _FLAT: Final = "its markup was too deep or too large to be parsed as it is: some elements were flattened"
 
 
 class LeasedPage(msgspec.Struct, frozen=True):
-    """A leased page: its lease, what its entry says, and its id."""
+    """A leased page: its lease, its decoded entry, and its id."""
 
     lease: Lease
     entry: Entry
     id: str
     shown: str = ""
-    """Its URL in the crawl's form, where that is another spelling than the one that is asked for."""
+    """The URL in the crawl's form, if the page was requested under another spelling."""
 
     @property
     def url(self) -> str:
-        """The URL as records have it."""
+        """The URL as records show it."""
         return self.shown or self.entry.request.url
 
 
 class Discovered(msgspec.Struct, frozen=True):
-    """What a page brought beside itself: requests, roots, refusals by reason, and a hook's data."""
+    """What a page led to: requests, roots, refusals by reason, and the hook's data."""
 
     requests: Sequence[Request] = ()
     roots: Sequence[str] = ()
@@ -69,18 +69,18 @@ class HostFeedback(msgspec.Struct, frozen=True):
     event: Event = "none"
     rest_ms: int = 0
     ip: str = ""
-    """The address that answered, where it is known."""
+    """The address that answered, if known."""
 
 
 _NO_REST: Final = HostFeedback()
 UNSENT: Final = HostFeedback("unsent")
-"""Nothing was asked of the host: the delay that the lease began is given back."""
+"""The host was not contacted: the delay that the lease began is refunded."""
 
 
 def of_failure(
     held: LeasedPage, outcome: str, error: str | None, rest: HostFeedback = _NO_REST, *, handling_ms: int = 0
 ) -> Commit:
-    """The end of a URL without an answer, or before it was asked for, or whose handling was broken off."""
+    """The outcome of a URL that got no answer, was not requested, or whose processing was broken off."""
     entry = held.entry
     record = Record(
         url=held.url,
@@ -98,9 +98,9 @@ def of_failure(
 
 
 def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Commit:
-    """The end of an entry that cannot be read: something else wrote into the queue.
+    """The outcome of an entry that cannot be decoded: a foreign client wrote into the queue.
 
-    Its record names the host by a URL with a fragment, which no other has.
+    Its record names the host by a URL with a fragment, which no other URL has.
     """
     url = f"http://{lease.host}/#bad-entry-{lease.token}"
     record = Record(url=url, outcome="failed:bad-entry", depth=0, error=_cut(why))
@@ -110,7 +110,7 @@ def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Commit:
 def of_response(
     held: LeasedPage, outcome: str, response: Response, rest: HostFeedback, *, error: str | None = None
 ) -> Commit:
-    """The end of a URL whose answer has no page to parse: an error status, or a type that is not read."""
+    """The outcome of a URL whose answer has no page to parse: an error status, or a type that is not read."""
     return _ending(held, _response_fields(held, outcome, response, error), response, rest, Discovered())
 
 
@@ -123,7 +123,7 @@ def of_redirect(
     *,
     outcome: str = "redirected",
 ) -> Commit:
-    """The end of a URL that sends us elsewhere; *target* is canonical, or none when it cannot be crawled."""
+    """The outcome of a URL that redirects. *target* is canonical, or None if it cannot be crawled."""
     fields = _response_fields(held, outcome, response, found.error)
     fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location") or ""))
     return _ending(held, fields, response, rest, found)
@@ -139,9 +139,9 @@ def of_page(
     is_stored: bool = True,
     copy: str = "",
 ) -> Commit:
-    """The end of a page that was read and parsed; *original* is the URL that it calls its canonical form.
+    """The outcome of a page that was read and parsed. *original* is the URL that it names as its canonical form.
 
-    Its text is kept unless the original *is_stored* with its own. *copy*: see Ending.
+    Its text is kept unless the original *is_stored* with its own. *copy*: see Commit.
     """
     response = page.response
     outcome = "dropped:noindex" if page.noindex else "fetched"
@@ -154,8 +154,8 @@ def of_page(
     if original is not None and is_stored:
         return _ending(held, fields, response, rest, found)
     text = b"" if page.text is None else compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
-    # Stubs that only lead on by a refresh are often the same to the letter, and lead to different places.
-    # And one that names its original must not be taken for the first with this content: the original is.
+    # Stubs with nothing but a refresh are often identical, yet lead to different places.
+    # A page that names its original must not count as the first with this content: the original does.
     comparable = response.body and not response.truncated and page.refresh is None and original is None
     digest = _bits(fields["digest"]) if comparable else ""
     return _ending(held, fields, response, rest, found, text=text, digest=digest, copy=copy)
@@ -164,7 +164,7 @@ def of_page(
 def of_sitemap(
     held: LeasedPage, response: Response, found: Discovered, rest: HostFeedback, *, locations: int | None
 ) -> Commit:
-    """The end of a sitemap with so many *locations*; none: it cannot be read as one."""
+    """The outcome of a sitemap with this number of *locations*; None: it cannot be read as a sitemap."""
     fields = _response_fields(held, "fetched", response, found.error)
     fields |= {"links": locations, "sitemap": True}
     return _ending(held, fields, response, rest, found)
@@ -184,13 +184,13 @@ def _response_fields(held: LeasedPage, outcome: str, response: Response, error: 
         "depth": entry.request.depth,
         "via": entry.request.found_on,
         "hops": entry.request.hops,
-        "sitemap": entry.request.sitemap and outcome.startswith("failed:"),  # so that it is tried again as one
+        "sitemap": entry.request.sitemap and outcome.startswith("failed:"),  # so that it is retried as a sitemap
         "lastmod": _utc(entry.request.lastmod),
         "status": response.status,
         "content_type": _cut(response.content_type) or None,
         "size": None if response.skipped else len(response.body),
         "truncated": response.truncated,
-        # Where redirects that were followed within the lease have led.
+        # Where the redirects that were followed within the lease led.
         "redirect_to": None if response.url in (held.url, entry.request.url) else response.url,
         "digest": None if response.skipped else f"sha256:{hashlib.sha256(response.body).hexdigest()}",
         "etag": _cut(headers.get("etag")),
@@ -210,7 +210,7 @@ def _ending(
     found: Discovered,
     **more: Any,
 ) -> Commit:
-    """*more* are further fields of the Ending."""
+    """Build the commit. *more* are further fields of the Commit."""
     record = Record(**fields)
     tallies = {f"status:{response.status}": 1, "bytes": len(response.body)}
     if record.duplicate_of is not None:
@@ -228,7 +228,7 @@ def _ending(
         record.encode(),
         event=rest.event,
         rest_ms=rest.rest_ms,
-        # Errors and redirects come sooner than pages: they say nothing of how busy the host is.
+        # Errors and redirects arrive faster than pages: they do not show how busy the host is.
         latency_ms=round(response.first_byte * 1000) if 200 <= response.status < 300 else None,
         ip=rest.ip,
         tallies=tallies,
@@ -240,7 +240,7 @@ def _ending(
 
 
 def _at(response: Response) -> str:
-    """When the answer ended, RFC 3339 in UTC."""
+    """When the answer ended, as RFC 3339 in UTC."""
     return _utc_of(int(time.time() - (time.monotonic() - response.ended if response.ended else 0.0)))
 
 

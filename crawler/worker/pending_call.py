@@ -1,4 +1,4 @@
-"""What ends a lease, on its way to Redis."""
+"""A call that ends a lease, waiting to be sent to Redis."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from crawler.frontier.redis.connection import Call
 
 @dataclass(slots=True)
 class PendingCall:
-    """A call that ends a lease, and what is remembered once it is acknowledged."""
+    """A call that ends a lease, and what to remember once Redis has acknowledged it."""
 
     call: Call
     token: str
     urls: Sequence[str] = ()
     before: list[Call] = field(default_factory=list)
-    """Puts of the links beyond what one commit takes."""
+    """Puts for the links that do not fit into one commit."""
     ends: bool = False
-    """It is the end of a page, not another try."""
+    """Whether it ends the page; else the page is retried."""
     failed: bool = False
     size: int = 0

@@ -1,4 +1,4 @@
-"""From one fetch's result to what Redis is told of it: final or tried again, the record, the requests it leads to."""
+"""From one fetch result to its outcome: final or retried, the record, and the requests it leads to."""
 
 from __future__ import annotations
 
@@ -19,17 +19,26 @@ from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.frontier import MAX_REQUESTS, Frontier
 from crawler.frontier.messages import ANY, Commit, Lease
 from crawler.frontier.originals import has_text, original_of
-from crawler.parse import sitemap as sitemaps
 from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
+from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import Verdict, judge
 from crawler.record import Charge, Request
-from crawler.worker import hook as hooks
-from crawler.worker import outcome as endings
+from crawler.worker.hook import Hook, data_of
 from crawler.worker.link_filter import LinkFilter, is_private_name
 from crawler.worker.options import WorkerOptions
-from crawler.worker.outcome import Discovered, HostFeedback, LeasedPage
+from crawler.worker.outcome import (
+    HOOK_ERROR,
+    Discovered,
+    HostFeedback,
+    LeasedPage,
+    of_failure,
+    of_page,
+    of_redirect,
+    of_response,
+    of_sitemap,
+)
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
@@ -37,11 +46,11 @@ from crawler.worker.sitemap_requests import SitemapRequests
 from crawler.worker.watchdog import Watchdog
 
 MAX_TOLD: Final = 10
-"""Hosts of which a worker says that they do not get what --header gives."""
+"""Number of hosts that a worker names as not getting the --header lines."""
 
 
 class Processor:
-    """Takes one completed fetch to its outcome. Safe to repeat until its call was sent: nothing is remembered here."""
+    """Processes one completed fetch to its outcome. May be repeated until its call is sent: it remembers nothing."""
 
     def __init__(
         self,
@@ -51,11 +60,11 @@ class Processor:
         plan: WorkerOptions,
         watch: Watchdog,
         *,
-        hook: hooks.Hook | None = None,
-        harvest: Callable[[str, Page], None] | None = None,
+        hook: Hook | None = None,
+        sample: Callable[[str, Page], None] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """*harvest* takes what templates bear; none: nothing is quarantined. *say* is for a person."""
+        """*sample* samples pages for trap detection; None: nothing is quarantined. *say* shows a message to people."""
         self._frontier = frontier
         self._links = links
         self._extractor = extractor
@@ -63,14 +72,14 @@ class Processor:
         self._watch = watch
         self._hook = hook
         self._sitemap_requests = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
-        self._harvest = harvest
+        self._sample = sample
         self._say = say
         self._told: set[str] = set()
-        """Hosts of which was said that they do not get what seeds that redirect to them got."""
+        """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
 
     def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> PendingCall:
-        """The end of a robots lease; the sitemaps that it names are put before."""
+        """The outcome of a robots lease; the sitemaps that it names are put before it."""
         named: list[Request] = []
         refused: Counter[str] = Counter()
         if self._plan.sitemaps and answer.event == "ok":
@@ -83,7 +92,7 @@ class Processor:
 
     @contextmanager
     def _asking(self, token: str) -> Iterator[None]:
-        """Redis may be asked inside: whoever waits for it must not pass for a page that hangs."""
+        """Redis may be asked inside: while the worker waits for Redis, the page must not look like one that hangs."""
         self._watch.enter("redis")
         try:
             yield
@@ -93,11 +102,11 @@ class Processor:
     def handle(
         self, held: LeasedPage, result: FetchResult, *, forgiving: bool, chain: Chain | None = None
     ) -> PendingCall:
-        """The call that ends the lease. *forgiving*: a time-out is our own fault and costs nothing.
+        """The call that ends the lease. *forgiving*: a time-out is our own fault and does not count as an attempt.
 
-        *chain* is what led to *result* within the lease; the record is of the URL that was leased all the same.
+        *chain* is what led to *result* within the lease; the record is still that of the leased URL.
 
-        May raise RedisAway, when a root of the scope has to be asked for: handle the same result again then.
+        May raise RedisAway if a root of the scope has to be looked up. Then process the same result again.
         """
         verdict = judge(result, held.entry.retries, self._plan.retries, random.random())
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
@@ -107,7 +116,7 @@ class Processor:
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
-            ending = endings.of_failure(held, verdict.outcome, verdict.error, rest)
+            ending = of_failure(held, verdict.outcome, verdict.error, rest)
             return self._outgoing(ending, failed=True)
         if verdict.outcome == "redirected":
             return self._redirect(held, result, rest, chain)
@@ -116,7 +125,7 @@ class Processor:
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
             read = self._sitemap if self._is_sitemap(held, result) else self._page
             return read(held, result, rest)
-        ending = endings.of_response(held, verdict.outcome, result, rest, error=verdict.error)
+        ending = of_response(held, verdict.outcome, result, rest, error=verdict.error)
         return self._outgoing(ending, failed=verdict.outcome.startswith("failed"))
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
@@ -133,9 +142,9 @@ class Processor:
     # -- redirects -----------------------------------------------------------------------------------------------------
 
     def admits(self, held: LeasedPage, target: str, hops: int) -> bool:
-        """Whether a redirect to *target*, after *hops* others, may be followed in the lease. May raise RedisAway.
+        """Whether a redirect to *target*, after *hops* others, may be followed within the lease. May raise RedisAway.
 
-        Where it may not, it is a redirect like any other.
+        If it may not, it is treated like any other redirect.
         """
         request, scope, form = held.entry.request, self._plan.scope, self._plan.form
         if form.identity(target) == form.identity(request.url):
@@ -148,13 +157,13 @@ class Processor:
             return target in self._links.inside([target])
 
     def _redirect(self, held: LeasedPage, response: Response, rest: HostFeedback, chain: Chain | None) -> PendingCall:
-        """A redirect is an outlink of the same depth, judged anew; to itself it is tried again, then given up."""
+        """A redirect is an outlink of the same depth, judged anew. A redirect to itself is retried, then given up."""
         request = held.entry.request
         try:
             spelled = urls.canonicalize(response.headers.get("location") or "", response.url)
         except InvalidURL as error:
             found = Discovered(error=f"redirect to {error}")
-            return self._outgoing(endings.of_redirect(held, response, None, found, rest))
+            return self._outgoing(of_redirect(held, response, None, found, rest))
         form = self._plan.form
         if chain is not None and chain.is_circle(spelled):
             return self._loop(held, response, rest, CIRCLE)
@@ -163,16 +172,16 @@ class Processor:
         target = form.apply(spelled)
         found = self._redirected(held, target, request.hops + 1 + (0 if chain is None else chain.hops))
         if not request.depth:
-            self._tell_of_lost_headers(response.url, target)
+            self._report_lost_headers(response.url, target)
         too_many = bool(found.refused["hops"])
         outcome = "failed:redirect-loop" if too_many else "redirected"
-        ending = endings.of_redirect(held, response, target, found, rest, outcome=outcome)
+        ending = of_redirect(held, response, target, found, rest, outcome=outcome)
         return self._outgoing(ending, found.requests, failed=too_many)
 
     def _redirect_to_itself(
         self, held: LeasedPage, response: Response, spelled: str, rest: HostFeedback
     ) -> PendingCall:
-        """The same URL, or another spelling of it (see `url.Form`): tried again so, politely, by its queue."""
+        """A redirect to the same URL, or another spelling of it (see `url.Form`): retried under that spelling."""
         request = held.entry.request
         if spelled != request.url:
             if request.hops >= self._plan.scope.max_hops:
@@ -193,11 +202,11 @@ class Processor:
         return PendingCall(call, held.lease.token)
 
     def _loop(self, held: LeasedPage, response: Response, rest: HostFeedback, error: str) -> PendingCall:
-        ending = endings.of_response(held, "failed:redirect-loop", response, rest, error=error)
+        ending = of_response(held, "failed:redirect-loop", response, rest, error=error)
         return self._outgoing(ending, failed=True)
 
-    def _tell_of_lost_headers(self, before: str, after: str) -> None:
-        """Say that a host does not get the --header lines that a seed's own host gets: once a host, of a few hosts."""
+    def _report_lost_headers(self, before: str, after: str) -> None:
+        """Report that a host does not get the --header lines of the seed's own host: once a host, for a few hosts."""
         host = urls.host(after)
         if host in self._told or len(self._told) == MAX_TOLD:
             return
@@ -233,18 +242,18 @@ class Processor:
     # -- sitemaps ------------------------------------------------------------------------------------------------------
 
     def _is_sitemap(self, held: LeasedPage, response: Response) -> bool:
-        """It was named as one; or it is met by a link, and is one by what it holds."""
+        """Whether it was named as a sitemap, or was found by a link and its content is a sitemap."""
         if held.entry.request.sitemap:
             return True
         if not self._plan.sitemaps or response.body[:9].lower() == b"<!doctype":
             return False
-        return "xml" in response.computed_type and sitemaps.looks_like_one(response.body)
+        return "xml" in response.computed_type and looks_like_sitemap(response.body)
 
     def _sitemap(self, held: LeasedPage, response: Response, rest: HostFeedback) -> PendingCall:
-        sitemap = sitemaps.parse(response.body, response.url)
+        sitemap = parse_sitemap(response.body, response.url)
         if sitemap is None:
             found = Discovered(error="this is no sitemap that can be read", refused=Counter({"sitemap-unreadable": 1}))
-            return self._outgoing(endings.of_sitemap(held, response, found, rest, locations=None))
+            return self._outgoing(of_sitemap(held, response, found, rest, locations=None))
         if response.truncated:
             kept = sitemap.locations[:-1] if sitemap.kind == "text" else sitemap.locations  # its last line may be cut
             sitemap = replace(sitemap, truncated=True, locations=kept)
@@ -253,7 +262,7 @@ class Processor:
         error = "it was cut: it breaks off, or has more than a sitemap may have" if sitemap.truncated else None
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         found = Discovered(now, refused=refused, error=error)
-        ending = endings.of_sitemap(held, response, found, rest, locations=len(sitemap.locations))
+        ending = of_sitemap(held, response, found, rest, locations=len(sitemap.locations))
         return self._outgoing(ending, requests, later)
 
     # -- pages ---------------------------------------------------------------------------------------------------------
@@ -267,28 +276,28 @@ class Processor:
         if not requests and self._is_moved(held, page, refused):
             target = page.refresh or ""
             moved = self._redirected(held, target, request.hops + 1)
-            self._tell_of_lost_headers(response.url, target)
+            self._report_lost_headers(response.url, target)
             if moved.requests:
                 refused -= Counter(scope=1)
             requests, roots, error = list(moved.requests), moved.roots, error or moved.error
         refused.update(page.refused)
         outlinks = page.outlinks if self._plan.keep_outlinks else None
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
-        # Who names a URL wants it with its links, though it may look like another one that was named.
+        # A user who names a URL wants its links, even if it looks like a copy of another seed.
         spared = ANY
         if requests and request.depth and not self._plan.all_links:
             spared = self._alias(request.url)
         found = Discovered(now, roots, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
         is_stored, copy = self._texts(held, page, original)
-        ending = endings.of_page(held, page, found, rest, original=original, is_stored=is_stored, copy=copy)
+        ending = of_page(held, page, found, rest, original=original, is_stored=is_stored, copy=copy)
         if later and spared != ANY and self._is_copy(ending):
-            later = []  # they would be put before the commit finds out
-        if self._harvest is not None:
-            self._harvest(request.url, page)
+            later = []  # else they would be put before the commit finds out
+        if self._sample is not None:
+            self._sample(request.url, page)
         return self._outgoing(ending, requests, later)
 
     def _read(self, held: LeasedPage, response: Response) -> Page:
-        """The page; by its head alone where nothing else is wanted of it and no link on it leads to anything new."""
+        """The page. It is read by its head alone if nothing else is needed and no link on it leads to anything new."""
         plan = self._plan
         most = plan.scope.max_depth
         follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)
@@ -304,7 +313,7 @@ class Processor:
         return self._extractor.extract(response, skims=True, settled=self._links.settled, were_accepted=were_accepted)
 
     def _alias(self, url: str) -> str:
-        """The id of *url* with, or without, a slash at its end: copies that differ in it have links that differ too."""
+        """The id of *url* with or without a final slash: copies that differ in it also have different links."""
         path, mark, query = url.partition("?")
         other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
         return self._frontier.id(other + mark + query) if other.count("/") > 2 else ""
@@ -318,7 +327,7 @@ class Processor:
         return first not in (None, ending.id, ending.spared)
 
     def _canonical_elsewhere(self, held: LeasedPage, page: Page) -> str | None:
-        """The page that this one says it is a copy of, if that is obeyed and may be fetched."""
+        """The page that this one names as its canonical, if that is obeyed and may be fetched."""
         canonical, form = page.canonical, self._plan.form
         if not self._plan.obey_canonical or canonical is None or page.nofollow:
             return None
@@ -331,10 +340,10 @@ class Processor:
             return canonical if canonical in self._links.inside([canonical]) else None
 
     def _texts(self, held: LeasedPage, page: Page, original: str | None) -> tuple[bool, str]:
-        """Whether the *original* of *page* is stored with its text, and the id of a copy whose text is not needed then.
+        """Whether the *original* of *page* is stored with its text, and the id of a copy that no longer needs its text.
 
-        A copy keeps its text until then: its original may fail, may be disallowed, or may name the copy. It is looked
-        for where it was found first, since a copy leads to its original.
+        Until then a copy keeps its text: its original may fail, be disallowed, or name the copy in turn. The original
+        is looked up on the shard where the copy was found, since a copy leads to its original.
         """
         request = held.entry.request
         if not self._plan.obey_canonical or page.text is None:
@@ -349,7 +358,7 @@ class Processor:
         return False, via if is_copy and via else ""
 
     def _follow(self, held: LeasedPage, page: Page, original: str | None) -> tuple[list[Request], Counter[str]]:
-        """The requests that a page leads to; a meta refresh is a redirect, and an obeyed canonical has its depth."""
+        """The requests that a page leads to. A refresh is a redirect; an obeyed canonical has the page's own depth."""
         request, refresh = held.entry.request, page.refresh
         if original is None and refresh is None:
             return self._admit(held, [] if self._plan.sitemap_only else page.outlinks, request.depth + 1)
@@ -369,7 +378,7 @@ class Processor:
         return requests + more, refused + counts
 
     def _is_moved(self, held: LeasedPage, page: Page, refused: Counter[str]) -> bool:
-        """Whether a seed's page does nothing but lead on, by a meta refresh, to what is out of scope."""
+        """Whether a seed's page does nothing but redirect, by a meta refresh, to a URL out of scope."""
         refresh = page.refresh
         if held.entry.request.depth or refresh is None or page.refresh_after > _MAX_REFRESH or not refused["scope"]:
             return False
@@ -382,16 +391,16 @@ class Processor:
         return refresh not in inside and own.issuperset(map(identity, inside))
 
     def _call_hook(self, held: LeasedPage, page: Page) -> tuple[Any, str | None]:
-        """What the user's hook returned, or what it raised: the page is kept all the same."""
+        """What the user's hook returned, or what it raised: the page is stored either way."""
         if self._hook is None or page.noindex:
             return None, None
         self._watch.enter("hook", held.lease.token)
         before = time.thread_time()
         try:
-            data = hooks.items(self._hook(page))
+            data = data_of(self._hook(page))
             msgspec.json.encode(data)
-        except BaseException as error:  # sys.exit() and what cancels tasks too: no signal raises anything here
-            return None, f"{endings.HOOK_ERROR}{type(error).__name__}: {error}"
+        except BaseException as error:  # also sys.exit() and task cancellation: no signal raises anything here
+            return None, f"{HOOK_ERROR}{type(error).__name__}: {error}"
         finally:
             self.clock.leave_out(time.thread_time() - before)
             self._watch.enter("handle", held.lease.token)
@@ -424,7 +433,7 @@ class Processor:
 
 
 _MAX_REFRESH: Final = 10
-"""Seconds up to which a meta refresh of a seed is a redirect that takes its root along."""
+"""A meta refresh of a seed within these seconds is a redirect that takes its root along."""
 
 
 def _too_many(hops: int) -> str:

@@ -1,4 +1,4 @@
-"""Why a page that was leased is not asked for."""
+"""Why a leased page is not fetched."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from crawler.worker.outcome import LeasedPage
 from crawler.worker.robots_cache import RobotsCache
 
 CRASH_LIMIT: Final = 3
-"""Deaths of workers while handling a URL after which it is given up (`failed:crash`)."""
+"""A URL is given up (`failed:crash`) after this many workers died while processing it."""
 _TROUBLES: Final = {
     "dns": ("failed:dns", "its host's name does not resolve"),
     "tls": ("failed:tls", "its host's certificate or TLS handshake fails, as was seen with robots.txt"),
@@ -17,11 +17,11 @@ _TROUBLES: Final = {
     "crash": ("failed:crash", "workers died while they read its host's robots.txt"),
     "away": ("failed:host-unreachable", "its host has not answered for longer than --host-patience"),
 }
-"""What becomes of the URLs of a host that is given up, and why."""
+"""The outcome of the URLs of a host that is given up, and why."""
 
 
 def refusal_of(held: LeasedPage, links: LinkFilter, rules: RobotsCache | None) -> tuple[str, str] | None:
-    """The outcome of a page that is not to be fetched, and why; None where it is. No *rules*: robots.txt is ignored."""
+    """The outcome of a page that must not be fetched, and why; None if it may. No *rules*: robots.txt is ignored."""
     lease, entry = held.lease, held.entry
     if lease.unreachable:
         return _TROUBLES[lease.trouble]

@@ -1,4 +1,4 @@
-"""The robots.txt rules that a worker knows, and what an answer to a robots lease means."""
+"""A worker's cache of parsed robots.txt rules, and what an answer to a robots lease means."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from crawler.record import HostEvent
 
 _OF_BYTE: Final = 14
 _OF_ORIGIN: Final = 500
-"""Bytes that parsed rules take in memory: for each byte of the text, and beside it."""
+"""Bytes of memory for parsed rules: per byte of the text, and per file."""
 
 
 @dataclass(frozen=True, slots=True)
 class RobotsAnswer:
-    """What a robots lease ends with, or the URL at which to ask next."""
+    """The result of a robots lease, or the URL to request next."""
 
     follow: str | None = None
     event: HostEvent = "ok"
@@ -34,12 +34,12 @@ class RobotsAnswer:
     crawl_delay: float | None = None
     rest_ms: int = 0
     sitemaps: tuple[str, ...] = ()
-    """As they are written there."""
+    """As written in robots.txt."""
 
     def call(self, frontier: Frontier, lease: Lease, ip: str, refused: Mapping[str, int], handling_ms: int = 0) -> Call:
-        """The call that ends *lease* so.
+        """The call that ends *lease* with this result.
 
-        *ip* is the address that answered, where it is known; *refused* counts sitemaps by reason.
+        *ip* is the address that answered, if known; *refused* counts sitemaps by reason.
         """
         return frontier.robots_call(
             lease,
@@ -55,17 +55,17 @@ class RobotsAnswer:
 
 
 class RobotsCache:
-    """Parsed rules by origin and revision; reads those that it has not met from Redis, many in one round trip."""
+    """Parsed rules by origin and revision. Reads missing ones from Redis, many in one round trip."""
 
     def __init__(self, ledger: CrawlDb, agent: str, cache: int) -> None:
-        """*cache*: bytes of rules that are remembered, about; then all are forgotten."""
+        """*cache*: approximate bytes of rules to remember; when it is full, all are forgotten."""
         self.agent = agent
         self._size = self._room = cache
         self._ledger = ledger
         self._rules: dict[tuple[str, int], robots.Rules] = {}
 
     def learn(self, leases: Sequence[Lease]) -> None:
-        """Have the rules of all *leases* at hand; may raise RedisAway."""
+        """Load the rules of all *leases*; may raise RedisAway."""
         asked = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3}
         wanted = [key for key in asked if key not in self._rules]
         if not wanted:
@@ -80,9 +80,9 @@ class RobotsCache:
                 self._room -= _OF_ORIGIN + _OF_BYTE * len(text)
 
     def knows(self, lease: Lease) -> bool:
-        """Whether its rules were learned; what is stored of them is no use otherwise, and is forgotten.
+        """Whether its rules were loaded. If not, the stored rules cannot be used and are deleted.
 
-        It is to be given back then. May raise RedisAway.
+        The lease is to be given back then. May raise RedisAway.
         """
         if (lease.origin, lease.robots_rev) in self._rules:
             return True
@@ -90,12 +90,12 @@ class RobotsCache:
         return False
 
     def allows(self, lease: Lease, url: str) -> bool:
-        """May the page be fetched? Its rules must be known."""
+        """Whether the page may be fetched. Its rules must be loaded."""
         rules: robots.Rules = self._rules[lease.origin, lease.robots_rev]
         return rules.allowed(url, self.agent)
 
     def allows_hop(self, lease: Lease, url: str) -> bool:
-        """May *url*, of the lease's own origin, be fetched? Rules that were forgotten are read again.
+        """Whether *url*, of the lease's own origin, may be fetched. Forgotten rules are read again.
 
         May raise RedisAway.
         """
@@ -128,7 +128,7 @@ class RobotsCache:
 
 
 def _rest_ms(lease: Lease, result: FetchResult, crawl_delay: float = 0.0) -> int:
-    """What is left of the host's delay, counted from the end of the fetch; a *crawl_delay* (s) holds from here on."""
+    """What is left of the host's delay since the end of the fetch; a *crawl_delay* (s) applies from here on."""
     if not result.ended:
         return 0
     delay_ms = max(lease.delay_ms, round(crawl_delay * 1000))

@@ -1,7 +1,8 @@
-"""A worker's talk with one shard: in a pipeline a turn it tells all that has ended, keeps what is held, leases more.
+"""One worker's client for one shard.
 
-What is not acknowledged is kept and sent again; while Redis is away nothing is leased, and after it came back what is
-held is extended before anything else. Every verb may be repeated, so a reply that was lost does no harm.
+Each turn sends one pipeline: commits for finished pages, extensions for open leases, and a request for new leases.
+Calls without a reply are sent again; every verb is idempotent, so a lost reply does no harm. While Redis is away
+nothing is leased. After it returns, open leases are extended first.
 """
 
 from __future__ import annotations
@@ -24,34 +25,34 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.trap_sampler import TrapSampler
 
 ASK_AGAIN: Final = 0.5
-"""Seconds after which Redis is asked for leases again, whatever it said: others may have put or ended something."""
+"""Redis is asked for leases again after these seconds, whatever it answered: others may have put or ended something."""
 CARRY: Final = 0.1
 LOOK_AFTER: Final = 1.0
-"""Seconds between two deliveries while parcels are pending, and between two looks at those that were delivered."""
+"""Seconds between deliveries while outbox messages are pending, and between checks of those delivered."""
 HEARTBEAT: Final = 1.0
-"""Seconds between two heartbeats."""
+"""Seconds between heartbeats."""
 EXTEND_PART: Final = 1 / 3
 REAP_PART: Final = 1 / 6
 """Leases are extended, and overdue ones reaped, after this part of their term."""
 LOOK_AGAIN: Final = 1.0
-"""Seconds between two looks at whether the counts of a crawl that gives nothing can be right."""
+"""Seconds between checks of the counters of a crawl that gives no leases."""
 ROOM_AGAIN: Final = 1.0
-"""Seconds after which a Redis that is full is tried again with links that did not go in."""
+"""If Redis was full, links that were refused are sent again after these seconds."""
 REPAIR_AGAIN: Final = 5.0
-"""Seconds after which they are repaired once more, if they still cannot."""
+"""Counters that still look wrong are repaired again after these seconds."""
 NOTHING_LOST: Final[frozenset[str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class SyncResult:
-    """What Redis answered: new leases if any were asked for, and the tokens that are no longer ours."""
+    """What Redis answered: new leases if any were asked for, and tokens that are no longer ours."""
 
     leased: Leased | None = None
     lost: frozenset[str] = NOTHING_LOST
 
 
 class ShardClient:
-    """Everything between a worker and its frontier, and when it is next to be done."""
+    """The client of one shard: all its calls, and when the next one is due."""
 
     def __init__(
         self,
@@ -64,13 +65,13 @@ class ShardClient:
         *,
         courier: Relay | None = None,
     ) -> None:
-        """*courier* delivers what is for other shards; the first shard is the one that hears of the worker."""
+        """*courier* delivers messages to other shards; only the first shard gets the worker's heartbeats."""
         self.term = term
-        self.harvest = TrapSampler()
-        """What pages of templates held, on its way to the frontier."""
+        self.sampler = TrapSampler()
+        """Samples of templates' pages, to be sent to the frontier."""
         self.pending: list[PendingCall] = []
         self.not_ours = 0
-        """Ends that came too late: their leases had been given to others."""
+        """Commits that came too late: their leases had been given to others."""
         self.frontier = frontier
         self._known = known
         self._worker = worker
@@ -81,41 +82,41 @@ class ShardClient:
         self._connected = time.monotonic()
         """Since when the connection has lasted."""
         self._connections = 0
-        """How often the link had been connected at the last turn."""
+        """The connection's count of connects at the last turn."""
         self._extend_at = 0.0
         self._heartbeat_at = 0.0
         self._reap_at = 0.0
         self._room_at = 0.0
-        """Redis is full: when links beyond what a commit takes are put again."""
+        """Redis is full: when to put again the links that do not fit into a commit."""
         self._long: set[str] = set()
-        """Hosts whose queues are to be packed."""
+        """Hosts whose queues need compacting."""
         self._look_at = 0.0
         self._repair_at = 0.0
         self._courier = courier
         self._carry_at = 0.0
         self.lease_at = 0.0
-        """When there is next something to be leased, or to ask for it."""
+        """When a lease is next possible, or worth asking for."""
         self.asked_at = random.random()
-        """When it was last asked for, at first in any order."""
+        """When leases were last asked for; at first in any order."""
         self.revisions = (0, 0, 0)
         """Of settings, roots and traps."""
         self.idle = False
-        """Nothing was left to do when it was last asked for."""
+        """Nothing was left to do at the last lease call."""
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
     @property
     def away(self) -> bool:
-        """Redis did not answer the last time."""
+        """Redis did not answer last time."""
         return self._patience.since is not None
 
     @property
     def held_up(self) -> bool:
-        """Redis is away, or all that has ended waits for room in it."""
+        """Redis is away, or all waiting outcomes need free memory in it."""
         return self.away or (bool(self.pending) and self.due_at() > time.monotonic())
 
     def due_at(self) -> float:
-        """When there is next something to say, on the monotonic clock; leases aside."""
+        """When something next has to be sent, on the monotonic clock; leases aside."""
         if self.away:
             return self._patience.again_at
         routine = min(self._extend_at, float("inf") if self.frontier.shard else self._heartbeat_at)
@@ -126,16 +127,16 @@ class ShardClient:
         return min(routine, self._room_at) if all(out.before for out in self.pending) else 0.0
 
     def failed(self, error: RedisAway) -> None:
-        """Redis did not answer: it is left alone for a while, longer each time."""
+        """Redis did not answer: leave it alone for a while, longer each time."""
         self._patience.failed(error)
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
     def sync(self, want: Shares | int, held: Sequence[str], heartbeat: Callable[[], bytes]) -> SyncResult:
-        """Say what is due, and ask for *want* leases. *held* are the tokens of all leases that have not ended.
+        """Send what is due, and ask for *want* leases. *held* are the tokens of all open leases.
 
-        When Redis is away there are no news. Raises NoCrawl or CrawlDeleting when the crawl is gone, and what nobody
-        can go on with: RedisUnavailable where Redis refuses us, FrontierError where a script fails.
+        While Redis is away the result is empty. Raises NoCrawl or CrawlDeleting when the crawl is gone. Raises errors
+        that cannot be waited out: RedisUnavailable if Redis refuses us, FrontierError if a script fails.
         """
         now = time.monotonic()
         if self._asked is not None:
@@ -161,7 +162,7 @@ class ShardClient:
         self._carry_at = time.monotonic() + (CARRY if carried else LOOK_AFTER) * random.uniform(0.5, 1.0)
 
     def _tidy(self, leased: Leased | None) -> None:
-        """Do what the answers ask for in queues that are long; what an outage breaks off is asked for again."""
+        """Compact long queues as the replies ask. What an outage interrupts is asked for again."""
         long, self._long = self._long, set()
         try:
             self.frontier.tidy(long, leased.low if leased is not None else (), self._say)
@@ -169,7 +170,7 @@ class ShardClient:
             self.failed(error)
 
     def _see_whether_reconnected(self) -> None:
-        """A new connection may be to a Redis that restarted between two turns: no less careful than after an outage."""
+        """A new connection may be to a Redis that restarted between two turns: treat it like an outage."""
         connections = self.frontier.link.connections
         if connections != self._connections:
             if self._connections:
@@ -178,9 +179,9 @@ class ShardClient:
             self._connections, self._connected = connections, time.monotonic()
 
     def _come_back(self, held: Sequence[str]) -> frozenset[str]:
-        """After an outage: keep what is held, forget which links Redis knew; the tokens that were reaped meanwhile.
+        """After an outage: extend open leases, forget which links Redis knew. Returns the tokens reaped meanwhile.
 
-        Ends that wait to be sent are sent all the same: the frontier knows whether they went through before.
+        Waiting outcomes are still sent: the frontier knows whether it got them before.
         """
         self._known.forget()
         tokens = [*held, *(out.token for out in self.pending)]
@@ -188,7 +189,7 @@ class ShardClient:
         return lost & set(held)
 
     def _put_first(self) -> None:
-        """Links beyond what one script takes are put before their page's commit; without them it waits."""
+        """Put the links that do not fit into a commit before the commit itself, which waits for them."""
         if time.monotonic() < self._room_at:
             return
         for out in self.pending:
@@ -225,17 +226,17 @@ class ShardClient:
             self._acknowledge(out, reply)
         for reply in replies:
             if isinstance(reply, Quarantined):
-                self._tell_quarantined(reply.templates)
+                self._report_quarantined(reply.templates)
         lost = _value(replies[len(ready)]) if tokens else NOTHING_LOST
         return SyncResult(self._leased(replies[-1]) if want else None, lost)
 
     def _routine(self, now: float, heartbeat: Callable[[], bytes]) -> list[Call]:
-        """The heartbeat, and leases of dead workers: reaped after a whole term of unbroken connection."""
+        """Send the heartbeat, and reap dead leases, but only after a full term of unbroken connection."""
         calls = []
         due = now >= self._heartbeat_at
         if due and not self.frontier.shard:
             calls.append(self.frontier.heartbeat_call(self._worker, heartbeat()))
-        if samples := self.harvest.take(due=due):
+        if samples := self.sampler.take(due=due):
             calls.append(self.frontier.judge_templates_call(samples))
         if now >= self._reap_at and now - self._connected >= self.term:
             calls.append(self.frontier.reap_call())
@@ -273,14 +274,14 @@ class ShardClient:
         if isinstance(reply, Accepted):
             self._long.update(reply.long)
 
-    def _tell_quarantined(self, templates: Sequence[str]) -> None:
+    def _report_quarantined(self, templates: Sequence[str]) -> None:
         for template in templates:
-            self._say(f"quarantined: {template} (its pages hold nothing new); `crawler quarantine` tells more")
+            self._say(f"quarantined: {template} (its pages hold nothing new); `crawler quarantine` shows more")
 
     # -- when nothing is given -----------------------------------------------------------------------------------------
 
     def is_done(self, leased: Leased) -> bool:
-        """Whether nothing is left to do, after an answer without leases. Counts that cannot be right are repaired."""
+        """Whether nothing is left to do, after a reply without leases. Counters that cannot be right are repaired."""
         now = time.monotonic()
         if now < max(self._repair_at, 0.0 if leased.idle else self._look_at):
             return False
@@ -299,7 +300,7 @@ class ShardClient:
             return False
 
     def leave(self, held: Sequence[str]) -> None:
-        """The last word: what has ended, what is given back unused. Raises RedisAway, or what the frontier refuses."""
+        """Sign off: send outcomes, return unused leases. Raises RedisAway, or what the frontier refuses."""
         self._put_first()
         self.frontier.run([out.call for out in self.pending if not out.before])
         held = [*held, *(out.token for out in self.pending if out.before)]

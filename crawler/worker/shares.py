@@ -1,9 +1,9 @@
-"""What a worker's transfers are given to: no host or site takes them all while others are due.
+"""Divides a worker's transfers: no host or site takes them all while others are due.
 
-A transfer of a new host that lasts longer than GRACE is stuck, as is each of a host that failed the last time. Stuck
-ones count for a quarter of the transfers at most; those beyond are in flight beside the others, up to three times as
-many as `--concurrency` says in all. So proven hosts always find their three quarters, and no request is broken off for
-their sake. Only where even that room is full, and new hosts wait, the oldest of new hosts give way.
+A transfer of a new host is stuck once it lasts longer than GRACE; every transfer of a host that failed last time is
+stuck. Stuck transfers count for at most a quarter of all. Further ones run in addition, up to three times
+`--concurrency` in total. So proven hosts always have three quarters, and no request is cancelled for them. Only when
+that extra room is full too, and new hosts wait, the oldest transfers of new hosts are cancelled.
 """
 
 from __future__ import annotations
@@ -24,77 +24,77 @@ from crawler.frontier.messages import Lease, Shares
 from crawler.frontier.shards.outbox import site_key
 
 GRACE: Final = 0.3
-"""Seconds of a new host's transfer after which it is stuck."""
+"""A new host's transfer is stuck after these seconds."""
 MIN_PATIENCE: Final = 1.0
-"""Seconds that a new host has to answer, whoever waits."""
+"""A new host always has these seconds to answer, even if others wait."""
 PARTS: Final = 4
-"""New and failing hosts are sure of one of so many parts of the transfers."""
+"""One part in this many is reserved for new and failing hosts."""
 MAX_WANTED: Final = 256
-"""URLs leased in one call at most."""
+"""Most URLs leased in one call."""
 MAX_SITES: Final = 8
-"""Sites with most leases that a call of lease names."""
+"""Most sites that a lease call names: those with the most leases."""
 
 
 HEAVY: Final = 0.1
-"""Seconds of CPU for one page from which on they may count as its site's (HEAVY_MS in shared/head.lua)."""
+"""From these CPU seconds on, one page may count as its site's (HEAVY_MS in the lease scripts)."""
 ORDINARY: Final = 0.5e-6
-"""Seconds of CPU a byte that an ordinary page may take: some five times what most do."""
+"""CPU seconds per byte that an ordinary page may take: about five times the usual."""
 LABOUR_PARTS: Final = 20
 MAX_REST: Final = 300.0
-"""A site whose page took long rests so many times as long, at most so many seconds, while others are at work."""
+"""A site whose page took long rests this many times as long, up to this many seconds, while other sites have work."""
 ASIDE_WAIT: Final = 0.02
-"""Seconds between two looks at results that were set aside, while nothing else is in flight."""
+"""Seconds between checks of results set aside, while nothing else is in flight."""
 ALIVE: Final = 10.0
-"""Seconds after its latest answer for which a site counts as being at work."""
+"""A site counts as active for these seconds after its latest answer."""
 
 
 class InFlight(Protocol):
-    """A lease with a transfer in flight, or a result that is not yet handled."""
+    """A lease with a request under way, or with a result that is not yet processed."""
 
     @property
     def lease(self) -> Lease: ...
 
     @property
     def began(self) -> float:
-        """When it did, on the monotonic clock."""
+        """When the request started, on the monotonic clock."""
 
 
 class Results(Protocol):
-    """What has come of transfers: to be handled, and set aside for later."""
+    """Results of transfers: those to process now, and those set aside for later."""
 
     results: deque[tuple[Any, Any]]
     aside: deque[tuple[Any, Any]]
 
     @property
     def moving(self) -> bool:
-        """Something is on its way that has not come to its result."""
+        """Whether something is under way that has no result yet."""
 
 
 def room(concurrency: int) -> int:
-    """How many transfers there may be at once, stuck ones among them."""
+    """The most transfers that may run at once, including stuck ones."""
     return concurrency if concurrency < PARTS else 3 * concurrency
 
 
 @lru_cache(maxsize=10_000)
 def site_of(host: str) -> str:
-    """The site of a host, as the frontier counts by it."""
+    """The site of a host, as the frontier counts it."""
     return site_key(host) or host
 
 
 @dataclass(slots=True)
 class Load:
-    """What is in flight, by what it counts for."""
+    """What is in flight, by how it counts."""
 
     proven: int = 0
     young: int = 0
-    """Of new hosts; they may yet be quick."""
+    """Transfers of new hosts that are not stuck."""
     failing: int = 0
     old: int = 0
-    """Stuck ones of new hosts."""
+    """Stuck transfers of new hosts."""
 
     @classmethod
     def of(cls, downloads: Iterable[InFlight], now: float) -> Load:
-        """Of all *flights*, at the time *now*."""
+        """The load of all *flights* at the time *now*."""
         load = cls()
         for download in downloads:
             standing = download.lease.standing
@@ -114,20 +114,20 @@ class Load:
         return self.failing + self.old
 
     def spare(self, concurrency: int) -> int:
-        """How many more of new and failing hosts there may be: three quarters are kept for proven ones."""
+        """How many more transfers of new and failing hosts may start: three quarters are kept for proven hosts."""
         kept = concurrency - concurrency // PARTS
         return max(room(concurrency) - max(kept, self.proven) - self.young - self.stuck, 0)
 
 
 def shares(concurrency: int, downloads: Sequence[InFlight], now: float, *, sees_addresses: bool = True) -> Shares:
-    """What to ask for beside what is in flight."""
+    """What to lease, given what is in flight."""
     load, quarter = Load.of(downloads, now), concurrency // PARTS
     counted = load.proven + load.young + min(load.stuck, quarter or load.stuck)
     want = max(min(concurrency - counted, room(concurrency) - len(downloads), MAX_WANTED), 0)
     spare = load.spare(concurrency) if quarter else want
     sure = max(quarter - load.stuck, quarter // 2) - load.young if quarter else want
     failing = max(min(quarter // PARTS - load.failing, spare), 0)
-    if not quarter and want and random.random() < 1 / PARTS:  # too few to divide: they take turns
+    if not quarter and want and random.random() < 1 / PARTS:  # too few to divide: they alternate
         want, sure, failing = want - 1, want - 1, 1
     return Shares(
         want,
@@ -143,7 +143,7 @@ def shares(concurrency: int, downloads: Sequence[InFlight], now: float, *, sees_
 
 
 def _sites(downloads: Sequence[InFlight]) -> list[tuple[str, int, int]]:
-    """The sites with most flights: how many, and how many of hosts that are not failing."""
+    """The sites with the most transfers: all of them, and those of hosts that are not failing."""
     all_of: dict[str, int] = {}
     moving: dict[str, int] = {}
     for download in downloads:
@@ -160,7 +160,7 @@ def _sites(downloads: Sequence[InFlight]) -> list[tuple[str, int, int]]:
 
 
 def giving_way(concurrency: int, downloads: Sequence[InFlight], now: float) -> list[str]:
-    """The tokens of those that make room for new hosts, the oldest first; as many as are missing from a quarter."""
+    """The tokens that make room for new hosts, oldest first: as many as are missing from a quarter."""
     quarter = concurrency // PARTS
     if len(downloads) + concurrency <= room(concurrency):  # nothing can be missing
         return []
@@ -174,9 +174,9 @@ def giving_way(concurrency: int, downloads: Sequence[InFlight], now: float) -> l
 
 
 class PageClock:
-    """The CPU that handling one result takes.
+    """Measures the CPU time that processing one result takes.
 
-    What waits for Redis, or for a busy machine, is not the page's, nor is what the user's hook does with it.
+    Waiting for Redis or for a busy machine does not count, nor does the time of the user's hook.
     """
 
     def __init__(self) -> None:
@@ -184,7 +184,7 @@ class PageClock:
         self._ordinary = HEAVY
 
     def begin(self, result: FetchResult) -> None:
-        """*result* is about to be handled."""
+        """*result* is about to be processed."""
         self._begun_at, self._began = time.monotonic(), time.thread_time()
         self._ordinary = max(HEAVY, ORDINARY * len(result.body)) if isinstance(result, Response) else HEAVY
 
@@ -194,29 +194,29 @@ class PageClock:
 
     @property
     def took_ms(self) -> int:
-        """Milliseconds since it began, if they are more than a page of its size should take; else 0."""
-        is_quick = time.monotonic() - self._begun_at < self._ordinary  # the clock of the thread costs a system call
+        """Milliseconds since `begin`, if more than a page of its size should take; else 0."""
+        is_quick = time.monotonic() - self._begun_at < self._ordinary  # the thread's CPU clock costs a system call
         took = 0.0 if is_quick else time.thread_time() - self._began
         return round(took * 1000) if took >= self._ordinary else 0
 
 
 class CpuShares:
-    """Which sites' pages took this worker long: their results wait while other sites are at work.
+    """Sites whose pages took this worker long: their results wait while other sites have work.
 
-    The frontier leases nothing of such a site meanwhile; this is for what was in flight by then.
+    Meanwhile the frontier leases nothing of such a site. This handles what was already in flight.
     """
 
     def __init__(self) -> None:
         self._rests: dict[str, float] = {}
         """Site -> until when."""
         self._latest = self._other = ("", float("-inf"))
-        """The two sites that were handled last, and when."""
+        """The two sites that were processed last, and when."""
 
     def __bool__(self) -> bool:
         return bool(self._rests)
 
     def note(self, host: str, took: float) -> None:
-        """A result of *host* was handled in *took* seconds of CPU."""
+        """A result of *host* took *took* seconds of CPU."""
         site, now = site_of(host), time.monotonic()
         if site != self._latest[0]:
             self._other = self._latest
@@ -226,7 +226,7 @@ class CpuShares:
             self._rests[site] = now + min(took * LABOUR_PARTS, MAX_REST)
 
     def sort(self, results: Results, *, stopping: bool) -> None:
-        """Set those aside whose site rests while others are at work, and take those back that may go on."""
+        """Set aside results whose site rests while others have work. Take back those that may proceed."""
         if not (self._rests and (results.results or results.aside)):
             return
         pairs, now = [*results.results, *results.aside], time.monotonic()
@@ -237,7 +237,7 @@ class CpuShares:
             time.sleep(ASIDE_WAIT)
 
     def waits(self, site: str, now: float) -> bool:
-        """Whether others go before *site*."""
+        """Whether other sites go before *site*."""
         if self._rests.get(site, 0.0) <= now:
             return False
         return any(now - at < ALIVE and other != site for other, at in (self._latest, self._other))

@@ -1,4 +1,4 @@
-"""Sitemaps: what robots.txt and the sitemaps themselves bring into the crawl, each judged like any link."""
+"""Sitemap URLs to requests: from robots.txt and from sitemaps themselves, each judged like any link."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from crawler.worker.link_filter import LinkFilter, is_private_name
 from crawler.worker.outcome import LeasedPage
 
 MAX_NESTING: Final = 3
-"""Indexes in a row that are followed; sitemaps.org allows one, sites have two."""
+"""Longest chain of indexes that is followed; sitemaps.org allows one, real sites have two."""
 MAX_NAMED: Final = 1_000
-"""Sitemaps taken from one robots.txt."""
+"""Most sitemaps taken from one robots.txt."""
 MAX_HOSTS: Final = 5
-"""Hosts of other sites on which one robots.txt may name sitemaps."""
+"""Most hosts of other sites on which one robots.txt may name sitemaps."""
 USUAL: Final = "/sitemap.xml"
-"""Where a sitemap is looked for when robots.txt names none and nothing else is to be followed."""
+"""The usual place of a sitemap, tried if robots.txt names none and the crawl follows links."""
 
 
 class SitemapRequests:
-    """From sitemaps to requests. May raise RedisAway, when a root of the scope has to be asked for."""
+    """From sitemaps to requests. May raise RedisAway if a root of the scope has to be looked up."""
 
     def __init__(self, links: LinkFilter, form: urls.Form, *, allow_private: bool = False) -> None:
         """*allow_private*: any host may be at a private address."""
@@ -35,11 +35,12 @@ class SitemapRequests:
         self._allow_private = allow_private
 
     def of_robots(self, origin: str, named: Iterable[str], *, usual: bool) -> tuple[list[Request], Counter[str]]:
-        """The sitemaps that the robots.txt of *origin* names, and what is refused, counted by reason.
+        """The sitemaps that the robots.txt of *origin* names, and the count of refused ones by reason.
 
-        They may lie on other sites: who names a sitemap in robots.txt proves that it speaks for this host
-        (https://www.sitemaps.org/protocol.html#sitemaps_cross_submits). Its pages are judged by the scope all the same.
-        A host that is asked only for such a sitemap has none to add. *usual*: look at the usual place if none is named.
+        They may lie on other sites: a sitemap named in robots.txt proves that it speaks for this host
+        (https://www.sitemaps.org/protocol.html#sitemaps_cross_submits). The scope still judges its pages. If this host
+        was contacted only for another host's sitemap, its own sitemaps are not added. *usual*: if none is named, try
+        the usual place.
         """
         home, named = f"{origin}/robots.txt", list(named)[:MAX_NAMED]
         if not (named or usual):
@@ -64,20 +65,20 @@ class SitemapRequests:
         return [Request(url, sitemap=True) for url in admitted], refused + more
 
     def of_redirect(self, request: Request, target: str) -> tuple[list[str], Counter[str]]:
-        """Where the sitemap *request* redirects, if it may be read there; else why not.
+        """The request for a sitemap's redirect target, if it may be read there; else the reason why not.
 
-        One that robots.txt or a person named may move to another site, those in an index may not.
+        A sitemap that robots.txt or a person named may move to another site; one from an index may not.
         """
         if request.depth or not self._may_be_asked(target):
             return self._links.admit_sitemaps([target], request.url)
         return self._links.admit_sitemaps([target], request.url, lambda _: None)
 
     def _may_be_asked(self, url: str) -> bool:
-        """It is no private address, or that of a host that a seed named: nobody else may lead us there."""
+        """Whether it is no private address, or that of a host that a seed named: only seeds may lead there."""
         return self._allow_private or not is_private_name(url) or self._links.is_seeded(url)
 
     def of_sitemap(self, held: LeasedPage, sitemap: Sitemap) -> tuple[list[Request], Counter[str]]:
-        """The pages, or further sitemaps, that *sitemap* leads to, and what is refused, counted by reason."""
+        """The pages, or further sitemaps, that *sitemap* leads to, and the count of refused ones by reason."""
         request = held.entry.request
         changed = {location.url: location.lastmod for location in sitemap.locations}
         found, refused = self._canonical(changed, request.url)
@@ -90,18 +91,18 @@ class SitemapRequests:
 
     def _of_index(self, held: LeasedPage, found: list[str]) -> tuple[list[Request], Counter[str]]:
         request = held.entry.request
-        nesting = request.depth + 1 if request.sitemap else 1  # of a page that was met by a link depth counts links
+        nesting = request.depth + 1 if request.sitemap else 1  # for a page found by a link, depth counts links
         if nesting > MAX_NESTING:
             return [], Counter({"sitemap-nesting": len(found)})
         admitted, refused = self._links.admit_sitemaps(found, request.url)
         return [Request(url, nesting, via=held.id, sitemap=True) for url in admitted], refused
 
     def _canonical(self, references: Iterable[str], base: str) -> tuple[dict[str, str], Counter[str]]:
-        """Canonical URL -> reference, and the refused ones counted by reason."""
+        """Canonical URL -> reference, and the count of refused ones by reason."""
         found: dict[str, str] = {}
         refused: Counter[str] = Counter()
         for reference in references:
-            absolute = f"http://{reference}" if reference.startswith("www.") else reference  # sitemaps often are so
+            absolute = f"http://{reference}" if reference.startswith("www.") else reference  # common in sitemaps
             try:
                 found.setdefault(self._form.apply(urls.canonicalize(absolute, base)), reference)
             except InvalidURL as error:

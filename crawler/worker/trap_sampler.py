@@ -1,8 +1,9 @@
-"""What a worker reports to the frontier of templates that many URLs share, so that it can quarantine the barren ones.
+"""Samples pages for trap detection: reports fingerprints of large templates, so the frontier can quarantine barren
+ones.
 
-Most templates have few pages; they are counted here alone, and cost Redis nothing. Globs (see `traps`) are reported
-only where their URLs grow and their pages are alike. A page counts for each folder that holds it, but not for one in
-which a single folder has nearly all: so the innermost folder of a trap is found, and what lies beside it is left alone.
+Most templates have few pages. They are counted here alone and cost Redis nothing. Globs (see `traps`) are reported only
+if their URLs grow and their pages are alike. A page counts for each folder that contains it, except for a folder in
+which one subfolder has nearly all pages. So the innermost folder of a trap is found, and its neighbours are left alone.
 """
 
 from __future__ import annotations
@@ -18,52 +19,52 @@ from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.policy import traps
 
 MIN_PAGES: Final = 20
-"""Pages of a template that this worker has met before it tells of any."""
+"""A template is reported once this worker has seen this many of its pages."""
 ALL_UP_TO: Final = 500
 EACH: Final = 8
-"""Behind the 500th page of a template only each 8th is looked at: a site may have one template for all its pages."""
+"""After the 500th page of a template only every 8th is sampled: a site may have one template for all its pages."""
 MAX_PRINTS: Final = 50
-"""Fingerprints of one template that are told at once, though it is not yet time."""
+"""With this many fingerprints of one template waiting, they are sent at once."""
 _TEMPLATES: Final = 20_000
-"""Templates counted at once; behind that all counts begin anew."""
+"""Most templates counted at once; beyond that all counts start over."""
 _GLOBS: Final = 5_000
-"""Globs that are watched at once; behind that all begin anew."""
+"""Most globs watched at once; beyond that all start over."""
 _PRINTS: Final = 32
-"""Different fingerprints of one glob, behind which it begins anew."""
+"""Most distinct fingerprints of one glob; beyond that it starts over."""
 _GLANCE: Final = 8
-"""Only each 8th page is looked at for growth, until five pages of a glob were alike."""
+"""Only every 8th page is checked for growth, until five pages of a glob were alike."""
 _TITLES: Final = 20_000
-"""Titles that are remembered; behind that all begin anew."""
+"""Most titles remembered; beyond that all start over."""
 _SUSPECT: Final = 5
 _ALIKE: Final = 10
-"""Pages for each different fingerprint of a glob, from which on it looks barren."""
+"""A glob looks barren from this many pages per distinct fingerprint on."""
 _BRANCH: Final = 0.9
-"""Part of a glob's pages that one folder may hold at most: else that folder is the one to be judged."""
+"""If one folder has more than this part of a glob's pages, that folder is judged instead."""
 _BESIDE: Final = 62
 _DEPTHS, _QUERIES = 2, 5
-"""Depths, or sets of parameters, at which the same page was met: what does not grow is judged by its template."""
+"""At how many depths, or parameter sets, one page must appear. What does not grow is judged by its template."""
 
 
 @dataclass(slots=True)
 class _Glob:
-    """Pages of one glob, as far as this worker has read them."""
+    """Pages of one glob that this worker has read."""
 
     pages: int = 0
     within: int = 0
-    """Pages in its folder: all of `pages`, and those right below it."""
+    """Pages in its folder: all of `pages`, and those directly below it."""
     looked_at: int = 0
-    """Since it began anew."""
+    """Since it last started over."""
     prints: dict[str, int] = field(default_factory=dict)
-    """Fingerprint -> a bit for each depth, or set of parameters, at which it was met."""
+    """Fingerprint -> one bit for each depth, or parameter set, at which it was seen."""
     beside: set[str] = field(default_factory=set)
-    """Fingerprints met right below its folder."""
+    """Fingerprints seen directly below its folder."""
     most: int = 0
-    """How many such bits a fingerprint has at most."""
+    """The most bits that any fingerprint has."""
 
     def add(self, mark: str, at: int, title: str) -> None:
-        """A page with this fingerprint was met at this depth, or with these parameters.
+        """Count a page with this fingerprint, at this depth or with these parameters.
 
-        What stood for the first page with its *title* may have been the same page.
+        The entry for the first page with its *title* may have been the same page.
         """
         self.looked_at += 1
         if mark != title:
@@ -76,34 +77,34 @@ class _Glob:
 
     @property
     def suspect(self) -> bool:
-        """The first pages that were looked at are alike."""
+        """Whether the first pages that were sampled are alike."""
         return self.looked_at >= _SUSPECT and len(self.prints) * _SUSPECT <= self.looked_at
 
     @property
     def barren(self) -> bool:
-        """Hardly a page of it holds anything new."""
+        """Whether hardly any page of it contains anything new."""
         return self.looked_at > MIN_PAGES and len(self.prints) * _ALIKE <= self.looked_at
 
 
 class TrapSampler:
-    """Fingerprints of pages by template and by glob, until `take` hands them over."""
+    """Fingerprints of pages by template and by glob, until `take` returns them."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
         self._globs: dict[str, _Glob] = {}
         self._glances = 0
         self._suspects: set[str] = set()
-        """Globs whose first pages are alike: each page of one is looked at."""
+        """Globs whose first pages are alike: each of their pages is sampled."""
         self._titles: set[str] = set()
         """Fingerprints of titles alone."""
         self._prints: dict[str, list[str]] = {}
         self._pressing = False
-        """So many pages of one template wait to be told that it may be a trap."""
+        """With this many pages of one template waiting, they are sent early: it may be a trap."""
 
     def page(self, url: str, page: Page) -> None:
-        """A page was read; its tree may be taken apart here, so let this come last.
+        """Sample a page. This may take its tree apart, so call it last.
 
-        Answers without links are not counted: they make no site endless, and a template may have many dead URLs.
+        Answers without links are not judged: they make no site endless, and a template may have many dead URLs.
         """
         text: str | None = None
         name = traps.template(url)
@@ -114,7 +115,7 @@ class TrapSampler:
             if count > MIN_PAGES and (count <= ALL_UP_TO or count % EACH == 0):
                 text = _text(page)
                 self._tell(name, traps.fingerprint(url, text, traps.sources(page.response.body)))
-        if page.outlinks:  # what has no links grows no further, and of a page that was skimmed all links are known
+        if page.outlinks:  # a page without links does not grow; of a skimmed page all links are known
             self._look_at_growth(url, page, text, name or "")
 
     def _look_at_growth(self, url: str, page: Page, text: str | None, name: str) -> None:
@@ -133,7 +134,8 @@ class TrapSampler:
             glob = self._met(f"{folder}**", mark, len(folders), title)
             if not glob.barren or self._glob(f"{inner}**").within > _BRANCH * glob.pages:
                 continue
-            # What has a template, and the host as a whole, is judged here only if the same page has several depths.
+            # Anything with a template, and the host as a whole, is judged here only if one page appears at several
+            # depths.
             if glob.most >= _DEPTHS or (place and not name and _leads_into(folder, page, url)):
                 self._tell(f"{folder}**", mark)
         beside = self._glob(f"{folders[-1]}**").beside
@@ -145,7 +147,7 @@ class TrapSampler:
                 self._tell(last, mark)
 
     def _met(self, name: str, mark: str, at: int, title: str) -> _Glob:
-        """A page of the glob *name* was met (see `_Glob.add`)."""
+        """Count a page of the glob *name* (see `_Glob.add`)."""
         glob = self._glob(name)
         glob.add(mark, at, title)
         if glob.suspect:
@@ -155,7 +157,7 @@ class TrapSampler:
         return glob
 
     def _growth_print(self, url: str, page: Page, text: str | None, title: str, innermost: str) -> str:
-        """What tells the page from others: its *title* alone (a fingerprint) where none had it before."""
+        """The page's fingerprint: its *title* alone (hashed) if no earlier page had it."""
         if title not in self._titles:
             if len(self._titles) >= _TITLES:
                 self._titles.clear()
@@ -163,12 +165,12 @@ class TrapSampler:
             return title
         text = _text(page) if text is None else text
         mark = traps.growth_print(url, page.title or "", text)
-        if mark in self._glob(innermost).prints:  # the text was met before: what its images are decides
+        if mark in self._glob(innermost).prints:  # the text was seen before: its images decide
             mark = traps.growth_print(url, page.title or "", text, traps.sources(page.response.body))
         return mark
 
     def _is_passed_over(self, folders: Sequence[str], globs: Sequence[str]) -> bool:
-        """Count a page; whether it is not looked at, since there are enough of its kind."""
+        """Count a page. Returns whether to skip it because enough of its kind were sampled."""
         if len(self._globs) > _GLOBS:
             self._globs.clear()
             self._suspects.clear()
@@ -190,9 +192,9 @@ class TrapSampler:
         self._pressing = self._pressing or len(prints) >= MAX_PRINTS
 
     def take(self, *, due: bool) -> list[TemplateSample]:
-        """What is to be told now: when it is *due*, or when there is much of one template.
+        """The samples to send now: all if *due*, else those of templates with many waiting.
 
-        It is forgotten here, and may be lost on the way: only statistics depend on it.
+        They are forgotten here and may be lost on the way: only statistics depend on them.
         """
         if not (due or self._pressing):
             return []
@@ -201,7 +203,7 @@ class TrapSampler:
 
 
 def _leads_into(folder: str, page: Page, url: str) -> bool:
-    """Whether the page at *url* has a link to another URL in *folder* (with its host): one that leads up is none."""
+    """Whether the page at *url* links to another URL in *folder* (with its host); a link to a parent does not count."""
     return any(link.partition("://")[2].startswith(folder) and not url.startswith(link) for link in page.outlinks)
 
 

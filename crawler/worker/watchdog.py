@@ -1,7 +1,7 @@
-"""What a worker is doing, for its pool to see: a small file that both have mapped.
+"""Shows a pool what its worker is doing, through a small file that both have mapped.
 
-A parser that hangs in C holds the GIL: no thread or signal of its own process can report it, but memory can. The file
-outlives its worker, so even a pool that was started later knows what a dead worker had in hand.
+A parser that hangs in C holds the GIL: no thread or signal handler of its process can report it, but shared memory can.
+The file outlives its worker, so even a pool started later sees what a dead worker was processing.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from typing import Final, Literal
 from crawler.errors import UsageError
 
 Stage = Literal["poll", "handle", "hook", "redis", "idle", "ended"]
-"""`ended`: its loop is over, and its token is what the process is to end with."""
+"""`ended`: the loop is over, and the token is the exit code of the process."""
 _STAGES: Final[tuple[Stage, ...]] = ("poll", "handle", "hook", "redis", "idle", "ended")
 _FORM: Final = struct.Struct("=QdB63s")  # turn, monotonic seconds, stage, token
 _LENGTH: Final = struct.Struct("=H")
-_WORDS: Final = struct.Struct("=H510s")  # behind it, twice: number of bytes, words in UTF-8
+_WORDS: Final = struct.Struct("=H510s")  # after it, twice: number of bytes, words in UTF-8
 _LACK: Final = _FORM.size + _WORDS.size
 _SIZE: Final = _LACK + _WORDS.size
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What was seen: the loop's turn, since when (monotonic seconds) it is in which stage, and with which token."""
+    """What the pool saw: the loop's turn, its stage, since when (monotonic seconds), and the token."""
 
     turn: int
     since: float
@@ -40,10 +40,10 @@ class Snapshot:
 
 
 class Watchdog:
-    """One worker's mapped file. The worker writes by `enter` and `say`, its pool reads by `look` and `words`."""
+    """One worker's mapped file. The worker writes with `enter` and `say`, its pool reads with `look` and `words`."""
 
     def __init__(self, path: Path, *, hold: bool = False) -> None:
-        """Map *path*; the worker itself does so with *hold*: its lock on the file tells that it is alive.
+        """Map *path*. The worker itself passes *hold*: its lock on the file shows that it is alive.
 
         ValueError if the file is too short.
         """
@@ -59,11 +59,11 @@ class Watchdog:
         self._turn = 0
 
     def fileno(self) -> int:
-        """The descriptor by which the file is held."""
+        """The descriptor that holds the file."""
         return self._file.fileno()
 
     def is_held(self) -> bool:
-        """The worker is alive: it holds its file."""
+        """Whether the worker is alive: it still holds its file."""
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -80,43 +80,43 @@ class Watchdog:
 
     @staticmethod
     def forget(generation: str, worker: str) -> None:
-        """Take the file of a dead worker away."""
+        """Remove the file of a dead worker."""
         folder = _folder(generation)
         (folder / worker).unlink(missing_ok=True)
-        with suppress(OSError):  # others are in it
+        with suppress(OSError):  # other files are in it
             folder.rmdir()
 
     def enter(self, stage: Stage, token: str = "") -> None:
-        """Say that a stage begins."""
+        """Record that a stage begins."""
         self._turn += 1
-        # Copied at once: `pack_into` fills its place with zeros first, and a pool that looks then would see them.
+        # Copied in one step: `pack_into` first fills the place with zeros, and a pool might read those.
         self._map[: _FORM.size] = _FORM.pack(self._turn, time.monotonic(), _STAGES.index(stage), token.encode())
 
     def look(self) -> Snapshot:
-        """What was last said. A worker may write meanwhile: what matters is to be seen twice."""
+        """The last entry. The worker may write meanwhile, so the pool acts only on what it sees twice."""
         turn, since, stage, token = _FORM.unpack_from(self._map, 0)
         return Snapshot(turn, since, _STAGES[stage % len(_STAGES)], token.rstrip(b"\0").decode("ascii", "replace"))
 
     def say(self, text: str) -> None:
-        """Leave words for the pool, in place of those before: what this worker waits for, or why it ends."""
+        """Leave a message for the pool, replacing the last: what this worker waits for, or why it ends."""
         self._write(_FORM.size, text)
 
     def words(self) -> str:
-        """The words that were left last; empty if none are."""
+        """The last message; empty if there is none."""
         return self._read(_FORM.size)
 
     def say_lack(self, text: str) -> None:
-        """Leave what this machine lacks for all the work that was asked for."""
+        """Report what this machine lacks for the configured work."""
         self._write(_LACK, text)
 
     def lack(self) -> str:
-        """What was left so; empty if nothing was."""
+        """The last such report; empty if there is none."""
         return self._read(_LACK)
 
     def _write(self, at: int, text: str) -> None:
         raw = text.encode("utf-8", "replace")[: _WORDS.size - _LENGTH.size]
         begin = at + _LENGTH.size
-        self._map[at:begin] = _LENGTH.pack(0)  # a pool that looks meanwhile sees no half of it
+        self._map[at:begin] = _LENGTH.pack(0)  # a pool that looks meanwhile never sees half of it
         self._map[begin : begin + len(raw)] = raw
         self._map[at:begin] = _LENGTH.pack(len(raw))
 
@@ -130,17 +130,17 @@ class Watchdog:
         self._file.close()
 
     def remove(self) -> None:
-        """Unmap and take the file away."""
+        """Unmap and remove the file."""
         self.close()
         self.forget(self.path.parent.name, self.path.name)
 
 
 def dead_watches(generation: str) -> list[tuple[str, Snapshot]]:
-    """The workers of this crawl on this machine whose pool died before them, and what each was last seen doing."""
+    """The workers of this crawl on this machine whose pool died before them, and what each was last doing."""
     found = []
     for path in list(_folder(generation).iterdir()):
         pid = path.name.rpartition("-")[0].rpartition("-")[2]
-        # A container's pool has the same pid at each start: what bears ours was left by one before.
+        # A container's pool has the same pid at each start: files with our pid were left by an earlier pool.
         if not pid.isdigit() or (int(pid) != os.getpid() and _is_alive(int(pid))):
             continue
         try:
@@ -167,7 +167,7 @@ def _is_alive(pid: int) -> bool:
 
 
 def _folder(generation: str) -> Path:
-    """Where the watch files of one crawl are; raises UsageError if somebody else owns the place."""
+    """The folder for the watch files of one crawl. Raises UsageError if another user owns it."""
     base = Path(tempfile.gettempdir()) / f"crawler-{os.getuid()}"
     base.mkdir(mode=0o700, exist_ok=True)
     if base.is_symlink() or base.stat().st_uid != os.getuid():

@@ -113,7 +113,7 @@ def test_a_worker_that_cannot_work_ends_the_pool(crawl: Crawl, monkeypatch: pyte
     _worker(monkeypatch, GIVES_UP)
     pool = crawl.pool()
     pool.start(1)
-    with pytest.raises(CrawlerError, match="cannot go on"):
+    with pytest.raises(CrawlerError, match="cannot continue"):
         while pool.tick():
             pass
     pool.kill()

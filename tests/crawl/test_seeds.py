@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.crawl import seed_list, seeds
-from crawler.crawl.seeds import Line, Seeded, check
+from crawler.crawl.seeds import Line, Seeded, check_sources
 from crawler.errors import UsageError, without_credentials
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
@@ -91,22 +91,22 @@ def test_what_a_list_may_have_around_its_urls(tmp_path: Path, raw: bytes, urls: 
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ("http://a/11,title one", "a blank stands in it"),
-        ("http://a/17\ttab note", "a tab stands in it"),
-        ("http://a/7http://a/8", "two URLs stand in it"),
-        ("http://a/ http://b/", "a blank stands in it"),
-        ("http://a/\u3000b", "IDEOGRAPHIC SPACE stands in it"),
-        ("http://a/\xa0b", "NO-BREAK SPACE stands in it"),
-        ("http://a/\u200bb", "ZERO WIDTH SPACE stands in it"),
-        ("http://a/\u202eb", "RIGHT-TO-LEFT OVERRIDE stands in it"),
-        ("http://a/\0b", "the control character U+0000 stands in it"),
-        ("http://a/\x85b", "the control character U+0085 stands in it"),
-        ('http://a/1,"title"', 'a " stands in it'),
-        ('"http://a/1","title"', 'a " stands in it'),
-        ("<http://a/>", "a < stands in it"),
+        ("http://a/11,title one", "it contains a blank"),
+        ("http://a/17\ttab note", "it contains a tab"),
+        ("http://a/7http://a/8", "it contains two URLs"),
+        ("http://a/ http://b/", "it contains a blank"),
+        ("http://a/\u3000b", "it contains IDEOGRAPHIC SPACE"),
+        ("http://a/\xa0b", "it contains NO-BREAK SPACE"),
+        ("http://a/\u200bb", "it contains ZERO WIDTH SPACE"),
+        ("http://a/\u202eb", "it contains RIGHT-TO-LEFT OVERRIDE"),
+        ("http://a/\0b", "it contains the control character U+0000"),
+        ("http://a/\x85b", "it contains the control character U+0085"),
+        ('http://a/1,"title"', 'it contains a "'),
+        ('"http://a/1","title"', 'it contains a "'),
+        ("<http://a/>", "it contains a <"),
         ("http://a/1,", "it ends with a comma"),
         ("http://a/1;", "it ends with a semicolon"),
-        ("http://a/?q=two words", "a blank stands in it"),
+        ("http://a/?q=two words", "it contains a blank"),
     ],
 )
 def test_a_line_that_is_more_than_a_url_is_odd(tmp_path: Path, line: str, words: str) -> None:
@@ -270,7 +270,7 @@ def test_a_file_is_gzip_if_it_begins_so_whatever_it_is_called(tmp_path: Path) ->
 
 def test_sources_are_checked_before_any_is_used(tmp_path: Path) -> None:
     good = _file(tmp_path, b"")
-    seeds.check(["-", good, "https://example.org/", "http://example.org/a b"])
+    seeds.check_sources(["-", good, "https://example.org/", "http://example.org/a b"])
     for wrong, words in (
         ("nothing.txt", "there is no such file; a URL begins with"),
         ("example.org", "there is no such file; a URL begins with"),
@@ -278,12 +278,12 @@ def test_sources_are_checked_before_any_is_used(tmp_path: Path) -> None:
         ("ftp://example.org/", "only http and https"),
         ("http://user:MARK@example.org/", "credentials"),
         ("http://[/", "does not parse"),
-        ("http://a/1\nhttp://a/2", "the end of a line stands in it; give each URL by itself"),
-        ("http://a/1 http://a/2", "a blank stands in it; give each URL by itself"),
-        ("http://a/1\tnote", "a tab stands in it"),
+        ("http://a/1\nhttp://a/2", "it contains the end of a line; give each URL by itself"),
+        ("http://a/1 http://a/2", "it contains a blank; give each URL by itself"),
+        ("http://a/1\tnote", "it contains a tab"),
     ):
         with pytest.raises(UsageError, match=words) as caught:
-            seeds.check([good, wrong])
+            seeds.check_sources([good, wrong])
         assert "MARK" not in str(caught.value)
 
 
@@ -321,7 +321,7 @@ def test_odd_lines_are_refused_and_what_the_file_is_is_said_once(frontier: Front
     seeded = seeds.seed(frontier, Scope(), seeds.lines([source]), refuse=told.append)
     assert (seeded.new, seeded.refused, seeded.reasons) == (1, 3, {"invalid": 3})
     assert told[0].startswith(f"{source}: it looks like a table with a semicolon")
-    assert told[2].startswith(f"{source}:2: 'http://a.example/;a note' is not a URL to crawl: a semicolon stands in it")
+    assert told[2].startswith(f"{source}:2: 'http://a.example/;a note' is not a URL to crawl: it contains a semicolon")
     assert len(told) == 4
 
 
@@ -421,7 +421,7 @@ def test_a_full_redis_is_waited_for(
     assert len(told) == 2
     assert "raise its maxmemory" in told[0]
     assert "0 seeds are in, the others wait" in told[0]
-    assert "goes on" in told[1]
+    assert "continues" in told[1]
     assert frontier.state().sources == 0
 
 
@@ -446,7 +446,7 @@ def test_who_interrupts_is_told_how_far_it_came(frontier: Frontier) -> None:
 def test_a_password_is_not_shown_whatever_it_holds(start: str, password: str, end: str) -> None:
     url = f"{start}{password.replace('{0}', 's3cr3t')}{end}"
     assert "s3cr3t" not in without_credentials(url)
-    for use in (lambda: canonicalize(url), lambda: check([url]), lambda: check([], [url])):
+    for use in (lambda: canonicalize(url), lambda: check_sources([url]), lambda: check_sources([], [url])):
         try:
             use()
         except UsageError as error:

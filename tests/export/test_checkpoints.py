@@ -275,7 +275,9 @@ def begun(crawl: Crawl) -> Crawl:
 def test_an_output_that_is_not_what_the_state_knows(begun: Crawl) -> None:
     raw = Path(OUT).read_bytes()
     Path(OUT).write_bytes(raw[:-5])
-    refused(begun, f"has {len(raw) - 5} bytes, but its state knows of {len(raw)} bytes in it: put it back, go on in a")
+    refused(
+        begun, f"has {len(raw) - 5} bytes, but its state knows of {len(raw)} bytes in it: put it back, continue in a"
+    )
     Path(OUT).write_bytes(raw[:-5] + b"other" + raw)
     refused(begun, "has other content, but its state knows")
     Path(OUT).unlink()
@@ -299,7 +301,7 @@ def test_a_file_that_came_in_the_place_of_an_empty_output(crawl: Crawl) -> None:
 
 
 def test_an_output_that_no_state_knows(begun: Crawl) -> None:
-    refused(begun, f"{OUT} is not empty, and not what this state has written: name a new file", OUT, "new.state")
+    refused(begun, f"{OUT} is not empty, and not written by this state: name a new file", OUT, "new.state")
     Path(STATE).unlink()
     refused(begun, "is not empty")
 
@@ -309,7 +311,7 @@ def test_another_filter_or_form(begun: Crawl) -> None:
     go_on(begun, "b.jsonl", "b.state", only=("fetched", "failed", "fetched"))
     refused(begun, "of --only failed --only fetched: ask", "b.jsonl", "b.state", only=("fetched",))
     assert go_on(begun, "b.jsonl", "b.state", only=("failed", "fetched")).written == 0
-    refused(begun, "a.jsonl holds jsonl, not csv: go on in a new file", format="csv")
+    refused(begun, "a.jsonl holds jsonl, not csv: continue in a new file", format="csv")
     go_on(begun, "c.csv", "c.state")
     refused(begun, "holds csv, not csv with raw cells", "c.csv", "c.state", defuse=False)
 
@@ -321,7 +323,9 @@ def test_another_crawl_or_the_same_begun_anew(begun: Crawl, redis_url: str) -> N
     begun.frontier.delete()
     begun.ledger.sweep()
     anew = Frontier.create(link, "export", b"{}", Limits())
-    refused(Crawl(redis_url, anew, CrawlDb(link, "export")), "crawl 'export' was begun anew since a.state was written")
+    refused(
+        Crawl(redis_url, anew, CrawlDb(link, "export")), "crawl 'export' was started over since a.state was written"
+    )
     link.close()
 
 
@@ -345,7 +349,7 @@ def test_what_cannot_be_asked_for() -> None:
     for words, wanted in (
         ("--drain needs a file", {"output": "-", "drain": True}),
         ("is no outcome", {"only": ("everything",)}),
-        ("the ending says the format", {"output": "a.xml"}),
+        ("the ending names the format", {"output": "a.xml"}),
     ):
         with pytest.raises(UsageError, match=words):
             Wanted(**{"output": OUT, "state": STATE} | wanted)  # type: ignore[arg-type]
@@ -425,7 +429,7 @@ def test_a_pipe_whose_reader_has_left_does_not_move_the_state(crawl: Crawl) -> N
         second = go_on(crawl, "-")
     assert (first.written, second.written, second.sink.gone) == (20, 0, True)
     assert (state()["records"], state()["piped"], state()["output"]) == (20, True, None)
-    refused(crawl, "of an export to stdout, of which nobody can know what was kept", OUT, STATE, drain=True)
+    refused(crawl, "of an export to stdout, of which nobody knows what was kept", OUT, STATE, drain=True)
     assert go_on(crawl).written == 10
     assert urls() == list(range(20, 30))
 
@@ -653,7 +657,7 @@ def test_a_full_disk_ends_it_with_a_checkpoint_and_with_room_it_goes_on(crawl: C
     for _ in range(2):
         ran = subprocess.run([*command, str(room)], capture_output=True, text=True, timeout=150)
         assert ran.returncode == 2
-        told = "cannot be written: File too large; it ends where its state says, and the same command goes on there"
+        told = "cannot be written: File too large; it ends where its state says, and the same command continues there"
         assert ran.stderr == f"{name} {told}\n"
         assert 0 < state("state")["records"] == 400 - len(in_redis(crawl)) < 400
         assert Path(name).stat().st_size == state("state")["length"]
@@ -670,7 +674,7 @@ def test_a_disk_too_full_for_the_state_refuses_before_a_byte_is_written(begun: C
         [sys.executable, "-c", FULL, begun.url, OUT, "100"], capture_output=True, text=True, timeout=150
     )
     assert (ran.returncode, ran.stderr.count("\n")) == (2, 1)
-    assert "state cannot be written: File too large; the same command goes on" in ran.stderr
+    assert "state cannot be written: File too large; the same command continues" in ran.stderr
     assert (Path("state").read_bytes(), Path(OUT).read_bytes()) == (before, raw)
 
 

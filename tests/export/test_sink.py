@@ -475,7 +475,7 @@ def test_a_terminal_gets_rows_that_cannot_steer_it(tmp_path: Path) -> None:
 def test_a_terminal_gets_nothing_that_is_compressed() -> None:
     code, got, said = on_a_terminal("-", "jsonl.gz", "x")
     assert (code, got) == (2, b"")
-    assert said == b"compressed data is nothing for a terminal: name a file, or a pipe behind -\n"
+    assert said == b"compressed data cannot go to a terminal: name a file, or pipe the output of -\n"
 
 
 def test_a_pipe_gets_what_cannot_be_seen_as_it_is_but_no_controls() -> None:

@@ -21,7 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crawler.parse import sitemap
-from crawler.parse.sitemap import MAX_BYTES, MAX_URLS, Location, Sitemap, lastmod_of, looks_like_one, parse
+from crawler.parse.sitemap import MAX_BYTES, MAX_URLS, Location, Sitemap, lastmod_of, looks_like_sitemap, parse_sitemap
 
 DATA = Path(__file__).parents[1] / "data" / "sitemap" / "crawler_commons_sitemap.jsonl"
 CASES = [json.loads(line) for line in DATA.read_text(encoding="utf-8").splitlines()]
@@ -60,7 +60,7 @@ def urls(found: Sitemap | None) -> list[str]:
 
 
 def dates(body: str) -> list[int | None]:
-    found = parse(body.encode(), URL)
+    found = parse_sitemap(body.encode(), URL)
     assert found is not None
     return [location.lastmod for location in found.locations]
 
@@ -87,7 +87,7 @@ def method_of(case: Any) -> str:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case["error"] is None], ids=method_of)
 def test_what_crawler_commons_reads(case: Any) -> None:
-    found = parse(base64.b64decode(case["body_b64"]), case["url"])
+    found = parse_sitemap(base64.b64decode(case["body_b64"]), case["url"])
     assert found is not None
     assert found.kind == KINDS[case["type"]]
     assert (found.kind == "index") == case["is_index"]
@@ -105,7 +105,7 @@ def test_what_crawler_commons_reads(case: Any) -> None:
 
 @pytest.mark.parametrize("case", [case for case in CASES if case["error"] is not None], ids=method_of)
 def test_what_crawler_commons_refuses(case: Any) -> None:
-    found = parse(base64.b64decode(case["body_b64"]), case["url"])
+    found = parse_sitemap(base64.b64decode(case["body_b64"]), case["url"])
     if method_of(case) not in LENIENT:
         assert found is None
         return
@@ -172,13 +172,13 @@ def test_what_is_written_is_read(name: str, links: list[str], encoding: str, lay
     body = write(links).replace('encoding="UTF-8"', "").encode(encoding)
     for _ in range(layers):
         body = gzip.compress(body)
-    found = parse(body, URL)
+    found = parse_sitemap(body, URL)
     if name == "text" and not links:
         assert found is None
     else:
         assert urls(found) == links
         assert found is not None and (found.kind, found.truncated) == (kind, False)
-    assert looks_like_one(body) == (kind in ("urls", "index") and layers == 0)
+    assert looks_like_sitemap(body) == (kind in ("urls", "index") and layers == 0)
 
 
 @pytest.mark.parametrize("name", WRITERS)
@@ -186,7 +186,7 @@ def test_what_is_written_is_read(name: str, links: list[str], encoding: str, lay
 @given(links=LINKS, data=st.data())
 def test_a_prefix_gives_a_prefix(name: str, links: list[str], data: st.DataObject) -> None:
     text = WRITERS[name][1](links)
-    found = parse(text[: data.draw(st.integers(0, len(text)))].encode(), URL)
+    found = parse_sitemap(text[: data.draw(st.integers(0, len(text)))].encode(), URL)
     got = [] if found is None else urls(found)
     if name == "text" and got:
         # A line that was cut looks like a shorter URL; only who knows that the body was cut can drop it.
@@ -200,7 +200,7 @@ def test_a_prefix_gives_a_prefix(name: str, links: list[str], data: st.DataObjec
 @given(LINKS, st.integers(0, 400), st.sampled_from(["urlset", "atom", "text"]))
 def test_of_a_cut_gzip_is_read_what_is_there(links: list[str], missing: int, name: str) -> None:
     body = gzip.compress(WRITERS[name][1](links).encode())
-    found = parse(body[: max(len(body) - missing, 0)], URL)
+    found = parse_sitemap(body[: max(len(body) - missing, 0)], URL)
     if found is not None:
         assert urls(found) == links[: len(found.locations)]
         assert found.truncated == (missing > 0)
@@ -210,24 +210,24 @@ def test_members_of_gzip_follow_each_other() -> None:
     body = urlset(record("https://a/1"), record("https://a/2"))
     parts = [gzip.compress(body[at : at + 40]) for at in range(0, len(body), 40)]
     for whole in (b"".join(parts), b"".join(parts) + b"junk", b"".join(parts) + b"\0" * 512):
-        assert parse(whole, URL) == parse(body, URL)
+        assert parse_sitemap(whole, URL) == parse_sitemap(body, URL)
 
 
 def test_gzip_that_is_broken_gives_what_came_before() -> None:
     records = [record(f"https://a/{os.urandom(8).hex()}") for _ in range(2000)]
     body = bytearray(gzip.compress(urlset(*records)))
     body[len(body) // 2 :] = b"\xff" * 1000
-    found = parse(bytes(body), URL)
+    found = parse_sitemap(bytes(body), URL)
     assert found is not None and found.truncated
     assert 500 < len(found.locations) < 1100
-    assert parse(b"\x1f\x8b", URL) is None
-    assert parse(b"\x1f\x8b\x08" + b"\0" * 50, URL) is None
+    assert parse_sitemap(b"\x1f\x8b", URL) is None
+    assert parse_sitemap(b"\x1f\x8b\x08" + b"\0" * 50, URL) is None
 
 
 def test_three_layers_of_gzip_are_too_many() -> None:
     body = gzip.compress(gzip.compress(urlset(record("https://a/1"))))
-    assert urls(parse(body, URL)) == ["https://a/1"]
-    assert parse(gzip.compress(body), URL) is None
+    assert urls(parse_sitemap(body, URL)) == ["https://a/1"]
+    assert parse_sitemap(gzip.compress(body), URL) is None
 
 
 @pytest.mark.parametrize(
@@ -248,14 +248,14 @@ def test_three_layers_of_gzip_are_too_many() -> None:
 def test_encodings(encoding: str, declared: str) -> None:
     url = {"iso-8859-1": "é", "windows-1252": "é", "windows-1251": "жук", "shift_jis": "日本"}.get(encoding, "é日ж😀")
     body = f'<?xml version="1.0" encoding="{declared}"?><urlset {NS}>{record("https://a/" + url)}</urlset>'
-    found = parse(body.encode(encoding), URL)
+    found = parse_sitemap(body.encode(encoding), URL)
     assert urls(found) == [f"https://a/{url}"]
     assert found is not None and not found.truncated
 
 
 def test_a_wrong_declaration_spoils_a_url_at_most() -> None:
     body = f'<?xml version="1.0" encoding="UTF-8"?><urlset {NS}>{record("https://a/é")}{record("https://a/2")}</urlset>'
-    found = parse(body.encode("latin-1"), URL)
+    found = parse_sitemap(body.encode("latin-1"), URL)
     assert urls(found) == ["https://a/\ufffd", "https://a/2"]
     assert found is not None and not found.truncated
 
@@ -265,7 +265,7 @@ def test_a_wrong_declaration_spoils_a_url_at_most() -> None:
 )
 def test_declared_encodings_of_all_kinds_do_no_harm(label: str) -> None:
     body = f'<?xml version="1.0" encoding="{label}"?><urlset>{record("https://a/1")}'.encode() + bytes(range(256)) * 3
-    found = parse(body, URL)
+    found = parse_sitemap(body, URL)
     assert found is None or isinstance(found, Sitemap)
 
 
@@ -275,7 +275,7 @@ def test_declared_encodings_of_all_kinds_do_no_harm(label: str) -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n \n"])
 def test_text_is_a_url_a_line(end: str) -> None:
     lines = ["", "https://a/1", "\thttp://a/2?x=<y>\u00a0", "www.a/3", "# a comment", "/relative", "https://a/1"]
-    found = parse(b"\xef\xbb\xbf" + end.join(lines).encode(), URL)
+    found = parse_sitemap(b"\xef\xbb\xbf" + end.join(lines).encode(), URL)
     assert urls(found) == ["https://a/1", "http://a/2?x=<y>", "www.a/3"]
     assert found is not None and (found.kind, found.truncated) == ("text", False)
 
@@ -293,8 +293,8 @@ def test_text_is_a_url_a_line(end: str) -> None:
 )
 def test_text_with_other_lines_anywhere(lines: str) -> None:
     """Comments, headings and prose are passed over, as long as most lines are URLs."""
-    assert urls(parse(lines.encode(), URL))[:2] == ["https://a/1", "https://a/2"]
-    assert not any(" " in url or url.startswith("/") for url in urls(parse(lines.encode(), URL)))
+    assert urls(parse_sitemap(lines.encode(), URL))[:2] == ["https://a/1", "https://a/2"]
+    assert not any(" " in url or url.startswith("/") for url in urls(parse_sitemap(lines.encode(), URL)))
 
 
 @pytest.mark.parametrize(
@@ -318,8 +318,8 @@ def test_text_with_other_lines_anywhere(lines: str) -> None:
     ],
 )
 def test_what_is_no_text_of_urls(body: bytes) -> None:
-    assert parse(body, URL) is None
-    assert parse(gzip.compress(body), URL) is None
+    assert parse_sitemap(body, URL) is None
+    assert parse_sitemap(gzip.compress(body), URL) is None
 
 
 @pytest.mark.parametrize(
@@ -340,8 +340,8 @@ def test_what_is_no_text_of_urls(body: bytes) -> None:
     ],
 )
 def test_pages_and_other_xml_are_no_sitemaps(body: bytes) -> None:
-    assert parse(body, URL) is None
-    assert not looks_like_one(body)
+    assert parse_sitemap(body, URL) is None
+    assert not looks_like_sitemap(body)
 
 
 # -- XML ---------------------------------------------------------------------------------------------------------------
@@ -366,17 +366,17 @@ def test_pages_and_other_xml_are_no_sitemaps(body: bytes) -> None:
 @pytest.mark.parametrize("name", ["urlset", "sm:urlset", "URLSET"])
 def test_what_may_stand_before_the_root(prolog: str, name: str) -> None:
     body = f"{prolog}<{name} {NS}>{record('https://a/1')}</{name}>".encode()
-    assert parse(body, URL) == Sitemap("urls", [Location("https://a/1", None)], False)
-    assert looks_like_one(body)
+    assert parse_sitemap(body, URL) == Sitemap("urls", [Location("https://a/1", None)], False)
+    assert looks_like_sitemap(body)
 
 
 def test_only_the_start_is_sniffed() -> None:
     body = urlset(record("https://a/1"))
-    assert looks_like_one(body + b"\xff" * 10_000_000)
-    assert not looks_like_one(b"<!--" + b" " * 10_000 + b"-->" + body)
-    assert urls(parse(b"<!--" + b" " * 10_000 + b"-->" + body, URL)) == ["https://a/1"]
-    assert not looks_like_one(b"")
-    assert not looks_like_one(b"<rss><channel/></rss>")
+    assert looks_like_sitemap(body + b"\xff" * 10_000_000)
+    assert not looks_like_sitemap(b"<!--" + b" " * 10_000 + b"-->" + body)
+    assert urls(parse_sitemap(b"<!--" + b" " * 10_000 + b"-->" + body, URL)) == ["https://a/1"]
+    assert not looks_like_sitemap(b"")
+    assert not looks_like_sitemap(b"<rss><channel/></rss>")
 
 
 @pytest.mark.parametrize(
@@ -402,7 +402,7 @@ def test_only_the_start_is_sniffed() -> None:
 def test_what_loc_may_hold(written: str, url: str | None, ending: str) -> None:
     body = f"<urlset><url><loc>{written}</loc></url><url><loc>https://a/next</loc></url>{ending}"
     expected = [url, "https://a/next"] if url else ["https://a/next"]
-    found = parse(body.encode(), URL)
+    found = parse_sitemap(body.encode(), URL)
     assert found is not None and found.truncated == (ending != "</urlset>")
     assert urls(found)[: len(expected)] == expected
 
@@ -416,7 +416,12 @@ def test_a_reference_is_undone_the_same_where_the_document_is_broken() -> None:
         "https://a/&nbsp;",
     ]
     body = f"<urlset>{''.join(f'<url><loc>{loc}</loc></url>' for loc in locs)}</urlset>"
-    assert urls(parse(body.encode(), URL)) == ["https://a/?x&y=1", "https://a/?x&y", "https://a/éé", "https://a/&amp;"]
+    assert urls(parse_sitemap(body.encode(), URL)) == [
+        "https://a/?x&y=1",
+        "https://a/?x&y",
+        "https://a/éé",
+        "https://a/&amp;",
+    ]
 
 
 def test_only_children_of_url_and_sitemap_are_pages() -> None:
@@ -427,18 +432,18 @@ def test_only_children_of_url_and_sitemap_are_pages() -> None:
              <xhtml:link rel="alternate" hreflang="de" href="https://a/de"/>
              <video:video><video:player_loc>https://a/4</video:player_loc><loc>https://a/5</loc></video:video>
              <loc>https://a/page</loc></url></urlset>"""
-    assert urls(parse(body.encode(), URL)) == ["https://a/page"]
+    assert urls(parse_sitemap(body.encode(), URL)) == ["https://a/page"]
 
 
 def test_extensions_are_no_pages_in_broken_documents_either() -> None:
     body = f"""<urlset {NS}><url><loc>https://a/?x&y</loc><image:image><image:loc>https://a/1.png</image:loc></image:image>
         <xhtml:link rel="alternate" href="https://a/de"/></url></urlset>"""
-    assert urls(parse(body.encode(), URL)) == ["https://a/?x&y"]
+    assert urls(parse_sitemap(body.encode(), URL)) == ["https://a/?x&y"]
 
 
 def test_an_index_lists_sitemaps_and_says_no_more_of_them() -> None:
     inner = "<sitemap><loc>https://a/index.xml</loc></sitemap><sitemap><loc>https://a/2.xml.gz</loc></sitemap>"
-    found = parse(f"<sitemapindex {NS}>{inner}</sitemapindex>".encode(), "https://a/index.xml")
+    found = parse_sitemap(f"<sitemapindex {NS}>{inner}</sitemapindex>".encode(), "https://a/index.xml")
     assert found == Sitemap(
         "index", [Location("https://a/index.xml", None), Location("https://a/2.xml.gz", None)], False
     )
@@ -446,7 +451,7 @@ def test_an_index_lists_sitemaps_and_says_no_more_of_them() -> None:
 
 def test_locations_are_distinct_and_in_order() -> None:
     links = ["https://a/2", "https://a/1", "https://a/2", "https://a/3", "https://a/1"]
-    assert urls(parse(urlset(*map(record, links)), URL)) == ["https://a/2", "https://a/1", "https://a/3"]
+    assert urls(parse_sitemap(urlset(*map(record, links)), URL)) == ["https://a/2", "https://a/1", "https://a/3"]
 
 
 @pytest.mark.parametrize(
@@ -479,7 +484,7 @@ def test_locations_are_distinct_and_in_order() -> None:
     ],
 )
 def test_broken_documents(body: str, expected: list[str]) -> None:
-    found = parse(body.encode(), URL)
+    found = parse_sitemap(body.encode(), URL)
     assert urls(found) == expected
     assert found is not None and found.truncated == ("no URL" not in body)
 
@@ -487,7 +492,7 @@ def test_broken_documents(body: str, expected: list[str]) -> None:
 def test_more_records_than_may_be_nested_are_read_without_their_end_tags() -> None:
     links = [f"https://a/{n}" for n in range(3000)]
     body = "<urlset>" + "".join(f"<url><loc>{link}</loc>" for link in links) + "</urlset>"
-    assert urls(parse(body.encode(), URL)) == links
+    assert urls(parse_sitemap(body.encode(), URL)) == links
 
 
 def test_a_break_far_into_the_document_is_found_again() -> None:
@@ -495,7 +500,7 @@ def test_a_break_far_into_the_document_is_found_again() -> None:
     links[25_000] = "https://a/?x=1&y=2"
     body = "<urlset>" + "".join(f"<url><loc>{link}</loc></url>\n" for link in links) + "</urlset>"
     assert len(body) > 3 << 20  # more than is read at a time
-    found = parse(body.encode(), URL)
+    found = parse_sitemap(body.encode(), URL)
     assert urls(found) == links
     assert found is not None and found.truncated
 
@@ -503,7 +508,7 @@ def test_a_break_far_into_the_document_is_found_again() -> None:
 def test_what_follows_the_root_is_ignored() -> None:
     body = urlset(record("https://a/1"))
     for junk in (b"<!-- 0.1 s -->", b"junk", b"<urlset>" + record("https://a/2").encode(), b"\0\0", b"<"):
-        assert parse(body + junk, URL) == parse(body, URL), junk
+        assert parse_sitemap(body + junk, URL) == parse_sitemap(body, URL), junk
 
 
 def test_a_break_in_a_record_loses_nothing_that_is_said_in_it() -> None:
@@ -522,7 +527,7 @@ def test_an_item_of_rss_is_its_link_or_a_guid_that_is_a_url() -> None:
         <item><link/><atom:link href="https://a/x"/><guid isPermaLink="true">https://a/2</guid></item>
         <item><guid isPermaLink="false">7bd204c6</guid><source url="https://b/rss">b</source></item>
         <item><link>/3</link><media><link>https://a/media</link></media></item></channel></rss>"""
-    found = parse(body.encode(), URL)
+    found = parse_sitemap(body.encode(), URL)
     assert found is not None and found.kind == "rss"
     assert urls(found) == ["https://a/1", "https://a/2", "/3"]
 
@@ -534,8 +539,10 @@ def test_an_entry_of_atom_is_its_alternate_or_the_first_of_its_links() -> None:
         <a:entry><a:link rel="enclosure" href="/2.mp3"/><a:link rel="self" href="https://a/2"/></a:entry>
         <a:entry><a:id>https://a/id</a:id><a:link/></a:entry>{}</a:feed>"""
     expected = ["https://a/1?x&y", "/2.mp3"]
-    assert urls(parse(body.format("").encode(), URL)) == expected
-    assert urls(parse(body.format("</broken><a:entry><a:link href='https://a/4'/></a:entry>").encode(), URL)) == [
+    assert urls(parse_sitemap(body.format("").encode(), URL)) == expected
+    assert urls(
+        parse_sitemap(body.format("</broken><a:entry><a:link href='https://a/4'/></a:entry>").encode(), URL)
+    ) == [
         *expected,
         "https://a/4",
     ]
@@ -545,7 +552,7 @@ def test_what_a_broken_feed_says_of_itself_is_no_page() -> None:
     body = (
         "<rss><channel><title>Q & A</title><link>https://a/</link><item><title>&</title><link>https://a/1</link></item>"
     )
-    found = parse(body.encode(), URL)
+    found = parse_sitemap(body.encode(), URL)
     assert urls(found) == ["https://a/1"]
     assert found is not None and found.truncated
 
@@ -656,14 +663,14 @@ def test_billion_laughs() -> None:
         "<url x='&lol9;'><loc>https://a/2</loc></url>&lol9;</urlset>"
     )
     start = time.process_time()
-    assert urls(parse(body.encode(), URL)) == ["https://a/1", "https://a/2"]
+    assert urls(parse_sitemap(body.encode(), URL)) == ["https://a/1", "https://a/2"]
     assert time.process_time() - start < 1
 
 
 def test_quadratic_blow_up() -> None:
     doctype = f'<!DOCTYPE urlset [<!ENTITY a "{"a" * 50_000}">]>'
     body = f"{doctype}<urlset><url><loc>https://a/{'&a;' * 50_000}</loc></url></urlset>"
-    assert urls(parse(body.encode(), URL)) == []
+    assert urls(parse_sitemap(body.encode(), URL)) == []
 
 
 @pytest.mark.parametrize(
@@ -681,7 +688,7 @@ def test_nothing_outside_is_read(doctype: str, monkeypatch: pytest.MonkeyPatch) 
         <url><loc>https://a/<xi:include href="file:///etc/passwd" parse="text"/></loc></url></urlset>"""
     opened: list[Any] = []
     monkeypatch.setattr("builtins.open", opened.append)
-    assert parse(body.encode(), URL) == Sitemap(
+    assert parse_sitemap(body.encode(), URL) == Sitemap(
         "urls", [Location("https://a/1", None), Location("https://a/", None)], False
     )
     assert not opened
@@ -691,10 +698,10 @@ def test_nothing_outside_is_read(doctype: str, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("name", WRITERS)
 def test_of_50_001_urls_the_last_is_cut(name: str) -> None:
     links = [f"https://a/{n}" for n in range(MAX_URLS + 1)]
-    found = parse(WRITERS[name][1](links).encode(), URL)
+    found = parse_sitemap(WRITERS[name][1](links).encode(), URL)
     assert urls(found) == links[:-1]
     assert found is not None and found.truncated
-    found = parse(WRITERS[name][1](links[:-1] + links[:5]).encode(), URL)
+    found = parse_sitemap(WRITERS[name][1](links[:-1] + links[:5]).encode(), URL)
     assert urls(found) == links[:-1]
     assert found is not None and not found.truncated
 
@@ -722,7 +729,7 @@ def test_a_bomb_costs_what_may_be_read_of_it(start: bytes, filler: bytes, found:
     body = bomb(start, filler, 300 << 20)
     tracemalloc.start()
     began = time.process_time()
-    got = parse(gzip.compress(body) if found else body, URL)
+    got = parse_sitemap(gzip.compress(body) if found else body, URL)
     spent, peak = time.process_time() - began, tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert (got is not None) == found
@@ -733,7 +740,7 @@ def test_a_bomb_costs_what_may_be_read_of_it(start: bytes, filler: bytes, found:
 
 def test_more_than_may_be_read_is_cut() -> None:
     body = b"https://a/1\n" + b" " * (MAX_BYTES + (1 << 20)) + b"https://a/2"
-    assert parse(body, URL) == Sitemap("text", [Location("https://a/1", None)], True)
+    assert parse_sitemap(body, URL) == Sitemap("text", [Location("https://a/1", None)], True)
 
 
 TOKENS = [
@@ -770,7 +777,7 @@ TOKENS = [
 def test_time_is_linear(token: bytes, start: bytes) -> None:
     body = start + token * ((1 << 19) // len(token))
     began = time.process_time()
-    found = parse(body, URL)
+    found = parse_sitemap(body, URL)
     assert time.process_time() - began < 5  # quadratic would be hours
     assert found is None or found.truncated or found.kind == "text"
 
@@ -779,14 +786,14 @@ def test_time_is_linear(token: bytes, start: bytes) -> None:
 def test_elements_without_end_are_not_read(start: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sitemap, "_MAX_ELEMENTS", 10_000)
     body = f"{start}{record('https://a/1')}{'<url/>' * 300_000}{record('https://a/2')}</urlset>"
-    found = parse(body.encode(), URL)
+    found = parse_sitemap(body.encode(), URL)
     assert urls(found) == ["https://a/1"]
     assert found is not None and found.truncated
 
 
 def test_names_without_end_are_not_remembered() -> None:
     body = b"<urlset>" + b"".join(b"<a%x/>" % n for n in range(300_000)) + b"</urlset>"
-    found = parse(body, URL)
+    found = parse_sitemap(body, URL)
     assert found is not None and found.truncated
 
 
@@ -844,8 +851,8 @@ GARBAGE = st.one_of(
 @example(b"<urlset><url><loc>https://a/\xf0\x9f", bytes)
 @example(b"\xff\xfe<\0u", bytes)
 def test_no_bytes_do_harm(body: bytes, packed: Callable[[bytes], bytes]) -> None:
-    found = parse(packed(body), URL)
-    assert looks_like_one(body) in (True, False)
+    found = parse_sitemap(packed(body), URL)
+    assert looks_like_sitemap(body) in (True, False)
     if found is not None:
         links = urls(found)
         assert len(set(links)) == len(links) <= MAX_URLS
@@ -862,6 +869,6 @@ def test_a_full_sitemap_is_read_fast() -> None:
     body = urlset(*records)
     assert len(body) > 7_500_000
     began = time.process_time()
-    found = parse(body, URL)
+    found = parse_sitemap(body, URL)
     assert found is not None and len(found.locations) == MAX_URLS and not found.truncated
     assert time.process_time() - began < 5  # measured: 0.4; a machine for tests may be slow, quadratic is not 5

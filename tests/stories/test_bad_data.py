@@ -50,8 +50,8 @@ ENTRIES: list[tuple[bytes, str]] = [
     (json.dumps({"url": "http://example.org/", "depth": 1}).encode(), "it looks like JSON"),
     (pickle.dumps({"url": "http://example.org/"}), "it looks like a pickle"),
     (HEAD + b"/" + b"x" * 10_000_000, "it is too long; 10,000,013 bytes"),
-    (bytes(3) + b"\xff" + HEAD[4:] + b"/flags", "its flags are none that there are"),
-    (bytes(3) + b"\x02" + HEAD[4:] + b"/scheme", "its flags are none that there are"),
+    (bytes(3) + b"\xff" + HEAD[4:] + b"/flags", "its flags are not valid"),
+    (bytes(3) + b"\x02" + HEAD[4:] + b"/scheme", "its flags are not valid"),
     (HEAD + "/ü".encode(), "it holds no path"),
     (HEAD + b"/a\nHost: elsewhere", "it holds no path"),
     (HEAD + b"/a\0b", "it holds no path"),
@@ -177,7 +177,7 @@ def test_what_is_nowhere_any_more_is_lost_and_told(
     records, status = commands.records(), commands.status()
     assert 0 < status["lost"] == status["accepted"] - len(records)
     assert f"lost: {status['lost']:,} URLs" in done.err
-    assert f"{status['lost']:,} URLs, which another hand took out" in commands.run("status").out
+    assert f"{status['lost']:,} URLs, which a foreign client removed" in commands.run("status").out
     expected = graph.expected()
     assert all(record["outcome"] == expected[url][0] for url, record in records.items())
 

@@ -112,4 +112,4 @@ def test_fetch_follows_no_redirect_to_such_a_port(commands: Commands, sites: Sit
     site.redirect(ROBOTS, f"{SMTP}/robots.txt")
     done = commands.run("fetch", site.redirect("/", f"{SMTP}/x"), "--allow-private")
     assert done.out.count("port belongs to another protocol") == 2
-    assert f"{SMTP}/x is not asked for" in done.out
+    assert f"{SMTP}/x is not requested" in done.out

@@ -41,7 +41,7 @@ def test_what_has_ended(commands: Commands, sites: Sites) -> None:
     assert (private["state"], "'Disallow: /private/'" in private["robots"]) == ("dropped:robots", True)
     assert explained(commands, home)["scope"] == "it was named as a seed (or by robots.txt as a sitemap)"
     unknown = explained(commands, site.url("/never"))
-    assert (unknown["state"], unknown["robots"]) == ("unknown", "allowed: no line concerns it")
+    assert (unknown["state"], unknown["robots"]) == ("unknown", "allowed: no line applies")
     stranger = explained(commands, "http://elsewhere.example/")
     assert (stranger["state"], "refused as a link: scope" in stranger["scope"]) == ("unknown", True)
     assert "was not read yet" in stranger["robots"]
@@ -67,7 +67,7 @@ def test_what_is_under_way(commands: Commands, sites: Sites) -> None:
     assert held.wait(30)
     leased = explained(commands, site.url("/slow"))
     assert (leased["state"], leased["origins"]) == ("leased", [home])
-    assert leased["where"].startswith("in the hands of worker ")
+    assert leased["where"].startswith("leased to worker ")
     queued = explained(commands, site.url("/17"))
     assert (queued["state"], queued["where"]) == ("queued", "place 18 of its host's queue of pages")
     assert (queued["host"]["queued"], queued["host"]["in_flight"]) == (30, 1)

@@ -109,12 +109,12 @@ def test_what_is_drained_is_told_and_still_known(stored: Stored) -> None:
     memory = _memory(stored)
     done = stored.commands.run("export", "-o", "a.csv", "--drain")
     assert done.lines == [
-        "crawler: how far this export is stands in a.csv.state",
+        "crawler: the progress of this export is kept in a.csv.state",
         f"crawler: {SIZE:,} records written to a.csv, {SIZE:,} in all, {SIZE:,} drained",
     ]
     assert _memory(stored) < memory - SIZE * 200
     assert stored.commands.run("export", "-o", "b.jsonl").lines == [
-        f"crawler: {SIZE:,} records were drained before: they are in the files that were written then, not in this one",
+        f"crawler: {SIZE:,} records were drained before: they are in the files written then, not in this one",
         "crawler: 0 records written to b.jsonl",
     ]
     told = json.loads(stored.commands.run("explain", page(3).url, "--json").out)
@@ -134,7 +134,7 @@ def test_while_the_crawl_runs(commands: Commands, sites: Sites) -> None:
         assert _reach(going, output, _size(output) + 4_000), going.err
         going.signal(ending)
         assert going.wait().code == (130 if ending == signal.SIGINT else -9)
-    assert "interrupted; the same command goes on" in commands_said(commands)
+    assert "interrupted; the same command continues" in commands_said(commands)
     assert crawling.wait().code == 0
     done = going.wait()
     assert done.code == 0, done.err

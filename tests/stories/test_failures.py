@@ -60,7 +60,7 @@ class Broken:
         self.hook = ["--hook", "hook.py:hook", "--workers", "2"]
         done = commands.run("run", self.one.url("/"), self.two.url("/"), *OPTIONS, *self.hook, seconds=60)
         assert done.code == 0, done.err
-        assert "`crawler failed` tells of those that failed" in done.err
+        assert "`crawler failed` lists those that failed" in done.err
 
     def mend(self) -> None:
         """From now on every page can be had."""
@@ -174,7 +174,7 @@ def test_while_the_crawl_runs_and_is_paused(
     away.come_back()
     away.serve("/", html(title="back"))
     assert commands.run("pause").code == 0
-    assert "the crawl is paused, `crawler resume` goes on" in commands.run("retry", "--all").err
+    assert "the crawl is paused, `crawler resume` continues it" in commands.run("retry", "--all").err
     told = json.loads(commands.run("explain", gone, "--json").out)
     assert (told["state"], told["waits_for"]) == ("queued", "`crawler resume`: the crawl is paused")
     assert commands.run("resume").code == 0

@@ -158,7 +158,7 @@ def test_lists_that_hold_more_or_less_than_urls(commands: Commands) -> None:
     for stdin, arguments in (("", ("urls.txt",)), (text, ("-",))):
         done = commands.run("seed", *arguments, stdin=stdin)
         assert (done.code, len(done.lines)) == (2, 2)
-        assert ":4: 'http://a.example/4,a title' is not a URL to crawl: a blank stands in it" in done.lines[0]
+        assert ":4: 'http://a.example/4,a title' is not a URL to crawl: it contains a blank" in done.lines[0]
         assert ("3 new URLs, 0 known, 1 refused" if stdin == "" else "0 new URLs, 3 known, 1 refused") in done.lines[1]
     done = commands.run("seed", "blank.txt", "table.csv")
     assert done.code == 2

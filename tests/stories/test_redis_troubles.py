@@ -20,9 +20,9 @@ from tests.stories.sites import Graph, Site, Sites, html
 pytestmark = pytest.mark.slow
 
 SHORT = """
-from crawler.frontier import link
+from crawler.frontier.redis import connection
 
-link.ANSWER_LIMIT = 2.0
+connection.ANSWER_LIMIT = 2.0
 """
 """What commands and workers import first where Redis is not to be waited for as long as people would."""
 BACK = "Redis is back"

@@ -222,7 +222,7 @@ def test_the_same_command_completes_what_was_interrupted(long_lines: Case, numbe
     assert (code, long_lines.state()["records"]) == (130, count)
     assert count < SIZE
     assert f"crawler: {count} records written to stdout, {count} in all" in said
-    assert "the same command goes on" in said
+    assert "the same command continues" in said
     rest = long_lines.commands.folder / "rest"
     with rest.open("wb") as out:
         assert ended(long_lines.start(out.fileno(), *flags))[0] == 0
@@ -268,7 +268,7 @@ def stuck(case: Case) -> bytes:
         process.send_signal(signal.SIGTERM)
         code, said = ended(process)
     assert (code, case.state()["records"]) == (130, 0)
-    assert "stdout ends within a record: nobody read on for 5 s" in said
+    assert "stdout ends within a record: nobody read for 5 s" in said
     return read_slowly(reading)
 
 

@@ -63,7 +63,7 @@ def test_paused_all_workers_stopped_and_resumed_with_others(commands: Commands, 
     assert (status["state"], status["leased"], status["workers"]) == ("paused", 0, 0)
     waiting = commands.start("work", "--workers", "1", "--until-done")
     waiting.wait_for_workers(1)
-    assert "goes on" in commands.run("resume").err
+    assert "continues" in commands.run("resume").err
     more = commands.start("run", "--workers", "5", "--concurrency", "2", "--delay", "20ms")
     assert (waiting.wait().code, more.wait().code) == (0, 0)
     assert sum(len(host.seen) for host in hosts) > asked
@@ -99,7 +99,7 @@ def test_done_fresh_and_more(commands: Commands, sites: Sites) -> None:
     asked = len(site.seen)
     done = commands.run("run", urls[0], *options, "-o", "again.jsonl")
     assert done.code == 0
-    assert "is done: 4 pages are there" in done.err
+    assert "is done: 4 pages are stored" in done.err
     assert len(site.seen) == asked
     assert len((commands.folder / "again.jsonl").read_text().splitlines()) == 4
     done = commands.run("run", more[0], *options)

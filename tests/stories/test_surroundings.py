@@ -71,7 +71,7 @@ def test_a_reader_that_leaves_and_a_disk_that_is_full(commands: Commands, sites:
     assert "defect" not in left.stderr
     full = _shell(commands, f"crawler {command} > /dev/full")
     assert full.returncode == 2
-    assert full.stderr == "crawler: what it had to say cannot be written: No space left on device\n"
+    assert full.stderr == "crawler: output cannot be written: No space left on device\n"
     nowhere = _shell(commands, f"crawler {command} 2> /dev/full")
     assert (nowhere.returncode, bool(nowhere.stdout)) == (0, True)
 
@@ -86,7 +86,7 @@ def test_a_log_whose_disk_is_full(commands: Commands, sites: Sites) -> None:
     records = by_url(done.records())
     assert sorted(record["outcome"] for record in records.values()) == ["failed:crash", "fetched", "fetched"]
     assert done.err.count("handling ") == 3
-    assert done.err.count("cannot be written any more: No space left on device; going on without") == 1
+    assert done.err.count("cannot be written any more: No space left on device; logging stops") == 1
     assert "Traceback" not in done.err
 
 

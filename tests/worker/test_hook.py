@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def _refused(spec: str, *words: str) -> None:
     with pytest.raises(HookError) as caught:
-        hooks.load(spec)
+        hooks.load_hook(spec)
     message = str(caught.value)
     assert "\n" not in message
     for word in ("--hook", *words):
@@ -36,7 +36,7 @@ def _refused(spec: str, *words: str) -> None:
 @pytest.mark.parametrize("spec", ["my_hooks:hook", "my_hooks.py:hook", "./my_hooks.py:hook"])
 def test_from_a_module_or_a_file(folder: Path, spec: str) -> None:
     page: Any = object()
-    assert hooks.load(spec)(page) is page
+    assert hooks.load_hook(spec)(page) is page
 
 
 def test_from_a_file_by_its_whole_path(folder: Path) -> None:
@@ -44,7 +44,7 @@ def test_from_a_file_by_its_whole_path(folder: Path) -> None:
     other.mkdir()
     (other / "in:side.py").write_text("def hook(page):\n    return 1\n")
     page: Any = None
-    assert hooks.load(f"{other}/in:side.py:hook")(page) == 1
+    assert hooks.load_hook(f"{other}/in:side.py:hook")(page) == 1
 
 
 @pytest.mark.parametrize("spec", ["", "hook", ":hook", "my_hooks:", "my_hooks:not a name", "my_hooks.hook"])
@@ -74,13 +74,13 @@ def test_a_module_whose_error_has_many_lines(folder: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, 0, 1.5, True, "text", {"a": 1}, [1, 2], (1, 2)])
 def test_plain_values_are_kept(value: Any) -> None:
-    assert hooks.items(value) == value
+    assert hooks.data_of(value) == value
 
 
 def test_generators_become_lists() -> None:
-    assert hooks.items(n for n in range(3)) == [0, 1, 2]
-    assert hooks.items({"b": 1}.keys()) == ["b"]
-    assert hooks.items(iter(())) == []
+    assert hooks.data_of(n for n in range(3)) == [0, 1, 2]
+    assert hooks.data_of({"b": 1}.keys()) == ["b"]
+    assert hooks.data_of(iter(())) == []
 
 
 @pytest.mark.parametrize(
@@ -102,4 +102,4 @@ def test_a_coroutine_that_a_hook_returns_is_an_error() -> None:
         return 1
 
     with pytest.raises(TypeError, match="coroutine"):
-        hooks.items(later())
+        hooks.data_of(later())

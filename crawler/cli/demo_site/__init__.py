@@ -1,4 +1,4 @@
-"""The demo's web: five small sites on loopback, and what a crawl of them must find."""
+"""The demo's web: five small sites on loopback, and the outcomes that a crawl of them must have."""
 
 from __future__ import annotations
 

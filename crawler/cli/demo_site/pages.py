@@ -1,6 +1,6 @@
-"""The pages of the demo: five small sites that show what a crawler meets, made from a seed number alone.
+"""The pages of the demo: five small sites that show common cases of crawling, generated from a seed number.
 
-Pure: the same seed and origins give the same answers. What a crawler must make of each answer is noted beside it.
+Pure: the same seed and origins give the same answers. Each answer carries the outcome that a crawler must reach.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ class Site:
     title: str
     colour: str
     robots: str | None = None
-    """Its robots.txt; none: there is no such file."""
+    """Its robots.txt; None: there is no such file."""
     disallowed: tuple[str, ...] = ()
     allowed: tuple[str, ...] = ()
-    """Beginnings of paths, as in `robots`; the longest that fits decides (RFC 9309 section 2.2.2)."""
+    """Path prefixes, as in `robots`; the longest match decides (RFC 9309 section 2.2.2)."""
     wait: float = 0.0
     """Seconds before each answer."""
 
@@ -50,18 +50,18 @@ SITES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a site says to one URL."""
+    """A site's answer for one URL."""
 
     body: bytes = b""
     status: int = 200
     content_type: str = "text/html; charset=utf-8"
     location: str | None = None
-    """Where a redirect leads: an absolute URL."""
+    """The target of a redirect: an absolute URL."""
     gzipped: bytes | None = None
     """The body for clients that accept gzip."""
     noindex: bool = False
     links: tuple[str, ...] = ()
-    """The canonical URLs that a crawler may follow from here, of any host."""
+    """The canonical URLs that a crawler may follow from here, on any host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,13 +74,13 @@ class Link:
 
 
 def not_found(site: Site) -> Answer:
-    """The answer to a URL that leads nowhere."""
+    """The answer to a URL that does not exist."""
     body = _html(site, "Nothing here", ["<p>There is no such page. The link that led here is broken.</p>"], "", [])
     return Answer(body.encode(), status=404)
 
 
 def build(origins: Mapping[str, str], seed: int) -> dict[str, Answer]:
-    """The answers of all sites by canonical URL; *origins* has `http://host:port` by the site's name."""
+    """The answers of all sites by canonical URL. *origins* has `http://host:port` by the site's name."""
     writer = _Writer(origins, seed)
     _docs(writer)
     _blog(writer)
@@ -130,7 +130,7 @@ def _html(site: Site, heading: str, content: Iterable[str], head: str, ring: Ite
 
 
 class _Writer:
-    """Collects the answers; one method a kind of answer."""
+    """Collects the answers; one method per kind of answer."""
 
     def __init__(self, origins: Mapping[str, str], seed: int) -> None:
         self.answers: dict[str, Answer] = {}
@@ -162,7 +162,7 @@ class _Writer:
     def page(
         self, site: str, path: str, heading: str, links: Sequence[Link], *, robots: str = "", base: str = ""
     ) -> None:
-        """A page with text and *links*. *robots* is what its robots meta says; *base* a path for `<base>`."""
+        """A page with text and *links*. *robots* is the content of its robots meta; *base* is a path for `<base>`."""
         about = next(s for s in SITES if s.name == site)
         head = f'<meta name="robots" content="{robots}">' if robots else ""
         head += f'<base href="{base}">' if base else ""
@@ -185,7 +185,7 @@ class _Writer:
         self._keep(site, path, Answer(plain.body, gzipped=packed, noindex=plain.noindex, links=plain.links))
 
     def russian(self, site: str, path: str, heading: str, links: Sequence[Link]) -> None:
-        """A page in windows-1251, which only its `<meta>` says."""
+        """A page in windows-1251, declared only in its `<meta>`."""
         about = next(s for s in SITES if s.name == site)
         content = ["<p>Фонарь горит у причала, и каждый вечер кто-то приходит его проверить.</p>"] * 3  # noqa: RUF001
         content += [_anchor(link, self.url(site, "/"), False) for link in links]
@@ -203,7 +203,7 @@ class _Writer:
 
 
 def _anchor(link: Link, shorten: str, bare: bool) -> str:
-    """The `<a>`; URLs that begin with *shorten* are written relative to it, with a slash unless *bare*."""
+    """The `<a>`. URLs that begin with *shorten* are written relative to it, with a slash unless *bare*."""
     href = link.url
     if href.startswith(shorten):
         href = href[len(shorten) :] or "./" if bare else "/" + href[len(shorten) :]
@@ -277,7 +277,7 @@ def _blog(w: _Writer) -> None:
 
 
 def _shop(w: _Writer) -> None:
-    """Categories of two pages, items, some of them sold out (404), old addresses that redirect, a catalogue as PDF."""
+    """Categories of two pages, items, some sold out (404), old addresses that redirect, a catalogue as PDF."""
     categories = _words("lamps oils wicks glass tools gifts")
     for c, category in enumerate(categories):
         items = [Link(f"Item {n}", w.url("shop", f"/item/{n}")) for n in range(c, 54, len(categories))]
@@ -288,7 +288,7 @@ def _shop(w: _Writer) -> None:
         category = categories[n % len(categories)]
         links = [Link(category.title(), w.url("shop", f"/category/{category}#top"))]
         links.append(Link("How to use it", w.url("docs", f"/guide/wicks/{n % 14 + 1}")))
-        links.append(Link("The maker", "https://example.org/maker"))  # out of scope: never asked for
+        links.append(Link("The maker", "https://example.org/maker"))  # out of scope: never requested
         w.page("shop", f"/item/{n}", w.title(), links)
     w.redirect("shop", "/sale", w.url("shop", "/offers"))
     w.redirect("shop", "/offers", w.url("shop", "/category/gifts"), 302)
@@ -301,7 +301,7 @@ def _shop(w: _Writer) -> None:
 
 
 def _town(w: _Writer) -> None:
-    """Notices, a calendar that ends, and a part that robots.txt keeps for people, but for the minutes."""
+    """Notices, a calendar that ends, and a part that robots.txt disallows, except for the minutes."""
     months = [f"/calendar/{year}-{month:02}" for year in (2025, 2026) for month in range(1, 13)]
     for n, path in enumerate(months):
         near = [Link(p.rpartition("/")[2], w.url("town", p)) for p in months[max(n - 1, 0) : n + 2 : 2]]
@@ -319,7 +319,7 @@ def _town(w: _Writer) -> None:
 
 
 def _observatory(w: _Writer) -> None:
-    """A few pages that take their time."""
+    """A few slow pages."""
     nights = [Link(f"Night {n}", w.url("observatory", f"/night/{n}")) for n in range(1, 8)]
     for n, link in enumerate(nights):
         w.page("observatory", f"/night/{n + 1}", link.text, nights[n + 1 : n + 2])

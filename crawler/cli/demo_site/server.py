@@ -1,7 +1,7 @@
-"""The demo's server, and what a crawl of its sites must find.
+"""The demo's server, and the outcomes that a crawl of its sites must have.
 
-Each site is a host of its own (address and port), so that politeness towards one never holds up another. Nothing
-listens beyond loopback and no name is looked up: it works offline.
+Each site is a separate host (address and port), so politeness towards one never delays another. Nothing listens beyond
+loopback and no name is resolved: it works offline.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from crawler import url as urls
 from crawler.cli.demo_site.pages import SITES, Answer, Site, build, not_found
 
 _POLL: Final = 0.02
-"""Seconds until a server notices that it is to stop."""
+"""Seconds until a server notices that it must stop."""
 _IDLE: Final = 60.0
 """Seconds that a connection may stay open without a request."""
 _LOGGED: Final = 100_000
@@ -30,7 +30,7 @@ _LOGGED: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One request that was answered; `at` is when it came, on `time.monotonic()`'s clock."""
+    """One request that was answered; `at` is its arrival, on `time.monotonic()`'s clock."""
 
     at: float
     url: str
@@ -39,13 +39,13 @@ class Hit:
 
 
 class DemoSite:
-    """The five sites; they are there between `start` and `stop`, or inside `with`.
+    """The five sites; they are served between `start` and `stop`, or inside `with`.
 
     `seeds` has the first page of each, `hosts` the host (`address:port`) of each by name, `requests_log` every request.
     """
 
     def __init__(self, seed: int = 1) -> None:
-        """*seed* decides what the pages say and nothing else: their number and their links are the same."""
+        """*seed* decides only what the pages say; their number and their links are always the same."""
         self.seed = seed
         self.seeds: list[str] = []
         self.hosts: dict[str, str] = {}
@@ -54,7 +54,7 @@ class DemoSite:
         self._answers: dict[str, Answer] = {}
 
     def start(self) -> DemoSite:
-        """Listen and serve; returns itself. OSError if no port is to be had."""
+        """Listen and serve; returns itself. OSError if no port is free."""
         if self._servers:
             return self
         for number, site in enumerate(SITES, 1):
@@ -83,8 +83,8 @@ class DemoSite:
     def expected_outcomes(self) -> dict[str, str]:
         """Each URL that a crawl from `seeds` must end, and its outcome.
 
-        With scope `site`, obeying robots.txt, noindex and nofollow. Links to other hosts of the demo are in scope,
-        those to the rest of the world leave no record.
+        With scope `site`, obeying robots.txt, noindex and nofollow. Links to other hosts of the demo are in scope;
+        links to the rest of the web leave no record.
         """
         sites = {host: next(site for site in SITES if site.name == name) for name, host in self.hosts.items()}
         outcomes: dict[str, str] = {}
@@ -99,7 +99,7 @@ class DemoSite:
 
 
 def _end_of(url: str, site: Site, answer: Answer | None) -> tuple[str, tuple[str, ...]]:
-    """The outcome of a URL, and where it leads."""
+    """The outcome of a URL, and the URLs that it leads to."""
     path = urls.split(url)[2]
     refused = max((len(prefix) for prefix in site.disallowed if path.startswith(prefix)), default=0)
     allowed = max((len(prefix) for prefix in site.allowed if path.startswith(prefix)), default=0)
@@ -117,12 +117,12 @@ def _end_of(url: str, site: Site, answer: Answer | None) -> tuple[str, tuple[str
 def _listen(site: Site, number: int, log: deque[Hit]) -> _Server:
     try:
         return _Server(f"127.0.0.{number}", site, log)
-    except OSError:  # macOS has 127.0.0.1 alone: there the ports tell the sites apart
+    except OSError:  # macOS has only 127.0.0.1: there the ports distinguish the sites
         return _Server("127.0.0.1", site, log)
 
 
 class _Server(ThreadingHTTPServer):
-    """One site, a thread for each connection."""
+    """One site, with a thread for each connection."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -139,12 +139,12 @@ class _Server(ThreadingHTTPServer):
         self._sockets: set[socket] = set()
 
     def server_bind(self) -> None:
-        """As of the base class, without looking up the host's name, which may take long where there is no network."""
+        """As in the base class, but without resolving the host's name, which may take long without a network."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = self.socket.getsockname()
 
     def start(self, answers: Mapping[str, Answer]) -> None:
-        """Serve *answers* in a thread of its own."""
+        """Serve *answers* in a thread."""
         self.answers = answers
         thread = threading.Thread(target=self.serve_forever, args=(_POLL,), name=f"demo-{self.site.name}", daemon=True)
         thread.start()
@@ -164,15 +164,15 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that leaves in the middle of an answer is no news."""
+        """Ignore clients that leave in the middle of an answer."""
 
     def stop(self) -> None:
-        """Accept nothing more, break off what is going on, wait for the threads."""
+        """Accept nothing more, break off open connections, wait for the threads."""
         self.ended.set()
         if self._serving:
             self.shutdown()
         for open_socket in list(self._sockets):
-            with suppress(OSError):  # closed by its thread just now
+            with suppress(OSError):  # its thread just closed it
                 open_socket.shutdown(SHUT_RDWR)
         for thread in self._serving:
             thread.join()
@@ -180,7 +180,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Answers from the table of its server; HTTP/1.1 with connections that stay open."""
+    """Answers from its server's table; HTTP/1.1 with persistent connections."""
 
     server: _Server
     protocol_version = "HTTP/1.1"
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        """Answer after the site's wait."""
+        """Answer after the site's delay."""
         came, server = time.monotonic(), self.server
         if server.ended.wait(server.site.wait) if server.site.wait else server.ended.is_set():
             self.close_connection = True
@@ -224,4 +224,4 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing goes to stderr; `DemoSite.requests_log` has it all."""
+        """Write nothing to stderr; `DemoSite.requests_log` has every request."""

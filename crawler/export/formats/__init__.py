@@ -1,1 +1,1 @@
-"""File formats of the export: one module each."""
+"""File formats of the export: one module per format."""

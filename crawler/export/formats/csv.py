@@ -1,13 +1,13 @@
-"""CSV (RFC 4180): a header, then a line for each record; UTF-8 without a byte order mark, lines end with CR LF.
+"""CSV (RFC 4180): a header, then one line per record; UTF-8 without a byte order mark, lines end with CR LF.
 
 An unknown value is an empty cell. `outlinks` and `data` are JSON. NUL, which most readers of CSV refuse, is written as
-U+FFFD. Texts can be longer than what readers take for granted: Python's stop at `csv.field_size_limit()`, 128 KiB.
+U+FFFD. Texts can be longer than readers accept by default: Python's `csv.field_size_limit()` is 128 KiB.
 
 A spreadsheet runs a cell that begins like a formula, and the author of a page chose its title. So such cells get an
 apostrophe in front (OWASP "CSV Injection"; ASVS 5.0, 1.2.10). Where the list separator is `;` or TAB, as in most of
-Europe, a spreadsheet begins cells at these, and rows at line ends, in our cells too: it sees quotes at the start of a
-cell alone. So what begins like a formula behind one of these gets an apostrophe as well, and cells that hold one are
-quoted. `restore` undoes it. Numbers are numbers and stay as they are.
+Europe, a spreadsheet also starts new cells at these, and rows at line ends, inside our cells: it honours quotes only at
+the start of a cell. So text that begins like a formula after one of these also gets an apostrophe, and cells that
+contain one are quoted. `restore` undoes it. Numbers stay as they are.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ FIELDS: Final = (
 )
 """The columns."""
 
-# Spreadsheets skip space, quotes and what cannot be seen; East Asian ones take the full-width signs for plain ones.
-# What matches still does with an apostrophe in front: that makes it possible to undo.
+# Spreadsheets skip space, quotes and invisible characters; East Asian ones read full-width signs as plain ones.
+# What matches still matches with an apostrophe in front: that makes it possible to undo.
 _SIGNS: Final = r"=+\-@\uff1d\uff0b\uff0d\uff20"
 _FORMULA: Final = re.compile(rf"""[\s"'\ufffd{INVISIBLE}]*[\t\r\n\ufffd{_SIGNS}]""")
 _SEPARATORS: Final = ";\t\r\n"
 _FORMULA_INSIDE: Final = rf"""(?=(?:[^\S\t\r\n]|["'\ufffd{INVISIBLE}])*[{_SIGNS}])"""
-# One for each separator: a pattern that begins with a plain character is searched for many times as fast.
+# One for each separator: a pattern that begins with a plain character is searched for much faster.
 _INSIDE: Final = tuple((mark, re.compile(mark + _FORMULA_INSIDE)) for mark in _SEPARATORS)
 _DEFUSED_INSIDE: Final = re.compile(f"([{_SEPARATORS}])'{_FORMULA_INSIDE}")
 _TO_QUOTE: Final = re.compile(f'[",{_SEPARATORS}]')
@@ -87,7 +87,7 @@ def defuse(cell: str) -> str:
 
 
 def restore(cell: str) -> str:
-    """What `defuse` made *cell* of."""
+    """The cell before `defuse`."""
     raw = _DEFUSED_INSIDE.sub(r"\1", cell)
     return raw[1:] if raw[:1] == "'" and _FORMULA.match(raw, 1) else raw
 
@@ -103,7 +103,7 @@ def encode_raw(record: Record) -> bytes:
 
 
 def harmless(line: bytes) -> bytes:
-    """The line for a terminal: what could steer it is U+FFFD, a row is one line."""
+    """The line for a terminal: control characters become U+FFFD, and a row is one line."""
     return printable(line.decode().removesuffix("\r\n")).encode() + b"\r\n"
 
 
@@ -112,7 +112,7 @@ def _cells(record: Record) -> list[tuple[str, bool]]:
 
 
 def _cell(field: str, value: Any) -> tuple[str, bool]:
-    """A value as text, and whether a spreadsheet might run it: numbers and truth values it does not."""
+    """A value as text, and whether a spreadsheet might run it: it runs no numbers and truth values."""
     if value is None:
         return "", False
     if isinstance(value, str) and field != "data":

@@ -1,7 +1,7 @@
-"""JSON Lines (https://jsonlines.org): one record a line, UTF-8, values as they are, unknown fields absent.
+"""JSON Lines (https://jsonlines.org): one record per line, UTF-8, values as they are, unknown fields absent.
 
-Beside what JSON must escape, what some readers take for the end of a line is escaped (U+0085, U+2028, U+2029), and the
-controls that a terminal would obey (U+007F to U+009F). It means the same.
+In addition to what JSON requires, it escapes characters that some readers take for the end of a line (U+0085, U+2028,
+U+2029) and control characters for terminals (U+007F to U+009F). The meaning is the same.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from crawler.text import escaped
 
 HEAD: Final = b""
 
-# Each begins with plain bytes: so it is searched for many times as fast as _UNSAFE.
+# Each begins with plain bytes: so it is searched for much faster than _UNSAFE.
 _C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
 _LINE_ENDS: Final = re.compile(rb"\xe2\x80[\xa8\xa9]")
 _UNSAFE: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 
 
 def encode(record: Record) -> bytes:
-    """The record's line. What ends a line anywhere is escaped, so a line of the file is a record, whatever is in it."""
+    """The record's line. Every kind of line end is escaped, so a line of the file is a record, whatever is in it."""
     line = record.encode()
     if b"\x7f" in line or (not line.isascii() and (_C1.search(line) or _LINE_ENDS.search(line))):
         line = _UNSAFE.sub(_escape, line)
@@ -33,5 +33,5 @@ def _escape(found: re.Match[bytes]) -> bytes:
 
 
 def harmless(line: bytes) -> bytes:
-    """The same JSON for a terminal: what could steer it is written as `\\uXXXX`, which means the same."""
+    """The same JSON for a terminal: control characters are written as `\\uXXXX`, which means the same."""
     return escaped(line.decode().removesuffix("\n")).encode() + b"\n"
