@@ -17,7 +17,7 @@ from crawler.frontier.scripts import SERVER_CLOCK, Script, load, shared_text, ve
 from tests.frontier.machine import FrontierMachine
 
 BUDGET: Final = settings(
-    max_examples=300,
+    max_examples=1_000,
     stateful_step_count=60,
     deadline=None,
     derandomize=True,
