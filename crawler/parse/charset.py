@@ -20,7 +20,7 @@ from crawler.parse.guess import detect
 PRESCAN: Final = 1024
 """How many bytes browsers search for a declaration before they parse (HTML 13.2.3.2)."""
 
-DEFAULT: Final = "windows-1252"
+DEFAULT_CHARSET: Final = "windows-1252"
 """The encoding that browsers assume for a page without a declaration."""
 
 _GUESS_SAMPLE: Final = 16 * 1024
@@ -167,7 +167,7 @@ def _declared(attributes: dict[bytes, bytes]) -> str | None:
         return None
     if name in ("utf-16le", "utf-16be"):
         return "utf-8"  # it was read as ASCII, so it cannot be
-    return DEFAULT if name == "x-user-defined" else name
+    return DEFAULT_CHARSET if name == "x-user-defined" else name
 
 
 def _of_pragma(content: bytes) -> str | None:
@@ -177,7 +177,7 @@ def _of_pragma(content: bytes) -> str | None:
     return lookup((value[1] or value[2] or value[3] or b"").decode("latin-1")) if value else None
 
 
-def find(body: bytes, content_type: str | None, markup: bool = True, url: str = "") -> str:
+def find_charset(body: bytes, content_type: str | None, markup: bool = True, url: str = "") -> str:
     """The name of *body*'s encoding. *content_type* is the header. *markup*: it is HTML or XML, which may declare it.
 
     A body that declares nothing and is ASCII is called `windows-1252`, as browsers do; valid UTF-8 is `utf-8`. Any
@@ -189,7 +189,7 @@ def find(body: bytes, content_type: str | None, markup: bool = True, url: str = 
     if found is not None:
         return found
     if body.isascii() and not _ISO_2022_JP.search(body):
-        return DEFAULT
+        return DEFAULT_CHARSET
     return "utf-8" if _is_utf8(body) else _guess(body, url)
 
 
@@ -233,10 +233,11 @@ def _guess(body: bytes, url: str) -> str:
     begin = max(0, first.start() - 256) if first else 0
     sample = body[begin : begin + _GUESS_SAMPLE]
     country = _TLD.match(url)
-    name = lookup(detect(sample, country[1] if country else None)) or DEFAULT
+    name = lookup(detect(sample, country[1] if country else None)) or DEFAULT_CHARSET
     if name == "koi8-u" and not _UKRAINIAN.search(sample):
         return "koi8-r"  # the two differ in these letters alone
-    return DEFAULT if name in _UTF_QUERIES else name  # it is not valid UTF-8, and UTF-16 without a BOM is not guessed
+    # A UTF is not valid here: UTF-8 was excluded before, and UTF-16 without a BOM is not guessed.
+    return DEFAULT_CHARSET if name in _UTF_QUERIES else name
 
 
 def decode(body: bytes, name: str) -> str:

@@ -14,10 +14,10 @@ from typing import Final
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Headers, Response
-from crawler.parse import charset as charsets
 from crawler.parse import link_header, skim
 from crawler.parse import visible_text as visible
 from crawler.parse.bounds import bounded
+from crawler.parse.charset import DEFAULT_CHARSET, decode, encode_query, find_charset
 from crawler.parse.page import (
     Node,
     Page,
@@ -160,7 +160,7 @@ class Extractor:
         asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
         if response.body and is_html(response):
             page.is_html = True
-            page.charset = charsets.find(response.body, response.headers.combined("content-type"), url=response.url)
+            page.charset = find_charset(response.body, response.headers.combined("content-type"), url=response.url)
             html = source(response, page.charset)
             skims = skims and not is_xhtml(response.computed_type, response.body)
             if not (skims and self._skim(page, html, settled, asked, were_accepted)):
@@ -174,10 +174,10 @@ class Extractor:
     def _read_text(self, page: Page) -> None:
         response, options = page.response, self.options
         markup = "xml" in response.computed_type
-        page.charset = charsets.find(response.body, response.headers.combined("content-type"), markup, response.url)
+        page.charset = find_charset(response.body, response.headers.combined("content-type"), markup, response.url)
         if options.want_text and not page.noindex:
             sample = response.body[: 4 * options.max_text + 4]
-            text, truncated = cut(valid(charsets.decode(sample, page.charset)), options.max_text)
+            text, truncated = cut(valid(decode(sample, page.charset)), options.max_text)
             page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
 
     def _skim(
@@ -197,15 +197,15 @@ class Extractor:
         mark = tree.body.first_child if tree.body is not None else None
         if mark is None or mark.tag_id != _MARK or mark.next is not None:
             return False
-        told = _told(tree)
-        if any(tag == _BASE for tag, _ in told):
+        tagged = _tagged(tree)
+        if any(tag == _BASE for tag, _ in tagged):
             return False
         head = Page(page.url, page.response, page.charset)
-        _Reader(head, self.options, self._resolver, set(asked)).read(told, page.url)
+        _Reader(head, self.options, self._resolver, set(asked)).read(tagged, page.url)
         if settled is not None and not all(map(settled.is_settled, head.outlinks)):
             return False
         canonical = head.canonical is not None
-        if head.refresh is not None or look.tells(title=head.title is not None, canonical=canonical):
+        if head.refresh is not None or look.affects_head(title=head.title is not None, canonical=canonical):
             return False
         page.title, page.description, page.lang = head.title, head.description, self._lang(tree)
         page.canonical, page.noindex, page.nofollow = head.canonical, head.noindex, head.nofollow
@@ -245,13 +245,13 @@ class Extractor:
         page.tree = tree
         # One walk finds both; without text, selecting in C makes far fewer objects.
         nodes = find_nodes(tree) if options.want_text else None
-        told = _told(tree) if nodes is None else nodes.told
-        tags = {tag for tag, _ in told}
+        tagged = _tagged(tree) if nodes is None else nodes.tagged
+        tags = {tag for tag, _ in tagged}
         if _TEMPLATE in tags and open_shadow_roots(tree):
             nodes = None if nodes is None else find_nodes(tree)
-            told = _told(tree) if nodes is None else nodes.told
-        base = _base(told, response.url) if _BASE in tags else response.url
-        _Reader(page, options, self._resolver, asked).read(told, base)
+            tagged = _tagged(tree) if nodes is None else nodes.tagged
+        base = _base(tagged, response.url) if _BASE in tags else response.url
+        _Reader(page, options, self._resolver, asked).read(tagged, base)
         page.lang = self._lang(tree)
         if nodes is not None and not page.noindex:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
@@ -264,14 +264,14 @@ def _parsed(value: bytes) -> str:
     return (link and link.attributes.get("href")) or ""
 
 
-def _told(tree: Tree) -> list[Tagged]:
+def _tagged(tree: Tree) -> list[Tagged]:
     """Elements with links, title and meta, and templates."""
     return [(node.tag_id, node) for node in tree.css(_SELECTOR)]
 
 
-def _base(told: list[Tagged], url: str) -> str:
+def _base(tagged: list[Tagged], url: str) -> str:
     """The base of the document's references: the first `<base href>` of http(s), else its own *url*."""
-    for tag, node in told:
+    for tag, node in tagged:
         if tag == _BASE and (href := node.attributes.get("href")):
             try:
                 found = urls.resolve(href, url).partition("#")[0]
@@ -300,7 +300,7 @@ class _Reader:
         self.table = self.resolver.folder(base)
         self.local = base == self.page.url  # references to the document itself are no links, unless <base> leads away
 
-    def read(self, told: list[Tagged], base: str) -> None:
+    def read(self, tagged: list[Tagged], base: str) -> None:
         """Fill the page from its header, then from the document's elements, whose references are relative to *base*."""
         headers = self.page.response.headers
         if headers.get("link") or headers.get("refresh"):
@@ -308,7 +308,7 @@ class _Reader:
             self._header(headers)
         self._relative_to(base, legacy=self.page.charset != "utf-8")
         take = self.take
-        for tag, node in told:
+        for tag, node in tagged:
             if tag in _LINKS:
                 attributes = node.attributes
                 href = attributes.get("href")
@@ -336,7 +336,7 @@ class _Reader:
         if self.local and (not reference or reference[0] == "#"):
             return None
         if self.legacy:
-            reference = charsets.encode_query(reference, self.page.charset or charsets.DEFAULT)
+            reference = encode_query(reference, self.page.charset or DEFAULT_CHARSET)
         self.total += 1
         full = len(self.out) >= self.options.max_links
         target = self.table.get(reference) or ("cap" if full else self._resolve(reference))

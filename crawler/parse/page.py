@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
 from crawler.fetch.fetcher import Headers, Response
-from crawler.parse import charset as charsets
 from crawler.parse.bounds import bounded
+from crawler.parse.charset import DEFAULT_CHARSET, as_utf8, decode
 from crawler.parse.xhtml import as_html, is_xhtml
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class Page:
     @property
     def html(self) -> str:
         """The body as text in the encoding found."""
-        return charsets.decode(self.response.body, self.charset or charsets.DEFAULT)
+        return decode(self.response.body, self.charset or DEFAULT_CHARSET)
 
     def json(self) -> Any:
         """The body parsed as JSON (RFC 8259); ValueError if it is none."""
@@ -175,7 +175,7 @@ class Page:
     def document(self) -> Tree:
         """The parsed document of a page that is HTML."""
         if self.tree is None:
-            self.tree = read(source(self.response, self.charset or charsets.DEFAULT))[0]
+            self.tree = read(source(self.response, self.charset or DEFAULT_CHARSET))[0]
             open_shadow_roots(self.tree)
         return self.tree
 
@@ -191,7 +191,7 @@ class Page:
 
 def source(response: Response, charset: str) -> bytes:
     """The HTML of *response*, whose encoding is *charset*, as UTF-8; XHTML is written as HTML."""
-    html = charsets.as_utf8(response.body, charset)
+    html = as_utf8(response.body, charset)
     return as_html(html) if is_xhtml(response.computed_type, response.body) else html
 
 

@@ -123,7 +123,7 @@ class Look(Protocol):
     def has_capitals(self, hrefs: int) -> bool:
         """Whether there may be more occurrences of `href` than this number, in another case."""
 
-    def tells(self, *, title: bool, canonical: bool) -> bool:
+    def affects_head(self, *, title: bool, canonical: bool) -> bool:
         """Whether it may contain what belongs in heads; a *title* in the head hides later ones."""
 
 
@@ -136,15 +136,15 @@ class _Lowered:
     def has_capitals(self, hrefs: int) -> bool:
         return self._rest.count(b"href") != hrefs
 
-    def tells(self, *, title: bool, canonical: bool) -> bool:
-        return _telling(title, canonical).search(self._rest) is not None
+    def affects_head(self, *, title: bool, canonical: bool) -> bool:
+        return _head_tags(title, canonical).search(self._rest) is not None
 
 
 _ALWAYS: Final = ("base", "html", "meta", "frame", "iframe")
 
 
 @lru_cache
-def _telling(title: bool, canonical: bool) -> re.Pattern[bytes]:
+def _head_tags(title: bool, canonical: bool) -> re.Pattern[bytes]:
     names = [*_ALWAYS, *(name for name, known in (("title", title), ("link", canonical)) if not known)]
     first = "".join(sorted({name[0] for name in names}))
     return re.compile(f"<(?=[{first}])(?:{'|'.join(names)})".encode())
@@ -169,7 +169,7 @@ class _Scanned:
     def has_capitals(self, hrefs: int) -> bool:
         return _CAPITALS in self._signs
 
-    def tells(self, *, title: bool, canonical: bool) -> bool:
+    def affects_head(self, *, title: bool, canonical: bool) -> bool:
         signs = self._signs
         return bool(signs) and (
             _OTHERS in signs or (not title and _TITLE in signs) or (not canonical and _LINK in signs)

@@ -62,7 +62,7 @@ _OPAQUE = re.compile(
 class Nodes:
     """The nodes of a document to be processed, each kind in the order of the document, found in one walk."""
 
-    told: list[Tagged] = field(default_factory=list)
+    tagged: list[Tagged] = field(default_factory=list)
     """Elements with links, title and meta, and templates."""
     inline: list[Node] = field(default_factory=list)
     pre: list[Node] = field(default_factory=list)
@@ -75,14 +75,14 @@ class Nodes:
 def find_nodes(tree: Tree) -> Nodes:
     """All nodes that `visible_text` must process, and those with links and meta."""
     nodes = Nodes()
-    told, inline = nodes.told, nodes.inline
+    tagged, inline = nodes.tagged, nodes.inline
     root = tree.root
     for node in root.traverse() if root is not None else ():
         tag = node.tag_id
         if tag in _BLOCKS:
             continue
         if tag in _TOLD_INLINES:
-            told.append((tag, node))
+            tagged.append((tag, node))
             inline.append(node)
         elif tag in _RARE:
             _note(nodes, tag, _RARE[tag], node)
@@ -96,7 +96,7 @@ def find_nodes(tree: Tree) -> Nodes:
 def _note(nodes: Nodes, tag: int, kind: int, node: Node) -> None:
     """Note one of the rarer *kind*s of nodes."""
     if kind == _TOLD_UNSEEN:
-        nodes.told.append((tag, node))
+        nodes.tagged.append((tag, node))
         nodes.unseen.append(node)
     elif kind == _UNSEEN:
         nodes.unseen.append(node)

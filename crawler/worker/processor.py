@@ -64,7 +64,7 @@ class Processor:
         sample: Callable[[str, Page], None] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """*sample* samples pages for trap detection; None: nothing is quarantined. *say* shows a message to people."""
+        """*sample* gets pages for trap detection; None: nothing is quarantined. *say* shows a message to people."""
         self._frontier = frontier
         self._links = links
         self._extractor = extractor
