@@ -1,5 +1,4 @@
-"""Decoders of the Encoding Standard (https://encoding.spec.whatwg.org/) for encodings where Python's codecs accept
-less.
+"""Decoders of the Encoding Standard (https://encoding.spec.whatwg.org/), where Python's codecs know less.
 
 Pure. Python decodes. A sequence that its codec does not know goes to an error handler, which looks it up in the
 Standard's index. If the index has no character for it either, the handler skips as many bytes as the Standard requires.

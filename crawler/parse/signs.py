@@ -1,5 +1,4 @@
-"""Finds which of several expressions occur in a document's bytes, in one pass: the only module that uses Hyperscan.
-Pure.
+"""Finds which of several expressions occur in a document, in one pass. The only module that uses Hyperscan. Pure.
 
 Without it (`pip install crawler[fast]`) its callers search with the standard library, which takes longer.
 """

@@ -1,5 +1,4 @@
-"""Samples pages for trap detection: reports fingerprints of large templates, so the frontier can quarantine barren
-ones.
+"""Samples pages for trap detection: reports fingerprints of templates that many URLs share.
 
 Most templates have few pages. They are counted here alone and cost Redis nothing. Globs (see `traps`) are reported only
 if their URLs grow and their pages are alike. A page counts for each folder that contains it, except for a folder in
