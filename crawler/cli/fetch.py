@@ -164,8 +164,8 @@ class _Try:
     def _page(self, held: LeasedPage, response: Response) -> Record:
         page = Extractor(self._plan.extract).extract(response)
         found = Discovered(data=self._data(page), outlinks=page.outlinks)
-        ending = of_page(held, page, found, HostFeedback())
-        record = _record(ending)
+        commit = of_page(held, page, found, HostFeedback())
+        record = _record(commit)
         return msgspec.structs.replace(record, text=page.text)
 
     def _data(self, page: Page) -> object:
@@ -237,5 +237,5 @@ def _held(url: str, hops: int) -> LeasedPage:
     return LeasedPage(lease, Entry.decode(host, entry), "0")
 
 
-def _record(ending: Commit) -> Record:
-    return Record.decode(ending.record)
+def _record(commit: Commit) -> Record:
+    return Record.decode(commit.record)

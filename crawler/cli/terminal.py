@@ -1,4 +1,4 @@
-"""The terminal of a command: one live line on stdout or stderr, and messages on stderr."""
+"""The terminal of a command: one live line, and messages for people on stderr."""
 
 from __future__ import annotations
 

@@ -202,7 +202,7 @@ class _Outlook:
         except RedisAway as error:
             patience.failed(error)
             self._trouble = ""
-            self._session.mend()
+            self._session.restart_redis()
         except (NoCrawl, CrawlDeleting):
             return  # the workers see it as well, and leave
         else:

@@ -42,7 +42,7 @@ class Session:
         self.origins: set[str] = set()
         """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
         self.say = say
-        self.patience = Backoff(say, mend=self.mend)
+        self.patience = Backoff(say, mend=self.restart_redis)
         self._server: EmbeddedRedis | None = None
         self._link: Connection | None = None
         self._frontier: Frontier | None = None
@@ -106,7 +106,7 @@ class Session:
         """Folder of the embedded Redis, and the descriptor that workers must inherit, which keeps it alive."""
         return None if self._server is None else (os.fsencode(self._server.folder), self._server.users_fd)
 
-    def mend(self) -> None:
+    def restart_redis(self) -> None:
         """Restart the embedded Redis if it died."""
         if self._server is not None:
             self._server.ensure()

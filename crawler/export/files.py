@@ -1,5 +1,4 @@
-"""Files that survive kill -9 and a power loss: part files that replace a file as a whole, and locks that end with their
-owner.
+"""Files that survive kill -9 and a power loss: part files that replace a file as a whole, and locks.
 
 A part file is named `.NAME.XXXXXXXX.part` and locked (flock) by its owner for life. One without an owner was left by a
 process that was killed; the next one that writes the same file removes it.

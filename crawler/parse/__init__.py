@@ -1,1 +1,1 @@
-"""Bytes to values. Pure: no clock, no I/O."""
+"""Parsing: from bytes to values (pages, links, text, encodings, sitemaps). Pure: no clock, no I/O."""

@@ -1,15 +1,15 @@
-"""What a page may cost to parse: shapes that take a parser more than linear time are made flat before. Pure.
+"""Bounds the cost of parsing a page: flattens shapes that take a parser more than linear time. Pure.
 
-The parsing that the HTML standard describes looks through the open elements, the attributes of a tag and the formatting
-elements again and again, so some kilobytes can take minutes. Browsers bound the depth of a document and put what is
-deeper beside its parent (Chromium: 512 elements). So does this, on pages that look as if it were needed:
+Parsing as the HTML standard describes it searches the open elements, the attributes of a tag and the formatting
+elements again and again, so a few kilobytes can take minutes. Browsers bound the depth of a document and put deeper
+elements beside their parent (Chromium: 512 elements). This module does the same, on pages that seem to need it:
 
-- An element below the greatest depth becomes empty: what it holds follows it. More tags allow less depth.
+- An element below the greatest depth becomes empty: its content follows it. More tags allow less depth.
 - A tag keeps its first attributes, a document its first names of elements and attributes.
-- Formatting elements that stay open, of which each paragraph gets a copy, are bounded; so are `html` and `body` tags.
-- Comments behind the body go.
+- Formatting elements that stay open, which are copied into each paragraph, are bounded; so are `html` and `body` tags.
+- Comments after the body are removed.
 
-A page that is in order, by samples (see `shapes`), comes out as it was, byte by byte.
+A page without such shapes, judged by samples (see `shapes`), stays as it was, byte by byte.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from crawler.parse.shapes import ATTRIBUTE, CLOSED, FOREIGN, RAW, RAW_ENDS, TOKE
 
 MAX_DEPTH: Final = 512
 _MAX_STEPS: Final = 100_000_000
-"""Tags times depth: what looking through the open elements may cost, about half a second."""
+"""Tags times depth: the cost of searching the open elements, about half a second."""
 _MAX_COPIES: Final = 2_000_000
 """Tags times formatting elements that stay open: how many elements may be made of them."""
 _MAX_FORMATTING: Final = 128
@@ -39,7 +39,7 @@ _SCOPES: Final = names("applet caption table td th marquee object template selec
 """What ends the search for an open element (HTML 13.2.4.2)."""
 _SPECIAL: Final = _CLOSES_P | _SCOPES | names("button center tbody tfoot thead tr colgroup iframe noscript")
 _LOOSE: Final = names("address div p")
-"""Special elements within which a list item still belongs to the list around."""
+"""Special elements within which a list item still belongs to the outer list."""
 _ROWS: Final = {
     b"td": names("tr"),
     b"th": names("tr"),
@@ -53,7 +53,7 @@ _WITHIN_FOREIGN: Final = names("foreignobject desc title annotation-xml mi mo mn
 
 
 def bounded(html: bytes) -> tuple[bytes, bool]:
-    """*html*, UTF-8, so that parsing takes time linear in its size; whether anything had to be changed for that."""
+    """*html*, UTF-8, changed so that parsing takes time linear in its size; and whether anything was changed."""
     return _flat(html) if is_costly(html) else (html, False)
 
 
@@ -63,7 +63,7 @@ def _flat(html: bytes) -> tuple[bytes, bool]:
 
 
 class _Flattening:
-    """One way through a document, with the elements that are open as a parser would have them, about."""
+    """One pass through a document, with the elements that are open about as a parser would have them."""
 
     def __init__(self, html: bytes) -> None:
         self.html = html
@@ -71,12 +71,12 @@ class _Flattening:
         self.max_depth = max(min(MAX_DEPTH, _MAX_STEPS // tags), 64)
         self.max_formatting = max(min(_MAX_FORMATTING, _MAX_COPIES // tags), 4)
         self.open: list[tuple[bytes, bool]] = []
-        """Names; whether the element is one in the output too."""
+        """Names; whether the element is also in the output."""
         self.where: dict[bytes, list[int]] = {}
         self.scopes: list[int] = []
         self.special: list[int] = []
         self.items: list[int] = []
-        """Special elements but those in which a list item still belongs to the list around."""
+        """Special elements except those in which a list item still belongs to the outer list."""
         self.depth = self.roots = 0
         self.formatting: list[tuple[bytes, bytes]] = []
         self.names: set[bytes] = set()
@@ -84,7 +84,7 @@ class _Flattening:
         self.ended = self.in_foreign = False
 
     def run(self) -> bytes:
-        """The document made flat."""
+        """The flattened document."""
         html, out, done, at = self.html, list[bytes](), 0, 0
         while match := TOKEN.search(html, at):
             start, at = match.span()
@@ -114,14 +114,14 @@ class _Flattening:
         return b"".join(out)
 
     def _known(self, name: bytes) -> bytes:
-        """*name*, or nothing where the document has too many: such elements are left out."""
+        """*name*, or nothing if the document has too many names: such elements are dropped."""
         if name not in self.names:
             if len(self.names) >= _MAX_NAMES and name not in _SPECIAL | CLOSED | _FORMATTING:
                 return b""
             self.names.add(name)
         return name
 
-    # What follows returns what is written in place of a tag; None: the tag as it is.
+    # Each of the following returns what is written in place of a tag; None: the tag as it is.
 
     def _start(self, name: bytes, tag: bytes) -> bytes | None:
         if name in (b"html", b"body"):
@@ -137,10 +137,10 @@ class _Flattening:
             return self._bounded_tag(name, tag)
         if not foreign:
             if (name in _ROWS and self._table() < 0) or (name == b"form" and self._last(name) >= 0):
-                return self._bounded_tag(name, tag)  # parts of no table are ignored, and forms in forms
+                return self._bounded_tag(name, tag)  # parts of no table are ignored, as are forms in forms
             within = self._last(b"select")
             self._close_before(name)
-            if name == b"select" and within > self._last(name):  # within another it is that one's end
+            if name == b"select" and within > self._last(name):  # within another select it is that one's end
                 return self._bounded_tag(name, tag)
         flat = self.depth >= self.max_depth or not self._may_format(name, tag)
         self._push(name, not flat)
@@ -240,7 +240,7 @@ class _Flattening:
             self._cut(len(self.open) - 1)
 
     def _is_foreign(self) -> bool:
-        """Whether tags are those of svg or MathML just now."""
+        """Whether the current tags are those of svg or MathML."""
         within = max(map(self._last, FOREIGN))
         return within >= 0 and within > max(map(self._last, _WITHIN_FOREIGN))
 

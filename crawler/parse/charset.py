@@ -1,7 +1,7 @@
-"""Which encoding a body is in: BOM, Content-Type, `<meta>`, XML declaration, and only then a guess.
+"""Finds the encoding of a body: from its BOM, Content-Type, `<meta>` or XML declaration; only then by a guess.
 
 Pure. Names and labels are those of the WHATWG Encoding Standard (https://encoding.spec.whatwg.org/#names-and-labels),
-so `iso-8859-1` and `ascii` mean `windows-1252`; labels are looked up by webencodings. Unknown labels count as absent.
+so `iso-8859-1` and `ascii` mean `windows-1252`. webencodings looks up labels. Unknown labels count as absent.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from crawler.parse.decoders import DECODERS
 from crawler.parse.guess import detect
 
 PRESCAN: Final = 1024
-"""Bytes in which browsers look for a declaration before they parse (HTML 13.2.3.2)."""
+"""How many bytes browsers search for a declaration before they parse (HTML 13.2.3.2)."""
 
-DEFAULT: Final = "windows-1252"
-"""What browsers take a page for that declares nothing."""
+DEFAULT_CHARSET: Final = "windows-1252"
+"""The encoding that browsers assume for a page without a declaration."""
 
 _GUESS_SAMPLE: Final = 16 * 1024
-"""Bytes from a little before the first one that is not ASCII on: guessing costs up to 0.15 ms a KiB."""
+"""Bytes used for a guess, from shortly before the first non-ASCII byte: guessing costs up to 0.15 ms a KiB."""
 _MAX_LATE: Final = 1024 * 1024
-"""Bytes in which a declaration behind the prescan is looked for."""
+"""How many bytes after the prescan are searched for a declaration."""
 _MAX_TAGS: Final = 20_000
-"""Tags and comments that are read for one (20 ms)."""
+"""How many tags and comments are read for one (20 ms)."""
 _MIN_UTF8: Final = 8
-"""Characters of UTF-8 for one sequence that is none, from which on a body is UTF-8 with some damage."""
+"""From this many UTF-8 characters per invalid sequence on, a body is UTF-8 with some damage."""
 _NOT_ASCII_SUPERSETS = frozenset({"utf-16le", "utf-16be", "iso-2022-jp", "hz-gb-2312", "replacement"})
 _UTF_QUERIES = frozenset({"utf-8", "utf-16le", "utf-16be", "replacement"})
 _NOT_ASCII_BYTES = re.compile(rb"[\x80-\xff]|\x1b[$(]")
@@ -53,7 +53,7 @@ _ATTRIBUTE = re.compile(
     rb"|(?!" + _SPACE + rb"*=)(?=[\t\n\f\r />]))"
 )
 _QUERY_BYTES: Final = frozenset(range(0x21, 0x7F)) - frozenset(b"\"#<>'")
-"""What URL Standard 1.3 leaves as it is in the query of a special URL."""
+"""Characters that URL Standard 1.3 leaves unescaped in the query of a special URL."""
 _META_CHARSET = re.compile(rb"charset[\t\n\f\r ]*=[\t\n\f\r ]*", re.IGNORECASE)
 _META_VALUE = re.compile(rb"""(?:"([^"]*)"|'([^']*)'|([^"';\t\n\f\r ][^;\t\n\f\r ]*))""")
 
@@ -68,7 +68,7 @@ def lookup(label: str) -> str | None:
 
 
 def codec(name: str) -> str:
-    """Python's codec for the encoding *name*, UTF-8's if it has none; what it lacks is mended by `errors`."""
+    """Python's codec for the encoding *name*, UTF-8's if it has none; `errors` supplies what the codec lacks."""
     if name in DECODERS:
         return DECODERS[name].codec
     found = webencodings.lookup(name)
@@ -79,12 +79,12 @@ def codec(name: str) -> str:
 
 
 def errors(name: str) -> str:
-    """The error handler to decode the encoding *name* with: U+FFFD for what means nothing in it."""
+    """The error handler for decoding the encoding *name*: U+FFFD for sequences without a meaning."""
     return DECODERS[name].errors if name in DECODERS else "replace"
 
 
 def of_content_type(header: str) -> str | None:
-    """The encoding that a Content-Type header names, of several lines joined by commas (see `fetch.mime`)."""
+    """The encoding that a Content-Type header names; several lines are joined by commas (see `fetch.mime`)."""
     label = mime.extract(header).charset
     return lookup(label) if label else None
 
@@ -95,7 +95,7 @@ def of_bom(body: bytes) -> str | None:
 
 
 _beginnings: dict[bytes, tuple[bytes, str]] = {}
-"""By their first bytes: how pages began up to their declaration, and what it was. Most pages of a site begin alike."""
+"""By first bytes: the beginnings of pages up to their declaration, and its encoding. Pages of a site begin alike."""
 _FIRST: Final = 48
 _MAX_BEGINNINGS: Final = 256
 
@@ -141,13 +141,13 @@ def _prescan(data: bytes) -> tuple[str, int] | None:
 
 
 def _next_tag(data: bytes, at: int) -> int:
-    """Where the next tag or comment begins, -1 where there is none: a `<` with something else behind it is text."""
+    """Where the next tag or comment begins, -1 if there is none: a `<` before anything else is text."""
     found = _OPENING.search(data, at)
     return found.start() if found else -1
 
 
 def _attributes(data: bytes, at: int, keep: bool) -> tuple[dict[bytes, bytes], int]:
-    """A tag's attributes (first of a name wins; none unless *keep*) and where its `>` is, -1 if the data end first."""
+    """A tag's attributes (first of a name wins; none unless *keep*) and where its `>` is, -1 if the data ends first."""
     found: dict[bytes, bytes] = {}
     while match := _ATTRIBUTE.match(data, at):
         at = match.end()
@@ -167,7 +167,7 @@ def _declared(attributes: dict[bytes, bytes]) -> str | None:
         return None
     if name in ("utf-16le", "utf-16be"):
         return "utf-8"  # it was read as ASCII, so it cannot be
-    return DEFAULT if name == "x-user-defined" else name
+    return DEFAULT_CHARSET if name == "x-user-defined" else name
 
 
 def _of_pragma(content: bytes) -> str | None:
@@ -177,11 +177,11 @@ def _of_pragma(content: bytes) -> str | None:
     return lookup((value[1] or value[2] or value[3] or b"").decode("latin-1")) if value else None
 
 
-def find(body: bytes, content_type: str | None, markup: bool = True, url: str = "") -> str:
-    """The name of *body*'s encoding. *content_type* is the header; *markup*: HTML or XML, which may declare it.
+def find_charset(body: bytes, content_type: str | None, markup: bool = True, url: str = "") -> str:
+    """The name of *body*'s encoding. *content_type* is the header. *markup*: it is HTML or XML, which may declare it.
 
-    A body that declares nothing and is ASCII is called `windows-1252`, as browsers do; valid UTF-8 is `utf-8`. Else it
-    is guessed; the country in *url* decides between alphabets that look alike.
+    A body that declares nothing and is ASCII is called `windows-1252`, as browsers do; valid UTF-8 is `utf-8`. Any
+    other is guessed; the country in *url* decides between alphabets that look alike.
     """
     found = of_bom(body) or (of_content_type(content_type) if content_type else None)
     if found is None and markup:
@@ -189,7 +189,7 @@ def find(body: bytes, content_type: str | None, markup: bool = True, url: str = 
     if found is not None:
         return found
     if body.isascii() and not _ISO_2022_JP.search(body):
-        return DEFAULT
+        return DEFAULT_CHARSET
     return "utf-8" if _is_utf8(body) else _guess(body, url)
 
 
@@ -213,7 +213,7 @@ def _of_late_meta(body: bytes) -> str | None:
 
 
 def _is_utf8(body: bytes) -> bool:
-    """Whether *body* is UTF-8 and not ASCII: whole, cut within a character, or with a little damage."""
+    """Whether *body* is UTF-8 and not ASCII: whole, cut within a character, or with little damage."""
     if body.isascii():
         return False
     try:
@@ -228,19 +228,20 @@ def _is_utf8(body: bytes) -> bool:
 
 
 def _guess(body: bytes, url: str) -> str:
-    """The encoding by the look of the bytes, as Firefox guesses it; the default where that is unsure."""
+    """The encoding by the look of the bytes, as Firefox guesses it; the default if that is unsure."""
     first = _NOT_ASCII_BYTES.search(body)
     begin = max(0, first.start() - 256) if first else 0
     sample = body[begin : begin + _GUESS_SAMPLE]
     country = _TLD.match(url)
-    name = lookup(detect(sample, country[1] if country else None)) or DEFAULT
+    name = lookup(detect(sample, country[1] if country else None)) or DEFAULT_CHARSET
     if name == "koi8-u" and not _UKRAINIAN.search(sample):
         return "koi8-r"  # the two differ in these letters alone
-    return DEFAULT if name in _UTF_QUERIES else name  # it is not valid UTF-8, and UTF-16 without a BOM is not guessed
+    # A UTF is not valid here: UTF-8 was excluded before, and UTF-16 without a BOM is not guessed.
+    return DEFAULT_CHARSET if name in _UTF_QUERIES else name
 
 
 def decode(body: bytes, name: str) -> str:
-    """*body* as text, without a BOM; what cannot be read becomes U+FFFD. Never raises."""
+    """*body* as text, without a BOM; what cannot be decoded becomes U+FFFD. Never raises."""
     mark = next((mark for mark, _ in _BOMS if body.startswith(mark)), b"")
     return decoders.decode(body[len(mark) :], name, codec(name))
 
@@ -248,7 +249,7 @@ def decode(body: bytes, name: str) -> str:
 def encode_query(reference: str, name: str) -> str:
     """*reference* with the query's non-ASCII characters percent-encoded in the document's encoding *name*.
 
-    WHATWG URL, "percent-encode after encoding": what the encoding lacks becomes `%26%23<code point>%3B`.
+    WHATWG URL, "percent-encode after encoding": a character that the encoding lacks becomes `%26%23<code point>%3B`.
     """
     if reference.isascii() or name in _UTF_QUERIES:
         return reference
@@ -258,7 +259,7 @@ def encode_query(reference: str, name: str) -> str:
 
 
 def _percent(run: str, name: str) -> str:
-    """Each character's bytes, escaped but for those that may stand in a query as they are."""
+    """Each character's bytes, escaped except for those that a query may contain as they are."""
     return "".join(map(_percent_char, run, [name] * len(run)))
 
 
@@ -271,7 +272,7 @@ def _percent_char(char: str, name: str) -> str:
 
 
 def as_utf8(body: bytes, name: str) -> bytes:
-    """*body* as the parser wants it: UTF-8, and untouched where that costs nothing (it replaces bad bytes itself)."""
+    """*body* in UTF-8 for the parser; left as it is where that costs nothing (the parser replaces bad bytes itself)."""
     if name == "utf-8":
         return body[3:] if body.startswith(_BOMS[0][0]) else body
     if name not in _NOT_ASCII_SUPERSETS and body.isascii():

@@ -1,8 +1,9 @@
-"""Decoders of the Encoding Standard (https://encoding.spec.whatwg.org/), where Python's codecs are narrower than it.
+"""Decoders of the Encoding Standard (https://encoding.spec.whatwg.org/), where Python's codecs know less.
 
-Pure. Python decodes; what it has no character for comes to an error handler, which looks the sequence up in the
-Standard's index and, where that has none either, steps over as many bytes as the Standard says. So one sequence that
-is wrong or unknown never shifts those behind it. A few characters that Python maps otherwise are replaced afterwards.
+Pure. Python decodes. A sequence that its codec does not know goes to an error handler, which looks it up in the
+Standard's index. If the index has no character for it either, the handler skips as many bytes as the Standard requires.
+So a wrong or unknown sequence never shifts those after it. A few characters that Python maps differently are replaced
+afterwards.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import Final
 BAD: Final = "\ufffd"
 
 Found = tuple[str, int]
-"""What a sequence stands for, and how many bytes it takes."""
+"""The character of a sequence, and how many bytes it takes."""
 
 
 def _control(data: bytes, at: int) -> Found:
-    """The indexes of the code pages of Windows have C1 controls where they have no characters."""
+    """The indexes of Windows code pages have C1 controls where they have no characters."""
     return (chr(data[at]) if data[at] < 0xA0 else BAD), 1
 
 
@@ -29,7 +30,7 @@ def _windows_1255(data: bytes, at: int) -> Found:
 
 
 def _stepped_over(data: bytes, at: int) -> Found:
-    """A lead byte whose sequence means nothing; an ASCII byte behind it stands for itself."""
+    """A lead byte whose sequence has no meaning; an ASCII byte after it stands for itself."""
     return BAD, 2 if at + 1 < len(data) and data[at + 1] > 0x7F else 1
 
 
@@ -91,14 +92,14 @@ def _jis0208(row: int, cell: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Decoder:
-    """How an encoding is decoded: Python's codec, its error handler, and the characters that it maps otherwise."""
+    """How an encoding is decoded: Python's codec, its error handler, and the characters that it maps differently."""
 
     codec: str
     errors: str = "replace"
     other: dict[int, str] = field(default_factory=dict)
 
     def decode(self, data: bytes) -> str:
-        """*data* as text; what means nothing becomes U+FFFD. Never raises."""
+        """*data* as text; sequences without a meaning become U+FFFD. Never raises."""
         text = data.decode(self.codec, self.errors)
         if self.other and re.search(f"[{''.join(map(chr, self.other))}]", text):
             return text.translate(self.other)
@@ -155,14 +156,14 @@ DECODERS: Final = {
     **{f"windows-{page}": Decoder(f"cp{page}", _C1) for page in (874, *range(1250, 1259)) if page != 1255},
     "windows-1255": Decoder("cp1255", _handler("windows_1255", _windows_1255)),
 }
-"""Those of the Standard that Python lacks or has otherwise, by the Standard's names."""
+"""Encodings that Python lacks or decodes differently, by the Standard's names."""
 
 
 def decode(data: bytes, name: str, codec: str) -> str:
-    """*data* in the encoding *name*, which is Python's *codec* where it is not among DECODERS. Never raises."""
+    """*data* in the encoding *name*, which is Python's *codec* if it is not among DECODERS. Never raises."""
     if name == "replacement":  # section 14.1.1: encodings that are not safe to read (HZ, ISO-2022-KR, ...)
         return BAD if data else ""
-    if name == "euc-jp":  # the tilde of JIS X 0212, which Python takes for the one of ASCII
+    if name == "euc-jp":  # the tilde of JIS X 0212, which Python reads as the ASCII one
         data = data.replace(b"\x8f\xa2\xb7", b"\xa1\xc1")
     decoder = DECODERS.get(name)
     return decoder.decode(data) if decoder else data.decode(codec, "replace")

@@ -1,6 +1,6 @@
-"""Response -> Page: links, title, meta and text. Pure: no clock, no I/O; `Extractor` only remembers what it resolved.
+"""Response to Page: links, title, meta and text. Pure: no clock, no I/O; `Extractor` only caches resolved references.
 
-The hot path of a worker. Lexbor parses and selects; what Python does for each link is one lookup in a table that all
+This is the hot path of a worker. Lexbor parses and selects. For each link Python does one lookup in a table that all
 pages of a folder share, because most links of a site repeat on all its pages.
 """
 
@@ -14,10 +14,10 @@ from typing import Final
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Headers, Response
-from crawler.parse import charset as charsets
 from crawler.parse import link_header, skim
 from crawler.parse import visible_text as visible
 from crawler.parse.bounds import bounded
+from crawler.parse.charset import DEFAULT_CHARSET, decode, encode_query, find_charset
 from crawler.parse.page import (
     Node,
     Page,
@@ -41,7 +41,7 @@ from crawler.parse.xhtml import is_xhtml
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
 
-_SELECTOR: Final = "[href],[src],meta,title,template"  # by attribute: Lexbor compares tag names at twice the price
+_SELECTOR: Final = "[href],[src],meta,title,template"  # by attribute: Lexbor compares tag names at twice the cost
 _LINKS, _FRAMES = tag_ids("a area"), tag_ids("iframe frame")
 _LINK, _META, _TITLE, _SVG = (next(iter(tag_ids(name))) for name in ("link", "meta", "title", "svg"))
 _BASE, _TEMPLATE, _MARK = (next(iter(tag_ids(name))) for name in ("base", "template", MARK))
@@ -75,32 +75,32 @@ class ExtractOptions:
     max_text: int = 1024 * 1024
     """Bytes of UTF-8."""
     max_field: int = 2000
-    """Characters of the title, the description and the like."""
+    """Characters of the title, the description and similar fields."""
     obey_nofollow: bool = True
     obey_noindex: bool = True
     follow_canonical: bool = True
-    """`rel=canonical` is a link like others; it is read in any case."""
+    """`rel=canonical` is a link like others; it is read either way."""
     form: urls.Form = field(default_factory=urls.Form)
-    """Which spellings of a URL the crawl takes for one."""
+    """Which spellings of a URL the crawl treats as one."""
     cache: int = 16 << 20
-    """Bytes of resolved references that are kept, about."""
+    """Approximate bytes of resolved references that are cached."""
 
 
 def is_html(response: Response) -> bool:
-    """Whether *response* is an HTML document: by its type, or where it has none, by how it begins."""
+    """Whether *response* is an HTML document: by its type, or if it has none, by how it begins."""
     return response.computed_type in _HTML_TYPES or is_xhtml(response.computed_type, response.body)
 
 
 def is_text(response: Response) -> bool:
-    """Whether *response* is text other than HTML: by its type, or where it has none, by the lack of binary bytes."""
+    """Whether *response* is text other than HTML: by its type, or if it has none, by the lack of binary bytes."""
     return _TEXT_TYPES.match(response.computed_type) is not None
 
 
 def robots_directives(values: Iterable[str], agent: str) -> set[str]:
-    """`noindex` and `nofollow` as far as X-Robots-Tag headers or a meta's content ask them of *agent*.
+    """`noindex` and `nofollow`, if X-Robots-Tag headers or a meta's content ask *agent* for them.
 
-    A crawler's name and a colon restrict what follows in the same value to that crawler; `none` is both.
-    Source: https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag
+    A crawler's name and a colon restrict what follows in the same value to that crawler; `none` is both. Source:
+    https://developers.google.com/search/docs/crawling-indexing/robots-meta-tag
     """
     found: set[str] = set()
     for value in values:
@@ -146,12 +146,13 @@ class Extractor:
         settled: SettledLinks | None = None,
         were_accepted: Ask | None = None,
     ) -> Page:
-        """What *response* says. Redirects (3xx) and bodies that are not text are recorded without being read.
+        """The page of *response*. Redirects (3xx) and bodies that are not text are recorded without being read.
 
         Its `Link` and `Refresh` headers mean what `<link>` and `<meta>` mean, and come before them.
 
         *skims*: a page may be read by its head alone (`Page.skimmed`), if each of its links is *settled*, or none is to
-        be followed (None), and no text is wanted. Links that are not may be settled by now: *were_accepted* is asked.
+        be followed (None), and no text is wanted. Links that are not settled yet may be so by now: *were_accepted* is
+        asked.
         """
         page = Page(response.url, response)
         if 300 <= response.status < 400:
@@ -159,7 +160,7 @@ class Extractor:
         asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
         if response.body and is_html(response):
             page.is_html = True
-            page.charset = charsets.find(response.body, response.headers.combined("content-type"), url=response.url)
+            page.charset = find_charset(response.body, response.headers.combined("content-type"), url=response.url)
             html = source(response, page.charset)
             skims = skims and not is_xhtml(response.computed_type, response.body)
             if not (skims and self._skim(page, html, settled, asked, were_accepted)):
@@ -173,16 +174,16 @@ class Extractor:
     def _read_text(self, page: Page) -> None:
         response, options = page.response, self.options
         markup = "xml" in response.computed_type
-        page.charset = charsets.find(response.body, response.headers.combined("content-type"), markup, response.url)
+        page.charset = find_charset(response.body, response.headers.combined("content-type"), markup, response.url)
         if options.want_text and not page.noindex:
             sample = response.body[: 4 * options.max_text + 4]
-            text, truncated = cut(valid(charsets.decode(sample, page.charset)), options.max_text)
+            text, truncated = cut(valid(decode(sample, page.charset)), options.max_text)
             page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
 
     def _skim(
         self, page: Page, html: bytes, settled: SettledLinks | None, asked: set[str], were_accepted: Ask | None
     ) -> bool:
-        """Read *page* by its head alone; false, and nothing done, if that would not do."""
+        """Read *page* by its head alone. Returns false, with nothing done, if that is not possible."""
         end = end_of_head(html)
         if end < 0 or self.options.want_text:
             return False
@@ -196,15 +197,15 @@ class Extractor:
         mark = tree.body.first_child if tree.body is not None else None
         if mark is None or mark.tag_id != _MARK or mark.next is not None:
             return False
-        told = _told(tree)
-        if any(tag == _BASE for tag, _ in told):
+        tagged = _tagged(tree)
+        if any(tag == _BASE for tag, _ in tagged):
             return False
         head = Page(page.url, page.response, page.charset)
-        _Reader(head, self.options, self._resolver, set(asked)).read(told, page.url)
+        _Reader(head, self.options, self._resolver, set(asked)).read(tagged, page.url)
         if settled is not None and not all(map(settled.is_settled, head.outlinks)):
             return False
         canonical = head.canonical is not None
-        if head.refresh is not None or look.tells(title=head.title is not None, canonical=canonical):
+        if head.refresh is not None or look.affects_head(title=head.title is not None, canonical=canonical):
             return False
         page.title, page.description, page.lang = head.title, head.description, self._lang(tree)
         page.canonical, page.noindex, page.nofollow = head.canonical, head.noindex, head.nofollow
@@ -242,15 +243,15 @@ class Extractor:
         response, options = page.response, self.options
         tree, page.is_flat = read(html)
         page.tree = tree
-        # One walk serves both; without text, selecting in C makes far fewer objects.
+        # One walk finds both; without text, selecting in C makes far fewer objects.
         nodes = find_nodes(tree) if options.want_text else None
-        told = _told(tree) if nodes is None else nodes.told
-        tags = {tag for tag, _ in told}
+        tagged = _tagged(tree) if nodes is None else nodes.tagged
+        tags = {tag for tag, _ in tagged}
         if _TEMPLATE in tags and open_shadow_roots(tree):
             nodes = None if nodes is None else find_nodes(tree)
-            told = _told(tree) if nodes is None else nodes.told
-        base = _base(told, response.url) if _BASE in tags else response.url
-        _Reader(page, options, self._resolver, asked).read(told, base)
+            tagged = _tagged(tree) if nodes is None else nodes.tagged
+        base = _base(tagged, response.url) if _BASE in tags else response.url
+        _Reader(page, options, self._resolver, asked).read(tagged, base)
         page.lang = self._lang(tree)
         if nodes is not None and not page.noindex:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
@@ -258,19 +259,19 @@ class Extractor:
 
 
 def _parsed(value: bytes) -> str:
-    """What the parser makes of an attribute's *value* in double quotes."""
+    """An attribute's *value* in double quotes, as the parser reads it."""
     link = parse(b'<a href="' + value + b'">').css_first("a")
     return (link and link.attributes.get("href")) or ""
 
 
-def _told(tree: Tree) -> list[Tagged]:
-    """What bears links, title and meta, and templates."""
+def _tagged(tree: Tree) -> list[Tagged]:
+    """Elements with links, title and meta, and templates."""
     return [(node.tag_id, node) for node in tree.css(_SELECTOR)]
 
 
-def _base(told: list[Tagged], url: str) -> str:
-    """What the document's references are relative to: the first `<base href>` of http(s), else its own *url*."""
-    for tag, node in told:
+def _base(tagged: list[Tagged], url: str) -> str:
+    """The base of the document's references: the first `<base href>` of http(s), else its own *url*."""
+    for tag, node in tagged:
         if tag == _BASE and (href := node.attributes.get("href")):
             try:
                 found = urls.resolve(href, url).partition("#")[0]
@@ -282,7 +283,7 @@ def _base(told: list[Tagged], url: str) -> str:
 
 
 class _Reader:
-    """Takes one document's links, title and meta, in the order of the document."""
+    """Reads one document's links, title and meta, in the order of the document."""
 
     def __init__(self, page: Page, options: ExtractOptions, resolver: Resolver, asked: set[str]) -> None:
         self.page, self.options, self.resolver, self.asked = page, options, resolver, asked
@@ -299,15 +300,15 @@ class _Reader:
         self.table = self.resolver.folder(base)
         self.local = base == self.page.url  # references to the document itself are no links, unless <base> leads away
 
-    def read(self, told: list[Tagged], base: str) -> None:
-        """Fill the page from its header, then from what its document holds, whose references are relative to *base*."""
+    def read(self, tagged: list[Tagged], base: str) -> None:
+        """Fill the page from its header, then from the document's elements, whose references are relative to *base*."""
         headers = self.page.response.headers
         if headers.get("link") or headers.get("refresh"):
             self._relative_to(self.page.url, legacy=False)
             self._header(headers)
         self._relative_to(base, legacy=self.page.charset != "utf-8")
         take = self.take
-        for tag, node in told:
+        for tag, node in tagged:
             if tag in _LINKS:
                 attributes = node.attributes
                 href = attributes.get("href")
@@ -331,11 +332,11 @@ class _Reader:
             self._refresh(refresh)
 
     def take(self, reference: str, rel: str | None) -> str | None:
-        """Take in one link; its canonical URL if it has one, whether it was refused or not."""
+        """Add one link; returns its canonical URL if it has one, refused or not."""
         if self.local and (not reference or reference[0] == "#"):
             return None
         if self.legacy:
-            reference = charsets.encode_query(reference, self.page.charset or charsets.DEFAULT)
+            reference = encode_query(reference, self.page.charset or DEFAULT_CHARSET)
         self.total += 1
         full = len(self.out) >= self.options.max_links
         target = self.table.get(reference) or ("cap" if full else self._resolve(reference))
@@ -418,7 +419,7 @@ class _Reader:
 
 
 def _in_svg(title: Node) -> bool:
-    """Whether a title is a picture's; looked for in its nearest ancestors only, so that deep nesting costs nothing."""
+    """Whether a title is that of a picture. Only its nearest ancestors are searched: deep nesting costs nothing."""
     node = title.parent
     for _ in range(32):
         if node is None or node.tag_id == _SVG:

@@ -1,6 +1,6 @@
-"""Which encoding bytes look like: the one place that asks a library to guess.
+"""Guesses the encoding of bytes: the only module that asks a library to guess.
 
-chardetng is what Firefox uses. It has no wheels for Python 3.14 yet: chardet does the work there, ten times slower.
+chardetng is what Firefox uses. It has no wheels for Python 3.14 yet: there chardet is used, ten times slower.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 _LABELS = {"cp874": "windows-874", "cp932": "shift_jis", "cp949": "euc-kr"}
-"""Of chardet's names those that are no labels of the Encoding Standard."""
+"""chardet's names that are no labels of the Encoding Standard."""
 HAS_CHARDETNG = find_spec("chardetng_py") is not None
 
 

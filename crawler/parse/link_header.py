@@ -1,4 +1,4 @@
-"""The `Link` header (RFC 8288): the links that an answer names beside its body. Pure; linear in the header's length."""
+"""The `Link` header (RFC 8288): links that an answer names in its header. Pure; linear in the header's length."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 MAX_LINKS: Final = 100
-"""Links of one answer that are read; a page may have thousands of its own, a header has a handful."""
+"""Most links of one answer that are read; a page may have thousands, a header has a handful."""
 
 _TARGET = re.compile(r"[\t ,]*+<([^>]*+)>")
 _PARAMETER = re.compile(
@@ -18,8 +18,8 @@ _REST = re.compile(r"[^,]*+")
 def parse(value: str) -> list[dict[str, str | None]]:
     """The links in *value* (lines joined by commas), each like the attributes of `<link>`: `href`, `rel`, `type`, ...
 
-    Of a parameter given twice the first counts (section 3.3). A link with an `anchor` belongs to another document, so
-    it is left out (section 3.2). What follows a link that cannot be parsed is not read (appendix B.2).
+    If a parameter is given twice, the first counts (section 3.3). A link with an `anchor` belongs to another document,
+    so it is dropped (section 3.2). What follows a link that cannot be parsed is not read (appendix B.2).
     """
     links: list[dict[str, str | None]] = []
     at = 0

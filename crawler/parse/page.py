@@ -1,6 +1,6 @@
-"""A page: what was extracted of one response, and the tools for users' own extraction, built only when asked for.
+"""A page: what was extracted from one response, and tools for users' own extraction, built only on demand.
 
-The one door to selectolax (Lexbor) and to BeautifulSoup.
+The only module that uses selectolax (Lexbor) and BeautifulSoup.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
 from crawler.fetch.fetcher import Headers, Response
-from crawler.parse import charset as charsets
 from crawler.parse.bounds import bounded
+from crawler.parse.charset import DEFAULT_CHARSET, as_utf8, decode
 from crawler.parse.xhtml import as_html, is_xhtml
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Tree = LexborHTMLParser
 Node = LexborNode
 Tagged = tuple[int, Node]
-"""A node behind Lexbor's number for its element (`tag_ids`)."""
+"""A node, after Lexbor's number for its element (`tag_ids`)."""
 
 _NO_EVENTS: Final = int(LexborDocumentOptions.WO_EVENTS)
 
@@ -40,22 +40,22 @@ def tag_ids(names: str) -> frozenset[int]:
     return frozenset(_nursery.create_node(name).tag_id for name in names.split())
 
 
-# What may have a shadow root (DOM 4.8, "attach a shadow root"), beside custom elements.
+# Elements that may have a shadow root (DOM 4.8, "attach a shadow root"), besides custom elements.
 _HOSTS: Final = frozenset(
     ("article", "aside", "blockquote", "body", "div", "footer", "header", "main", "nav", "p", "section", "span")
 ) | {f"h{level}" for level in range(1, 7)}
 _MAX_NESTED: Final = 32
-"""Shadow roots within each other that are opened."""
+"""How many shadow roots within each other are opened."""
 
 
 def read(html: bytes) -> tuple[Tree, bool]:
-    """The tree of a whole document, UTF-8, whose shadow roots are closed; whether it was made flat (see `bounds`)."""
+    """The tree of a whole document, UTF-8, whose shadow roots are closed; whether it was flattened (see `bounds`)."""
     html, is_flat = bounded(html)
     return parse(html), is_flat
 
 
 def open_shadow_roots(tree: Tree) -> bool:
-    """Put what declarative shadow roots hold where a browser shows it (HTML 4.12.3): it needs no script for that.
+    """Put the content of declarative shadow roots where a browser shows it (HTML 4.12.3), which needs no script.
 
     False if there are none.
     """
@@ -75,7 +75,7 @@ def open_shadow_roots(tree: Tree) -> bool:
 
 
 def _open(template: Node, host: Node) -> None:
-    """Put the content of *template* in its place, and the children of *host* into the slots that are meant for them."""
+    """Put the content of *template* in its place, and the children of *host* into their slots."""
     content = template.template_fragments()[0]
     slots: dict[str, Node] = {}
     for slot in content.css("slot"):
@@ -102,19 +102,19 @@ COMMENT: Final = parse("<p><!---->").css("p")[0].first_child.tag_id  # type: ign
 
 @dataclass(slots=True)
 class Page:
-    """One response, read. Fields are None where unknown; every string is valid UTF-8 without NUL."""
+    """One response, read. Fields are None if unknown; every string is valid UTF-8 without NUL."""
 
     url: str
     response: Response
     charset: str | None = None
-    """The encoding's WHATWG name; None where the body is not text."""
+    """The encoding's WHATWG name; None if the body is not text."""
     title: str | None = None
     description: str | None = None
     lang: str | None = None
     canonical: str | None = None
-    """The canonical form of the URL that the page calls its own (`rel=canonical`)."""
+    """The canonical form of the URL that the page names as its own (`rel=canonical`)."""
     noindex: bool = False
-    """The page asks not to be kept, and this crawl obeys (`ExtractOptions.obey_noindex`)."""
+    """The page asks not to be stored, and this crawl obeys (`ExtractOptions.obey_noindex`)."""
     nofollow: bool = False
     """The page asks that none of its links be followed, and this crawl obeys; `outlinks` is empty then."""
     text: str | None = None
@@ -122,14 +122,15 @@ class Page:
     outlinks: list[str] = field(default_factory=list)
     """Canonical URLs, distinct, in the order of the document, at most `ExtractOptions.max_links`."""
     links_total: int | None = 0
-    """Links on the page, repeated and refused ones too; those to a place within the page itself do not count.
-    None where they were not counted."""
+    """Links on the page, including repeated and refused ones, but not those to a place within the page itself. None if
+    they were not counted.
+    """
     refused: dict[str, int] = field(default_factory=dict)
-    """Links refused, by reason: `url.REFUSALS`, `nofollow`, and `cap`: those met after max_links
-    in a spelling not met before."""
+    """Links refused, by reason: `url.REFUSALS`, `nofollow`, and `cap` (found after max_links in a new spelling)."""
     refresh: str | None = None
-    """Where a `Refresh` header or a `<meta http-equiv=refresh>` leads: a redirect. It is among the outlinks too unless
-    nofollow."""
+    """The target of a `Refresh` header or a `<meta http-equiv=refresh>`: a redirect. It is also among the outlinks
+    unless nofollow.
+    """
     refresh_after: int = 0
     """Seconds that the page is shown before."""
     is_flat: bool = False
@@ -153,14 +154,14 @@ class Page:
     @property
     def html(self) -> str:
         """The body as text in the encoding found."""
-        return charsets.decode(self.response.body, self.charset or charsets.DEFAULT)
+        return decode(self.response.body, self.charset or DEFAULT_CHARSET)
 
     def json(self) -> Any:
         """The body parsed as JSON (RFC 8259); ValueError if it is none."""
         return json.loads(self.response.body)
 
     def css(self, selector: str) -> list[Node]:
-        """The nodes that match *selector*, in the order of the document; none where the body is not HTML.
+        """The nodes that match *selector*, in the order of the document; empty if the body is not HTML.
 
         ValueError for a selector that cannot be parsed.
         """
@@ -174,13 +175,13 @@ class Page:
     def document(self) -> Tree:
         """The parsed document of a page that is HTML."""
         if self.tree is None:
-            self.tree = read(source(self.response, self.charset or charsets.DEFAULT))[0]
+            self.tree = read(source(self.response, self.charset or DEFAULT_CHARSET))[0]
             open_shadow_roots(self.tree)
         return self.tree
 
     @property
     def soup(self) -> BeautifulSoup:
-        """The body as BeautifulSoup sees it (html.parser), in the encoding found; 27 to 39 ms for a page of 36 KB."""
+        """The body as BeautifulSoup parses it (html.parser), in the encoding found; 27 to 39 ms for a page of 36 KB."""
         if self._soup is None:
             from bs4 import BeautifulSoup
 
@@ -190,7 +191,7 @@ class Page:
 
 def source(response: Response, charset: str) -> bytes:
     """The HTML of *response*, whose encoding is *charset*, as UTF-8; XHTML is written as HTML."""
-    html = charsets.as_utf8(response.body, charset)
+    html = as_utf8(response.body, charset)
     return as_html(html) if is_xhtml(response.computed_type, response.body) else html
 
 
@@ -201,7 +202,7 @@ def clean(text: str, limit: int) -> str | None:
 
 
 def valid(text: str) -> str:
-    """Decoded *text* with NULs as U+FFFD: C strings and JSON readers choke on them. Decoding left no surrogates."""
+    """Decoded *text* with NULs as U+FFFD: C strings and JSON readers cannot take them. Decoding left no surrogates."""
     return text.replace("\0", "\ufffd")
 
 

@@ -1,4 +1,4 @@
-"""References of pages to canonical URLs: what was resolved once is remembered by the folder of the pages that made it.
+"""Resolves references of pages to canonical URLs; results are cached by the folder of the pages.
 
 Pure.
 """
@@ -20,18 +20,19 @@ _OWN_SCHEME: Final = re.compile(r"https?:(?![/\\])", re.IGNORECASE)
 class Resolver:
     """Canonical URLs, or the reasons to refuse them, of references that pages made; bounded.
 
-    What a reference means depends on the folder of its base alone (all up to the last slash of the path), except for
-    empty ones, those that begin with `?` or `#`, and `http:` without slashes: those are resolved anew each time.
+    What a reference means depends only on the folder of its base (everything up to the last slash of the path).
+    Exceptions are empty references, those that begin with `?` or `#`, and `http:` without slashes: they are resolved
+    anew each time.
     """
 
     def __init__(self, form: urls.Form, size: int) -> None:
-        """Of *size* bytes, about; then all is forgotten. Memory is bounded though pages are hostile."""
+        """A cache of about *size* bytes; when full, all is forgotten. Memory is bounded even if pages are hostile."""
         self._form = form
         self._folders: dict[str, dict[str, str]] = {}
         self._size = self._room = size
 
     def folder(self, base: str) -> dict[str, str]:
-        """The table of references from pages beside *base*, an absolute URL: reference -> URL or refusal."""
+        """The table of references from pages in the folder of *base*, an absolute URL: reference -> URL or refusal."""
         key = folder_of(base)
         if self._room <= 0:
             self._folders.clear()
@@ -43,7 +44,7 @@ class Resolver:
         return table
 
     def resolve(self, reference: str, base: str, table: dict[str, str]) -> str:
-        """The canonical URL of *reference*, or one of `url.REFUSALS`; kept in the *table* of *base* where it may be."""
+        """The canonical URL of *reference*, or one of `url.REFUSALS`; stored in the *table* of *base* if possible."""
         if simple := _SIMPLE.fullmatch(reference):
             found = self._beside(simple[1] or _HERE, simple[2], base, table)
         else:
@@ -73,7 +74,7 @@ class Resolver:
 
 
 _SIMPLE = re.compile(r"((?:\.\./){0,8})((?:[A-Za-z0-9_~-][A-Za-z0-9_.~-]*/)*[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)")
-"""A way up, and what stays as it is behind it: unreserved characters, no dot segments, no scheme (RFC 3986 5.2)."""
+"""A way up, and what may follow it unchanged: unreserved characters, no dot segments, no scheme (RFC 3986 5.2)."""
 _HERE: Final = "./"
 _NO_BREAKS = {9: None, 10: None, 13: None}  # removed anywhere in a URL by WHATWG's parser
 
@@ -85,6 +86,6 @@ def _is_of_folder(reference: str) -> bool:
 
 
 def folder_of(base: str) -> str:
-    """The folder of an absolute URL: all up to the last slash of its path."""
+    """The folder of an absolute URL: everything up to the last slash of its path."""
     path = base.partition("?")[0]
     return path[: path.rfind("/", 8) + 1] or path

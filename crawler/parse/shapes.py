@@ -1,7 +1,7 @@
-"""Whether a page has a shape that may take a parser more than linear time. Pure.
+"""Detects pages whose shape may take a parser more than linear time. Pure.
 
-Such are thousands of attributes in a tag, elements that stay open, names without end, comments behind the body. Normal
-pages are looked at in samples only.
+Such shapes are thousands of attributes in a tag, elements that stay open, endless new names, comments after the body.
+Normal pages are checked only by samples.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ import re
 from typing import Final
 
 _FEW: Final = 8_192
-"""Tags with which no shape takes long, whatever it is..."""
+"""With this number of tags no shape takes long, whatever it is..."""
 _SOME: Final = 1_024
-"""... and those with which none takes long if most are closed."""
+"""... and with this number none takes long if most are closed."""
 _UNCLOSED: Final = 512
 _STEP: Final = 8_192
 _LARGE: Final = 131_072
-"""Bytes of a page from which on a quarter of the samples does."""
+"""From this size in bytes on, a quarter of the samples is enough."""
 _SAMPLE: Final = 512
-"""Bytes that are looked at of every _STEP."""
+"""Bytes that are examined of every _STEP."""
 _MANY_NAMES: Final = 150
 """Names among the samples that no ordinary page has."""
 _DEEP: Final = 100
@@ -29,7 +29,7 @@ _MANY_ATTRIBUTES: Final = 4_000
 """Attributes of one tag that take no time yet."""
 _MANY_COMMENTS: Final = 4_096
 
-# HTML 13.2.5.8 to 13.2.5.40: quotes mean something only behind `=`.
+# HTML 13.2.5.8 to 13.2.5.40: quotes mean something only after `=`.
 _VALUE: Final = rb"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\t\n\f\r >"'][^\t\n\f\r >]*+)?+"""
 _GIVEN: Final = rb"(?:[\t\n\f\r ]*+=[\t\n\f\r ]*+" + _VALUE + rb")?+"
 _ATTRIBUTE: Final = rb"[^\t\n\f\r />][^\t\n\f\r />=]*+" + _GIVEN
@@ -57,11 +57,11 @@ _TAG_ENDS = tuple(
 )
 _DOUBLE_END, _SINGLE_END = (re.compile(b"[^%b]*+%b%b>" % (sign, sign, _REST), re.DOTALL) for sign in (b'"', b"'"))
 _UNQUOTED_END = re.compile(rb"</?[a-zA-Z0-9]++(?:>|[\t\n\f\r ]++(?!=)" + _REST + b">)", re.DOTALL)
-"""The end in each state without quotes, where it is the same: behind what looks like a tag."""
+"""The end in each state without quotes, if it is the same: after what looks like a tag."""
 _BEFORE_VALUE: Final = b"=\t\n\f\r "
 _BODY_END = re.compile(rb"</(?:body|html)[\t\n\f\r />]", re.IGNORECASE)
 _SEPARATOR = re.compile(rb"""(?:[\t\n\f\r /]|(?<!=)["'])[^\t\n\f\r />]""")
-"""What an attribute begins with; it may follow the value before without a space."""
+"""The beginning of an attribute; it may follow the previous value without a space."""
 
 
 def names(text: str) -> frozenset[bytes]:
@@ -85,7 +85,7 @@ CLOSED: Final = VOID | _IMPLIED
 
 def is_costly(html: bytes) -> bool:
     """Whether parsing *html*, UTF-8, may take more than linear time."""
-    if len(html) <= 2 * _STEP:  # nothing that is so short takes long
+    if len(html) <= 2 * _STEP:  # nothing this short takes long
         return False
     if _has_long_tag(html):
         return True
@@ -99,7 +99,8 @@ def is_costly(html: bytes) -> bool:
 def _has_long_tag(html: bytes) -> bool:
     """Whether a tag may have thousands of attributes: no state within a tag would end before the next step.
 
-    A step that is all within one value has no attributes, and scripts have none: where one seems to be, tags are read.
+    A step that is all within one value has no attributes, and scripts have none: if one seems to be there, tags are
+    read.
     """
     attributes = script = script_end = seen = 0
     double = single = -1  # the last quotes so far
@@ -129,12 +130,12 @@ def _has_long_tag(html: bytes) -> bool:
 
 
 def _may_open_value(html: bytes, quote: int) -> bool:
-    """Whether an attribute's value may begin with the *quote* there: only if it stands behind `=`."""
+    """Whether an attribute's value may begin with the *quote* there: only if it follows `=`."""
     return quote > 0 and html[quote - 1] in _BEFORE_VALUE
 
 
 def _has_many_attributes(html: bytes) -> bool:
-    """Whether a tag has thousands of attributes, by reading all tags. Within svg and MathML scripts have tags too."""
+    """Whether a tag has thousands of attributes, by reading all tags. In svg and MathML scripts contain tags too."""
     at, is_raw = 0, True
     while (at := _SHORT_TAGS.match(html, at).end()) < len(html):  # type: ignore[union-attr]
         match = TOKEN.match(html, at)
@@ -152,7 +153,7 @@ def _has_many_attributes(html: bytes) -> bool:
 
 
 def _samples(html: bytes) -> range:
-    """Where the samples begin: no page can know that, since each process hashes in its own way."""
+    """Where the samples begin: no page can predict that, since each process hashes differently."""
     step = _STEP if len(html) < _LARGE else 4 * _STEP
     return range(hash(html[:64]) % (step - _SAMPLE), len(html), step)
 
@@ -164,12 +165,12 @@ def _count(html: bytes, mark: bytes) -> list[int]:
 
 
 def _each(html: bytes) -> int:
-    """For how many bytes of the page each byte of its samples stands."""
+    """How many bytes of the page each byte of its samples represents."""
     return _samples(html).step // _SAMPLE
 
 
 def _estimate(html: bytes) -> tuple[int, int]:
-    """About how many tags there are, and how many at most are open at once, those that need no end tag among them."""
+    """About how many tags there are, and the most that are open at once, including those that need no end tag."""
     each = _each(html)
     tags = _count(html, b"<")
     total = sum(tags) * each
@@ -188,7 +189,7 @@ def _has_many_unclosed(html: bytes) -> bool:
 
 
 def _has_comments_at_its_end(html: bytes) -> bool:
-    """Whether there are many comments behind the body: what stands between them is put into it piece by piece."""
+    """Whether many comments follow the body: a parser inserts the text between them into the body piece by piece."""
     if sum(_count(html, b"<!--")) * _each(html) <= _MANY_COMMENTS // 2:
         return False
     found = _BODY_END.search(html)
@@ -196,7 +197,7 @@ def _has_comments_at_its_end(html: bytes) -> bool:
 
 
 def _is_odd(html: bytes, size: int, deep: int) -> bool:
-    """Whether samples of *size* bytes show more than *deep* elements that are not closed, or names without end."""
+    """Whether samples of *size* bytes show more than *deep* elements that are not closed, or endless new names."""
     still_open: dict[bytes, int] = {}
     attributes: set[bytes] = set()
     samples = _samples(html) if size == _SAMPLE else range(0, len(html), size)

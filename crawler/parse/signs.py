@@ -1,6 +1,6 @@
-"""Which of some expressions a document's bytes have, found in one pass: the one door to Hyperscan. Pure.
+"""Finds which of several expressions occur in a document, in one pass. The only module that uses Hyperscan. Pure.
 
-Without it (`pip install crawler[fast]`) its callers search by the standard library, which takes longer.
+Without it (`pip install crawler[fast]`) its callers search with the standard library, which takes longer.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from functools import cache
 from typing import Any
 
 Scanner = Callable[[bytes], set[int]]
-"""Returns the places, in the list of expressions, of those that are in a document."""
+"""Returns the indexes, in the list of expressions, of those that occur in a document."""
 
 
 @cache
 def scanner(*expressions: str) -> Scanner | None:
-    """A scanner for *expressions*, in Hyperscan's syntax; None where it is not installed."""
+    """A scanner for *expressions*, in Hyperscan's syntax; None if it is not installed."""
     try:
-        import hyperscan  # not at once: most commands read no page
+        import hyperscan  # imported late: most commands read no page
     except ImportError:
         return None
     database = hyperscan.Database()

@@ -1,13 +1,13 @@
-"""Sitemaps: the URLs that a site lists of itself, and when each was last modified.
+"""Sitemaps: the URLs that a site lists about itself, and when each was last modified.
 
-Pure, and nothing in a document can make it raise or cost more than its size: time is linear, and memory at most
-a few times MAX_BYTES. What a document is, its content says, not type or name. Read are the XML and text formats of
-https://www.sitemaps.org/protocol.html, RSS (https://www.rssboard.org/rss-specification, and RSS 1.0 and 0.9x) and
-Atom (RFC 4287, but for xml:base), each of them in gzip as well.
+Pure. No document can make it raise or cost more than its size: time is linear, and memory at most a few times
+MAX_BYTES. The content decides what a document is, not its type or name. It reads the XML and text formats of
+https://www.sitemaps.org/protocol.html, RSS (https://www.rssboard.org/rss-specification, and RSS 1.0 and 0.9x) and Atom
+(RFC 4287, except xml:base), each also in gzip.
 
 Expat reads XML, but neither its declaration (it gets UTF-8) nor its DOCTYPE: no entity is declared, so none is
-expanded, and nothing outside is named. Where expat gives up, a tolerant reading goes on from the record in which it
-did. Names count, namespaces do not: many are misspelt.
+expanded, and nothing outside is named. If expat fails, a tolerant reader continues from the record in which it failed.
+Names count, namespaces do not: many are misspelt.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ from xml.parsers import expat
 from crawler.parse import charset
 
 MAX_BYTES: Final = 50 * 1024 * 1024
-"""Bytes of a sitemap, uncompressed, that are read (sitemaps.org allows no more)."""
+"""Most bytes of a sitemap, uncompressed, that are read (sitemaps.org allows no more)."""
 
 MAX_URLS: Final = 50_000
-"""URLs of one sitemap that are read (sitemaps.org allows no more)."""
+"""Most URLs of one sitemap that are read (sitemaps.org allows no more)."""
 
 Kind = Literal["index", "urls", "text", "rss", "atom"]
 
 _HEAD: Final = 1 << 20  # bytes in which the root element has to begin
-_SNIFF: Final = 8 << 10  # bytes that tell a sitemap from other XML
-_TEXT_SNIFF: Final = 64 << 10  # bytes of whose lines most have to be URLs
-_CHUNK: Final = 1 << 20  # bytes for expat at a time; of fewer, old versions read a long token again and again
+_SNIFF: Final = 8 << 10  # bytes that distinguish a sitemap from other XML
+_TEXT_SNIFF: Final = 64 << 10  # bytes in which most lines have to be URLs
+_CHUNK: Final = 1 << 20  # bytes for expat at a time; with fewer, old versions read a long token again and again
 _MAX_TOKEN: Final = 8 << 20  # bytes of one tag or comment, for the same reason
 _MAX_ELEMENTS: Final = 2_000_000  # at 25 bytes each they fill MAX_BYTES; those of real sitemaps are longer
 _MAX_DEPTH: Final = 1000  # elements in each other: expat remembers them,
 _MAX_NAMES: Final = 10_000  # and all names
 
 _GZIP: Final = b"\x1f\x8b"
-_GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS  # zlib's word for gzip
+_GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS  # zlib's code for gzip
 _GZIP_LAYERS: Final = 2  # a file.gz that is sent gzipped
-_GZIP_MEMBERS: Final = 1000  # empty ones, of 20 bytes each, cost time and give nothing
+_GZIP_MEMBERS: Final = 1000  # empty ones, of 20 bytes each, cost time and yield nothing
 _GZIP_PIECE: Final = 4096  # bytes; the piece in which gzip breaks is lost
 
 _XML_ENCODING = re.compile(rb"""<\?xml\s[^<>]*?\bencoding\s*=\s*["']\s*([A-Za-z0-9._:-]+)""")
@@ -53,10 +53,10 @@ _FORBIDDEN: Final = bytes(code for code in range(32) if code not in b"\t\n\r")  
 
 _ABSOLUTE = re.compile("https?://", re.IGNORECASE)
 _TEXT_URL = re.compile(r"(?:https?://|www\.)\S+", re.IGNORECASE)
-# Before a URL may stand what is not printable ASCII: byte order marks, and spaces of all kinds.
+# Before a URL there may be characters outside printable ASCII: byte order marks, and spaces of all kinds.
 _TEXT_LINE = re.compile(rb"^[^\n!-~]*+((?:https?://|www\.)[^\n]*)", re.IGNORECASE | re.MULTILINE)
 
-# These look at no byte more than a few times: they are possessive, and what nothing closes, the end does.
+# These read each byte only a few times: they are possessive, and anything unclosed ends at the document's end.
 _SKIPPED = rb"!--.*?(?:-->|\Z)|\?.*?(?:\?>|\Z)"
 _QUOTED = rb"""|"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)"""
 _DOCTYPE = rb"""(?i:!DOCTYPE)(?:[^\[>"']""" + _QUOTED + rb")*+"
@@ -66,11 +66,11 @@ _PAGE = re.compile(rb"<(?:!DOCTYPE\s+html|html|head|body)[\s>]", re.IGNORECASE)
 _TAG = re.compile(rb"<(?:!\[CDATA\[(.*?)(?:\]\]>|\Z)|%b|(/)?([A-Za-z_][^\s/<>]*+)?([^<>]*+)(>)?)" % _SKIPPED, re.DOTALL)
 _ATTRIBUTE = re.compile(rb"""\s(href|rel)\s*+=\s*+(?:"([^"]*+)"|'([^']*+)')""")
 _REFERENCE = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|amp|lt|gt|quot|apos|([A-Za-z_][\w.-]*+));")
-_UNKNOWN: Final = "\0"  # stands for a reference that nothing is put in place of; no character of XML
+_UNKNOWN: Final = "\0"  # stands for a reference that is replaced by nothing; no character of XML
 
-# A DTD that is never asked for: what is not declared may be declared there (XML 1.0 section 4.1), so expat skips it.
+# A DTD that is never loaded: undeclared entities may be declared there (XML 1.0 section 4.1), so expat skips them.
 _STUB: Final = b'<!DOCTYPE x SYSTEM "">'
-_OWN_TEXT: Final = "#text"  # what a record begins with before any element: the URL where `loc` was forgotten
+_OWN_TEXT: Final = "#text"  # the content of a record before any element: the URL where `loc` was forgotten
 _NOTHING: Final = (9, "")  # a rank that everything beats
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -80,14 +80,14 @@ class Location:
     """One URL of a sitemap."""
 
     url: str
-    """As written, but for white space around it, entities and CDATA: not resolved, perhaps no URL."""
+    """As written, except for white space around it, entities and CDATA: not resolved, perhaps no URL."""
     lastmod: int | None
-    """Seconds since the epoch, by the site's word (`lastmod_of`)."""
+    """Seconds since the epoch, according to the site (`lastmod_of`)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sitemap:
-    """What a sitemap lists."""
+    """The content of a sitemap."""
 
     kind: Kind
     """Those of an "index" are sitemaps, all others are pages."""
@@ -98,7 +98,7 @@ class Sitemap:
 
 
 def parse_sitemap(body: bytes, url: str) -> Sitemap | None:
-    """The sitemap in *body*; None if it is none. Never raises. *url*, where it is from, decides nothing."""
+    """The sitemap in *body*; None if it is not one. Never raises. *url* does not influence the result."""
     whole = True
     for _ in range(_GZIP_LAYERS):
         if body.startswith(_GZIP):
@@ -127,10 +127,10 @@ def looks_like_sitemap(body: bytes) -> bool:
 
 
 def lastmod_of(text: str) -> int | None:
-    """Seconds since the epoch of a date; None for nonsense, which is all before 1970 and all beyond 32 bits (2106).
+    """Seconds since the epoch of a date; None if invalid, which includes all before 1970 and beyond 32 bits (2106).
 
-    A W3C datetime (https://www.w3.org/TR/NOTE-datetime; what it leaves out is taken as its first), or one of RFC 822
-    section 5, as RSS has them. Without a time zone it is UTC. It may lie in the future: there is no clock here.
+    A W3C datetime (https://www.w3.org/TR/NOTE-datetime; missing parts count as their first value), or one of RFC 822
+    section 5, as in RSS. Without a time zone it is UTC. It may lie in the future: there is no clock here.
     """
     text = text.strip()[:64]  # no date is longer
     text += {4: "-01-01", 7: "-01"}.get(len(text), "")
@@ -145,7 +145,7 @@ def lastmod_of(text: str) -> int | None:
 
 
 def _gunzip(body: bytes) -> tuple[bytes, bool]:
-    """What is in a gzip file (RFC 1952), MAX_BYTES of it at most, and whether that is all of it."""
+    """The content of a gzip file (RFC 1952), at most MAX_BYTES, and whether that is all of it."""
     undone, at, got = bytearray(), 0, b""
     members, stream = 1, zlib.decompressobj(_GZIP_WINDOW)
     with suppress(zlib.error):
@@ -162,7 +162,7 @@ def _gunzip(body: bytes) -> tuple[bytes, bool]:
 
 
 def _utf8(body: bytes) -> bytes:
-    """*body* in UTF-8, without a BOM and the controls that XML forbids; where it passes MAX_BYTES it ends."""
+    """*body* in UTF-8, without a BOM and the controls that XML forbids; cut at MAX_BYTES."""
     name = _encoding_of(body)
     decoder = codecs.getincrementaldecoder(charset.codec(name))(charset.errors(name))
     text = bytearray()
@@ -185,7 +185,7 @@ def _encoding_of(body: bytes) -> str:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether more than half of the first lines are URLs, comments (`#`) aside; some may have lost their scheme."""
+    """Whether more than half of the first lines are URLs, without comments (`#`); some may have lost their scheme."""
     if head.lstrip()[:1] == b"<":
         return False
     text = head[:_TEXT_SNIFF].decode("utf-8", "replace")
@@ -208,7 +208,7 @@ def _read_text(text: bytes, whole: bool, found: _Found) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """Which elements (local names in lower case) say what. Of several that say the same, the lowest rank counts."""
+    """Which elements (local names in lower case) carry which field. Of several for one, the lowest rank counts."""
 
     kind: Kind
     records: frozenset[str]
@@ -216,7 +216,7 @@ class _Format:
     dates: dict[str, int]
 
     def field_of(self, tag: str, prefix: str) -> str:
-        """The name of *tag* in a record with *prefix* if it says something of it, else "": `image:loc` does not."""
+        """The name of *tag* in a record with *prefix* if it carries a field, else "": `image:loc` does not."""
         own, _, name = tag.lower().rpartition(":")
         ours = own in ("", prefix) or name == "date"  # dc:date
         return name if ours and (name in self.links or name in self.dates) else ""
@@ -225,19 +225,19 @@ class _Format:
 _TEXT: Final = _Format("text", frozenset(), {"loc": 0}, {})
 _URLSET: Final = _Format("urls", frozenset(("url", "sitemap")), {"loc": 0, _OWN_TEXT: 1}, {"lastmod": 0})
 _INDEX: Final = _Format("index", _URLSET.records, _URLSET.links, _URLSET.dates)
-# A guid that is a URL stands in for a missing link, whatever its isPermaLink says: what else could it be?
+# A guid that is a URL replaces a missing link, whatever its isPermaLink says: what else could it be?
 _RSS: Final = _Format("rss", frozenset(("item",)), {"link": 0, "guid": 1}, {"pubdate": 0, "date": 1})
 _ATOM: Final = _Format("atom", frozenset(("entry",)), {"link": 0}, {"updated": 0, "published": 1})
 _ROOTS: Final = {"urlset": _URLSET, "sitemapindex": _INDEX, "rss": _RSS, "rdf": _RSS, "feed": _ATOM}
 
 
 class _Enough(Exception):
-    """A limit is reached: what is found by now is all that is had."""
+    """A limit is reached: the locations found so far are the result."""
 
 
 @dataclass(slots=True)
 class _Found:
-    """The locations so far, and what was said of the record that is being read."""
+    """The locations so far, and the fields of the record that is being read."""
 
     format: _Format
     locations: dict[str, Location] = field(default_factory=dict)
@@ -257,12 +257,12 @@ class _Found:
         if self.format is _ATOM:  # the alternate is the page (RFC 4287 section 4.2.7.2), others are better than nothing
             text, rank = attributes.get("href", "").strip(), int(attributes.get("rel", "alternate") != "alternate")
         if name == "loc" and self._url[0] == 0:
-            self.finish()  # two URLs in one record are two that lack what stands between records
+            self.finish()  # two URLs in one record are two records whose separators are missing
         if text and _UNKNOWN not in text and rank < self._url[0]:
             self._url = rank, text
 
     def forget(self) -> None:
-        """What was said of the record is void."""
+        """Discard the fields of the record."""
         self._url = self._date = _NOTHING
 
     def finish(self) -> None:
@@ -275,7 +275,7 @@ class _Found:
             self.locations[url] = Location(url, lastmod_of(date) if date else None)
 
     def break_off(self) -> None:
-        """The document has ended within the record: what is second best may not be the URL."""
+        """The document has ended within the record: its second-best field may not be the URL."""
         if self._url[0] == 0:
             self.finish()
 
@@ -283,7 +283,7 @@ class _Found:
 def _root_of(head: bytes) -> tuple[int, str, _Format] | None:
     """Where the root element is, its prefix and format, if it is one of ours; junk before `<?xml` is skipped."""
     at = max(head.find(b"<?xml", 0, _SNIFF), 0)
-    if _PAGE.search(head, 0, at):  # one that shows XML
+    if _PAGE.search(head, 0, at):  # a page that shows XML
         return None
     for match in _PROLOG.finditer(head, at):
         if match[1]:
@@ -293,7 +293,7 @@ def _root_of(head: bytes) -> tuple[int, str, _Format] | None:
 
 
 def _read_xml(text: bytes, at: int, prefix: str, found: _Found) -> bool:
-    """Read the document; whether it was whole."""
+    """Read the document; returns whether it was whole."""
     broken_at = _Expat(found).read(text, at)
     if broken_at is None:
         return True
@@ -303,7 +303,7 @@ def _read_xml(text: bytes, at: int, prefix: str, found: _Found) -> bool:
 
 
 class _Expat:
-    """Expat's way through a document. Of a record only direct children count."""
+    """Expat's pass through a document. Of a record only direct children count."""
 
     def __init__(self, found: _Found) -> None:
         self._found, self._format = found, found.format
@@ -318,7 +318,7 @@ class _Expat:
         self._parts: list[str] = []
 
     def read(self, text: bytes, at: int) -> int | None:
-        """Read *text* from its root element at *at*; where it broke: the record in which, or the root. Else None."""
+        """Read *text* from its root element at *at*. Returns the record (or root) where it broke, else None."""
         base, self._mark = at - len(_STUB), len(_STUB)
         try:
             self._parser.Parse(_STUB)
@@ -363,7 +363,7 @@ class _Expat:
         self._parser.SkippedEntityHandler = self._skipped
 
     def _skipped(self, name: str, is_parameter: bool) -> None:
-        self._parts = [_UNKNOWN]  # instead of what there is: a million of them take no more room than one
+        self._parts = [_UNKNOWN]  # in place of the text: a million of them take no more room than one
 
     def _say(self) -> None:
         if self._field:
@@ -373,7 +373,7 @@ class _Expat:
 
 
 def _read_tolerantly(text: bytes, at: int, prefix: str, found: _Found) -> None:
-    """Read on from *at* as if each tag stood alone: any tag ends a field, and `loc` needs no record around it."""
+    """Continue from *at* as if each tag stood alone: any tag ends a field, and `loc` needs no record around it."""
     form, name, parts, attributes = found.format, "", list[str](), dict[str, str]()
     inside = "loc" in form.links
     for count, match in enumerate(_TAG.finditer(text, at)):
@@ -402,5 +402,5 @@ def _read_tolerantly(text: bytes, at: int, prefix: str, found: _Found) -> None:
 
 
 def _resolved(raw: bytes) -> str:
-    """Text with its references undone: to characters, and the five that XML predefines."""
+    """Text with its references replaced: to characters, and the five that XML predefines."""
     return _REFERENCE.sub(lambda found: _UNKNOWN if found[1] else unescape(found[0]), raw.decode())

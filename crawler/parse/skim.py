@@ -1,16 +1,17 @@
-"""What the bytes of a page tell without being parsed: that no link on it leads to anything new, and what its head says.
+"""Skims a page: finds in its bytes, without parsing them, that no link is new, and reads only its head.
 
-On most pages of a site every link was met before. Looking at the bytes costs a fifth of parsing them, and is right as
-long as what it finds is a superset of what the parser would follow; whatever is not plain is left to the parser. Pure.
+On most pages of a site every link was seen before. Scanning the bytes costs a fifth of parsing them. That is correct as
+long as the scan finds a superset of what the parser would follow; anything unusual is left to the parser. Pure.
 
-- Up to its first `</head>` a document is parsed with a mark behind it. When the mark becomes the first element of the
-  body, the parser had read that end tag as one, not as part of a comment, a script, a title or an attribute: then what
-  it made of the head stands, whatever follows.
-- In the rest, an attribute `href` is spelled so in the bytes, in any case, whatever is around it: the name of an
-  attribute cannot be escaped. So all places where these letters stand are looked at, in comments, scripts and text too.
-- Else the rest can only matter by tags, whose names cannot be escaped either: `base`, frames, and what a head has.
+- Up to its first `</head>` a document is parsed with a mark after it. If the mark becomes the first element of the
+  body, the parser read that end tag as one, not as part of a comment, a script, a title or an attribute. Then what it
+  made of the head is final, whatever follows.
+- In the rest, an attribute `href` appears literally in the bytes, in any case: the name of an attribute cannot be
+  escaped. So all places with these letters are examined, also in comments, scripts and text.
+- Otherwise the rest matters only through tags, whose names cannot be escaped either: `base`, frames, and what a head
+  has.
 
-With Hyperscan (`pip install crawler[fast]`) what must not be there is looked for in a third of the time.
+With Hyperscan (`pip install crawler[fast]`) the search for what must not occur takes a third of the time.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from typing import Final, Protocol
 from crawler.parse.signs import Scanner, scanner
 from crawler.url import without_fragment
 
-# What has no value in double quotes behind it is found as b"".
-# `&#` begins a character reference. A `#` behind a space or a control stays: without it they would be the URL's edge.
+# An href without a value in double quotes is found as b"".
+# `&#` begins a character reference. A `#` after a space or a control stays: without it they would be at the URL's edge.
 _HREF = re.compile(rb'href(="[^"#]*+(?:(?<=&)#[^"#]*+)*+(?:(?<=[\0- ])#)?|)')
 _ANY_HREF = re.compile(
     rb"""href[\t\n\f\r ]*+=[\t\n\f\r ]*+(?:"([^"#]*+(?:(?<=&)#[^"#]*+)*+(?:(?<=[\0- ])#)?)"""
@@ -34,21 +35,21 @@ _ANY_HREF = re.compile(
 )
 _PLAIN = re.compile(rb"[!#-%'-~]*")
 MAX_NEW: Final = 1000
-"""Spellings of a page that are looked at one by one: beyond it parsing is cheaper."""
+"""Most spellings of a page that are examined one by one: beyond that parsing is cheaper."""
 _TO_ITSELF: Final = b'="'
 _HEAD_END: Final = b"</head>"
 MARK: Final = "hr"
-"""The element whose start tag is put behind a head: one that no head has."""
+"""The element whose start tag is inserted after a head: one that no head has."""
 
 
 class SettledLinks:
-    """Spellings of links that lead to nothing new, by the folder of the pages that bear them; bounded."""
+    """Spellings of links that lead to nothing new, by the folder of the pages that contain them; bounded."""
 
     ROOM: Final = 8 * 1024 * 1024
-    """Bytes kept, about; then all is forgotten."""
+    """Approximate bytes stored; beyond that all is forgotten."""
 
     def __init__(self, is_settled: Callable[[str], bool]) -> None:
-        """*is_settled* tells of a canonical URL, or a word of `url.REFUSALS`, that following it does nothing.
+        """*is_settled* says of a canonical URL, or of a word of `url.REFUSALS`, whether following it changes nothing.
 
         It must depend on nothing but the URL, and stay true until `clear`.
         """
@@ -72,7 +73,7 @@ class SettledLinks:
         table.add(spelling)
 
     def clear(self) -> None:
-        """What was settled may not be any more."""
+        """What was settled may no longer be."""
         self._folders.clear()
         self._room = self.ROOM
 
@@ -80,8 +81,8 @@ class SettledLinks:
 def spellings(html: bytes, look: Look) -> list[bytes]:
     """All that may be the value of an `href` in *html*, up to its `#`, each with `="` before it, in any order.
 
-    *look* is what `look_at` tells of *html*. What stands within the value of another is no part of the list, since of
-    such values `reference` knows none.
+    *look* is the result of `look_at` for *html*. What is inside the value of another is not in the list, since
+    `reference` knows no such values.
     """
     found: list[bytes] = _HREF.findall(html)
     if b"" not in found and not look.has_capitals(len(found)):
@@ -90,9 +91,9 @@ def spellings(html: bytes, look: Look) -> list[bytes]:
 
 
 def reference(spelling: bytes, parsed: Callable[[bytes], str]) -> str | None:
-    """The reference that one of `spellings` stands for; None where that depends on more.
+    """The reference that one of `spellings` stands for; None if that depends on more.
 
-    *parsed* gives what a parser makes of an attribute's value in double quotes.
+    *parsed* returns how a parser reads an attribute's value in double quotes.
     """
     value = spelling[2:]
     if b"href" in value.lower():  # another one may begin within
@@ -108,7 +109,7 @@ def reference(spelling: bytes, parsed: Callable[[bytes], str]) -> str | None:
 
 
 def end_of_head(html: bytes) -> int:
-    """Where the rest begins behind the first `</head>`; -1 if there is none."""
+    """Where the rest begins after the first `</head>`; -1 if there is none."""
     at = html.find(_HEAD_END)
     return at if at < 0 else at + len(_HEAD_END)
 
@@ -117,17 +118,17 @@ def end_of_head(html: bytes) -> int:
 
 
 class Look(Protocol):
-    """What was seen of the rest of a document."""
+    """What was found in the rest of a document."""
 
     def has_capitals(self, hrefs: int) -> bool:
-        """Whether there may be more places than these so many where `href` stands, in another case."""
+        """Whether there may be more occurrences of `href` than this number, in another case."""
 
-    def tells(self, *, title: bool, canonical: bool) -> bool:
-        """Whether it may say something of what heads tell: where there is a *title* no other counts."""
+    def affects_head(self, *, title: bool, canonical: bool) -> bool:
+        """Whether it may contain what belongs in heads; a *title* in the head hides later ones."""
 
 
 class _Lowered:
-    """By the standard library: two passes over the bytes in lower case."""
+    """With the standard library: two passes over the bytes in lower case."""
 
     def __init__(self, rest: bytes) -> None:
         self._rest = rest.lower()
@@ -135,15 +136,15 @@ class _Lowered:
     def has_capitals(self, hrefs: int) -> bool:
         return self._rest.count(b"href") != hrefs
 
-    def tells(self, *, title: bool, canonical: bool) -> bool:
-        return _telling(title, canonical).search(self._rest) is not None
+    def affects_head(self, *, title: bool, canonical: bool) -> bool:
+        return _head_tags(title, canonical).search(self._rest) is not None
 
 
 _ALWAYS: Final = ("base", "html", "meta", "frame", "iframe")
 
 
 @lru_cache
-def _telling(title: bool, canonical: bool) -> re.Pattern[bytes]:
+def _head_tags(title: bool, canonical: bool) -> re.Pattern[bytes]:
     names = [*_ALWAYS, *(name for name, known in (("title", title), ("link", canonical)) if not known)]
     first = "".join(sorted({name[0] for name in names}))
     return re.compile(f"<(?=[{first}])(?:{'|'.join(names)})".encode())
@@ -160,7 +161,7 @@ SIGNS: Final = (
 
 
 class _Scanned:
-    """By Hyperscan, in one pass; it says once of each sign that it is there."""
+    """With Hyperscan, in one pass; it reports once for each sign that it occurs."""
 
     def __init__(self, rest: bytes, scan: Scanner) -> None:
         self._signs = scan(rest)
@@ -168,7 +169,7 @@ class _Scanned:
     def has_capitals(self, hrefs: int) -> bool:
         return _CAPITALS in self._signs
 
-    def tells(self, *, title: bool, canonical: bool) -> bool:
+    def affects_head(self, *, title: bool, canonical: bool) -> bool:
         signs = self._signs
         return bool(signs) and (
             _OTHERS in signs or (not title and _TITLE in signs) or (not canonical and _LINK in signs)
@@ -176,6 +177,6 @@ class _Scanned:
 
 
 def look_at(rest: bytes) -> Look:
-    """A look at the *rest* of a document."""
+    """Scan the *rest* of a document."""
     scan = scanner(*SIGNS)
     return _Lowered(rest) if scan is None else _Scanned(rest, scan)

@@ -1,13 +1,12 @@
 """The text that a reader of a page sees, from its parsed tree. Pure.
 
-What breaks a line are the elements that the HTML standard displays as blocks, table parts or list items (section 15.3);
-all others are inline, those that it does not know as well: custom elements, MathML, ruby. Style sheets are not read.
+Elements that the HTML standard displays as blocks, table parts or list items (section 15.3) break a line. All others
+are inline, also unknown ones: custom elements, MathML, ruby. Style sheets are not read.
 
-- Left out are scripts, styles, pictures (svg), templates, frames, `datalist` and the source that stands beside a
-  formula.
-- Hidden parts (`hidden`, an inline `display: none`, a closed `dialog`, a `popover`) are left out, unless they hold half
-  of the text or more: a script shows such pages. So is `noscript`, unless it holds more than the rest, or is never
-  closed.
+- Scripts, styles, pictures (svg), templates, frames, `datalist` and the source that accompanies a formula are left out.
+- Hidden parts (`hidden`, an inline `display: none`, a closed `dialog`, a `popover`) are left out, unless they contain
+  half of the text or more: a script shows such pages. So is `noscript`, unless it contains more than the rest, or is
+  never closed.
 - What a reader can open or scroll to stays: `details`, `hidden=until-found`, `aria-hidden`, `visibility: hidden`; and
   `rp`, because text has no other way to set ruby apart.
 """
@@ -45,15 +44,15 @@ _HTML, _BR, _DIALOG_TAG = (next(iter(tag_ids(name))) for name in ("html", "br", 
 
 _HIDING: Final = '[hidden],[style*="display" i],[popover],dialog'
 _HINT: Final = r"[\s\"'/](?:hidden|popover)(?:[\s/][^<>=]*)?[=>]|display\s*[:/&]"
-"""How that is written: behind the name of an attribute `=` or `>` comes before `<`, behind a word seldom."""
+"""How that is written: after the name of an attribute `=` or `>` comes before `<`, after a word seldom."""
 _HINTS = re.compile(_HINT.encode())
 SIGNS: Final = (f"(?i){_HINT}",)
 """The same, in Hyperscan's syntax (see `signs`)."""
 _MAX_LEVELS: Final = 4
-"""Hidden parts within hidden parts that are looked at."""
+"""How many levels of hidden parts within hidden parts are examined."""
 _MIN_TOGETHER: Final = 200
-"""Characters from which on hidden parts together may be taken for the text of the page."""
-# What is no declaration within a `style`: comments, strings, and what stands in brackets (CSS Syntax 3, section 4).
+"""From this many characters on, hidden parts together may count as the text of the page."""
+# What is no declaration within a `style`: comments, strings, and text in brackets (CSS Syntax 3, section 4).
 _OPAQUE = re.compile(
     r"""/\*.*?(?:\*/|\Z)|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|'(?:[^'\\]|\\.)*+(?:'|\\?\Z)|\([^()]*+\)""", re.DOTALL
 )
@@ -61,10 +60,10 @@ _OPAQUE = re.compile(
 
 @dataclass(slots=True)
 class Nodes:
-    """What is to be touched of a document, each kind in the order of the document, found in one walk."""
+    """The nodes of a document to be processed, each kind in the order of the document, found in one walk."""
 
-    told: list[Tagged] = field(default_factory=list)
-    """What bears links, title and meta, and templates."""
+    tagged: list[Tagged] = field(default_factory=list)
+    """Elements with links, title and meta, and templates."""
     inline: list[Node] = field(default_factory=list)
     pre: list[Node] = field(default_factory=list)
     unseen: list[Node] = field(default_factory=list)
@@ -74,22 +73,22 @@ class Nodes:
 
 
 def find_nodes(tree: Tree) -> Nodes:
-    """All nodes that `visible_text` must touch, and those that tell something else."""
+    """All nodes that `visible_text` must process, and those with links and meta."""
     nodes = Nodes()
-    told, inline = nodes.told, nodes.inline
+    tagged, inline = nodes.tagged, nodes.inline
     root = tree.root
     for node in root.traverse() if root is not None else ():
         tag = node.tag_id
         if tag in _BLOCKS:
             continue
         if tag in _TOLD_INLINES:
-            told.append((tag, node))
+            tagged.append((tag, node))
             inline.append(node)
         elif tag in _RARE:
             _note(nodes, tag, _RARE[tag], node)
         else:
             inline.append(node)
-    if nodes.has_formulas:  # a name that Lexbor does not know, so it has no number of its own
+    if nodes.has_formulas:  # a name that Lexbor does not know, so it has no number
         nodes.unseen += tree.css("math annotation")
     return nodes
 
@@ -97,7 +96,7 @@ def find_nodes(tree: Tree) -> Nodes:
 def _note(nodes: Nodes, tag: int, kind: int, node: Node) -> None:
     """Note one of the rarer *kind*s of nodes."""
     if kind == _TOLD_UNSEEN:
-        nodes.told.append((tag, node))
+        nodes.tagged.append((tag, node))
         nodes.unseen.append(node)
     elif kind == _UNSEEN:
         nodes.unseen.append(node)
@@ -105,7 +104,7 @@ def _note(nodes: Nodes, tag: int, kind: int, node: Node) -> None:
         nodes.pre.append(node)
     elif kind == _COMMENT:
         parent = node.parent
-        if parent is not None and parent.tag_id != _HTML:  # beside the body there may be any number, at a high price
+        if parent is not None and parent.tag_id != _HTML:  # beside the body there may be any number, at a high cost
             nodes.inline.append(node)
     elif kind == _DIALOG:
         nodes.dialogs.append(node)
@@ -151,7 +150,7 @@ def _remove(nodes: Iterable[Node]) -> None:
 
 
 def _remove_hidden(tree: Tree, body: Node, nodes: Nodes) -> None:
-    """Take out what is hidden, and what stands in for scripts, unless it is the better part of the text."""
+    """Remove what is hidden, and substitutes for scripts, unless it is the larger part of the text."""
     source = tree.raw_html
     hidden: list[Node] = []
     if nodes.dialogs or _may_hide(source):
@@ -169,7 +168,7 @@ def _remove_hidden(tree: Tree, body: Node, nodes: Nodes) -> None:
 
 
 def _may_hide(html: bytes) -> bool:
-    """Whether *html* may have what `_HIDING` selects: that looks at each element, which takes longer."""
+    """Whether *html* may contain what `_HIDING` selects: that selector examines each element, which takes longer."""
     scan = scanner(*SIGNS)
     return bool(scan(html)) if scan is not None else _HINTS.search(html.lower()) is not None
 
@@ -182,8 +181,8 @@ def _size(node: Node) -> int:
 def _minor(hidden: list[Node], whole: int) -> list[Node]:
     """Those of the *hidden* nodes that are left out: a part with half of the *whole* text, or more, is shown.
 
-    Where they hold more than half of it together, as tabs and accordions do, all are shown; that is not asked of a few
-    words. What is hidden within a part that is shown is judged by itself.
+    If they contain more than half of it together, as tabs and accordions do, all are shown; this rule skips texts of a
+    few words. What is hidden within a part that is shown is judged by itself.
     """
     every = {node.mem_id for node in hidden}
     minor: list[Node] = []
@@ -238,7 +237,7 @@ def _display(style: str) -> str:
 
 
 def _preformatted(pre: Node, within: set[int]) -> str:
-    """The text of *pre*, whose inline elements are unwrapped: lines as they are, and each block in it on its own.
+    """The text of *pre*, whose inline elements are unwrapped: lines as they are, and each block in it separately.
 
     Those *within* it that are preformatted too are noted. A line end between two blocks is the end of the first one's
     last line and makes no empty line.

@@ -1,9 +1,9 @@
-"""XHTML, which is XML: written as HTML that means the same, for the one parser of all pages. Pure.
+"""XHTML, which is XML, rewritten as HTML with the same meaning, for the one parser of all pages. Pure.
 
-XML knows empty elements (`<script src="a.js"/>`), CDATA sections, processing instructions and prefixes of namespaces,
-which an HTML parser reads as something else. The type alone decides: the same bytes as `text/html` stay as they are,
-since browsers read them so. Expat reads the document; where that is not well-formed, or declares anything in its DTD,
-only its empty elements, CDATA sections and prefixes are written anew. No entity of a document is ever expanded.
+XML has empty elements (`<script src="a.js"/>`), CDATA sections, processing instructions and prefixes of namespaces,
+which an HTML parser reads as something else. Only the type decides: the same bytes as `text/html` stay as they are,
+since browsers read them so. Expat reads the document. If it is not well-formed, or declares anything in its DTD, only
+its empty elements, CDATA sections and prefixes are rewritten. No entity of a document is ever expanded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _ROOT = re.compile(
     re.DOTALL,
 )
 _DECLARATION = re.compile(rb"<!(?:ENTITY|ATTLIST|ELEMENT|NOTATION)\b")
-# What nothing closes ends with the document: else each beginning would be looked at from there to the end.
+# What is not closed ends with the document: else each beginning would be searched from there to the end.
 _REFERENCE = re.compile(
     rb"<!\[CDATA\[.*?(?:\]\]>|\Z)|<!--.*?(?:-->|\Z)|<\?.*?(?:\?>|\Z)|&([A-Za-z][A-Za-z0-9]*+);", re.DOTALL
 )
@@ -71,7 +71,7 @@ _RENAMED: Final = {"xmp": "pre", "listing": "pre", "plaintext": "pre"}
 
 
 def is_xhtml(kind: str, body: bytes) -> bool:
-    """Whether a *body* of the type *kind* is XHTML: by its type, or as XML whose root says so."""
+    """Whether a *body* of the type *kind* is XHTML: by its type, or as XML whose root is XHTML."""
     if kind == TYPE:
         return True
     if kind not in _XML_TYPES:
@@ -91,7 +91,7 @@ def as_html(xml: bytes) -> bytes:
 
 
 def _numeric(reference: re.Match[bytes]) -> bytes:
-    """A named reference of HTML, which XML does not know, by its number; others as the text that they are."""
+    """A named reference of HTML, which XML does not know, as its number; others as literal text."""
     name = reference[1]
     if name is None or name in _PREDEFINED:
         return reference[0]
@@ -100,7 +100,7 @@ def _numeric(reference: re.Match[bytes]) -> bytes:
 
 
 def _by_bytes(xml: bytes) -> bytes:
-    """What is not well-formed, with what an HTML parser would take for something else written anew."""
+    """A document that is not well-formed, with what an HTML parser would misread rewritten."""
 
     def anew(match: re.Match[bytes]) -> bytes:
         name, attributes, text = match.groups()
@@ -137,7 +137,7 @@ class _Writer:
         self._parser.CharacterDataHandler = self._text
 
     def write(self, xml: bytes) -> bytes:
-        """The document as HTML; ExpatError where it is not well-formed before the end of its root."""
+        """The document as HTML; ExpatError if it is not well-formed before the end of its root."""
         try:
             self._parser.Parse(xml, True)
         except expat.ExpatError:

@@ -1,1 +1,1 @@
-"""Values to verdicts. Pure: no clock, no I/O."""
+"""Policies: from values to verdicts (scope, robots.txt, politeness, traps). Pure: no clock, no I/O."""

@@ -1,5 +1,4 @@
-"""Detects traps: endless URLs of one template whose pages contain nothing new (calendars, session ids, generated
-lists).
+"""Detects traps: endless URLs of one template whose pages contain nothing new (calendars, session ids).
 
 Pure. A *template* is what URLs have in common after removing numbers, ids and the values of their queries. A
 *fingerprint* is the content of a page, without what its URL contributes to it. The frontier counts fingerprints and

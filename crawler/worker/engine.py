@@ -377,8 +377,8 @@ class Engine:
         else:
             self._downloader.fetch_page(held)
 
-    def _end(self, ending: Commit) -> None:
-        self._client.submit_call(PendingCall(self._frontier.commit_call(ending), ending.lease.token, ends=True))
+    def _end(self, commit: Commit) -> None:
+        self._client.submit_call(PendingCall(self._frontier.commit_call(commit), commit.lease.token, ends=True))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

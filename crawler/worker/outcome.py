@@ -60,7 +60,7 @@ class Discovered(msgspec.Struct, frozen=True):
     error: str | None = None
     outlinks: list[str] | None = None
     spared: str = ""
-    """See Ending."""
+    """See Commit."""
 
 
 class HostFeedback(msgspec.Struct, frozen=True):
@@ -111,7 +111,7 @@ def of_response(
     held: LeasedPage, outcome: str, response: Response, rest: HostFeedback, *, error: str | None = None
 ) -> Commit:
     """The outcome of a URL whose answer has no page to parse: an error status, or a type that is not read."""
-    return _ending(held, _response_fields(held, outcome, response, error), response, rest, Discovered())
+    return _commit(held, _response_fields(held, outcome, response, error), response, rest, Discovered())
 
 
 def of_redirect(
@@ -126,7 +126,7 @@ def of_redirect(
     """The outcome of a URL that redirects. *target* is canonical, or None if it cannot be crawled."""
     fields = _response_fields(held, outcome, response, found.error)
     fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location") or ""))
-    return _ending(held, fields, response, rest, found)
+    return _commit(held, fields, response, rest, found)
 
 
 def of_page(
@@ -148,17 +148,17 @@ def of_page(
     fields = _response_fields(held, outcome, response, found.error or (_FLAT if page.is_flat else None))
     fields |= {"charset": page.charset, "links": page.links_total, "canonical": page.canonical}
     if page.noindex:
-        return _ending(held, fields, response, rest, found)
+        return _commit(held, fields, response, rest, found)
     fields |= {"title": page.title, "description": page.description, "lang": page.lang, "data": found.data}
     fields |= {"outlinks": found.outlinks, "duplicate_of": original}
     if original is not None and is_stored:
-        return _ending(held, fields, response, rest, found)
+        return _commit(held, fields, response, rest, found)
     text = b"" if page.text is None else compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
     # Stubs with nothing but a refresh are often identical, yet lead to different places.
     # A page that names its original must not count as the first with this content: the original does.
     comparable = response.body and not response.truncated and page.refresh is None and original is None
     digest = _bits(fields["digest"]) if comparable else ""
-    return _ending(held, fields, response, rest, found, text=text, digest=digest, copy=copy)
+    return _commit(held, fields, response, rest, found, text=text, digest=digest, copy=copy)
 
 
 def of_sitemap(
@@ -167,7 +167,7 @@ def of_sitemap(
     """The outcome of a sitemap with this number of *locations*; None: it cannot be read as a sitemap."""
     fields = _response_fields(held, "fetched", response, found.error)
     fields |= {"links": locations, "sitemap": True}
-    return _ending(held, fields, response, rest, found)
+    return _commit(held, fields, response, rest, found)
 
 
 def _bits(digest: str) -> str:
@@ -202,7 +202,7 @@ def _response_fields(held: LeasedPage, outcome: str, response: Response, error: 
     }
 
 
-def _ending(
+def _commit(
     held: LeasedPage,
     fields: dict[str, Any],
     response: Response,

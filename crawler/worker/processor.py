@@ -64,7 +64,7 @@ class Processor:
         sample: Callable[[str, Page], None] | None = None,
         say: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """*sample* samples pages for trap detection; None: nothing is quarantined. *say* shows a message to people."""
+        """*sample* gets pages for trap detection; None: nothing is quarantined. *say* shows a message to people."""
         self._frontier = frontier
         self._links = links
         self._extractor = extractor
@@ -116,8 +116,8 @@ class Processor:
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
-            ending = of_failure(held, verdict.outcome, verdict.error, rest)
-            return self._outgoing(ending, failed=True)
+            commit = of_failure(held, verdict.outcome, verdict.error, rest)
+            return self._outgoing(commit, failed=True)
         if verdict.outcome == "redirected":
             return self._redirect(held, result, rest, chain)
         if chain is not None:
@@ -125,8 +125,8 @@ class Processor:
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
             read = self._sitemap if self._is_sitemap(held, result) else self._page
             return read(held, result, rest)
-        ending = of_response(held, verdict.outcome, result, rest, error=verdict.error)
-        return self._outgoing(ending, failed=verdict.outcome.startswith("failed"))
+        commit = of_response(held, verdict.outcome, result, rest, error=verdict.error)
+        return self._outgoing(commit, failed=verdict.outcome.startswith("failed"))
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
         call = self._frontier.retry_call(
@@ -175,8 +175,8 @@ class Processor:
             self._report_lost_headers(response.url, target)
         too_many = bool(found.refused["hops"])
         outcome = "failed:redirect-loop" if too_many else "redirected"
-        ending = of_redirect(held, response, target, found, rest, outcome=outcome)
-        return self._outgoing(ending, found.requests, failed=too_many)
+        commit = of_redirect(held, response, target, found, rest, outcome=outcome)
+        return self._outgoing(commit, found.requests, failed=too_many)
 
     def _redirect_to_itself(
         self, held: LeasedPage, response: Response, spelled: str, rest: HostFeedback
@@ -202,8 +202,8 @@ class Processor:
         return PendingCall(call, held.lease.token)
 
     def _loop(self, held: LeasedPage, response: Response, rest: HostFeedback, error: str) -> PendingCall:
-        ending = of_response(held, "failed:redirect-loop", response, rest, error=error)
-        return self._outgoing(ending, failed=True)
+        commit = of_response(held, "failed:redirect-loop", response, rest, error=error)
+        return self._outgoing(commit, failed=True)
 
     def _report_lost_headers(self, before: str, after: str) -> None:
         """Report that a host does not get the --header lines of the seed's own host: once a host, for a few hosts."""
@@ -262,8 +262,8 @@ class Processor:
         error = "it was cut: it breaks off, or has more than a sitemap may have" if sitemap.truncated else None
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         found = Discovered(now, refused=refused, error=error)
-        ending = of_sitemap(held, response, found, rest, locations=len(sitemap.locations))
-        return self._outgoing(ending, requests, later)
+        commit = of_sitemap(held, response, found, rest, locations=len(sitemap.locations))
+        return self._outgoing(commit, requests, later)
 
     # -- pages ---------------------------------------------------------------------------------------------------------
 
@@ -289,12 +289,12 @@ class Processor:
             spared = self._alias(request.url)
         found = Discovered(now, roots, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
         is_stored, copy = self._texts(held, page, original)
-        ending = of_page(held, page, found, rest, original=original, is_stored=is_stored, copy=copy)
-        if later and spared != ANY and self._is_copy(ending):
+        commit = of_page(held, page, found, rest, original=original, is_stored=is_stored, copy=copy)
+        if later and spared != ANY and self._is_copy(commit):
             later = []  # else they would be put before the commit finds out
         if self._sample is not None:
             self._sample(request.url, page)
-        return self._outgoing(ending, requests, later)
+        return self._outgoing(commit, requests, later)
 
     def _read(self, held: LeasedPage, response: Response) -> Page:
         """The page. It is read by its head alone if nothing else is needed and no link on it leads to anything new."""
@@ -318,13 +318,13 @@ class Processor:
         other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
         return self._frontier.id(other + mark + query) if other.count("/") > 2 else ""
 
-    def _is_copy(self, ending: Commit) -> bool:
+    def _is_copy(self, commit: Commit) -> bool:
         """Whether another page had this content before, as far as is known before the commit."""
-        if not ending.digest:
+        if not commit.digest:
             return False
-        with self._asking(ending.lease.token):
-            first = self._frontier.at(ending.lease.token).first_with(ending.digest)
-        return first not in (None, ending.id, ending.spared)
+        with self._asking(commit.lease.token):
+            first = self._frontier.at(commit.lease.token).first_with(commit.digest)
+        return first not in (None, commit.id, commit.spared)
 
     def _canonical_elsewhere(self, held: LeasedPage, page: Page) -> str | None:
         """The page that this one names as its canonical, if that is obeyed and may be fetched."""
@@ -415,20 +415,20 @@ class Processor:
             return self._links.admit(outlinks, depth=depth, via=held.id, hops=hops)
 
     def _outgoing(
-        self, ending: Commit, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
+        self, commit: Commit, requests: Sequence[Request] = (), later: Sequence[Request] = (), *, failed: bool = False
     ) -> PendingCall:
         if took_ms := self.clock.took_ms:
-            ending = msgspec.structs.replace(ending, handling_ms=took_ms)
-        shard = self._frontier.at(ending.lease.token)
+            commit = msgspec.structs.replace(commit, handling_ms=took_ms)
+        shard = self._frontier.at(commit.lease.token)
         before = [shard.put_call(later[i : i + MAX_REQUESTS]) for i in range(0, len(later), MAX_REQUESTS)]
         return PendingCall(
-            self._frontier.commit_call(ending),
-            ending.lease.token,
+            self._frontier.commit_call(commit),
+            commit.lease.token,
             [request.url for request in requests],
             before,
             ends=True,
             failed=failed,
-            size=ending.tallies.get("bytes", 0),
+            size=commit.tallies.get("bytes", 0),
         )
 
 

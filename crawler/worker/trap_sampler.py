@@ -1,5 +1,4 @@
-"""Samples pages for trap detection: reports fingerprints of large templates, so the frontier can quarantine barren
-ones.
+"""Samples pages for trap detection: reports fingerprints of templates that many URLs share.
 
 Most templates have few pages. They are counted here alone and cost Redis nothing. Globs (see `traps`) are reported only
 if their URLs grow and their pages are alike. A page counts for each folder that contains it, except for a folder in
@@ -98,7 +97,7 @@ class TrapSampler:
         self._titles: set[str] = set()
         """Fingerprints of titles alone."""
         self._prints: dict[str, list[str]] = {}
-        self._pressing = False
+        self._urgent = False
         """With this many pages of one template waiting, they are sent early: it may be a trap."""
 
     def page(self, url: str, page: Page) -> None:
@@ -114,7 +113,7 @@ class TrapSampler:
             count = self._counts[name] = self._counts.get(name, 0) + 1
             if count > MIN_PAGES and (count <= ALL_UP_TO or count % EACH == 0):
                 text = _text(page)
-                self._tell(name, traps.fingerprint(url, text, traps.sources(page.response.body)))
+                self._report(name, traps.fingerprint(url, text, traps.sources(page.response.body)))
         if page.outlinks:  # a page without links does not grow; of a skimmed page all links are known
             self._look_at_growth(url, page, text, name or "")
 
@@ -137,14 +136,14 @@ class TrapSampler:
             # Anything with a template, and the host as a whole, is judged here only if one page appears at several
             # depths.
             if glob.most >= _DEPTHS or (place and not name and _leads_into(folder, page, url)):
-                self._tell(f"{folder}**", mark)
+                self._report(f"{folder}**", mark)
         beside = self._glob(f"{folders[-1]}**").beside
         if len(beside) < _PRINTS:
             beside.add(mark)
         if last is not None:
             glob = self._met(last, mark, hash(name), title)
             if glob.barren and (glob.most >= _QUERIES if name else _leads_into(folders[-1], page, url)):
-                self._tell(last, mark)
+                self._report(last, mark)
 
     def _met(self, name: str, mark: str, at: int, title: str) -> _Glob:
         """Count a page of the glob *name* (see `_Glob.add`)."""
@@ -186,19 +185,19 @@ class TrapSampler:
     def _glob(self, name: str) -> _Glob:
         return self._globs.setdefault(name, _Glob())
 
-    def _tell(self, name: str, mark: str) -> None:
+    def _report(self, name: str, mark: str) -> None:
         prints = self._prints.setdefault(name, [])
         prints.append(mark)
-        self._pressing = self._pressing or len(prints) >= MAX_PRINTS
+        self._urgent = self._urgent or len(prints) >= MAX_PRINTS
 
     def take(self, *, due: bool) -> list[TemplateSample]:
         """The samples to send now: all if *due*, else those of templates with many waiting.
 
         They are forgotten here and may be lost on the way: only statistics depend on them.
         """
-        if not (due or self._pressing):
+        if not (due or self._urgent):
             return []
-        taken, self._prints, self._pressing = self._prints, {}, False
+        taken, self._prints, self._urgent = self._prints, {}, False
         return [TemplateSample(name, traps.template_id(name), prints) for name, prints in taken.items()]
 
 

@@ -25,7 +25,7 @@ def cases(name: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("case", cases("html5lib_encoding.jsonl"), ids=lambda case: case["body_b64"][-24:])
 def test_html5lib(case: dict[str, Any]) -> None:
-    assert charset.find(base64.b64decode(case["body_b64"]), None) == case["expected"]
+    assert charset.find_charset(base64.b64decode(case["body_b64"]), None) == case["expected"]
 
 
 @pytest.mark.parametrize("case", cases("wpt_content_type_charset.jsonl"), ids=lambda case: case["content_type"][:60])
@@ -55,11 +55,11 @@ def test_content_type_of_wpt(case: dict[str, Any]) -> None:
     ],
 )
 def test_order_of_evidence(body: bytes, content_type: str | None, expected: str) -> None:
-    assert charset.find(body, content_type) == expected
+    assert charset.find_charset(body, content_type) == expected
 
 
 def test_text_that_is_no_markup_declares_nothing() -> None:
-    assert charset.find(b"<meta charset=koi8-r>", None, markup=False) == "windows-1252"
+    assert charset.find_charset(b"<meta charset=koi8-r>", None, markup=False) == "windows-1252"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_labels(label: str, name: str | None) -> None:
 )
 def test_guesses(encoding: str, text: str, name: str) -> None:
     body = f"<html><title>x</title><p>{text}</p>".encode(encoding)
-    assert charset.find(body, "text/html") == name
+    assert charset.find_charset(body, "text/html") == name
 
 
 def undeclared() -> Iterator[tuple[str, bool, str, str, str]]:
@@ -115,7 +115,7 @@ def test_pages_that_declare_nothing_are_read_in_36_languages(own_domain: bool, l
     for language, is_western, text, codec, url in undeclared():
         body = text.encode(codec)
         total += 1
-        name = charset.find(body, "text/html", url=url if own_domain else "http://www.example.com/")
+        name = charset.find_charset(body, "text/html", url=url if own_domain else "http://www.example.com/")
         if charset.decode(body, name) != text:
             (western if is_western else wrong).append((language, codec, name))
     assert western == []
@@ -126,20 +126,20 @@ def test_pages_that_declare_nothing_are_read_in_36_languages(own_domain: bool, l
 def test_where_firefoxs_guesser_has_no_wheel_another_one_guesses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guess, "HAS_CHARDETNG", False)
     pages = [(text, text.encode(codec)) for _, _, text, codec, _ in undeclared()][::4]
-    wrong = [text[:30] for text, body in pages if charset.decode(body, charset.find(body, None)) != text]
+    wrong = [text[:30] for text, body in pages if charset.decode(body, charset.find_charset(body, None)) != text]
     assert len(wrong) <= 0.05 * len(pages), wrong
 
 
 def test_utf8_with_a_little_damage_is_utf8() -> None:
     whole = "Größe und Maß für Übermut, äußerst schön: Zürich, Köln, Düsseldorf, Überlingen; naïve Cafés. " * 2
-    assert charset.find(whole.encode() + b"\xff\xe4", None) == "utf-8"
-    assert charset.find(whole.encode("latin-1") + "ü".encode(), None) == "windows-1252"
+    assert charset.find_charset(whole.encode() + b"\xff\xe4", None) == "utf-8"
+    assert charset.find_charset(whole.encode("latin-1") + "ü".encode(), None) == "windows-1252"
 
 
 def test_escapes_of_iso_2022_jp_are_no_ascii_text() -> None:
     body = "<p>日本語のページです。</p>".encode("iso2022_jp")
-    assert charset.find(body, "text/html") == "iso-2022-jp"
-    assert charset.find(b"<p>\x1b[1mbold\x1b[0m</p>", "text/html") == "windows-1252"
+    assert charset.find_charset(body, "text/html") == "iso-2022-jp"
+    assert charset.find_charset(b"<p>\x1b[1mbold\x1b[0m</p>", "text/html") == "windows-1252"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_escapes_of_iso_2022_jp_are_no_ascii_text() -> None:
 def test_looking_for_a_declaration_costs_no_page_a_second(hostile: bytes) -> None:
     body = b"charset" + hostile * (10_000_000 // len(hostile))
     began = time.process_time()
-    charset.find(body, None)
+    charset.find_charset(body, None)
     assert time.process_time() - began < 1.0
 
 
@@ -216,7 +216,7 @@ def test_queries_follow_the_document(reference: str, name: str, expected: str) -
     st.none() | st.text(max_size=40).map("text/html;charset=".__add__),
 )
 def test_any_bytes_have_an_encoding_and_decode(body: bytes, content_type: str | None) -> None:
-    name = charset.find(body, content_type)
+    name = charset.find_charset(body, content_type)
     assert charset.lookup(name) == name
     charset.decode(body, name).encode()
     charset.as_utf8(body, name).decode("utf-8", "replace")

@@ -325,7 +325,7 @@ def test_what_must_not_be_there_is_seen_in_any_case(text: str) -> None:
         for title in (True, False):
             for canonical in (True, False):
                 more = (not title and b"<title" in lower) or (not canonical and b"<link" in lower)
-                assert look.tells(title=title, canonical=canonical) == (always or more)
+                assert look.affects_head(title=title, canonical=canonical) == (always or more)
 
 
 def test_fingerprints_of_a_template_are_those_of_whole_pages() -> None:
