@@ -13,7 +13,7 @@ from crawler.errors import RedisAway, UnreadableRecord
 from crawler.fetch.canary import Canaries
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.crawldb import CrawlDb
-from crawler.policy.health import Fate, Health
+from crawler.policy.machine_health import Fate, Health
 from crawler.worker.downloader import Download
 
 LOOK: Final = 0.05

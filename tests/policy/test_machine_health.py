@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.fetch.fetcher import FailureKind, FetchError, FetchResult, Headers, Lack, Response
-from crawler.policy.health import MAX_PAUSE, NAMES_IN_A_ROW, Fate, Health
+from crawler.policy.machine_health import MAX_PAUSE, NAMES_IN_A_ROW, Fate, Health
 from crawler.url import is_address
 
 URL: Final = "http://a.example/"
