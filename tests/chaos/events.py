@@ -107,7 +107,13 @@ class Chaos:
         return time.monotonic() >= self._after
 
     def happen(self) -> Event | None:
-        """Let the next event happen; None when there is nobody that it could hit just now."""
+        """Let the next event happen; None when there is nobody that it could hit just now, or a page that it must not.
+
+        That is one that two workers died with. A third charge would end it (`failed:crash`), though it has done nothing:
+        its worker may be killed, its lease may run out, or come back when Redis loses its last second.
+        """
+        if self._would_condemn():
+            return None
         kind = self._dice.choices(self._names, self._weights)[0]
         if kind == "power-cut" and time.monotonic() < self._no_cut_before:
             return None
@@ -162,17 +168,17 @@ class Chaos:
         if self._dice.random() < _IN_HAND_PART:
             self._wait_for_a_page(worker)
         stopped = self._stop(event, [worker])
-        if self._would_condemn(event):
+        if any(held.crashes >= _MAX_CRASHES for held in event.handled):
             go_on(worker.pid)
             return False
         for one in stopped:
             kill_hard(one.pid)
         return True
 
-    @staticmethod
-    def _would_condemn(event: Event) -> bool:
-        """A page would be given up (`failed:crash`) that has done nothing: chance has hit it twice already."""
-        return any(held.crashes >= _MAX_CRASHES for held in event.handled)
+    def _would_condemn(self) -> bool:
+        """Such a page is leased, or was a moment ago."""
+        looks = [self._look(), *self._observer.looks[-_LOOKS:]]
+        return any(held.crashes >= _MAX_CRASHES for look in looks for held in look.held.values())
 
     def _frozen(self, event: Event, seconds: float, *, until_reaped: bool = False) -> bool:
         worker = self._one()
