@@ -109,8 +109,8 @@ class Chaos:
     def happen(self) -> Event | None:
         """Let the next event happen; None when there is nobody that it could hit just now, or a page that it must not.
 
-        That is one that two workers died with. A third charge would end it (`failed:crash`), though it has done nothing:
-        its worker may be killed, its lease may run out, or come back when Redis loses its last second.
+        That is one that two workers died with. A third charge would end it (`failed:crash`), though it did nothing: its
+        worker may be killed, its lease may run out, or come back when Redis loses its last second.
         """
         if self._would_condemn():
             return None
@@ -168,7 +168,7 @@ class Chaos:
         if self._dice.random() < _IN_HAND_PART:
             self._wait_for_a_page(worker)
         stopped = self._stop(event, [worker])
-        if any(held.crashes >= _MAX_CRASHES for held in event.handled):
+        if _condemns(event):
             go_on(worker.pid)
             return False
         for one in stopped:
@@ -230,7 +230,7 @@ class Chaos:
             return False
         stop(slot.running.pid)
         stopped = self._stop(event, self._crew.workers([slot]))
-        if self._would_condemn(event):
+        if _condemns(event):
             for pid in (slot.running.pid, *(worker.pid for worker in stopped)):
                 go_on(pid)
             return False
@@ -309,3 +309,8 @@ class Chaos:
 
     def _net_refused(self, event: Event) -> bool:
         return self._meanwhile(self._proxy.refuse, self._proxy.accept, 0.3, self._term)
+
+
+def _condemns(event: Event) -> bool:
+    """A worker handles such a page just now."""
+    return any(held.crashes >= _MAX_CRASHES for held in event.handled)
