@@ -21,7 +21,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import shards_known
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.redis.embedded import EmbeddedRedis, check_server
-from crawler.frontier.shards.crawldb import ShardedLedger
+from crawler.frontier.shards.crawldb import ShardedCrawlDb
 from crawler.frontier.shards.frontier import create, find, ledger_of
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
@@ -221,7 +221,7 @@ class Session:
         for shard in range(shards):
             Frontier.condemn(self.link, self.settings.crawl, shard, shards)
         self._frontier = None
-        return ShardedLedger(self.link, self.settings.crawl, shards).sweep()
+        return ShardedCrawlDb(self.link, self.settings.crawl, shards).sweep()
 
     def discard(self, frontier: Frontier) -> None:
         """Delete a crawl that this session created and that got no URL: its settings should not bind the next one."""

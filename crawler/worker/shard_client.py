@@ -92,7 +92,7 @@ class ShardClient:
         """Hosts whose queues need compacting."""
         self._look_at = 0.0
         self._repair_at = 0.0
-        self._courier = courier
+        self._relay = courier
         self._carry_at = 0.0
         self.lease_at = 0.0
         """When a lease is next possible, or worth asking for."""
@@ -120,7 +120,7 @@ class ShardClient:
         if self.away:
             return self._patience.again_at
         routine = min(self._extend_at, float("inf") if self.frontier.shard else self._heartbeat_at)
-        if self._courier is not None:
+        if self._relay is not None:
             routine = min(routine, self._carry_at)
         if not self.pending:
             return routine
@@ -147,8 +147,8 @@ class ShardClient:
             lost = self._come_back(held) if self.away else NOTHING_LOST
             self._put_first()
             synced = self._send(now, want, held, heartbeat)
-            if self._courier is not None and now >= self._carry_at:
-                self._carry(self._courier)
+            if self._relay is not None and now >= self._carry_at:
+                self._carry(self._relay)
         except RedisAway as error:
             self.failed(error)
             return SyncResult()

@@ -14,7 +14,7 @@ from crawler.frontier.keys import BUCKETS, SLOTS, Keys, shard_of, slot_of
 from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards import frontier
-from crawler.frontier.shards.crawldb import ShardedLedger
+from crawler.frontier.shards.crawldb import ShardedCrawlDb
 from crawler.frontier.shards.frontier import ShardedFrontier
 from crawler.record import Request
 from tests.frontier.crawls import SETTINGS, record_of
@@ -55,7 +55,7 @@ def public(kind: type) -> set[str]:
 
 def test_every_method_of_a_shard_means_something_for_all() -> None:
     assert public(Frontier) - OF_ONE_SHARD <= vars(ShardedFrontier).keys()
-    assert public(CrawlDb) - OF_THE_FIRST <= vars(ShardedLedger).keys()
+    assert public(CrawlDb) - OF_THE_FIRST <= vars(ShardedCrawlDb).keys()
 
 
 def test_a_site_lives_in_one_shard_with_all_its_hosts() -> None:

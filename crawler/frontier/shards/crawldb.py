@@ -33,7 +33,7 @@ def grouped(items: Iterable[T], part_of: Callable[[T], K]) -> dict[K, list[T]]:
     return found
 
 
-class ShardedLedger(CrawlDb):
+class ShardedCrawlDb(CrawlDb):
     """The ledgers of all shards; what is not overridden here is of the first: `meta`, `settings`, `clock`."""
 
     def __init__(self, link: Connection, crawl: str, shards: int) -> None:

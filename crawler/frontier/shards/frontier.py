@@ -28,7 +28,7 @@ from crawler.frontier.messages import (
 )
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import SERVER_CLOCK
-from crawler.frontier.shards.crawldb import ShardedLedger, grouped
+from crawler.frontier.shards.crawldb import ShardedCrawlDb, grouped
 from crawler.record import Request
 from crawler.url import Form
 
@@ -58,7 +58,7 @@ def ledger_of(frontier: Frontier) -> CrawlDb:
     """What the crawl has stored."""
     if frontier.count == 1:
         return CrawlDb(frontier.link, frontier.crawl)
-    return ShardedLedger(frontier.link, frontier.crawl, frontier.count)
+    return ShardedCrawlDb(frontier.link, frontier.crawl, frontier.count)
 
 
 class ShardedFrontier(Frontier):
