@@ -181,7 +181,7 @@ def test_a_page_that_hangs_with_no_pool_left(commands: Commands, sites: Sites) -
         "hook.py",
         f"""
 import pathlib, re
-import crawler.worker
+import crawler.worker.engine
 crawler.worker.engine.FUSE_MARGIN = 0.5
 def hang(page):
     pathlib.Path({str(hanging)!r}).touch()
