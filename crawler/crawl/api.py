@@ -19,7 +19,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Final
 
@@ -39,7 +39,7 @@ from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import refuse_deleting
 from crawler.frontier.shards.frontier import ledger_of
-from crawler.frontier.status import Monitor, Status
+from crawler.frontier.status import NO_WORKERS, Monitor, Status
 from crawler.record import Record
 from crawler.settings import coerce, load
 from crawler.worker.hook import Hook, spec_of
@@ -209,6 +209,8 @@ class _Outlook:
             patience.answered()
             self._see_what_workers_wait_for()
             self._report_troubles(status, settings.host_patience)
+            if status.limit == NO_WORKERS and pool.pids:
+                status = replace(status, limit="the workers are starting")
             self._show(status)
 
     def report_lacks(self) -> None:

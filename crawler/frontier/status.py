@@ -26,6 +26,10 @@ _SHOWN: Final = 40
 """Characters of a word that no worker of this version says."""
 
 
+NO_WORKERS: Final = "no workers: start some with `crawler work`"
+"""What a status reports as its limit as long as no worker has sent a heartbeat."""
+
+
 @dataclass(frozen=True, slots=True)
 class Status:
     """One snapshot. Counts are since the crawl began; `rate` is pages a second since the snapshot before."""
@@ -238,7 +242,7 @@ def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
     if state in ("paused", "done", "empty", "limit", "deleting"):
         return state
     if not limits:
-        return "no workers: start some with `crawler work`"
+        return NO_WORKERS
     well = [limit for limit in limits if not limit.startswith(_WAITS)]
     if len(well) < len(limits):
         waiting = next(limit for limit in limits if limit.startswith(_WAITS)).removeprefix(_WAITS)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -127,6 +128,26 @@ def test_a_terminal_that_is_really_gone(commands: Commands, sites: Sites) -> Non
     assert process.wait(45) == 129
     assert _redis_is_gone(commands)
     assert commands.status()["leased"] == 0
+
+
+def test_the_line_of_a_crawl_does_not_ask_for_workers_that_are_starting(commands: Commands, sites: Sites) -> None:
+    site = _endless(sites)
+    ours, theirs = os.openpty()
+    arguments = [sys.executable, "-m", "crawler", "run", site.url("/0"), *RUN]
+    process = subprocess.Popen(
+        arguments, cwd=commands.folder, env=commands.env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    shown = b""
+    while len(site.seen) < 20 or b"pages |" not in shown:
+        shown += os.read(ours, 65_536)
+    process.terminate()
+    with suppress(OSError):  # the other end is closed
+        while piece := os.read(ours, 65_536):
+            shown += piece
+    os.close(ours)
+    assert process.wait(45) in (130, 143, 0, -15), shown
+    assert b"no workers" not in shown
 
 
 def _take_terminal() -> None:
