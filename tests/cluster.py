@@ -66,7 +66,7 @@ class Node(TcpServer):
     @property
     def role(self) -> str:
         """master or slave."""
-        return str(self.client.info("replication")["role"])  # type: ignore[index]
+        return str(self.client.info("replication")["role"])
 
     def kill(self) -> None:
         """kill -9; returns when it is gone."""
@@ -114,7 +114,7 @@ class RedisCluster:
     @staticmethod
     def _is_followed(node: Node) -> bool:
         followed: Any = node.client.info("replication")
-        return followed.get("slave0", {}).get("state") == "online"
+        return bool(followed.get("slave0", {}).get("state") == "online")
 
     @property
     def masters(self) -> list[Node]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler import settings
+from crawler import units
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.settings import TABLE, Kind, Settings, coerce, format_value, load, parse, parse_change
 
@@ -28,7 +28,7 @@ def _refused(wrong: Any, *words: str) -> None:
     [("0", 0), ("1.5", 1.5), ("500ms", 0.5), ("2s", 2), ("10m", 600), ("10min", 600), ("2H", 7200), (" 1 d ", 86_400)],
 )
 def test_times(text: str, seconds: float) -> None:
-    assert settings.duration(text) == seconds
+    assert units.duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "1w", "1,5", "inf", "nan", "1e3", "٣", "9" * 400, "4000d"])
@@ -52,7 +52,7 @@ def test_what_is_no_time(text: str) -> None:
     ],
 )
 def test_sizes(text: str, size: int) -> None:
-    assert settings.size(text) == size
+    assert units.size(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "big", "-1", "1P", "9" * 400, "9" * 400 + "T", "1e3"])

@@ -177,7 +177,7 @@ class Site:
 
     def __init__(self, folder: Path, seed: int, hosts: int, pages: int) -> None:
         self._folder = folder
-        arguments = [sys.executable, "-m", "tests.chaos.site", folder, str(seed), str(hosts), str(pages)]
+        arguments = [sys.executable, "-m", "tests.chaos.site", str(folder), str(seed), str(hosts), str(pages)]
         with (folder / "said").open("wb") as said:
             self._process = subprocess.Popen(
                 arguments,

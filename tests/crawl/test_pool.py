@@ -57,7 +57,7 @@ def _start(crawl: Crawl) -> tuple[Pool, str]:
     pool.start(1)
     (member,) = pool._members
     assert len(crawl.frontier.lease(3, 90.0, member.worker).leases) == 3
-    member.process.wait(30)
+    member.process.wait()
     return pool, member.worker
 
 
@@ -150,7 +150,7 @@ def test_the_last_words_of_a_worker_end_the_pool(
     pool.start(3)
     for member in pool._members:
         crawl.frontier.lease(1, 90.0, member.worker)
-        member.process.wait(30)
+        member.process.wait()
     with pytest.raises(CrawlerError, match=r"^it refuses us$") as caught:
         while pool.tick():
             pass

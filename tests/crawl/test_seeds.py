@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.crawl import seed_list, seeds
-from crawler.crawl.seeds import Line, Seeded, check_sources
+from crawler.crawl.seed_list import Line
+from crawler.crawl.seeds import Seeded, check_sources
 from crawler.errors import UsageError, without_credentials
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from crawler.errors import FrontierError, UsageError
 from crawler.export import ExportResult, export, follow, matching, open_sink, read
 from crawler.export.formats.csv import restore
-from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.crawldb import CrawlDb, Stored
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Backoff, Connection
@@ -160,7 +161,7 @@ import resource, sys
 from crawler.export import export, open_sink
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
-from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.crawldb import CrawlDb, Stored
 from crawler.frontier.redis.connection import Connection
 
 def peak():
@@ -197,12 +198,15 @@ class Batches:
         self.ledger = ledger
         self.asked: list[int] = []
 
-    def records(self, after: str, most: int) -> Any:
+    def records(self, after: str, most: int) -> tuple[list[Stored], str]:
         self.asked.append(most)
         return self.ledger.records(after, most)
 
-    def urls(self, ids: Any) -> dict[str, str]:
+    def urls(self, ids: Sequence[str]) -> dict[str, str]:
         return self.ledger.urls(ids)
+
+    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
+        return self.ledger.behind(cursor, taken)
 
 
 @pytest.mark.parametrize(("size", "largest"), [(100, 100), (1_000_000, 50)])

@@ -105,7 +105,8 @@ def test_answers_come_once_and_the_threads_end(
 ) -> None:
     monkeypatch.setattr(names, "_LINGER", 0.01)
     resolver(socket.EAI_NONAME)
-    lookups, found = names.Lookups(), {}
+    lookups = names.Lookups()
+    found: dict[str, tuple[str, ...] | names.Nowhere] = {}
     for name in (GONE, "127.0.0.1", "x.onion"):
         lookups.ask(name)
     while len(found) < 3:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar, Final
 
@@ -223,7 +223,7 @@ class CheckedMachine(RuleBasedStateMachine):
         assert shot.sites == model.sites
         assert shot.ips == Counter(x for out in model.leases.values() for x in (out.ip, out.group) if x)
         assert (shot.busy, shot.starts) == (model.busy, model.starts)
-        facts = {"cost": model.costs, "ip": model.site_ips, "probe": model.probes}
+        facts: dict[str, Mapping[str, object]] = {"cost": model.costs, "ip": model.site_ips, "probe": model.probes}
         assert shot.site_facts == {f"{site} {what}": str(x) for what, of in facts.items() for site, x in of.items()}
         assert shot.traps == {name for name, x in model.templates.items() if x.state == "quarantined"}
         outcomes = {outcome for outcome, _ in model.ended.values()}

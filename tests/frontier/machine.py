@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
@@ -266,14 +266,14 @@ class FrontierMachine(CheckedMachine):
     @rule(host=st.sampled_from(HOSTS), most=st.sampled_from((1, 2, 9)))
     def pack(self, host: str, most: int) -> None:
         """As many as a worker may have found in the tail, by the time that it has packed them."""
-        entries = self.link.client.lrange(self.frontier.keys.queue(host, "tail"), 0, most - 1)
+        entries = cast(list[bytes], self.link.client.lrange(self.frontier.keys.queue(host, "tail"), 0, most - 1))
         if entries:
             self._send(self.frontier.pack_call(host, entries), partial(self.model.pack, host, entries))
             self.packings.append(self.sent[-1])
 
     @rule(host=st.sampled_from(HOSTS))
     def unpack(self, host: str) -> None:
-        segment = self.link.client.lindex(self.frontier.keys.queue(host, "packed"), 0)
+        segment = cast(bytes | None, self.link.client.lindex(self.frontier.keys.queue(host, "packed"), 0))
         if segment is not None:
             expect = partial(self.model.unpack, host, segments.decode(segment))
             self._send(self.frontier.unpack_call(host, segment), expect)

@@ -561,7 +561,7 @@ class Model:
             self.probes.pop(site, None)
             for old in [x for x, until in self.busy.items() if until <= self.now - 2 * LABOUR_MAX][:8]:
                 for facts in (self.busy, self.costs, self.probes):
-                    facts.pop(old, None)  # type: ignore[attr-defined]
+                    facts.pop(old, None)
         elif self.busy and self.probes.get(site) == token:
             del self.probes[site]
             cost = self.costs.pop(site, 0) / 8

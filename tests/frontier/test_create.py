@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, NoCrawl, OutOfMemory
@@ -122,7 +124,11 @@ def test_nothing_is_made_on_the_remains_of_another_crawl(link: Connection, crawl
     """Whose `meta` is gone: its queues and ids would become part of the new one."""
     crawl.put("http://a.example/")
     link.client.delete(crawl.frontier.keys.meta)
-    for make in (lambda: Frontier.create(link, crawl.name, b"{}", Limits()), lambda: Frontier.find(link, crawl.name)):
+    makes: list[Callable[[], Frontier]] = [
+        lambda: Frontier.create(link, crawl.name, b"{}", Limits()),
+        lambda: Frontier.find(link, crawl.name),
+    ]
+    for make in makes:
         with pytest.raises(DamagedCrawl, match="remains"):
             make()
 

@@ -291,7 +291,7 @@ def test_nonsense_counts_for_nothing(crawl: Crawl) -> None:
     client, keys = crawl.link.client, crawl.frontier.keys
     client.xadd(keys.records, {b"\xff": b"\xff"})
     client.xadd(keys.records, {"i": b"\xff"})
-    client.zadd(keys.failed, {b"\xff": "+inf", "none": 5})
+    client.zadd(keys.failed, {b"\xff": "+inf", b"none": 5})
     client.hset(keys.counters, mapping={b"\xff": "x", "bytes": "many"})
     client.hset(keys.workers, mapping={b"\xff": b"1 {}", "a": "x", "b": "5 [1]", "c": b"5 \xff"})
     client.hset(keys.host("a.example"), mapping={"due": "soon", "latency": ""})

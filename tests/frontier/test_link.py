@@ -38,9 +38,9 @@ A = "http://a.example/"
 
 
 @contextmanager
-def linked(url: str, **options: float) -> Iterator[Connection]:
+def linked(url: str, timeout: float | None = None) -> Iterator[Connection]:
     """A link that is closed again."""
-    link = Connection(url, **options)
+    link = Connection(url, timeout=timeout)
     try:
         yield link
     finally:
@@ -390,7 +390,11 @@ def test_a_question_of_several_commands_is_repeated_whole(link: Connection) -> N
     link.client.config_set("replica-serve-stale-data", "no")
     link.client.replicaof("127.0.0.1", "1")
     said: list[str] = []
-    link.patience = Backoff(said.append, first=0.01, mend=lambda: link.client.replicaof("NO", "ONE"))
+
+    def mend() -> None:
+        link.client.replicaof("NO", "ONE")
+
+    link.patience = Backoff(said.append, first=0.01, mend=mend)
     assert CrawlDb(link, "test").workers() == []
     assert "is a replica that cannot reach its master" in said[0]
     assert len(said) == 2

@@ -179,7 +179,7 @@ def test_remains_of_an_older_crawl_are_taken_away(link: Connection) -> None:
     crawl = Sharded(link)
     crawl.seed(*(url_in(shard) for shard in range(SHARDS)))
     client = link.client
-    client.delete(*client.keys(f"{crawl.parts[0].keys.prefix}*"))  # type: ignore[misc]
+    client.delete(*client.keys(f"{crawl.parts[0].keys.prefix}*"))
     with pytest.raises(NoCrawl):
         frontier.find(link, "test")
     again = frontier.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
@@ -189,7 +189,7 @@ def test_remains_of_an_older_crawl_are_taken_away(link: Connection) -> None:
 def test_a_crawl_that_is_being_deleted_is_not_completed(crawl: Sharded, link: Connection) -> None:
     crawl.frontier.delete()
     client = link.client
-    client.delete(*client.keys(f"{crawl.parts[1].keys.prefix}*"))  # type: ignore[misc]
+    client.delete(*client.keys(f"{crawl.parts[1].keys.prefix}*"))
     frontier.find(link, "test")
     assert client.keys(f"{crawl.parts[1].keys.prefix}*") == []
 

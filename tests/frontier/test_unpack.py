@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -25,7 +25,7 @@ def packed(make: Make, **limits: Any) -> Crawl:
 
 def damage(crawl: Crawl, junk: bytes) -> None:
     """Another hand writes over the first segment."""
-    crawl.link.client.lset(crawl.frontier.keys.queue(A, "packed"), 0, junk)
+    crawl.link.client.lset(crawl.frontier.keys.queue(A, "packed"), 0, cast(str, junk))  # redis-py takes bytes too
 
 
 SEGMENT = segment.encode(entries(8, 4))

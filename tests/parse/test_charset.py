@@ -111,7 +111,9 @@ def undeclared() -> Iterator[tuple[str, bool, str, str, str]]:
 
 @pytest.mark.parametrize(("own_domain", "least"), [(False, 0.97), (True, 0.98)], ids=["any domain", "own domain"])
 def test_pages_that_declare_nothing_are_read_in_36_languages(own_domain: bool, least: float) -> None:
-    wrong, western, total = [], [], 0
+    wrong: list[tuple[str, str, str]] = []
+    western: list[tuple[str, str, str]] = []
+    total = 0
     for language, is_western, text, codec, url in undeclared():
         body = text.encode(codec)
         total += 1

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from crawler.fetch.fetcher import FailureKind, FetchError, Headers, Response
 from crawler.frontier.messages import Event
 from crawler.policy import politeness
-from crawler.policy.politeness import HostEvent, judge, judge_robots, retry_after
-from crawler.record import OUTCOMES, Charge
+from crawler.policy.politeness import judge, judge_robots, retry_after
+from crawler.record import OUTCOMES, Charge, HostEvent
 
 URL = "http://example.org/"
 

@@ -84,7 +84,7 @@ class Stage:
     def seed(self, url: str, outcomes: tuple[str, ...] = READ, **says: object) -> str:
         """The same for a URL to begin with."""
         self.seeds.append(url)
-        return self.found(url, outcomes, **says)
+        return self.found(url, outcomes, optional=False, **says)
 
     def never_asked(self, site: Server) -> None:
         self.checks.append(lambda _: not site.seen)

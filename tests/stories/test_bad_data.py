@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
 import redis
+from redis.typing import EncodableT, FieldT
 
 from tests.redis_for_tests import PrivateRedis
-from tests.stories.commands import Commands, Json, Running, wait_until
+from tests.stories.commands import Commands, Running, wait_until
 from tests.stories.sites import Graph, Site, Sites, html
 
 pytestmark = pytest.mark.slow
@@ -96,7 +97,7 @@ def test_nonsense_wherever_it_may_lie(client: redis.Redis, commands: Commands, s
     """In every key of a crawl that has begun: it goes on to the same result, and every command answers."""
     site, urls = _site(sites)
     assert commands.run("seed", *urls[:3], "--delay", "0").code == 0
-    names: dict[str, Json] = {
+    names: dict[str, Mapping[FieldT, EncodableT]] = {
         f"host:{site.authority}": {
             "robots_rev": "x",
             "latency": "nan",
@@ -113,9 +114,9 @@ def test_nonsense_wherever_it_may_lie(client: redis.Redis, commands: Commands, s
     }
     for name, mapping in names.items():
         client.hset(PREFIX + name, mapping=mapping)
-    client.zadd(f"{PREFIX}leases", {"x": "-inf", b"\xff": "+inf"})
-    client.zadd(f"{PREFIX}ready", {"no.example": 0, b"\xff \n": 0, "": 0, "later.example": "+inf"})
-    client.zadd(f"{PREFIX}failed", {"no id": "+inf", b"\xff": "-inf", "7": 5})
+    client.zadd(f"{PREFIX}leases", {b"x": "-inf", b"\xff": "+inf"})
+    client.zadd(f"{PREFIX}ready", {b"no.example": 0, b"\xff \n": 0, b"": 0, b"later.example": "+inf"})
+    client.zadd(f"{PREFIX}failed", {b"no id": "+inf", b"\xff": "-inf", b"7": 5})
     client.zadd(f"{PREFIX}sources", {b"\xff": "-inf"})
     client.lpush(f"{PREFIX}wake", b"\xff" * 50)
     client.xadd(f"{PREFIX}records", {b"\xff": "x"})
@@ -184,7 +185,10 @@ def test_what_is_nowhere_any_more_is_lost_and_told(
 
 def _wrong(name: str) -> Callable[[redis.Redis, Commands], object]:
     def change(client: redis.Redis, commands: Commands) -> None:
-        client.pipeline().delete(PREFIX + name).set(PREFIX + name, "mine").execute()
+        with client.pipeline() as pipe:
+            pipe.delete(PREFIX + name)
+            pipe.set(PREFIX + name, "mine")
+            pipe.execute()
 
     return change
 

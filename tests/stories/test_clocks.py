@@ -146,7 +146,7 @@ def test_a_worker_frozen_beyond_its_lease(
     first = site.serve("/", html(["/slow", *(f"/{n}" for n in range(12))]))
     for n in range(12):
         site.serve(f"/{n}", html(title=str(n)))
-    answered = []
+    answered: list[int] = []
 
     def slow(call: Call) -> None:
         answered.append(len(answered))

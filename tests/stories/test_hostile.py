@@ -17,8 +17,8 @@ from crawler.record import OUTCOMES
 from tests.fetch.hostile import HTML, digest, document
 from tests.redis_for_tests import PrivateRedis
 from tests.stories.commands import Commands, Json, Running, peak_memory, wait_until
-from tests.stories.hostile import ANSWERS, MAX_LINKS, Stage
-from tests.stories.hostile_scenes import SCENES
+from tests.stories.hostile import ANSWERS, MAX_LINKS, Answer, Stage
+from tests.stories.hostile_scenes import SCENES, Scene
 from tests.stories.sites import Site, Sites
 
 pytestmark = pytest.mark.slow
@@ -67,7 +67,8 @@ def stage(commands: Commands, sites: Sites) -> Iterator[Stage]:
     commands.env["SSL_CERT_FILE"] = str(bundle)
     with ExitStack() as stack:
         made = Stage(sites, authority, stack)
-        for situation in (*ANSWERS, *SCENES):
+        situations: list[Answer | Scene] = [*ANSWERS, *SCENES]
+        for situation in situations:
             situation.play(made)
         yield made
 
@@ -172,7 +173,8 @@ class _Rest:
 
     def seconds(self) -> float:
         seconds, microseconds = self._client.time()
-        return int(self._client.hget(self._key, "due") or 0) / 1000 - (seconds + microseconds / 1e6)
+        now: float = seconds + microseconds / 1e6
+        return int(self._client.hget(self._key, "due") or 0) / 1000 - now
 
     def queued(self) -> int:
         return int(self._client.hget(self._key, "queued"))

@@ -54,7 +54,10 @@ def test_a_crawl_goes_on_at_the_new_master(
     graph = Graph([sites.add(f"127.0.0.{n}") for n in (1, 2)], SIZE, 31, slow=0.01)
     sluice = Sluice(graph)
     hosts = {node.site for node in graph.nodes}
-    asked = lambda: sum(host.asked_of_pages().total() for host in hosts)  # noqa: E731
+
+    def asked() -> int:
+        return sum(host.asked_of_pages().total() for host in hosts)
+
     options = ["--delay", "0", "--per-host", "3", "--workers", "2", "--lease-term", "3s"]
     commands = commands_on(watched.url)
     going = commands.start("run", *graph.seeds, *options)

@@ -20,7 +20,7 @@ URL = "https://example.org/a?b"
 def _held(request: Request | None = None, attempts: int = 0) -> LeasedPage:
     host, raw = (request or Request(URL, depth=2, via="77")).place()
     raw = bytes([attempts]) + raw[1:]
-    lease = Lease("token:1", "P", host, raw, 3, 1000, False, 0.0)
+    lease = Lease("token:1", "P", host, raw, 3, 1000, "", 0.0)
     return LeasedPage(lease, Entry.decode(host, raw), "42")
 
 

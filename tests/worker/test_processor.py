@@ -42,7 +42,7 @@ def test_waiting_for_redis_is_no_hang(
         frontier, LinkFilter(plan.scope, is_root, accepted=is_root), Extractor(plan.extract), plan, watch
     )
     host, raw = Request("http://a.example/").place()
-    held = LeasedPage(Lease("t:1", "P", host, raw, 0, 0, False, 0.0), Entry.decode(host, raw), "1")
+    held = LeasedPage(Lease("t:1", "P", host, raw, 0, 0, "", 0.0), Entry.decode(host, raw), "1")
     if answer != "redirect":
         body = b"<head><title>a title</title></head><a href=//b.example/>"
         response = Response("http://a.example/", 200, Headers([("content-type", "text/html")]), body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 
 from crawler.frontier.messages import Lease
-from crawler.worker import shares as module
 from crawler.worker.shares import GRACE, HEAVY, MIN_PATIENCE, CpuShares, giving_way, room, shares
 
 NOW = 1000.0
@@ -107,7 +107,7 @@ def test_sites_with_most_leases_are_named() -> None:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [NOW]
-    monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     return now
 
 
