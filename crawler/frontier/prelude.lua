@@ -195,9 +195,9 @@ local function index_of(failing_since, late, answers)
 end
 
 -- move: a host changes its index: `settle`, which follows, puts it into the new one
-local function move(host, index, new_index)
-  if index ~= new_index then
-    redis.call('ZREM', index, host)
+local function move(host, from, to)
+  if from ~= to then
+    redis.call('ZREM', from, host)
   end
 end
 
