@@ -127,7 +127,9 @@ FAULTS: Final = {
     ),
     "a host that answers is forgotten": Fault("h[1], h[2], due", "0, h[2], due", ("commit",)),
     "a host that answers need not rest": Fault("h[2], due, h[4], ", "h[2], T, h[4], ", ("commit",)),
-    "a host that fails stays where it was": Fault("  redis.call('HDEL', key, 'answers')\n  unplace(host)\n", ""),
+    "a host that fails stays where it was": Fault(
+        "  redis.call('HDEL', key, 'answers')\n  redis.call('ZREM', index, host)\n", ""
+    ),
     "one answer proves a host": Fault("local PROVEN_AFTER = 2", "local PROVEN_AFTER = 1"),
     "a site that has its half is not passed over": Fault("or (of_site[f.site] or 0) >= half", "", ("lease",)),
     "a site that rests is not passed over": Fault("busy[f.site] > T or", "", ("lease",)),
