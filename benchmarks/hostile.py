@@ -32,6 +32,8 @@ from benchmarks import report, targets
 from benchmarks.commands import Home, Running, Unexpected
 from benchmarks.measure import load
 from benchmarks.site import exit_on_sigterm, free_ports
+from crawler import url as urls
+from tests.machines import NameServer
 
 GOOD: Final = 10
 PAGES: Final = 61
@@ -47,7 +49,6 @@ COUNTED: Final = 12.0
 _HTML: Final = "text/html"
 _DEEP: Final = gzip.compress(b"<title>x</title>" + b"<div>" * 45_000)
 _AGENTS: Final = 10_000
-_NAME_SERVER: Final = "127.9.255.53"
 _INSIDE: Final = "CRAWLER_BENCHMARK_HAS_NAMES"
 """Set where /etc/hosts is the one of this program."""
 
@@ -71,7 +72,6 @@ class Hosts:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._deaf: list[socket.socket] = []
-        self._names = socket.socket(type=socket.SOCK_DGRAM)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -85,9 +85,6 @@ class Hosts:
             with suppress(BlockingIOError):
                 one.connect(("127.0.0.1", self.deaf_port))
             self._deaf.append(one)
-        self._names.bind((_NAME_SERVER, 53))
-        self._names.setblocking(False)
-        self._loop.call_soon_threadsafe(self._loop.add_reader, self._names, self._deny)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -95,7 +92,6 @@ class Hosts:
             one.close()
         self._loop.call_soon_threadsafe(self._stop)
         self._thread.join(5)
-        self._names.close()
 
     def _stop(self) -> None:
         for task in asyncio.all_tasks(self._loop):
@@ -110,13 +106,6 @@ class Hosts:
     def good(self) -> list[str]:
         """The seeds of the good hosts, whose names are the last: equals are leased by name."""
         return [self.url(f"z-good{n}") for n in range(GOOD)]
-
-    def _deny(self) -> None:
-        """Answer that a name has no address (RFC 1035 section 4.1.1: no error, no records); nothing about lost ones."""
-        query, asking = self._names.recvfrom(512)
-        name, _, rest = query[12:].partition(b"\0")
-        if b"lost" not in name:
-            self._names.sendto(query[:2] + b"\x81\x80\0\1\0\0\0\0\0\0" + name + b"\0" + rest[:4], asking)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -193,12 +182,19 @@ def _hostile(hosts: Hosts) -> dict[str, list[str]]:
         "silent behind their robots.txt": [hosts.url(f"mute{n}") for n in range(HOSTILE)],
         "silent after one page": [hosts.url(f"once{n}") for n in range(HOSTILE)],
         "one byte a second": [hosts.url(f"drip{n}") for n in range(HOSTILE)],
-        "names that nobody answers for": [hosts.url(f"lost{n}") for n in range(HOSTILE)],
-        "... of one site": [hosts.url(f"n{n}.lost") for n in range(HOSTILE)],
+        **_lost(hosts),
         "no connection": [f"http://127.9.{n // 250}.{n % 250 + 1}:{hosts.deaf_port}/" for n in range(HOSTILE)],
         "pages that are slow to parse": [hosts.url("deep", f"/{n}") for n in range(100)],
         "... at 100 names of one site": [hosts.url(f"n{n}.deep") for n in range(100)],
         "robots.txt of 10,000 agents and rules": [hosts.url(f"agents{n}") for n in range(4)],
+    }
+
+
+def _lost(hosts: Hosts) -> dict[str, list[str]]:
+    """Those whose names no name server answers about."""
+    return {
+        "names that nobody answers for": [hosts.url(f"lost{n}") for n in range(HOSTILE)],
+        "... of one site": [hosts.url(f"n{n}.lost") for n in range(HOSTILE)],
     }
 
 
@@ -336,7 +332,7 @@ def _with_own_names() -> int | None:
     with tempfile.TemporaryDirectory() as folder:
         files = {
             "hosts": "127.0.0.1 localhost\n" + "".join(f"127.0.0.1 {name}.test\n" for name in _names()),
-            "resolv.conf": f"nameserver {_NAME_SERVER}\n",
+            "resolv.conf": "",
             "nsswitch.conf": "hosts: files dns\n",
         }
         for name, text in files.items():
@@ -361,7 +357,9 @@ def main() -> int:
     print(f"{where}\n\n{HEAD}", flush=True)
     figures: dict[str, float] = {}
     try:
-        with Hosts() as hosts:
+        with NameServer() as dns, Hosts() as hosts:
+            dns.silent.update(urls.name_and_port(url)[0] for seeds in _lost(hosts).values() for url in seeds)
+            Path("/etc/resolv.conf").write_text(f"nameserver {dns.address}\n", encoding="ascii")  # our own by now
             rows = measured(hosts, args.only, figures)
     except Unexpected as error:
         print(error, file=sys.stderr)

@@ -67,6 +67,8 @@ class NameServer:
         self.names: dict[str, str] = {}
         self.failing: set[str] = set()
         """Names of which it says SERVFAIL."""
+        self.silent: set[str] = set()
+        """Names about which it says nothing."""
         self.asked: list[str] = []
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         for _ in range(100):
@@ -106,7 +108,7 @@ class NameServer:
             at += 1 + length
         name, kind = ".".join(labels).lower(), int.from_bytes(query[at + 1 : at + 3])
         self.asked.append(name)
-        if self.mode == "silent":
+        if self.mode == "silent" or name in self.silent:
             return None
         code = _CODES.get(self.mode, 0 if name in self.names else 3)
         code = 2 if name in self.failing else code

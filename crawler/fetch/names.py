@@ -69,7 +69,7 @@ def _leads_nowhere(name: str) -> bool:
 def is_answered() -> bool:
     """Whether a name server answers, for a name that it cannot have been asked for before."""
     question = _question(f"{os.urandom(8).hex()}.com")
-    return any(_reply(server, question) is not None for server in _servers())
+    return any(_records(server, question) is not None for server in _servers())
 
 
 def _is_denied(name: str) -> bool:
@@ -78,7 +78,7 @@ def _is_denied(name: str) -> bool:
     if len(name) > 253 or not all(0 < len(label) < 64 for label in labels):
         return True  # no such name can exist (RFC 1035 section 2.3.4)
     question = _question(name)
-    return any(_reply(server, question) in ((_NXDOMAIN, 0), (_NO_ERROR, 0)) for server in _servers())
+    return any(_records(server, question) == 0 for server in _servers())
 
 
 def _question(name: str) -> bytes:
@@ -86,8 +86,8 @@ def _question(name: str) -> bytes:
     return b"".join(bytes([len(label)]) + label for label in labels) + b"\0\0\1\0\1"  # A, IN
 
 
-def _reply(server: str, question: bytes) -> tuple[int, int] | None:
-    """The answer of *server* to *question*: RCODE, and the number of records. None if it fails, or does not answer."""
+def _records(server: str, question: bytes) -> int | None:
+    """How many records *server* has for *question*, none by NXDOMAIN; None if it fails, or does not answer."""
     query = os.urandom(2) + b"\1\0\0\1\0\0\0\0\0\0" + question  # recursion desired, one question
     with suppress(OSError):
         family, kind, protocol, _, address = socket.getaddrinfo(
@@ -99,8 +99,9 @@ def _reply(server: str, question: bytes) -> tuple[int, int] | None:
             sock.send(query)
             reply = sock.recv(4096)
             is_answer = len(reply) >= 12 and reply[:2] == query[:2] and reply[2] & 0x80
-            if is_answer and (code := reply[3] & 0x0F) in (_NO_ERROR, _NXDOMAIN):
-                return code, int.from_bytes(reply[6:8]) if code == _NO_ERROR else 0
+            code = reply[3] & 0x0F if is_answer else None
+            if code in (_NO_ERROR, _NXDOMAIN):
+                return int.from_bytes(reply[6:8]) if code == _NO_ERROR else 0
     return None
 
 
@@ -172,9 +173,10 @@ class Lookups:
 
     def _run(self) -> None:
         while True:
-            with suppress(Empty):
-                name = ""
+            try:
                 name = self._names.get(timeout=_LINGER)
+            except Empty:
+                name = ""
             if not name:
                 with self._lock:
                     if self._closed or self._names.empty():

@@ -1,4 +1,4 @@
-"""Keys of a crawl that another hand put something of another kind into: which they are, and what to say of them."""
+"""Keys of a crawl that something else put something of another kind into: which they are, and what to say of them."""
 
 from __future__ import annotations
 

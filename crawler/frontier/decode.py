@@ -1,4 +1,4 @@
-"""What keys hold as values, read without trust: another version, or another hand, may have written them."""
+"""What keys hold as values, read without trust: another version, or something else, may have written them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def place(at: str) -> tuple[int, int]:
 
 
 def ids(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[str]:
-    """The ids that entries of `records` name; empty of what another hand put there."""
+    """The ids that entries of `records` name; empty of what something else put there."""
     return [fields.get(b"i", b"").decode("utf-8", "replace") for _, fields in entries]
 
 

@@ -282,7 +282,7 @@ class CrawlState:
     sources: int
     wait_ms: int
     odd: bool = False
-    """These numbers cannot be right: another hand changed what is in Redis (see odd in limits.lua, and repair.lua)."""
+    """These numbers cannot be right: something else changed Redis (see odd in limits.lua, and repair.lua)."""
     pending: int = 0
     """Parcels for other shards that are not delivered yet."""
     fetched: int = 0

@@ -1,4 +1,4 @@
-"""Putting right what another hand did to a crawl's counts and leases, so that it goes on and comes to its end."""
+"""Putting right what something else did to a crawl's counts and leases, so that it goes on and comes to its end."""
 
 from __future__ import annotations
 

@@ -84,13 +84,20 @@ def _read(name: str) -> str:
 
 def needed(shared: str, own: str) -> str:
     """*shared* without the functions that neither *own* nor anything else that is left names."""
-    functions = {found[1]: _words(found[0]) for found in _FUNCTION.finditer(shared)}
-    wanted, todo = set[str](), _words(own) | _words(_FUNCTION.sub("", shared))
+    functions, outside = _named_in(shared)
+    wanted, todo = set[str](), _words(own) | outside
     while todo := (todo & functions.keys()) - wanted:
         wanted |= todo
         todo = set[str]().union(*(functions[name] for name in todo))
     left = _FUNCTION.sub(lambda found: found[0] if found[1] in wanted else "", shared)
     return _BLANK_LINES.sub("\n\n", left)
+
+
+@cache
+def _named_in(shared: str) -> tuple[dict[str, set[str]], set[str]]:
+    """The words of each function in *shared*, and those outside of all functions."""
+    functions = {found[1]: _words(found[0]) for found in _FUNCTION.finditer(shared)}
+    return functions, _words(_FUNCTION.sub("", shared))
 
 
 def _words(source: str) -> set[str]:

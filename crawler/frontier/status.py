@@ -77,7 +77,7 @@ class Status:
     stuck_for: float
     """Seconds since which no worker can resolve or connect; 0 where one can, or there is none."""
     lost: int
-    """URLs that were accepted and vanished from their queues: another hand changed what is in Redis."""
+    """URLs that were accepted and vanished from their queues: something else changed what is in Redis."""
 
     @property
     def fetched(self) -> int:

@@ -53,7 +53,7 @@ class FrontierClient:
                 term,
                 say,
                 links.setdefault(part.link, patience.another() if links else patience),
-                courier=Relay(part, frontier.parts, worker) if frontier.count > 1 else None,
+                relay=Relay(part, frontier.parts, worker) if frontier.count > 1 else None,
             )
             for part in frontier.parts
         ]

@@ -63,9 +63,9 @@ class ShardClient:
         say: Callable[[str], None],
         patience: Backoff,
         *,
-        courier: Relay | None = None,
+        relay: Relay | None = None,
     ) -> None:
-        """*courier* delivers messages to other shards; only the first shard gets the worker's heartbeats."""
+        """*relay* delivers messages to other shards; only the first shard gets the worker's heartbeats."""
         self.term = term
         self.sampler = TrapSampler()
         """Samples of templates' pages, to be sent to the frontier."""
@@ -92,7 +92,7 @@ class ShardClient:
         """Hosts whose queues need compacting."""
         self._look_at = 0.0
         self._repair_at = 0.0
-        self._relay = courier
+        self._relay = relay
         self._carry_at = 0.0
         self.lease_at = 0.0
         """When a lease is next possible, or worth asking for."""
@@ -157,8 +157,8 @@ class ShardClient:
         self._tidy(synced.leased)
         return SyncResult(synced.leased, synced.lost | lost)
 
-    def _carry(self, courier: Relay) -> None:
-        carried = courier.carry()
+    def _carry(self, relay: Relay) -> None:
+        carried = relay.carry()
         self._carry_at = time.monotonic() + (CARRY if carried else LOOK_AFTER) * random.uniform(0.5, 1.0)
 
     def _tidy(self, leased: Leased | None) -> None:

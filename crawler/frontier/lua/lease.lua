@@ -50,7 +50,7 @@ local function facts(host)
   return {
     host = host,
     queued = number(h[1]) or 0,
-    counted = number(h[1]) and true, -- else its count is lost, or another hand wrote it
+    counted = number(h[1]) and true, -- else its count is lost, or something else wrote it
     in_flight = number(h[2]) or 0,
     delay = host_delay(h[3], h[7]),
     unreachable = unreachable(number(h[4])),
@@ -126,7 +126,7 @@ local function robots_key(host, scheme)
     .. ((scheme == 2 and ':443') or (scheme == 3 and ':80') or '')
 end
 
-local astray, looked_at = {}, {} -- what another hand put into an index: index and host
+local astray, looked_at = {}, {} -- what something else put into an index: index and host
 
 -- site whose pages take long -> until when it rests; whether this call has found a host of it
 local busy, probed = {}, {}
@@ -250,7 +250,7 @@ local function hand_out(f, kind, priority, entry)
   return token
 end
 
--- a host whose entries are all handed out, by its count: what another hand put into its queues is taken in
+-- a host whose entries are all handed out, by its count: what something else put into its queues is taken in
 local function take_in(f)
   local more = queued_in(f.host)
   if more > 0 then
@@ -273,7 +273,7 @@ local function lease_from(f, most)
       end
       break
     elseif not entry then
-      local lost = f.queued - taken -- the list was emptied by another hand: repair the counts
+      local lost = f.queued - taken -- the list was emptied by something else: repair the counts
       f.queued = taken
       add(host_key(f.host), 'queued', -lost)
       count('queued', -lost)

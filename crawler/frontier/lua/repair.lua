@@ -1,4 +1,4 @@
--- repair.lua: put right what another hand did to leases, to the counts and to the index of hosts; a healthy crawl is
+-- repair.lua: put right what something else did to leases, to the counts and to the index of hosts; a healthy crawl is
 -- not changed. One call is one part, for what the caller has found; `state` tells whether there is need (odd).
 -- Why Lua: what is counted must not move while it is counted.
 -- ARGV  generation, part, then

@@ -37,7 +37,7 @@ class OutboxMessage(msgspec.Struct):
 
     @classmethod
     def of(cls, raw: bytes) -> OutboxMessage:
-        """Unpack; ValueError if another hand wrote it."""
+        """Unpack; ValueError if something else wrote it."""
         try:
             found = msgspec.msgpack.decode(raw, type=cls)
         except (msgspec.DecodeError, RecursionError) as error:

@@ -54,7 +54,7 @@ class Relay:
         calls: list[Call] = []
         whose = []
         for number, (_, raw) in enumerate(sack.parcels):
-            with suppress(ValueError):  # what another hand wrote is passed over
+            with suppress(ValueError):  # what something else wrote is passed over
                 calls.append(_call(target, OutboxMessage.of(raw)))
                 whose.append(number)
         taken, long = len(sack.parcels), set[str]()

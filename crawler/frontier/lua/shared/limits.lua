@@ -25,7 +25,7 @@ local function limit()
   return nil, math.max(left - (number(redis.call('HGET', COUNTERS, 'leased')) or 0), 0)
 end
 
--- odd: the counts contradict each other or what there is, which no verb brings about: another hand changed keys.
+-- odd: the counts contradict each other or what there is, which no verb brings about: something else changed keys.
 local function odd()
   local c = redis.call('HMGET', COUNTERS, 'queued', 'leased', 'ended', 'accepted')
   local queued, leased = number(c[1]) or 0, number(c[2]) or 0
