@@ -11,9 +11,10 @@ from itertools import pairwise
 from typing import Any, Final
 
 from benchmarks.commands import Redis
-from crawler.frontier.frontier import MAX_REQUESTS, Frontier, new_call
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Commit, Lease, Leased, Limits
 from crawler.frontier.redis.connection import Call, Connection
+from crawler.frontier.verbs import MAX_REQUESTS, new_call
 from crawler.record import Record, Request
 from crawler.settings import Settings
 

@@ -25,10 +25,11 @@ from benchmarks.commands import PROGRAM, Redis, Unexpected
 from benchmarks.crawls import AT_ONCE, CRAWL, TERM, Web, create, fill
 from benchmarks.measure import LOOK, Program, load, wait_until_quiet
 from benchmarks.site import SiteError, Sites, exit_on_sigterm
-from crawler.frontier.frontier import Frontier, new_call
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import Keys
 from crawler.frontier.messages import Commit, Leased, Limits
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.verbs import new_call
 from crawler.record import Record
 
 RECORDS: Final = 30_000

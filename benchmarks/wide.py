@@ -29,9 +29,10 @@ from benchmarks.frontier import seen_bytes, usage
 from benchmarks.measure import cpu_of, load
 from benchmarks.site import exit_on_sigterm
 from crawler.frontier import replies
-from crawler.frontier.frontier import Frontier, new_call
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.verbs import new_call
 
 LEVELS: Final = (100, 1_000, 10_000, 100_000)
 URLS_A_HOST: Final = 3

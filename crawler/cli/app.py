@@ -131,7 +131,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
     line.clear()
     if seeded.over_budget:
         say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are dropped")
-    before = Monitor(frontier, session.ledger).look()
+    before = Monitor(frontier).look()
     if before.accepted == 0:
         session.discard(frontier)
         raise UsageError(

@@ -53,7 +53,7 @@ def run_demo(
 
 
 def _outcomes(ledger: CrawlDb) -> dict[str, str]:
-    return {record.url: record.outcome for record in read(ledger)}
+    return {record.url: record.outcome for record in read(ledger.records)}
 
 
 def _compare(expected: dict[str, str], found: dict[str, str]) -> None:

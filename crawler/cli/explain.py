@@ -14,9 +14,10 @@ from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
 from crawler.crawl.session import Session
 from crawler.errors import UsageError
+from crawler.frontier import verbs
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.decode import number
-from crawler.frontier.frontier import MAX_REVIVED, Frontier
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import workers_alive
 from crawler.monitor.explain import explain
 from crawler.parse.sitemap import lastmod_of
@@ -40,7 +41,7 @@ HEARD: Final = 2.0
 def explain_(url: str, as_json: bool, **given: Any) -> int:
     """Show what became of URL, where it waits or which worker has it, how it was found, and which rules apply."""
     with Session(load_given(given), say, begins=False) as session:
-        result = explain(session.find(), session.ledger, session.settings, url)
+        result = explain(session.find(), session.settings, url)
     if as_json:
         echo_json(result)
     else:
@@ -77,7 +78,7 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
 
 
 def _dropped(ledger: CrawlDb) -> Iterator[tuple[int, Record]]:
-    found = ((letter.at, letter.record) for letter in ledger.letters())
+    found = ((letter.at, letter.record) for letter in ledger.records.letters())
     return ((at, record) for at, record in found if record is not None and record.outcome == TRAP)
 
 
@@ -96,7 +97,7 @@ def _revive(frontier: Frontier, ledger: CrawlDb, template: str | None) -> int:
 def revive(frontier: Frontier, letters: Iterable[tuple[int, Record]]) -> Iterator[int]:
     """Put dead letters (when they failed, and their records) back into their queues. Yields how many, call by call."""
     left = iter(letters)
-    while batch := list(islice(left, MAX_REVIVED)):
+    while batch := list(islice(left, verbs.MAX_REVIVED)):
         yield frontier.revive([_request_of(record) for _, record in batch], max(at for at, _ in batch))
 
 
@@ -106,10 +107,15 @@ def _request_of(record: Record) -> Request:
     return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
 
 
+def _unquarantine(frontier: Frontier, template: str) -> int:
+    home = frontier.home(template)
+    return home.ask(verbs.unquarantine(home, template, traps.template_id(template)))
+
+
 def _release(frontier: Frontier, ledger: CrawlDb, which: str) -> int:
     """Release the template, then requeue what was dropped. Safe to repeat, also after an interruption."""
     names = sorted(ledger.traps()) if which == "all" else [which]
-    released = sum(frontier.unquarantine(name, traps.template_id(name)) for name in names)
+    released = sum(_unquarantine(frontier, name) for name in names)
     known = released or which == "all" or ledger.template(traps.template_id(which)).get("state") == "pardoned"
     if not known:
         raise UsageError(f"{which!r} is not quarantined; `crawler quarantine` lists what is")

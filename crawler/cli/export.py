@@ -16,9 +16,10 @@ from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED, interrupts
 from crawler.export import Checkpoints, ExportResult, ExportState, Sink, Wanted, export, follow, matching, open_sink
 from crawler.export.stream import GRACE
-from crawler.frontier.crawldb import CrawlDb, Stored
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER, refuse_deleting
+from crawler.frontier.shards.records import Stored
 
 
 @click.command(
@@ -93,7 +94,7 @@ def write_all(ledger: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
     """
     _report_drained(ledger)
     with interrupts() if sink.waits else nullcontext(lambda: 0) as asked:
-        result = export(ledger, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        result = export(ledger.records, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
         sink.finish()
     line.clear()
     say(f"{result.count:,} records written to {sink.target}")
@@ -111,8 +112,8 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
         with open_sink(output, form, follow=True, defuse=defuse) as sink:
             _report_drained(session.ledger)
             over = partial(_is_over, frontier, stopped)
-            ledger, outcomes = session.ledger, only or None
-            result = follow(ledger, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
+            records, outcomes = session.ledger.records, only or None
+            result = follow(records, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
             sink.finish()
         line.clear()
         say(f"{result.count:,} records written to {sink.target}")
@@ -128,7 +129,7 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
         if frontier is None:
             return INTERRUPTED
         ledger = session.ledger
-        with Checkpoints(state, frontier, ledger, wanted) as checkpoints:
+        with Checkpoints(state, frontier, ledger.records, wanted) as checkpoints:
             if checkpoints.fresh:
                 _report_drained(ledger)
             transfer = (
@@ -137,7 +138,7 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
                 else export
             )
             result = transfer(
-                ledger,
+                ledger.records,
                 checkpoints.sink,
                 after=checkpoints.cursor,
                 outcomes=wanted.outcomes,

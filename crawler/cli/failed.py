@@ -17,8 +17,9 @@ from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
 from crawler.crawl.session import Session
 from crawler.errors import InvalidURL, OutOfMemory, UsageError
-from crawler.frontier.crawldb import CrawlDb, Letter
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.shards.records import Letter
 from crawler.frontier.status import workers_alive
 from crawler.monitor.explain import explain
 from crawler.record import OUTCOMES, Record
@@ -56,7 +57,7 @@ class Filter:
 
     def pick(self, ledger: CrawlDb) -> Iterator[Letter]:
         """The matching dead letters, oldest first; URLs dropped as a trap are not among them."""
-        for letter in ledger.letters(self.since, self.until):
+        for letter in ledger.records.letters(self.since, self.until):
             reason = _reason(letter)
             if reason == TRAP or (self.reasons and reason not in self.reasons):
                 continue
@@ -168,7 +169,7 @@ def _rows(ledger: CrawlDb, letters: Iterable[Letter], limit: int | None) -> Iter
         row: dict[str, Any] = {"id": letter.id, "outcome": _reason(letter), "failed_at": letter.when}
         record = letter.record
         if record is not None:
-            via = ledger.urls([record.via]).get(record.via) if record.via else None
+            via = ledger.records.urls([record.via]).get(record.via) if record.via else None
             kept = ("url", "error", "status", "attempts", "depth")
             row |= {name: value for name in kept if (value := getattr(record, name)) is not None}
             row |= {"host": urls.host(record.url)} | ({"via": via} if via else {})
@@ -255,11 +256,11 @@ def _named(session: Session, frontier: Frontier, named: Sequence[str], retried: 
     for given in named:
         try:
             url_id = frontier.id(frontier.form.apply(urls.canonicalize(given)))
-            letter = session.ledger.letter(url_id)
+            letter = session.ledger.records.letter(url_id)
             if letter is not None and _reason(letter) != TRAP:
                 yield letter
                 continue
-            state = explain(frontier, session.ledger, session.settings, given).state
+            state = explain(frontier, session.settings, given).state
             hint = ": see `crawler quarantine`" if state == TRAP else ""
             say(f"{given} is no dead letter, it is {state}{hint}")
         except InvalidURL as error:

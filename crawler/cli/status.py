@@ -12,8 +12,8 @@ from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settin
 from crawler.cli.terminal import echo_json, line, say
 from crawler.crawl.session import Session, has_begun
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
-from crawler.frontier.shards.frontier import find, ledger_of
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
 from crawler.policy import robots
@@ -33,7 +33,7 @@ _NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawle
 def status(as_json: bool, watch: bool, **given: Any) -> int:
     """Show the state of the crawl: counts, rate, workers, and what limits the speed now."""
     with Session(load_given(given), say, begins=False) as session:
-        monitor = Monitor(session.find(), session.ledger)
+        monitor = Monitor(session.find())
         monitor.look()
         time.sleep(0.3)  # a rate takes two looks
         seen = monitor.look()
@@ -77,8 +77,7 @@ def list_(as_json: bool, **given: Any) -> int:
         names = session.names()
         for name in names:
             try:
-                found = find(session.link, name)
-                seen = Monitor(found, ledger_of(found)).look()
+                seen = Monitor(Frontier.find(session.link, name)).look()
             except (NoCrawl, DamagedCrawl) as error:  # just being deleted; of another version, or damaged
                 say(f"{name}: {error}")
                 continue

@@ -35,10 +35,8 @@ from crawler.errors import CrawlDeleting, NoCrawl, NoNetwork, OutOfMemory, Redis
 from crawler.export import read
 from crawler.fetch.machine import raise_limit
 from crawler.frontier.bounds import LOOK_AFTER, bound
-from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import refuse_deleting
-from crawler.frontier.shards.frontier import ledger_of
 from crawler.frontier.status import NO_WORKERS, Monitor, Status
 from crawler.record import Record
 from crawler.settings import coerce, load
@@ -104,11 +102,9 @@ def work(
     before = frontier.state().ended
     with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
         own = frontier.on(link)
-        ledger = ledger_of(own)
-        monitor = Monitor(own, ledger)
+        monitor = Monitor(own)
         pool = Pool(
             own,
-            ledger,
             session.settings,
             redis_url=session.url,
             until_done=until_done,
@@ -120,7 +116,7 @@ def work(
         try:
             _say_of_proxy(session)
             pool.start(session.settings.workers or usable())
-            outlook = _Outlook(session, own, pool, monitor, ledger, lambda it: show(it, time.monotonic() - began))
+            outlook = _Outlook(session, own, pool, monitor, lambda it: show(it, time.monotonic() - began))
             _watch(session, pool, asked, outlook, until_done=until_done)
             outlook.report_lacks()
         except BaseException:
@@ -170,12 +166,11 @@ class _Outlook:
         frontier: Frontier,
         pool: Pool,
         monitor: Monitor,
-        ledger: CrawlDb,
         show: Callable[[Status], None],
     ) -> None:
         self._frontier = frontier
         self._bound_at = 0.0
-        self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
+        self._session, self._pool, self._monitor, self._show = session, pool, monitor, show
         self._full = False
         self._said: set[str] = set()
         """Problems of machines, and what this one lacks, that were reported."""
@@ -197,7 +192,7 @@ class _Outlook:
             self._see_whether_full()
             self._bound_queues()
             status = self._monitor.look()
-            settings = self._session.settings.with_stored(self._ledger.settings())
+            settings = self._session.settings.with_stored(self._frontier.crawldb.settings())
             pool.page_timeout = settings.page_timeout
         except RedisAway as error:
             patience.failed(error)
@@ -252,7 +247,7 @@ class _Outlook:
     def _see_whether_full(self) -> None:
         """Check with an empty write: reads alone would not show what keeps workers from writing."""
         try:
-            self._ledger.probe()
+            self._frontier.crawldb.probe()
         except OutOfMemory as error:
             if not self._full:
                 self._session.say(f"{error}; no new page starts until then")
@@ -368,15 +363,14 @@ class Crawl(AbstractContextManager["Crawl"]):
 
     def status(self) -> Status:
         """The crawl's status now."""
-        return Monitor(self._open(), self._session.ledger).look()
+        return Monitor(self._open()).look()
 
     def records(self) -> Iterator[Record]:
         """All records so far, in the order of their commits; `via` is a URL.
 
         Raises FrontierError at the end if some could not be read.
         """
-        self._open()
-        yield from read(self._session.ledger)
+        yield from read(self._open().crawldb.records)
 
     def delete(self) -> None:
         """Delete the crawl and everything it stored."""

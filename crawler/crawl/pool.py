@@ -16,9 +16,9 @@ from typing import Final
 from crawler.crawl.launcher import Process, launch
 from crawler.crawl.process import EXIT_CODES, GIVES_UP, GRACE, LAST_WORDS, Job
 from crawler.errors import CrawlerError, FrontierError, RedisAway, RedisUnavailable, named
-from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier import verbs
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Lease
+from crawler.frontier.messages import Lease, LeaseEnd, Release, Retry, RobotsResult
 from crawler.record import Charge
 from crawler.settings import Settings
 from crawler.worker.outcome import LeasedPage, of_failure
@@ -73,7 +73,6 @@ class Pool:
     def __init__(
         self,
         frontier: Frontier,
-        ledger: CrawlDb,
         settings: Settings,
         *,
         redis_url: str,
@@ -87,7 +86,7 @@ class Pool:
 
         *origins* are those that the command's SOURCEs name (see `headers`).
         """
-        self._frontier, self._ledger = frontier, ledger
+        self._frontier = frontier
         self._settings = settings
         self._redis_url = redis_url
         self._until_done = until_done
@@ -243,32 +242,34 @@ class Pool:
 
     def _settle(self, dead: _Dead) -> None:
         """Count what it was processing (page or robots.txt) as a failed attempt; return its other leases at no cost."""
-        leases = self._ledger.leases_of(dead.worker)
+        leases = self._frontier.crawldb.leases_of(dead.worker)
         innocent = [lease.token for lease in leases if lease.token != dead.token]
         for lease in leases:
             if lease.token == dead.token:
-                self._charge(lease, dead.hung)
+                self._end(self._charged(lease, dead.hung))
         if innocent:
             self._frontier.release(innocent)
-        self._frontier.heartbeat(dead.worker, b"")
+        first = self._frontier.shards[0]
+        first.ask(verbs.heartbeat(first, dead.worker, b""))
 
-    def _charge(self, lease: Lease, hung: bool) -> None:
+    def _end(self, message: LeaseEnd) -> None:
+        shard = self._frontier.at(message.lease.token)
+        shard.ask(verbs.end(shard, message))
+
+    def _charged(self, lease: Lease, hung: bool) -> LeaseEnd:
         if lease.kind == "R":
-            self._frontier.robots(lease, "hang" if hung else "crash")
-            return
+            return RobotsResult(lease, "hang" if hung else "crash")
         if not hung:
-            self._frontier.retry(lease, "none", charge=Charge.CRASH)
-            return
+            return Retry(lease, "none", Charge.CRASH)
         try:
             entry = lease.entry()
         except ValueError:  # a foreign client wrote there: the next worker that leases it ends it
-            self._frontier.release([lease.token])
-            return
+            return Release(lease)
         url = entry.request.url
         held = LeasedPage(lease, entry, self._frontier.id(url), self._frontier.form.apply(url))
         error = f"one page took more than {self.page_timeout:g} s to parse; its worker was killed"
         handling_ms = round(self.page_timeout * 1000)
-        self._frontier.commit(of_failure(held, "failed:hang", error, handling_ms=handling_ms))
+        return of_failure(held, "failed:hang", error, handling_ms=handling_ms)
 
     # -- stopping ------------------------------------------------------------------------------------------------------
 

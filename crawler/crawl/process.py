@@ -25,10 +25,10 @@ from crawler.errors import CrawlerError
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import Fetcher
 from crawler.fetch.machine import raise_limit
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.redis.embedded import EmbeddedRedis
 from crawler.frontier.scripts import load_those_of_workers
-from crawler.frontier.shards.frontier import find, ledger_of
 from crawler.logs import Log, open_log
 from crawler.settings import Settings
 from crawler.url import load_suffixes
@@ -199,9 +199,8 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
     patience.stopped = lambda: os.getppid() != job.parent
     link = Connection(job.redis, patience=patience)
     load_for_workers()
-    frontier = find(link, own.crawl)
-    ledger = ledger_of(frontier)
-    settings = own.with_stored(ledger.settings())
+    frontier = Frontier.find(link, own.crawl)
+    settings = own.with_stored(frontier.crawldb.settings())
     link.patience = None  # from now on the loop does other work meanwhile
     plan = plan_of(settings, job.origins)
 
@@ -213,7 +212,6 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
 
     tools = Context(
         frontier=frontier,
-        ledger=ledger,
         fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings, job.origins)),
         watch=watch,
         say=log.say,

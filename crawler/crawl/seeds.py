@@ -19,7 +19,8 @@ from crawler import url as urls
 from crawler.crawl import seed_list
 from crawler.crawl.seed_list import URL_MARK, Line
 from crawler.errors import InvalidURL, OutOfMemory, UsageError, without_credentials
-from crawler.frontier.frontier import MAX_REQUESTS, Frontier
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.verbs import MAX_REQUESTS
 from crawler.headers import MAX_ORIGINS, origin_of
 from crawler.policy.scope import Scope
 from crawler.record import Request
@@ -180,7 +181,7 @@ def seed(
         refuse(f"{seeded.new + seeded.seen:,} seeds are in; give the same ones again for the rest")
         raise
     finally:
-        patience = frontier.link.patience
+        patience = frontier.connection.patience
         if patience is None or patience.since is None:  # else Redis is away: the seeder's mark expires by itself
             frontier.close(source)
     return seeded
@@ -236,7 +237,7 @@ def _put(
             waiting = True
             frontier.open(source, TERM)
             time.sleep(ROOM_AGAIN * random.uniform(0.5, 1.0))
-    frontier.tidy(accepted.long, (), say)
+    frontier.compact(accepted.long, say)
     if waiting:
         say("Redis has room again; seeding continues")
     seeded.new += accepted.new

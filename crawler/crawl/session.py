@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -15,14 +15,12 @@ from crawler import headers
 from crawler.crawl import seeds
 from crawler.crawl.seeds import Seeded
 from crawler.crawl.signals import interrupts
-from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl, RedisUnavailable
+from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
 from crawler.frontier.crawldb import CrawlDb, crawls
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.identity import shards_known
+from crawler.frontier.frontier import Frontier, delete
+from crawler.frontier.identity import Identity
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.redis.embedded import EmbeddedRedis, check_server
-from crawler.frontier.shards.crawldb import ShardedCrawlDb
-from crawler.frontier.shards.frontier import create, find, ledger_of
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 
@@ -116,7 +114,7 @@ class Session:
         """What the crawl has stored."""
         if self._frontier is None:
             return CrawlDb(self.link, self.settings.crawl)
-        return ledger_of(self._frontier)
+        return self._frontier.crawldb
 
     def names(self) -> list[str]:
         """All crawls on this Redis."""
@@ -126,7 +124,7 @@ class Session:
 
     def find(self) -> Frontier:
         """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
-        self._frontier = frontier = find(self.link, self.settings.crawl)
+        self._frontier = frontier = Frontier.find(self.link, self.settings.crawl)
         self.settings = self.stored()
         return frontier
 
@@ -136,7 +134,7 @@ class Session:
 
     def require(self) -> None:
         """Raise NoCrawl if there is no crawl to join."""
-        Frontier.find(self.link, self.settings.crawl)
+        Identity.read(self.link, self.settings.crawl)
 
     def wait_for(self, what: str, stopped: Callable[[], bool] = lambda: False) -> Frontier | None:
         """Wait for the crawl to exist, saying once that *what* waits. None if *stopped* meanwhile."""
@@ -168,14 +166,9 @@ class Session:
         """
         plan_of(self.settings)  # report what cannot be used before anything is created
         try:
-            frontier = create(
-                self.link,
-                self.settings.crawl,
-                self.settings.encode(),
-                limits_of(self.settings),
-                form=form_of(self.settings),
-                shards=self.settings.shards,
-            )
+            identity = Identity.new(form_of(self.settings), self.settings.shards)
+            limits = limits_of(self.settings)
+            frontier = Frontier.create(self.link, self.settings.crawl, identity, self.settings.encode(), limits)
         except CrawlExists:
             return self._join()
         self._frontier, self.made = frontier, True
@@ -215,13 +208,8 @@ class Session:
 
     def delete(self) -> int:
         """Delete the crawl and everything it stored, even if it is damaged; returns how many keys there were."""
-        with suppress(DamagedCrawl):
-            self.require()
-        shards = shards_known(self.link, self.settings.crawl)
-        for shard in range(shards):
-            Frontier.condemn(self.link, self.settings.crawl, shard, shards)
         self._frontier = None
-        return ShardedCrawlDb(self.link, self.settings.crawl, shards).sweep()
+        return delete(self.link, self.settings.crawl)
 
     def discard(self, frontier: Frontier) -> None:
         """Delete a crawl that this session created and that got no URL: its settings should not bind the next one."""

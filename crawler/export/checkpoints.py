@@ -22,8 +22,8 @@ from crawler.export.exporter import ExportResult, matching
 from crawler.export.sink import FileFormat, append_sink, form_of
 from crawler.export.state import ExportState, Mark
 from crawler.export.target import check_appendable, cut_back
-from crawler.frontier.crawldb import START, Stored
 from crawler.frontier.messages import CrawlState, Exported
+from crawler.frontier.shards.records import START, Stored
 
 EVERY_RECORDS: Final = 5_000
 EVERY_SECONDS: Final = 5.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from crawler.frontier.frontier import MAX_DRAINED
 from crawler.frontier.messages import Exported
+from crawler.frontier.verbs import MAX_DRAINED
 
 
 class Drainable(Protocol):

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 
 from crawler.errors import FrontierError, UnreadableRecord, UsageError
 from crawler.export.sink import Sink
-from crawler.frontier.crawldb import START, Stored
+from crawler.frontier.shards.records import START, Stored
 from crawler.record import OUTCOMES, Record
 
 _BATCH: Final = 100
@@ -26,9 +26,9 @@ _FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
 
 
 class Records(Protocol):
-    """What an export needs of a `CrawlDb`."""
+    """What an export needs of the stored records (`crawldb.Records`)."""
 
-    def records(self, after: str, most: int) -> tuple[list[Stored], str]:
+    def read(self, after: str, most: int) -> tuple[list[Stored], str]:
         """The next records after a cursor, and the new cursor."""
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
@@ -195,7 +195,7 @@ class _Reading:
         """What follows *cursor*, batch by batch, each with the cursor after it."""
         while True:
             try:
-                batch, reached = self._ledger.records(cursor, self._most)
+                batch, reached = self._ledger.read(cursor, self._most)
             except UnreadableRecord as error:
                 self.leave_out(str(error))
                 batch, reached = [], error.cursor

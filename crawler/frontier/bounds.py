@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
+from crawler.frontier import verbs
 from crawler.frontier.decode import number
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.shards.shard import Shard
 
 LOOK_AFTER: Final = 10.0
 """Seconds between two looks."""
 MIN_PART: Final = 0.25
 """Queues that are a smaller part of what Redis holds are not what fills it."""
-_SLICE: Final = 1_000
 
 
 def bound(frontier: Frontier) -> list[str]:
@@ -26,19 +27,18 @@ def bound(frontier: Frontier) -> list[str]:
     Raises RedisAway, and RedisUnavailable where Redis may not be asked how full it is.
     """
     named = []
-    for shard in frontier.parts:
-        client: Any = shard.link.client
-        memory: Any = shard.link.ask(lambda client=client: client.info("memory"))  # type: ignore[misc]
+    for shard in frontier.shards:
+        memory = shard.info("memory")
         used, limit = int(memory.get("used_memory") or 0), int(memory.get("maxmemory") or 0)
         site = heaviest(shard, used) if limit and used > limit / 2 else ""
-        known: Any = shard.link.ask(lambda client=client, key=shard.keys.meta: client.hget(key, "full_site"))  # type: ignore[misc]
+        (known,) = shard.read(("HGET", shard.keys.meta, "full_site"))
         if site != (known or b"").decode("utf-8", "replace"):
-            shard.bound(site)
+            shard.ask(verbs.bound(shard, site))
             named += [site] if site else []
     return named
 
 
-def heaviest(shard: Frontier, used: int) -> str:
+def heaviest(shard: Shard, used: int) -> str:
     """The site with more than half of the queued bytes, where these are a good part of *used* bytes; else ""."""
     sizes = Counter[str]()
     for hosts in _hosts(shard):
@@ -49,31 +49,20 @@ def heaviest(shard: Frontier, used: int) -> str:
     return site if most > total / 2 and total > used * MIN_PART else ""
 
 
-def _hosts(shard: Frontier) -> Iterator[list[str]]:
+def _hosts(shard: Shard) -> Iterator[list[str]]:
     """The hosts that have URLs queued and may be leased from, in slices."""
-    client: Any = shard.link.client
     for index in shard.keys.indexes:
-        at, found = 0, [b""] * _SLICE
-        while len(found) == _SLICE:
-            found = shard.link.ask(lambda index=index, at=at: client.zrange(index, at, at + _SLICE - 1))  # type: ignore[misc]
+        for found in shard.slices("ZRANGE", index):
             yield [host.decode("utf-8", "replace") for host in found]
-            at += _SLICE
 
 
-def _sizes(shard: Frontier, hosts: list[str]) -> Iterator[tuple[str, int]]:
+def _sizes(shard: Shard, hosts: list[str]) -> Iterator[tuple[str, int]]:
     """Site and about how many bytes are queued, of each host."""
-    client: Any = shard.link.client
-
-    def ask() -> list[Any]:
-        pipe = client.pipeline(transaction=False)
-        for host in hosts:
-            pipe.hmget(shard.keys.host(host), "queued", "site")
-            pipe.lindex(shard.keys.queue(host, "tail"), -1)
-            pipe.lindex(shard.keys.queue(host, 1), -1)
-        found: list[Any] = pipe.execute()
-        return found
-
-    found = shard.link.ask(ask)
+    commands: list[tuple[str | int, ...]] = []
+    for host in hosts:
+        commands.append(("HMGET", shard.keys.host(host), "queued", "site"))
+        commands += [("LINDEX", shard.keys.queue(host, part), -1) for part in ("tail", 1)]
+    found = shard.read(*commands)
     for host, facts, newest, last in zip(hosts, found[::3], found[1::3], found[2::3], strict=True):
         entry = newest or last or b""
         yield (facts[1] or host.encode()).decode("utf-8", "replace"), number(facts[0]) * len(entry)

@@ -10,7 +10,7 @@ import msgspec
 
 from crawler import url as urls
 from crawler.errors import CrawlDeleting
-from crawler.record import Entry, HostEvent, Request, Stub
+from crawler.record import Charge, Entry, HostEvent, Request, Stub
 
 Event = HostEvent
 
@@ -148,7 +148,7 @@ class Leased(msgspec.Struct, frozen=True):
     leases: Sequence[Lease]
     status: Literal["OK", "PAUSED", "LIMIT", "OOM", "DELETING"]
     low: Sequence[str]
-    """Hosts whose next pages are to be unpacked (see `Packing.tidy`)."""
+    """Hosts whose next pages are to be unpacked (see `overflow.compact`)."""
     wait_ms: int
     """Until the next host is due; -1: nothing is queued that could be leased."""
     accepted: int
@@ -212,6 +212,47 @@ class Commit(msgspec.Struct, frozen=True):
     """New URLs that the page led to, at most 1,000; more are put before."""
 
 
+class Retry(msgspec.Struct, frozen=True):
+    """All that `retry` needs to end a lease by putting its page at the tail of its queue."""
+
+    lease: Lease
+    event: Event
+    charge: int = Charge.RETRY
+    rest_ms: int = 0
+    alone_ms: int = 0
+    """How long the host rests if it has no other page."""
+    respelled: Request | None = None
+    """The same URL in another spelling (of the same id and host), by which it is tried next."""
+    handling_ms: int = 0
+
+
+class RobotsResult(msgspec.Struct, frozen=True):
+    """All that `robots` needs to end a robots lease: with event `ok` the rules hold; with another the host rests."""
+
+    lease: Lease
+    event: Event = "ok"
+    text: bytes = b""
+    """The robots.txt, zlib; an empty one allows all."""
+    ttl: float = 86_400.0
+    """Seconds for which it holds."""
+    crawl_delay: float | None = None
+    """Seconds."""
+    rest_ms: int = 0
+    ip: str = ""
+    handling_ms: int = 0
+    tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
+
+
+class Release(msgspec.Struct, frozen=True):
+    """Gives a lease back unused."""
+
+    lease: Lease
+
+
+LeaseEnd = Commit | Retry | RobotsResult | Release
+"""What a worker may do with a lease."""
+
+
 class Accepted(msgspec.Struct, frozen=True):
     """How many requests were new, seen before, and refused because a budget of host or site is used up."""
 
@@ -221,7 +262,7 @@ class Accepted(msgspec.Struct, frozen=True):
     left_out: bool = False
     """None was taken: another page had the same content before."""
     long: Sequence[str] = ()
-    """Hosts whose newest entries are to be packed (see `Packing.tidy`)."""
+    """Hosts whose newest entries are to be packed (see `overflow.compact`)."""
 
 
 @dataclass(frozen=True, slots=True)

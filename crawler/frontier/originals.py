@@ -1,8 +1,6 @@
-"""What a shard has stored of pages that name each other as their canonical form (`--canonical obey`)."""
+"""What is stored of pages with the same content, and of those that name each other as canonical."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import msgspec
 
@@ -10,16 +8,33 @@ from crawler.frontier.frontier import Frontier
 from crawler.record import Record
 
 
-def has_text(shard: Frontier, url_id: str) -> bool:
-    """Whether a page of *shard* is stored with its text."""
-    return bool(shard.link.ask(lambda: shard.link.client.hexists(shard.keys.page(url_id), "t")))
+class Originals:
+    """Looks up originals in the shard of a lease, since a copy leads to its original."""
 
+    def __init__(self, frontier: Frontier) -> None:
+        self._frontier = frontier
 
-def original_of(shard: Frontier, url_id: str) -> str | None:
-    """The URL that a page stored in *shard* names as its canonical and is the duplicate of; none if it names none."""
-    raw: Any = shard.link.ask(lambda: shard.link.client.hget(shard.keys.page(url_id), "m"))
-    try:
-        found = Record.decode(raw).duplicate_of if raw else None
-    except msgspec.DecodeError:
-        return None
-    return found if found and found.startswith("http") else None
+    def id(self, url: str) -> str:
+        """The id of a canonical URL."""
+        return self._frontier.id(url)
+
+    def first_with(self, token: str, digest: str) -> str | None:
+        """The id of the first page that had content of this digest (see Commit.digest)."""
+        shard = self._frontier.at(token)
+        (found,) = shard.read(("HGET", shard.keys.digests(digest), digest))
+        return None if found is None else str(found.decode("utf-8", "replace"))
+
+    def has_text(self, token: str, url: str) -> bool:
+        """Whether the page of *url* is stored with its text."""
+        shard = self._frontier.at(token)
+        return bool(shard.read(("HEXISTS", shard.keys.page(shard.id(url)), "t"))[0])
+
+    def named_by(self, token: str, url_id: str) -> str | None:
+        """The URL that a stored page names as its canonical and is the duplicate of, or None."""
+        shard = self._frontier.at(token)
+        (raw,) = shard.read(("HGET", shard.keys.page(url_id), "m"))
+        try:
+            found = Record.decode(raw).duplicate_of if raw else None
+        except msgspec.DecodeError:
+            return None
+        return found if found and found.startswith("http") else None

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier
+from crawler.frontier import verbs
+from crawler.frontier.shards.shard import Shard
 
 _SLICE: Final = 200
 """Leases or hosts looked at by one script."""
@@ -34,26 +34,44 @@ class Repaired:
         return f"another hand changed the crawl in Redis: {wrong} put right{lost}"
 
 
-def repair(frontier: Frontier, ledger: CrawlDb) -> Repaired:
+def repair(shard: Shard) -> Repaired:
     """Repair leases, then, if the numbers still contradict each other, counts and hosts.
 
     Each step is one script, so it may be done beside workers, and by several at once. Counts are left alone where the
     crawl moved meanwhile: then it is for the next time, and at the latest for when nothing moves any more. As long as
-    they are wrong `State.odd` says so, and the crawl is not done.
+    they are wrong `CrawlState.odd` says so, and the crawl is not done.
     """
-    leases = sum(frontier.repair("leases", tokens)[0] for tokens in _slices(ledger.tokens()))
-    before = frontier.state()
+    leases = sum(shard.ask(verbs.repair(shard, "leases", tokens))[0] for tokens in _sliced(_tokens(shard)))
+    before = shard.ask(verbs.state(shard))
     if not before.odd:
         return Repaired(leases)
-    slices = list(_slices(ledger.host_names()))
-    entries = sum(frontier.repair("entries", names)[1] for names in slices)
+    slices = list(_sliced(host_names(shard)))
+    entries = sum(shard.ask(verbs.repair(shard, "entries", names))[1] for names in slices)
     stamp = [before.accepted, before.queued, before.leased, before.ended]
-    counts, lost = frontier.repair("counts", [entries, *stamp])
-    hosts = sum(frontier.repair("hosts", names)[0] for names in slices)
+    counts, lost = shard.ask(verbs.repair(shard, "counts", [entries, *stamp]))
+    hosts = sum(shard.ask(verbs.repair(shard, "hosts", names))[0] for names in slices)
     return Repaired(leases, hosts, counts, lost)
 
 
-def _slices(names: Iterable[bytes]) -> Iterator[list[bytes]]:
+def _tokens(shard: Shard) -> set[bytes]:
+    """The tokens of all leases, whichever of the two keys names them."""
+    rows = chain.from_iterable(shard.scan("HSCAN", shard.keys.leased))
+    return {token for token, _ in rows}.union(*shard.slices("ZRANGE", shard.keys.leases))
+
+
+def host_names(shard: Shard) -> set[bytes]:
+    """All hosts that have facts, a queue or a place in an index: found by looking through all keys."""
+    names = {name for index in shard.keys.indexes for found in shard.slices("ZRANGE", index) for name in found}
+    for key in chain.from_iterable(shard.scan("SCAN", match=shard.keys.pattern("[hq]"))):
+        what, _, name = key.removeprefix(shard.keys.prefix.encode()).partition(b":")
+        if what == b"host":
+            names.add(name)
+        elif what == b"queue":
+            names.add(name.rpartition(b":")[0])
+    return names
+
+
+def _sliced(names: Iterable[bytes]) -> Iterator[list[bytes]]:
     left = iter(names)
     while part := list(islice(left, _SLICE)):
         yield part

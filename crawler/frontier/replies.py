@@ -63,6 +63,11 @@ def number(reply: list[Any]) -> int:
     return int(ok(reply)[1])
 
 
+def tokens(reply: list[Any]) -> frozenset[str]:
+    """Of extend."""
+    return frozenset(_names(ok(reply)[1:]))
+
+
 def quarantined(reply: list[Any]) -> Quarantined:
     """Of judge_templates."""
     return Quarantined(_names(ok(reply)[1:]))

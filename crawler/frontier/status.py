@@ -7,10 +7,12 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crawler.frontier.crawldb import CrawlDb, Heartbeat, HostFacts
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.decode import number
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import Footprint, measure
+from crawler.frontier.shards.crawldb import Heartbeat
+from crawler.frontier.shards.hosts import HostFacts
 from crawler.record import OUTCOMES
 
 WEIGH_AGAIN: Final = 5.0
@@ -119,8 +121,8 @@ def workers_alive(ledger: CrawlDb) -> bool:
 class Monitor:
     """Takes snapshots and remembers the last one, for rates."""
 
-    def __init__(self, frontier: Frontier, ledger: CrawlDb) -> None:
-        self._frontier, self._ledger = frontier, ledger
+    def __init__(self, frontier: Frontier) -> None:
+        self._frontier, self._ledger = frontier, frontier.crawldb
         self._before: list[tuple[float, int]] = []
         self._footprint = Footprint()
         self._weigh_at = 0.0
@@ -130,7 +132,7 @@ class Monitor:
         state = self._frontier.state()
         counters = self._ledger.counters()
         heartbeats = self._ledger.workers()
-        hosts, first, clock = self._ledger.hosts(1)
+        hosts, first, clock = self._ledger.hosts.due(1)
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
         delay = self._delay(first[0] if first else None)
         limit = _limit([_word(heartbeat) for heartbeat in alive], state.word, hosts, delay / 1000)
@@ -180,7 +182,7 @@ class Monitor:
     def _weigh(self) -> Footprint:
         now = time.monotonic()
         if now >= self._weigh_at:
-            self._footprint = measure(self._frontier.link, self._frontier.crawl, self._frontier.count)
+            self._footprint = measure(self._frontier.connection, self._frontier.crawl, len(self._frontier.shards))
             self._weigh_at = now + WEIGH_AGAIN
         return self._footprint
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from crawler.fetch.fetcher import Fetcher
-from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.redis.connection import Backoff
+from crawler.parse.page import Page
 from crawler.worker.hook import Hook
 from crawler.worker.options import WorkerOptions
 from crawler.worker.pending_call import PendingCall
@@ -38,12 +39,26 @@ class Tally:
         return counts | {"lost": self.lost + lost}
 
 
+@dataclass(frozen=True, slots=True)
+class Callbacks:
+    """What is called while a page is processed."""
+
+    hook: Hook | None = None
+    """The user's function."""
+    sample: Callable[[str, Page], None] | None = None
+    """Gets pages for trap detection; None: nothing is quarantined."""
+    say: Callable[[str], None] = lambda _: None
+    """Shows a message to people."""
+
+
+NO_CALLBACKS: Final = Callbacks()
+
+
 @dataclass(slots=True)
 class Context:
     """A worker's dependencies. All of them belong to this process alone."""
 
     frontier: Frontier
-    ledger: CrawlDb
     fetcher: Fetcher
     watch: Watchdog
     say: Callable[[str], None]

@@ -19,12 +19,12 @@ from crawler import url as urls
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.fetch.machine import SHORTAGES
-from crawler.frontier.messages import NO_SHARES, Commit, Lease, Leased, Shares
-from crawler.parse.extract import Extractor
+from crawler.frontier.messages import NO_SHARES, Lease, Leased, LeaseEnd, Release, Retry, RobotsResult, Shares
+from crawler.frontier.originals import Originals
 from crawler.policy.cookies import Chain
 from crawler.policy.politeness import REDIRECTS
 from crawler.record import Charge
-from crawler.worker.context import Context, Tally
+from crawler.worker.context import Callbacks, Context, Tally
 from crawler.worker.downloader import MAX_RESULTS, Download, Downloader
 from crawler.worker.frontier_client import FrontierClient
 from crawler.worker.health_check import LOOK, MachineHealth
@@ -35,7 +35,7 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.processor import Processor
 from crawler.worker.refusals import refusal_of
 from crawler.worker.robots_cache import RobotsCache
-from crawler.worker.shard_client import ASK_AGAIN, SyncResult
+from crawler.worker.shard_client import ASK_AGAIN, Caller, SyncResult
 from crawler.worker.shares import GRACE, CpuShares, shares
 
 LONG_PAGE: Final = 0.1
@@ -67,15 +67,14 @@ class Engine:
         self.tally = Tally()
         self.reason = ""
         """Why the loop ended: done, limit, gone, stopped."""
-        self._frontier, self._watch = tools.frontier, tools.watch
-        self._links = LinkFilter(plan.scope, tools.ledger.roots, plan.links_cache, self._accepted)
-        self._rules = RobotsCache(tools.ledger, plan.agent, plan.rules_cache)
-        self._client = FrontierClient(
-            tools.frontier, self._links.known, name, plan.lease_term, tools.say, tools.patience
-        )
+        self._frontier, self._crawldb, self._watch = tools.frontier, tools.frontier.crawldb, tools.watch
+        self._links = LinkFilter(plan.scope, self._crawldb.hosts.roots, plan.links_cache, self._accepted)
+        self._rules = RobotsCache(self._crawldb.hosts, plan.agent, plan.rules_cache)
+        caller = Caller(name, plan.lease_term, self._links.known, tools.say)
+        self._client = FrontierClient(tools.frontier, caller, tools.patience)
         self._processor = self._new_processor()
         self._downloader = Downloader(tools.fetcher, self._links, plan)
-        self._machine_health = MachineHealth(tools.ledger, proxied=plan.proxied)
+        self._machine_health = MachineHealth(self._crawldb, proxied=plan.proxied)
         self._cpu_shares = CpuShares()
         self._wants: Shares = NO_SHARES
         self._is_full = False
@@ -215,10 +214,9 @@ class Engine:
             return True
         fate = self._machine_health.fate(download, result, alone=len(self._downloader) == 1)
         if fate == "give back" or (fate == "wait" and self._stop_by is not None):
-            token = download.lease.token
-            self._machine_health.drop(frozenset([token]))
+            self._machine_health.drop(frozenset([download.lease.token]))
             self._downloader.finish(download)
-            self._client.submit_call(PendingCall(self._frontier.release_call([token]), token))
+            self._submit(Release(download.lease))
         return fate == "believe"
 
     def _end_page(self, download: Download, held: LeasedPage, result: FetchResult) -> PendingCall:
@@ -229,9 +227,9 @@ class Engine:
             raise
         except Exception as error:
             if isinstance(error, OSError) and error.errno in SHORTAGES:  # not the page's fault
-                return PendingCall(self._frontier.release_call([held.lease.token]), held.lease.token)
+                return PendingCall(Release(held.lease))
             self.tools.say(f"handling {held.entry.request.url} failed: {type(error).__name__}: {error}")
-            return PendingCall(self._frontier.retry_call(held.lease, "ok", charge=Charge.CRASH), held.lease.token)
+            return PendingCall(Retry(held.lease, "ok", Charge.CRASH))
 
     # -- talking to Redis ----------------------------------------------------------------------------------------------
 
@@ -270,8 +268,8 @@ class Engine:
         if not self._new_hosts or self._client.away or not self._may_lease():
             return
         for download in self._downloader.make_room():
-            end = self._frontier.robots_call if download.held is None else self._frontier.retry_call
-            self._client.submit_call(PendingCall(end(download.lease, "late"), download.lease.token))
+            end = RobotsResult if download.held is None else Retry
+            self._submit(end(download.lease, "late"))
 
     def _may_lease(self) -> bool:
         if self._stop_by is not None or self._suspects or self._unplaced or self._refit:
@@ -306,7 +304,7 @@ class Engine:
         self._limit = leased.limit(self._wants.want)
         self._links.at_revision(roots_rev)
         if traps_rev != self._traps_rev:
-            self._links.set_quarantined(self.tools.ledger.traps())
+            self._links.set_quarantined(self._crawldb.traps())
             self._traps_rev = traps_rev
         if settings_rev != self._settings_rev:
             if self._settings_rev >= 0 or settings_rev > 0:
@@ -315,7 +313,7 @@ class Engine:
 
     def _renew(self) -> None:
         """Settings were changed: apply them. The fetcher is replaced once its transfers have ended."""
-        self._refit = self.tools.ledger.settings()
+        self._refit = self._crawldb.settings()
         self.plan = self.tools.replan(self._refit)
         self._links.renew(self.plan.scope)
         self._rules.agent = self.plan.agent
@@ -324,14 +322,12 @@ class Engine:
 
     def _accepted(self, links: Sequence[str]) -> list[bool]:
         """Which of *links* Redis has accepted, whichever worker sent them."""
-        return self.tools.ledger.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
+        return self._crawldb.hosts.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
 
     def _new_processor(self) -> Processor:
-        tools, links, plan, extractor = self.tools, self._links, self.plan, Extractor(self.plan.extract)
-        sample = self._client.sample if plan.quarantine else None
-        return Processor(
-            self._frontier, links, extractor, plan, self._watch, hook=tools.hook, sample=sample, say=tools.say
-        )
+        sample = self._client.sample if self.plan.quarantine else None
+        callbacks = Callbacks(self.tools.hook, sample, self.tools.say)
+        return Processor(Originals(self._frontier), self._links, self.plan, self._watch, callbacks)
 
     # -- what was leased -----------------------------------------------------------------------------------------------
 
@@ -358,10 +354,10 @@ class Engine:
         try:
             entry = lease.entry()
         except ValueError as error:
-            self._end(of_bad_entry(lease, str(error), self._frontier.id))
+            self._submit(of_bad_entry(lease, str(error), self._frontier.id))
             return
         if self.plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
-            self._client.submit_call(PendingCall(self._frontier.release_call([lease.token]), lease.token))
+            self._submit(Release(lease))
             return
         url = entry.request.url
         held = LeasedPage(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
@@ -371,14 +367,14 @@ class Engine:
         refusal = refusal_of(held, self._links, self._rules if self.plan.obey_robots else None)
         self._watch.enter("redis")
         if refusal is not None:
-            self._end(of_failure(held, *refusal, UNSENT))
+            self._submit(of_failure(held, *refusal, UNSENT))
         elif entry.crashes:
             self._suspects.append(held)
         else:
             self._downloader.fetch_page(held)
 
-    def _end(self, commit: Commit) -> None:
-        self._client.submit_call(PendingCall(self._frontier.commit_call(commit), commit.lease.token, ends=True))
+    def _submit(self, message: LeaseEnd) -> None:
+        self._client.submit_call(PendingCall(message))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -401,7 +397,7 @@ class Engine:
     def _idle(self, leased: Leased | None) -> None:
         """Nothing to do: wait for a hint that a host became ready, or until the next one is due."""
         wait = self._client.lease_at - time.monotonic()
-        if leased is not None and self._frontier.count == 1:
+        if leased is not None and len(self._frontier.shards) == 1:
             hosts_wait = leased.status == "OK" and leased.wait_ms >= 0  # paused, full or at its limit: nothing is due
             wait = leased.wait_ms / 1000 if hosts_wait else IDLE_WAIT
         wait = min(wait, ASK_AGAIN if self.until_done else IDLE_WAIT)

@@ -14,15 +14,15 @@ import msgspec
 
 from crawler import url as urls
 from crawler.errors import RedisAway
-from crawler.frontier.frontier import Frontier, shard_of_token
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import shard_of
 from crawler.frontier.messages import NO_SHARES, CrawlState, Leased, Shares
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.shards.relay import Relay
+from crawler.frontier.verbs import shard_of_token
 from crawler.parse.page import Page
-from crawler.worker.link_filter import SeenCache
 from crawler.worker.pending_call import PendingCall
-from crawler.worker.shard_client import NOTHING_LOST, ShardClient, SyncResult
+from crawler.worker.shard_client import NOTHING_LOST, Caller, ShardClient, SyncResult
 
 LEFT_ALONE: Final = 0.25
 """Calls that need an absent shard are tried again after these seconds."""
@@ -34,37 +34,22 @@ UNLIMITED: Final = 5.0
 class FrontierClient:
     """All traffic between a worker and its frontier, of one shard or many."""
 
-    def __init__(
-        self,
-        frontier: Frontier,
-        known: SeenCache,
-        worker: str,
-        term: float,
-        say: Callable[[str], None],
-        patience: Backoff,
-    ) -> None:
-        self._frontier = frontier
-        links: dict[Connection, Backoff] = {}
-        self._each = [
-            ShardClient(
-                part,
-                known,
-                worker,
-                term,
-                say,
-                links.setdefault(part.link, patience.another() if links else patience),
-                relay=Relay(part, frontier.parts, worker) if frontier.count > 1 else None,
-            )
-            for part in frontier.parts
-        ]
-        self._apart = len(links) > 1
+    def __init__(self, frontier: Frontier, caller: Caller, backoff: Backoff) -> None:
+        self._frontier, self._caller = frontier, caller
+        backoffs: dict[Connection, Backoff] = {}
+        self._each: list[ShardClient] = []
+        for shard in frontier.shards:
+            own = backoffs.setdefault(shard.connection, backoff.another() if backoffs else backoff)
+            relay = Relay(shard, frontier.shards, caller.name) if len(frontier.shards) > 1 else None
+            self._each.append(ShardClient(shard, caller, own, relay=relay))
+        self._apart = len(backoffs) > 1
         """Whether shards are on separate servers, which fail separately."""
         self._left_alone_until = 0.0
         self._left: int | None = None
         """How many more pages may be leased, by the last count."""
         self._state: CrawlState | None = None
         self._count_at = 0.0
-        self._waited_at = frontier.parts[0]
+        self._waited_at = frontier.shards[0]
 
     # -- when ----------------------------------------------------------------------------------------------------------
 
@@ -122,8 +107,7 @@ class FrontierClient:
 
     def set_term(self, term: float) -> None:
         """Set the term of future leases, in seconds."""
-        for client in self._each:
-            client.term = term
+        self._caller.term = term
 
     @property
     def not_ours(self) -> int:
@@ -200,12 +184,12 @@ class FrontierClient:
 
     def wait(self, seconds: float) -> None:
         """Block for at most *seconds* until one of the shards hints that a host became ready."""
-        self._waited_at = random.choice(self._frontier.parts)
+        self._waited_at = random.choice(self._frontier.shards)
         self._waited_at.wait(seconds)
 
     def forget_waiting(self) -> None:
         """The wait was interrupted."""
-        self._waited_at.link.forget_waiting()
+        self._waited_at.connection.forget_waiting()
 
     def ask_now(self) -> None:
         """Ask each shard for leases in the next turns."""

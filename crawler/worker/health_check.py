@@ -30,9 +30,9 @@ _HOSTS: Final = 20
 class MachineHealth:
     """The health of one worker's machine, and the results that wait until it is known."""
 
-    def __init__(self, ledger: CrawlDb, *, proxied: bool) -> None:
+    def __init__(self, crawldb: CrawlDb, *, proxied: bool) -> None:
         """*proxied*: a proxy resolves names and connects to hosts."""
-        self._ledger = ledger
+        self._crawldb = crawldb
         self._proxied = proxied
         self._health = Health(time.monotonic())
         self._canaries = Canaries()
@@ -79,9 +79,9 @@ class MachineHealth:
             found = []
             try:
                 with suppress(UnreadableRecord):
-                    first = [stored.record for stored in self._ledger.records(most=_HOSTS)[0]]
+                    first = [stored.record for stored in self._crawldb.records.read(most=_HOSTS)[0]]
                     found = [urls.name_and_port(record.url) for record in first if record.status]
-                waiting = [host.host for host in self._ledger.hosts(_HOSTS)[1] if host.answered]
+                waiting = [host.host for host in self._crawldb.hosts.due(_HOSTS)[1] if host.answered]
             except RedisAway:
                 return None
             self._known = tuple(dict.fromkeys([*found, *(urls.name_and_port(f"http://{host}/") for host in waiting)]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -16,16 +16,17 @@ from crawler import headers
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
-from crawler.frontier.frontier import MAX_REQUESTS, Frontier
-from crawler.frontier.messages import ANY, Commit, Lease
-from crawler.frontier.originals import has_text, original_of
+from crawler.frontier.messages import ANY, Commit, Lease, Retry
+from crawler.frontier.originals import Originals
+from crawler.frontier.verbs import MAX_REQUESTS
 from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
 from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import Verdict, judge
 from crawler.record import Charge, Request
-from crawler.worker.hook import Hook, data_of
+from crawler.worker.context import NO_CALLBACKS, Callbacks
+from crawler.worker.hook import data_of
 from crawler.worker.link_filter import LinkFilter, is_private_name
 from crawler.worker.options import WorkerOptions
 from crawler.worker.outcome import (
@@ -54,26 +55,19 @@ class Processor:
 
     def __init__(
         self,
-        frontier: Frontier,
+        originals: Originals,
         links: LinkFilter,
-        extractor: Extractor,
         plan: WorkerOptions,
         watch: Watchdog,
-        *,
-        hook: Hook | None = None,
-        sample: Callable[[str, Page], None] | None = None,
-        say: Callable[[str], None] = lambda _: None,
+        callbacks: Callbacks = NO_CALLBACKS,
     ) -> None:
-        """*sample* gets pages for trap detection; None: nothing is quarantined. *say* shows a message to people."""
-        self._frontier = frontier
+        self._originals = originals
         self._links = links
-        self._extractor = extractor
+        self._extractor = Extractor(plan.extract)
         self._plan = plan
         self._watch = watch
-        self._hook = hook
+        self._hook, self._sample, self._say = callbacks.hook, callbacks.sample, callbacks.say
         self._sitemap_requests = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
-        self._sample = sample
-        self._say = say
         self._told: set[str] = set()
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
@@ -86,9 +80,8 @@ class Processor:
             with self._asking(lease.token):
                 usual = self._plan.sitemap_only
                 named, refused = self._sitemap_requests.of_robots(lease.origin, answer.sitemaps, usual=usual)
-        before = [self._frontier.at(lease.token).put_call(named)] if named else []
-        call = answer.call(self._frontier, lease, ip if self._plan.sees_addresses else "", refused, self.clock.took_ms)
-        return PendingCall(call, lease.token, [request.url for request in named], before)
+        result = answer.result(lease, ip if self._plan.sees_addresses else "", refused, self.clock.took_ms)
+        return PendingCall(result, [request.url for request in named], [named] if named else [])
 
     @contextmanager
     def _asking(self, token: str) -> Iterator[None]:
@@ -129,15 +122,8 @@ class Processor:
         return self._outgoing(commit, failed=verdict.outcome.startswith("failed"))
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
-        call = self._frontier.retry_call(
-            held.lease,
-            rest.event,
-            charge=verdict.charge,
-            rest_ms=rest.rest_ms,
-            alone_ms=round(verdict.alone * 1000),
-            handling_ms=self.clock.took_ms,
-        )
-        return PendingCall(call, held.lease.token)
+        alone_ms, took_ms = round(verdict.alone * 1000), self.clock.took_ms
+        return PendingCall(Retry(held.lease, rest.event, verdict.charge, rest.rest_ms, alone_ms, handling_ms=took_ms))
 
     # -- redirects -----------------------------------------------------------------------------------------------------
 
@@ -196,10 +182,7 @@ class Processor:
         else:
             respelled, charge = None, Charge.RETRY
         alone_ms = 1000 if respelled is None else 0
-        call = self._frontier.retry_call(
-            held.lease, rest.event, charge=charge, rest_ms=rest.rest_ms, alone_ms=alone_ms, respelled=respelled
-        )
-        return PendingCall(call, held.lease.token)
+        return PendingCall(Retry(held.lease, rest.event, charge, rest.rest_ms, alone_ms, respelled))
 
     def _loop(self, held: LeasedPage, response: Response, rest: HostFeedback, error: str) -> PendingCall:
         commit = of_response(held, "failed:redirect-loop", response, rest, error=error)
@@ -316,14 +299,14 @@ class Processor:
         """The id of *url* with or without a final slash: copies that differ in it also have different links."""
         path, mark, query = url.partition("?")
         other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
-        return self._frontier.id(other + mark + query) if other.count("/") > 2 else ""
+        return self._originals.id(other + mark + query) if other.count("/") > 2 else ""
 
     def _is_copy(self, commit: Commit) -> bool:
         """Whether another page had this content before, as far as is known before the commit."""
         if not commit.digest:
             return False
         with self._asking(commit.lease.token):
-            first = self._frontier.at(commit.lease.token).first_with(commit.digest)
+            first = self._originals.first_with(commit.lease.token, commit.digest)
         return first not in (None, commit.id, commit.spared)
 
     def _canonical_elsewhere(self, held: LeasedPage, page: Page) -> str | None:
@@ -342,17 +325,16 @@ class Processor:
     def _texts(self, held: LeasedPage, page: Page, original: str | None) -> tuple[bool, str]:
         """Whether the *original* of *page* is stored with its text, and the id of a copy that no longer needs its text.
 
-        Until then a copy keeps its text: its original may fail, be disallowed, or name the copy in turn. The original
-        is looked up on the shard where the copy was found, since a copy leads to its original.
+        Until then a copy keeps its text: its original may fail, be disallowed, or name the copy in turn.
         """
         request = held.entry.request
         if not self._plan.obey_canonical or page.text is None:
             return True, ""
-        shard, via = self._frontier.at(held.lease.token), request.found_on
-        with self._asking(held.lease.token):
-            if original is not None and has_text(shard, shard.id(original)):
+        token, via = held.lease.token, request.found_on
+        with self._asking(token):
+            if original is not None and self._originals.has_text(token, original):
                 return True, ""
-            named = original_of(shard, via) if via else None
+            named = self._originals.named_by(token, via) if via else None
         identity = self._plan.form.identity
         is_copy = named is not None and identity(named) == identity(request.url)
         return False, via if is_copy and via else ""
@@ -419,17 +401,8 @@ class Processor:
     ) -> PendingCall:
         if took_ms := self.clock.took_ms:
             commit = msgspec.structs.replace(commit, handling_ms=took_ms)
-        shard = self._frontier.at(commit.lease.token)
-        before = [shard.put_call(later[i : i + MAX_REQUESTS]) for i in range(0, len(later), MAX_REQUESTS)]
-        return PendingCall(
-            self._frontier.commit_call(commit),
-            commit.lease.token,
-            [request.url for request in requests],
-            before,
-            ends=True,
-            failed=failed,
-            size=commit.tallies.get("bytes", 0),
-        )
+        before = [later[i : i + MAX_REQUESTS] for i in range(0, len(later), MAX_REQUESTS)]
+        return PendingCall(commit, [request.url for request in requests], before, failed)
 
 
 _MAX_REFRESH: Final = 10

@@ -11,10 +11,8 @@ from typing import Final
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Lease
-from crawler.frontier.redis.connection import Call
+from crawler.frontier.crawldb import Hosts
+from crawler.frontier.messages import Lease, RobotsResult
 from crawler.policy import robots
 from crawler.policy.politeness import ROBOTS_TTL, judge_robots
 from crawler.record import HostEvent
@@ -36,32 +34,29 @@ class RobotsAnswer:
     sitemaps: tuple[str, ...] = ()
     """As written in robots.txt."""
 
-    def call(self, frontier: Frontier, lease: Lease, ip: str, refused: Mapping[str, int], handling_ms: int = 0) -> Call:
-        """The call that ends *lease* with this result.
-
-        *ip* is the address that answered, if known; *refused* counts sitemaps by reason.
-        """
-        return frontier.robots_call(
+    def result(self, lease: Lease, ip: str, refused: Mapping[str, int], handling_ms: int = 0) -> RobotsResult:
+        """What ends *lease*. *ip* is the address that answered, if known; *refused* counts sitemaps by reason."""
+        return RobotsResult(
             lease,
             self.event,
-            text=self.text,
-            ttl=ROBOTS_TTL,
-            crawl_delay=self.crawl_delay,
-            rest_ms=self.rest_ms,
-            ip=ip,
-            handling_ms=handling_ms,
-            tallies={f"refused:{reason}": n for reason, n in refused.items()},
+            self.text,
+            ROBOTS_TTL,
+            self.crawl_delay,
+            self.rest_ms,
+            ip,
+            handling_ms,
+            {f"refused:{reason}": n for reason, n in refused.items()},
         )
 
 
 class RobotsCache:
     """Parsed rules by origin and revision. Reads missing ones from Redis, many in one round trip."""
 
-    def __init__(self, ledger: CrawlDb, agent: str, cache: int) -> None:
+    def __init__(self, hosts: Hosts, agent: str, cache: int) -> None:
         """*cache*: approximate bytes of rules to remember; when it is full, all are forgotten."""
         self.agent = agent
         self._size = self._room = cache
-        self._ledger = ledger
+        self._hosts = hosts
         self._rules: dict[tuple[str, int], robots.Rules] = {}
 
     def learn(self, leases: Sequence[Lease]) -> None:
@@ -74,7 +69,7 @@ class RobotsCache:
             self._rules.clear()
             self._room = self._size
             wanted = list(asked)
-        for key, text in zip(wanted, self._ledger.robots([origin for origin, _ in wanted]), strict=True):
+        for key, text in zip(wanted, self._hosts.robots([origin for origin, _ in wanted]), strict=True):
             if text is not None:
                 self._rules[key] = robots.parse(text) if text else robots.ALLOW_ALL
                 self._room -= _OF_ORIGIN + _OF_BYTE * len(text)
@@ -86,7 +81,7 @@ class RobotsCache:
         """
         if (lease.origin, lease.robots_rev) in self._rules:
             return True
-        self._ledger.forget_robots(lease.origin)
+        self._hosts.forget_robots(lease.origin)
         return False
 
     def allows(self, lease: Lease, url: str) -> bool:

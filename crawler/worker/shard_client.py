@@ -14,19 +14,20 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crawler.errors import FrontierError, LeaseLost, OutOfMemory, RedisAway
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier, new_call
+from crawler.frontier import verbs
 from crawler.frontier.messages import Accepted, Leased, Quarantined, Shares
+from crawler.frontier.overflow import compact
 from crawler.frontier.redis.connection import Backoff, Call
 from crawler.frontier.repair import repair
 from crawler.frontier.shards.relay import Relay
+from crawler.frontier.shards.shard import Shard
 from crawler.worker.link_filter import SeenCache
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.trap_sampler import TrapSampler
 
 ASK_AGAIN: Final = 0.5
 """Redis is asked for leases again after these seconds, whatever it answered: others may have put or ended something."""
-CARRY: Final = 0.1
+DELIVER_AGAIN: Final = 0.1
 LOOK_AFTER: Final = 1.0
 """Seconds between deliveries while outbox messages are pending, and between checks of those delivered."""
 HEARTBEAT: Final = 1.0
@@ -51,49 +52,52 @@ class SyncResult:
     lost: frozenset[str] = NOTHING_LOST
 
 
+@dataclass(slots=True)
+class Caller:
+    """The worker that calls: what its clients of all shards share."""
+
+    name: str
+    term: float
+    """Of future leases, in seconds."""
+    known: SeenCache
+    say: Callable[[str], None]
+    """Shows a message to people."""
+
+
+@dataclass(slots=True)
+class Timers:
+    """When something is next due, on the monotonic clock; 0.0: at once."""
+
+    extend: float = 0.0
+    heartbeat: float = 0.0
+    reap: float = 0.0
+    room: float = 0.0
+    """Redis is full: when to put again the links that do not fit into a commit."""
+    look: float = 0.0
+    repair: float = 0.0
+    deliver: float = 0.0
+
+
 class ShardClient:
     """The client of one shard: all its calls, and when the next one is due."""
 
-    def __init__(
-        self,
-        frontier: Frontier,
-        known: SeenCache,
-        worker: str,
-        term: float,
-        say: Callable[[str], None],
-        patience: Backoff,
-        *,
-        relay: Relay | None = None,
-    ) -> None:
+    def __init__(self, shard: Shard, caller: Caller, backoff: Backoff, *, relay: Relay | None = None) -> None:
         """*relay* delivers messages to other shards; only the first shard gets the worker's heartbeats."""
-        self.term = term
+        self.shard, self._caller, self._backoff, self._relay = shard, caller, backoff, relay
         self.sampler = TrapSampler()
         """Samples of templates' pages, to be sent to the frontier."""
         self.pending: list[PendingCall] = []
         self.not_ours = 0
         """Commits that came too late: their leases had been given to others."""
-        self.frontier = frontier
-        self._known = known
-        self._worker = worker
-        self._say = say
-        self._patience = patience
-        self._asked: tuple[Call, Shares | int] | None = None
+        self._asked: tuple[Call[Leased], Shares | int] | None = None
         """The lease call that was not answered; it is repeated as it is."""
         self._connected = time.monotonic()
         """Since when the connection has lasted."""
         self._connections = 0
         """The connection's count of connects at the last turn."""
-        self._extend_at = 0.0
-        self._heartbeat_at = 0.0
-        self._reap_at = 0.0
-        self._room_at = 0.0
-        """Redis is full: when to put again the links that do not fit into a commit."""
+        self._due = Timers()
         self._long: set[str] = set()
         """Hosts whose queues need compacting."""
-        self._look_at = 0.0
-        self._repair_at = 0.0
-        self._relay = relay
-        self._carry_at = 0.0
         self.lease_at = 0.0
         """When a lease is next possible, or worth asking for."""
         self.asked_at = random.random()
@@ -108,7 +112,7 @@ class ShardClient:
     @property
     def away(self) -> bool:
         """Redis did not answer last time."""
-        return self._patience.since is not None
+        return self._backoff.since is not None
 
     @property
     def held_up(self) -> bool:
@@ -118,17 +122,17 @@ class ShardClient:
     def due_at(self) -> float:
         """When something next has to be sent, on the monotonic clock; leases aside."""
         if self.away:
-            return self._patience.again_at
-        routine = min(self._extend_at, float("inf") if self.frontier.shard else self._heartbeat_at)
+            return self._backoff.again_at
+        routine = min(self._due.extend, float("inf") if self.shard.number else self._due.heartbeat)
         if self._relay is not None:
-            routine = min(routine, self._carry_at)
+            routine = min(routine, self._due.deliver)
         if not self.pending:
             return routine
-        return min(routine, self._room_at) if all(out.before for out in self.pending) else 0.0
+        return min(routine, self._due.room) if all(out.before for out in self.pending) else 0.0
 
     def failed(self, error: RedisAway) -> None:
         """Redis did not answer: leave it alone for a while, longer each time."""
-        self._patience.failed(error)
+        self._backoff.failed(error)
 
     # -- what ----------------------------------------------------------------------------------------------------------
 
@@ -147,35 +151,35 @@ class ShardClient:
             lost = self._come_back(held) if self.away else NOTHING_LOST
             self._put_first()
             synced = self._send(now, want, held, heartbeat)
-            if self._relay is not None and now >= self._carry_at:
-                self._carry(self._relay)
+            if self._relay is not None and now >= self._due.deliver:
+                self._deliver(self._relay)
         except RedisAway as error:
             self.failed(error)
             return SyncResult()
-        self._patience.answered()
+        self._backoff.answered()
         self._see_whether_reconnected()
-        self._tidy(synced.leased)
+        self._compact(synced.leased)
         return SyncResult(synced.leased, synced.lost | lost)
 
-    def _carry(self, relay: Relay) -> None:
-        carried = relay.carry()
-        self._carry_at = time.monotonic() + (CARRY if carried else LOOK_AFTER) * random.uniform(0.5, 1.0)
+    def _deliver(self, relay: Relay) -> None:
+        delivered = relay.deliver()
+        self._due.deliver = time.monotonic() + (DELIVER_AGAIN if delivered else LOOK_AFTER) * random.uniform(0.5, 1.0)
 
-    def _tidy(self, leased: Leased | None) -> None:
+    def _compact(self, leased: Leased | None) -> None:
         """Compact long queues as the replies ask. What an outage interrupts is asked for again."""
         long, self._long = self._long, set()
         try:
-            self.frontier.tidy(long, leased.low if leased is not None else (), self._say)
+            compact(self.shard, long, leased.low if leased is not None else (), self._caller.say)
         except RedisAway as error:
             self.failed(error)
 
     def _see_whether_reconnected(self) -> None:
         """A new connection may be to a Redis that restarted between two turns: treat it like an outage."""
-        connections = self.frontier.link.connections
+        connections = self.shard.connection.connections
         if connections != self._connections:
             if self._connections:
-                self._known.forget()
-                self._extend_at = 0.0
+                self._caller.known.forget()
+                self._due.extend = 0.0
             self._connections, self._connected = connections, time.monotonic()
 
     def _come_back(self, held: Sequence[str]) -> frozenset[str]:
@@ -183,43 +187,41 @@ class ShardClient:
 
         Waiting outcomes are still sent: the frontier knows whether it got them before.
         """
-        self._known.forget()
+        self._caller.known.forget()
         tokens = [*held, *(out.token for out in self.pending)]
-        lost = self.frontier.extend(tokens, self.term) if tokens else NOTHING_LOST
+        lost = self.shard.ask(verbs.extend(self.shard, tokens, self._caller.term)) if tokens else NOTHING_LOST
         return lost & set(held)
 
     def _put_first(self) -> None:
         """Put the links that do not fit into a commit before the commit itself, which waits for them."""
-        if time.monotonic() < self._room_at:
+        if time.monotonic() < self._due.room:
             return
         for out in self.pending:
             while out.before:
                 try:
-                    accepted = self.frontier.run_one(out.before[0])
+                    accepted = self.shard.ask(verbs.put(self.shard, out.before[0]))
                     self._long.update(accepted.long)
                     if accepted.over_budget:
                         out.urls = ()
                 except OutOfMemory:
-                    self._room_at = time.monotonic() + ROOM_AGAIN * random.uniform(0.5, 1.0)
+                    self._due.room = time.monotonic() + ROOM_AGAIN * random.uniform(0.5, 1.0)
                     return
                 out.before.pop(0)
 
     def _send(self, now: float, want: Shares | int, held: Sequence[str], heartbeat: Callable[[], bytes]) -> SyncResult:
         ready = [out for out in self.pending if not out.before]
         waiting = [out for out in self.pending if out.before]
-        calls = [out.call for out in ready]
-        tokens = [*held, *(out.token for out in waiting)] if now >= self._extend_at else []
+        calls: list[Call[Any]] = [verbs.end(self.shard, out.message) for out in ready]
+        tokens = [*held, *(out.token for out in waiting)] if now >= self._due.extend else []
         if tokens:
-            calls.append(self.frontier.extend_call(tokens, self.term))
+            calls.append(verbs.extend(self.shard, tokens, self._caller.term))
         calls += self._routine(now, heartbeat)
         if want:
             if self._asked is None:
-                self._asked = (
-                    self.frontier.lease_call(new_call(self.frontier.shard), want, self.term, self._worker),
-                    want,
-                )
+                name = verbs.new_call(self.shard.number)
+                self._asked = verbs.lease(self.shard, name, want, self._caller.term, self._caller.name), want
             calls.append(self._asked[0])
-        replies = self.frontier.run(calls)
+        replies = self.shard.run(calls)
         self._set_timers(now)
         self.pending = waiting
         for out, reply in zip(ready, replies, strict=False):
@@ -230,25 +232,25 @@ class ShardClient:
         lost = _value(replies[len(ready)]) if tokens else NOTHING_LOST
         return SyncResult(self._leased(replies[-1]) if want else None, lost)
 
-    def _routine(self, now: float, heartbeat: Callable[[], bytes]) -> list[Call]:
+    def _routine(self, now: float, heartbeat: Callable[[], bytes]) -> list[Call[Any]]:
         """Send the heartbeat, and reap dead leases, but only after a full term of unbroken connection."""
-        calls = []
-        due = now >= self._heartbeat_at
-        if due and not self.frontier.shard:
-            calls.append(self.frontier.heartbeat_call(self._worker, heartbeat()))
+        calls: list[Call[Any]] = []
+        due = now >= self._due.heartbeat
+        if due and not self.shard.number:
+            calls.append(verbs.heartbeat(self.shard, self._caller.name, heartbeat()))
         if samples := self.sampler.take(due=due):
-            calls.append(self.frontier.judge_templates_call(samples))
-        if now >= self._reap_at and now - self._connected >= self.term:
-            calls.append(self.frontier.reap_call())
+            calls.append(verbs.judge_templates(self.shard, samples))
+        if now >= self._due.reap and now - self._connected >= self._caller.term:
+            calls.append(verbs.reap(self.shard))
         return calls
 
     def _set_timers(self, now: float) -> None:
-        if now >= self._extend_at:
-            self._extend_at = now + self.term * EXTEND_PART
-        if now >= self._heartbeat_at:
-            self._heartbeat_at = now + HEARTBEAT
-        if now >= self._reap_at:
-            self._reap_at = now + self.term * REAP_PART * random.uniform(0.8, 1.2)
+        if now >= self._due.extend:
+            self._due.extend = now + self._caller.term * EXTEND_PART
+        if now >= self._due.heartbeat:
+            self._due.heartbeat = now + HEARTBEAT
+        if now >= self._due.reap:
+            self._due.reap = now + self._caller.term * REAP_PART * random.uniform(0.8, 1.2)
 
     def _leased(self, reply: Any) -> Leased:
         self._asked = None
@@ -259,7 +261,7 @@ class ShardClient:
         self.asked_at, self.idle = now, leased.idle and not leased.leases
         self.revisions = leased.settings_rev, leased.roots_rev, leased.traps_rev
         if leased.pending:
-            self._carry_at = min(self._carry_at, now + CARRY)
+            self._due.deliver = min(self._due.deliver, now + DELIVER_AGAIN)
         return leased
 
     def _acknowledge(self, out: PendingCall, reply: Any) -> None:
@@ -270,31 +272,34 @@ class ShardClient:
         elif isinstance(reply, FrontierError):
             raise reply
         elif not (isinstance(reply, Accepted) and (reply.left_out or reply.over_budget)):
-            self._known.acknowledge(out.urls)
+            self._caller.known.acknowledge(out.urls)
         if isinstance(reply, Accepted):
             self._long.update(reply.long)
 
     def _report_quarantined(self, templates: Sequence[str]) -> None:
         for template in templates:
-            self._say(f"quarantined: {template} (its pages hold nothing new); `crawler quarantine` shows more")
+            self._caller.say(f"quarantined: {template} (its pages hold nothing new); `crawler quarantine` shows more")
 
     # -- when nothing is given -----------------------------------------------------------------------------------------
 
     def is_done(self, leased: Leased) -> bool:
         """Whether nothing is left to do, after a reply without leases. Counters that cannot be right are repaired."""
         now = time.monotonic()
-        if now < max(self._repair_at, 0.0 if leased.idle else self._look_at):
+        if now < max(self._due.repair, 0.0 if leased.idle else self._due.look):
             return False
-        self._look_at = now + LOOK_AGAIN
+        self._due.look = now + LOOK_AGAIN
         try:
-            if self.frontier.state().odd:
-                self._repair_at = now + REPAIR_AGAIN * random.uniform(0.5, 1.0)
-                shard = self.frontier
-                if repaired := repair(shard, CrawlDb(shard.link, shard.crawl, shard.shard, shard.count)):
-                    self._repair_at = 0.0
-                    self._say(str(repaired))
+            before = self.shard.ask(verbs.state(self.shard))
+            if before.odd:
+                self._due.repair = now + REPAIR_AGAIN * random.uniform(0.5, 1.0)
+                if repaired := repair(self.shard):
+                    self._due.repair = 0.0
+                    self._caller.say(str(repaired))
                 return False
-            return leased.idle and self.frontier.done()
+            if not (leased.idle and before.idle):
+                return False
+            now_there = self.shard.ask(verbs.state(self.shard))  # read twice: a URL may be between two places
+            return now_there.idle and now_there.accepted == before.accepted
         except RedisAway as error:
             self.failed(error)
             return False
@@ -302,12 +307,12 @@ class ShardClient:
     def leave(self, held: Sequence[str]) -> None:
         """Sign off: send outcomes, return unused leases. Raises RedisAway, or what the frontier refuses."""
         self._put_first()
-        self.frontier.run([out.call for out in self.pending if not out.before])
+        self.shard.run([verbs.end(self.shard, out.message) for out in self.pending if not out.before])
         held = [*held, *(out.token for out in self.pending if out.before)]
-        closing = [self.frontier.release_call(held)] if held else []
-        if not self.frontier.shard:
-            closing.append(self.frontier.heartbeat_call(self._worker, b""))
-        self.frontier.run(closing)
+        closing: list[Call[Any]] = [verbs.release(self.shard, held)] if held else []
+        if not self.shard.number:
+            closing.append(verbs.heartbeat(self.shard, self._caller.name, b""))
+        self.shard.run(closing)
 
 
 def _value(reply: Any) -> Any:

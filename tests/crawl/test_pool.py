@@ -30,12 +30,12 @@ class Crawl:
     def __init__(self, url: str) -> None:
         self.frontier = Frontier.create(Connection(url), "default", b"{}", Limits(robots=False))
         self.frontier.put([Request(url) for url in URLS])
-        self.ledger = CrawlDb(self.frontier.link, "default")
+        self.crawldb = CrawlDb(self.frontier.link, "default")
         self.told: list[str] = []
 
     def pool(self) -> Pool:
         return Pool(
-            self.frontier, self.ledger, Settings(), redis_url="unix:///-", until_done=True, say=self.told.append
+            self.frontier, self.crawldb, Settings(), redis_url="unix:///-", until_done=True, say=self.told.append
         )
 
 

@@ -397,8 +397,10 @@ def test_a_long_queue_is_packed_by_who_seeds_it(frontier: Frontier) -> None:
     assert seeded.new == 30_000
     head, packed, tail = (client.llen(key) for key in frontier.keys.pages("a.example"))
     assert (head, packed, tail) == (9_000, 5, 30_000 - 9_000 - 5 * 4_096)
-    ledger = CrawlDb(frontier.link, frontier.crawl)
-    assert [b"http://a.example" + entry[12:] for entry in ledger.queued("a.example", 1)] == [u.encode() for u in urls]
+    crawldb = CrawlDb(frontier.link, frontier.crawl)
+    assert [b"http://a.example" + entry[12:] for entry in crawldb.hosts.queued("a.example", 1)] == [
+        u.encode() for u in urls
+    ]
 
 
 def test_a_full_redis_is_waited_for(

@@ -21,11 +21,11 @@ NO_VIAS: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class Crawl:
-    """One crawl: its frontier, its ledger, and where it is."""
+    """One crawl: its frontier, its crawldb, and where it is."""
 
     url: str
     frontier: Frontier
-    ledger: CrawlDb
+    crawldb: CrawlDb
 
     def commit(self, records: Sequence[Record], vias: Mapping[str, str] = NO_VIAS) -> None:
         """Put, lease and commit *records* in the order given; *vias* has the URL that another URL was found on."""

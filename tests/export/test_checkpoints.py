@@ -36,9 +36,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def go_on(crawl: Crawl, output: str = OUT, state: str = STATE, *, stopped: Any = None, **wanted: Any) -> Checkpoints:
     """One export with a state, to its end."""
     asked = Wanted(output, state, **wanted)
-    with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, crawl.ledger, asked) as made:
+    with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, crawl.crawldb, asked) as made:
         more = {} if stopped is None else {"stopped": stopped}
-        export(crawl.ledger, made.sink, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
+        export(crawl.crawldb, made.sink, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
     return made
 
 
@@ -59,7 +59,7 @@ def test_a_record_that_cannot_be_read_is_passed_over_once(crawl: Crawl, redis_se
 def whole(crawl: Crawl, name: str = OUT, **options: Any) -> bytes:
     """What an export without a state writes now, unpacked."""
     with open_sink(f"whole.{name}", options.pop("format", None)) as sink:
-        export(crawl.ledger, sink, **options)
+        export(crawl.crawldb, sink, **options)
     return unpacked(f"whole.{name}")
 
 
@@ -183,7 +183,7 @@ def noted(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, going: Callable[[Checkp
     monkeypatch.setattr(ExportState, "replace", look)
     with (
         ExportState(STATE) as kept,
-        Checkpoints(kept, crawl.frontier, crawl.ledger, Wanted(OUT, STATE, follow=True)) as made,
+        Checkpoints(kept, crawl.frontier, crawl.crawldb, Wanted(OUT, STATE, follow=True)) as made,
     ):
         going(made)
     return known
@@ -192,7 +192,7 @@ def noted(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, going: Callable[[Checkp
 def test_it_comes_after_so_many_records(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_RECORDS", 120)
     crawl.commit([page(n) for n in range(420)])
-    known = noted(crawl, monkeypatch, lambda made: export(crawl.ledger, made.sink, note=made.note))
+    known = noted(crawl, monkeypatch, lambda made: export(crawl.crawldb, made.sink, note=made.note))
     assert known == [0, 150, 350, 420]
 
 
@@ -207,7 +207,7 @@ def test_it_comes_after_so_many_seconds_also_when_nothing_is_new(crawl: Crawl, m
 
     def going(made: Checkpoints) -> None:
         crawl.commit([page(1)])
-        follow(crawl.ledger, made.sink, lambda: not steps, pause, note=made.note)
+        follow(crawl.crawldb, made.sink, lambda: not steps, pause, note=made.note)
 
     assert noted(crawl, monkeypatch, going) == [0, 2, 2]
     assert clock[0] == 109
@@ -321,7 +321,7 @@ def test_another_crawl_or_the_same_begun_anew(begun: Crawl, redis_url: str) -> N
     other = Frontier.create(link, "other", b"{}", Limits())
     refused(Crawl(redis_url, other, CrawlDb(link, "other")), "an export of crawl 'export', not 'other'")
     begun.frontier.delete()
-    begun.ledger.sweep()
+    begun.crawldb.sweep()
     anew = Frontier.create(link, "export", b"{}", Limits())
     refused(
         Crawl(redis_url, anew, CrawlDb(link, "export")), "crawl 'export' was started over since a.state was written"
@@ -338,7 +338,7 @@ def test_one_file_for_both(begun: Crawl) -> None:
 
 
 def test_two_at_once(begun: Crawl) -> None:
-    with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.ledger, Wanted(OUT, STATE)):
+    with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.crawldb, Wanted(OUT, STATE)):
         refused(begun, "a.state is the state of an export that is running")
         refused(begun, "a.jsonl is being written by another export", OUT, "other.state")
         with pytest.raises(UsageError, match="being written by another export"):
@@ -364,13 +364,13 @@ def test_a_crawl_that_is_begun_anew_meanwhile_is_not_taken_for_the_old_one(begun
     with (
         pytest.raises(NoCrawl),
         ExportState(STATE) as kept,
-        Checkpoints(kept, begun.frontier, begun.ledger, asked) as made,
+        Checkpoints(kept, begun.frontier, begun.crawldb, asked) as made,
     ):
         begun.frontier.delete()
-        begun.ledger.sweep()
+        begun.crawldb.sweep()
         anew = Frontier.create(begun.frontier.link, "export", b"{}", Limits(delay_ms=0, per_host=9, robots=False))
-        Crawl(begun.url, anew, begun.ledger).commit([page(3)])
-        export(begun.ledger, made.sink, after=made.cursor, note=made.note)
+        Crawl(begun.url, anew, begun.crawldb).commit([page(3)])
+        export(begun.crawldb, made.sink, after=made.cursor, note=made.note)
     assert (state(), Path(OUT).read_bytes()) == (before, raw)
 
 
@@ -380,9 +380,9 @@ def test_an_export_that_fails_ends_with_its_last_checkpoint(crawl: Crawl, often:
     with (
         pytest.raises(RuntimeError),
         ExportState(STATE) as kept,
-        Checkpoints(kept, crawl.frontier, crawl.ledger, asked) as made,
+        Checkpoints(kept, crawl.frontier, crawl.crawldb, asked) as made,
     ):
-        export(crawl.ledger, made.sink, note=made.note, stopped=at(1))
+        export(crawl.crawldb, made.sink, note=made.note, stopped=at(1))
         for n in range(50, 60):
             made.sink.write(page(n))
         made.sink.flush()
@@ -441,7 +441,7 @@ def in_redis(crawl: Crawl) -> list[int]:
     """The numbers of the pages that an export would find."""
     found, cursor = list[int](), "0-0"
     while True:
-        batch, reached = crawl.ledger.records(cursor)
+        batch, reached = crawl.crawldb.records.read(cursor)
         if reached == cursor:
             return found
         found += [int(stored.record.url.rpartition("/")[2]) for stored in batch]
@@ -482,18 +482,18 @@ def test_what_is_freed_is_in_the_output_and_in_the_state_and_both_are_synced(
     monkeypatch.setattr(os, "fsync", note)
     crawl.commit([page(n) for n in range(400)])
     frontier = Witness(crawl, synced)
-    with ExportState(STATE) as kept, Checkpoints(kept, frontier, crawl.ledger, Wanted(OUT, STATE, drain=True)) as made:
-        export(crawl.ledger, made.sink, note=made.note)
+    with ExportState(STATE) as kept, Checkpoints(kept, frontier, crawl.crawldb, Wanted(OUT, STATE, drain=True)) as made:
+        export(crawl.crawldb, made.sink, note=made.note)
     assert (len(frontier.drained), made.drained, in_redis(crawl)) == (400, 400, [])
 
 
 def test_what_a_killed_export_had_not_freed_yet_the_next_one_frees(crawl: Crawl) -> None:
     crawl.commit([page(n) for n in range(7)])
     go_on(crawl)
-    crawl.frontier.drain(crawl.ledger.exported("0-0", "+", 3)[0])
+    crawl.frontier.drain(crawl.crawldb.records.exported("0-0", "+", 3)[0])
     assert go_on(crawl, drain=True).drained == 4
     assert (in_redis(crawl), urls()) == ([], list(range(7)))
-    assert crawl.ledger.counters()["drained"] == 7
+    assert crawl.crawldb.counters()["drained"] == 7
 
 
 def rewrite(crawl: Crawl, records: dict[str, Record]) -> None:
@@ -530,7 +530,7 @@ def test_only_what_was_picked_is_freed(crawl: Crawl) -> None:
         made = go_on(crawl, drain=True, only=("fetched", "failed:http"))
     assert (made.drained, made.records) == (0, 6)
     assert in_redis(crawl) == [2, 3, 6, 7, 10, 11]
-    assert len(list(crawl.ledger.letters())) == 6
+    assert len(list(crawl.crawldb.records.letters())) == 6
     assert go_on(crawl, "b.jsonl", "b.state").records == 6
 
 
@@ -539,7 +539,7 @@ def test_entries_that_stand_for_nothing_are_freed_too(crawl: Crawl) -> None:
     crawl.frontier.revive([Request(page(n).url) for n in range(3)])
     crawl.end([page(n) for n in range(2)])
     go_on(crawl, drain=True, only=("dropped",))
-    assert len(crawl.ledger.exported("0-0", "+")[0]) == 2
+    assert len(crawl.crawldb.records.exported("0-0", "+")[0]) == 2
     assert in_redis(crawl) == [0, 1]
 
 
@@ -585,10 +585,10 @@ drain = Frontier.drain
 
 def run():
     link = Connection(url)
-    frontier, ledger = Frontier.find(link, "export"), CrawlDb(link, "export")
+    frontier, crawldb = Frontier.find(link, "export"), CrawlDb(link, "export")
     wanted = Wanted(out, "state", drain=drains)
-    with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
-        export(ledger, made.sink, after=made.cursor, note=made.note)
+    with ExportState("state") as state, Checkpoints(state, frontier, crawldb, wanted) as made:
+        export(crawldb, made.sink, after=made.cursor, note=made.note)
 
 whole = Path("whole").read_bytes()
 for step in itertools.count(1):
@@ -622,7 +622,7 @@ def test_killed_at_any_step_it_goes_on_and_each_record_is_there_once(crawl: Craw
     assert unpacked(name) == Path("whole").read_bytes()
     assert files == 3  # output, state, and what it is compared with: no part file is left
     assert in_redis(crawl) == ([] if drains else list(range(330)))
-    assert crawl.ledger.counters().get("drained", 0) == (330 if drains else 0)
+    assert crawl.crawldb.counters().get("drained", 0) == (330 if drains else 0)
 
 
 FULL = """
@@ -636,11 +636,11 @@ from crawler.frontier.redis.connection import Connection
 checkpoints.EVERY_RECORDS = 1
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 link = Connection(sys.argv[1])
-frontier, ledger = Frontier.find(link, "export"), CrawlDb(link, "export")
+frontier, crawldb = Frontier.find(link, "export"), CrawlDb(link, "export")
 wanted = Wanted(sys.argv[2], "state", drain=True)
 try:
-    with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
-        export(ledger, made.sink, after=made.cursor, note=made.note)
+    with ExportState("state") as state, Checkpoints(state, frontier, crawldb, wanted) as made:
+        export(crawldb, made.sink, after=made.cursor, note=made.note)
 except CrawlerError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -687,8 +687,8 @@ def test_an_error_of_the_disk_when_syncing_is_told_and_nothing_is_freed(
     begun.commit([page(3)])
     with monkeypatch.context() as patched, pytest.raises(CrawlerError, match="Input/output error; it ends where its"):
         asked = Wanted(OUT, STATE, drain=True)
-        with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.ledger, asked) as made:
-            export(begun.ledger, made.sink, after=made.cursor, note=made.note)
+        with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.crawldb, asked) as made:
+            export(begun.crawldb, made.sink, after=made.cursor, note=made.note)
             patched.setattr(os, "fsync", fail)
     assert (state()["records"], urls(), in_redis(begun)) == (2, [1, 2], [3])
     assert go_on(begun).written == 1

@@ -1,4 +1,4 @@
-"""Records go from the ledger to a file: complete, in order, with bounded memory, while the crawl runs."""
+"""Records go from the crawldb to a file: complete, in order, with bounded memory, while the crawl runs."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 def export_to(file: Path, crawl: Crawl, **options: Any) -> ExportResult:
     with open_sink(str(file)) as sink:
-        return export(crawl.ledger, sink, **options)
+        return export(crawl.crawldb, sink, **options)
 
 
 def test_records_come_in_the_order_of_commits_with_their_text(crawl: Crawl, tmp_path: Path) -> None:
@@ -133,13 +133,13 @@ def test_a_record_that_cannot_be_read_is_left_out_and_told_at_the_end(
     with redis_server.client() as client:
         client.hset(key, field, value)
     with open_sink(str(tmp_path / "a.jsonl")) as sink:
-        result = export(crawl.ledger, sink)
+        result = export(crawl.crawldb, sink)
     assert (result.count, result.left_out) == (3, 1)
     found = [json.loads(line)["url"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert found == [page(n).url for n in (1, 3, 4)]
     with pytest.raises(FrontierError, match=rf"^1 record was left out: a stored record cannot be read .*{key}$"):
         result.refuse_left_out()
-    records = read(crawl.ledger)
+    records = read(crawl.crawldb)
     assert [next(records).url for _ in range(3)] == found
     with pytest.raises(FrontierError, match="1 record was left out"):
         next(records)
@@ -167,10 +167,10 @@ from crawler.frontier.redis.connection import Connection
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-ledger = CrawlDb(Connection(sys.argv[1]), "export")
+crawldb = CrawlDb(Connection(sys.argv[1]), "export")
 with open_sink(sys.argv[2]) as sink:
     marks = []
-    result = export(ledger, sink, note=lambda *_: marks.append(peak()))
+    result = export(crawldb, sink, note=lambda *_: marks.append(peak()))
 early = marks[len(marks) // 4]
 print(result.count, marks[-1] - early, early)
 """
@@ -192,33 +192,33 @@ def test_memory_does_not_grow_with_the_number_of_records(crawl: Crawl, tmp_path:
 
 
 class Batches:
-    """A ledger that notes how many records it is asked for."""
+    """A crawldb that notes how many records it is asked for."""
 
-    def __init__(self, ledger: CrawlDb) -> None:
-        self.ledger = ledger
+    def __init__(self, crawldb: CrawlDb) -> None:
+        self.crawldb = crawldb
         self.asked: list[int] = []
 
     def records(self, after: str, most: int) -> tuple[list[Stored], str]:
         self.asked.append(most)
-        return self.ledger.records(after, most)
+        return self.crawldb.records.read(after, most)
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        return self.ledger.urls(ids)
+        return self.crawldb.records.urls(ids)
 
     def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
-        return self.ledger.behind(cursor, taken)
+        return self.crawldb.records.behind(cursor, taken)
 
 
 @pytest.mark.parametrize(("size", "largest"), [(100, 100), (1_000_000, 50)])
 def test_batches_fit_the_weight_of_texts(crawl: Crawl, tmp_path: Path, size: int, largest: int) -> None:
     crawl.commit([page(n, text="x" * size) for n in range(60)])
-    ledger = Batches(crawl.ledger)
+    crawldb = Batches(crawl.crawldb)
     with open_sink(str(tmp_path / "a.jsonl.gz")) as sink:
-        assert export(ledger, sink).count == 60
-    assert ledger.asked[0] == 50
-    assert max(ledger.asked) <= largest
-    assert (ledger.asked[1] > 50) is (size == 100)
-    assert size == 100 or ledger.asked[1] == 8
+        assert export(crawldb, sink).count == 60
+    assert crawldb.asked[0] == 50
+    assert max(crawldb.asked) <= largest
+    assert (crawldb.asked[1] > 50) is (size == 100)
+    assert size == 100 or crawldb.asked[1] == 8
 
 
 class Following:
@@ -252,7 +252,7 @@ def test_follow_ends_when_the_crawl_is_over_and_nothing_is_left(crawl: Crawl, tm
         lambda: crawl.commit([page(4)]),
     )
     with open_sink(str(target), follow=True) as sink:
-        result = follow(crawl.ledger, sink, going.is_over, going.pause)
+        result = follow(crawl.crawldb, sink, going.is_over, going.pause)
     assert result.count == 5
     assert seen == [1, 4]
     assert [line["url"][-1] for line in lines(target)] == ["0", "1", "2", "3", "4"]
@@ -261,7 +261,7 @@ def test_follow_ends_when_the_crawl_is_over_and_nothing_is_left(crawl: Crawl, tm
 
 def test_follow_reads_what_was_committed_just_before_the_crawl_was_over(crawl: Crawl, tmp_path: Path) -> None:
     def is_over() -> bool:
-        if not crawl.ledger.counters().get("ended"):
+        if not crawl.crawldb.counters().get("ended"):
             crawl.commit([page(1)])
         return True
 
@@ -269,13 +269,13 @@ def test_follow_reads_what_was_committed_just_before_the_crawl_was_over(crawl: C
         pytest.fail("nothing is left to wait for")
 
     with open_sink(str(tmp_path / "a.jsonl"), follow=True) as sink:
-        assert follow(crawl.ledger, sink, is_over, pause).count == 1
+        assert follow(crawl.crawldb, sink, is_over, pause).count == 1
 
 
 def test_follow_picks_outcomes_and_does_not_stop_at_those_passed_over(crawl: Crawl, tmp_path: Path) -> None:
     going = Following(lambda: crawl.commit([page(1, outcome="dropped:robots"), page(2)]))
     with open_sink(str(tmp_path / "a.jsonl"), follow=True) as sink:
-        result = follow(crawl.ledger, sink, going.is_over, going.pause, outcomes=["dropped"])
+        result = follow(crawl.crawldb, sink, going.is_over, going.pause, outcomes=["dropped"])
     assert result.count == 1
     assert [line["outcome"] for line in lines(tmp_path / "a.jsonl")] == ["dropped:robots"]
 
@@ -297,7 +297,7 @@ def test_a_patient_export_goes_on_after_redis_was_restarted(durable_redis: Any, 
     crawl = Crawl(durable_redis.url, frontier, CrawlDb(link, "export"))
     crawl.commit([page(n) for n in range(400)])
     with open_sink(str(tmp_path / "a.jsonl")) as sink:
-        result = export(crawl.ledger, sink, note=break_once)
+        result = export(crawl.crawldb, sink, note=break_once)
     link.close()
     assert result.count == 400
     assert len(lines(tmp_path / "a.jsonl")) == 400

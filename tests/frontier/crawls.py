@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Accepted, Commit, Event, Lease, Limits
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.record import Record, Request
+from tests.frontier.client import Client
 from tests.frontier.snapshot import Snapshot
 
 CLOCK_KEY: Final = "test:clock"
@@ -29,14 +28,12 @@ def record_of(url: str, outcome: str) -> bytes:
 class Crawl:
     """One crawl on one server."""
 
-    def __init__(
-        self, link: Connection, limits: Limits, *, name: str = "test", frontier: Frontier | None = None
-    ) -> None:
+    def __init__(self, link: Connection, limits: Limits, *, name: str = "test", frontier: Client | None = None) -> None:
         self.link = link
         self.name = name
         self.set_clock(BEGIN)
-        self.frontier = frontier or Frontier.create(link, name, SETTINGS, limits, clock=CLOCK)
-        self.ledger = CrawlDb(link, name)
+        self.frontier = frontier or Client.create(link, name, SETTINGS, limits, clock=CLOCK)
+        self.crawldb = self.frontier.crawldb
 
     # -- time ----------------------------------------------------------------------------------------------------------
 

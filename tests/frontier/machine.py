@@ -223,7 +223,7 @@ class FrontierMachine(CheckedMachine):
     @rule(worker=st.sampled_from(WORKERS), handling=st.integers(0, 3))
     def die(self, worker: str, handling: int) -> None:
         """A worker dies; its pool charges what it was handling and releases the rest."""
-        leases = self.crawl.ledger.leases_of(worker)
+        leases = self.crawl.crawldb.leases_of(worker)
         assert {x.token for x in leases} == {token for token, x in self.model.leases.items() if x.worker == worker}
         pages = [lease for lease in leases if lease.kind == "P"]
         handled = pages[handling] if handling < len(pages) else None
@@ -251,7 +251,7 @@ class FrontierMachine(CheckedMachine):
         """An export frees what it has written; while it was writing, dead letters may have been tried again."""
         if late and (lease := self._known(first, "P")) is not None:
             self._commit(lease, "failed:http", "ok")
-        found, entries = self.crawl.ledger.exported("0-0", "+")[0], list(self.model.committed)
+        found, entries = self.crawl.crawldb.records.exported("0-0", "+")[0], list(self.model.committed)
         if late:
             self.revive(first, n)
             self._move(70_000)
@@ -315,9 +315,9 @@ class FrontierMachine(CheckedMachine):
     @rule()
     def repair(self) -> None:
         """Nothing is wrong, so nothing is changed."""
-        ledger = self.crawl.ledger
-        assert not repair(self.frontier, ledger)
-        hosts = sorted(ledger.host_names())
+        crawldb = self.crawl.crawldb
+        assert not repair(self.frontier, crawldb)
+        hosts = sorted(crawldb.host_names())
         assert self.frontier.repair("hosts", hosts) == (0, 0)
         assert self.frontier.repair("entries", hosts) == (0, self.model.queued)
         assert self.frontier.repair("counts", [self.model.queued, *self.model.numbers()]) == (0, 0)
@@ -414,7 +414,7 @@ class FrontierMachine(CheckedMachine):
         exported: list[str] = []
         cursor = "0-0"
         while True:
-            found, after = self.crawl.ledger.records(cursor, 5)
+            found, after = self.crawl.crawldb.records.read(cursor, 5)
             exported += [stored.id for stored in found]
             if after == cursor:
                 break
@@ -426,7 +426,7 @@ class FrontierMachine(CheckedMachine):
         late = self.sent[-8:]
         for act, expect in late:
             self._compare(act, expect)
-        self.crawl.ledger.sweep(batch=7)
+        self.crawl.crawldb.sweep(batch=7)
         for act, _ in late:
             assert act() == ("NO_CRAWL",)
         assert self.link.client.keys("crawler:*") == []

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from crawler.frontier.frontier import Frontier
+from crawler.frontier import verbs
 from crawler.frontier.keys import shard_of
 from crawler.frontier.messages import Accepted, Commit, Lease, Limits
 from crawler.frontier.redis.connection import Connection
-from crawler.frontier.shards import frontier
 from crawler.frontier.shards.relay import Relay
 from crawler.record import Request
 from tests.frontier.crawls import BEGIN, CLOCK, CLOCK_KEY, SETTINGS, record_of
@@ -28,16 +27,16 @@ def url_in(shard: int, path: str = "/", which: int = 0) -> str:
 
 
 class Sharded:
-    """The crawl, its parts, and a courier of each."""
+    """The crawl, its parts, and a relay of each."""
 
     def __init__(self, link: Connection, **limits: Any) -> None:
         self.link = link
         self.set_clock(BEGIN)
         settings = {"delay_ms": 0, "robots": False, "per_host": 10, **limits}
         self.frontier = frontier.create(link, "test", SETTINGS, Limits(**settings), shards=SHARDS, clock=CLOCK)
-        self.ledger = frontier.ledger_of(self.frontier)
-        self.parts = self.frontier.parts
-        self.couriers = [Relay(part, self.parts, f"courier {part.shard}") for part in self.parts]
+        self.crawldb = frontier.ledger_of(self.frontier)
+        self.shards = self.frontier.shards
+        self.couriers = [Relay(part, self.shards, f"courier {part.shard}") for part in self.shards]
 
     def set_clock(self, ms: int) -> None:
         """It is *ms* now."""
@@ -54,26 +53,25 @@ class Sharded:
 
     def lease(self, shard: int, want: int = 1) -> list[Lease]:
         """Lease from one shard."""
-        return list(self.parts[shard].lease(want, 90, "w").leases)
+        return list(self.shards[shard].lease(want, 90, "w").leases)
 
     def commit(self, lease: Lease, *links: str, roots: tuple[str, ...] = (), **more: Any) -> Accepted:
         """End a lease with links."""
         url = lease.entry().request.url
         requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
         record = record_of(url, "fetched")
-        return self.frontier.commit(
-            Commit(lease, self.frontier.id(url), "fetched", record, requests=requests, roots=roots, **more)
-        )
+        commit = Commit(lease, self.frontier.id(url), "fetched", record, requests=requests, roots=roots, **more)
+        shard = self.frontier.at(lease.token)
+        return shard.ask(verbs.commit(shard, commit))
 
-    def carry(self) -> int:
-        """Every courier goes once."""
-        return sum(courier.carry() for courier in self.couriers)
+    def deliver(self) -> int:
+        """Every relay delivers once."""
+        return sum(relay.deliver() for relay in self.relays)
 
     def queued(self) -> list[int]:
         """How many URLs each shard has queued."""
-        return [part.state().queued for part in self.parts]
+        return [part.state().queued for part in self.shards]
 
     def parcels(self, home: int, target: int) -> int:
         """How many parcels one shard keeps for another."""
-        part: Frontier = self.parts[home]
-        return int(self.link.client.xlen(part.keys.parcels(target)))
+        return int(self.link.client.xlen(self.shards[home].keys.parcels(target)))

@@ -24,63 +24,63 @@ def crawl(link: Connection) -> Sharded:
 
 def at(crawl: Sharded, target: int, number: int = -1) -> bytes:
     """The place of one of the parcels that are to be delivered."""
-    (sack,) = [sack for sack in crawl.parts[0].collect("w", 5, 10, [1, 2]) if sack.target == target]
+    (sack,) = [sack for sack in crawl.shards[0].collect("w", 5, 10, [1, 2]) if sack.target == target]
     return sack.parcels[number][0]
 
 
 def pending(crawl: Sharded) -> int:
-    return crawl.parts[0].state().pending
+    return crawl.shards[0].state().pending
 
 
 def test_what_was_delivered_is_not_pending_and_not_collected_again(crawl: Sharded) -> None:
     assert pending(crawl) == 3
-    assert not crawl.parts[0].ack_delivered(1, "run", at(crawl, 1, 0))
+    assert not crawl.shards[0].ack_delivered(1, "run", at(crawl, 1, 0))
     assert pending(crawl) == 2
-    assert not crawl.parts[0].ack_delivered(1, "run", at(crawl, 1))
+    assert not crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
     assert pending(crawl) == 1
-    assert [(s.target, len(s.parcels)) for s in crawl.parts[0].collect("w", 5, 10, [1, 2])] == [(1, 0), (2, 1)]
+    assert [(s.target, len(s.parcels)) for s in crawl.shards[0].collect("w", 5, 10, [1, 2])] == [(1, 0), (2, 1)]
 
 
 def test_said_twice_or_too_late_it_changes_nothing(crawl: Sharded) -> None:
     first, last = at(crawl, 1, 0), at(crawl, 1)
-    crawl.parts[0].ack_delivered(1, "run", last)
-    crawl.parts[0].ack_delivered(1, "run", last)
-    crawl.parts[0].ack_delivered(1, "run", first)
+    crawl.shards[0].ack_delivered(1, "run", last)
+    crawl.shards[0].ack_delivered(1, "run", last)
+    crawl.shards[0].ack_delivered(1, "run", first)
     assert pending(crawl) == 1
-    assert [len(s.parcels) for s in crawl.parts[0].collect("w", 5, 10, [1])] == [0]
+    assert [len(s.parcels) for s in crawl.shards[0].collect("w", 5, 10, [1])] == [0]
 
 
 def test_delivered_parcels_are_kept_for_a_while_and_then_let_go(crawl: Sharded) -> None:
-    crawl.parts[0].ack_delivered(1, "run", at(crawl, 1))
+    crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
     crawl.advance(KEPT - 0.001)
-    crawl.parts[0].ack_delivered(1, "run")
+    crawl.shards[0].ack_delivered(1, "run")
     assert crawl.parcels(0, 1) == 2
     crawl.advance(0.001)
-    crawl.parts[0].ack_delivered(1, "run")
+    crawl.shards[0].ack_delivered(1, "run")
     assert crawl.parcels(0, 1) == 0
     assert crawl.parcels(0, 2) == 1
 
 
 def test_an_old_parcel_that_was_delivered_just_now_is_kept_as_well(crawl: Sharded) -> None:
     """What counts is how long ago it was delivered, not how long it had waited for that."""
-    crawl.parts[0].ack_delivered(1, "run", at(crawl, 1, 0))
+    crawl.shards[0].ack_delivered(1, "run", at(crawl, 1, 0))
     crawl.advance(KEPT)
-    crawl.parts[0].ack_delivered(1, "run", at(crawl, 1))
+    crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
     assert crawl.parcels(0, 1) == 1
 
 
 def test_after_a_restart_of_the_target_all_that_is_kept_goes_again(crawl: Sharded) -> None:
-    crawl.parts[0].ack_delivered(1, "run", at(crawl, 1))
-    assert crawl.parts[0].ack_delivered(1, "another run", b"")
+    crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
+    assert crawl.shards[0].ack_delivered(1, "another run", b"")
     assert pending(crawl) == 3
-    assert len(crawl.parts[0].collect("w", 5, 10, [1])[0].parcels) == 2
+    assert len(crawl.shards[0].collect("w", 5, 10, [1])[0].parcels) == 2
 
 
 def test_what_was_put_before_the_restart_was_seen_does_not_count(crawl: Sharded) -> None:
     """The place comes with the word of another run: the server lost it, or may have."""
     place = at(crawl, 1)
-    crawl.parts[0].ack_delivered(1, "run")
-    assert crawl.parts[0].ack_delivered(1, "another run", place)
+    crawl.shards[0].ack_delivered(1, "run")
+    assert crawl.shards[0].ack_delivered(1, "another run", place)
     assert pending(crawl) == 3
-    assert not crawl.parts[0].ack_delivered(1, "another run", place)
+    assert not crawl.shards[0].ack_delivered(1, "another run", place)
     assert pending(crawl) == 1

@@ -22,44 +22,44 @@ def test_links_to_other_shards_are_parcels_of_the_commit(crawl: Sharded) -> None
     own, one, two = url_in(0, "/own"), url_in(1, "/a"), url_in(2, "/b")
     accepted = crawl.commit(crawl.lease(0)[0], own, one, url_in(1, "/c"), two)
     assert accepted.new == 1
-    sacks = crawl.parts[0].collect("w", 5, 10, [1, 2])
+    sacks = crawl.shards[0].collect("w", 5, 10, [1, 2])
     assert [(sack.target, len(sack.parcels)) for sack in sacks] == [(1, 1), (2, 1)]
     parcel = OutboxMessage.of(sacks[0].parcels[0][1])
     assert {url_id for group in parcel.groups.values() for url_id, _ in group} == {
         crawl.frontier.id(one),
         crawl.frontier.id(url_in(1, "/c")),
     }
-    assert [part.state().pending for part in crawl.parts] == [2, 0, 0]
+    assert [part.state().pending for part in crawl.shards] == [2, 0, 0]
     assert not crawl.frontier.done()
 
 
 def test_one_courier_at_a_time_until_its_term_is_over(crawl: Sharded) -> None:
     crawl.commit(crawl.lease(0)[0], url_in(1))
-    assert crawl.parts[0].collect("one", 5, 10, [1, 2])
-    assert crawl.parts[0].collect("other", 5, 10, [1, 2]) == []
-    assert crawl.parts[0].collect("one", 5, 10, [1, 2]), "the same one may ask again"
+    assert crawl.shards[0].collect("one", 5, 10, [1, 2])
+    assert crawl.shards[0].collect("other", 5, 10, [1, 2]) == []
+    assert crawl.shards[0].collect("one", 5, 10, [1, 2]), "the same one may ask again"
     crawl.advance(5)
-    assert crawl.parts[0].collect("other", 5, 10, [1, 2])
+    assert crawl.shards[0].collect("other", 5, 10, [1, 2])
 
 
 def test_no_more_than_asked_for_the_oldest_first(crawl: Sharded) -> None:
     crawl.seed(*(url_in(0, f"/{n}") for n in range(4)))
     for n, lease in enumerate(crawl.lease(0, 5)):
         crawl.commit(lease, url_in(1, f"/{n}"))
-    (sack,) = crawl.parts[0].collect("w", 5, 3, [1, 2])
+    (sack,) = crawl.shards[0].collect("w", 5, 3, [1, 2])
     assert len(sack.parcels) == 3
     assert sack.parcels == sorted(sack.parcels)
 
 
 def test_an_empty_outbox_has_no_sacks(crawl: Sharded) -> None:
-    assert crawl.parts[0].collect("w", 5, 10, [1, 2]) == []
+    assert crawl.shards[0].collect("w", 5, 10, [1, 2]) == []
 
 
 def test_roots_travel_with_the_parcel(crawl: Sharded) -> None:
     crawl.commit(crawl.lease(0)[0], url_in(2), roots=(host_in(2), host_in(0, 1)))
-    (sack,) = crawl.parts[0].collect("w", 5, 10, [1, 2])
+    (sack,) = crawl.shards[0].collect("w", 5, 10, [1, 2])
     assert OutboxMessage.of(sack.parcels[0][1]).roots == [host_in(2)]
-    assert crawl.ledger.roots([host_in(0, 1), host_in(2)]) == [True, False]
+    assert crawl.crawldb.hosts.roots([host_in(0, 1), host_in(2)]) == [True, False]
 
 
 def test_a_repeated_commit_sends_no_second_parcel(crawl: Sharded) -> None:
@@ -76,11 +76,11 @@ def test_links_of_a_copy_stay_at_home(crawl: Sharded) -> None:
     crawl.commit(first, url_in(1, "/a"), digest="7", spared="*")
     assert crawl.commit(second, url_in(1, "/b"), digest="7", spared="").left_out
     assert crawl.parcels(0, 1) == 1
-    assert crawl.parts[0].state().pending == 1
+    assert crawl.shards[0].state().pending == 1
 
 
 def test_a_put_of_more_links_than_a_commit_takes_sends_parcels_too(crawl: Sharded) -> None:
-    crawl.parts[0].run_one(crawl.parts[0].put_call([Request(url_in(0, "/x")), Request(url_in(1, "/y"))]))
+    crawl.shards[0].run_one(crawl.shards[0].put_call([Request(url_in(0, "/x")), Request(url_in(1, "/y"))]))
     assert crawl.queued() == [2, 0, 0]
     assert crawl.carry() == 1
     assert crawl.queued() == [2, 1, 0]
@@ -89,4 +89,4 @@ def test_a_put_of_more_links_than_a_commit_takes_sends_parcels_too(crawl: Sharde
 def test_refused_where_the_crawl_is_being_deleted(crawl: Sharded) -> None:
     crawl.frontier.delete()
     with pytest.raises(CrawlDeleting):
-        crawl.parts[0].collect("w", 5, 10, [1, 2])
+        crawl.shards[0].collect("w", 5, 10, [1, 2])

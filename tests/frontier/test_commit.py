@@ -7,8 +7,8 @@ import zlib
 import pytest
 
 from crawler.errors import LeaseLost, NoCrawl
-from crawler.frontier.frontier import MAX_REQUESTS
 from crawler.frontier.messages import Accepted, Event, Lease
+from crawler.frontier.verbs import MAX_REQUESTS
 from crawler.record import Record, Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -103,7 +103,7 @@ def test_a_failure_is_also_a_dead_letter(crawl: Crawl, lease: Lease) -> None:
 
 def test_tallies_are_counted(crawl: Crawl, lease: Lease) -> None:
     crawl.commit(lease, tallies={"status:404": 1, "bytes": 12_345, "refused:scope": 7})
-    counters = crawl.ledger.counters()
+    counters = crawl.crawldb.counters()
     assert (counters["status:404"], counters["bytes"], counters["refused:scope"]) == (1, 12_345, 7)
 
 
@@ -263,7 +263,7 @@ def test_a_page_with_the_content_of_another_is_its_duplicate(crawl: Crawl) -> No
     copy_id = crawl.frontier.id("http://b.example/copy")
     assert (shot.pages[copy_id]["d"].decode(), "t" in shot.pages[copy_id]) == (crawl.frontier.id(URL), False)
     assert shot.counters["duplicates"] == 1
-    record = crawl.ledger.record(copy_id)
+    record = crawl.crawldb.records.get(copy_id)
     assert record is not None
     assert record.duplicate_of == crawl.frontier.id(URL)
 

@@ -116,7 +116,7 @@ def test_find_refuses_a_damaged_crawl(
         Frontier.find(link, crawl.name)
     assert "crawler delete" in str(caught.value)
     Frontier.condemn(link, crawl.name)
-    crawl.ledger.sweep()
+    crawl.crawldb.sweep()
     assert link.client.keys("crawler:*") == []
 
 

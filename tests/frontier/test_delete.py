@@ -27,7 +27,7 @@ def busy(make: Make) -> Crawl:
 
 def late_calls(crawl: Crawl) -> list[FrontierError]:
     """What every verb that workers send answers, with leases that they hold."""
-    held = crawl.ledger.leases_of("w")
+    held = crawl.crawldb.leases_of("w")
     frontier = crawl.frontier
     calls = [
         frontier.commit_call(crawl.ending(held[0], links=["http://c.example/"])),
@@ -41,7 +41,7 @@ def late_calls(crawl: Crawl) -> list[FrontierError]:
         frontier.state_call(),
     ]
     crawl.frontier.delete()
-    crawl.ledger.sweep()
+    crawl.crawldb.sweep()
     return frontier.run(calls)
 
 
@@ -57,7 +57,7 @@ def test_the_sweep_takes_all_keys_of_this_crawl_alone(make: Make, busy: Crawl) -
     kept = other.snapshot()
     keys = len(busy.link.client.keys("crawler:{test.0}:*"))
     busy.frontier.delete()
-    assert busy.ledger.sweep(batch=3) == keys
+    assert busy.crawldb.sweep(batch=3) == keys
     assert busy.link.client.keys("crawler:{test.0}:*") == []
     assert other.snapshot() == kept
 
@@ -70,48 +70,48 @@ def test_late_calls_find_no_crawl_and_rebuild_nothing(busy: Crawl) -> None:
 
 def test_a_commit_in_the_midst_of_the_sweep_leaves_nothing_behind(busy: Crawl) -> None:
     """The sweep takes the leases first, so a page that is committed between two of its steps is refused."""
-    lease = busy.ledger.leases_of("w")[0]
+    lease = busy.crawldb.leases_of("w")[0]
     busy.frontier.delete()
     answers = []
-    ask = busy.ledger._ask
+    ask = busy.crawldb._ask
 
     def ask_and_commit(*commands: tuple[object, ...]) -> list[object]:
         reply = ask(*commands)
         answers.extend(busy.frontier.run([busy.frontier.commit_call(busy.ending(lease))]))
         return reply
 
-    busy.ledger._ask = ask_and_commit  # type: ignore[method-assign]
-    busy.ledger.sweep(batch=3)
+    busy.crawldb._ask = ask_and_commit  # type: ignore[method-assign]
+    busy.crawldb.sweep(batch=3)
     assert {type(answer) for answer in answers} == {LeaseLost, NoCrawl}
     assert busy.link.client.keys("crawler:*") == []
 
 
 def test_a_worker_s_heartbeat_in_the_midst_of_the_sweep_leaves_nothing_behind(busy: Crawl) -> None:
     busy.frontier.delete()
-    ask = busy.ledger._ask
+    ask = busy.crawldb._ask
 
     def ask_and_heartbeat(*commands: tuple[object, ...]) -> list[object]:
         reply = ask(*commands)
         busy.frontier.run([busy.frontier.heartbeat_call("w", b"{}")])
         return reply
 
-    busy.ledger._ask = ask_and_heartbeat  # type: ignore[method-assign]
-    busy.ledger.sweep(batch=3)
+    busy.crawldb._ask = ask_and_heartbeat  # type: ignore[method-assign]
+    busy.crawldb.sweep(batch=3)
     assert busy.link.client.keys("crawler:*") == []
 
 
 def test_the_sweep_can_be_taken_up_again(busy: Crawl) -> None:
     busy.frontier.delete()
     busy.link.client.delete(busy.frontier.keys.leased, busy.frontier.keys.counters)
-    busy.ledger.sweep()
-    assert busy.ledger.sweep() == 0
+    busy.crawldb.sweep()
+    assert busy.crawldb.sweep() == 0
     assert busy.link.client.keys("crawler:*") == []
 
 
 def test_a_name_can_be_used_again_and_the_old_crawl_s_workers_are_refused(link: Connection, busy: Crawl) -> None:
     old = busy.frontier
     old.delete()
-    busy.ledger.sweep()
+    busy.crawldb.sweep()
     anew = Crawl(link, Limits(robots=False))
     anew.put("http://a.example/1")
     with pytest.raises(NoCrawl):
@@ -131,5 +131,5 @@ def test_a_crawl_that_is_gone_cannot_be_deleted(crawl: Crawl) -> None:
 def test_it_goes_through_when_redis_is_full(busy: Crawl) -> None:
     busy.link.client.config_set("maxmemory", 1)
     busy.frontier.delete()
-    busy.ledger.sweep()
+    busy.crawldb.sweep()
     assert busy.link.client.keys("crawler:*") == []

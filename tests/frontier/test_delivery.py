@@ -26,7 +26,7 @@ def test_links_arrive_where_they_belong(crawl: Sharded) -> None:
     assert crawl.queued() == [0, 0, 0]
     assert crawl.carry() == 4
     assert crawl.queued() == [1, 1, 1]
-    assert crawl.ledger.roots([host_in(2)]) == [True]
+    assert crawl.crawldb.hosts.roots([host_in(2)]) == [True]
     (lease,) = crawl.lease(2)
     request = lease.entry().request
     assert (request.url, request.depth) == (url_in(2, "/b"), 1)
@@ -57,14 +57,14 @@ def test_a_courier_that_dies_before_its_word_delivers_twice_without_harm(
         crawl.couriers[0].carry()
     assert crawl.queued()[1] == 2
     crawl.advance(60)
-    assert Relay(crawl.parts[0], crawl.parts, "another").carry() == 1
+    assert Relay(crawl.shards[0], crawl.shards, "another").carry() == 1
     assert crawl.queued()[1] == 2
-    assert crawl.parts[0].state().pending == 0
+    assert crawl.shards[0].state().pending == 0
 
 
 def test_a_target_that_lost_what_it_acknowledged_gets_it_again(crawl: Sharded, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its keys are put back to what they were before, as a restart with a lost last second does."""
-    target = crawl.parts[1]
+    target = crawl.shards[1]
     crawl.commit(crawl.lease(0)[0], url_in(1, "/a"), url_in(1, "/b", which=1))
     client: Any = crawl.link.client
     before = {key: client.dump(key) for key in client.keys(f"{target.keys.prefix}*")}
@@ -80,7 +80,7 @@ def test_a_target_that_lost_what_it_acknowledged_gets_it_again(crawl: Sharded, m
     crawl.carry()
     crawl.carry()
     assert crawl.queued()[1] == 3
-    assert crawl.parts[0].state().pending == 0
+    assert crawl.shards[0].state().pending == 0
 
 
 def test_a_target_that_is_away_or_full_is_left_out(crawl: Sharded, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,19 +90,19 @@ def test_a_target_that_is_away_or_full_is_left_out(crawl: Sharded, monkeypatch: 
         raise RedisAway("away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(crawl.parts[1], "run_id", away)
+        patched.setattr(crawl.shards[1], "run_id", away)
         assert crawl.carry() == 1
     assert crawl.queued() == [0, 1, 1]
     with monkeypatch.context() as patched:
-        patched.setattr(crawl.parts[1], "run", lambda calls: [OutOfMemory("full") for _ in calls])
+        patched.setattr(crawl.shards[1], "run", lambda calls: [OutOfMemory("full") for _ in calls])
         assert crawl.couriers[0].carry() == 0
-    assert crawl.parts[0].state().pending == 1
+    assert crawl.shards[0].state().pending == 1
     assert crawl.carry() == 1
     assert crawl.queued() == [0, 2, 1]
 
 
 def test_what_another_hand_wrote_into_an_outbox_is_passed_over(crawl: Sharded) -> None:
-    crawl.link.client.xadd(crawl.parts[0].keys.parcels(1), {"d": "no parcel"})
+    crawl.link.client.xadd(crawl.shards[0].keys.parcels(1), {"d": "no parcel"})
     crawl.commit(crawl.lease(0)[0], url_in(1, "/a"))
     crawl.carry()
     assert crawl.queued()[1] == 2

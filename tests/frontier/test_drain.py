@@ -11,9 +11,10 @@ import pytest
 from crawler.errors import CrawlDeleting, NoCrawl
 from crawler.export.drain import drain
 from crawler.frontier.crawldb import START
-from crawler.frontier.frontier import MAX_DRAINED, Frontier
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Accepted, Commit, Exported, Lease
+from crawler.frontier.verbs import MAX_DRAINED
 from crawler.record import Record, Request, Stub
 from crawler.url import Form
 from tests.frontier.crawls import Crawl
@@ -25,7 +26,7 @@ TEXT: Final = zlib.compress(b"the text " * 500)
 
 def exported(crawl: Crawl) -> list[Exported]:
     """All that an export finds now."""
-    return crawl.ledger.exported(START, "+")[0]
+    return crawl.crawldb.records.exported(START, "+")[0]
 
 
 def ending(crawl: Crawl, lease: Lease, outcome: str = "fetched", digest: str = "") -> Commit:
@@ -64,15 +65,15 @@ def test_of_a_page_a_stub_is_left(crawl: Crawl) -> None:
     assert shot.pages[crawl.frontier.id(ONE.url)] == {"m": stub, "token": page(crawl, ONE.url)["token"]}
     assert shot.records == []
     assert shot.counters == before.counters | {"drained": 1}
-    assert crawl.ledger.records() == ([], START)
+    assert crawl.crawldb.records.read() == ([], START)
 
 
 def test_who_asks_for_a_page_still_finds_it(crawl: Crawl) -> None:
     end(crawl, ONE)
     crawl.frontier.drain(exported(crawl))
     url_id = crawl.frontier.id(ONE.url)
-    assert crawl.ledger.record(url_id) == Record(url=ONE.url, outcome="fetched", depth=3, via="77")
-    assert crawl.ledger.urls([url_id]) == {url_id: ONE.url}
+    assert crawl.crawldb.records.get(url_id) == Record(url=ONE.url, outcome="fetched", depth=3, via="77")
+    assert crawl.crawldb.records.urls([url_id]) == {url_id: ONE.url}
     assert crawl.put(ONE.url) == Accepted(0, 1, 0)
 
 
@@ -100,14 +101,14 @@ def test_sent_twice_it_frees_nothing_more(crawl: Crawl) -> None:
 def test_a_dead_letter_stays_whole_and_can_be_tried_again(crawl: Crawl) -> None:
     end(crawl, ONE, outcome="failed:http")
     end(crawl, Request(f"{A}2"), outcome="dropped:trap")
-    before = list(crawl.ledger.letters())
+    before = list(crawl.crawldb.records.letters())
     assert crawl.frontier.drain(exported(crawl)) == 2
-    assert list(crawl.ledger.letters()) == before
+    assert list(crawl.crawldb.records.letters()) == before
     assert "at" not in page(crawl, ONE.url)
     assert crawl.snapshot().records == []
     assert crawl.frontier.revive([ONE]) == 1
     crawl.frontier.commit(ending(crawl, crawl.one()))
-    stored, _ = crawl.ledger.records()
+    stored, _ = crawl.crawldb.records.read()
     assert [(one.record.url, one.record.outcome) for one in stored] == [(ONE.url, "fetched")]
 
 
@@ -130,7 +131,7 @@ def test_entries_that_stand_for_nothing_go(crawl: Crawl) -> None:
     assert [one.stub is None for one in entries] == [True, True, False]
     assert crawl.frontier.drain(entries[:2]) == 0
     assert len(crawl.snapshot().records) == 1
-    assert len(crawl.ledger.records()[0]) == 1
+    assert len(crawl.crawldb.records.read()[0]) == 1
 
 
 def test_a_late_commit_of_a_drained_page_is_still_a_success(crawl: Crawl) -> None:
@@ -142,7 +143,7 @@ def test_a_late_commit_of_a_drained_page_is_still_a_success(crawl: Crawl) -> Non
     before = crawl.snapshot()
     assert crawl.frontier.run(calls) == [Accepted(), Accepted(left_out=True)]
     assert crawl.snapshot() == before
-    assert crawl.ledger.record(crawl.frontier.id(f"{A}2")) == Record(
+    assert crawl.crawldb.records.get(crawl.frontier.id(f"{A}2")) == Record(
         url=f"{A}2", outcome="fetched", depth=0, duplicate_of=crawl.frontier.id(ONE.url)
     )
 
@@ -150,11 +151,11 @@ def test_a_late_commit_of_a_drained_page_is_still_a_success(crawl: Crawl) -> Non
 def test_exported_goes_up_to_its_end(crawl: Crawl) -> None:
     end(crawl, *(Request(f"{A}{n}") for n in range(5)))
     every = exported(crawl)
-    assert crawl.ledger.exported(every[0].at, every[3].at, 2) == (every[1:3], every[2].at)
-    assert crawl.ledger.exported(every[2].at, every[3].at, 2) == (every[3:4], every[3].at)
-    assert crawl.ledger.exported(every[3].at, every[3].at, 2) == ([], every[3].at)
+    assert crawl.crawldb.records.exported(every[0].at, every[3].at, 2) == (every[1:3], every[2].at)
+    assert crawl.crawldb.records.exported(every[2].at, every[3].at, 2) == (every[3:4], every[3].at)
+    assert crawl.crawldb.records.exported(every[3].at, every[3].at, 2) == ([], every[3].at)
     crawl.frontier.drain(every[:1])
-    assert [crawl.ledger.entry(one.at) for one in every[:2]] == [None, every[1].id]
+    assert [crawl.crawldb.records.entry(one.at) for one in every[:2]] == [None, every[1].id]
 
 
 def test_a_record_that_cannot_be_read_stays(crawl: Crawl) -> None:
@@ -162,7 +163,7 @@ def test_a_record_that_cannot_be_read_stays(crawl: Crawl) -> None:
     end(crawl, ONE, *(Request(f"{A}{n}") for n in range(2, 5)))
     key = crawl.frontier.keys.page(crawl.frontier.id(ONE.url))
     crawl.link.client.hset(key, "m", "not json")
-    assert drain(crawl.frontier, crawl.ledger, START, "+", lambda one: True) == 3
+    assert drain(crawl.frontier, crawl.crawldb, START, "+", lambda one: True) == 3
     assert crawl.link.client.hget(key, "m") == b"not json"
     assert crawl.link.client.hexists(key, "t")
     assert crawl.link.client.xlen(crawl.frontier.keys.records) == 1
@@ -198,7 +199,7 @@ def test_a_crawl_that_is_gone_or_going_is_not_drained(crawl: Crawl) -> None:
     crawl.frontier.delete()
     with pytest.raises(CrawlDeleting):
         crawl.frontier.drain(entries)
-    crawl.ledger.sweep()
+    crawl.crawldb.sweep()
     with pytest.raises(NoCrawl):
         crawl.frontier.drain(entries)
     assert crawl.link.client.keys("crawler:*") == []

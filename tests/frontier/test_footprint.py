@@ -26,7 +26,7 @@ def end(crawl: Crawl, n: int, size: int = TEXT) -> None:
 
 
 def look(crawl: Crawl) -> Status:
-    return Monitor(crawl.frontier, crawl.ledger).look()
+    return Monitor(crawl.frontier, crawl.crawldb).look()
 
 
 def told(status: Status) -> str:
@@ -53,7 +53,7 @@ def test_what_a_page_costs(make: Make) -> None:
 def test_drained_pages_are_no_basis(make: Make) -> None:
     crawl = make(per_host=99)
     end(crawl, 20)
-    crawl.frontier.drain(crawl.ledger.exported("0-0", "+")[0])
+    crawl.frontier.drain(crawl.crawldb.records.exported("0-0", "+")[0])
     assert measure(crawl.link, crawl.name).a_page is None
 
 

@@ -18,7 +18,7 @@ def test_the_last_word_of_each_worker_is_kept(crawl: Crawl) -> None:
 
 def test_the_ledger_tells_them_with_their_age(crawl: Crawl) -> None:
     crawl.frontier.heartbeat("one", b'{"pages":1}')
-    (heartbeat,) = crawl.ledger.workers()
+    (heartbeat,) = crawl.crawldb.workers()
     assert (heartbeat.worker, heartbeat.facts) == ("one", {"pages": 1})
     assert heartbeat.age > 0
 

@@ -23,9 +23,9 @@ def judge(crawl: Crawl, prints: Sequence[object], name: str = NAME) -> Sequence[
 def test_a_hundred_pages_alike_are_a_trap(crawl: Crawl) -> None:
     assert judge(crawl, [7] * 99) == ()
     assert judge(crawl, [7]) == (NAME,)
-    assert crawl.ledger.traps() == {NAME: crawl.now}
+    assert crawl.crawldb.traps() == {NAME: crawl.now}
     assert crawl.frontier.lease(0, 90, "w").traps_rev == 1
-    assert crawl.ledger.template(str(len(NAME))) == {
+    assert crawl.crawldb.template(str(len(NAME))) == {
         "pages": "100",
         "fresh": "1",
         "total": "100",
@@ -37,7 +37,7 @@ def test_a_hundred_pages_alike_are_a_trap(crawl: Crawl) -> None:
 def test_pages_that_differ_are_none(crawl: Crawl) -> None:
     assert judge(crawl, range(100)) == ()
     assert judge(crawl, [*range(100, 110), *([1] * 90)]) == ()
-    assert crawl.ledger.traps() == {}
+    assert crawl.crawldb.traps() == {}
 
 
 def test_what_was_new_once_is_not_new_again(crawl: Crawl) -> None:
@@ -60,13 +60,13 @@ def test_several_templates_in_one_call(crawl: Crawl) -> None:
     ]
     assert crawl.frontier.judge_templates(samples) == Quarantined(("a.example/0",))
     assert crawl.frontier.judge_templates(samples) == Quarantined()
-    assert crawl.ledger.template("2")["total"] == "240"
+    assert crawl.crawldb.template("2")["total"] == "240"
 
 
 def test_it_is_refused_without_a_crawl(crawl: Crawl) -> None:
     crawl.frontier.delete()
     with pytest.raises(CrawlDeleting):
         judge(crawl, [1])
-    crawl.ledger.sweep()
+    crawl.crawldb.sweep()
     with pytest.raises(NoCrawl):
         judge(crawl, [1])

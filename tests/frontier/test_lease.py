@@ -322,7 +322,7 @@ def test_a_queue_that_was_emptied_by_hand_is_counted_as_lost(crawl: Crawl) -> No
     put_many(crawl, B, 1)
     crawl.link.client.delete(crawl.frontier.keys.queue(A, 1))
     assert [x.host for x in crawl.lease(5)] == [B]
-    counters = crawl.ledger.counters()
+    counters = crawl.crawldb.counters()
     assert (counters["lost"], counters["queued"]) == (3, 0)
     assert crawl.link.client.zcard(crawl.frontier.keys.ready) == 0
     crawl.link.client.hincrby(crawl.frontier.keys.counters, "accepted", -3)  # so that the sum is right again

@@ -1,4 +1,4 @@
-"""The ledger: what a crawl has stored and counted, read in bounded steps."""
+"""The crawldb: what a crawl has stored and counted, read in bounded steps."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def exported(crawl: Crawl, most: int) -> list[str]:
     """The URLs of the whole export, read *most* at a time."""
     found, cursor = list[str](), START
     while True:
-        stored, after = crawl.ledger.records(cursor, most)
+        stored, after = crawl.crawldb.records.read(cursor, most)
         if after == cursor:
             assert stored == []
             return found
@@ -43,8 +43,8 @@ def test_what_was_ever_accepted(crawl: Crawl) -> None:
     (ended,) = commit_all(crawl, 1)
     crawl.put(A)
     places = [("a.example", crawl.frontier.id(url)) for url in (A, ended, f"{A}never", A)]
-    assert crawl.ledger.accepted(places) == [True, True, False, True]
-    assert crawl.ledger.accepted([]) == []
+    assert crawl.crawldb.hosts.accepted(places) == [True, True, False, True]
+    assert crawl.crawldb.hosts.accepted([]) == []
 
 
 # -- records -----------------------------------------------------------------------------------------------------------
@@ -60,19 +60,19 @@ def test_records_come_in_the_order_of_their_commits(crawl: Crawl) -> None:
 def test_a_record_carries_its_place_id_and_text(crawl: Crawl) -> None:
     crawl.put(A)
     crawl.commit(crawl.one(), text=zlib.compress("Grüße aus Köln".encode()))
-    ((stored,), after) = crawl.ledger.records()
+    ((stored,), after) = crawl.crawldb.records.read()
     assert (stored.id, stored.at) == (crawl.frontier.id(A), after)
     assert stored.record == Record(url=A, outcome="fetched", depth=0, text="Grüße aus Köln")
-    assert crawl.ledger.record(stored.id) == stored.record
+    assert crawl.crawldb.records.get(stored.id) == stored.record
 
 
 def test_a_cursor_goes_on_where_it_stopped(crawl: Crawl) -> None:
     commit_all(crawl, 3)
-    _, cursor = crawl.ledger.records()
-    assert crawl.ledger.records(cursor) == ([], cursor)
+    _, cursor = crawl.crawldb.records.read()
+    assert crawl.crawldb.records.read(cursor) == ([], cursor)
     crawl.put(f"{A}new")
     crawl.commit(crawl.one())
-    stored, _ = crawl.ledger.records(cursor)
+    stored, _ = crawl.crawldb.records.read(cursor)
     assert [one.record.url for one in stored] == [f"{A}new"]
 
 
@@ -96,19 +96,19 @@ def test_a_record_that_cannot_be_read_is_named_and_told_in_one_line(crawl: Crawl
     url_id = crawl.frontier.id(f"{A}fetched/0")
     crawl.link.client.hset(crawl.frontier.keys.page(url_id), field, "\x00nonsense")
     with pytest.raises(FrontierError, match=r"^a stored record cannot be read .*$"):
-        crawl.ledger.records()
+        crawl.crawldb.records.read()
 
 
 def test_a_url_that_has_not_ended_has_no_record(crawl: Crawl) -> None:
     crawl.put(A)
-    assert crawl.ledger.record(crawl.frontier.id(A)) is None
+    assert crawl.crawldb.records.get(crawl.frontier.id(A)) is None
 
 
 def test_urls_are_found_by_their_ids(crawl: Crawl) -> None:
     urls = commit_all(crawl, 3)
     ids = [crawl.frontier.id(url) for url in urls]
-    assert crawl.ledger.urls([*ids, "5"]) == dict(zip(ids, urls, strict=True))
-    assert crawl.ledger.urls([]) == {}
+    assert crawl.crawldb.records.urls([*ids, "5"]) == dict(zip(ids, urls, strict=True))
+    assert crawl.crawldb.records.urls([]) == {}
 
 
 # -- dead letters ------------------------------------------------------------------------------------------------------
@@ -119,26 +119,26 @@ def test_dead_letters_come_oldest_first_and_of_a_time(crawl: Crawl) -> None:
     crawl.advance(1)
     new = commit_all(crawl, 1, "failed:http")
     commit_all(crawl, 1)
-    letters = list(crawl.ledger.letters())
+    letters = list(crawl.crawldb.records.letters())
     urls = [letter.record.url for letter in letters if letter.record]
     assert (sorted(urls[:2]), urls[2:]) == (old, new)
     assert [letter.id for letter in letters] == [crawl.frontier.id(url) for url in urls]
     assert [letter.at for letter in letters] == [crawl.now - 1000, crawl.now - 1000, crawl.now]
-    assert list(crawl.ledger.letters(since=crawl.now)) == letters[2:]
-    assert list(crawl.ledger.letters(until=crawl.now)) == letters[:2]
-    assert [crawl.ledger.letter(letter.id) for letter in letters] == letters
-    assert crawl.ledger.letter("5") is None
+    assert list(crawl.crawldb.records.letters(since=crawl.now)) == letters[2:]
+    assert list(crawl.crawldb.records.letters(until=crawl.now)) == letters[:2]
+    assert [crawl.crawldb.records.letter(letter.id) for letter in letters] == letters
+    assert crawl.crawldb.records.letter("5") is None
 
 
 def test_no_dead_letters_are_none(crawl: Crawl) -> None:
-    assert list(crawl.ledger.letters()) == []
+    assert list(crawl.crawldb.records.letters()) == []
 
 
 def test_dead_letters_may_be_revived_while_they_are_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 4)
     urls = [url for n in range(3) for url in commit_all(crawl, 7, ("failed:dns", "failed:tls", "failed:http")[n])]
     revived = []
-    for letter in crawl.ledger.letters():
+    for letter in crawl.crawldb.records.letters():
         assert letter.record is not None
         crawl.advance(0.001)
         revived.append(letter.record.url)
@@ -150,7 +150,7 @@ def test_what_fails_meanwhile_is_not_read_for_ever(crawl: Crawl, monkeypatch: py
     monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 2)
     urls = commit_all(crawl, 5, "failed:http")
     read = []
-    for letter in crawl.ledger.letters():
+    for letter in crawl.crawldb.records.letters():
         assert letter.record is not None
         read.append(letter.record.url)
         crawl.frontier.revive([Request(letter.record.url)])
@@ -164,7 +164,7 @@ def test_many_that_failed_at_once_are_read_in_pages(crawl: Crawl, monkeypatch: p
     monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 3)
     urls = commit_all(crawl, 20, "failed:http")
     read = []
-    for n, letter in enumerate(crawl.ledger.letters()):
+    for n, letter in enumerate(crawl.crawldb.records.letters()):
         assert letter.record is not None
         read.append(letter.record.url)
         if n == 4:
@@ -178,7 +178,9 @@ def test_many_that_failed_at_once_are_read_in_pages(crawl: Crawl, monkeypatch: p
 def test_a_dead_letter_that_cannot_be_read(crawl: Crawl) -> None:
     (url,) = commit_all(crawl, 1, "failed:http")
     crawl.link.client.hset(crawl.frontier.keys.page(crawl.frontier.id(url)), "m", b"{")
-    assert [(letter.id, letter.record) for letter in crawl.ledger.letters()] == [(crawl.frontier.id(url), None)]
+    assert [(letter.id, letter.record) for letter in crawl.crawldb.records.letters()] == [
+        (crawl.frontier.id(url), None)
+    ]
 
 
 # -- counts ------------------------------------------------------------------------------------------------------------
@@ -186,17 +188,17 @@ def test_a_dead_letter_that_cannot_be_read(crawl: Crawl) -> None:
 
 def test_the_counters_and_meta(crawl: Crawl) -> None:
     commit_all(crawl, 2)
-    counters = crawl.ledger.counters()
+    counters = crawl.crawldb.counters()
     assert (counters["accepted"], counters["ended"], counters["outcome:fetched"]) == (2, 2, 2)
-    meta = crawl.ledger.meta()
+    meta = crawl.crawldb.meta()
     assert (meta["settings"], meta["state"]) == (b"{}", b"running")
 
 
 def test_a_crawl_that_does_not_exist_is_empty(link: Connection) -> None:
-    ledger = CrawlDb(link, "nothing")
-    assert (ledger.meta(), ledger.counters(), ledger.workers(), ledger.records()) == ({}, {}, [], ([], START))
-    assert (list(ledger.letters()), ledger.all_roots(), ledger.leases_of("w")) == ([], [], [])
-    assert ledger.hosts()[:2] == (0, [])
+    crawldb = CrawlDb(link, "nothing")
+    assert (crawldb.meta(), crawldb.counters(), crawldb.workers(), crawldb.records.read()) == ({}, {}, [], ([], START))
+    assert (list(crawldb.records.letters()), crawldb.all_roots(), crawldb.leases_of("w")) == ([], [], [])
+    assert crawldb.hosts.due()[:2] == (0, [])
 
 
 def test_the_hosts_that_are_due_first(make: Make) -> None:
@@ -205,7 +207,7 @@ def test_the_hosts_that_are_due_first(make: Make) -> None:
     for lease in crawl.lease(2):
         crawl.commit(lease, rest_ms=3000 if lease.host == "a.example" else 0, event="slow")
     crawl.put("http://c.example/1")
-    total, hosts, now = crawl.ledger.hosts(most=2)
+    total, hosts, now = crawl.crawldb.hosts.due(most=2)
     assert total == 3
     assert hosts == [
         HostFacts("c.example", 1, 0, crawl.now, 0, 0, 0, False, 1),
@@ -218,17 +220,17 @@ def test_hosts_that_rest_for_long_are_counted(crawl: Crawl) -> None:
     crawl.put("http://a.example/1", "http://b.example/1")
     seconds, _ = crawl.link.client.time()
     crawl.link.client.zadd(crawl.frontier.keys.ready, {"a.example": (seconds + 120) * 1000})
-    assert crawl.ledger.backing_off() == 1
+    assert crawl.crawldb.backing_off() == 1
     crawl.link.client.zadd(crawl.frontier.keys.ready, {"a.example": crawl.now})
-    assert crawl.ledger.backing_off() == 0
+    assert crawl.crawldb.backing_off() == 0
 
 
 def test_roots_are_asked_for_and_listed(crawl: Crawl) -> None:
     crawl.put(roots=[f"{n}.example" for n in range(30)])
-    assert crawl.ledger.roots(["3.example", "x.example", "29.example"]) == [True, False, True]
-    assert crawl.ledger.roots([]) == []
-    assert sorted(crawl.ledger.all_roots()) == sorted(f"{n}.example" for n in range(30))
-    assert len(crawl.ledger.all_roots(most=7)) == 7
+    assert crawl.crawldb.hosts.roots(["3.example", "x.example", "29.example"]) == [True, False, True]
+    assert crawl.crawldb.hosts.roots([]) == []
+    assert sorted(crawl.crawldb.all_roots()) == sorted(f"{n}.example" for n in range(30))
+    assert len(crawl.crawldb.all_roots(most=7)) == 7
 
 
 def test_the_leases_of_a_worker_are_whole(make: Make) -> None:
@@ -238,20 +240,20 @@ def test_the_leases_of_a_worker_are_whole(make: Make) -> None:
     crawl.frontier.robots(robots[0], "ok")
     pages = crawl.lease(1, worker="ann", call="0")
     crawl.lease(1, worker="bob")
-    found = crawl.ledger.leases_of("ann")
+    found = crawl.crawldb.leases_of("ann")
     assert {(x.token, x.kind, x.what) for x in found} == {(x.token, x.kind, x.what) for x in (robots[1], *pages)}
-    assert crawl.ledger.leases_of("an") == []
+    assert crawl.crawldb.leases_of("an") == []
 
 
 def test_the_leases_of_a_worker_come_in_their_order(crawl: Crawl) -> None:
     crawl.put(*(f"{A}{n}" for n in range(10)))
     leased = crawl.lease(10, call="c")
-    assert [x.token for x in crawl.ledger.leases_of("w")] == [x.token for x in leased]
+    assert [x.token for x in crawl.crawldb.leases_of("w")] == [x.token for x in leased]
 
 
 def test_robots_texts_by_origin(crawl: Crawl) -> None:
-    assert crawl.ledger.robots([]) == []
-    assert crawl.ledger.robots(["http://a.example"]) == [None]
+    assert crawl.crawldb.hosts.robots([]) == []
+    assert crawl.crawldb.hosts.robots(["http://a.example"]) == [None]
 
 
 def test_all_crawls_are_listed(make: Make, link: Connection) -> None:
@@ -271,14 +273,14 @@ def test_only_the_meta_of_the_first_shard_names_a_crawl() -> None:
 
 def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
     link = Connection("unix:///nowhere/at/all")
-    ledger = CrawlDb(link, "test")
-    for ask in (ledger.records, ledger.meta, ledger.sweep, lambda: measure(link, "test"), lambda: crawls(link)):
+    crawldb = CrawlDb(link, "test")
+    for ask in (crawldb.records, crawldb.meta, crawldb.sweep, lambda: measure(link, "test"), lambda: crawls(link)):
         with pytest.raises(RedisAway):
             ask()
     with pytest.raises(RedisAway):
-        ledger.leases_of("w")
+        crawldb.leases_of("w")
     with pytest.raises(RedisAway):
-        next(ledger.letters())
+        next(crawldb.records.letters())
     link.close()
 
 
@@ -298,12 +300,12 @@ def test_nonsense_counts_for_nothing(crawl: Crawl) -> None:
     client.hset(keys.traps, mapping={b"\xff": "then"})
     client.hset(keys.leased, mapping={b"\xff": b"\xff", "x": ""})
     assert exported(crawl, 1) == urls
-    assert list(crawl.ledger.letters()) == []
-    assert crawl.ledger.counters()["bytes"] == 0
-    assert [heartbeat.worker for heartbeat in crawl.ledger.workers()] == ["\ufffd"]
-    assert crawl.ledger.host("a.example")[0].due == 0
-    assert crawl.ledger.traps() == {"\ufffd": 0}
-    assert len(list(crawl.ledger.leases())) == 2
+    assert list(crawl.crawldb.records.letters()) == []
+    assert crawl.crawldb.counters()["bytes"] == 0
+    assert [heartbeat.worker for heartbeat in crawl.crawldb.workers()] == ["\ufffd"]
+    assert crawl.crawldb.hosts.get("a.example")[0].due == 0
+    assert crawl.crawldb.traps() == {"\ufffd": 0}
+    assert len(list(crawl.crawldb.leases())) == 2
     client.flushdb()
 
 
@@ -315,38 +317,38 @@ def test_what_is_packed_is_not_trusted(crawl: Crawl) -> None:
     whole = zlib.compress(b"text" * 1_000)
     for raw in (zlib.compress(bytes(65 << 20)), whole[:-5], b"text"):
         client.set(keys.robots("http://a.example"), raw)
-        assert crawl.ledger.robots(["http://a.example"]) == [None]
+        assert crawl.crawldb.hosts.robots(["http://a.example"]) == [None]
         client.hset(page, "t", raw)
         with pytest.raises(FrontierError, match=f"cannot be read .* its key is {page}$"):
-            crawl.ledger.records()
-    crawl.ledger.forget_robots("http://a.example")
+            crawl.crawldb.records.read()
+    crawl.crawldb.hosts.forget_robots("http://a.example")
     assert not client.exists(keys.robots("http://a.example"))
 
 
 def test_settings_that_are_missing_are_no_settings(crawl: Crawl) -> None:
-    assert crawl.ledger.settings() == b"{}"
+    assert crawl.crawldb.settings() == b"{}"
     crawl.link.client.hdel(crawl.frontier.keys.meta, "settings")
     with pytest.raises(DamagedCrawl, match="its settings are missing"):
-        crawl.ledger.settings()
+        crawl.crawldb.settings()
     crawl.link.client.flushdb()
     with pytest.raises(NoCrawl):
-        crawl.ledger.settings()
+        crawl.crawldb.settings()
 
 
 def test_a_probe_writes_nothing_and_tells_whether_it_could(crawl: Crawl) -> None:
-    crawl.ledger.probe()
+    crawl.crawldb.probe()
     assert not crawl.link.client.exists(crawl.frontier.keys.probe)
     crawl.link.client.config_set("maxmemory", 1)
     with pytest.raises(OutOfMemory):
-        crawl.ledger.probe()
+        crawl.crawldb.probe()
 
 
 def test_keys_of_another_kind_are_found_wherever_they_are(crawl: Crawl) -> None:
-    assert list(crawl.ledger.misfits()) == []
+    assert list(crawl.crawldb.misfits()) == []
     crawl.link.client.set(crawl.frontier.keys.page("7"), "x")
     crawl.link.client.lpush(crawl.frontier.keys.roots, "x")
     crawl.link.client.set(f"{crawl.frontier.keys.prefix}unknown", "x")
-    assert sorted(crawl.ledger.misfits()) == [
+    assert sorted(crawl.crawldb.misfits()) == [
         f"its key {crawl.frontier.keys.page('7')} holds a string, not a hash",
         f"its key {crawl.frontier.keys.roots} holds a list, not a set",
     ]

@@ -104,7 +104,7 @@ def test_a_crawl_that_is_gone_gets_no_segment(make: Make) -> None:
     crawl.frontier.delete()
     with pytest.raises(CrawlDeleting):
         crawl.frontier.pack(A, entries(8, 4))
-    crawl.ledger.sweep()
+    crawl.crawldb.sweep()
     with pytest.raises(NoCrawl):
         crawl.frontier.pack(A, entries(8, 4))
     assert crawl.link.client.keys("crawler:*") == []

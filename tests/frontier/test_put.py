@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl, OutOfMemory
-from crawler.frontier.frontier import MAX_REQUESTS
 from crawler.frontier.messages import Accepted
+from crawler.frontier.verbs import MAX_REQUESTS
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 

@@ -66,7 +66,7 @@ def test_a_worker_s_leases_are_found_and_given_back_in_order(crawl: Crawl) -> No
     before = crawl.snapshot().queues
     crawl.lease(4, worker="gone", call="c")
     crawl.lease(2, worker="other")
-    tokens = [lease.token for lease in crawl.ledger.leases_of("gone")]
+    tokens = [lease.token for lease in crawl.crawldb.leases_of("gone")]
     assert tokens == ["c:1", "c:2", "c:3", "c:4"]
     crawl.frontier.release(tokens)
     queued = crawl.snapshot().queues["a.example", "1"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import CrawlDeleting, DamagedCrawl, LeaseLost, OutOfMemory
-from crawler.frontier.frontier import MAX_REVIVED
+from crawler.frontier.verbs import MAX_REVIVED
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -49,7 +49,7 @@ def test_sent_twice_it_revives_nothing_more(dead: Crawl) -> None:
 
 def test_sent_twice_it_does_not_revive_what_has_failed_again(dead: Crawl) -> None:
     """The answer was lost, and the call is repeated when a worker has tried the URL already."""
-    letter = dead.ledger.letter(dead.frontier.id(ONE.url))
+    letter = dead.crawldb.records.letter(dead.frontier.id(ONE.url))
     assert letter is not None
     assert dead.frontier.revive([ONE], letter.at) == 1
     dead.commit(dead.one(), "failed:timeout", event="stall")
@@ -63,7 +63,7 @@ def test_sent_twice_it_does_not_revive_what_has_failed_again(dead: Crawl) -> Non
 def test_one_whose_time_another_hand_wrote_is_revived_too(dead: Crawl, score: float) -> None:
     url_id = dead.frontier.id(ONE.url)
     dead.link.client.zadd(dead.frontier.keys.failed, {url_id: score})
-    letter = dead.ledger.letter(url_id)
+    letter = dead.crawldb.records.letter(url_id)
     assert letter is not None
     assert dead.frontier.revive([ONE], letter.at) == 1
 
@@ -86,7 +86,7 @@ def test_only_dead_letters_are_revived(dead: Crawl) -> None:
 def test_its_new_end_stands_at_its_later_place_in_the_export(dead: Crawl) -> None:
     dead.frontier.revive([ONE])
     dead.commit(dead.one())
-    stored, _ = dead.ledger.records()
+    stored, _ = dead.crawldb.records.read()
     assert [(x.record.url, x.record.outcome) for x in stored] == [(f"{A}2", "fetched"), (f"{A}1", "fetched")]
 
 

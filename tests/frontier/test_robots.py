@@ -33,7 +33,7 @@ def test_the_text_is_kept_and_pages_follow_after_the_delay(crawl: Crawl, lease: 
     assert shot.robots == {"http://a.example": TEXT}
     assert (shot.leased, shot.ready) == ({}, {"a.example": crawl.now + 1000})
     assert shot.number("a.example", "robots_until:0") == crawl.now + 60_000
-    assert crawl.ledger.robots(["http://a.example", "https://a.example"]) == [zlib.decompress(TEXT), None]
+    assert crawl.crawldb.hosts.robots(["http://a.example", "https://a.example"]) == [zlib.decompress(TEXT), None]
 
 
 def test_redis_forgets_the_text_only_after_it_expired(crawl: Crawl, lease: Lease) -> None:

@@ -45,12 +45,12 @@ def set_up(make: Make) -> Crawl:
 
 def held(crawl: Crawl, kind: str) -> Any:
     """A lease that is out."""
-    return next(lease for lease in crawl.ledger.leases_of("w") if lease.kind == kind)
+    return next(lease for lease in crawl.crawldb.leases_of("w") if lease.kind == kind)
 
 
 def failed(crawl: Crawl) -> dict[str, str]:
     """The dead letters: id -> URL."""
-    return {letter.id: letter.record.url for letter in crawl.ledger.letters() if letter.record is not None}
+    return {letter.id: letter.record.url for letter in crawl.crawldb.records.letters() if letter.record is not None}
 
 
 def with_hosts_that_are_due(crawl: Crawl) -> Crawl:
@@ -113,8 +113,8 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     ),
     "robots": lambda crawl: crawl.frontier.robots_call(held(crawl, "R"), "ok", text=b"x", crawl_delay=3.0),
     "retry": lambda crawl: crawl.frontier.retry_call(held(crawl, "P"), "fail", rest_ms=5, alone_ms=5),
-    "release": lambda crawl: crawl.frontier.release_call([x.token for x in crawl.ledger.leases_of("w")]),
-    "extend": lambda crawl: crawl.frontier.extend_call([x.token for x in crawl.ledger.leases_of("w")], 90),
+    "release": lambda crawl: crawl.frontier.release_call([x.token for x in crawl.crawldb.leases_of("w")]),
+    "extend": lambda crawl: crawl.frontier.extend_call([x.token for x in crawl.crawldb.leases_of("w")], 90),
     "reap": lambda crawl: crawl.frontier.reap_call(),
     "pack": lambda crawl: with_a_long_queue(crawl).frontier.pack_call(LONG, tail(crawl)),
     "unpack": lambda crawl: with_a_segment(crawl).frontier.unpack_call(LONG, segment.encode(tail(crawl)[:2])),
@@ -125,8 +125,8 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     ),
     "drain": lambda crawl: crawl.call(
         "drain",
-        [crawl.frontier.keys.page(one.id) for one in crawl.ledger.exported("0-0", "+")[0]],
-        [part for one in crawl.ledger.exported("0-0", "+")[0] for part in (one.at, one.id, "{}")],
+        [crawl.frontier.keys.page(one.id) for one in crawl.crawldb.records.exported("0-0", "+")[0]],
+        [part for one in crawl.crawldb.records.exported("0-0", "+")[0] for part in (one.at, one.id, "{}")],
     ),
     "repair": lambda crawl: crawl.call("repair", (), ["hosts", "a.example", "c.example:81"]),
     "collect": lambda crawl: crawl.call("collect", with_parcels(crawl), ["w", 5, 5, 1]),

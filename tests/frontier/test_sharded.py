@@ -5,17 +5,18 @@ from __future__ import annotations
 import inspect
 
 import pytest
+from crawler.frontier.shards.frontier import ShardedFrontier
 from redis.crc import key_slot
 
 from crawler.errors import CrawlExists, NoCrawl
 from crawler.frontier.crawldb import START, CrawlDb
-from crawler.frontier.frontier import Frontier, shard_of_token
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import BUCKETS, SLOTS, Keys, shard_of, slot_of
 from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards import frontier
 from crawler.frontier.shards.crawldb import ShardedCrawlDb
-from crawler.frontier.shards.frontier import ShardedFrontier
+from crawler.frontier.verbs import shard_of_token
 from crawler.record import Request
 from tests.frontier.crawls import SETTINGS, record_of
 from tests.frontier.shards import SHARDS, Sharded, host_in, url_in
@@ -93,12 +94,12 @@ def test_seeds_and_leases_find_their_shards(crawl: Sharded) -> None:
     state = crawl.frontier.state()
     assert (state.leased, state.queued) == (6, 0)
     tokens = [lease.token for lease in leases]
-    assert {lease.token for lease in crawl.ledger.leases_of("w")} == set(tokens)
+    assert {lease.token for lease in crawl.crawldb.leases_of("w")} == set(tokens)
     assert crawl.frontier.extend([*tokens, "2.gone:1"], 90) == {"2.gone:1"}
     assert crawl.frontier.release(tokens[:3]) == 3
     assert crawl.queued() == [1, 2, 0]
-    assert crawl.ledger.deadline(tokens[0]) is None
-    assert crawl.ledger.deadline(tokens[-1]) is not None
+    assert crawl.crawldb.deadline(tokens[0]) is None
+    assert crawl.crawldb.deadline(tokens[-1]) is not None
 
 
 def test_exports_and_their_cursors_cover_all_shards(crawl: Sharded) -> None:
@@ -108,37 +109,37 @@ def test_exports_and_their_cursors_cover_all_shards(crawl: Sharded) -> None:
             crawl.commit(lease)
     found, cursor = [], START
     while True:
-        more, cursor = crawl.ledger.records(cursor, 3)
+        more, cursor = crawl.crawldb.records.read(cursor, 3)
         if not more:
             break
         found += more
     assert sorted(stored.record.url for stored in found) == sorted(
         url_in(shard, f"/{n}") for shard in range(SHARDS) for n in range(4)
     )
-    last = crawl.ledger.entry(cursor)
+    last = crawl.crawldb.records.entry(cursor)
     assert last is not None
-    assert crawl.ledger.standing(cursor, last) == cursor
+    assert crawl.crawldb.records.standing(cursor, last) == cursor
     drained = 0
     while True:
-        some, _ = crawl.ledger.exported(START, cursor, 3)
+        some, _ = crawl.crawldb.records.exported(START, cursor, 3)
         if not some:
             break
         drained += crawl.frontier.drain(some)
     assert drained == 12
-    assert crawl.ledger.entry(cursor) is None
-    assert crawl.ledger.urls([stored.id for stored in found]).keys() == {stored.id for stored in found}
+    assert crawl.crawldb.records.entry(cursor) is None
+    assert crawl.crawldb.records.urls([stored.id for stored in found]).keys() == {stored.id for stored in found}
 
 
 def test_what_of_an_export_is_no_longer_there_is_told_shard_by_shard(crawl: Sharded) -> None:
     crawl.seed(url_in(0), url_in(1))
     for shard in (0, 1):
         crawl.commit(crawl.lease(shard)[0])
-    found, cursor = crawl.ledger.records()
-    last = crawl.ledger.entry(cursor) or ""
-    exported, _ = crawl.ledger.exported(START, cursor)
+    found, cursor = crawl.crawldb.records.read()
+    last = crawl.crawldb.records.entry(cursor) or ""
+    exported, _ = crawl.crawldb.records.exported(START, cursor)
     crawl.frontier.drain(exported)
     places = cursor.split(",")
-    assert crawl.ledger.standing(cursor, last).split(",") == [START, *places[1:2], START]
+    assert crawl.crawldb.records.standing(cursor, last).split(",") == [START, *places[1:2], START]
     assert len(found) == 2
 
 
@@ -155,11 +156,11 @@ def test_the_limit_of_pages_is_one_for_all(link: Connection) -> None:
 def test_pausing_and_deleting_reach_all(crawl: Sharded) -> None:
     crawl.seed(url_in(1))
     crawl.frontier.pause()
-    assert [part.state().state for part in crawl.parts] == ["paused"] * SHARDS
+    assert [part.state().state for part in crawl.shards] == ["paused"] * SHARDS
     crawl.frontier.resume()
     assert crawl.frontier.state().word == "waiting"
     crawl.frontier.delete()
-    assert crawl.ledger.sweep() > 0
+    assert crawl.crawldb.sweep() > 0
     assert crawl.link.client.keys("crawler:*") == []
 
 
@@ -167,9 +168,9 @@ def test_a_shard_that_was_not_made_yet_is_made_by_who_joins(link: Connection) ->
     """Its maker died behind the first one."""
     first = Frontier.create(link, "test", SETTINGS, Limits(delay_ms=7), shards=SHARDS)
     found = frontier.find(link, "test")
-    assert [part.state().word for part in found.parts] == ["empty"] * SHARDS
-    assert {part.generation for part in found.parts} == {first.generation}
-    delays = [link.client.hget(part.keys.meta, "delay") for part in found.parts]
+    assert [part.state().word for part in found.shards] == ["empty"] * SHARDS
+    assert {part.generation for part in found.shards} == {first.generation}
+    delays = [link.client.hget(part.keys.meta, "delay") for part in found.shards]
     assert delays == [b"7"] * SHARDS
     with pytest.raises(CrawlExists):
         frontier.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
@@ -179,7 +180,7 @@ def test_remains_of_an_older_crawl_are_taken_away(link: Connection) -> None:
     crawl = Sharded(link)
     crawl.seed(*(url_in(shard) for shard in range(SHARDS)))
     client = link.client
-    client.delete(*client.keys(f"{crawl.parts[0].keys.prefix}*"))
+    client.delete(*client.keys(f"{crawl.shards[0].keys.prefix}*"))
     with pytest.raises(NoCrawl):
         frontier.find(link, "test")
     again = frontier.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
@@ -189,9 +190,9 @@ def test_remains_of_an_older_crawl_are_taken_away(link: Connection) -> None:
 def test_a_crawl_that_is_being_deleted_is_not_completed(crawl: Sharded, link: Connection) -> None:
     crawl.frontier.delete()
     client = link.client
-    client.delete(*client.keys(f"{crawl.parts[1].keys.prefix}*"))
+    client.delete(*client.keys(f"{crawl.shards[1].keys.prefix}*"))
     frontier.find(link, "test")
-    assert client.keys(f"{crawl.parts[1].keys.prefix}*") == []
+    assert client.keys(f"{crawl.shards[1].keys.prefix}*") == []
 
 
 def test_revived_and_released_where_they_live(crawl: Sharded) -> None:
@@ -200,9 +201,9 @@ def test_revived_and_released_where_they_live(crawl: Sharded) -> None:
         lease = crawl.lease(shard)[0]
         url = lease.entry().request.url
         crawl.frontier.commit(Commit(lease, crawl.frontier.id(url), "failed:http", record_of(url, "failed:http")))
-    letters = list(crawl.ledger.letters())
+    letters = list(crawl.crawldb.records.letters())
     assert len(letters) == 2
-    assert crawl.ledger.letter(letters[1].id) == letters[1]
+    assert crawl.crawldb.records.letter(letters[1].id) == letters[1]
     assert crawl.frontier.revive([Request(url_in(1)), Request(url_in(2))]) == 2
     assert crawl.queued() == [0, 1, 1]
     assert not crawl.frontier.unquarantine(f"{host_in(1)}/0", "7")
@@ -212,6 +213,6 @@ def test_what_was_ever_accepted_is_asked_of_the_shard_of_its_host(crawl: Sharded
     urls = [url_in(shard) for shard in range(SHARDS)]
     crawl.frontier.put([Request(url) for url in urls[1:]])
     places = [(Request(url).place()[0], crawl.frontier.id(url)) for url in urls]
-    assert crawl.ledger.accepted(places) == [False, *[True] * (SHARDS - 1)]
+    assert crawl.crawldb.hosts.accepted(places) == [False, *[True] * (SHARDS - 1)]
     parts = [CrawlDb(crawl.frontier.link, crawl.frontier.crawl, shard, SHARDS) for shard in range(SHARDS)]
     assert [part.accepted(places).count(True) for part in parts] == [0, *[1] * (SHARDS - 1)]

@@ -332,5 +332,5 @@ def test_counts_of_addresses_are_repaired(make: Make) -> None:
     crawl.link.client.hset(keys.ips, "site.example ", 9)
     crawl.link.client.hset(keys.ips, "gone.example 192.0.2.9", 5)
     crawl.link.client.hset(keys.counters, "queued", 99)
-    assert repair(crawl.frontier, crawl.ledger)
+    assert repair(crawl.frontier, crawl.crawldb)
     assert crawl.snapshot().ips == {"site.example ": 1}

@@ -74,7 +74,7 @@ def test_a_crawl_that_is_gone_gets_no_entries(make: Make) -> None:
     crawl.frontier.delete()
     with pytest.raises(CrawlDeleting):
         crawl.frontier.unpack(A, SEGMENT)
-    crawl.ledger.sweep()
+    crawl.crawldb.sweep()
     with pytest.raises(NoCrawl):
         crawl.frontier.unpack(A, SEGMENT)
     assert crawl.link.client.keys("crawler:*") == []
@@ -144,7 +144,7 @@ def test_a_segment_that_cannot_be_read_is_lost(make: Make, junk: bytes) -> None:
     told: list[str] = []
     crawl.frontier.tidy((), [A], told.append)
     assert told == ["another hand changed the queue of a.example in Redis: 4 URLs of it are lost"]
-    counters = crawl.ledger.counters()
+    counters = crawl.crawldb.counters()
     assert (counters["lost"], counters["queued"]) == (4, 3)
     crawl.frontier.tidy((), [A], pytest.fail)
     assert crawl.urls(crawl.lease(99)) == urls(12, 3)
@@ -156,7 +156,7 @@ def test_segments_that_vanish_are_lost(make: Make) -> None:
     crawl.link.client.delete(crawl.frontier.keys.queue(A, "packed"))
     assert crawl.urls([*crawl.lease(8), *crawl.lease(8)]) == [*urls(0, 8), *urls(14, 1)]
     crawl.lease(1)
-    assert crawl.ledger.counters()["lost"] == 6
+    assert crawl.crawldb.counters()["lost"] == 6
     crawl.link.client.flushdb()
 
 
@@ -164,10 +164,10 @@ def test_what_is_packed_is_counted_again(make: Make) -> None:
     crawl = packed(make)
     keys = crawl.frontier.keys
     crawl.link.client.delete(keys.host(A), keys.ready, keys.queue(A, 1))
-    assert crawl.ledger.host_names() == {A.encode()}
-    repaired = repair(crawl.frontier, crawl.ledger)
+    assert crawl.crawldb.host_names() == {A.encode()}
+    repaired = repair(crawl.frontier, crawl.crawldb)
     assert (repaired.hosts, repaired.lost) == (1, 8)
-    assert crawl.ledger.host(A)[0].queued == 7
+    assert crawl.crawldb.hosts.get(A)[0].queued == 7
     crawl.link.client.flushdb()
 
 
@@ -186,7 +186,7 @@ def test_what_another_hand_packed_is_handed_out_and_counted(make: Make) -> None:
 
 def test_explain_finds_what_is_packed(make: Make) -> None:
     crawl = packed(make)
-    assert list(crawl.ledger.queued(A, 1)) == entries(0, 15)
+    assert list(crawl.crawldb.hosts.queued(A, 1)) == entries(0, 15)
     damage(crawl, b"junk")
-    assert list(crawl.ledger.queued(A, 1)) == [*entries(0, 8), *entries(12, 3)]
+    assert list(crawl.crawldb.hosts.queued(A, 1)) == [*entries(0, 8), *entries(12, 3)]
     crawl.link.client.flushdb()

@@ -15,7 +15,7 @@ SAMPLE = TemplateSample("a.example/0", "1", ["5"] * 100)
 def test_a_release_is_told_by_a_new_revision(crawl: Crawl) -> None:
     crawl.frontier.judge_templates([SAMPLE])
     assert crawl.frontier.unquarantine("a.example/0", "1")
-    assert crawl.ledger.traps() == {}
+    assert crawl.crawldb.traps() == {}
     assert crawl.frontier.lease(0, 90, "w").traps_rev == 2
 
 
@@ -34,7 +34,7 @@ def test_what_is_not_quarantined_is_not_released(crawl: Crawl) -> None:
 def test_what_was_dropped_can_be_revived(crawl: Crawl) -> None:
     crawl.put("http://a.example/1")
     crawl.commit(crawl.one(), "dropped:trap", event="unsent")
-    assert [letter.record and letter.record.outcome for letter in crawl.ledger.letters()] == ["dropped:trap"]
+    assert [letter.record and letter.record.outcome for letter in crawl.crawldb.records.letters()] == ["dropped:trap"]
     assert crawl.frontier.revive([Request("http://a.example/1")]) == 1
     assert crawl.urls(crawl.lease()) == ["http://a.example/1"]
 
@@ -43,6 +43,6 @@ def test_it_is_refused_without_a_crawl(crawl: Crawl) -> None:
     crawl.frontier.delete()
     with pytest.raises(CrawlDeleting):
         crawl.frontier.unquarantine("a.example/0", "1")
-    crawl.ledger.sweep()
+    crawl.crawldb.sweep()
     with pytest.raises(NoCrawl):
         crawl.frontier.unquarantine("a.example/0", "1")

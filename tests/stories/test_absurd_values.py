@@ -98,33 +98,33 @@ def _everywhere(link: Connection, frontier: Frontier, value: bytes) -> None:
 
 
 def _readers(link: Connection, frontier: Frontier) -> dict[str, Callable[[], object]]:
-    ledger = CrawlDb(link, "default")
+    crawldb = CrawlDb(link, "default")
     settings = Settings()
     everything = Filter()
 
     def monitor() -> str:
-        seen = Monitor(frontier, ledger).look()
+        seen = Monitor(frontier, crawldb).look()
         json.dumps(seen.as_json())
         return "\n".join(status_lines(seen))
 
     def drained() -> object:
-        return ledger.exported(START, "+")
+        return crawldb.records.exported(START, "+")
 
     return {
         "monitor": monitor,
-        "explain": lambda: explain(frontier, ledger, settings, URL).lines(),
-        "failed": lambda: _summary("default", everything.pick(ledger)),
-        "failed --list": lambda: list(_rows(ledger, everything.pick(ledger), None)),
-        "retry": lambda: _retry(frontier, everything.pick(ledger), Retried(), False),
-        "records": lambda: ledger.records(),
-        "urls": lambda: ledger.urls([frontier.id(URL)]),
+        "explain": lambda: explain(frontier, crawldb, settings, URL).lines(),
+        "failed": lambda: _summary("default", everything.pick(crawldb)),
+        "failed --list": lambda: list(_rows(crawldb, everything.pick(crawldb), None)),
+        "retry": lambda: _retry(frontier, everything.pick(crawldb), Retried(), False),
+        "records": lambda: crawldb.records.read(),
+        "urls": lambda: crawldb.records.urls([frontier.id(URL)]),
         "drain": drained,
-        "leases": lambda: [ledger.deadline(lease.token) for _, lease in ledger.leases()],
-        "robots": lambda: ledger.robots(["http://a.example"]),
-        "template": lambda: ledger.template("1"),
-        "roots": ledger.all_roots,
-        "site": lambda: ledger.site("a.example"),
-        "hosts": ledger.hosts,
+        "leases": lambda: [crawldb.deadline(lease.token) for _, lease in crawldb.leases()],
+        "robots": lambda: crawldb.hosts.robots(["http://a.example"]),
+        "template": lambda: crawldb.template("1"),
+        "roots": crawldb.all_roots,
+        "site": lambda: crawldb.hosts.site("a.example"),
+        "hosts": crawldb.hosts,
         "state": frontier.state,
     }
 
@@ -232,9 +232,9 @@ def test_texts_are_unpacked_one_at_a_time(link: Connection) -> None:
         at = redis.xadd(frontier.keys.records, {"i": str(n)})
         record = Record(url=f"http://a.example/{n}", outcome="fetched", depth=0)
         redis.hset(frontier.keys.page(str(n)), mapping={"m": record.encode(), "t": bomb, "at": at})
-    ledger, cursor, met = CrawlDb(link, "default"), START, 0
+    crawldb, cursor, met = CrawlDb(link, "default"), START, 0
     for _ in range(4):
-        found, cursor = ledger.records(cursor, 500)
+        found, cursor = crawldb.records.read(cursor, 500)
         assert len(found) == 1
         met += len(found)
     assert met == 4

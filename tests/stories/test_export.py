@@ -94,7 +94,7 @@ def test_killed_again_and_again(stored: Stored, name: str, flags: tuple[str, ...
     assert (done.code, deaths > 1) == (0, True), done.err
     assert f"{SIZE:,} in all" in done.err
     assert stored.unpacked(name) == stored.unpacked(f"whole.{name}")
-    left = len(stored.crawl.ledger.exported("0-0", "+", SIZE + 1)[0])
+    left = len(stored.crawl.crawldb.records.exported("0-0", "+", SIZE + 1)[0])
     assert left == (0 if "--drain" in flags else SIZE)
     assert sorted(path.name for path in commands.folder.iterdir() if name not in path.name) == sorted(
         ["often.py", "s", *(f"{n}.{kind}" for n in range(deaths + 2) for kind in ("out", "err"))]

@@ -248,8 +248,8 @@ def test_with_shards_too_the_same_command_completes_it(redis_url: str, commands_
     limits = Limits(delay_ms=0, per_host=1000, robots=False)
     frontier = sharded.create(link, "default", b"{}", limits, shards=3)
     urls = [f"http://h{n}.example.org/" for n in range(SIZE)]
-    ledger = sharded.ledger_of(frontier)
-    Crawl(redis_url, frontier, ledger).commit([page(n, url=url, text="x" * 500) for n, url in enumerate(urls)])
+    crawldb = sharded.ledger_of(frontier)
+    Crawl(redis_url, frontier, crawldb).commit([page(n, url=url, text="x" * 500) for n, url in enumerate(urls)])
     case = Case(commands_on(redis_url))
     code, got, _ = interrupted(case, signal.SIGTERM, "--state", "st")
     assert (code, case.state()["records"]) == (130, got.count(b"\n"))

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from crawler.errors import RedisAway
-from crawler.frontier.frontier import shard_of_token
 from crawler.frontier.messages import Lease, Limits, Shares
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.shards import frontier
+from crawler.frontier.verbs import shard_of_token
 from crawler.record import Request
 from crawler.worker.frontier_client import FrontierClient
 from crawler.worker.link_filter import SeenCache
@@ -122,7 +122,7 @@ def test_a_shard_that_is_away_holds_up_no_other(redis_url: str, other_redis: Pri
 
 
 def test_leases_whose_answer_was_missed_are_not_lost(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = setting.frontier.parts[1]
+    part = setting.frontier.shards[1]
     run = part.run
 
     def given_but_not_heard(calls: Any) -> list[Any]:
@@ -163,5 +163,5 @@ def test_done_when_all_shards_are(setting: Setting) -> None:
 def test_leaving_gives_back_to_each_shard(setting: Setting) -> None:
     until(lambda: setting.shards() == [2, 2, 2], lambda: setting.turn(2))
     setting.clients.leave([lease.token for lease in setting.held])
-    assert [part.state().queued for part in setting.frontier.parts] == [PAGES] * SHARDS
+    assert [part.state().queued for part in setting.frontier.shards] == [PAGES] * SHARDS
     assert frontier.ledger_of(setting.frontier).workers() == []

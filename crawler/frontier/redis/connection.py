@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 import redis
@@ -33,14 +33,13 @@ _STOP_TICK: Final = 0.1
 """Seconds between two looks at whether to stop waiting."""
 
 
-class Call(msgspec.Struct, frozen=True):
+class Call(msgspec.Struct, Generic[T], frozen=True):
     """One script with its keys and arguments, and how to read its reply."""
 
     script: Script
     keys: Sequence[str]
     args: Sequence[str | bytes | int]
-    read: Callable[[list[Any]], Any]
-    shard: int = 0
+    read: Callable[[list[Any]], T]
 
 
 class Connection:
@@ -105,14 +104,14 @@ class Connection:
     def _count_connection(self) -> None:
         self.connections += 1
 
-    def execute(self, calls: Sequence[Call]) -> list[Any]:
+    def execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Send all calls in one round trip; each result is what its `read` gives, or the FrontierError it raised.
 
         Raises RedisAway (the same calls may be sent again) or RedisUnavailable (they will not go through).
         """
         return self._through(lambda: self._execute(calls))
 
-    def _execute(self, calls: Sequence[Call]) -> list[Any]:
+    def _execute(self, calls: Sequence[Call[Any]]) -> list[Any]:
         pipe = self.client.pipeline(transaction=False)
         for call in calls:
             pipe.evalsha(call.script.digest, len(call.keys), *call.keys, *call.args)
@@ -131,7 +130,7 @@ class Connection:
         for script in scripts:
             self._ask(partial(self.client.script_load, script.source))
 
-    def _read(self, call: Call, reply: Any) -> Any:
+    def _read(self, call: Call[Any], reply: Any) -> Any:
         if isinstance(reply, RedisError):
             error = self._translated(reply)
             if isinstance(error, RedisUnavailable):

@@ -1,8 +1,8 @@
-"""From the outbox of one shard into the shards that its parcels are for.
+"""From the outbox of one shard into the shards that its messages are for.
 
-A parcel is put first, then told to be delivered, so a courier that dies delivers it twice at worst, which does no harm.
-What was delivered is kept for a while, for the server that took it may lose its last second with its life: one that has
-another run id than at the last delivery gets all that is kept once more.
+A message is put first, then acknowledged, so a relay that dies delivers it twice at worst, which does no harm. What
+was delivered is kept for a while, because the server that took it may lose its last second when it dies: a server that
+has another run id than at the last delivery gets all that is kept once more.
 """
 
 from __future__ import annotations
@@ -12,63 +12,61 @@ from contextlib import suppress
 from typing import Final
 
 from crawler.errors import FrontierError, OutOfMemory, RedisAway
-from crawler.frontier import replies
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import OutboxBatch
+from crawler.frontier import verbs
+from crawler.frontier.messages import Accepted, OutboxBatch
+from crawler.frontier.overflow import compact
 from crawler.frontier.redis.connection import Call
 from crawler.frontier.shards.outbox import OutboxMessage
+from crawler.frontier.shards.shard import Shard
 
 TERM: Final = 2.0
-"""Seconds for which nobody else is given the parcels of a shard."""
+"""Seconds for which no other relay is given the messages of a shard."""
 MAX_MESSAGES: Final = 32
-"""Parcels taken at once for one shard."""
+"""Messages taken at once for one shard."""
 
 
 class Relay:
     """Delivers what lies in one shard's outbox; any number may be at work, each is safe beside the others."""
 
-    def __init__(self, home: Frontier, shards: Sequence[Frontier], name: str) -> None:
+    def __init__(self, home: Shard, shards: Sequence[Shard], name: str) -> None:
         self._home, self._name = home, name
-        self._targets = {shard.shard: shard for shard in shards if shard.shard != home.shard}
+        self._targets = {shard.number: shard for shard in shards if shard is not home}
 
-    def carry(self) -> int:
-        """Deliver what there is, at most MAX_MESSAGES parcels a shard; how many they were.
+    def deliver(self) -> int:
+        """Deliver what there is, at most MAX_MESSAGES a shard; how many messages they were.
 
-        A shard that is away, or full, is left out: its parcels wait. Raises RedisAway when the own shard is away.
+        A shard that is away, or full, is left out: its messages wait. Raises RedisAway when the own shard is away.
         """
-        sacks = self._home.collect(self._name, TERM, MAX_MESSAGES, list(self._targets))
-        return sum(self._deliver(sack, self._targets[sack.target]) for sack in sacks)
+        batches = self._home.ask(verbs.collect(self._home, self._name, TERM, MAX_MESSAGES, list(self._targets)))
+        return sum(self._deliver(batch, self._targets[batch.target]) for batch in batches)
 
-    def _deliver(self, sack: OutboxBatch, target: Frontier) -> int:
+    def _deliver(self, batch: OutboxBatch, target: Shard) -> int:
         try:
-            run = target.run_id()  # before they are put: what restarts meanwhile has another one at the next time
-            taken = self._put(sack, target)
+            # Before they are put: a server that restarts meanwhile has another run id at the next delivery.
+            run = str(target.info("server")["run_id"])
+            taken = self._put(batch, target)
         except RedisAway:
             return 0
-        self._home.ack_delivered(sack.target, run, sack.parcels[taken - 1][0] if taken else b"")
+        at = batch.parcels[taken - 1][0] if taken else b""
+        self._home.ask(verbs.ack_delivered(self._home, batch.target, run, at))
         return taken
 
     @staticmethod
-    def _put(sack: OutboxBatch, target: Frontier) -> int:
-        """How many of the parcels were taken, the first ones in a row."""
-        calls: list[Call] = []
-        whose = []
-        for number, (_, raw) in enumerate(sack.parcels):
-            with suppress(ValueError):  # what something else wrote is passed over
-                calls.append(_call(target, OutboxMessage.of(raw)))
-                whose.append(number)
-        taken, long = len(sack.parcels), set[str]()
-        for number, reply in zip(whose, target.run(calls), strict=True):
+    def _put(batch: OutboxBatch, target: Shard) -> int:
+        """How many of the messages were taken, the first ones in a row."""
+        calls: list[Call[Accepted]] = []
+        numbers = []
+        for number, (_, raw) in enumerate(batch.parcels):
+            with suppress(ValueError):  # what a foreign client wrote is passed over
+                calls.append(verbs.put_message(target, OutboxMessage.of(raw)))
+                numbers.append(number)
+        taken, long = len(batch.parcels), set[str]()
+        for number, reply in zip(numbers, target.run(calls), strict=True):
             if isinstance(reply, OutOfMemory):
                 taken = number
                 break
             if isinstance(reply, FrontierError):
                 raise reply
             long.update(reply.long)
-        target.tidy(long, (), lambda _: None)  # nothing is said of packing
+        compact(target, long, (), lambda _: None)  # packing loses nothing
         return taken
-
-
-def _call(target: Frontier, parcel: OutboxMessage) -> Call:
-    keys, args = parcel.laid_out(target.keys)
-    return target.call("put", keys, ["", 0, len(parcel.roots), *parcel.roots, 0, *args], replies.accepted)

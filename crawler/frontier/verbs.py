@@ -1,0 +1,324 @@
+"""What may be done with a shard: one function a script, which builds its call.
+
+`shard.ask(verbs.pause(shard))` sends a call alone and raises what the script refuses; `shard.run` sends several in one
+round trip. Every verb may be sent twice. docs/frontier.md has the contract of each.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, Final, Literal
+
+from crawler.clock import since_boot
+from crawler.frontier import replies
+from crawler.frontier import segment as segments
+from crawler.frontier.messages import (
+    Accepted,
+    Commit,
+    CrawlState,
+    Exported,
+    Leased,
+    LeaseEnd,
+    Limits,
+    OutboxBatch,
+    Quarantined,
+    Release,
+    Retry,
+    RobotsResult,
+    Shares,
+    TemplateSample,
+)
+from crawler.frontier.redis.connection import Call
+from crawler.frontier.shards.outbox import Args, OutboxMessage, sort
+from crawler.frontier.shards.shard import Shard
+from crawler.record import Request
+
+MAX_REQUESTS: Final = 1_000
+"""Requests that one call takes: more would block Redis for too long."""
+MAX_REVIVED: Final = 500
+MAX_DRAINED: Final = 500
+ANY_TIME: Final = (1 << 53) - 1
+"""Later than all times."""
+
+# -- the crawl as a whole ----------------------------------------------------------------------------------------------
+
+
+def create(shard: Shard, meta: Mapping[str, bytes]) -> Call[Any]:
+    """Make the shard, with what else stands in *meta*. Refused with CrawlExists if another crawl's is there."""
+    fields = shard.identity.fields() | dict(meta)
+    return shard.call("create", [], [part for name, value in fields.items() if value for part in (name, value)], _ok)
+
+
+def configure(shard: Shard, settings: bytes, limits: Limits, max_time: float | str | None = "-") -> Call[Any]:
+    """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
+    until = "-" if max_time == "-" else "" if max_time is None else str(_ms(float(max_time)))
+    changed: Mapping[str, str | bytes] = {"settings": settings, **limits.fields()}
+    return shard.call("configure", [], [until, *_flat(changed)], _ok)
+
+
+def state(shard: Shard) -> Call[CrawlState]:
+    """What the crawl is at."""
+    return shard.call("state", [], [], replies.state)
+
+
+def pause(shard: Shard) -> Call[Any]:
+    """Hand out nothing more until `resume`; what is in flight ends."""
+    return shard.call("pause", [], [], _ok)
+
+
+def resume(shard: Shard) -> Call[Any]:
+    """Hand out URLs again."""
+    return shard.call("resume", [], [], _ok)
+
+
+def delete(shard: Shard) -> Call[Any]:
+    """Refuse all from now on; `CrawlDb.sweep` then takes the keys away."""
+    return shard.call("delete", [], [], _ok)
+
+
+def heartbeat(shard: Shard, worker: str, text: bytes) -> Call[Any]:
+    """Say what *worker* is doing (JSON); an empty text takes it off the list."""
+    return shard.call("heartbeat", [], [worker, text], _ok)
+
+
+def bound(shard: Shard, site: str) -> Call[Any]:
+    """Name the site that fills Redis and gets no new links; empty: none."""
+    return shard.call("bound", [], [site], _ok)
+
+
+def repair(
+    shard: Shard, part: Literal["leases", "entries", "counts", "hosts"], values: Sequence[bytes | int]
+) -> Call[tuple[int, int]]:
+    """Put one part right (see repair.lua, and `repair.repair`, which does all of it): how much of it was wrong.
+
+    Beside it: of entries how many there are, of counts how many URLs are lost.
+    """
+    return shard.call("repair", [], [part, *values], _two_numbers)
+
+
+# -- seeding -----------------------------------------------------------------------------------------------------------
+
+
+def open(shard: Shard, source: str, term: float) -> Call[Any]:
+    """Say that *source* is seeding: the crawl is not done for *term* seconds, or until `close`."""
+    return shard.call("open", [], [source, _ms(term)], _ok)
+
+
+def close(shard: Shard, source: str) -> Call[Any]:
+    """*source* has put all it had."""
+    return shard.call("close", [], [source], _ok)
+
+
+def put(
+    shard: Shard, requests: Sequence[Request], *, source: str = "", term: float = 60.0, roots: Sequence[str] = ()
+) -> Call[Accepted]:
+    """Accept up to MAX_REQUESTS requests, and the *roots* that they bring; extends *source* by *term* seconds.
+
+    Refused with OutOfMemory when Redis is full: nothing was accepted then.
+    """
+    keys, args = _sorted(shard, requests, roots)
+    return shard.call("put", keys, [source, _ms(term), *args], replies.accepted)
+
+
+def put_message(shard: Shard, message: OutboxMessage) -> Call[Accepted]:
+    """`put` of what lay in another shard's outbox."""
+    keys, args = message.laid_out(shard.keys)
+    return shard.call("put", keys, ["", 0, len(message.roots), *message.roots, 0, *args], replies.accepted)
+
+
+def _sorted(shard: Shard, requests: Sequence[Request], roots: Sequence[str]) -> tuple[list[str], Args]:
+    """Roots, messages to other shards and requests of this one, as `post` and `accept` in lua/shared read them."""
+    _at_most(len(requests), MAX_REQUESTS)
+    messages = sort(requests, roots, shard.number, shard.identity.shards, shard.id)
+    own = messages.pop(shard.number)
+    keys, args = own.laid_out(shard.keys)
+    away = [part for target, message in messages.items() for part in (target, message.packed())]
+    return [*map(shard.keys.parcels, messages), *keys], [len(own.roots), *own.roots, len(messages), *away, *args]
+
+
+def collect(shard: Shard, relay: str, term: float, most: int, targets: Sequence[int]) -> Call[list[OutboxBatch]]:
+    """Up to *most* messages of the outbox for each of *targets*; no other relay gets any for *term* seconds."""
+    keys = [shard.keys.parcels(target) for target in targets]
+    return shard.call("collect", keys, [relay, _ms(term), most, *targets], replies.collected)
+
+
+def ack_delivered(shard: Shard, target: int, run: str, at: bytes = b"") -> Call[int]:
+    """Messages up to *at* were put into *target*, whose server's run id was *run* before; 1 if all go again."""
+    return shard.call("ack_delivered", [shard.keys.parcels(target)], [target, run, at], replies.number)
+
+
+# -- leases ------------------------------------------------------------------------------------------------------------
+
+
+def lease(shard: Shard, name: str, shares: Shares | int, term: float, worker: str) -> Call[Leased]:
+    """Ask for leases of *term* seconds. *name* is that of this call (`new_call`); a repetition keeps it.
+
+    *shares* is how many, or how many of whatever is due.
+    """
+    asked, shares = since_boot(), Shares.any(shares) if isinstance(shares, int) else shares
+    args: Args = [name, shares.want, _ms(term), worker, *shares.rest()]
+    return shard.call("lease", [], args, lambda reply: replies.leased(reply, asked + term))
+
+
+def extend(shard: Shard, tokens: Sequence[str], term: float) -> Call[frozenset[str]]:
+    """Keep leases for another *term* seconds; the result is the tokens that are no longer held."""
+    return shard.call("extend", [], [_ms(term), *tokens], replies.tokens)
+
+
+def release(shard: Shard, tokens: Sequence[str]) -> Call[int]:
+    """Give leases back unused, in the order in which they were leased; the result is how many were still held."""
+    return shard.call("release", [], tokens, replies.number)
+
+
+def reap(shard: Shard, most: int = 50) -> Call[tuple[int, int]]:
+    """Take back leases past their deadline: how many, and milliseconds to the next deadline (-1: none)."""
+    return shard.call("reap", [], [most], _two_numbers)
+
+
+def end(shard: Shard, message: LeaseEnd) -> Call[Any]:
+    """End a lease in one of the four ways."""
+    match message:
+        case Commit():
+            return commit(shard, message)
+        case Retry():
+            return retry(shard, message)
+        case RobotsResult():
+            return robots(shard, message)
+        case Release():
+            return release(shard, [message.lease.token])
+
+
+def commit(shard: Shard, page: Commit) -> Call[Accepted]:
+    """End a page's lease with its outcome, record and requests. Refused with LeaseLost.
+
+    A repetition of a commit that went through succeeds with nothing new.
+    """
+    keys, groups = _sorted(shard, page.requests, page.roots)
+    latency = "" if page.latency_ms is None else page.latency_ms
+    args: Args = [page.lease.token, page.lease.what, page.id, page.event, page.rest_ms, latency]
+    args += page.outcome, page.record, page.text, page.digest, page.spared, page.ip, page.copy
+    args += page.handling_ms, len(page.tallies), *_flat(page.tallies), *groups
+    own = [shard.keys.page(page.id), *([shard.keys.digests(page.digest)] if page.digest else [])]
+    return shard.call("commit", [*own, *keys], args, replies.committed)
+
+
+def retry(shard: Shard, page: Retry) -> Call[Any]:
+    """Try a page again later. Refused with LeaseLost, which is harmless: somebody else tries it."""
+    entry = b"" if page.respelled is None else page.respelled.place()[1]
+    how: Args = [page.event, page.rest_ms, page.charge, page.alone_ms, entry, page.handling_ms]
+    return shard.call("retry", [], [page.lease.token, page.lease.what, *how], _ok)
+
+
+def robots(shard: Shard, result: RobotsResult) -> Call[Any]:
+    """End a robots lease. Refused with LeaseLost, which is harmless."""
+    lease, delay = result.lease, "" if result.crawl_delay is None else _ms(result.crawl_delay)
+    args: Args = [lease.token, lease.what, lease.scheme, result.event, result.text, _ms(result.ttl), delay]
+    args += result.rest_ms, result.ip, result.handling_ms, *_flat(result.tallies)
+    return shard.call("robots", [shard.keys.robots(lease.origin)], args, _ok)
+
+
+# -- what has ended ----------------------------------------------------------------------------------------------------
+
+
+def revive(shard: Shard, requests: Sequence[Request], latest: int = ANY_TIME) -> Call[int]:
+    """Put dead letters back into their queues, at most MAX_REVIVED a call; how many there were.
+
+    What failed after *latest* (ms, server's clock) stays: a repetition does not bring back what failed once more.
+    """
+    _at_most(len(requests), MAX_REVIVED)
+    ids = [shard.id(request.url) for request in requests]
+    args: Args = [latest]
+    for url_id, request in zip(ids, requests, strict=True):
+        args += url_id, *request.place()
+    return shard.call("revive", list(map(shard.keys.page, ids)), args, replies.number)
+
+
+def drain(shard: Shard, exported: Sequence[Exported]) -> Call[int]:
+    """Free records that were exported, at most MAX_DRAINED a call, but for their stubs; how many there were.
+
+    A page that was committed again since stays whole; a dead letter keeps its record.
+    """
+    _at_most(len(exported), MAX_DRAINED)
+    keys = [shard.keys.page(one.id) for one in exported]
+    args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
+    return shard.call("drain", keys, args, replies.number)
+
+
+# -- traps -------------------------------------------------------------------------------------------------------------
+
+
+def judge_templates(shard: Shard, samples: Sequence[TemplateSample]) -> Call[Quarantined]:
+    """Count what pages of templates held; the result is which are quarantined from now on."""
+    keys = [key for one in samples for key in (shard.keys.template(one.id), shard.keys.prints(one.id))]
+    args: Args = []
+    for one in samples:
+        args += one.template, len(one.prints), *one.prints
+    return shard.call("judge_templates", keys, args, replies.quarantined)
+
+
+def unquarantine(shard: Shard, template: str, template_id: str) -> Call[int]:
+    """Let the URLs of a quarantined template be fetched again; 0 where it is not quarantined."""
+    return shard.call("unquarantine", [shard.keys.template(template_id)], [template], replies.number)
+
+
+# -- long queues (see overflow.py) -------------------------------------------------------------------------------------
+
+
+def pack(shard: Shard, host: str, entries: Sequence[bytes]) -> Call[bool]:
+    """Make a segment of *entries*, with which the tail of *host* begins; whether more of it is to be packed.
+
+    Nothing changes where the tail begins otherwise: another client has packed or moved it.
+    """
+    _, packed, tail = shard.keys.pages(host)
+    args: Args = [len(entries), segments.digest(entries), segments.encode(entries)]
+    return shard.call("pack", [tail, packed], args, lambda reply: bool(replies.number(reply)))
+
+
+def unpack(shard: Shard, host: str, segment: bytes) -> Call[int]:
+    """Move the entries of *segment*, the oldest of *host*, to its head; how many URLs are lost, if it is damaged.
+
+    Nothing changes where another one is the oldest, or when the head is not low (any more). Refused with OutOfMemory
+    when Redis is full: nothing is leased then either.
+    """
+    entries: list[bytes] = []
+    with suppress(ValueError):
+        entries = segments.decode(segment)
+    head, packed, _ = shard.keys.pages(host)
+    args: Args = [host, segments.digest([segment]), *entries]
+    return shard.call("unpack", [shard.keys.host(host), head, packed], args, replies.number)
+
+
+def new_call(shard: int = 0) -> str:
+    """A name for one call of `lease`: 64 random bits, never a counter (a counter rolls back with Redis).
+
+    Behind the first shard's it says which shard gave the lease (see `shard_of_token`).
+    """
+    return f"{shard}.{secrets.token_hex(8)}" if shard else secrets.token_hex(8)
+
+
+def shard_of_token(token: str) -> int:
+    """The shard that a lease is of; 0 of what is no token."""
+    shard, dot, _ = token.partition(".")
+    return int(shard) if dot and shard.isdecimal() else 0
+
+
+_ok: Final[Callable[[list[Any]], Any]] = replies.ok
+
+
+def _two_numbers(reply: list[Any]) -> tuple[int, int]:
+    return int(replies.ok(reply)[1]), int(reply[2])
+
+
+def _flat(pairs: Mapping[str, Any]) -> list[Any]:
+    return [part for pair in pairs.items() for part in pair]
+
+
+def _at_most(n: int, most: int) -> None:
+    if n > most:
+        raise ValueError(f"{n} requests in one call: at most {most}, more go into further calls")
+
+
+def _ms(seconds: float) -> int:
+    return round(seconds * 1000)
