@@ -15,9 +15,10 @@ from crawler import headers
 from crawler.cli.explain import explain_, quarantine
 from crawler.cli.export import export_, write_all
 from crawler.cli.failed import failed, retry
+from crawler.cli.fetch import fetch
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
-from crawler.cli.terminal import echo_json, flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
 from crawler.crawl import seeds, signals
 from crawler.crawl.seeds import Seeded
 from crawler.crawl.session import Session
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
 _WORK: Final = ("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook")
-_FETCH: Final = ("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private")
 
 
 class _InOrder(click.Group):
@@ -274,33 +274,7 @@ cli.add_command(export_)
 # -- trying out -------------------------------------------------------------------------------------------------------
 
 
-@cli.command(
-    short_help="try one URL, nothing is stored",
-    epilog=examples("crawler fetch https://example.org", "crawler fetch https://example.org --json | jq .title"),
-)
-@click.argument("url")
-@click.option("--json", "as_json", is_flag=True, help="the record as one JSON object")
-@click.option("--links", is_flag=True, help="print the links as well")
-@settings(*_FETCH, "ignore_robots", "insecure", "hook", "verbose")
-def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
-    """Process one URL as a crawl would (robots.txt, redirects, extraction) and print it; nothing is stored."""
-    from crawler.cli.fetch import try_url  # only this command needs its own fetcher
-    from crawler.crawl.process import LAST_WORDS, end_within
-
-    loaded = load_given(given)
-    plan_of(loaded.settings)
-    if hint := robots.hint_at_token(loaded.settings.user_agent):
-        say(f"hint: {hint}")
-    tried = try_url(url, loaded.settings)
-    if as_json:
-        echo_json(tried.shown_record(links=links))
-    else:
-        click.echo("\n".join(printable(text) for text in tried.lines(links=links)))
-    code = 0 if tried.fetched else 4
-    if loaded.settings.hook:
-        sys.stdout.flush()
-        end_within(LAST_WORDS, code)
-    return code
+cli.add_command(fetch)
 
 
 @cli.command(

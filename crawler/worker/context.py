@@ -49,6 +49,8 @@ class Callbacks:
     """Gets pages for trap detection; None: nothing is quarantined."""
     say: Callable[[str], None] = lambda _: None
     """Shows a message to people."""
+    enter: Callable[..., object] = lambda *_: None
+    """Notes the stage of the work, and the token of the lease (see `Watchdog.enter`)."""
 
 
 NO_CALLBACKS: Final = Callbacks()

@@ -18,22 +18,17 @@ import msgspec
 from crawler import url as urls
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.fetch.fetcher import FetchResult, Response
-from crawler.fetch.machine import SHORTAGES
 from crawler.frontier.messages import NO_SHARES, Lease, Leased, LeaseEnd, Release, Retry, RobotsResult, Shares
 from crawler.frontier.originals import Originals
-from crawler.policy.cookies import Chain
-from crawler.policy.politeness import REDIRECTS
-from crawler.record import Charge
 from crawler.worker.context import Callbacks, Context, Tally
 from crawler.worker.downloader import MAX_RESULTS, Download, Downloader
 from crawler.worker.frontier_client import FrontierClient
 from crawler.worker.health_check import LOOK, MachineHealth
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import WorkerOptions
-from crawler.worker.outcome import UNSENT, LeasedPage, of_bad_entry, of_failure
 from crawler.worker.pending_call import PendingCall
+from crawler.worker.pipeline import Pipeline
 from crawler.worker.processor import Processor
-from crawler.worker.refusals import refusal_of
 from crawler.worker.robots_cache import RobotsCache
 from crawler.worker.shard_client import ASK_AGAIN, Caller, SyncResult
 from crawler.worker.shares import GRACE, CpuShares, shares
@@ -72,8 +67,8 @@ class Engine:
         self._rules = RobotsCache(self._crawldb.hosts, plan.agent, plan.rules_cache)
         caller = Caller(name, plan.lease_term, self._links.known, tools.say)
         self._client = FrontierClient(tools.frontier, caller, tools.patience)
-        self._processor = self._new_processor()
         self._downloader = Downloader(tools.fetcher, self._links, plan)
+        self._pipeline = Pipeline(self._downloader, self._rules, self._links, self._new_processor())
         self._machine_health = MachineHealth(self._crawldb, proxied=plan.proxied)
         self._cpu_shares = CpuShares()
         self._wants: Shares = NO_SHARES
@@ -83,8 +78,6 @@ class Engine:
         """New hosts that were due and got nothing when something was last leased."""
         self._unplaced: deque[Lease] = deque()
         """Leased, but not yet dispatched."""
-        self._suspects: deque[LeasedPage] = deque()
-        """Leased pages during which a worker died: each is run alone."""
         self._limit = "starting"
         self._settings_rev, self._traps_rev = -1, 0
         self._refit: bytes | None = None
@@ -174,38 +167,17 @@ class Engine:
 
     def _handle(self, download: Download, result: FetchResult) -> None:
         self._watch.enter("handle", download.lease.token)
-        self._processor.clock.begin(result)
         self.tools.fuse(self.plan.page_timeout + FUSE_MARGIN)
         if not self._is_evidence(download, result):
             return
-        if download.held is None:
-            answer = self._rules.answer(download.lease, result, download.hops, forgiving=self._downloader.stalled)
-            if answer.follow is not None:
-                self._downloader.fetch_robots(download, answer.follow)
-                download.hops += 1
-                return
-            ip = result.address if isinstance(result, Response) and not download.hops else ""
-            pending = self._processor.robots(download.lease, answer, ip)
-        elif self._goes_on(download, download.held, result):
+        pending = self._pipeline.handle(download, result)
+        if pending is None:
             return
-        else:
-            pending = self._end_page(download, download.held, result)
+        if download.held is not None:
             self.tally.add(pending)
         self._downloader.finish(download)
         self._client.submit_call(pending)
-        self._cpu_shares.note(download.lease.host, self._processor.clock.took_ms / 1000)
-
-    def _goes_on(self, download: Download, held: LeasedPage, result: FetchResult) -> bool:
-        """Whether another request follows within the lease: the answer sets a cookie and redirects (see `cookies`)."""
-        if not isinstance(result, Response) or result.status not in REDIRECTS:
-            return False
-        chain = download.chain or Chain(held.entry.request.url)
-        target = chain.next_hop(result)
-        if target is None or not self._processor.admits(held, target, chain.hops):
-            return False
-        if self.plan.obey_robots and not self._rules.allows_hop(held.lease, target):
-            return False
-        return self._downloader.follow(download, chain, target, result.ended)
+        self._cpu_shares.note(download.lease.host, self._pipeline.processor.clock.took_ms / 1000)
 
     def _is_evidence(self, download: Download, result: FetchResult) -> bool:
         """Whether a result is evidence about its host; else it is kept until that is known, or its lease returned."""
@@ -218,18 +190,6 @@ class Engine:
             self._downloader.finish(download)
             self._submit(Release(download.lease))
         return fate == "believe"
-
-    def _end_page(self, download: Download, held: LeasedPage, result: FetchResult) -> PendingCall:
-        """Process a page to its outcome. A defect of ours counts as a failed attempt; the worker continues."""
-        try:
-            return self._processor.handle(held, result, forgiving=self._downloader.stalled, chain=download.chain)
-        except CrawlerError:
-            raise
-        except Exception as error:
-            if isinstance(error, OSError) and error.errno in SHORTAGES:  # not the page's fault
-                return PendingCall(Release(held.lease))
-            self.tools.say(f"handling {held.entry.request.url} failed: {type(error).__name__}: {error}")
-            return PendingCall(Retry(held.lease, "ok", Charge.CRASH))
 
     # -- talking to Redis ----------------------------------------------------------------------------------------------
 
@@ -272,7 +232,7 @@ class Engine:
             self._submit(end(download.lease, "late"))
 
     def _may_lease(self) -> bool:
-        if self._stop_by is not None or self._suspects or self._unplaced or self._refit:
+        if self._stop_by is not None or self._pipeline.suspects or self._unplaced or self._refit:
             return False
         return not self._machine_health.aside or time.monotonic() >= self._machine_health.again_at
 
@@ -281,7 +241,7 @@ class Engine:
         return [
             *self._downloader.tokens,
             *(lease.token for lease in self._unplaced),
-            *(held.lease.token for held in self._suspects),
+            *(held.lease.token for held in self._pipeline.suspects),
         ]
 
     def _drop(self, lost: frozenset[str]) -> None:
@@ -290,7 +250,8 @@ class Engine:
         self._downloader.drop(lost)
         self._machine_health.drop(lost)
         self._unplaced = deque(lease for lease in self._unplaced if lease.token not in lost)
-        self._suspects = deque(held for held in self._suspects if held.lease.token not in lost)
+        suspects = self._pipeline.suspects
+        self._pipeline.suspects = deque(held for held in suspects if held.lease.token not in lost)
 
     def _heartbeat(self) -> bytes:
         self._watch.say_lack(self._downloader.lack)
@@ -318,7 +279,7 @@ class Engine:
         self._links.renew(self.plan.scope)
         self._rules.agent = self.plan.agent
         self._client.set_term(self.plan.lease_term)
-        self._processor = self._new_processor()
+        self._pipeline.processor = self._new_processor()
 
     def _accepted(self, links: Sequence[str]) -> list[bool]:
         """Which of *links* Redis has accepted, whichever worker sent them."""
@@ -326,8 +287,8 @@ class Engine:
 
     def _new_processor(self) -> Processor:
         sample = self._client.sample if self.plan.quarantine else None
-        callbacks = Callbacks(self.tools.hook, sample, self.tools.say)
-        return Processor(Originals(self._frontier), self._links, self.plan, self._watch, callbacks)
+        callbacks = Callbacks(self.tools.hook, sample, self.tools.say, self._watch.enter)
+        return Processor(Originals(self._frontier), self._links, self.plan, callbacks)
 
     # -- what was leased -----------------------------------------------------------------------------------------------
 
@@ -339,39 +300,15 @@ class Engine:
             if self.plan.obey_robots:
                 self._rules.learn([lease for lease in self._unplaced if lease.kind == "P"])
             while self._unplaced:
-                self._place_one(self._unplaced[0])
+                if pending := self._pipeline.begin(self._unplaced[0]):
+                    self._client.submit_call(pending)
                 self._unplaced.popleft()
-            if self._suspects and not self._downloader and not self._client.pending:
-                self._downloader.fetch_page(self._suspects[0])
-                self._suspects.popleft()
+            suspects = self._pipeline.suspects
+            if suspects and not self._downloader and not self._client.pending:
+                self._downloader.fetch_page(suspects[0])
+                suspects.popleft()
         except RedisAway as error:
             self._client.failed(error)
-
-    def _place_one(self, lease: Lease) -> None:
-        if lease.kind == "R":
-            self._downloader.fetch_robots(Download(lease), f"{lease.origin}/robots.txt")
-            return
-        try:
-            entry = lease.entry()
-        except ValueError as error:
-            self._submit(of_bad_entry(lease, str(error), self._frontier.id))
-            return
-        if self.plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
-            self._submit(Release(lease))
-            return
-        url = entry.request.url
-        held = LeasedPage(lease, entry, self._frontier.id(url), self.plan.form.apply(url))
-        self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
-        # Matching this URL against the site's rules counts as processing it: the pool's watchdog sees it.
-        self._watch.enter("handle", lease.token)
-        refusal = refusal_of(held, self._links, self._rules if self.plan.obey_robots else None)
-        self._watch.enter("redis")
-        if refusal is not None:
-            self._submit(of_failure(held, *refusal, UNSENT))
-        elif entry.crashes:
-            self._suspects.append(held)
-        else:
-            self._downloader.fetch_page(held)
 
     def _submit(self, message: LeaseEnd) -> None:
         self._client.submit_call(PendingCall(message))
@@ -379,7 +316,7 @@ class Engine:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def _is_busy(self) -> bool:
-        return bool(self._downloader or self._client.pending or self._unplaced or self._suspects)
+        return bool(self._downloader or self._client.pending or self._unplaced or self._pipeline.suspects)
 
     def _see_whether_over(self, leased: Leased | None) -> None:
         if self._stop_by is not None:

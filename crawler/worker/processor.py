@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -17,7 +17,6 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.messages import ANY, Commit, Lease, Retry
-from crawler.frontier.originals import Originals
 from crawler.frontier.verbs import MAX_REQUESTS
 from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
@@ -44,10 +43,25 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
-from crawler.worker.watchdog import Watchdog
 
 MAX_TOLD: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
+
+
+class Stored(Protocol):
+    """What is stored of other pages (see `frontier.originals`). Each lookup is in the shard of a lease's *token*."""
+
+    def id(self, url: str) -> str:
+        """The id of a canonical URL."""
+
+    def first_with(self, token: str, digest: str) -> str | None:
+        """The id of the first page with this content."""
+
+    def has_text(self, token: str, url: str) -> bool:
+        """Whether the page of *url* is stored with its text."""
+
+    def named_by(self, token: str, url_id: str) -> str | None:
+        """The URL that a page names as its canonical."""
 
 
 class Processor:
@@ -55,42 +69,45 @@ class Processor:
 
     def __init__(
         self,
-        originals: Originals,
+        stored: Stored,
         links: LinkFilter,
         plan: WorkerOptions,
-        watch: Watchdog,
         callbacks: Callbacks = NO_CALLBACKS,
     ) -> None:
-        self._originals = originals
+        self._stored = stored
         self._links = links
         self._extractor = Extractor(plan.extract)
-        self._plan = plan
-        self._watch = watch
-        self._hook, self._sample, self._say = callbacks.hook, callbacks.sample, callbacks.say
+        self.plan = plan
+        self._hook, self._sample = callbacks.hook, callbacks.sample
+        self.say, self.enter = callbacks.say, callbacks.enter
         self._sitemap_requests = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
         self._told: set[str] = set()
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
 
+    def id(self, url: str) -> str:
+        """The id of a canonical URL."""
+        return self._stored.id(url)
+
     def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> PendingCall:
         """The outcome of a robots lease; the sitemaps that it names are put before it."""
         named: list[Request] = []
         refused: Counter[str] = Counter()
-        if self._plan.sitemaps and answer.event == "ok":
+        if self.plan.sitemaps and answer.event == "ok":
             with self._asking(lease.token):
-                usual = self._plan.sitemap_only
+                usual = self.plan.sitemap_only
                 named, refused = self._sitemap_requests.of_robots(lease.origin, answer.sitemaps, usual=usual)
-        result = answer.result(lease, ip if self._plan.sees_addresses else "", refused, self.clock.took_ms)
+        result = answer.result(lease, ip if self.plan.sees_addresses else "", refused, self.clock.took_ms)
         return PendingCall(result, [request.url for request in named], [named] if named else [])
 
     @contextmanager
     def _asking(self, token: str) -> Iterator[None]:
         """Redis may be asked inside: while the worker waits for Redis, the page must not look like one that hangs."""
-        self._watch.enter("redis")
+        self.enter("redis")
         try:
             yield
         finally:
-            self._watch.enter("handle", token)
+            self.enter("handle", token)
 
     def handle(
         self, held: LeasedPage, result: FetchResult, *, forgiving: bool, chain: Chain | None = None
@@ -101,10 +118,10 @@ class Processor:
 
         May raise RedisAway if a root of the scope has to be looked up. Then process the same result again.
         """
-        verdict = judge(result, held.entry.retries, self._plan.retries, random.random())
+        verdict = judge(result, held.entry.retries, self.plan.retries, random.random())
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
-        ip = result.address if self._plan.sees_addresses and isinstance(result, Response) else ""
+        ip = result.address if self.plan.sees_addresses and isinstance(result, Response) else ""
         rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
@@ -114,7 +131,7 @@ class Processor:
         if verdict.outcome == "redirected":
             return self._redirect(held, result, rest, chain)
         if chain is not None:
-            result = msgspec.structs.replace(result, url=self._plan.form.apply(result.url))
+            result = msgspec.structs.replace(result, url=self.plan.form.apply(result.url))
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
             read = self._sitemap if self._is_sitemap(held, result) else self._page
             return read(held, result, rest)
@@ -132,7 +149,7 @@ class Processor:
 
         If it may not, it is treated like any other redirect.
         """
-        request, scope, form = held.entry.request, self._plan.scope, self._plan.form
+        request, scope, form = held.entry.request, self.plan.scope, self.plan.form
         if form.identity(target) == form.identity(request.url):
             return True
         if request.sitemap:
@@ -150,7 +167,7 @@ class Processor:
         except InvalidURL as error:
             found = Discovered(error=f"redirect to {error}")
             return self._outgoing(of_redirect(held, response, None, found, rest))
-        form = self._plan.form
+        form = self.plan.form
         if chain is not None and chain.is_circle(spelled):
             return self._loop(held, response, rest, CIRCLE)
         if form.identity(spelled) == form.identity(request.url):
@@ -170,11 +187,11 @@ class Processor:
         """A redirect to the same URL, or another spelling of it (see `url.Form`): retried under that spelling."""
         request = held.entry.request
         if spelled != request.url:
-            if request.hops >= self._plan.scope.max_hops:
+            if request.hops >= self.plan.scope.max_hops:
                 return self._loop(held, response, rest, _too_many(request.hops))
             respelled = msgspec.structs.replace(request, url=spelled, hops=request.hops + 1)
             charge = Charge.NONE
-        elif held.entry.retries >= self._plan.retries:
+        elif held.entry.retries >= self.plan.retries:
             why = "; no cookie that it sets is for this URL, or there was no time for it within --lease-term"
             return self._loop(
                 held, response, rest, f"it redirects to itself{why if response.headers.get('set-cookie') else ''}"
@@ -193,9 +210,9 @@ class Processor:
         host = urls.host(after)
         if host in self._told or len(self._told) == MAX_TOLD:
             return
-        if words := headers.lost(self._plan.origin_headers, before, after):
+        if words := headers.lost(self.plan.origin_headers, before, after):
             self._told.add(host)
-            self._say(words)
+            self.say(words)
 
     def _redirected(self, held: LeasedPage, target: str, hops: int) -> Discovered:
         """A seed that redirects takes its root along, but never to an address that only a seed itself may name."""
@@ -208,14 +225,14 @@ class Processor:
             return Discovered(refused=refused, error=_too_many(hops - 1))
         if requests or request.depth or set(refused) != {"scope"}:
             return Discovered(requests=requests, refused=refused)
-        if not self._plan.allow_private and is_private_name(target, proxied=self._plan.proxied):
+        if not self.plan.allow_private and is_private_name(target, proxied=self.plan.proxied):
             return Discovered(refused=refused, error="redirect to a private address, which only a seed may name")
-        roots = self._plan.scope.roots_of(target)
+        roots = self.plan.scope.roots_of(target)
         return Discovered(requests=[Request(target, request.depth, hops, via)], roots=roots)
 
     def _redirected_sitemap(self, held: LeasedPage, target: str, hops: int) -> Discovered:
         request = held.entry.request
-        if hops > self._plan.scope.max_hops:
+        if hops > self.plan.scope.max_hops:
             return Discovered(refused=Counter(hops=1), error=_too_many(hops - 1))
         with self._asking(held.lease.token):
             admitted, refused = self._sitemap_requests.of_redirect(request, target)
@@ -228,7 +245,7 @@ class Processor:
         """Whether it was named as a sitemap, or was found by a link and its content is a sitemap."""
         if held.entry.request.sitemap:
             return True
-        if not self._plan.sitemaps or response.body[:9].lower() == b"<!doctype":
+        if not self.plan.sitemaps or response.body[:9].lower() == b"<!doctype":
             return False
         return "xml" in response.computed_type and looks_like_sitemap(response.body)
 
@@ -264,11 +281,11 @@ class Processor:
                 refused -= Counter(scope=1)
             requests, roots, error = list(moved.requests), moved.roots, error or moved.error
         refused.update(page.refused)
-        outlinks = page.outlinks if self._plan.keep_outlinks else None
+        outlinks = page.outlinks if self.plan.keep_outlinks else None
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         # A user who names a URL wants its links, even if it looks like a copy of another seed.
         spared = ANY
-        if requests and request.depth and not self._plan.all_links:
+        if requests and request.depth and not self.plan.all_links:
             spared = self._alias(request.url)
         found = Discovered(now, roots, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
         is_stored, copy = self._texts(held, page, original)
@@ -281,7 +298,7 @@ class Processor:
 
     def _read(self, held: LeasedPage, response: Response) -> Page:
         """The page. It is read by its head alone if nothing else is needed and no link on it leads to anything new."""
-        plan = self._plan
+        plan = self.plan
         most = plan.scope.max_depth
         follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)
         if not (plan.skims and self._hook is None):
@@ -299,23 +316,23 @@ class Processor:
         """The id of *url* with or without a final slash: copies that differ in it also have different links."""
         path, mark, query = url.partition("?")
         other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
-        return self._originals.id(other + mark + query) if other.count("/") > 2 else ""
+        return self.id(other + mark + query) if other.count("/") > 2 else ""
 
     def _is_copy(self, commit: Commit) -> bool:
         """Whether another page had this content before, as far as is known before the commit."""
         if not commit.digest:
             return False
         with self._asking(commit.lease.token):
-            first = self._originals.first_with(commit.lease.token, commit.digest)
+            first = self._stored.first_with(commit.lease.token, commit.digest)
         return first not in (None, commit.id, commit.spared)
 
     def _canonical_elsewhere(self, held: LeasedPage, page: Page) -> str | None:
         """The page that this one names as its canonical, if that is obeyed and may be fetched."""
-        canonical, form = page.canonical, self._plan.form
-        if not self._plan.obey_canonical or canonical is None or page.nofollow:
+        canonical, form = page.canonical, self.plan.form
+        if not self.plan.obey_canonical or canonical is None or page.nofollow:
             return None
         depth = held.entry.request.depth
-        if form.identity(canonical) == form.identity(page.url) or self._plan.scope.admit(canonical, depth):
+        if form.identity(canonical) == form.identity(page.url) or self.plan.scope.admit(canonical, depth):
             return None
         if self._links.trap_of(canonical) or urls.leads_to_bad_port(page.url, canonical):
             return None
@@ -328,14 +345,14 @@ class Processor:
         Until then a copy keeps its text: its original may fail, be disallowed, or name the copy in turn.
         """
         request = held.entry.request
-        if not self._plan.obey_canonical or page.text is None:
+        if not self.plan.obey_canonical or page.text is None:
             return True, ""
         token, via = held.lease.token, request.found_on
         with self._asking(token):
-            if original is not None and self._originals.has_text(token, original):
+            if original is not None and self._stored.has_text(token, original):
                 return True, ""
-            named = self._originals.named_by(token, via) if via else None
-        identity = self._plan.form.identity
+            named = self._stored.named_by(token, via) if via else None
+        identity = self.plan.form.identity
         is_copy = named is not None and identity(named) == identity(request.url)
         return False, via if is_copy and via else ""
 
@@ -343,7 +360,7 @@ class Processor:
         """The requests that a page leads to. A refresh is a redirect; an obeyed canonical has the page's own depth."""
         request, refresh = held.entry.request, page.refresh
         if original is None and refresh is None:
-            return self._admit(held, [] if self._plan.sitemap_only else page.outlinks, request.depth + 1)
+            return self._admit(held, [] if self.plan.sitemap_only else page.outlinks, request.depth + 1)
         requests: list[Request] = []
         refused: Counter[str] = Counter()
         first = []
@@ -355,7 +372,7 @@ class Processor:
             more, counts = self._admit(held, [url], request.depth, hops)
             requests, refused = requests + more, refused + counts
         told = [url for url, _ in first]
-        links = [] if self._plan.sitemap_only else [link for link in page.outlinks if link not in told]
+        links = [] if self.plan.sitemap_only else [link for link in page.outlinks if link not in told]
         more, counts = self._admit(held, links, request.depth + 1)
         return requests + more, refused + counts
 
@@ -364,7 +381,7 @@ class Processor:
         refresh = page.refresh
         if held.entry.request.depth or refresh is None or page.refresh_after > _MAX_REFRESH or not refused["scope"]:
             return False
-        identity = self._plan.form.identity
+        identity = self.plan.form.identity
         if refresh not in page.outlinks:
             return False
         own = {identity(page.url), identity(refresh)}
@@ -376,7 +393,7 @@ class Processor:
         """What the user's hook returned, or what it raised: the page is stored either way."""
         if self._hook is None or page.noindex:
             return None, None
-        self._watch.enter("hook", held.lease.token)
+        self.enter("hook", held.lease.token)
         before = time.thread_time()
         try:
             data = data_of(self._hook(page))
@@ -385,7 +402,7 @@ class Processor:
             return None, f"{HOOK_ERROR}{type(error).__name__}: {error}"
         finally:
             self.clock.leave_out(time.thread_time() - before)
-            self._watch.enter("handle", held.lease.token)
+            self.enter("handle", held.lease.token)
         return data, None
 
     def _admit(

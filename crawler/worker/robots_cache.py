@@ -6,12 +6,11 @@ import time
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
-from crawler.frontier.crawldb import Hosts
 from crawler.frontier.messages import Lease, RobotsResult
 from crawler.policy import robots
 from crawler.policy.politeness import ROBOTS_TTL, judge_robots
@@ -49,14 +48,24 @@ class RobotsAnswer:
         )
 
 
+class StoredRules(Protocol):
+    """Where robots.txt files are stored (see `crawldb.Hosts`)."""
+
+    def robots(self, origins: Sequence[str]) -> list[bytes | None]:
+        """The stored robots.txt of each origin."""
+
+    def forget_robots(self, origin: str) -> None:
+        """It is of no use."""
+
+
 class RobotsCache:
     """Parsed rules by origin and revision. Reads missing ones from Redis, many in one round trip."""
 
-    def __init__(self, hosts: Hosts, agent: str, cache: int) -> None:
+    def __init__(self, stored: StoredRules, agent: str, cache: int) -> None:
         """*cache*: approximate bytes of rules to remember; when it is full, all are forgotten."""
         self.agent = agent
         self._size = self._room = cache
-        self._hosts = hosts
+        self._stored = stored
         self._rules: dict[tuple[str, int], robots.Rules] = {}
 
     def learn(self, leases: Sequence[Lease]) -> None:
@@ -69,7 +78,7 @@ class RobotsCache:
             self._rules.clear()
             self._room = self._size
             wanted = list(asked)
-        for key, text in zip(wanted, self._hosts.robots([origin for origin, _ in wanted]), strict=True):
+        for key, text in zip(wanted, self._stored.robots([origin for origin, _ in wanted]), strict=True):
             if text is not None:
                 self._rules[key] = robots.parse(text) if text else robots.ALLOW_ALL
                 self._room -= _OF_ORIGIN + _OF_BYTE * len(text)
@@ -81,7 +90,7 @@ class RobotsCache:
         """
         if (lease.origin, lease.robots_rev) in self._rules:
             return True
-        self._hosts.forget_robots(lease.origin)
+        self._stored.forget_robots(lease.origin)
         return False
 
     def allows(self, lease: Lease, url: str) -> bool:

@@ -1,0 +1,219 @@
+"""Processes one URL on a worker's own steps, without Redis: robots.txt, redirects, extraction, hook."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from typing import Final, Literal
+
+import msgspec
+
+from crawler import url as urls
+from crawler.clock import since_boot
+from crawler.errors import CrawlerError, InvalidURL
+from crawler.fetch import open_fetcher
+from crawler.fetch.fetcher import FetchResult, Response
+from crawler.frontier.messages import Commit, Lease, Retry, RobotsResult
+from crawler.headers import origin_of
+from crawler.policy import robots
+from crawler.policy.scope import LATER_REFUSALS, REFUSALS
+from crawler.record import Charge, Entry, Record, Request
+from crawler.settings import Settings
+from crawler.worker.context import Callbacks
+from crawler.worker.downloader import Downloader
+from crawler.worker.hook import load_hook
+from crawler.worker.link_filter import LinkFilter
+from crawler.worker.options import fetcher_options_of, plan_of
+from crawler.worker.outcome import HOOK_ERROR, LeasedPage, of_failure
+from crawler.worker.pending_call import PendingCall
+from crawler.worker.pipeline import Pipeline
+from crawler.worker.processor import Processor
+from crawler.worker.robots_cache import RobotsCache
+
+_BAD_PORT: Final = "its port belongs to another protocol, browsers refuse it too"
+_ONLY: Final = "0"
+"""The id of every URL: there is one at a time."""
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What happened, step by step, and the record that a crawl would store."""
+
+    record: Record
+    steps: list[str] = field(default_factory=list)
+
+
+def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetched:
+    """Fetch *url* as a crawl would that has it as its only seed, and follow its redirects. Nothing is tried again.
+
+    Raises InvalidURL, HookError, and CrawlerError if the hook fails.
+    """
+    url = urls.canonicalize(url)
+    one = _FetchOne(replace(settings, retries=0, outlinks=True), url, say)
+    try:
+        return one.run(Request(url))
+    finally:
+        one.close()
+
+
+class _Memory:
+    """What a crawl keeps in Redis, for one URL."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        self.roots = set(roots)
+        self.rules: dict[str, bytes] = {}
+        """The robots.txt of each origin."""
+
+    def id(self, url: str) -> str:
+        return _ONLY
+
+    def first_with(self, token: str, digest: str) -> str | None:
+        return None
+
+    def has_text(self, token: str, url: str) -> bool:
+        return False
+
+    def named_by(self, token: str, url_id: str) -> str | None:
+        return None
+
+    def robots(self, origins: Sequence[str]) -> list[bytes | None]:
+        return [self.rules.get(origin) for origin in origins]
+
+    def forget_robots(self, origin: str) -> None:
+        self.rules.pop(origin, None)
+
+    def are_roots(self, candidates: Sequence[str]) -> list[bool]:
+        return [candidate in self.roots for candidate in candidates]
+
+
+class _FetchOne:
+    def __init__(self, settings: Settings, url: str, say: Callable[[str], None]) -> None:
+        origins = [origin_of(url)]
+        plan = self._plan = plan_of(settings, origins)
+        self._memory = _Memory(plan.scope.roots_of(url))
+        self._rules = RobotsCache(self._memory, plan.agent, plan.rules_cache)
+        links = LinkFilter(plan.scope, self._memory.are_roots)
+        callbacks = Callbacks(load_hook(settings.hook) if settings.hook else None, say=say)
+        processor = Processor(self._memory, links, plan, callbacks)
+        fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, origins))
+        self._downloader = Downloader(fetcher, links, plan)
+        self._pipeline = Pipeline(self._downloader, self._rules, links, processor)
+        self._steps: list[str] = []
+        self._answers: dict[str, FetchResult] = {}
+        """What was answered to the request for the robots.txt of each origin."""
+
+    def close(self) -> None:
+        self._downloader.close()
+
+    def run(self, request: Request) -> Fetched:
+        if urls.has_bad_port(request.url):
+            self._steps.append(f"{request.url}: {_BAD_PORT}; a crawl requests it only if it is a seed")
+        while True:
+            ended = self._page(request)
+            if isinstance(ended.message, Retry):  # under another spelling, or because this process was held up
+                if ended.message.charge == Charge.CRASH:
+                    raise CrawlerError(f"{request.url} cannot be processed")
+                request = ended.message.respelled or request
+                continue
+            if not isinstance(ended.message, Commit):
+                raise CrawlerError("this machine has no file descriptors left")
+            record = Record.decode(ended.message.record)
+            if record.outcome != "redirected":
+                return Fetched(_whole(record, ended, ended.message), self._steps)
+            self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
+            if not ended.message.requests:
+                self._note_refusal(record, ended.message)
+                return Fetched(record, self._steps)
+            self._memory.roots.update(ended.message.roots)
+            request = ended.message.requests[0]
+
+    def _note_refusal(self, record: Record, commit: Commit) -> None:
+        for tally in commit.tallies:
+            reason = tally.removeprefix("refused:")
+            if meaning := (REFUSALS | LATER_REFUSALS).get(reason):
+                self._steps.append(f"{record.redirect_to} is not requested: {meaning}")
+
+    def _page(self, request: Request) -> PendingCall:
+        host, raw = request.place()
+        lease = self._lease("P", host, raw)
+        if not self._plan.obey_robots:
+            return self._drive(lease)
+        origin = origin_of(request.url)
+        if origin not in self._memory.rules and not self._learn_rules(origin):
+            why = f"robots.txt is unavailable ({self._answer(origin)}), so nothing is requested now"
+            held = LeasedPage(lease, Entry.decode(host, raw), _ONLY)
+            return PendingCall(of_failure(held, "failed:host-unreachable", why))
+        self._note_rule(origin, request.url)
+        self._rules.learn([lease])
+        return self._drive(lease)
+
+    # -- robots.txt ----------------------------------------------------------------------------------------------------
+
+    def _learn_rules(self, origin: str) -> bool:
+        """Ask for the robots.txt of *origin*; false if it is unavailable."""
+        host, scheme, _ = urls.split(f"{origin}/")
+        ended = self._drive(self._lease("R", host, str(scheme).encode())).message
+        if not isinstance(ended, RobotsResult) or ended.event != "ok":
+            self._steps.append(
+                f"robots {origin}/robots.txt: {self._answer(origin)}: nothing is allowed while it is unavailable"
+            )
+            return False
+        self._memory.rules[origin] = zlib.decompress(ended.text)
+        return True
+
+    def _answer(self, origin: str) -> str:
+        result = self._answers[origin]
+        return f"status {result.status}" if isinstance(result, Response) else result.detail
+
+    def _note_rule(self, origin: str, url: str) -> None:
+        result, body = self._answers[origin], self._memory.rules[origin]
+        at = result.url if isinstance(result, Response) else f"{origin}/robots.txt"
+        if isinstance(result, Response) and 200 <= result.status < 300:
+            line = robots.parse(body).deciding_line(url, self._plan.agent)
+            step = f"robots {at}: {line or 'no line applies'}"
+        elif isinstance(result, Response) and (target := _bad_target(result)):
+            step = f"robots {target} is not requested, so all is allowed: {_BAD_PORT}"
+        else:
+            step = f"robots {at}: {self._answer(origin)}: all is allowed"
+        if step not in self._steps:
+            self._steps.append(step)
+
+    # -- the worker's steps --------------------------------------------------------------------------------------------
+
+    def _lease(self, kind: Literal["P", "R"], host: str, raw: bytes) -> Lease:
+        return Lease(kind, kind, host, raw, 0, 0, "", since_boot() + self._plan.lease_term)
+
+    def _drive(self, lease: Lease) -> PendingCall:
+        """From the lease to what ends it."""
+        pending = self._pipeline.begin(lease)
+        while pending is None:
+            self._downloader.poll(1.0)
+            while self._downloader.results:
+                download, result = self._downloader.results.popleft()
+                pending = self._pipeline.handle(download, result)
+                if pending is not None:
+                    self._downloader.finish(download)
+                if download.held is None:
+                    self._answers[lease.origin] = result
+                elif pending is None and isinstance(result, Response) and download.chain is not None:
+                    self._steps.append(f"{result.status} {result.url} -> {download.chain.at}, with the cookies it sets")
+        return pending
+
+
+def _bad_target(response: Response) -> str | None:
+    """Where a robots.txt redirects to, if that is a port of another protocol."""
+    with suppress(InvalidURL):
+        target = urls.canonicalize(response.headers.get("location") or "", response.url)
+        return target if urls.leads_to_bad_port(response.url, target) else None
+    return None
+
+
+def _whole(record: Record, ended: PendingCall, commit: Commit) -> Record:
+    """The record with its text, and with the links of a sitemap. Raises CrawlerError if the hook failed."""
+    if record.error and record.error.startswith(HOOK_ERROR):
+        raise CrawlerError(f"the hook failed: {record.error.removeprefix(HOOK_ERROR)}")
+    text = zlib.decompress(commit.text).decode() if commit.text else None
+    outlinks = list(ended.urls) if record.sitemap else record.outlinks
+    return msgspec.structs.replace(record, text=text, outlinks=outlinks)
