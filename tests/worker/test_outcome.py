@@ -46,7 +46,17 @@ def test_a_page() -> None:
     response = _response(
         200, body, ("Content-Type", "text/html; charset=x"), ("ETag", '"e"'), ("Last-Modified", "then")
     )
-    page = Page(URL, response, "utf-8", "Title", "About", "en", "https://example.org/c", text="text", links_total=9)
+    page = Page(
+        URL,
+        response,
+        charset="utf-8",
+        title="Title",
+        description="About",
+        lang="en",
+        canonical="https://example.org/c",
+        text="text",
+        links_total=9,
+    )
     requests = [Request("https://example.org/x", 3, 0, "42")]
     found = Discovered(
         requests, ["example.org"], Counter(scope=4, cap=1), {"price": 1}, None, ["https://example.org/x"]
@@ -116,7 +126,9 @@ def test_the_url_the_text_and_the_links_have_ways_of_their_own() -> None:
 
 def test_a_page_that_asks_not_to_be_kept() -> None:
     """Its address and numbers stay, its words do not; its links are followed all the same."""
-    page = Page(URL, _response(200, b"secret"), "utf-8", "secret", "secret", "en", text="secret", noindex=True)
+    page = Page(
+        URL, _response(200, b"secret"), title="secret", description="secret", lang="en", text="secret", noindex=True
+    )
     requests = [Request("https://example.org/x", 3, 0, "42")]
     ending = endings.of_page(
         _held(), page, Discovered(requests, data="secret", outlinks=["secret"]), HostFeedback("ok")
