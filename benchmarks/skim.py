@@ -24,8 +24,11 @@ from crawler.parse.page import Page
 from crawler.parse.skim import SettledLinks
 
 SUFFIXES: Final = (".html", ".htm", ".xhtml")
-TOLD: Final = ("charset", "title", "description", "lang", "canonical", "noindex", "nofollow", "refresh", "is_html")
-"""What the head of a page tells."""
+OF_WHOLE: Final = {
+    *("response", "text", "text_truncated", "outlinks", "links_total", "refused", "is_flat", "skimmed", "tree", "_soup")
+}
+"""What may differ in a page that was skimmed: all else is in its head."""
+OF_HEAD: Final = [name for name in Page.__dataclass_fields__ if name not in OF_WHOLE]
 TYPES: Final = ("text/html", "text/html; charset=utf-8", "text/html; charset=windows-1252", "text/html; charset=gbk")
 PIECES: Final = tuple(
     piece.encode("latin-1")
@@ -120,8 +123,8 @@ def compare(url: str, response: Response, options: ExtractOptions) -> tuple[Page
     if not page.skimmed:
         return whole, page, []
     wrong = [f"lost {link}" for link in whole.outlinks if link not in asked and link != url]
-    told = [(name, getattr(whole, name), getattr(page, name)) for name in TOLD]
-    wrong += [f"{name}: {skimmed!r} instead of {right!r}" for name, right, skimmed in told if right != skimmed]
+    values = [(name, getattr(whole, name), getattr(page, name)) for name in OF_HEAD]
+    wrong += [f"{name}: {skimmed!r} instead of {right!r}" for name, right, skimmed in values if right != skimmed]
     return whole, page, wrong
 
 

@@ -157,16 +157,16 @@ class Extractor:
         page = Page(response.url, response)
         if 300 <= response.status < 400:
             return page
-        asked = robots_directives(response.headers.all("x-robots-tag"), self.options.agent)
         if response.body and is_html(response):
             page.is_html = True
             page.charset = find_charset(response.body, response.headers.combined("content-type"), url=response.url)
             html = source(response, page.charset)
             skims = skims and not is_xhtml(response.computed_type, response.body)
-            if not (skims and self._skim(page, html, settled, asked, were_accepted)):
-                self._read_html(page, html, asked)
+            if skims and (skimmed := self._skim(page, html, settled, were_accepted)):
+                return skimmed
+            self._read_html(page, html)
         else:
-            _Reader(page, self.options, self._resolver, asked).read([], page.url)
+            _Reader(page, self.options, self._resolver).read([], page.url)
             if response.body and is_text(response):
                 self._read_text(page)
         return page
@@ -180,37 +180,33 @@ class Extractor:
             text, truncated = cut(valid(decode(sample, page.charset)), options.max_text)
             page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
 
-    def _skim(
-        self, page: Page, html: bytes, settled: SettledLinks | None, asked: set[str], were_accepted: Ask | None
-    ) -> bool:
-        """Read *page* by its head alone. Returns false, with nothing done, if that is not possible."""
+    def _skim(self, page: Page, html: bytes, settled: SettledLinks | None, were_accepted: Ask | None) -> Page | None:
+        """What *page* is by its head alone; None if that is not possible. *page* itself stays as it is."""
         end = end_of_head(html)
         if end < 0 or self.options.want_text:
-            return False
+            return None
         rest = html[end:]
         look = look_at(rest)
         if settled is not None:
             found = spellings(rest, look)
             if not self._is_settled(found, page.url, settled, were_accepted):
-                return False
+                return None
         tree = parse(bounded(html[:end])[0] + _MARK_TAG)
         mark = tree.body.first_child if tree.body is not None else None
         if mark is None or mark.tag_id != _MARK or mark.next is not None:
-            return False
+            return None
         tagged = _tagged(tree)
         if any(tag == _BASE for tag, _ in tagged):
-            return False
-        head = Page(page.url, page.response, page.charset)
-        _Reader(head, self.options, self._resolver, set(asked)).read(tagged, page.url)
+            return None
+        head = Page(page.url, page.response, page.charset, is_html=True, skimmed=True)
+        _Reader(head, self.options, self._resolver).read(tagged, page.url, tree.root)
         if settled is not None and not all(map(settled.is_settled, head.outlinks)):
-            return False
+            return None
         canonical = head.canonical is not None
         if head.refresh is not None or look.affects_head(title=head.title is not None, canonical=canonical):
-            return False
-        page.title, page.description, page.lang = head.title, head.description, self._lang(tree)
-        page.canonical, page.noindex, page.nofollow = head.canonical, head.noindex, head.nofollow
-        page.skimmed, page.links_total = True, None
-        return True
+            return None
+        head.outlinks, head.refused, head.links_total = [], {}, None
+        return head
 
     def _is_settled(self, found: list[bytes], url: str, settled: SettledLinks, were_accepted: Ask | None) -> bool:
         """Whether all the spellings *found* on a page at *url* are settled."""
@@ -236,10 +232,7 @@ class Extractor:
                 opened.append(target)
         return not opened or (were_accepted is not None and were_accepted(list(dict.fromkeys(opened))))
 
-    def _lang(self, tree: Tree) -> str | None:
-        return None if tree.root is None else clean(tree.root.attributes.get("lang") or "", self.options.max_field)
-
-    def _read_html(self, page: Page, html: bytes, asked: set[str]) -> None:
+    def _read_html(self, page: Page, html: bytes) -> None:
         response, options = page.response, self.options
         tree, page.is_flat = read(html)
         page.tree = tree
@@ -251,8 +244,7 @@ class Extractor:
             nodes = None if nodes is None else find_nodes(tree)
             tagged = _tagged(tree) if nodes is None else nodes.tagged
         base = _base(tagged, response.url) if _BASE in tags else response.url
-        _Reader(page, options, self._resolver, asked).read(tagged, base)
-        page.lang = self._lang(tree)
+        _Reader(page, options, self._resolver).read(tagged, base, tree.root)
         if nodes is not None and not page.noindex:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
             page.tree = None
@@ -283,10 +275,11 @@ def _base(tagged: list[Tagged], url: str) -> str:
 
 
 class _Reader:
-    """Reads one document's links, title and meta, in the order of the document."""
+    """Reads the links, title and meta of one document, or of its head alone, in the order of the document."""
 
-    def __init__(self, page: Page, options: ExtractOptions, resolver: Resolver, asked: set[str]) -> None:
-        self.page, self.options, self.resolver, self.asked = page, options, resolver, asked
+    def __init__(self, page: Page, options: ExtractOptions, resolver: Resolver) -> None:
+        self.page, self.options, self.resolver = page, options, resolver
+        self.asked = robots_directives(page.response.headers.all("x-robots-tag"), options.agent)
         self.agents = ("robots", options.agent.lower())
         self.out: dict[str, None] = {}
         self.refused: dict[str, int] = {}
@@ -300,8 +293,11 @@ class _Reader:
         self.table = self.resolver.folder(base)
         self.local = base == self.page.url  # references to the document itself are no links, unless <base> leads away
 
-    def read(self, tagged: list[Tagged], base: str) -> None:
-        """Fill the page from its header, then from the document's elements, whose references are relative to *base*."""
+    def read(self, tagged: list[Tagged], base: str, root: Node | None = None) -> None:
+        """Fill the page from its header, then from the document's elements, whose references are relative to *base*.
+
+        *root*: the `<html>` element, if the page has one.
+        """
         headers = self.page.response.headers
         if headers.get("link") or headers.get("refresh"):
             self._relative_to(self.page.url, legacy=False)
@@ -322,7 +318,7 @@ class _Reader:
                 self._title(node)
             elif tag in _FRAMES and (src := node.attributes.get("src")):
                 take(src, None)
-        self._finish()
+        self._finish(root)
 
     def _header(self, headers: Headers) -> None:
         """`Link` does what `<link>` does (HTML 4.2.4.4), `Refresh` what `<meta>` does (HTML 7.4.7)."""
@@ -405,8 +401,9 @@ class _Reader:
         if self.page.title is None and not _in_svg(node):
             self.page.title = clean(node.text(), self.options.max_field)
 
-    def _finish(self) -> None:
+    def _finish(self, root: Node | None) -> None:
         page, options = self.page, self.options
+        page.lang = None if root is None else clean(root.attributes.get("lang") or "", options.max_field)
         page.description = page.description or self.social
         page.noindex = options.obey_noindex and "noindex" in self.asked
         page.nofollow = options.obey_nofollow and "nofollow" in self.asked

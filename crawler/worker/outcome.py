@@ -32,6 +32,11 @@ MAX_FIELD: Final = 500
 HOOK_ERROR: Final = "hook: "
 """How a page's `error` begins if the user's hook failed on it."""
 
+_OWN_WAY: Final = {"url", "text", "outlinks"}
+"""Fields of both, of which the record gets other values."""
+_OF_PAGE: Final = [name for name in Record.__struct_fields__ if name in Page.__dataclass_fields__.keys() - _OWN_WAY]
+"""The fields that a record takes from a page: those of the same name."""
+
 _FLAT: Final = "its markup was too deep or too large to be parsed as it is: some elements were flattened"
 
 
@@ -146,11 +151,13 @@ def of_page(
     response = page.response
     outcome = "dropped:noindex" if page.noindex else "fetched"
     fields = _response_fields(held, outcome, response, found.error or (_FLAT if page.is_flat else None))
-    fields |= {"charset": page.charset, "links": page.links_total, "canonical": page.canonical}
+    fields["links"] = page.links_total
     if page.noindex:
+        fields |= {"charset": page.charset, "canonical": page.canonical}
         return _commit(held, fields, response, rest, found)
-    fields |= {"title": page.title, "description": page.description, "lang": page.lang, "data": found.data}
-    fields |= {"outlinks": found.outlinks, "duplicate_of": original}
+    for name in _OF_PAGE:  # a quick loop: what is shorter takes twice as long
+        fields[name] = getattr(page, name)
+    fields |= {"outlinks": found.outlinks, "data": found.data, "duplicate_of": original}
     if original is not None and is_stored:
         return _commit(held, fields, response, rest, found)
     text = b"" if page.text is None else compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import time
 import zlib
 from collections import Counter
+from typing import Any, Final, get_type_hints
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler import record as records
 from crawler.fetch.fetcher import Headers, Response
 from crawler.frontier.messages import Lease
 from crawler.parse.page import Page
@@ -15,6 +22,11 @@ from crawler.worker import outcome as endings
 from crawler.worker.outcome import Discovered, HostFeedback, LeasedPage
 
 URL = "https://example.org/a?b"
+SHARED: Final = sorted({field.name for field in dataclasses.fields(Page)} & set(Record.__struct_fields__))
+"""The fields of the same name in a page and in its record."""
+TYPES: Final = get_type_hints(Record, vars(records))
+TAKEN: Final = [name for name in SHARED if name not in ("url", "text", "outlinks")]
+"""Those that the record takes as they are."""
 
 
 def _held(request: Request | None = None, attempts: int = 0) -> LeasedPage:
@@ -34,7 +46,17 @@ def test_a_page() -> None:
     response = _response(
         200, body, ("Content-Type", "text/html; charset=x"), ("ETag", '"e"'), ("Last-Modified", "then")
     )
-    page = Page(URL, response, "utf-8", "Title", "About", "en", "https://example.org/c", text="text", links_total=9)
+    page = Page(
+        URL,
+        response,
+        charset="utf-8",
+        title="Title",
+        description="About",
+        lang="en",
+        canonical="https://example.org/c",
+        text="text",
+        links_total=9,
+    )
     requests = [Request("https://example.org/x", 3, 0, "42")]
     found = Discovered(
         requests, ["example.org"], Counter(scope=4, cap=1), {"price": 1}, None, ["https://example.org/x"]
@@ -70,9 +92,43 @@ def test_a_page() -> None:
     assert (ending.requests, ending.roots, ending.outcome, ending.id) == (requests, ["example.org"], "fetched", "42")
 
 
+@pytest.mark.parametrize("name", TAKEN)
+def test_a_field_of_the_page_has_the_same_type_and_default_in_the_record(name: str) -> None:
+    page, record = (cls.__annotations__[name] for cls in (Page, Record))
+    assert page == record
+    assert getattr(Page(URL, _response()), name) == getattr(Record(url=URL, outcome="fetched", depth=0), name)
+
+
+@given(st.fixed_dictionaries({name: st.from_type(TYPES[name]) for name in TAKEN}))
+def test_the_record_takes_each_field_that_it_shares_with_the_page(values: dict[str, Any]) -> None:
+    page = Page(URL, _response(), **values)
+    record = Record.decode(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
+    assert {name: getattr(record, name) for name in TAKEN} == values
+
+
+@given(st.fixed_dictionaries({name: st.from_type(TYPES[name]) for name in TAKEN}))
+def test_of_a_page_that_asks_not_to_be_kept_only_its_address_and_encoding_stay(values: dict[str, Any]) -> None:
+    record, bare = (
+        Record.decode(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
+        for page in (Page(URL, _response(), noindex=True, **values), Page(URL, _response(), noindex=True))
+    )
+    assert (record.charset, record.canonical) == (values["charset"], values["canonical"])
+    assert [name for name in TAKEN if getattr(record, name) != getattr(bare, name)] == [
+        name for name in ("canonical", "charset") if values[name] is not None
+    ]
+
+
+def test_the_url_the_text_and_the_links_have_ways_of_their_own() -> None:
+    page = Page("https://example.org/elsewhere", _response(), text="text", outlinks=["https://example.org/x"])
+    record = Record.decode(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
+    assert (record.url, record.text, record.outlinks) == (URL, None, None)
+
+
 def test_a_page_that_asks_not_to_be_kept() -> None:
     """Its address and numbers stay, its words do not; its links are followed all the same."""
-    page = Page(URL, _response(200, b"secret"), "utf-8", "secret", "secret", "en", text="secret", noindex=True)
+    page = Page(
+        URL, _response(200, b"secret"), title="secret", description="secret", lang="en", text="secret", noindex=True
+    )
     requests = [Request("https://example.org/x", 3, 0, "42")]
     ending = endings.of_page(
         _held(), page, Discovered(requests, data="secret", outlinks=["secret"]), HostFeedback("ok")

@@ -20,38 +20,11 @@ import msgspec
 from crawler.record import Record
 from crawler.text import INVISIBLE, printable
 
-FIELDS: Final = (
-    "url",
-    "outcome",
-    "status",
-    "title",
-    "description",
-    "lang",
-    "text",
-    "content_type",
-    "charset",
-    "size",
-    "truncated",
-    "digest",
-    "depth",
-    "via",
-    "hops",
-    "redirect_to",
-    "canonical",
-    "duplicate_of",
-    "links",
-    "outlinks",
-    "etag",
-    "last_modified",
-    "sitemap",
-    "lastmod",
-    "fetched_at",
-    "elapsed_ms",
-    "attempts",
-    "error",
-    "data",
-)
-"""The columns."""
+_AFTER_DIGEST: Final = ("depth", "via", "hops", "redirect_to", "canonical", "duplicate_of")
+_fields = [name for name in Record.__struct_fields__ if name not in _AFTER_DIGEST]
+_place = _fields.index("digest") + 1
+FIELDS: Final = (*_fields[:_place], *_AFTER_DIGEST, *_fields[_place:])
+"""The columns: the fields of a record, some of which have another place here."""
 
 # Spreadsheets skip space, quotes and invisible characters; East Asian ones read full-width signs as plain ones.
 # What matches still matches with an apostrophe in front: that makes it possible to undo.
