@@ -131,7 +131,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
     line.clear()
     if seeded.over_budget:
         say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are dropped")
-    before = Monitor(frontier, session.ledger).look()
+    before = Monitor(frontier, session.crawldb).look()
     if before.accepted == 0:
         session.discard(frontier)
         raise UsageError(
@@ -167,7 +167,7 @@ def _work(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
 
 def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> int:
     if sink is not None:
-        write_all(session.ledger, sink)
+        write_all(session.crawldb, sink)
     if status.fetched == 0 and status.done:
         raise NothingFetched(
             "nothing was fetched in the whole crawl: `crawler failed` and `crawler export -o -` have the reasons"
@@ -319,11 +319,11 @@ def demo(output: str | None, **given: Any) -> int:
 
 
 def _summarize_demo(sink: Sink | None) -> Callable[[Ended, CrawlDb], None]:
-    def summarize(ended: Ended, ledger: CrawlDb) -> None:
+    def summarize(ended: Ended, crawldb: CrawlDb) -> None:
         line.clear()
         _summarize(ended)
         if sink is not None:
-            write_all(ledger, sink)
+            write_all(crawldb, sink)
 
     return summarize
 

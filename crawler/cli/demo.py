@@ -43,17 +43,17 @@ def run_demo(
             frontier = session.create_or_join()
             session.seed(frontier, site.seeds, lambda _: None)
             ended = work(session, frontier, until_done=True, show=show, copies=True)
-            summarize(ended, session.ledger)
+            summarize(ended, session.crawldb)
             if ended.interrupted:
                 return INTERRUPTED
-            _compare(site.expected_outcomes(), _outcomes(session.ledger))
+            _compare(site.expected_outcomes(), _outcomes(session.crawldb))
     say("every URL of the site ended as it must; robots.txt, noindex, nofollow and redirects were obeyed")
     say("next: crawler run https://your.site --max-pages 100 -o pages.jsonl")
     return 0
 
 
-def _outcomes(ledger: CrawlDb) -> dict[str, str]:
-    return {record.url: record.outcome for record in read(ledger)}
+def _outcomes(crawldb: CrawlDb) -> dict[str, str]:
+    return {record.url: record.outcome for record in read(crawldb)}
 
 
 def _compare(expected: dict[str, str], found: dict[str, str]) -> None:

@@ -82,18 +82,18 @@ def export_(
             return _follow(session, output, form, only, not raw_cells)
         session.find()
         with open_sink(output, form, defuse=not raw_cells) as sink:
-            write_all(session.ledger, sink, only)
+            write_all(session.crawldb, sink, only)
     return 0
 
 
-def write_all(ledger: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
+def write_all(crawldb: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
     """Write all records so far to *sink*, finish it, and report their number.
 
     Raises KeyboardInterrupt if a signal asked to end before. A slow reader gets whole records until then.
     """
-    _report_drained(ledger)
+    _report_drained(crawldb)
     with interrupts() if sink.waits else nullcontext(lambda: 0) as asked:
-        result = export(ledger, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        result = export(crawldb, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
         sink.finish()
     line.clear()
     say(f"{result.count:,} records written to {sink.target}")
@@ -109,10 +109,10 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
         if frontier is None:
             return INTERRUPTED
         with open_sink(output, form, follow=True, defuse=defuse) as sink:
-            _report_drained(session.ledger)
+            _report_drained(session.crawldb)
             over = partial(_is_over, frontier, stopped)
-            ledger, outcomes = session.ledger, only or None
-            result = follow(ledger, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
+            crawldb, outcomes = session.crawldb, only or None
+            result = follow(crawldb, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
             sink.finish()
         line.clear()
         say(f"{result.count:,} records written to {sink.target}")
@@ -127,17 +127,17 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
         frontier = session.wait_for("export", stopped) if wanted.follow else session.find()
         if frontier is None:
             return INTERRUPTED
-        ledger = session.ledger
-        with Checkpoints(state, frontier, ledger, wanted) as checkpoints:
+        crawldb = session.crawldb
+        with Checkpoints(state, frontier, crawldb, wanted) as checkpoints:
             if checkpoints.fresh:
-                _report_drained(ledger)
+                _report_drained(crawldb)
             transfer = (
                 partial(follow, is_over=partial(_is_over, frontier, stopped), pause=time.sleep)
                 if wanted.follow
                 else export
             )
             result = transfer(
-                ledger,
+                crawldb,
                 checkpoints.sink,
                 after=checkpoints.cursor,
                 outcomes=wanted.outcomes,
@@ -177,7 +177,7 @@ def _report_cut(sink: Sink) -> None:
         say(f"{sink.target} ends within a record: nobody read for {GRACE:g} s")
 
 
-def _report_drained(ledger: CrawlDb) -> None:
-    drained = ledger.counters().get("drained", 0)
+def _report_drained(crawldb: CrawlDb) -> None:
+    drained = crawldb.counters().get("drained", 0)
     if drained:
         say(f"{drained:,} records were drained before: they are in the files written then, not in this one")

@@ -33,7 +33,7 @@ _NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawle
 def status(as_json: bool, watch: bool, **given: Any) -> int:
     """Show the state of the crawl: counts, rate, workers, and what limits the speed now."""
     with Session(load_given(given), say, begins=False) as session:
-        monitor = Monitor(session.find(), session.ledger)
+        monitor = Monitor(session.find(), session.crawldb)
         monitor.look()
         time.sleep(0.3)  # a rate takes two looks
         seen = monitor.look()
@@ -77,7 +77,7 @@ def list_(as_json: bool, **given: Any) -> int:
         names = session.names()
         for name in names:
             try:
-                found = find(session.link, name)
+                found = find(session.connection, name)
                 seen = Monitor(found, ledger_of(found)).look()
             except (NoCrawl, DamagedCrawl) as error:  # just being deleted; of another version, or damaged
                 say(f"{name}: {error}")

@@ -102,13 +102,13 @@ def work(
     if copies:
         _prepare_copies()
     before = frontier.state().ended
-    with closing(session.new_link()) as link, interrupts() as asked:  # workers are watched while Redis is away
-        own = frontier.on(link)
-        ledger = ledger_of(own)
-        monitor = Monitor(own, ledger)
+    with closing(session.new_connection()) as connection, interrupts() as asked:  # it watches while Redis is away
+        own = frontier.on(connection)
+        crawldb = ledger_of(own)
+        monitor = Monitor(own, crawldb)
         pool = Pool(
             own,
-            ledger,
+            crawldb,
             session.settings,
             redis_url=session.url,
             until_done=until_done,
@@ -120,7 +120,7 @@ def work(
         try:
             _say_of_proxy(session)
             pool.start(session.settings.workers or usable())
-            outlook = _Outlook(session, own, pool, monitor, ledger, lambda it: show(it, time.monotonic() - began))
+            outlook = _Outlook(session, own, pool, monitor, crawldb, lambda it: show(it, time.monotonic() - began))
             _watch(session, pool, asked, outlook, until_done=until_done)
             outlook.report_lacks()
         except BaseException:
@@ -170,12 +170,12 @@ class _Outlook:
         frontier: Frontier,
         pool: Pool,
         monitor: Monitor,
-        ledger: CrawlDb,
+        crawldb: CrawlDb,
         show: Callable[[Status], None],
     ) -> None:
         self._frontier = frontier
         self._bound_at = 0.0
-        self._session, self._pool, self._monitor, self._ledger, self._show = session, pool, monitor, ledger, show
+        self._session, self._pool, self._monitor, self._crawldb, self._show = session, pool, monitor, crawldb, show
         self._full = False
         self._said: set[str] = set()
         """Problems of machines, and what this one lacks, that were reported."""
@@ -197,7 +197,7 @@ class _Outlook:
             self._see_whether_full()
             self._bound_queues()
             status = self._monitor.look()
-            settings = self._session.settings.with_stored(self._ledger.settings())
+            settings = self._session.settings.with_stored(self._crawldb.settings())
             pool.page_timeout = settings.page_timeout
         except RedisAway as error:
             patience.failed(error)
@@ -252,7 +252,7 @@ class _Outlook:
     def _see_whether_full(self) -> None:
         """Check with an empty write: reads alone would not show what keeps workers from writing."""
         try:
-            self._ledger.probe()
+            self._crawldb.probe()
         except OutOfMemory as error:
             if not self._full:
                 self._session.say(f"{error}; no new page starts until then")
@@ -368,7 +368,7 @@ class Crawl(AbstractContextManager["Crawl"]):
 
     def status(self) -> Status:
         """The crawl's status now."""
-        return Monitor(self._open(), self._session.ledger).look()
+        return Monitor(self._open(), self._session.crawldb).look()
 
     def records(self) -> Iterator[Record]:
         """All records so far, in the order of their commits; `via` is a URL.
@@ -376,7 +376,7 @@ class Crawl(AbstractContextManager["Crawl"]):
         Raises FrontierError at the end if some could not be read.
         """
         self._open()
-        yield from read(self._session.ledger)
+        yield from read(self._session.crawldb)
 
     def delete(self) -> None:
         """Delete the crawl and everything it stored."""

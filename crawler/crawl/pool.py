@@ -73,7 +73,7 @@ class Pool:
     def __init__(
         self,
         frontier: Frontier,
-        ledger: CrawlDb,
+        crawldb: CrawlDb,
         settings: Settings,
         *,
         redis_url: str,
@@ -87,7 +87,7 @@ class Pool:
 
         *origins* are those that the command's SOURCEs name (see `headers`).
         """
-        self._frontier, self._ledger = frontier, ledger
+        self._frontier, self._crawldb = frontier, crawldb
         self._settings = settings
         self._redis_url = redis_url
         self._until_done = until_done
@@ -243,7 +243,7 @@ class Pool:
 
     def _settle(self, dead: _Dead) -> None:
         """Count what it was processing (page or robots.txt) as a failed attempt; return its other leases at no cost."""
-        leases = self._ledger.leases_of(dead.worker)
+        leases = self._crawldb.leases_of(dead.worker)
         innocent = [lease.token for lease in leases if lease.token != dead.token]
         for lease in leases:
             if lease.token == dead.token:

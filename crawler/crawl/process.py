@@ -197,12 +197,12 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
     own = job.settings
     patience = Backoff(log.note, trouble=watch.say)  # its pool reports that Redis is away
     patience.stopped = lambda: os.getppid() != job.parent
-    link = Connection(job.redis, patience=patience)
+    connection = Connection(job.redis, patience=patience)
     load_for_workers()
-    frontier = find(link, own.crawl)
-    ledger = ledger_of(frontier)
-    settings = own.with_stored(ledger.settings())
-    link.patience = None  # from now on the loop does other work meanwhile
+    frontier = find(connection, own.crawl)
+    crawldb = ledger_of(frontier)
+    settings = own.with_stored(crawldb.settings())
+    connection.patience = None  # from now on the loop does other work meanwhile
     plan = plan_of(settings, job.origins)
 
     def replan(raw: bytes) -> WorkerOptions:
@@ -213,7 +213,7 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
 
     tools = Context(
         frontier=frontier,
-        ledger=ledger,
+        ledger=crawldb,
         fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings, job.origins)),
         watch=watch,
         say=log.say,

@@ -44,7 +44,7 @@ class Session:
         self.say = say
         self.patience = Backoff(say, mend=self.restart_redis)
         self._server: EmbeddedRedis | None = None
-        self._link: Connection | None = None
+        self._connection: Connection | None = None
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
@@ -58,10 +58,10 @@ class Session:
             self._server = EmbeddedRedis(Path(self.settings.folder))
             self._server.__enter__()
         try:
-            self._link = Connection(self.url, patience=self.patience if self.settings.wait else None)
-            self._link.ask(self._link.client.ping)
-            warnings = self._link.ask(lambda: check_server(self.link.client, writing=self._begins))
-            self._link.patience = self.patience
+            self._connection = Connection(self.url, patience=self.patience if self.settings.wait else None)
+            self._connection.ask(self._connection.client.ping)
+            warnings = self._connection.ask(lambda: check_server(self.connection.client, writing=self._begins))
+            self._connection.patience = self.patience
         except BaseException:
             self.close()
             raise
@@ -76,9 +76,9 @@ class Session:
     def close(self) -> None:
         """Disconnect from Redis; the last user of an embedded one stops it."""
         self._frontier = None
-        if self._link is not None:
-            self._link.close()
-            self._link = None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
         if self._server is not None:
             self._server.leave()
             self._server = None
@@ -91,13 +91,13 @@ class Session:
         return self.settings.redis or ""
 
     @property
-    def link(self) -> Connection:
+    def connection(self) -> Connection:
         """The connection of this process, which waits while Redis is away."""
-        if self._link is None:
+        if self._connection is None:
             raise RedisUnavailable("the session is closed")
-        return self._link
+        return self._connection
 
-    def new_link(self) -> Connection:
+    def new_connection(self) -> Connection:
         """A connection that does not wait, for a caller with other work to do. The caller closes it."""
         return Connection(self.url)
 
@@ -112,31 +112,31 @@ class Session:
             self._server.ensure()
 
     @property
-    def ledger(self) -> CrawlDb:
+    def crawldb(self) -> CrawlDb:
         """What the crawl has stored."""
         if self._frontier is None:
-            return CrawlDb(self.link, self.settings.crawl)
+            return CrawlDb(self.connection, self.settings.crawl)
         return ledger_of(self._frontier)
 
     def names(self) -> list[str]:
         """All crawls on this Redis."""
-        return crawls(self.link)
+        return crawls(self.connection)
 
     # -- the crawl -----------------------------------------------------------------------------------------------------
 
     def find(self) -> Frontier:
         """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
-        self._frontier = frontier = find(self.link, self.settings.crawl)
+        self._frontier = frontier = find(self.connection, self.settings.crawl)
         self.settings = self.stored()
         return frontier
 
     def stored(self) -> Settings:
         """This session's settings, updated with those stored in the crawl now."""
-        return self.settings.with_stored(self.ledger.settings())
+        return self.settings.with_stored(self.crawldb.settings())
 
     def require(self) -> None:
         """Raise NoCrawl if there is no crawl to join."""
-        Frontier.find(self.link, self.settings.crawl)
+        Frontier.find(self.connection, self.settings.crawl)
 
     def wait_for(self, what: str, stopped: Callable[[], bool] = lambda: False) -> Frontier | None:
         """Wait for the crawl to exist, saying once that *what* waits. None if *stopped* meanwhile."""
@@ -169,7 +169,7 @@ class Session:
         plan_of(self.settings)  # report what cannot be used before anything is created
         try:
             frontier = create(
-                self.link,
+                self.connection,
                 self.settings.crawl,
                 self.settings.encode(),
                 limits_of(self.settings),
@@ -217,11 +217,11 @@ class Session:
         """Delete the crawl and everything it stored, even if it is damaged; returns how many keys there were."""
         with suppress(DamagedCrawl):
             self.require()
-        shards = shards_known(self.link, self.settings.crawl)
+        shards = shards_known(self.connection, self.settings.crawl)
         for shard in range(shards):
-            Frontier.condemn(self.link, self.settings.crawl, shard, shards)
+            Frontier.condemn(self.connection, self.settings.crawl, shard, shards)
         self._frontier = None
-        return ShardedCrawlDb(self.link, self.settings.crawl, shards).sweep()
+        return ShardedCrawlDb(self.connection, self.settings.crawl, shards).sweep()
 
     def discard(self, frontier: Frontier) -> None:
         """Delete a crawl that this session created and that got no URL: its settings should not bind the next one."""
