@@ -12,8 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from crawler import headers
-from crawler.crawl import seeds
-from crawler.crawl.seeds import Seeded
+from crawler.crawl.seeds import Seeded, Seeder, lines
 from crawler.crawl.signals import interrupts
 from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl, RedisUnavailable
 from crawler.frontier.crawldb import CrawlDb, crawls
@@ -236,15 +235,8 @@ class Session:
         sitemaps: Sequence[str] = (),
     ) -> Seeded:
         """Put the URLs of *sources* (URLs, files, `-`) and of *sitemaps* into the frontier."""
-        seeded = seeds.seed(
-            frontier,
-            scope_of(self.settings),
-            seeds.lines(sources),
-            sitemaps=sitemaps,
-            alone=not sources,
-            refuse=self.say,
-            progress=progress,
-        )
+        seeder = Seeder(frontier, scope_of(self.settings), self.say, progress, alone=not sources)
+        seeded = seeder.seed(lines(sources), sitemaps)
         self.origins |= seeded.origins
         if seeded.more_origins and any(headers.parse(line).needs_host for line in self.settings.header):
             self.say(
