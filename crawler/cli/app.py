@@ -34,7 +34,7 @@ from crawler.text import printable
 from crawler.worker.options import plan_of
 
 if TYPE_CHECKING:
-    from crawler.crawl.api import Ended
+    from crawler.crawl.supervisor import Ended
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
@@ -100,8 +100,6 @@ def run(
         with Session(loaded, say, begins=bool(sources or sitemaps)) as session:
             if fresh:
                 delete_crawl(session, yes, missing_ok=True)
-            if not (sources or sitemaps):
-                session.require()
             return _run(session, sources, sitemaps, sink)
     except BaseException:
         if sink is not None:
@@ -127,7 +125,7 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
     frontier = session.create_or_join()
     if session.made:
         _hint_at_contact(session)
-    seeded = session.seed(frontier, sources, _seeding, sitemaps)
+    seeded = session.seed(frontier, sources, sitemaps, _seeding)
     line.clear()
     if seeded.over_budget:
         say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are dropped")
@@ -156,9 +154,9 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
 
 
 def _work(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
-    from crawler.crawl.api import work  # loads all that a worker needs; other commands do not
+    from crawler.crawl.supervisor import run_workers  # loads all that a worker needs; other commands do not
 
-    ended = work(session, frontier, until_done=until_done, show=_show, copies=True)
+    ended = run_workers(session, frontier, until_done=until_done, show=_show, copies=True)
     line.clear()
     _summarize(ended)
     _hint_at_failures(ended.status)
@@ -231,7 +229,7 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
     _check(loaded, sources, sitemaps)
     with Session(loaded, say) as session:
         frontier = session.create_or_join()
-        seeded = session.seed(frontier, sources, _seeding, sitemaps)
+        seeded = session.seed(frontier, sources, sitemaps, _seeding)
         session.discard(frontier)
         line.clear()
         over = f", {seeded.over_budget:,} over a budget (--max-pages-per-host, -site)" if seeded.over_budget else ""
@@ -256,7 +254,7 @@ def work_(until_done: bool, **given: Any) -> int:
     _check(loaded, ())
     headers.require_hosts(loaded.settings.header, ())
     with Session(loaded, say) as session:
-        with session.interruptible() as stopped:
+        with session.redis.interruptible() as stopped:
             frontier = session.wait_for("work", stopped)
         if frontier is None:
             return INTERRUPTED

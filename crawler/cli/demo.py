@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from crawler.cli.demo_site import DemoSite
-from crawler.crawl.api import Ended, work
-from crawler.crawl.session import Say, Session
+from crawler.crawl.redis_access import Say
+from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
+from crawler.crawl.supervisor import Ended, run_workers
 from crawler.errors import CrawlerError
 from crawler.export import read
 from crawler.frontier.crawldb import CrawlDb
@@ -41,8 +42,8 @@ def run_demo(
             say(f"  {seed}")
         with Session(Loaded(settings, loaded.named), say) as session:
             frontier = session.create_or_join()
-            session.seed(frontier, site.seeds, lambda _: None)
-            ended = work(session, frontier, until_done=True, show=show, copies=True)
+            session.seed(frontier, site.seeds)
+            ended = run_workers(session, frontier, until_done=True, show=show, copies=True)
             summarize(ended, session.crawldb)
             if ended.interrupted:
                 return INTERRUPTED

@@ -104,7 +104,7 @@ def write_all(crawldb: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
 
 
 def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
-    with session.interruptible() as stopped:
+    with session.redis.interruptible() as stopped:
         frontier = session.wait_for("export", stopped)
         if frontier is None:
             return INTERRUPTED
@@ -123,7 +123,7 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
 
 def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
     """An export with a state: from where it stopped to the end, or for as long as the crawl runs."""
-    with session.interruptible() as stopped:
+    with session.redis.interruptible() as stopped:
         frontier = session.wait_for("export", stopped) if wanted.follow else session.find()
         if frontier is None:
             return INTERRUPTED

@@ -1,141 +1,71 @@
-"""A command's session: its Redis, embedded or shared, and the crawl that its settings name."""
+"""A command's session: the crawl that its settings name, created, joined, changed, seeded or deleted."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from crawler import headers
+from crawler.crawl.redis_access import RedisAccess, Say
 from crawler.crawl.seeds import Seeded, Seeder, lines
-from crawler.crawl.signals import interrupts
-from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl, RedisUnavailable
-from crawler.frontier.crawldb import CrawlDb, crawls
+from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import shards_known
-from crawler.frontier.redis.connection import Backoff, Connection
-from crawler.frontier.redis.embedded import EmbeddedRedis, check_server
 from crawler.frontier.shards.crawldb import ShardedCrawlDb
 from crawler.frontier.shards.frontier import create, find, ledger_of
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 
-Say = Callable[[str], None]
-
 
 class Session:
-    """A command's access to its Redis, embedded or shared, and to the crawl that its settings name."""
+    """A command's crawl: the one that its settings name, on the Redis that they name."""
 
     def __init__(self, loaded: Loaded, say: Say, *, begins: bool = True) -> None:
         """*begins*: the command may create a crawl; else no new embedded Redis is created."""
         self.settings = loaded.settings
-        self._begins = begins
+        self.redis = RedisAccess(loaded.settings, say, begins=begins)
+        self.say = say
         self.made = False
         """This session created the crawl."""
-        self.named = loaded.named
         self.origins: set[str] = set()
         """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
-        self.say = say
-        self.patience = Backoff(say, mend=self.restart_redis)
-        self._server: EmbeddedRedis | None = None
-        self._connection: Connection | None = None
+        self._begins = begins
+        self._named = loaded.named
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
-        """Connect to Redis; start or join the embedded one if none is named. Raises RedisUnavailable, NoCrawl.
-
-        If a shared Redis cannot be reached at first, this waits only with the setting `wait`; later it always waits.
-        """
+        """Connect to Redis (see `RedisAccess.open`). Raises RedisUnavailable, NoCrawl."""
         if not self._begins and not has_begun(self.settings):
             raise NoCrawl(f"there is no crawl {self.settings.crawl!r}: begin one with `crawler run` or `crawler seed`")
-        if self.settings.redis is None:
-            self._server = EmbeddedRedis(Path(self.settings.folder))
-            self._server.__enter__()
-        try:
-            self._connection = Connection(self.url, patience=self.patience if self.settings.wait else None)
-            self._connection.ask(self._connection.client.ping)
-            warnings = self._connection.ask(lambda: check_server(self.connection.client, writing=self._begins))
-            self._connection.patience = self.patience
-        except BaseException:
-            self.close()
-            raise
-        if self._server is None and self._begins:
-            for warning in warnings:
-                self.say(f"warning: {warning}")
+        self.redis.open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
-        """Disconnect from Redis; the last user of an embedded one stops it."""
+        """Disconnect from Redis."""
         self._frontier = None
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-        if self._server is not None:
-            self._server.leave()
-            self._server = None
-
-    @property
-    def url(self) -> str:
-        """The URL of Redis."""
-        if self._server is not None:
-            return self._server.url
-        return self.settings.redis or ""
-
-    @property
-    def connection(self) -> Connection:
-        """The connection of this process, which waits while Redis is away."""
-        if self._connection is None:
-            raise RedisUnavailable("the session is closed")
-        return self._connection
-
-    def new_connection(self) -> Connection:
-        """A connection that does not wait, for a caller with other work to do. The caller closes it."""
-        return Connection(self.url)
-
-    @property
-    def embedded(self) -> tuple[bytes, int] | None:
-        """Folder of the embedded Redis, and the descriptor that workers must inherit, which keeps it alive."""
-        return None if self._server is None else (os.fsencode(self._server.folder), self._server.users_fd)
-
-    def restart_redis(self) -> None:
-        """Restart the embedded Redis if it died."""
-        if self._server is not None:
-            self._server.ensure()
+        self.redis.close()
 
     @property
     def crawldb(self) -> CrawlDb:
         """What the crawl has stored."""
         if self._frontier is None:
-            return CrawlDb(self.connection, self.settings.crawl)
+            return CrawlDb(self.redis.connection, self.settings.crawl)
         return ledger_of(self._frontier)
-
-    def names(self) -> list[str]:
-        """All crawls on this Redis."""
-        return crawls(self.connection)
-
-    # -- the crawl -----------------------------------------------------------------------------------------------------
 
     def find(self) -> Frontier:
         """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
-        self._frontier = frontier = find(self.connection, self.settings.crawl)
-        self.settings = self.stored()
+        self._frontier = frontier = find(self.redis.connection, self.settings.crawl)
+        self.settings = self.settings.with_stored(self.crawldb.settings())
         return frontier
-
-    def stored(self) -> Settings:
-        """This session's settings, updated with those stored in the crawl now."""
-        return self.settings.with_stored(self.crawldb.settings())
-
-    def require(self) -> None:
-        """Raise NoCrawl if there is no crawl to join."""
-        Frontier.find(self.connection, self.settings.crawl)
 
     def wait_for(self, what: str, stopped: Callable[[], bool] = lambda: False) -> Frontier | None:
         """Wait for the crawl to exist, saying once that *what* waits. None if *stopped* meanwhile."""
@@ -150,25 +80,17 @@ class Session:
                 time.sleep(0.2)
         return None
 
-    @contextmanager
-    def interruptible(self) -> Iterator[Callable[[], bool]]:
-        """Whether a signal asked the command to end. A wait for Redis then gives up with RedisAway."""
-        with interrupts() as asked:
-            self.patience.stopped = lambda: asked() > 0
-            try:
-                yield self.patience.stopped
-            finally:
-                self.patience.stopped = lambda: False
-
     def create_or_join(self) -> Frontier:
         """Create the crawl with these settings, or join it and change its changeable settings.
 
-        Raises FixedSetting if a fixed setting was named with another value.
+        Raises FixedSetting if a fixed setting was named with another value, NoCrawl if the command may create none.
         """
         plan_of(self.settings)  # report what cannot be used before anything is created
+        if not self._begins:
+            return self._join()
         try:
             frontier = create(
-                self.connection,
+                self.redis.connection,
                 self.settings.crawl,
                 self.settings.encode(),
                 limits_of(self.settings),
@@ -185,8 +107,8 @@ class Session:
     def _join(self) -> Frontier:
         asked = self.settings
         frontier = self.find()
-        changed = {name: getattr(asked, name) for name in self.named if TABLE[name].kind is Kind.CHANGEABLE}
-        for name in self.named:
+        changed = {name: getattr(asked, name) for name in self._named if TABLE[name].kind is Kind.CHANGEABLE}
+        for name in self._named:
             there, wanted = getattr(self.settings, name), getattr(asked, name)
             if TABLE[name].kind is Kind.FIXED and there != wanted:
                 flag = name.replace("_", "-")
@@ -214,13 +136,14 @@ class Session:
 
     def delete(self) -> int:
         """Delete the crawl and everything it stored, even if it is damaged; returns how many keys there were."""
+        connection, crawl = self.redis.connection, self.settings.crawl
         with suppress(DamagedCrawl):
-            self.require()
-        shards = shards_known(self.connection, self.settings.crawl)
+            Frontier.find(connection, crawl)
+        shards = shards_known(connection, crawl)
         for shard in range(shards):
-            Frontier.condemn(self.connection, self.settings.crawl, shard, shards)
+            Frontier.condemn(connection, crawl, shard, shards)
         self._frontier = None
-        return ShardedCrawlDb(self.connection, self.settings.crawl, shards).sweep()
+        return ShardedCrawlDb(connection, crawl, shards).sweep()
 
     def discard(self, frontier: Frontier) -> None:
         """Delete a crawl that this session created and that got no URL: its settings should not bind the next one."""
@@ -231,8 +154,8 @@ class Session:
         self,
         frontier: Frontier,
         sources: Sequence[str],
-        progress: Callable[[Seeded], None],
         sitemaps: Sequence[str] = (),
+        progress: Callable[[Seeded], None] = lambda _: None,
     ) -> Seeded:
         """Put the URLs of *sources* (URLs, files, `-`) and of *sitemaps* into the frontier."""
         seeder = Seeder(frontier, scope_of(self.settings), self.say, progress, alone=not sources)
