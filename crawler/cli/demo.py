@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from crawler.cli.demo_site import DemoSite
-from crawler.crawl.redis_access import Say
+from crawler.cli.export import write_all
+from crawler.cli.progress import run_with_summary
+from crawler.cli.terminal import say
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
-from crawler.crawl.supervisor import Ended, run_workers
 from crawler.errors import CrawlerError
-from crawler.export import read
+from crawler.export import Sink, read
 from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.status import Status
 from crawler.settings import Loaded
 
 DELAY: Final = 0.1
@@ -30,9 +29,7 @@ class DemoFailed(CrawlerError):
     exit_code = 1
 
 
-def run_demo(
-    loaded: Loaded, say: Say, show: Callable[[Status, float], None], summarize: Callable[[Ended, CrawlDb], None]
-) -> int:
+def run_demo(loaded: Loaded, sink: Sink | None) -> int:
     """Serve the site, crawl it, check it. Returns 130 if interrupted, else 0. Raises DemoFailed."""
     delay = loaded.settings.delay if "delay" in loaded.named else DELAY
     with tempfile.TemporaryDirectory(prefix="crawler-demo-") as folder, DemoSite() as site:
@@ -43,8 +40,9 @@ def run_demo(
         with Session(Loaded(settings, loaded.named), say) as session:
             frontier = session.create_or_join()
             session.seed(frontier, site.seeds)
-            ended = run_workers(session, frontier, until_done=True, show=show, copies=True)
-            summarize(ended, session.crawldb)
+            ended = run_with_summary(session, frontier, until_done=True)
+            if sink is not None:
+                write_all(session.crawldb, sink)
             if ended.interrupted:
                 return INTERRUPTED
             _compare(site.expected_outcomes(), _outcomes(session.crawldb))

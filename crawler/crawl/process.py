@@ -90,7 +90,7 @@ def live(job: Job) -> int:
     watch = Watchdog(Path(job.watch), hold=True)
     _keep_from_children(job, watch)
     try:
-        code = _run(job, watch)
+        code = _run_engine(job, watch)
     except CrawlerError as error:
         watch.say(f"{type(error).__name__} {error}")
         code = GIVES_UP
@@ -139,7 +139,7 @@ def _keep_from_children(job: Job, watch: Watchdog) -> None:
     os.register_at_fork(after_in_child=let_go)
 
 
-def _run(job: Job, watch: Watchdog) -> int:
+def _run_engine(job: Job, watch: Watchdog) -> int:
     raise_limit()
     log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
     worker = build(job, watch, log)
