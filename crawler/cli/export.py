@@ -53,7 +53,7 @@ from crawler.frontier.messages import OVER, refuse_deleting
 )
 @click.option("--raw-cells", is_flag=True, help="CSV: do not escape cells that a spreadsheet would run")
 @settings(*OF_REDIS)
-def export_(
+def export_(  # noqa: PLR0913 - one for each option
     output: str,
     form: str | None,
     only: tuple[str, ...],
