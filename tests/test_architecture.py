@@ -18,7 +18,9 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = "crawler"
 MAX_LINES = 450
-MAX_LINES_OF_A_FUNCTION = 50
+MAX_LINES_OF_A_FUNCTION = 40
+LONG_FUNCTIONS = {"worker.shard_client.__init__": 48}
+"""Function -> lines that it may have, until it is split."""
 
 MAX_LINE_OF_LUA = 120
 FUNCTION_OF_LUA = re.compile(r"^( *)(?:local )?function ([\w.]+)\(.*?^\1end\b", re.MULTILINE | re.DOTALL)
@@ -232,17 +234,19 @@ def evaluates(function: ast.expr) -> str | None:
 
 def check_sizes(folder: Path) -> list[str]:
     """Files and functions are short enough to be read."""
-    problems = []
+    problems, long = [], set()
     for name, path in modules(folder).items():
         lines = len(path.read_text(encoding="utf-8").splitlines())
         if lines > MAX_LINES:
             problems.append(f"{name} has {lines} lines, more than {MAX_LINES}")
         for node in nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                length = (node.end_lineno or node.lineno) - node.lineno + 1
+                function, length = f"{name}.{node.name}", (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > MAX_LINES_OF_A_FUNCTION:
-                    problems.append(f"{name}.{node.name} has {length} lines, more than {MAX_LINES_OF_A_FUNCTION}")
-    return problems
+                    long.add(function)
+                if length > LONG_FUNCTIONS.get(function, MAX_LINES_OF_A_FUNCTION):
+                    problems.append(f"{function} has {length} lines, more than {MAX_LINES_OF_A_FUNCTION}")
+    return problems + [f"{function} is no long function" for function in LONG_FUNCTIONS.keys() - long]
 
 
 def check_lua(folder: Path) -> list[str]:
@@ -362,7 +366,7 @@ BROKEN = [
     (check_lua, "frontier/lua/put.lua", "\n", "put.lua does not say in a comment on its first line what it holds"),
     (check_lua, "frontier/lua/newcomer.lua", "\n" * (MAX_LINES + 1), f"newcomer.lua has {MAX_LINES + 1} lines"),
     (check_lua, "frontier/lua/put.lua", "-- " + "x" * 118 + "\n", "put.lua, line 1: 121 characters, more than 120"),
-    (check_lua, "frontier/lua/shared/hosts.lua", LONG_LUA, "shared/hosts.lua: long has 51 lines, more than 50"),
+    (check_lua, "frontier/lua/shared/hosts.lua", LONG_LUA, "shared/hosts.lua: long has 41 lines, more than 40"),
     (check_verbs, "frontier/lua/juggle.lua", "", "juggle.lua has no method Frontier.juggle"),
     (check_verbs, "frontier/lua/lease_call.lua", "", "lease_call.lua has no tests/frontier/test_lease_call.py"),
 ]
@@ -388,6 +392,11 @@ def test_a_door_that_nobody_uses_is_found(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_exception_that_lua_does_not_need_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LONG_FUNCTIONS_OF_LUA, "settle", 60)
     assert check_lua(ROOT) == ["settle is no long function of Lua"]
+
+
+def test_an_exception_that_no_function_needs_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LONG_FUNCTIONS, "url.canonicalize", 60)
+    assert check_sizes(ROOT) == ["url.canonicalize is no long function"]
 
 
 def test_what_is_harmless_is_left_alone(copy: Path) -> None:

@@ -79,7 +79,7 @@ def fields() -> list[Field]:
     for node, following in zip(body.body, body.body[1:], strict=False):
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             text = following.value if isinstance(following, ast.Expr) else None
-            texts[node.target.id] = text.value if isinstance(text, ast.Constant) else ""
+            texts[node.target.id] = str(text.value) if isinstance(text, ast.Constant) else ""
     hints = get_type_hints(Record, vars(record))
     return [_field(name, hints[name], " ".join(texts[name].split())) for name in Record.__struct_fields__]
 

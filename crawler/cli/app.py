@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import sys
 import traceback
-from collections.abc import Callable, Sequence
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 import click
 
@@ -17,25 +16,20 @@ from crawler.cli.export import export_, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
+from crawler.cli.progress import run_with_summary
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
-from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
-from crawler.crawl import seeds, signals
-from crawler.crawl.seeds import Seeded
+from crawler.cli.terminal import echo_json, flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.crawl import signals
+from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Sink, open_sink
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import Monitor, Status
-from crawler.monitor import screen
 from crawler.policy import robots
 from crawler.settings import VERSION, Loaded, Settings
 from crawler.text import printable
 from crawler.worker.options import plan_of
-
-if TYPE_CHECKING:
-    from crawler.crawl.api import Ended
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
@@ -100,9 +94,7 @@ def run(
         with Session(loaded, say, begins=bool(sources or sitemaps)) as session:
             if fresh:
                 delete_crawl(session, yes, missing_ok=True)
-            if not (sources or sitemaps):
-                session.require()
-            return _run(session, sources, sitemaps, sink)
+            return _seed_and_crawl(session, sources, sitemaps, sink)
     except BaseException:
         if sink is not None:
             sink.abort()
@@ -118,20 +110,20 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
     plan_of(loaded.settings)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
-    seeds.check_sources(sources, sitemaps)
+    check_sources(sources, sitemaps)
     if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
         say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")
 
 
-def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink: Sink | None) -> int:
+def _seed_and_crawl(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink: Sink | None) -> int:
     frontier = session.create_or_join()
     if session.made:
         _hint_at_contact(session)
-    seeded = session.seed(frontier, sources, _seeding, sitemaps)
+    seeded = session.seed(frontier, sources, sitemaps, _seeding)
     line.clear()
     if seeded.over_budget:
         say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are dropped")
-    before = Monitor(frontier).look()
+    before = Monitor(frontier, session.crawldb).look()
     if before.accepted == 0:
         session.discard(frontier)
         raise UsageError(
@@ -147,7 +139,8 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
         return _finish(session, sink, before, 2 if seeded.refused else 0)
     if before.state == "paused":
         say(f"crawl {before.crawl!r} is paused: `crawler resume` continues it")
-    ended = _work(session, frontier, until_done=True)
+    ended = run_with_summary(session, frontier, until_done=True)
+    _hint_at_failures(ended.status)
     if ended.interrupted:
         _hint_after_interrupt(session, sink)
         return INTERRUPTED
@@ -155,19 +148,9 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink
     return _finish(session, sink, ended.status, 2 if seeded.refused else 0)
 
 
-def _work(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
-    from crawler.crawl.api import work  # loads all that a worker needs; other commands do not
-
-    ended = work(session, frontier, until_done=until_done, show=_show, copies=True)
-    line.clear()
-    _summarize(ended)
-    _hint_at_failures(ended.status)
-    return ended
-
-
 def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> int:
     if sink is not None:
-        write_all(session.ledger, sink)
+        write_all(session.crawldb, sink)
     if status.fetched == 0 and status.done:
         raise NothingFetched(
             "nothing was fetched in the whole crawl: `crawler failed` and `crawler export -o -` have the reasons"
@@ -197,18 +180,6 @@ def _seeding(seeded: Seeded) -> None:
     line.show(f"seeding: {seeded.given:,} URLs, {seeded.new:,} new")
 
 
-def _show(status: Status, seconds: float) -> None:
-    line.show(screen.live(status, seconds))
-
-
-def _summarize(ended: Ended) -> None:
-    lost = ended.losses
-    losses = f"workers: {lost.died} died, {lost.hung} were killed on a page that hung" if lost.died or lost.hung else ""
-    for text in screen.summary(ended.status, ended.here, ended.seconds, losses):
-        with suppress(OSError):  # nobody may be there to read it
-            click.echo(printable(text), err=True)
-
-
 @cli.command(
     short_help="put URLs into the frontier",
     epilog=examples(
@@ -231,7 +202,7 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
     _check(loaded, sources, sitemaps)
     with Session(loaded, say) as session:
         frontier = session.create_or_join()
-        seeded = session.seed(frontier, sources, _seeding, sitemaps)
+        seeded = session.seed(frontier, sources, sitemaps, _seeding)
         session.discard(frontier)
         line.clear()
         over = f", {seeded.over_budget:,} over a budget (--max-pages-per-host, -site)" if seeded.over_budget else ""
@@ -256,11 +227,12 @@ def work_(until_done: bool, **given: Any) -> int:
     _check(loaded, ())
     headers.require_hosts(loaded.settings.header, ())
     with Session(loaded, say) as session:
-        with session.interruptible() as stopped:
+        with session.redis.interruptible() as stopped:
             frontier = session.wait_for("work", stopped)
         if frontier is None:
             return INTERRUPTED
-        ended = _work(session, frontier, until_done=until_done)
+        ended = run_with_summary(session, frontier, until_done=until_done)
+        _hint_at_failures(ended.status)
         ended.refuse_stuck()
         return INTERRUPTED if ended.interrupted and until_done else 0
 
@@ -288,18 +260,7 @@ def demo(output: str | None, **given: Any) -> int:
     from crawler.cli.demo import run_demo  # only this command needs a web server
 
     loaded = load_given(given)
-    sink = open_sink(output) if output else None
-    return run_demo(loaded, say, _show, _summarize_demo(sink))
-
-
-def _summarize_demo(sink: Sink | None) -> Callable[[Ended, CrawlDb], None]:
-    def summarize(ended: Ended, ledger: CrawlDb) -> None:
-        line.clear()
-        _summarize(ended)
-        if sink is not None:
-            write_all(ledger, sink)
-
-    return summarize
+    return run_demo(loaded, open_sink(output) if output else None)
 
 
 for command in (status, explain_, failed, retry, quarantine, list_, set_, pause, resume, delete):

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from crawler.cli.demo_site import DemoSite
-from crawler.crawl.api import Ended, work
-from crawler.crawl.session import Say, Session
+from crawler.cli.export import write_all
+from crawler.cli.progress import run_with_summary
+from crawler.cli.terminal import say
+from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError
-from crawler.export import read
+from crawler.export import Sink, read
 from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.status import Status
 from crawler.settings import Loaded
 
 DELAY: Final = 0.1
@@ -29,9 +29,7 @@ class DemoFailed(CrawlerError):
     exit_code = 1
 
 
-def run_demo(
-    loaded: Loaded, say: Say, show: Callable[[Status, float], None], summarize: Callable[[Ended, CrawlDb], None]
-) -> int:
+def run_demo(loaded: Loaded, sink: Sink | None) -> int:
     """Serve the site, crawl it, check it. Returns 130 if interrupted, else 0. Raises DemoFailed."""
     delay = loaded.settings.delay if "delay" in loaded.named else DELAY
     with tempfile.TemporaryDirectory(prefix="crawler-demo-") as folder, DemoSite() as site:
@@ -41,19 +39,20 @@ def run_demo(
             say(f"  {seed}")
         with Session(Loaded(settings, loaded.named), say) as session:
             frontier = session.create_or_join()
-            session.seed(frontier, site.seeds, lambda _: None)
-            ended = work(session, frontier, until_done=True, show=show, copies=True)
-            summarize(ended, session.ledger)
+            session.seed(frontier, site.seeds)
+            ended = run_with_summary(session, frontier, until_done=True)
+            if sink is not None:
+                write_all(session.crawldb, sink)
             if ended.interrupted:
                 return INTERRUPTED
-            _compare(site.expected_outcomes(), _outcomes(session.ledger))
+            _compare(site.expected_outcomes(), _outcomes(session.crawldb))
     say("every URL of the site ended as it must; robots.txt, noindex, nofollow and redirects were obeyed")
     say("next: crawler run https://your.site --max-pages 100 -o pages.jsonl")
     return 0
 
 
-def _outcomes(ledger: CrawlDb) -> dict[str, str]:
-    return {record.url: record.outcome for record in read(ledger.records)}
+def _outcomes(crawldb: CrawlDb) -> dict[str, str]:
+    return {record.url: record.outcome for record in read(crawldb)}
 
 
 def _compare(expected: dict[str, str], found: dict[str, str]) -> None:

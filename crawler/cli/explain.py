@@ -41,7 +41,7 @@ HEARD: Final = 2.0
 def explain_(url: str, as_json: bool, **given: Any) -> int:
     """Show what became of URL, where it waits or which worker has it, how it was found, and which rules apply."""
     with Session(load_given(given), say, begins=False) as session:
-        result = explain(session.find(), session.settings, url)
+        result = explain(session.find(), session.crawldb, session.settings, url)
     if as_json:
         echo_json(result)
     else:
@@ -60,13 +60,13 @@ def explain_(url: str, as_json: bool, **given: Any) -> int:
 def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
     """List the quarantined templates of URLs, with the number of their URLs that were dropped; or release one."""
     with Session(load_given(given), say, begins=False) as session:
-        frontier, ledger = session.find(), session.ledger
+        frontier, crawldb = session.find(), session.crawldb
         if release is not None:
-            return _release(frontier, ledger, release)
-        found = ledger.traps()
-        dropped = Counter(traps.trap_of(record.url, found) for _, record in _dropped(ledger)) if found else Counter()
+            return _release(frontier, crawldb, release)
+        found = crawldb.traps()
+        dropped = Counter(traps.trap_of(record.url, found) for _, record in _dropped(crawldb)) if found else Counter()
         for name in sorted(found):
-            weighed = number(ledger.template(traps.template_id(name)).get("total"))
+            weighed = number(crawldb.template(traps.template_id(name)).get("total"))
             if as_json:
                 row = {"template": name, "since_ms": found[name], "weighed": weighed, "dropped": dropped[name]}
                 echo_json(row)
@@ -77,21 +77,21 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
     return 0
 
 
-def _dropped(ledger: CrawlDb) -> Iterator[tuple[int, Record]]:
-    found = ((letter.at, letter.record) for letter in ledger.records.letters())
+def _dropped(crawldb: CrawlDb) -> Iterator[tuple[int, Record]]:
+    found = ((letter.at, letter.record) for letter in crawldb.letters())
     return ((at, record) for at, record in found if record is not None and record.outcome == TRAP)
 
 
-def _revive(frontier: Frontier, ledger: CrawlDb, template: str | None) -> int:
+def _revive(frontier: Frontier, crawldb: CrawlDb, template: str | None) -> int:
     """Requeue what was dropped of *template*; None: of all templates not quarantined now. Returns how many."""
-    quarantined = frozenset(ledger.traps())
+    quarantined = frozenset(crawldb.traps())
 
     def meant(record: Record) -> bool:
         if template is None:
             return traps.trap_of(record.url, quarantined) is None
         return traps.trap_of(record.url, (template,)) is not None
 
-    return sum(revive(frontier, ((at, record) for at, record in _dropped(ledger) if meant(record))))
+    return sum(revive(frontier, ((at, record) for at, record in _dropped(crawldb) if meant(record))))
 
 
 def revive(frontier: Frontier, letters: Iterable[tuple[int, Record]]) -> Iterator[int]:
@@ -107,24 +107,19 @@ def _request_of(record: Record) -> Request:
     return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
 
 
-def _unquarantine(frontier: Frontier, template: str) -> int:
-    home = frontier.home(template)
-    return home.ask(verbs.unquarantine(home, template, traps.template_id(template)))
-
-
-def _release(frontier: Frontier, ledger: CrawlDb, which: str) -> int:
+def _release(frontier: Frontier, crawldb: CrawlDb, which: str) -> int:
     """Release the template, then requeue what was dropped. Safe to repeat, also after an interruption."""
-    names = sorted(ledger.traps()) if which == "all" else [which]
-    released = sum(_unquarantine(frontier, name) for name in names)
-    known = released or which == "all" or ledger.template(traps.template_id(which)).get("state") == "pardoned"
+    names = sorted(crawldb.traps()) if which == "all" else [which]
+    released = sum(frontier.unquarantine(name, traps.template_id(name)) for name in names)
+    known = released or which == "all" or crawldb.template(traps.template_id(which)).get("state") == "pardoned"
     if not known:
         raise UsageError(f"{which!r} is not quarantined; `crawler quarantine` lists what is")
     revived = 0
-    while swept := _revive(frontier, ledger, None if which == "all" else which):
+    while swept := _revive(frontier, crawldb, None if which == "all" else which):
         revived += swept
-    if released and workers_alive(ledger):
+    if released and workers_alive(crawldb):
         time.sleep(HEARD)
-        revived += _revive(frontier, ledger, None if which == "all" else which)
+        revived += _revive(frontier, crawldb, None if which == "all" else which)
     if not released and not revived:
         say("there is nothing to release")
         return 0

@@ -54,7 +54,7 @@ from crawler.frontier.shards.records import Stored
 )
 @click.option("--raw-cells", is_flag=True, help="CSV: do not escape cells that a spreadsheet would run")
 @settings(*OF_REDIS)
-def export_(
+def export_(  # noqa: PLR0913 - one for each option
     output: str,
     form: str | None,
     only: tuple[str, ...],
@@ -83,18 +83,18 @@ def export_(
             return _follow(session, output, form, only, not raw_cells)
         session.find()
         with open_sink(output, form, defuse=not raw_cells) as sink:
-            write_all(session.ledger, sink, only)
+            write_all(session.crawldb, sink, only)
     return 0
 
 
-def write_all(ledger: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
+def write_all(crawldb: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
     """Write all records so far to *sink*, finish it, and report their number.
 
     Raises KeyboardInterrupt if a signal asked to end before. A slow reader gets whole records until then.
     """
-    _report_drained(ledger)
+    _report_drained(crawldb)
     with interrupts() if sink.waits else nullcontext(lambda: 0) as asked:
-        result = export(ledger.records, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        result = export(crawldb, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
         sink.finish()
     line.clear()
     say(f"{result.count:,} records written to {sink.target}")
@@ -105,15 +105,15 @@ def write_all(ledger: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
 
 
 def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
-    with session.interruptible() as stopped:
+    with session.redis.interruptible() as stopped:
         frontier = session.wait_for("export", stopped)
         if frontier is None:
             return INTERRUPTED
         with open_sink(output, form, follow=True, defuse=defuse) as sink:
-            _report_drained(session.ledger)
+            _report_drained(session.crawldb)
             over = partial(_is_over, frontier, stopped)
-            records, outcomes = session.ledger.records, only or None
-            result = follow(records, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
+            crawldb, outcomes = session.crawldb, only or None
+            result = follow(crawldb, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
             sink.finish()
         line.clear()
         say(f"{result.count:,} records written to {sink.target}")
@@ -124,21 +124,21 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
 
 def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
     """An export with a state: from where it stopped to the end, or for as long as the crawl runs."""
-    with session.interruptible() as stopped:
+    with session.redis.interruptible() as stopped:
         frontier = session.wait_for("export", stopped) if wanted.follow else session.find()
         if frontier is None:
             return INTERRUPTED
-        ledger = session.ledger
-        with Checkpoints(state, frontier, ledger.records, wanted) as checkpoints:
+        crawldb = session.crawldb
+        with Checkpoints(state, frontier, crawldb, wanted) as checkpoints:
             if checkpoints.fresh:
-                _report_drained(ledger)
+                _report_drained(crawldb)
             transfer = (
                 partial(follow, is_over=partial(_is_over, frontier, stopped), pause=time.sleep)
                 if wanted.follow
                 else export
             )
             result = transfer(
-                ledger.records,
+                crawldb,
                 checkpoints.sink,
                 after=checkpoints.cursor,
                 outcomes=wanted.outcomes,
@@ -178,7 +178,7 @@ def _report_cut(sink: Sink) -> None:
         say(f"{sink.target} ends within a record: nobody read for {GRACE:g} s")
 
 
-def _report_drained(ledger: CrawlDb) -> None:
-    drained = ledger.counters().get("drained", 0)
+def _report_drained(crawldb: CrawlDb) -> None:
+    drained = crawldb.counters().get("drained", 0)
     if drained:
         say(f"{drained:,} records were drained before: they are in the files written then, not in this one")

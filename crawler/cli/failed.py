@@ -55,9 +55,9 @@ class Filter:
         """Whether it excludes anything."""
         return bool(self.reasons or self.hosts) or (self.since, self.until) != (None, None)
 
-    def pick(self, ledger: CrawlDb) -> Iterator[Letter]:
+    def pick(self, crawldb: CrawlDb) -> Iterator[Letter]:
         """The matching dead letters, oldest first; URLs dropped as a trap are not among them."""
-        for letter in ledger.records.letters(self.since, self.until):
+        for letter in crawldb.letters(self.since, self.until):
             reason = _reason(letter)
             if reason == TRAP or (self.reasons and reason not in self.reasons):
                 continue
@@ -88,9 +88,9 @@ def _taken_from(given: dict[str, Any]) -> Callable[[CrawlDb], Filter]:
 
 
 def _filter(
-    reasons: Sequence[str], hosts: Sequence[str], since: str | None, until: str | None, ledger: CrawlDb
+    reasons: Sequence[str], hosts: Sequence[str], since: str | None, until: str | None, crawldb: CrawlDb
 ) -> Filter:
-    now = ledger.clock()
+    now = crawldb.clock()
     return Filter(
         frozenset(map(_outcome, reasons)),
         frozenset(map(_host, hosts)),
@@ -151,10 +151,10 @@ def failed(as_list: bool, limit: int | None, as_json: bool, **given: Any) -> int
     wanted = _taken_from(given)
     with Session(load_given(given), say, begins=False) as session:
         session.find()
-        ledger = session.ledger
-        found = wanted(ledger).pick(ledger)
+        crawldb = session.crawldb
+        found = wanted(crawldb).pick(crawldb)
         if as_json or as_list or limit is not None:
-            for row in _rows(ledger, found, limit):
+            for row in _rows(crawldb, found, limit):
                 echo_json(row) if as_json else click.echo(_line(row))
         else:
             for text in _summary(session.settings.crawl, found):
@@ -162,14 +162,14 @@ def failed(as_list: bool, limit: int | None, as_json: bool, **given: Any) -> int
     return 0
 
 
-def _rows(ledger: CrawlDb, letters: Iterable[Letter], limit: int | None) -> Iterator[dict[str, Any]]:
+def _rows(crawldb: CrawlDb, letters: Iterable[Letter], limit: int | None) -> Iterator[dict[str, Any]]:
     for n, letter in enumerate(letters):
         if limit is not None and n >= limit:
             return
         row: dict[str, Any] = {"id": letter.id, "outcome": _reason(letter), "failed_at": letter.when}
         record = letter.record
         if record is not None:
-            via = ledger.records.urls([record.via]).get(record.via) if record.via else None
+            via = crawldb.urls([record.via]).get(record.via) if record.via else None
             kept = ("url", "error", "status", "attempts", "depth")
             row |= {name: value for name in kept if (value := getattr(record, name)) is not None}
             row |= {"host": urls.host(record.url)} | ({"via": via} if via else {})
@@ -237,12 +237,12 @@ def retry(named: tuple[str, ...], of_all: bool, dry_run: bool, as_json: bool, **
     """
     wanted = _taken_from(given)
     with Session(load_given(given), say, begins=False) as session:
-        frontier, ledger = session.find(), session.ledger
-        picked = wanted(ledger)
+        frontier, crawldb = session.find(), session.crawldb
+        picked = wanted(crawldb)
         if bool(named) + (of_all or bool(picked)) != 1:
             raise UsageError("name URLs, or pick dead letters by --reason, --host, --since, --until, or take --all")
         retried = Retried()
-        letters = _named(session, frontier, named, retried) if named else picked.pick(ledger)
+        letters = _named(session, frontier, named, retried) if named else picked.pick(crawldb)
         _retry(frontier, letters, retried, dry_run)
         if as_json:
             echo_json({"queued": retried.queued, "left": dict(retried.left), "refused": retried.refused})
@@ -256,11 +256,11 @@ def _named(session: Session, frontier: Frontier, named: Sequence[str], retried: 
     for given in named:
         try:
             url_id = frontier.id(frontier.form.apply(urls.canonicalize(given)))
-            letter = session.ledger.records.letter(url_id)
+            letter = session.crawldb.letter(url_id)
             if letter is not None and _reason(letter) != TRAP:
                 yield letter
                 continue
-            state = explain(frontier, session.settings, given).state
+            state = explain(frontier, session.crawldb, session.settings, given).state
             hint = ": see `crawler quarantine`" if state == TRAP else ""
             say(f"{given} is no dead letter, it is {state}{hint}")
         except InvalidURL as error:
@@ -292,7 +292,7 @@ def _report(session: Session, frontier: Frontier, retried: Retried, dry_run: boo
         state = frontier.state().word
         works = (
             "running workers fetch them"
-            if workers_alive(session.ledger)
+            if workers_alive(session.crawldb)
             else "`crawler run` or `crawler work` fetches them"
         )
         then = {

@@ -12,7 +12,7 @@ from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settin
 from crawler.cli.terminal import echo_json, line, say
 from crawler.crawl.session import Session, has_begun
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
-from crawler.frontier.frontier import Frontier
+from crawler.frontier.crawldb import crawls
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
@@ -33,7 +33,7 @@ _NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawle
 def status(as_json: bool, watch: bool, **given: Any) -> int:
     """Show the state of the crawl: counts, rate, workers, and what limits the speed now."""
     with Session(load_given(given), say, begins=False) as session:
-        monitor = Monitor(session.find())
+        monitor = Monitor(session.find(), session.crawldb)
         monitor.look()
         time.sleep(0.3)  # a rate takes two looks
         seen = monitor.look()
@@ -48,7 +48,7 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
 def _watch(session: Session, monitor: Monitor, seen: Status, as_json: bool) -> Status:
     """Update until the crawl is over or a signal arrives: one line that is overwritten, or one object a second."""
     began = time.monotonic()
-    with session.interruptible() as stopped:
+    with session.redis.interruptible() as stopped:
         while not stopped() and seen.state not in OVER:
             if as_json:
                 echo_json(seen.as_json())
@@ -74,10 +74,11 @@ def list_(as_json: bool, **given: Any) -> int:
         say(_NO_CRAWLS)
         return 0
     with Session(loaded, say, begins=False) as session:
-        names = session.names()
+        names = crawls(session.redis.connection)
         for name in names:
             try:
-                seen = Monitor(Frontier.find(session.link, name)).look()
+                found = find(session.redis.connection, name)
+                seen = Monitor(found, ledger_of(found)).look()
             except (NoCrawl, DamagedCrawl) as error:  # just being deleted; of another version, or damaged
                 say(f"{name}: {error}")
                 continue

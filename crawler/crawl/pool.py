@@ -8,19 +8,20 @@ import re
 import secrets
 import signal
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from crawler.crawl.launcher import Process, launch
 from crawler.crawl.process import EXIT_CODES, GIVES_UP, GRACE, LAST_WORDS, Job
 from crawler.errors import CrawlerError, FrontierError, RedisAway, RedisUnavailable, named
-from crawler.frontier import verbs
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Lease, LeaseEnd, Release, Retry, RobotsResult
+from crawler.frontier.messages import Lease
+from crawler.frontier.shards.frontier import ledger_of
 from crawler.record import Charge
-from crawler.settings import Settings
 from crawler.worker.outcome import LeasedPage, of_failure
 from crawler.worker.watchdog import Snapshot, Watchdog, dead_watches
 
@@ -70,35 +71,14 @@ class Losses:
 class Pool:
     """The workers of one crawl on this machine. Call `tick` often; it never blocks for long."""
 
-    def __init__(
-        self,
-        frontier: Frontier,
-        settings: Settings,
-        *,
-        redis_url: str,
-        until_done: bool,
-        say: Callable[[str], None],
-        embedded: tuple[bytes, int] | None = None,
-        copies: bool = False,
-        origins: Collection[str] = (),
-    ) -> None:
-        """*embedded*: see `Job`. *copies*: the process runs nothing but this crawl (see `launcher`).
-
-        *origins* are those that the command's SOURCEs name (see `headers`).
-        """
-        self._frontier = frontier
-        self._settings = settings
-        self._redis_url = redis_url
-        self._until_done = until_done
-        self._say = say
-        self._embedded = embedded
-        self._copies = copies
-        self._origins = tuple(origins)
+    def __init__(self, frontier: Frontier, job: Job, say: Callable[[str], None], *, copies: bool = False) -> None:
+        """*job* is that of each worker, without its name and watch file. *copies*: see `launcher.launch`."""
+        self._frontier, self._job, self._say, self._copies = frontier, job, say, copies
         self._members: list[_Member] = []
         self._dead: list[_Dead] = []
         self._stopping = False
         self._false_starts = 0
-        self.page_timeout = settings.page_timeout
+        self.page_timeout = job.settings.page_timeout
         """A worker is killed after these seconds in one page; may change while the pool runs."""
         self.losses = Losses()
         self.lacks: dict[str, None] = {}
@@ -117,18 +97,8 @@ class Pool:
     def _spawn(self) -> _Member:
         worker = f"{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
         watch = Watchdog.create(self._frontier.generation, worker)
-        job = Job(
-            worker=worker,
-            watch=str(watch.path),
-            redis=self._redis_url,
-            generation=self._frontier.generation,
-            until_done=self._until_done,
-            settings=self._settings,
-            parent=os.getpid(),
-            origins=self._origins,
-            embedded=self._embedded,
-        )
-        keep = () if self._embedded is None else (self._embedded[1],)
+        job = msgspec.structs.replace(self._job, worker=worker, watch=str(watch.path))
+        keep = () if job.embedded is None else (job.embedded[1],)
         return _Member(worker, launch(job, keep, copies=self._copies), watch)
 
     # -- watching ------------------------------------------------------------------------------------------------------
@@ -176,36 +146,39 @@ class Pool:
 
     def _end_children(self, member: _Member) -> None:
         """Ask children of its hook to end too: they are in its worker's process group, unless they left it."""
-        if self._settings.hook:
+        if self._job.settings.hook:
             with suppress(OSError):  # there are none
                 os.killpg(member.process.pid, signal.SIGTERM)
 
     def _bury(self, member: _Member, code: int) -> None:
         """A worker has ended: by itself, or it died and its leases have to be settled."""
-        seen = member.watch.look()
+        seen, words = member.watch.look(), member.watch.words()
+        member.watch.close()
         if seen.stage == "ended" and seen.token.isdigit():  # whatever its exit code was after that
             code = int(seen.token)
         if code in (*EXIT_CODES.values(), GIVES_UP):
-            words = member.watch.words()
-            # If Redis was away when it left, it could not give its leases back.
-            self._dead.append(_Dead(member.worker, "", hung=False, times=1))
-            member.watch.close()
-            if code != GIVES_UP:
-                self.losses.ended.append(next(why for why, known in EXIT_CODES.items() if known == code))
-            elif not self._stopping:
-                raise named(words) if words else CrawlerError("a worker cannot continue; see its message above")
-            return
+            self._note_end(member, code, words)
+        else:
+            self._note_death(member, code, seen)
+
+    def _note_end(self, member: _Member, code: int, words: str) -> None:
+        # If Redis was away when it left, it could not give its leases back.
+        self._dead.append(_Dead(member.worker, "", hung=False, times=1))
+        if code != GIVES_UP:
+            self.losses.ended.append(next(why for why, known in EXIT_CODES.items() if known == code))
+        elif not self._stopping:
+            raise named(words) if words else CrawlerError("a worker cannot continue; see its message above")
+
+    def _note_death(self, member: _Member, code: int, seen: Snapshot) -> None:
         token = seen.token if seen.stage in ("handle", "hook") else ""
         self._dead.append(_Dead(member.worker, token, member.hung))
-        member.watch.close()
         if self._stopping and code == -signal.SIGTERM:
             return  # asked to leave before it had begun
         self.losses.died += not member.hung
         self.losses.hung += member.hung
         if not self._stopping:
-            self._say(
-                f"worker {member.process.pid} {self._how(member, code)}; its URLs are queued again, another replaces it"
-            )
+            how = self._how(member, code)
+            self._say(f"worker {member.process.pid} {how}; its URLs are queued again, another replaces it")
             self._false_starts = self._false_starts + 1 if seen.turn < _FIRST_TURNS else 0
             if self._false_starts >= MAX_FALSE_STARTS:
                 raise CrawlerError(f"{MAX_FALSE_STARTS} workers in a row died at their start; see their messages above")
@@ -242,7 +215,7 @@ class Pool:
 
     def _settle(self, dead: _Dead) -> None:
         """Count what it was processing (page or robots.txt) as a failed attempt; return its other leases at no cost."""
-        leases = self._frontier.crawldb.leases_of(dead.worker)
+        leases = ledger_of(self._frontier).leases_of(dead.worker)
         innocent = [lease.token for lease in leases if lease.token != dead.token]
         for lease in leases:
             if lease.token == dead.token:

@@ -90,7 +90,7 @@ def live(job: Job) -> int:
     watch = Watchdog(Path(job.watch), hold=True)
     _keep_from_children(job, watch)
     try:
-        code = _run(job, watch)
+        code = _run_engine(job, watch)
     except CrawlerError as error:
         watch.say(f"{type(error).__name__} {error}")
         code = GIVES_UP
@@ -139,7 +139,7 @@ def _keep_from_children(job: Job, watch: Watchdog) -> None:
     os.register_at_fork(after_in_child=let_go)
 
 
-def _run(job: Job, watch: Watchdog) -> int:
+def _run_engine(job: Job, watch: Watchdog) -> int:
     raise_limit()
     log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
     worker = build(job, watch, log)
@@ -197,11 +197,12 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
     own = job.settings
     patience = Backoff(log.note, trouble=watch.say)  # its pool reports that Redis is away
     patience.stopped = lambda: os.getppid() != job.parent
-    link = Connection(job.redis, patience=patience)
+    connection = Connection(job.redis, patience=patience)
     load_for_workers()
-    frontier = Frontier.find(link, own.crawl)
-    settings = own.with_stored(frontier.crawldb.settings())
-    link.patience = None  # from now on the loop does other work meanwhile
+    frontier = find(connection, own.crawl)
+    crawldb = ledger_of(frontier)
+    settings = own.with_stored(crawldb.settings())
+    connection.patience = None  # from now on the loop does other work meanwhile
     plan = plan_of(settings, job.origins)
 
     def replan(raw: bytes) -> WorkerOptions:
@@ -212,6 +213,7 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
 
     tools = Context(
         frontier=frontier,
+        ledger=crawldb,
         fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings, job.origins)),
         watch=watch,
         say=log.say,

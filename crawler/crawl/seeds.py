@@ -11,7 +11,6 @@ import time
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import IO, Final, cast
 
@@ -19,8 +18,8 @@ from crawler import url as urls
 from crawler.crawl import seed_list
 from crawler.crawl.seed_list import URL_MARK, Line
 from crawler.errors import InvalidURL, OutOfMemory, UsageError, without_credentials
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.verbs import MAX_REQUESTS
+from crawler.frontier.frontier import MAX_REQUESTS, Frontier
+from crawler.frontier.messages import Accepted
 from crawler.headers import MAX_ORIGINS, origin_of
 from crawler.policy.scope import Scope
 from crawler.record import Request
@@ -55,7 +54,12 @@ class Seeded:
     @property
     def given(self) -> int:
         """All lines with content."""
-        return self.new + self.seen + self.over_budget + self.refused
+        return self.accepted + self.over_budget + self.refused
+
+    @property
+    def accepted(self) -> int:
+        """URLs that are in the frontier, from now on or from before."""
+        return self.new + self.seen
 
     def name_origin(self, url: str) -> None:
         """A SOURCE names *url*, and so its origin."""
@@ -137,109 +141,110 @@ def _unzipped(file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-def seed(
-    frontier: Frontier,
-    scope: Scope,
-    sources: Iterable[Line],
-    *,
-    sitemaps: Sequence[str] = (),
-    alone: bool = False,
-    refuse: Callable[[str], None],
-    progress: Callable[[Seeded], None] = lambda _: None,
-) -> Seeded:
-    """Put every line into the frontier. *refuse* gets messages: the first ten lines that are no URLs, and waiting.
+class Seeder:
+    """Puts seeds into the frontier. Meanwhile the crawl counts as being seeded, also while Redis is full.
 
-    *sitemaps* are URLs of sitemaps, which are read and not stored as pages. Their hosts are roots like those of seeds.
-    In a scope by prefix they are so only if they are *alone*, because then nothing else defines the crawl.
-
-    Meanwhile the crawl counts as being seeded, also while Redis is full and the seeds wait. Safe to repeat: accepted
-    URLs are counted as seen, so after an interruption give the same seeds again.
+    Safe to repeat: accepted URLs are counted as seen, so after an interruption give the same seeds again.
     """
 
-    def roots_of(batch: Sequence[Request]) -> list[str]:
-        return sorted({root for request in batch for root in _roots(scope, request, alone)})
+    def __init__(
+        self,
+        frontier: Frontier,
+        scope: Scope,
+        say: Callable[[str], None],
+        progress: Callable[[Seeded], None] = lambda _: None,
+        *,
+        alone: bool = False,
+    ) -> None:
+        """*say* gets messages: the first ten lines that are no URLs, and waiting. *progress* gets the counts so far.
 
-    source = f"seeder-{secrets.token_hex(8)}"
-    seeded = Seeded()
-    try:
-        frontier.open(source, TERM)
-        put_at = time.monotonic()
-        batch: list[Request] = []
-        named = ((Line(url, url), True) for url in sitemaps)
-        for line, is_sitemap in chain(named, ((line, False) for line in sources)):
-            request = _request(line, frontier.form, seeded, refuse, sitemap=is_sitemap)
-            if request is not None:
-                batch.append(request)
-            if len(batch) == MAX_REQUESTS or (batch and time.monotonic() - put_at > PUT_EVERY):
-                _put(frontier, roots_of(batch), batch, seeded, source, refuse)
-                progress(seeded)
-                batch, put_at = [], time.monotonic()
-        if batch:
-            _put(frontier, roots_of(batch), batch, seeded, source, refuse)
-            progress(seeded)
-    except KeyboardInterrupt:
-        refuse(f"{seeded.new + seeded.seen:,} seeds are in; give the same ones again for the rest")
-        raise
-    finally:
-        patience = frontier.connection.patience
-        if patience is None or patience.since is None:  # else Redis is away: the seeder's mark expires by itself
-            frontier.close(source)
-    return seeded
+        Hosts of sitemaps are roots like those of seeds. In a scope by prefix they are so only if the sitemaps are
+        *alone*, because then nothing else defines the crawl.
+        """
+        self._frontier, self._scope, self._say, self._progress = frontier, scope, say, progress
+        self._alone = alone
+        self._source = f"seeder-{secrets.token_hex(8)}"
+        self._seeded = Seeded()
+        self._batch: list[Request] = []
+        self._put_at = 0.0
 
+    def seed(self, sources: Iterable[Line], sitemaps: Sequence[str] = ()) -> Seeded:
+        """Put every line into the frontier, and *sitemaps*: URLs that are read, but not stored as pages."""
+        try:
+            self._frontier.open(self._source, TERM)
+            self._put_at = time.monotonic()
+            for url in sitemaps:
+                self._add(Line(url, url), sitemap=True)
+            for line in sources:
+                self._add(line)
+            if self._batch:
+                self._put()
+        except KeyboardInterrupt:
+            self._say(f"{self._seeded.accepted:,} seeds are in; give the same ones again for the rest")
+            raise
+        finally:
+            patience = self._frontier.link.patience
+            if patience is None or patience.since is None:  # else Redis is away: the seeder's mark expires by itself
+                self._frontier.close(self._source)
+        return self._seeded
 
-def _request(
-    line: Line, form: urls.Form, seeded: Seeded, refuse: Callable[[str], None], *, sitemap: bool
-) -> Request | None:
-    if line.hint:
-        refuse(f"{line.where.rpartition(':')[0]}: {line.hint}")
-    try:
-        if line.odd:
-            raise InvalidURL(line.text, "invalid", line.odd)
-        request = Request(form.apply(urls.canonicalize(line.text)), sitemap=sitemap)
-        if not sitemap:
-            seeded.name_origin(request.url)
-        return request
-    except InvalidURL as error:
+    def _add(self, line: Line, *, sitemap: bool = False) -> None:
+        if line.hint:
+            self._say(f"{line.where.rpartition(':')[0]}: {line.hint}")
+        try:
+            if line.odd:
+                raise InvalidURL(line.text, "invalid", line.odd)
+            url = self._frontier.form.apply(urls.canonicalize(line.text))
+        except InvalidURL as error:
+            self._refuse(line, error)
+        else:
+            self._batch.append(Request(url, sitemap=sitemap))
+            if not sitemap:
+                self._seeded.name_origin(url)
+        is_due = time.monotonic() - self._put_at > PUT_EVERY
+        if len(self._batch) == MAX_REQUESTS or (self._batch and is_due):
+            self._put()
+
+    def _refuse(self, line: Line, error: InvalidURL) -> None:
+        seeded = self._seeded
         seeded.refused += 1
         seeded.reasons[error.reason] = seeded.reasons.get(error.reason, 0) + 1
         if seeded.refused <= SHOWN:
             hint = "" if URL_MARK in line.text or line.odd else "; a URL begins with https:// or http://"
-            refuse(f"{line.where}: {error if line.text else line.odd}{hint}")
+            self._say(f"{line.where}: {error if line.text else line.odd}{hint}")
         elif seeded.refused == SHOWN + 1:
-            refuse("more lines are refused; they are counted at the end")
-        return None
+            self._say("more lines are refused; they are counted at the end")
 
+    def _put(self) -> None:
+        """Put the batch, and start the next one."""
+        roots = sorted({root for request in self._batch for root in self._roots_of(request)})
+        accepted = self._put_when_room(roots)
+        self._frontier.tidy(accepted.long, (), self._say)
+        self._seeded.new += accepted.new
+        self._seeded.seen += accepted.seen
+        self._seeded.over_budget += accepted.over_budget
+        self._progress(self._seeded)
+        self._batch, self._put_at = [], time.monotonic()
 
-def _roots(scope: Scope, request: Request, alone: bool) -> tuple[str, ...]:
-    if scope.kind == "prefix" and request.sitemap:
-        host = urls.host(request.url)
-        return (host, f"{host}/") if alone else (host,)
-    return scope.roots_of(request.url)
+    def _put_when_room(self, roots: Sequence[str]) -> Accepted:
+        """Put the batch as soon as Redis has room for it."""
+        waiting = False
+        while True:
+            try:
+                accepted = self._frontier.put(self._batch, source=self._source, term=TERM, roots=roots)
+            except OutOfMemory as error:
+                if not waiting:
+                    self._say(f"{error}; {self._seeded.accepted:,} seeds are in, the others wait for room")
+                waiting = True
+                self._frontier.open(self._source, TERM)
+                time.sleep(ROOM_AGAIN * random.uniform(0.5, 1.0))
+            else:
+                if waiting:
+                    self._say("Redis has room again; seeding continues")
+                return accepted
 
-
-def _put(
-    frontier: Frontier,
-    roots: Sequence[str],
-    batch: list[Request],
-    seeded: Seeded,
-    source: str,
-    say: Callable[[str], None],
-) -> None:
-    """Put one batch, as soon as Redis has room for it."""
-    waiting = False
-    while True:
-        try:
-            accepted = frontier.put(batch, source=source, term=TERM, roots=roots)
-            break
-        except OutOfMemory as error:
-            if not waiting:
-                say(f"{error}; {seeded.new + seeded.seen:,} seeds are in, the others wait for room")
-            waiting = True
-            frontier.open(source, TERM)
-            time.sleep(ROOM_AGAIN * random.uniform(0.5, 1.0))
-    frontier.compact(accepted.long, say)
-    if waiting:
-        say("Redis has room again; seeding continues")
-    seeded.new += accepted.new
-    seeded.seen += accepted.seen
-    seeded.over_budget += accepted.over_budget
+    def _roots_of(self, request: Request) -> tuple[str, ...]:
+        if self._scope.kind == "prefix" and request.sitemap:
+            host = urls.host(request.url)
+            return (host, f"{host}/") if self._alone else (host,)
+        return self._scope.roots_of(request.url)

@@ -1,140 +1,71 @@
-"""A command's session: its Redis, embedded or shared, and the crawl that its settings name."""
+"""A command's session: the crawl that its settings name, created, joined, changed, seeded or deleted."""
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from crawler import headers
-from crawler.crawl import seeds
-from crawler.crawl.seeds import Seeded
-from crawler.crawl.signals import interrupts
-from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
-from crawler.frontier.crawldb import CrawlDb, crawls
-from crawler.frontier.frontier import Frontier, delete
-from crawler.frontier.identity import Identity
-from crawler.frontier.redis.connection import Backoff, Connection
-from crawler.frontier.redis.embedded import EmbeddedRedis, check_server
+from crawler.crawl.redis_access import RedisAccess, Say
+from crawler.crawl.seeds import Seeded, Seeder, lines
+from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl
+from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import shards_known
+from crawler.frontier.shards.crawldb import ShardedCrawlDb
+from crawler.frontier.shards.frontier import create, find, ledger_of
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 
-Say = Callable[[str], None]
-
 
 class Session:
-    """A command's access to its Redis, embedded or shared, and to the crawl that its settings name."""
+    """A command's crawl: the one that its settings name, on the Redis that they name."""
 
     def __init__(self, loaded: Loaded, say: Say, *, begins: bool = True) -> None:
         """*begins*: the command may create a crawl; else no new embedded Redis is created."""
         self.settings = loaded.settings
-        self._begins = begins
+        self.redis = RedisAccess(loaded.settings, say, begins=begins)
+        self.say = say
         self.made = False
         """This session created the crawl."""
-        self.named = loaded.named
         self.origins: set[str] = set()
         """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
-        self.say = say
-        self.patience = Backoff(say, mend=self.restart_redis)
-        self._server: EmbeddedRedis | None = None
-        self._link: Connection | None = None
+        self._begins = begins
+        self._named = loaded.named
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
-        """Connect to Redis; start or join the embedded one if none is named. Raises RedisUnavailable, NoCrawl.
-
-        If a shared Redis cannot be reached at first, this waits only with the setting `wait`; later it always waits.
-        """
+        """Connect to Redis (see `RedisAccess.open`). Raises RedisUnavailable, NoCrawl."""
         if not self._begins and not has_begun(self.settings):
             raise NoCrawl(f"there is no crawl {self.settings.crawl!r}: begin one with `crawler run` or `crawler seed`")
-        if self.settings.redis is None:
-            self._server = EmbeddedRedis(Path(self.settings.folder))
-            self._server.__enter__()
-        try:
-            self._link = Connection(self.url, patience=self.patience if self.settings.wait else None)
-            self._link.ask(self._link.client.ping)
-            warnings = self._link.ask(lambda: check_server(self.link.client, writing=self._begins))
-            self._link.patience = self.patience
-        except BaseException:
-            self.close()
-            raise
-        if self._server is None and self._begins:
-            for warning in warnings:
-                self.say(f"warning: {warning}")
+        self.redis.open()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
     def close(self) -> None:
-        """Disconnect from Redis; the last user of an embedded one stops it."""
+        """Disconnect from Redis."""
         self._frontier = None
-        if self._link is not None:
-            self._link.close()
-            self._link = None
-        if self._server is not None:
-            self._server.leave()
-            self._server = None
+        self.redis.close()
 
     @property
-    def url(self) -> str:
-        """The URL of Redis."""
-        if self._server is not None:
-            return self._server.url
-        return self.settings.redis or ""
-
-    @property
-    def link(self) -> Connection:
-        """The connection of this process, which waits while Redis is away."""
-        if self._link is None:
-            raise RedisUnavailable("the session is closed")
-        return self._link
-
-    def new_link(self) -> Connection:
-        """A connection that does not wait, for a caller with other work to do. The caller closes it."""
-        return Connection(self.url)
-
-    @property
-    def embedded(self) -> tuple[bytes, int] | None:
-        """Folder of the embedded Redis, and the descriptor that workers must inherit, which keeps it alive."""
-        return None if self._server is None else (os.fsencode(self._server.folder), self._server.users_fd)
-
-    def restart_redis(self) -> None:
-        """Restart the embedded Redis if it died."""
-        if self._server is not None:
-            self._server.ensure()
-
-    @property
-    def ledger(self) -> CrawlDb:
+    def crawldb(self) -> CrawlDb:
         """What the crawl has stored."""
         if self._frontier is None:
-            return CrawlDb(self.link, self.settings.crawl)
-        return self._frontier.crawldb
-
-    def names(self) -> list[str]:
-        """All crawls on this Redis."""
-        return crawls(self.link)
-
-    # -- the crawl -----------------------------------------------------------------------------------------------------
+            return CrawlDb(self.redis.connection, self.settings.crawl)
+        return ledger_of(self._frontier)
 
     def find(self) -> Frontier:
         """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
-        self._frontier = frontier = Frontier.find(self.link, self.settings.crawl)
-        self.settings = self.stored()
+        self._frontier = frontier = find(self.redis.connection, self.settings.crawl)
+        self.settings = self.settings.with_stored(self.crawldb.settings())
         return frontier
-
-    def stored(self) -> Settings:
-        """This session's settings, updated with those stored in the crawl now."""
-        return self.settings.with_stored(self.ledger.settings())
-
-    def require(self) -> None:
-        """Raise NoCrawl if there is no crawl to join."""
-        Identity.read(self.link, self.settings.crawl)
 
     def wait_for(self, what: str, stopped: Callable[[], bool] = lambda: False) -> Frontier | None:
         """Wait for the crawl to exist, saying once that *what* waits. None if *stopped* meanwhile."""
@@ -149,26 +80,23 @@ class Session:
                 time.sleep(0.2)
         return None
 
-    @contextmanager
-    def interruptible(self) -> Iterator[Callable[[], bool]]:
-        """Whether a signal asked the command to end. A wait for Redis then gives up with RedisAway."""
-        with interrupts() as asked:
-            self.patience.stopped = lambda: asked() > 0
-            try:
-                yield self.patience.stopped
-            finally:
-                self.patience.stopped = lambda: False
-
     def create_or_join(self) -> Frontier:
         """Create the crawl with these settings, or join it and change its changeable settings.
 
-        Raises FixedSetting if a fixed setting was named with another value.
+        Raises FixedSetting if a fixed setting was named with another value, NoCrawl if the command may create none.
         """
         plan_of(self.settings)  # report what cannot be used before anything is created
+        if not self._begins:
+            return self._join()
         try:
-            identity = Identity.new(form_of(self.settings), self.settings.shards)
-            limits = limits_of(self.settings)
-            frontier = Frontier.create(self.link, self.settings.crawl, identity, self.settings.encode(), limits)
+            frontier = create(
+                self.redis.connection,
+                self.settings.crawl,
+                self.settings.encode(),
+                limits_of(self.settings),
+                form=form_of(self.settings),
+                shards=self.settings.shards,
+            )
         except CrawlExists:
             return self._join()
         self._frontier, self.made = frontier, True
@@ -179,8 +107,8 @@ class Session:
     def _join(self) -> Frontier:
         asked = self.settings
         frontier = self.find()
-        changed = {name: getattr(asked, name) for name in self.named if TABLE[name].kind is Kind.CHANGEABLE}
-        for name in self.named:
+        changed = {name: getattr(asked, name) for name in self._named if TABLE[name].kind is Kind.CHANGEABLE}
+        for name in self._named:
             there, wanted = getattr(self.settings, name), getattr(asked, name)
             if TABLE[name].kind is Kind.FIXED and there != wanted:
                 flag = name.replace("_", "-")
@@ -208,8 +136,14 @@ class Session:
 
     def delete(self) -> int:
         """Delete the crawl and everything it stored, even if it is damaged; returns how many keys there were."""
+        connection, crawl = self.redis.connection, self.settings.crawl
+        with suppress(DamagedCrawl):
+            Frontier.find(connection, crawl)
+        shards = shards_known(connection, crawl)
+        for shard in range(shards):
+            Frontier.condemn(connection, crawl, shard, shards)
         self._frontier = None
-        return delete(self.link, self.settings.crawl)
+        return ShardedCrawlDb(connection, crawl, shards).sweep()
 
     def discard(self, frontier: Frontier) -> None:
         """Delete a crawl that this session created and that got no URL: its settings should not bind the next one."""
@@ -220,19 +154,12 @@ class Session:
         self,
         frontier: Frontier,
         sources: Sequence[str],
-        progress: Callable[[Seeded], None],
         sitemaps: Sequence[str] = (),
+        progress: Callable[[Seeded], None] = lambda _: None,
     ) -> Seeded:
         """Put the URLs of *sources* (URLs, files, `-`) and of *sitemaps* into the frontier."""
-        seeded = seeds.seed(
-            frontier,
-            scope_of(self.settings),
-            seeds.lines(sources),
-            sitemaps=sitemaps,
-            alone=not sources,
-            refuse=self.say,
-            progress=progress,
-        )
+        seeder = Seeder(frontier, scope_of(self.settings), self.say, progress, alone=not sources)
+        seeded = seeder.seed(lines(sources), sitemaps)
         self.origins |= seeded.origins
         if seeded.more_origins and any(headers.parse(line).needs_host for line in self.settings.header):
             self.say(

@@ -134,10 +134,6 @@ class Monitor:
         heartbeats = self._ledger.workers()
         hosts, first, clock = self._ledger.hosts.due(1)
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
-        delay = self._delay(first[0] if first else None)
-        limit = _limit([_word(heartbeat) for heartbeat in alive], state.word, hosts, delay / 1000)
-        if first and limit.startswith(_POLITE):
-            limit += unanswered(first[0], clock)
         footprint = self._weigh()
         left = state.queued + state.leased
         return Status(
@@ -156,7 +152,7 @@ class Monitor:
             silent_workers=len(heartbeats) - len(alive),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
-            limit=limit,
+            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first, clock),
             rate=self._rate(state.ended),
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
@@ -171,6 +167,10 @@ class Monitor:
             stuck_for=min((_troubled_for(heartbeat) for heartbeat in alive), default=0.0),
             lost=counters.get("lost", 0),
         )
+
+    def _limited_by(self, words: list[str], state: str, hosts: int, first: list[HostFacts], clock: int) -> str:
+        limit = _limit(words, state, hosts, self._delay(first[0] if first else None) / 1000)
+        return limit + (unanswered(first[0], clock) if first and limit.startswith(_POLITE) else "")
 
     def _delay(self, host: HostFacts | None) -> int:
         """Milliseconds between two requests to *host*, the next that is due: see `host_delay` in shared/hosts.lua."""

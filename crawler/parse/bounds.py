@@ -212,9 +212,7 @@ class _Flattening:
             self._cut(at)
         top = self.open[-1][0] if self.open else b""
         if name in (b"li", b"dd", b"dt"):
-            at = self.items[-1] if self.items else -1
-            if at >= 0 and (self.open[at][0] == name or (name != b"li" and self.open[at][0] in (b"dd", b"dt"))):
-                self._cut(at)
+            self._close_item(name)
         elif name in _ROWS:
             table = self._table()
             inner = [at for each in _ROWS[name] if (at := self._last(each)) > table]
@@ -231,6 +229,12 @@ class _Flattening:
                 self._cut(at)
             else:
                 self._take_out(at)
+
+    def _close_item(self, name: bytes) -> None:
+        """Close the item of a list before *name*; dd and dt close each other."""
+        at = self.items[-1] if self.items else -1
+        if at >= 0 and (self.open[at][0] == name or (name != b"li" and self.open[at][0] in (b"dd", b"dt"))):
+            self._cut(at)
 
     def _close_options(self, name: bytes) -> None:
         """Close the option before *name*, and within a select the group before a group."""

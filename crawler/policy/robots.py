@@ -318,9 +318,7 @@ class _View:
 def _section(body: bytes, agent: str) -> _Section:
     """The lines for *agent*, or for `*` if it has none."""
     general, own = _Section(), _Section()
-    sections = {b"*": general}
-    if _TOKEN.fullmatch(agent):
-        sections[agent.lower().encode()] = own
+    sections = {b"*": general} | ({agent.lower().encode(): own} if _TOKEN.fullmatch(agent) else {})
     # Each section is once in a group, however often the group names it: by name.
     group: dict[bytes, _Section] = {}
     waiting: dict[bytes, _Section] = {}  # those that the next delay is for

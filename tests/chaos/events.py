@@ -78,7 +78,7 @@ class Event:
 class Chaos:
     """Makes events happen. *kinds* are those that may, with their weights."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - one for each thing that it breaks or watches
         self,
         seed: str,
         kinds: dict[str, int],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,9 +11,8 @@ import pytest
 from crawler.crawl import launcher as launching
 from crawler.crawl import pool as pools
 from crawler.crawl.pool import Pool
-from crawler.crawl.process import EXIT_CODES, GIVES_UP
+from crawler.crawl.process import EXIT_CODES, GIVES_UP, Job
 from crawler.errors import CrawlerError, DamagedCrawl, HookError, RedisUnavailable
-from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
@@ -30,13 +30,13 @@ class Crawl:
     def __init__(self, url: str) -> None:
         self.frontier = Frontier.create(Connection(url), "default", b"{}", Limits(robots=False))
         self.frontier.put([Request(url) for url in URLS])
-        self.crawldb = CrawlDb(self.frontier.link, "default")
         self.told: list[str] = []
 
     def pool(self) -> Pool:
-        return Pool(
-            self.frontier, self.crawldb, Settings(), redis_url="unix:///-", until_done=True, say=self.told.append
+        job = Job(
+            "", "", "unix:///-", self.frontier.generation, until_done=True, settings=Settings(), parent=os.getpid()
         )
+        return Pool(self.frontier, job, self.told.append)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from crawler.crawl import seed_list, seeds
 from crawler.crawl.seed_list import Line
-from crawler.crawl.seeds import Seeded, check_sources
+from crawler.crawl.seeds import Seeded, Seeder, check_sources
 from crawler.errors import UsageError, without_credentials
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
@@ -299,7 +299,7 @@ def frontier(redis_url: str) -> Frontier:
 def _seed(frontier: Frontier, texts: Iterable[str], scope: Scope | None = None) -> tuple[Seeded, list[str]]:
     told: list[str] = []
     lines = (Line(text, f"list:{number}") for number, text in enumerate(texts, 1))
-    return seeds.seed(frontier, scope or Scope(), lines, refuse=told.append), told
+    return Seeder(frontier, scope or Scope(), told.append).seed(lines), told
 
 
 def test_each_line_is_counted_once(frontier: Frontier) -> None:
@@ -319,7 +319,7 @@ def test_each_line_is_counted_once(frontier: Frontier) -> None:
 def test_odd_lines_are_refused_and_what_the_file_is_is_said_once(frontier: Frontier, tmp_path: Path) -> None:
     source = _file(tmp_path, b"url;note\nhttp://a.example/;a note\nhttp://b.example/;\nhttp://c.example/\n")
     told: list[str] = []
-    seeded = seeds.seed(frontier, Scope(), seeds.lines([source]), refuse=told.append)
+    seeded = Seeder(frontier, Scope(), told.append).seed(seeds.lines([source]))
     assert (seeded.new, seeded.refused, seeded.reasons) == (1, 3, {"invalid": 3})
     assert told[0].startswith(f"{source}: it looks like a table with a semicolon")
     assert told[2].startswith(f"{source}:2: 'http://a.example/;a note' is not a URL to crawl: it contains a semicolon")
@@ -329,7 +329,7 @@ def test_odd_lines_are_refused_and_what_the_file_is_is_said_once(frontier: Front
 def test_a_list_without_any_url_is_counted_as_refused(frontier: Frontier, tmp_path: Path) -> None:
     told: list[str] = []
     source = _file(tmp_path, b"\n# none\n")
-    seeded = seeds.seed(frontier, Scope(), seeds.lines([source]), refuse=told.append)
+    seeded = Seeder(frontier, Scope(), told.append).seed(seeds.lines([source]))
     assert (seeded.new, seeded.refused, told) == (0, 1, [f"{source}: it holds no URL"])
 
 
@@ -345,13 +345,10 @@ def test_many_go_in_batches_while_the_crawl_counts_as_open(frontier: Frontier) -
     """2,500 lines are three calls; meanwhile a crawl that has nothing queued is not done."""
     seen: list[tuple[int, int]] = []
     lines = (Line(f"http://a.example/{n}", str(n)) for n in range(2_500))
-    seeded = seeds.seed(
-        frontier,
-        Scope(),
-        lines,
-        refuse=lambda _: None,
-        progress=lambda so_far: seen.append((so_far.new, frontier.state().sources)),
+    seeder = Seeder(
+        frontier, Scope(), lambda _: None, lambda so_far: seen.append((so_far.new, frontier.state().sources))
     )
+    seeded = seeder.seed(lines)
     assert seeded.new == 2_500
     assert seen == [(1_000, 1), (2_000, 1), (2_500, 1)]
     assert frontier.state().sources == 0
@@ -369,7 +366,7 @@ def test_slow_lines_do_not_wait_for_a_full_batch(frontier: Frontier, monkeypatch
             seen.append(frontier.state().accepted)
             clock[0] += 4.0
 
-    seeds.seed(frontier, Scope(), lines(), refuse=lambda _: None)
+    Seeder(frontier, Scope(), lambda _: None).seed(lines())
     assert seen == [0, 0, 3, 3]
     assert frontier.state().accepted == 4
 
@@ -385,7 +382,7 @@ def test_a_source_that_breaks_closes_the_seeding(frontier: Frontier, tmp_path: P
     """What was read before stays; the crawl does not count as being seeded for a minute."""
     source = _file(tmp_path, gzip.compress(b"http://a.example/\n" * 10_000)[:-10], "cut.gz")
     with pytest.raises(UsageError):
-        seeds.seed(frontier, Scope(), seeds.lines([source]), refuse=lambda _: None)
+        Seeder(frontier, Scope(), lambda _: None).seed(seeds.lines([source]))
     assert frontier.state().sources == 0
 
 
@@ -436,7 +433,7 @@ def test_who_interrupts_is_told_how_far_it_came(frontier: Frontier) -> None:
 
     told: list[str] = []
     with pytest.raises(KeyboardInterrupt):
-        seeds.seed(frontier, Scope(), lines(), refuse=told.append)
+        Seeder(frontier, Scope(), told.append).seed(lines())
     assert told == ["1,000 seeds are in; give the same ones again for the rest"]
     assert frontier.state().sources == 0
 

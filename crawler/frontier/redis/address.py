@@ -172,29 +172,22 @@ class Address:
         ours = {**secret, **_ONCE, "db": self.db or 0, "socket_timeout": timeout, "redis_connect_func": connect}
         ours["command_packer"] = _Packer()
         if self.scheme == "unix":
-            pool = ConnectionPool(connection_class=UnixDomainSocketConnection, path=self.path, **ours)
-            return redis.Redis.from_pool(pool)
-        ours["socket_connect_timeout"] = connect_timeout
-        trusting = self._trust() if self.tls else {}
+            return _client(UnixDomainSocketConnection, path=self.path, **ours)
+        ours |= {"socket_connect_timeout": connect_timeout, **(self._trust() if self.tls else {})}
         if self.master:
-            secret = {name: self.options.get(f"sentinel_{name}") for name in ("username", "password")}
-            asking = {**secret, **_ONCE, **trusting, "ssl": self.tls, "redis_connect_func": _introduce}
-            sentinels: Any = Sentinels(self.hosts, asking, context)
-            found = sentinels.master_for(
-                self.master,
-                connection_class=_SecureToMaster if self.tls else SentinelManagedConnection,
-                **ours,
-                **trusting,
-            )
-            return cast(redis.Redis, found)
+            return self._master(context, ours)
         if self.clustered:
-            ours |= {"nodes": self.nodes(), "slot": slot}
-            return redis.Redis.from_pool(
-                ConnectionPool(connection_class=_SecureToOwner if self.tls else _ToOwner, **ours, **trusting)
-            )
+            return _client(_SecureToOwner if self.tls else _ToOwner, nodes=self.nodes(), slot=slot, **ours)
         host, port = self.hosts[0]
-        kind = _Secure if self.tls else Connection
-        return redis.Redis.from_pool(ConnectionPool(connection_class=kind, host=host, port=port, **ours, **trusting))
+        return _client(_Secure if self.tls else Connection, host=host, port=port, **ours)
+
+    def _master(self, context: ssl.SSLContext | None, ours: Mapping[str, Any]) -> redis.Redis:
+        """A client of the server that the sentinels name; *ours* are its options."""
+        secret = {name: self.options.get(f"sentinel_{name}") for name in ("username", "password")}
+        asking = {**secret, **_ONCE, **(self._trust() if self.tls else {}), "ssl": self.tls}
+        sentinels: Any = Sentinels(self.hosts, {**asking, "redis_connect_func": _introduce}, context)
+        kind = _SecureToMaster if self.tls else SentinelManagedConnection
+        return cast(redis.Redis, sentinels.master_for(self.master, connection_class=kind, **ours))
 
     def nodes(self) -> Nodes:
         """The nodes of the cluster that this is."""
@@ -284,6 +277,10 @@ def _greet(connection: Any, context: ssl.SSLContext | None, *, unix: bool) -> No
         if why := explained(error, place, context, unanswered=True):
             raise HopelessError(why) from None
         raise
+
+
+def _client(kind: type[Any], **options: Any) -> redis.Redis:
+    return redis.Redis.from_pool(ConnectionPool(connection_class=kind, **options))
 
 
 def shown(url: str) -> str:

@@ -1,0 +1,36 @@
+"""Runs the workers of a command: a live line meanwhile, a summary at the end."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import click
+
+from crawler.cli.terminal import line
+from crawler.crawl.session import Session
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.status import Status
+from crawler.monitor import screen
+from crawler.text import printable
+
+if TYPE_CHECKING:
+    from crawler.crawl.supervisor import Ended
+
+
+def run_with_summary(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
+    """Run workers until the crawl is over or a signal arrives, and print how it ended."""
+    from crawler.crawl.supervisor import run_workers  # loads all that a worker needs; other commands do not
+
+    ended = run_workers(session, frontier, until_done=until_done, show=_show, copies=True)
+    line.clear()
+    lost = ended.losses
+    losses = f"workers: {lost.died} died, {lost.hung} were killed on a page that hung" if lost.died or lost.hung else ""
+    for text in screen.summary(ended.status, ended.here, ended.seconds, losses):
+        with suppress(OSError):  # nobody may be there to read it
+            click.echo(printable(text), err=True)
+    return ended
+
+
+def _show(status: Status, seconds: float) -> None:
+    line.show(screen.live(status, seconds))
