@@ -18,7 +18,7 @@ from crawler.cli.fetch import fetch
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
-from crawler.cli.terminal import echo_json, flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
 from crawler.crawl import signals
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
@@ -28,7 +28,6 @@ from crawler.export import Sink, open_sink
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
 from crawler.settings import VERSION, Loaded, Settings
-from crawler.text import printable
 from crawler.worker.options import plan_of
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -123,7 +122,7 @@ def _seed_and_crawl(session: Session, sources: Sequence[str], sitemaps: Sequence
     line.clear()
     if seeded.over_budget:
         say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are dropped")
-    before = Monitor(frontier, session.crawldb).look()
+    before = Monitor(frontier).look()
     if before.accepted == 0:
         session.discard(frontier)
         raise UsageError(

@@ -52,7 +52,7 @@ def run_demo(loaded: Loaded, sink: Sink | None) -> int:
 
 
 def _outcomes(crawldb: CrawlDb) -> dict[str, str]:
-    return {record.url: record.outcome for record in read(crawldb)}
+    return {record.url: record.outcome for record in read(crawldb.records)}
 
 
 def _compare(expected: dict[str, str], found: dict[str, str]) -> None:

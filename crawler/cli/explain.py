@@ -41,7 +41,7 @@ HEARD: Final = 2.0
 def explain_(url: str, as_json: bool, **given: Any) -> int:
     """Show what became of URL, where it waits or which worker has it, how it was found, and which rules apply."""
     with Session(load_given(given), say, begins=False) as session:
-        result = explain(session.find(), session.crawldb, session.settings, url)
+        result = explain(session.find(), session.settings, url)
     if as_json:
         echo_json(result)
     else:
@@ -78,7 +78,7 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
 
 
 def _dropped(crawldb: CrawlDb) -> Iterator[tuple[int, Record]]:
-    found = ((letter.at, letter.record) for letter in crawldb.letters())
+    found = ((letter.at, letter.record) for letter in crawldb.records.letters())
     return ((at, record) for at, record in found if record is not None and record.outcome == TRAP)
 
 
@@ -107,10 +107,15 @@ def _request_of(record: Record) -> Request:
     return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
 
 
+def _unquarantine(frontier: Frontier, template: str) -> int:
+    home = frontier.home(template)
+    return home.ask(verbs.unquarantine(home, template, traps.template_id(template)))
+
+
 def _release(frontier: Frontier, crawldb: CrawlDb, which: str) -> int:
     """Release the template, then requeue what was dropped. Safe to repeat, also after an interruption."""
     names = sorted(crawldb.traps()) if which == "all" else [which]
-    released = sum(frontier.unquarantine(name, traps.template_id(name)) for name in names)
+    released = sum(_unquarantine(frontier, name) for name in names)
     known = released or which == "all" or crawldb.template(traps.template_id(which)).get("state") == "pardoned"
     if not known:
         raise UsageError(f"{which!r} is not quarantined; `crawler quarantine` lists what is")

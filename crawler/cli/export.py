@@ -94,7 +94,7 @@ def write_all(crawldb: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
     """
     _report_drained(crawldb)
     with interrupts() if sink.waits else nullcontext(lambda: 0) as asked:
-        result = export(crawldb, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        result = export(crawldb.records, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
         sink.finish()
     line.clear()
     say(f"{result.count:,} records written to {sink.target}")
@@ -112,8 +112,8 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
         with open_sink(output, form, follow=True, defuse=defuse) as sink:
             _report_drained(session.crawldb)
             over = partial(_is_over, frontier, stopped)
-            crawldb, outcomes = session.crawldb, only or None
-            result = follow(crawldb, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
+            records, outcomes = session.crawldb.records, only or None
+            result = follow(records, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
             sink.finish()
         line.clear()
         say(f"{result.count:,} records written to {sink.target}")
@@ -129,7 +129,7 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
         if frontier is None:
             return INTERRUPTED
         crawldb = session.crawldb
-        with Checkpoints(state, frontier, crawldb, wanted) as checkpoints:
+        with Checkpoints(state, frontier, crawldb.records, wanted) as checkpoints:
             if checkpoints.fresh:
                 _report_drained(crawldb)
             transfer = (
@@ -138,7 +138,7 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
                 else export
             )
             result = transfer(
-                crawldb,
+                crawldb.records,
                 checkpoints.sink,
                 after=checkpoints.cursor,
                 outcomes=wanted.outcomes,

@@ -57,7 +57,7 @@ class Filter:
 
     def pick(self, crawldb: CrawlDb) -> Iterator[Letter]:
         """The matching dead letters, oldest first; URLs dropped as a trap are not among them."""
-        for letter in crawldb.letters(self.since, self.until):
+        for letter in crawldb.records.letters(self.since, self.until):
             reason = _reason(letter)
             if reason == TRAP or (self.reasons and reason not in self.reasons):
                 continue
@@ -169,7 +169,7 @@ def _rows(crawldb: CrawlDb, letters: Iterable[Letter], limit: int | None) -> Ite
         row: dict[str, Any] = {"id": letter.id, "outcome": _reason(letter), "failed_at": letter.when}
         record = letter.record
         if record is not None:
-            via = crawldb.urls([record.via]).get(record.via) if record.via else None
+            via = crawldb.records.urls([record.via]).get(record.via) if record.via else None
             kept = ("url", "error", "status", "attempts", "depth")
             row |= {name: value for name in kept if (value := getattr(record, name)) is not None}
             row |= {"host": urls.host(record.url)} | ({"via": via} if via else {})
@@ -256,11 +256,11 @@ def _named(session: Session, frontier: Frontier, named: Sequence[str], retried: 
     for given in named:
         try:
             url_id = frontier.id(frontier.form.apply(urls.canonicalize(given)))
-            letter = session.crawldb.letter(url_id)
+            letter = session.crawldb.records.letter(url_id)
             if letter is not None and _reason(letter) != TRAP:
                 yield letter
                 continue
-            state = explain(frontier, session.crawldb, session.settings, given).state
+            state = explain(frontier, session.settings, given).state
             hint = ": see `crawler quarantine`" if state == TRAP else ""
             say(f"{given} is no dead letter, it is {state}{hint}")
         except InvalidURL as error:

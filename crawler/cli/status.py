@@ -13,6 +13,7 @@ from crawler.cli.terminal import echo_json, line, say
 from crawler.crawl.session import Session, has_begun
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
 from crawler.frontier.crawldb import crawls
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
@@ -33,7 +34,7 @@ _NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawle
 def status(as_json: bool, watch: bool, **given: Any) -> int:
     """Show the state of the crawl: counts, rate, workers, and what limits the speed now."""
     with Session(load_given(given), say, begins=False) as session:
-        monitor = Monitor(session.find(), session.crawldb)
+        monitor = Monitor(session.find())
         monitor.look()
         time.sleep(0.3)  # a rate takes two looks
         seen = monitor.look()
@@ -77,8 +78,7 @@ def list_(as_json: bool, **given: Any) -> int:
         names = crawls(session.redis.connection)
         for name in names:
             try:
-                found = find(session.redis.connection, name)
-                seen = Monitor(found, ledger_of(found)).look()
+                seen = Monitor(Frontier.find(session.redis.connection, name)).look()
             except (NoCrawl, DamagedCrawl) as error:  # just being deleted; of another version, or damaged
                 say(f"{name}: {error}")
                 continue

@@ -133,15 +133,14 @@ class Crawl(AbstractContextManager["Crawl"]):
 
     def status(self) -> Status:
         """The crawl's status now."""
-        return Monitor(self._open(), self._session.crawldb).look()
+        return Monitor(self._open()).look()
 
     def records(self) -> Iterator[Record]:
         """All records so far, in the order of their commits; `via` is a URL.
 
         Raises FrontierError at the end if some could not be read.
         """
-        self._open()
-        yield from read(self._session.crawldb)
+        yield from read(self._open().crawldb.records)
 
     def delete(self) -> None:
         """Delete the crawl and everything it stored."""

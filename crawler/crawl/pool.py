@@ -18,9 +18,9 @@ import msgspec
 from crawler.crawl.launcher import Process, launch
 from crawler.crawl.process import EXIT_CODES, GIVES_UP, GRACE, LAST_WORDS, Job
 from crawler.errors import CrawlerError, FrontierError, RedisAway, RedisUnavailable, named
+from crawler.frontier import verbs
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Lease
-from crawler.frontier.shards.frontier import ledger_of
+from crawler.frontier.messages import Lease, LeaseEnd, Release, Retry, RobotsResult
 from crawler.record import Charge
 from crawler.worker.outcome import LeasedPage, of_failure
 from crawler.worker.watchdog import Snapshot, Watchdog, dead_watches
@@ -215,7 +215,7 @@ class Pool:
 
     def _settle(self, dead: _Dead) -> None:
         """Count what it was processing (page or robots.txt) as a failed attempt; return its other leases at no cost."""
-        leases = ledger_of(self._frontier).leases_of(dead.worker)
+        leases = self._frontier.crawldb.leases_of(dead.worker)
         innocent = [lease.token for lease in leases if lease.token != dead.token]
         for lease in leases:
             if lease.token == dead.token:

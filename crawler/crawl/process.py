@@ -199,9 +199,8 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
     patience.stopped = lambda: os.getppid() != job.parent
     connection = Connection(job.redis, patience=patience)
     load_for_workers()
-    frontier = find(connection, own.crawl)
-    crawldb = ledger_of(frontier)
-    settings = own.with_stored(crawldb.settings())
+    frontier = Frontier.find(connection, own.crawl)
+    settings = own.with_stored(frontier.crawldb.settings())
     connection.patience = None  # from now on the loop does other work meanwhile
     plan = plan_of(settings, job.origins)
 
@@ -213,7 +212,6 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
 
     tools = Context(
         frontier=frontier,
-        ledger=crawldb,
         fetcher=open_fetcher(own.fetcher, fetcher_options_of(settings, job.origins)),
         watch=watch,
         say=log.say,

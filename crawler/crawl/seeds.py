@@ -18,8 +18,9 @@ from crawler import url as urls
 from crawler.crawl import seed_list
 from crawler.crawl.seed_list import URL_MARK, Line
 from crawler.errors import InvalidURL, OutOfMemory, UsageError, without_credentials
-from crawler.frontier.frontier import MAX_REQUESTS, Frontier
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Accepted
+from crawler.frontier.verbs import MAX_REQUESTS
 from crawler.headers import MAX_ORIGINS, origin_of
 from crawler.policy.scope import Scope
 from crawler.record import Request
@@ -183,7 +184,7 @@ class Seeder:
             self._say(f"{self._seeded.accepted:,} seeds are in; give the same ones again for the rest")
             raise
         finally:
-            patience = self._frontier.link.patience
+            patience = self._frontier.connection.patience
             if patience is None or patience.since is None:  # else Redis is away: the seeder's mark expires by itself
                 self._frontier.close(self._source)
         return self._seeded
@@ -219,7 +220,7 @@ class Seeder:
         """Put the batch, and start the next one."""
         roots = sorted({root for request in self._batch for root in self._roots_of(request)})
         accepted = self._put_when_room(roots)
-        self._frontier.tidy(accepted.long, (), self._say)
+        self._frontier.compact(accepted.long, self._say)
         self._seeded.new += accepted.new
         self._seeded.seen += accepted.seen
         self._seeded.over_budget += accepted.over_budget

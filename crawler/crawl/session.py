@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -13,12 +12,10 @@ from typing import Any, Self
 from crawler import headers
 from crawler.crawl.redis_access import RedisAccess, Say
 from crawler.crawl.seeds import Seeded, Seeder, lines
-from crawler.errors import CrawlExists, DamagedCrawl, FixedSetting, NoCrawl
+from crawler.errors import CrawlExists, FixedSetting, NoCrawl
 from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.identity import shards_known
-from crawler.frontier.shards.crawldb import ShardedCrawlDb
-from crawler.frontier.shards.frontier import create, find, ledger_of
+from crawler.frontier.frontier import Frontier, delete
+from crawler.frontier.identity import Identity
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 
@@ -59,11 +56,11 @@ class Session:
         """What the crawl has stored."""
         if self._frontier is None:
             return CrawlDb(self.redis.connection, self.settings.crawl)
-        return ledger_of(self._frontier)
+        return self._frontier.crawldb
 
     def find(self) -> Frontier:
         """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
-        self._frontier = frontier = find(self.redis.connection, self.settings.crawl)
+        self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl)
         self.settings = self.settings.with_stored(self.crawldb.settings())
         return frontier
 
@@ -89,14 +86,9 @@ class Session:
         if not self._begins:
             return self._join()
         try:
-            frontier = create(
-                self.redis.connection,
-                self.settings.crawl,
-                self.settings.encode(),
-                limits_of(self.settings),
-                form=form_of(self.settings),
-                shards=self.settings.shards,
-            )
+            identity, limits = Identity.new(form_of(self.settings), self.settings.shards), limits_of(self.settings)
+            encoded = self.settings.encode()
+            frontier = Frontier.create(self.redis.connection, self.settings.crawl, identity, encoded, limits)
         except CrawlExists:
             return self._join()
         self._frontier, self.made = frontier, True
@@ -136,14 +128,8 @@ class Session:
 
     def delete(self) -> int:
         """Delete the crawl and everything it stored, even if it is damaged; returns how many keys there were."""
-        connection, crawl = self.redis.connection, self.settings.crawl
-        with suppress(DamagedCrawl):
-            Frontier.find(connection, crawl)
-        shards = shards_known(connection, crawl)
-        for shard in range(shards):
-            Frontier.condemn(connection, crawl, shard, shards)
         self._frontier = None
-        return ShardedCrawlDb(connection, crawl, shards).sweep()
+        return delete(self.redis.connection, self.settings.crawl)
 
     def discard(self, frontier: Frontier) -> None:
         """Delete a crawl that this session created and that got no URL: its settings should not bind the next one."""

@@ -19,7 +19,6 @@ from crawler.fetch.machine import raise_limit
 from crawler.frontier.bounds import LOOK_AFTER, bound
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import refuse_deleting
-from crawler.frontier.shards.frontier import ledger_of
 from crawler.frontier.status import NO_WORKERS, Monitor, Status
 from crawler.worker.options import sees_addresses
 
@@ -140,8 +139,7 @@ class _Outlook:
 
     def __init__(self, session: Session, frontier: Frontier, pool: Pool, show: Callable[[Status], None]) -> None:
         self._session, self._frontier, self._pool, self._show = session, frontier, pool, show
-        self._crawldb = ledger_of(frontier)
-        self._monitor = Monitor(frontier, self._crawldb)
+        self._monitor = Monitor(frontier)
         self._bound_at = 0.0
         self._full = False
         self._said: set[str] = set()
@@ -164,7 +162,7 @@ class _Outlook:
             self._see_whether_full()
             self._bound_queues()
             status = self._monitor.look()
-            settings = self._session.settings.with_stored(self._crawldb.settings())
+            settings = self._session.settings.with_stored(self._frontier.crawldb.settings())
             pool.page_timeout = settings.page_timeout
         except RedisAway as error:
             patience.failed(error)
@@ -226,7 +224,7 @@ class _Outlook:
     def _see_whether_full(self) -> None:
         """Check with an empty write: reads alone would not show what keeps workers from writing."""
         try:
-            self._crawldb.probe()
+            self._frontier.crawldb.probe()
         except OutOfMemory as error:
             if not self._full:
                 self._session.say(f"{error}; no new page starts until then")

@@ -94,34 +94,34 @@ def _record_lines(record: Record) -> list[str]:
     return [f"  {name:<14} {' '.join(str(value).split())[:120]}" for name, value in rows if value not in (None, False)]
 
 
-def explain(frontier: Frontier, crawldb: CrawlDb, settings: Settings, given: str) -> Explanation:
+def explain(frontier: Frontier, settings: Settings, given: str) -> Explanation:
     """Explain the URL *given*. Raises InvalidURL if it cannot be crawled."""
-    return _Explainer(frontier, crawldb, settings).explain(given)
+    return _Explainer(frontier, settings).explain(given)
 
 
 class _Explainer:
-    def __init__(self, frontier: Frontier, crawldb: CrawlDb, settings: Settings) -> None:
-        self._frontier, self._crawldb = frontier, crawldb
+    def __init__(self, frontier: Frontier, settings: Settings) -> None:
+        self._frontier, self._crawldb = frontier, frontier.crawldb
         self._plan = plan_of(settings)
         self._settings = settings
-        self._links = LinkFilter(self._plan.scope, crawldb.roots)
-        self._links.set_quarantined(crawldb.traps())
+        self._links = LinkFilter(self._plan.scope, self._crawldb.hosts.roots)
+        self._links.set_quarantined(self._crawldb.traps())
 
     def explain(self, given: str) -> Explanation:
         url = self._frontier.form.apply(urls.canonicalize(given))
         result = Explanation(url, given, self._frontier.id(url))
         result.trap = self._links.trap_of(url)
         result.robots = self._robots(url)
-        facts, now = self._crawldb.host(urls.host(url))
+        facts, now = self._crawldb.hosts.get(urls.host(url))
         result.host = self._host(facts, now)
-        record = self._crawldb.record(result.id)
+        record = self._crawldb.records.get(result.id)
         via, is_seed, depth, hops = None, False, 1, 0
         if record is not None:
             result.state, via, is_seed = record.outcome, record.via, record.via is None
             depth, hops = record.depth, record.hops
-            result.record = record.named(self._crawldb.urls(record.ids))
+            result.record = record.named(self._crawldb.records.urls(record.ids))
             self._failed(result)
-        elif self._crawldb.is_seen(result.id):
+        elif self._crawldb.hosts.accepted([(urls.host(url), result.id)])[0]:
             result.state = "accepted"
             entry = self._pending(result)
             if entry is not None:
@@ -146,7 +146,7 @@ class _Explainer:
                 return entry
         searched = 0
         for priority, name in enumerate(_QUEUES):
-            for place, raw in enumerate(self._crawldb.queued(host, priority), 1):
+            for place, raw in enumerate(self._crawldb.hosts.queued(host, priority), 1):
                 entry = self._entry(host, raw)
                 if entry is not None and self._is(entry, result.id):
                     result.state, result.where = "queued", f"place {place:,} of its host's queue of {name}"
@@ -176,7 +176,7 @@ class _Explainer:
 
     def _failed(self, result: Explanation) -> None:
         """When a dead letter failed, and how to retry it."""
-        letter = self._crawldb.letter(result.id)
+        letter = self._crawldb.records.letter(result.id)
         if letter is None:
             return
         result.failed_at = letter.when
@@ -207,7 +207,7 @@ class _Explainer:
         met: set[str] = set()
         while via is not None and via not in met and len(found) < MAX_ORIGINS:
             met.add(via)
-            record = self._crawldb.record(via)
+            record = self._crawldb.records.get(via)
             if record is None:
                 break
             found.append(record.url)
@@ -234,7 +234,7 @@ class _Explainer:
             )
             return f"refused as a link: {reason}: {(REFUSALS | LATER_REFUSALS)[reason]}{known}"
         kind = self._links.scope.kind
-        root = next((c for c in self._links.scope.candidates(url) if self._crawldb.roots([c])[0]), None)
+        root = next((c for c in self._links.scope.candidates(url) if self._crawldb.hosts.roots([c])[0]), None)
         return (
             f"a link to it is followed: its {kind} {root} is a root" if root else "a link to it is followed: scope all"
         )
@@ -242,7 +242,7 @@ class _Explainer:
     def _over_budget(self, host: str, accepted: int) -> str | None:
         """The budget that would exclude another URL of *host*: as `room_of` in the frontier's scripts."""
         settings, site = self._settings, site_key(host)
-        of_site, hosts = self._crawldb.site(site) if site else (accepted, 0)
+        of_site, hosts = self._crawldb.hosts.site(site) if site else (accepted, 0)
         if settings.max_pages_per_host is not None and accepted >= settings.max_pages_per_host:
             return "budget"
         if settings.max_pages_per_site is not None and of_site >= settings.max_pages_per_site:
@@ -255,7 +255,7 @@ class _Explainer:
             return "not obeyed in this crawl (--ignore-robots)"
         host, scheme, _ = urls.split(url)
         origin = urls.origin(host, scheme)
-        (raw,) = self._crawldb.robots([origin])
+        (raw,) = self._crawldb.hosts.robots([origin])
         if raw is None:
             return f"{origin}/robots.txt was not read yet"
         rules = robots.parse(raw) if raw else robots.ALLOW_ALL
