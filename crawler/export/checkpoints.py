@@ -12,32 +12,23 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import msgspec
 
 from crawler.errors import UsageError
-from crawler.export.drain import Drainable, Drains, drain
+from crawler.export.drain import drain
 from crawler.export.exporter import ExportResult, matching
 from crawler.export.sink import FileFormat, append_sink, form_of
 from crawler.export.state import ExportState, Mark
 from crawler.export.target import check_appendable, cut_back
-from crawler.frontier.crawldb import START, Stored
-from crawler.frontier.messages import CrawlState, Exported
+from crawler.frontier.crawldb import START, CrawlDb, Stored
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.messages import Exported
 
 EVERY_RECORDS: Final = 5_000
 EVERY_SECONDS: Final = 5.0
 """A checkpoint follows after this many records or seconds, whichever is first."""
-
-
-class Source(Drains, Protocol):
-    """What checkpoints need of a `Frontier`."""
-
-    crawl: str
-    generation: str
-
-    def state(self) -> CrawlState:
-        """The state of the crawl; NoCrawl if it is gone, or was started over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +70,7 @@ class Checkpoints:
     the records freed so far.
     """
 
-    def __init__(self, state: ExportState, frontier: Source, ledger: Drainable, wanted: Wanted) -> None:
+    def __init__(self, state: ExportState, frontier: Frontier, ledger: CrawlDb, wanted: Wanted) -> None:
         """Open the output as *state* knows it. UsageError, with nothing changed, if it belongs to another export."""
         self._state, self._frontier, self._ledger, self._wanted = state, frontier, ledger, wanted
         before, output = state.mark, state.name_of(wanted.output)
@@ -197,7 +188,7 @@ class Checkpoints:
             self.sink.abort()
 
 
-def _check_same(mark: Mark, name: str, frontier: Source, wanted: Wanted) -> None:
+def _check_same(mark: Mark, name: str, frontier: Frontier, wanted: Wanted) -> None:
     """UsageError unless *mark* is of this crawl and this kind of export."""
     other = "name another --state and a new -o"
     if mark.crawl != frontier.crawl:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from crawler.errors import FrontierError, UnreadableRecord, UsageError
 from crawler.export.sink import Sink
-from crawler.frontier.crawldb import START, Stored
+from crawler.frontier.crawldb import START, CrawlDb, Stored
 from crawler.record import OUTCOMES, Record
 
 _BATCH: Final = 100
@@ -23,19 +23,6 @@ _REMEMBERED: Final = 20_000
 """URLs remembered by id: most pages were found on a page that was exported shortly before."""
 _FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
 """Seconds between reads that find nothing, and how they grow."""
-
-
-class Records(Protocol):
-    """What an export needs of a `CrawlDb`."""
-
-    def records(self, after: str, most: int) -> tuple[list[Stored], str]:
-        """The next records after a cursor, and the new cursor."""
-
-    def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        """URLs of stored pages by id."""
-
-    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
-        """The cursor after the records that were taken: the first ones after *cursor*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +51,7 @@ def _never() -> bool:
     return False
 
 
-def read(ledger: Records) -> Iterator[Record]:
+def read(ledger: CrawlDb) -> Iterator[Record]:
     """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
 
     Raises FrontierError at the end if some could not be read.
@@ -76,7 +63,7 @@ def read(ledger: Records) -> Iterator[Record]:
 
 
 def export(
-    ledger: Records,
+    ledger: CrawlDb,
     sink: Sink,
     *,
     after: str = START,
@@ -93,7 +80,7 @@ def export(
 
 
 def follow(
-    ledger: Records,
+    ledger: CrawlDb,
     sink: Sink,
     is_over: Callable[[], bool],
     pause: Callable[[float], None],
@@ -139,7 +126,7 @@ def matching(outcomes: Collection[str]) -> frozenset[str]:
 class _Transfer:
     def __init__(
         self,
-        ledger: Records,
+        ledger: CrawlDb,
         sink: Sink,
         outcomes: Collection[str] | None,
         note: Note | None,
@@ -177,7 +164,7 @@ class _Transfer:
 class _Reading:
     """Reads records in batches of bounded size, those whose outcome is *wanted* (None: all)."""
 
-    def __init__(self, ledger: Records, wanted: frozenset[str] | None) -> None:
+    def __init__(self, ledger: CrawlDb, wanted: frozenset[str] | None) -> None:
         self._ledger, self._wanted = ledger, wanted
         self._origins = _Origins(ledger)
         self._most = 50
@@ -221,7 +208,7 @@ def _next_size(most: int, batch: Sequence[Stored]) -> int:
 class _Origins:
     """Replaces the ids in `via` and `duplicate_of` by URLs; ids not known (any more) are left out."""
 
-    def __init__(self, ledger: Records) -> None:
+    def __init__(self, ledger: CrawlDb) -> None:
         self._ledger = ledger
         self._known: OrderedDict[str, str] = OrderedDict()
 

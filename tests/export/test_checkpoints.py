@@ -448,23 +448,6 @@ def in_redis(crawl: Crawl) -> list[int]:
         cursor = reached
 
 
-class Witness:
-    """A frontier that looks at the files when it is asked to drain: all that goes must be in both, synced."""
-
-    def __init__(self, crawl: Crawl, synced: dict[str, int]) -> None:
-        self._frontier, self._synced = crawl.frontier, synced
-        self.crawl, self.generation = crawl.frontier.crawl, crawl.frontier.generation
-        self.state = crawl.frontier.state
-        self.drained: list[str] = []
-
-    def drain(self, exported: Sequence[Exported]) -> int:
-        assert self._synced == {"output": state()["length"], "state": Path(STATE).stat().st_ino}
-        known = {json.loads(line)["url"] for line in Path(OUT).read_bytes()[: state()["length"]].splitlines()}
-        assert {one.stub.url for one in exported if one.stub} <= known
-        self.drained += [one.at for one in exported]
-        return self._frontier.drain(exported)
-
-
 def test_what_is_freed_is_in_the_output_and_in_the_state_and_both_are_synced(
     crawl: Crawl, often: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,12 +462,20 @@ def test_what_is_freed_is_in_the_output_and_in_the_state_and_both_are_synced(
         elif name.startswith(f".{STATE}."):
             synced["state"] = found.st_ino
 
+    drain, drained = Frontier.drain, list[str]()
+
+    def watched(self: Frontier, exported: Sequence[Exported]) -> int:
+        assert synced == {"output": state()["length"], "state": Path(STATE).stat().st_ino}
+        known = {json.loads(line)["url"] for line in Path(OUT).read_bytes()[: state()["length"]].splitlines()}
+        assert {one.stub.url for one in exported if one.stub} <= known
+        drained.extend(one.at for one in exported)
+        return drain(self, exported)
+
     monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Frontier, "drain", watched)
     crawl.commit([page(n) for n in range(400)])
-    frontier = Witness(crawl, synced)
-    with ExportState(STATE) as kept, Checkpoints(kept, frontier, crawl.ledger, Wanted(OUT, STATE, drain=True)) as made:
-        export(crawl.ledger, made.sink, note=made.note)
-    assert (len(frontier.drained), made.drained, in_redis(crawl)) == (400, 400, [])
+    made = go_on(crawl, drain=True)
+    assert (len(drained), made.drained, in_redis(crawl)) == (400, 400, [])
 
 
 def test_what_a_killed_export_had_not_freed_yet_the_next_one_frees(crawl: Crawl) -> None:

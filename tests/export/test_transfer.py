@@ -8,7 +8,6 @@ import json
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import pytest
 from crawler.errors import FrontierError, UsageError
 from crawler.export import ExportResult, export, follow, matching, open_sink, read
 from crawler.export.formats.csv import restore
-from crawler.frontier.crawldb import CrawlDb, Stored
+from crawler.frontier.crawldb import START, CrawlDb, Stored
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Backoff, Connection
@@ -191,28 +190,21 @@ def test_memory_does_not_grow_with_the_number_of_records(crawl: Crawl, tmp_path:
         assert sum(1 for _ in file) == 20_000
 
 
-class Batches:
+class Batches(CrawlDb):
     """A ledger that notes how many records it is asked for."""
 
-    def __init__(self, ledger: CrawlDb) -> None:
-        self.ledger = ledger
-        self.asked: list[int] = []
+    asked: list[int]
 
-    def records(self, after: str, most: int) -> tuple[list[Stored], str]:
+    def records(self, after: str = START, most: int = 0) -> tuple[list[Stored], str]:
         self.asked.append(most)
-        return self.ledger.records(after, most)
-
-    def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        return self.ledger.urls(ids)
-
-    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
-        return self.ledger.behind(cursor, taken)
+        return super().records(after, most)
 
 
 @pytest.mark.parametrize(("size", "largest"), [(100, 100), (1_000_000, 50)])
 def test_batches_fit_the_weight_of_texts(crawl: Crawl, tmp_path: Path, size: int, largest: int) -> None:
     crawl.commit([page(n, text="x" * size) for n in range(60)])
-    ledger = Batches(crawl.ledger)
+    ledger = Batches(crawl.frontier.link, "export")
+    ledger.asked = []
     with open_sink(str(tmp_path / "a.jsonl.gz")) as sink:
         assert export(ledger, sink).count == 60
     assert ledger.asked[0] == 50
