@@ -1,4 +1,4 @@
-"""Copies records from Redis to a sink, in the order of commits: all so far, or continuously until the crawl is over.
+"""Copies records from Redis to a writer, in the order of commits: all so far, or continuously until the crawl is over.
 
 Memory is bounded: one batch at a time, sized by the weight of the last one, and a bounded table of URLs by id.
 """
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from crawler.errors import FrontierError, UnreadableRecord, UsageError
-from crawler.export.sink import Sink
+from crawler.export.writer import Writer
 from crawler.frontier.crawldb import START, CrawlDb, Stored
 from crawler.record import OUTCOMES, Record
 
@@ -64,24 +64,24 @@ def read(ledger: CrawlDb) -> Iterator[Record]:
 
 def export(
     ledger: CrawlDb,
-    sink: Sink,
+    writer: Writer,
     *,
     after: str = START,
     outcomes: Collection[str] | None = None,
     note: Note | None = None,
     stopped: Callable[[], bool] = _never,
 ) -> ExportResult:
-    """Write all records after the cursor *after* to *sink*, which stays open. Ends early when the sink is `gone`.
+    """Write all records after the cursor *after* to *writer*, which stays open. Ends early when it is `gone`.
 
     *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); None: all. Ends with the
     batch during which *stopped* becomes true. Records that cannot be read are left out, and counted.
     """
-    return _Transfer(ledger, sink, outcomes, note, stopped).run(ExportResult(0, after))
+    return _Transfer(ledger, writer, outcomes, note, stopped).run(ExportResult(0, after))
 
 
 def follow(
     ledger: CrawlDb,
-    sink: Sink,
+    writer: Writer,
     is_over: Callable[[], bool],
     pause: Callable[[float], None],
     *,
@@ -95,9 +95,9 @@ def follow(
     *pause* waits for a number of seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once more:
     its last line counts.
     """
-    transfer = _Transfer(ledger, sink, outcomes, note, stopped)
+    transfer = _Transfer(ledger, writer, outcomes, note, stopped)
     result, wait = ExportResult(0, after), _FIRST_PAUSE
-    while not (sink.gone or stopped()):
+    while not (writer.gone or stopped()):
         over = is_over()  # asked before reading: what was committed until then is read now
         before, result = result, transfer.run(result)
         if result.cursor != before.cursor:
@@ -127,13 +127,13 @@ class _Transfer:
     def __init__(
         self,
         ledger: CrawlDb,
-        sink: Sink,
+        writer: Writer,
         outcomes: Collection[str] | None,
         note: Note | None,
         stopped: Callable[[], bool],
     ) -> None:
-        self._ledger, self._sink, self._note, self._stopped = ledger, sink, note, stopped
-        sink.heed(stopped)
+        self._ledger, self._writer, self._note, self._stopped = ledger, writer, note, stopped
+        writer.heed(stopped)
         self._reading = _Reading(ledger, None if outcomes is None else matching(outcomes))
 
     def run(self, so_far: ExportResult) -> ExportResult:
@@ -143,20 +143,19 @@ class _Transfer:
             written = []
             for stored, record in zip(batch, self._reading.named(batch), strict=True):
                 try:
-                    self._sink.write(record)
+                    self._writer.write(record)
                 except RecursionError:
                     self._reading.leave_out(f"the record of {record.url[:200]} is nested too deep")
                 else:
                     written.append(stored)
-            self._sink.flush()
-            left = self._sink.left_out
+            left = self._writer.flush()
             if left:
                 written = written[:-left]
                 cursor = self._ledger.behind(result.cursor, written)
             result = self._reading.so_far(result.count + len(written), cursor)
             if self._note is not None:
                 self._note(result, written)
-            if left or self._sink.gone or self._stopped():
+            if left or self._writer.gone or self._stopped():
                 break
         return result
 

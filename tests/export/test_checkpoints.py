@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import CrawlerError, NoCrawl, UsageError
-from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export, follow, open_sink
+from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export, follow, open_writer
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported, Limits
@@ -38,7 +38,7 @@ def go_on(crawl: Crawl, output: str = OUT, state: str = STATE, *, stopped: Any =
     asked = Wanted(output, state, **wanted)
     with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, crawl.ledger, asked) as made:
         more = {} if stopped is None else {"stopped": stopped}
-        export(crawl.ledger, made.sink, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
+        export(crawl.ledger, made.writer, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
     return made
 
 
@@ -58,8 +58,8 @@ def test_a_record_that_cannot_be_read_is_passed_over_once(crawl: Crawl, redis_se
 
 def whole(crawl: Crawl, name: str = OUT, **options: Any) -> bytes:
     """What an export without a state writes now, unpacked."""
-    with open_sink(f"whole.{name}", options.pop("format", None)) as sink:
-        export(crawl.ledger, sink, **options)
+    with open_writer(f"whole.{name}", options.pop("format", None)) as writer:
+        export(crawl.ledger, writer, **options)
     return unpacked(f"whole.{name}")
 
 
@@ -192,7 +192,7 @@ def noted(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, going: Callable[[Checkp
 def test_it_comes_after_so_many_records(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_RECORDS", 120)
     crawl.commit([page(n) for n in range(420)])
-    known = noted(crawl, monkeypatch, lambda made: export(crawl.ledger, made.sink, note=made.note))
+    known = noted(crawl, monkeypatch, lambda made: export(crawl.ledger, made.writer, note=made.note))
     assert known == [0, 150, 350, 420]
 
 
@@ -207,7 +207,7 @@ def test_it_comes_after_so_many_seconds_also_when_nothing_is_new(crawl: Crawl, m
 
     def going(made: Checkpoints) -> None:
         crawl.commit([page(1)])
-        follow(crawl.ledger, made.sink, lambda: not steps, pause, note=made.note)
+        follow(crawl.ledger, made.writer, lambda: not steps, pause, note=made.note)
 
     assert noted(crawl, monkeypatch, going) == [0, 2, 2]
     assert clock[0] == 109
@@ -342,7 +342,7 @@ def test_two_at_once(begun: Crawl) -> None:
         refused(begun, "a.state is the state of an export that is running")
         refused(begun, "a.jsonl is being written by another export", OUT, "other.state")
         with pytest.raises(UsageError, match="being written by another export"):
-            open_sink(OUT, follow=True)
+            open_writer(OUT, follow=True)
 
 
 def test_what_cannot_be_asked_for() -> None:
@@ -370,7 +370,7 @@ def test_a_crawl_that_is_begun_anew_meanwhile_is_not_taken_for_the_old_one(begun
         begun.ledger.sweep()
         anew = Frontier.create(begun.frontier.link, "export", b"{}", Limits(delay_ms=0, per_host=9, robots=False))
         Crawl(begun.url, anew, begun.ledger).commit([page(3)])
-        export(begun.ledger, made.sink, after=made.cursor, note=made.note)
+        export(begun.ledger, made.writer, after=made.cursor, note=made.note)
     assert (state(), Path(OUT).read_bytes()) == (before, raw)
 
 
@@ -382,10 +382,10 @@ def test_an_export_that_fails_ends_with_its_last_checkpoint(crawl: Crawl, often:
         ExportState(STATE) as kept,
         Checkpoints(kept, crawl.frontier, crawl.ledger, asked) as made,
     ):
-        export(crawl.ledger, made.sink, note=made.note, stopped=at(1))
+        export(crawl.ledger, made.writer, note=made.note, stopped=at(1))
         for n in range(50, 60):
-            made.sink.write(page(n))
-        made.sink.flush()
+            made.writer.write(page(n))
+        made.writer.flush()
         assert len(urls()) == 60
         raise RuntimeError
     assert urls() == list(range(50))
@@ -427,7 +427,7 @@ def test_a_pipe_whose_reader_has_left_does_not_move_the_state(crawl: Crawl) -> N
         first = go_on(crawl, "-")
         crawl.commit([page(n) for n in range(20, 30)])
         second = go_on(crawl, "-")
-    assert (first.written, second.written, second.sink.gone) == (20, 0, True)
+    assert (first.written, second.written, second.writer.gone) == (20, 0, True)
     assert (state()["records"], state()["piped"], state()["output"]) == (20, True, None)
     refused(crawl, "of an export to stdout, of which nobody knows what was kept", OUT, STATE, drain=True)
     assert go_on(crawl).written == 10
@@ -579,7 +579,7 @@ def run():
     frontier, ledger = Frontier.find(link, "export"), CrawlDb(link, "export")
     wanted = Wanted(out, "state", drain=drains)
     with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
-        export(ledger, made.sink, after=made.cursor, note=made.note)
+        export(ledger, made.writer, after=made.cursor, note=made.note)
 
 whole = Path("whole").read_bytes()
 for step in itertools.count(1):
@@ -631,7 +631,7 @@ frontier, ledger = Frontier.find(link, "export"), CrawlDb(link, "export")
 wanted = Wanted(sys.argv[2], "state", drain=True)
 try:
     with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
-        export(ledger, made.sink, after=made.cursor, note=made.note)
+        export(ledger, made.writer, after=made.cursor, note=made.note)
 except CrawlerError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -679,7 +679,7 @@ def test_an_error_of_the_disk_when_syncing_is_told_and_nothing_is_freed(
     with monkeypatch.context() as patched, pytest.raises(CrawlerError, match="Input/output error; it ends where its"):
         asked = Wanted(OUT, STATE, drain=True)
         with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.ledger, asked) as made:
-            export(begun.ledger, made.sink, after=made.cursor, note=made.note)
+            export(begun.ledger, made.writer, after=made.cursor, note=made.note)
             patched.setattr(os, "fsync", fail)
     assert (state()["records"], urls(), in_redis(begun)) == (2, [1, 2], [3])
     assert go_on(begun).written == 1
