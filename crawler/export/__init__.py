@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from crawler.export.checkpoints import Checkpoints, Wanted
 from crawler.export.exporter import ExportResult, export, follow, matching, read
-from crawler.export.formats import FORMATS, open_writer
+from crawler.export.formats import open_writer
 from crawler.export.state import ExportState
 from crawler.export.writer import Writer
 
 __all__ = [
-    "FORMATS",
     "Checkpoints",
     "ExportResult",
     "ExportState",

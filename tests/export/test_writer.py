@@ -195,10 +195,11 @@ def test_it_is_no_stream(output: str, format: str | None) -> None:
 
 
 def test_people_are_offered_it() -> None:
-    assert endings(".") == ".jsonl[.gz], .ndjson[.gz], .csv[.gz], .rows"
-    for output, format in (("a.xml", None), ("a", "xml")):
-        with pytest.raises(UsageError, match=r"csv\[\.gz\], \.?rows"):
+    assert {".jsonl[.gz]", ".csv[.gz]", ".rows"} < set(endings(".").split(", "))
+    for output, format, known in (("a.xml", None, endings(".")), ("a", "xml", endings())):
+        with pytest.raises(UsageError) as error:
             open_writer(output, format)
+        assert known in str(error.value)
 
 
 def test_a_place_that_cannot_be_is_refused_before_anything_is_opened(tmp_path: Path) -> None:

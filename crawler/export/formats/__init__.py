@@ -8,7 +8,11 @@ from crawler.errors import UsageError
 from crawler.export.formats import csv, jsonl
 from crawler.export.writer import Format, Writer
 
-FORMATS: Final[dict[str, Format]] = {"jsonl": jsonl.FORMAT, "ndjson": jsonl.FORMAT, "csv": csv.FORMAT}
+FORMATS: Final[dict[str, Format]] = {
+    "jsonl": jsonl.FORMAT,
+    "ndjson": jsonl.FORMAT,
+    "csv": csv.FORMAT,
+}
 """By the ending of an output and for `--format`."""
 
 
