@@ -13,8 +13,8 @@ import pytest
 
 from crawler import owners
 from crawler.errors import CrawlerError, UsageError
-from crawler.export import ExportState, open_sink
-from crawler.export.sink import append_sink, form_of
+from crawler.export import ExportState, open_writer
+from crawler.export.formats import format_of
 from crawler.logs import open_log
 from crawler.settings import load
 
@@ -104,15 +104,15 @@ def test_the_right_to_write_of_a_group_that_is_ours_alone_does_no_harm(monkeypat
 
 
 def _export(name: str) -> None:
-    open_sink(name).finish()
+    open_writer(name).finish()
 
 
 def _follow(name: str) -> None:
-    open_sink(name, follow=True).finish()
+    open_writer(name, follow=True).finish()
 
 
 def _append(name: str) -> None:
-    append_sink(name, form_of(name), None).finish()
+    format_of(name).resume(name, None, follow=False).finish()
 
 
 def _state(name: str) -> None:

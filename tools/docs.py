@@ -18,7 +18,7 @@ import click
 from crawler import record
 from crawler.cli.app import cli
 from crawler.cli.options import OF_CRAWL
-from crawler.export.formats import csv
+from crawler.export.formats import csv, endings
 from crawler.record import OUTCOMES, Record
 from crawler.settings import TABLE, Kind, Meta, Settings, format_value
 
@@ -114,6 +114,10 @@ def outcomes() -> Iterator[str]:
 
 def columns() -> Iterator[str]:
     yield ", ".join(f"`{name}`" for name in csv.FIELDS)
+
+
+def formats() -> Iterator[str]:
+    yield "The file's ending selects the format; `.gz` compresses: `" + endings(".").replace(", ", "`, `") + "`."
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------
@@ -229,6 +233,7 @@ PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "record-fields": record_fields,
     "outcomes": outcomes,
     "columns": columns,
+    "formats": formats,
     "settings-fixed": settings_of(Kind.FIXED),
     "settings-changeable": settings_of(Kind.CHANGEABLE),
     "settings-process": settings_of(Kind.PROCESS),

@@ -12,7 +12,7 @@ import click
 
 from crawler import headers
 from crawler.cli.explain import explain_, quarantine
-from crawler.cli.export import export_, write_all
+from crawler.cli.export import export_, format_option, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
@@ -24,7 +24,9 @@ from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError, NothingFetched, UsageError
-from crawler.export import Sink, open_sink
+from crawler.export import Writer, open_writer
+from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
 from crawler.settings import VERSION, Loaded, Settings
@@ -65,7 +67,7 @@ def cli() -> None:
 )
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
 @click.option("-o", "--output", metavar="FILE", help="export the records when the crawl is done")
-@click.option("--format", "form", metavar="NAME", help="jsonl or csv, if FILE's ending does not show it")
+@format_option
 @click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
@@ -88,15 +90,17 @@ def run(
     headers.require_hosts(loaded.settings.header, sources)
     if fresh and not (sources or sitemaps):
         raise UsageError("--fresh starts over: name the SOURCEs to start from")
-    sink = open_sink(output, form) if output else None
+    writer = open_writer(output, form) if output else None
     try:
         with Session(loaded, say, begins=bool(sources or sitemaps)) as session:
             if fresh:
                 delete_crawl(session, yes, missing_ok=True)
-            return _seed_and_crawl(session, sources, sitemaps, sink)
+            if not (sources or sitemaps):
+                session.require()
+            return _run(session, sources, sitemaps, writer)
     except BaseException:
-        if sink is not None:
-            sink.abort()
+        if writer is not None:
+            writer.abort()
         raise
 
 
@@ -114,7 +118,7 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
         say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")
 
 
-def _seed_and_crawl(session: Session, sources: Sequence[str], sitemaps: Sequence[str], sink: Sink | None) -> int:
+def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], writer: Writer | None) -> int:
     frontier = session.create_or_join()
     if session.made:
         _hint_at_contact(session)
@@ -135,21 +139,31 @@ def _seed_and_crawl(session: Session, sources: Sequence[str], sitemaps: Sequence
             f"crawl {before.crawl!r} is done: {before.fetched:,} pages are stored (`crawler status`, `crawler export`);"
             " name new URLs, or start over with --fresh"
         )
-        return _finish(session, sink, before, 2 if seeded.refused else 0)
+        return _finish(session, writer, before, 2 if seeded.refused else 0)
     if before.state == "paused":
         say(f"crawl {before.crawl!r} is paused: `crawler resume` continues it")
     ended = run_with_summary(session, frontier, until_done=True)
     _hint_at_failures(ended.status)
     if ended.interrupted:
-        _hint_after_interrupt(session, sink)
+        _hint_after_interrupt(session, writer)
         return INTERRUPTED
     ended.refuse_stuck()
-    return _finish(session, sink, ended.status, 2 if seeded.refused else 0)
+    return _finish(session, writer, ended.status, 2 if seeded.refused else 0)
 
 
-def _finish(session: Session, sink: Sink | None, status: Status, code: int) -> int:
-    if sink is not None:
-        write_all(session.crawldb, sink)
+def _work(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
+    from crawler.crawl.api import work  # loads all that a worker needs; other commands do not
+
+    ended = work(session, frontier, until_done=until_done, show=_show, copies=True)
+    line.clear()
+    _summarize(ended)
+    _hint_at_failures(ended.status)
+    return ended
+
+
+def _finish(session: Session, writer: Writer | None, status: Status, code: int) -> int:
+    if writer is not None:
+        write_all(session.ledger, writer)
     if status.fetched == 0 and status.done:
         raise NothingFetched(
             "nothing was fetched in the whole crawl: `crawler failed` and `crawler export -o -` have the reasons"
@@ -167,10 +181,10 @@ def _hint_at_failures(status: Status) -> None:
         say("`crawler failed` lists those that failed, `crawler retry` tries them again")
 
 
-def _hint_after_interrupt(session: Session, sink: Sink | None) -> None:
-    if sink is not None:
-        sink.abort()
-        say(f"{sink.target} was not written: the crawl is not done")
+def _hint_after_interrupt(session: Session, writer: Writer | None) -> None:
+    if writer is not None:
+        writer.abort()
+        say(f"{writer.output} was not written: the crawl is not done")
     name = session.settings.crawl
     say("interrupted; continue with `crawler run`" + ("" if name == "default" else f" --crawl {name}"))
 
@@ -259,7 +273,18 @@ def demo(output: str | None, **given: Any) -> int:
     from crawler.cli.demo import run_demo  # only this command needs a web server
 
     loaded = load_given(given)
-    return run_demo(loaded, open_sink(output) if output else None)
+    writer = open_writer(output) if output else None
+    return run_demo(loaded, say, _show, _summarize_demo(writer))
+
+
+def _summarize_demo(writer: Writer | None) -> Callable[[Ended, CrawlDb], None]:
+    def summarize(ended: Ended, ledger: CrawlDb) -> None:
+        line.clear()
+        _summarize(ended)
+        if writer is not None:
+            write_all(ledger, writer)
+
+    return summarize
 
 
 for command in (status, explain_, failed, retry, quarantine, list_, set_, pause, resume, delete):

@@ -14,12 +14,15 @@ from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import line, say
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED, interrupts
-from crawler.export import Checkpoints, ExportResult, ExportState, Sink, Wanted, export, follow, matching, open_sink
+from crawler.export import Checkpoints, ExportResult, ExportState, Wanted, Writer, export, follow, matching, open_writer
+from crawler.export.formats import endings
 from crawler.export.stream import GRACE
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER, refuse_deleting
 from crawler.frontier.shards.records import Stored
+
+format_option = click.option("--format", "form", metavar="NAME", help=f"{endings()}: if FILE's ending does not show it")
 
 
 @click.command(
@@ -35,9 +38,13 @@ from crawler.frontier.shards.records import Stored
     ),
 )
 @click.option(
-    "-o", "--output", metavar="FILE", required=True, help="where to; - is stdout. .jsonl .csv, .gz compresses"
+    "-o",
+    "--output",
+    metavar="FILE",
+    required=True,
+    help=f"where to; - is stdout. Its ending names the format: {endings('.')}",
 )
-@click.option("--format", "form", metavar="NAME", help="jsonl or csv, if FILE's ending does not show it")
+@format_option
 @click.option("--only", metavar="OUTCOME", multiple=True, help="fetched, redirected, dropped, failed, failed:dns, ...")
 @click.option("--follow", "following", is_flag=True, help="continue until the crawl is done; waits for it to begin")
 @click.option(
@@ -64,7 +71,7 @@ def export_(  # noqa: PLR0913 - one for each option
     raw_cells: bool,
     **given: Any,
 ) -> int:
-    """Write the records of the crawl in the order of their commits, one JSON object or CSV row each.
+    """Write the records of the crawl in the order of their commits.
 
     A file appears whole at the end; with --follow, --state or --drain it grows in place. If a URL is in it twice, it
     was tried again in between (`crawler retry`): use the later line.
@@ -82,23 +89,23 @@ def export_(  # noqa: PLR0913 - one for each option
         if following:
             return _follow(session, output, form, only, not raw_cells)
         session.find()
-        with open_sink(output, form, defuse=not raw_cells) as sink:
-            write_all(session.crawldb, sink, only)
+        with open_writer(output, form, defuse=not raw_cells) as writer:
+            write_all(session.ledger, writer, only)
     return 0
 
 
-def write_all(crawldb: CrawlDb, sink: Sink, only: tuple[str, ...] = ()) -> None:
-    """Write all records so far to *sink*, finish it, and report their number.
+def write_all(ledger: CrawlDb, writer: Writer, only: tuple[str, ...] = ()) -> None:
+    """Write all records so far to *writer*, finish it, and report their number.
 
     Raises KeyboardInterrupt if a signal asked to end before. A slow reader gets whole records until then.
     """
-    _report_drained(crawldb)
-    with interrupts() if sink.waits else nullcontext(lambda: 0) as asked:
-        result = export(crawldb.records, sink, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
-        sink.finish()
+    _report_drained(ledger)
+    with interrupts() if writer.waits else nullcontext(lambda: 0) as asked:
+        result = export(ledger, writer, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        writer.finish()
     line.clear()
-    say(f"{result.count:,} records written to {sink.target}")
-    _report_cut(sink)
+    say(f"{result.count:,} records written to {writer.output}")
+    _report_cut(writer)
     if asked():
         raise KeyboardInterrupt
     result.refuse_left_out()
@@ -109,15 +116,15 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
         frontier = session.wait_for("export", stopped)
         if frontier is None:
             return INTERRUPTED
-        with open_sink(output, form, follow=True, defuse=defuse) as sink:
-            _report_drained(session.crawldb)
+        with open_writer(output, form, follow=True, defuse=defuse) as writer:
+            _report_drained(session.ledger)
             over = partial(_is_over, frontier, stopped)
-            records, outcomes = session.crawldb.records, only or None
-            result = follow(records, sink, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
-            sink.finish()
+            ledger, outcomes = session.ledger, only or None
+            result = follow(ledger, writer, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
+            writer.finish()
         line.clear()
-        say(f"{result.count:,} records written to {sink.target}")
-        _report_cut(sink)
+        say(f"{result.count:,} records written to {writer.output}")
+        _report_cut(writer)
         result.refuse_left_out()
         return INTERRUPTED if stopped() else 0
 
@@ -138,8 +145,8 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
                 else export
             )
             result = transfer(
-                crawldb.records,
-                checkpoints.sink,
+                ledger,
+                checkpoints.writer,
                 after=checkpoints.cursor,
                 outcomes=wanted.outcomes,
                 note=partial(_note, checkpoints),
@@ -147,9 +154,9 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
             )
         line.clear()
         drained = f", {checkpoints.drained:,} drained" if wanted.drain else ""
-        written = f"{checkpoints.written:,} records written to {checkpoints.sink.target}"
+        written = f"{checkpoints.written:,} records written to {checkpoints.writer.output}"
         say(f"{written}, {checkpoints.records:,} in all{drained}")
-        _report_cut(checkpoints.sink)
+        _report_cut(checkpoints.writer)
         result.refuse_left_out()
         if stopped():
             say("interrupted; the same command continues")
@@ -173,9 +180,9 @@ def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
     return word in OVER
 
 
-def _report_cut(sink: Sink) -> None:
-    if sink.cut:
-        say(f"{sink.target} ends within a record: nobody read for {GRACE:g} s")
+def _report_cut(writer: Writer) -> None:
+    if writer.cut:
+        say(f"{writer.output} ends within a record: nobody read for {GRACE:g} s")
 
 
 def _report_drained(crawldb: CrawlDb) -> None:

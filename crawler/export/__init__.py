@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from crawler.export.checkpoints import Checkpoints, Wanted
 from crawler.export.exporter import ExportResult, export, follow, matching, read
-from crawler.export.sink import FORMATS, Sink, open_sink
+from crawler.export.formats import open_writer
 from crawler.export.state import ExportState
+from crawler.export.writer import Writer
 
 __all__ = [
-    "FORMATS",
     "Checkpoints",
     "ExportResult",
     "ExportState",
-    "Sink",
     "Wanted",
+    "Writer",
     "export",
     "follow",
     "matching",
-    "open_sink",
+    "open_writer",
     "read",
 ]

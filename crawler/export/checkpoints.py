@@ -1,7 +1,7 @@
 """Checkpoints of an export that may be killed at any moment: the output is synced, then the state, then Redis is freed.
 
 So whatever happens, everything the state covers is in the output, and everything freed is in both. Output beyond the
-state was never acknowledged: when the export resumes, it is cut off and written again.
+state was never acknowledged: when the export resumes, the writer drops it and the records come again.
 """
 
 from __future__ import annotations
@@ -9,35 +9,27 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import msgspec
 
-from crawler.errors import UsageError
-from crawler.export.drain import Drainable, Drains, drain
+from crawler.errors import CrawlerError, UsageError
+from crawler.export.drain import drain
 from crawler.export.exporter import ExportResult, matching
-from crawler.export.sink import FileFormat, append_sink, form_of
+from crawler.export.formats import format_named, format_of
 from crawler.export.state import ExportState, Mark
-from crawler.export.target import check_appendable, cut_back
-from crawler.frontier.messages import CrawlState, Exported
-from crawler.frontier.shards.records import START, Stored
+from crawler.export.writer import Format
+from crawler.frontier.crawldb import START, CrawlDb, Stored
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.messages import Exported
 
 EVERY_RECORDS: Final = 5_000
 EVERY_SECONDS: Final = 5.0
 """A checkpoint follows after this many records or seconds, whichever is first."""
-
-
-class Source(Drains, Protocol):
-    """What checkpoints need of a `Frontier`."""
-
-    crawl: str
-    generation: str
-
-    def state(self) -> CrawlState:
-        """The state of the crawl; NoCrawl if it is gone, or was started over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,17 +46,16 @@ class Wanted:
 
     def __post_init__(self) -> None:
         matching(self.only)
-        form_of(self.output, self.format)
-        check_appendable(self.output)
+        self.form.check(self.output)
         if self.drain and self.output == "-":
             raise UsageError("--drain needs a file to write to: nobody knows what becomes of a pipe's bytes")
         if self.output != "-" and _same_file(self.output, self.state):
             raise UsageError(f"-o and --state name the same file, {self.output}: name another for the state")
 
     @property
-    def form(self) -> FileFormat:
+    def form(self) -> Format:
         """The format of the output."""
-        return form_of(self.output, self.format, defuse=self.defuse)
+        return format_of(self.output, self.format, defuse=self.defuse)
 
     @property
     def outcomes(self) -> frozenset[str] | None:
@@ -75,11 +66,11 @@ class Wanted:
 class Checkpoints:
     """The checkpoints of one export. As a context manager it ends with one, or gives up on an exception.
 
-    `sink` takes the records, `cursor` is where it begins, `fresh` whether that is the very beginning. `drained` counts
-    the records freed so far.
+    `writer` takes the records, `cursor` is where it begins, `fresh` whether that is the very beginning. `drained`
+    counts the records freed so far.
     """
 
-    def __init__(self, state: ExportState, frontier: Source, ledger: Drainable, wanted: Wanted) -> None:
+    def __init__(self, state: ExportState, frontier: Frontier, ledger: CrawlDb, wanted: Wanted) -> None:
         """Open the output as *state* knows it. UsageError, with nothing changed, if it belongs to another export."""
         self._state, self._frontier, self._ledger, self._wanted = state, frontier, ledger, wanted
         before, output = state.mark, state.name_of(wanted.output)
@@ -89,15 +80,14 @@ class Checkpoints:
         if before is not None and resumes and before.format != wanted.form.name:
             raise UsageError(f"{wanted.output} holds {before.format}, not {wanted.form.name}: continue in a new file")
         known = before.known if before is not None and resumes else None
-        self.sink = append_sink(wanted.output, wanted.form, known, follow=wanted.follow)
+        self.writer = wanted.form.resume(wanted.output, known, follow=wanted.follow)
         try:
-            old = state.output_of(before) if before is not None and not resumes else None
-            if before is not None and old is not None:
-                cut_back(old, before.known)
+            if before is not None and not resumes:
+                _cut_back(before, state.output_of(before))
             self._mark = self._first_mark(before, output)
             state.replace(self._mark)  # before a byte is written, so that the next export knows whose bytes these are
         except BaseException:
-            self.sink.abort()
+            self.writer.abort()
             raise
         self.fresh, self.cursor, self.drained = before is None, self._mark.cursor, 0
         self._began_with = self._mark.records
@@ -107,19 +97,12 @@ class Checkpoints:
         self._taken_at = time.monotonic()
 
     def _first_mark(self, before: Mark | None, output: str | None) -> Mark:
-        known, form = self.sink.known, self._wanted.form.name
-        if before is not None:
-            return msgspec.structs.replace(before, output=output, format=form, length=known.length, tail=known.tail)
-        return Mark(
-            crawl=self._frontier.crawl,
-            generation=self._frontier.generation,
-            output=output,
-            format=form,
-            length=known.length,
-            tail=known.tail,
-            only=_names(self._wanted.only),
-            cursor=START,
+        known, form = self.writer.known, self._wanted.form.name
+        crawl, generation = self._frontier.crawl, self._frontier.generation
+        mark = before or Mark(
+            crawl=crawl, generation=generation, output=output, format=form, only=_names(self._wanted.only), cursor=START
         )
+        return msgspec.structs.replace(mark, output=output, format=form, length=known.length, tail=known.tail)
 
     @property
     def records(self) -> int:
@@ -132,7 +115,7 @@ class Checkpoints:
         return self._mark.records - self._began_with
 
     def note(self, result: ExportResult, written: Sequence[Stored]) -> None:
-        """The sink has taken what was *written*, and *result* so far. Make a checkpoint if it is time."""
+        """The writer has taken what was *written*, and *result* so far. Make a checkpoint if it is time."""
         self._noted = result
         if self._wanted.drain:
             self._to_free.update((stored.at, stored.id) for stored in written)
@@ -144,10 +127,10 @@ class Checkpoints:
     def _take(self) -> None:
         self._taken_at = time.monotonic()
         self._frontier.state()  # raises NoCrawl if the crawl was started over: records read since may be of the new one
-        self.sink.sync()
-        if self.sink.gone:
+        self.writer.checkpoint()
+        if self.writer.gone:
             return
-        before, known, cursor = self._mark, self.sink.known, self._noted.cursor
+        before, known, cursor = self._mark, self.writer.known, self._noted.cursor
         mark = msgspec.structs.replace(
             before,
             cursor=cursor,
@@ -171,7 +154,7 @@ class Checkpoints:
             if self._wanted.drain:
                 self._drain_the_rest()
         except BaseException:
-            self.sink.abort()
+            self.writer.abort()
             raise
         return self
 
@@ -192,12 +175,12 @@ class Checkpoints:
         try:
             if kind is None:
                 self._take()
-                self.sink.finish()
+                self.writer.finish()
         finally:
-            self.sink.abort()
+            self.writer.abort()
 
 
-def _check_same(mark: Mark, name: str, frontier: Source, wanted: Wanted) -> None:
+def _check_same(mark: Mark, name: str, frontier: Frontier, wanted: Wanted) -> None:
     """UsageError unless *mark* is of this crawl and this kind of export."""
     other = "name another --state and a new -o"
     if mark.crawl != frontier.crawl:
@@ -212,6 +195,14 @@ def _check_same(mark: Mark, name: str, frontier: Source, wanted: Wanted) -> None
             f"{name} is the state of an export to stdout, of which nobody knows what was kept: without --drain, or"
             f" {other}"
         )
+
+
+def _cut_back(mark: Mark, output: Path | None) -> None:
+    """Cut the output that *mark* names back to what it knows; left alone if it was moved away or replaced."""
+    format = format_named(mark.format)
+    with suppress(CrawlerError, OSError):
+        if format is not None and output is not None and output.exists():
+            format.resume(str(output), mark.known, follow=False).abort()
 
 
 def _names(only: Collection[str]) -> list[str] | None:

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable
 
+from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.frontier import MAX_DRAINED, Frontier
 from crawler.frontier.messages import Exported
 from crawler.frontier.verbs import MAX_DRAINED
 
 
-class Drainable(Protocol):
-    """What draining needs of a `CrawlDb`."""
-
-    def exported(self, after: str, until: str, most: int) -> tuple[list[Exported], str]:
-        """The next entries after a cursor, up to another, and the new cursor."""
-
-    def entry(self, at: str) -> str | None:
-        """The id of the page of one entry."""
-
-    def standing(self, cursor: str, last: str) -> str:
-        """The cursor, if its entry still exists and is of that page; else the beginning."""
-
-
-class Drains(Protocol):
-    """What draining needs of a `Frontier`."""
-
-    def drain(self, exported: Sequence[Exported]) -> int:
-        """Free these; returns how many there were."""
-
-
-def drain(frontier: Drains, ledger: Drainable, after: str, until: str, is_written: Callable[[Exported], bool]) -> int:
+def drain(frontier: Frontier, ledger: CrawlDb, after: str, until: str, is_written: Callable[[Exported], bool]) -> int:
     """Free the written records after *after* up to *until*, the last of them last; returns how many.
 
     Entries whose records are gone are removed too. Safe to repeat: what is freed is not found again.

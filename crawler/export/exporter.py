@@ -1,4 +1,4 @@
-"""Copies records from Redis to a sink, in the order of commits: all so far, or continuously until the crawl is over.
+"""Copies records from Redis to a writer, in the order of commits: all so far, or continuously until the crawl is over.
 
 Memory is bounded: one batch at a time, sized by the weight of the last one, and a bounded table of URLs by id.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from crawler.errors import FrontierError, UnreadableRecord, UsageError
-from crawler.export.sink import Sink
-from crawler.frontier.shards.records import START, Stored
+from crawler.export.writer import Writer
+from crawler.frontier.crawldb import START, CrawlDb, Stored
 from crawler.record import OUTCOMES, Record
 
 _BATCH: Final = 100
@@ -23,19 +23,6 @@ _REMEMBERED: Final = 20_000
 """URLs remembered by id: most pages were found on a page that was exported shortly before."""
 _FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
 """Seconds between reads that find nothing, and how they grow."""
-
-
-class Records(Protocol):
-    """What an export needs of the stored records (`crawldb.Records`)."""
-
-    def read(self, after: str, most: int) -> tuple[list[Stored], str]:
-        """The next records after a cursor, and the new cursor."""
-
-    def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        """URLs of stored pages by id."""
-
-    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
-        """The cursor after the records that were taken: the first ones after *cursor*."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +51,7 @@ def _never() -> bool:
     return False
 
 
-def read(ledger: Records) -> Iterator[Record]:
+def read(ledger: CrawlDb) -> Iterator[Record]:
     """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
 
     Raises FrontierError at the end if some could not be read.
@@ -76,25 +63,25 @@ def read(ledger: Records) -> Iterator[Record]:
 
 
 def export(
-    ledger: Records,
-    sink: Sink,
+    ledger: CrawlDb,
+    writer: Writer,
     *,
     after: str = START,
     outcomes: Collection[str] | None = None,
     note: Note | None = None,
     stopped: Callable[[], bool] = _never,
 ) -> ExportResult:
-    """Write all records after the cursor *after* to *sink*, which stays open. Ends early when the sink is `gone`.
+    """Write all records after the cursor *after* to *writer*, which stays open. Ends early when it is `gone`.
 
     *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); None: all. Ends with the
     batch during which *stopped* becomes true. Records that cannot be read are left out, and counted.
     """
-    return _Transfer(ledger, sink, outcomes, note, stopped).run(ExportResult(0, after))
+    return _Transfer(ledger, writer, outcomes, note, stopped).run(ExportResult(0, after))
 
 
 def follow(
-    ledger: Records,
-    sink: Sink,
+    ledger: CrawlDb,
+    writer: Writer,
     is_over: Callable[[], bool],
     pause: Callable[[float], None],
     *,
@@ -108,9 +95,9 @@ def follow(
     *pause* waits for a number of seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once more:
     its last line counts.
     """
-    transfer = _Transfer(ledger, sink, outcomes, note, stopped)
+    transfer = _Transfer(ledger, writer, outcomes, note, stopped)
     result, wait = ExportResult(0, after), _FIRST_PAUSE
-    while not (sink.gone or stopped()):
+    while not (writer.gone or stopped()):
         over = is_over()  # asked before reading: what was committed until then is read now
         before, result = result, transfer.run(result)
         if result.cursor != before.cursor:
@@ -139,14 +126,14 @@ def matching(outcomes: Collection[str]) -> frozenset[str]:
 class _Transfer:
     def __init__(
         self,
-        ledger: Records,
-        sink: Sink,
+        ledger: CrawlDb,
+        writer: Writer,
         outcomes: Collection[str] | None,
         note: Note | None,
         stopped: Callable[[], bool],
     ) -> None:
-        self._ledger, self._sink, self._note, self._stopped = ledger, sink, note, stopped
-        sink.heed(stopped)
+        self._ledger, self._writer, self._note, self._stopped = ledger, writer, note, stopped
+        writer.heed(stopped)
         self._reading = _Reading(ledger, None if outcomes is None else matching(outcomes))
 
     def run(self, so_far: ExportResult) -> ExportResult:
@@ -156,20 +143,19 @@ class _Transfer:
             written = []
             for stored, record in zip(batch, self._reading.named(batch), strict=True):
                 try:
-                    self._sink.write(record)
+                    self._writer.write(record)
                 except RecursionError:
                     self._reading.leave_out(f"the record of {record.url[:200]} is nested too deep")
                 else:
                     written.append(stored)
-            self._sink.flush()
-            left = self._sink.left_out
+            left = self._writer.flush()
             if left:
                 written = written[:-left]
                 cursor = self._ledger.behind(result.cursor, written)
             result = self._reading.so_far(result.count + len(written), cursor)
             if self._note is not None:
                 self._note(result, written)
-            if left or self._sink.gone or self._stopped():
+            if left or self._writer.gone or self._stopped():
                 break
         return result
 
@@ -177,7 +163,7 @@ class _Transfer:
 class _Reading:
     """Reads records in batches of bounded size, those whose outcome is *wanted* (None: all)."""
 
-    def __init__(self, ledger: Records, wanted: frozenset[str] | None) -> None:
+    def __init__(self, ledger: CrawlDb, wanted: frozenset[str] | None) -> None:
         self._ledger, self._wanted = ledger, wanted
         self._origins = _Origins(ledger)
         self._most = 50
@@ -221,7 +207,7 @@ def _next_size(most: int, batch: Sequence[Stored]) -> int:
 class _Origins:
     """Replaces the ids in `via` and `duplicate_of` by URLs; ids not known (any more) are left out."""
 
-    def __init__(self, ledger: Records) -> None:
+    def __init__(self, ledger: CrawlDb) -> None:
         self._ledger = ledger
         self._known: OrderedDict[str, str] = OrderedDict()
 

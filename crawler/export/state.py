@@ -22,7 +22,7 @@ import msgspec
 from crawler import owners
 from crawler.errors import CrawlerError, UsageError
 from crawler.export import files
-from crawler.export.target import KnownOutput
+from crawler.export.writer import KnownOutput
 
 VERSION: Final = 1
 
@@ -37,7 +37,7 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     generation: str
     output: str | None
     format: str
-    """The name of its format, see sink.py."""
+    """The name of its format, see writer.py."""
     length: _Count = 0
     tail: str = ""
     only: list[str] | None = None

@@ -36,7 +36,7 @@ def never() -> bool:
     return False
 
 
-class Writer(Protocol):
+class OutputStream(Protocol):
     """Takes pieces in order."""
 
     waits: bool
@@ -59,7 +59,7 @@ class Writer(Protocol):
 
 
 class Stream:
-    """A descriptor to write to, see Writer. If its reader has left, it raises BrokenPipeError."""
+    """A descriptor to write to, see OutputStream. If its reader has left, it raises BrokenPipeError."""
 
     def __init__(self, fd: int) -> None:
         self._fd = fd
@@ -70,7 +70,6 @@ class Stream:
         self._poll.register(fd, select.POLLOUT)
 
     def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
-        """See Writer."""
         data = b"".join(pieces)
         ends = [len(data)] if whole else list(accumulate(map(len, pieces)))
         taken, done, rest = 0, 0, memoryview(data)
@@ -126,7 +125,7 @@ class Stream:
 
 
 class Captured:
-    """A replacement for stdout in a program that captures the output, see Writer."""
+    """A replacement for stdout in a program that captures the output, see OutputStream."""
 
     waits = given_up = False
     cut = b""
@@ -135,7 +134,6 @@ class Captured:
         self._out = out
 
     def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
-        """See Writer."""
         self._out.write(b"".join(pieces))
         self._out.flush()
         return len(pieces)
@@ -167,8 +165,8 @@ class Patient(io.RawIOBase):
         return len(raw)
 
 
-def writer_to(out: BinaryIO) -> Writer:
-    """A writer to *out*, the buffer of `sys.stdout`: directly to its descriptor, if it has one."""
+def stream_to(out: BinaryIO) -> OutputStream:
+    """A stream to *out*, the buffer of `sys.stdout`: directly to its descriptor, if it has one."""
     if isinstance(out, io.BufferedWriter | io.FileIO | Patient):
         return Stream(out.fileno())
     return Captured(out)

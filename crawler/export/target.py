@@ -1,6 +1,6 @@
 """Where an export's bytes go: a replaced file, a file or pipe written directly, stdout, or a file that is appended to.
 
-All raise OSError when writing fails; sink.py turns that into a message for the user.
+All raise OSError when writing fails; byte_stream.py turns that into a message for the user.
 """
 
 from __future__ import annotations
@@ -9,57 +9,52 @@ import hashlib
 import os
 import stat
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 from crawler import owners
 from crawler.errors import UsageError
 from crawler.export import files
 from crawler.export.files import mode_of, reason
-from crawler.export.stream import Stream, Writer, never, writer_to
+from crawler.export.stream import Stream, never, stream_to
+from crawler.export.writer import KnownOutput
 
 _TAIL: Final = 4096
 """Bytes at the end of a file by which it is identified."""
 
 
-@dataclass(frozen=True, slots=True)
-class KnownOutput:
-    """What a state knows of its output: its length, and its identification (see `tail_of`)."""
+class Target(ABC):
+    """One place to write bytes to, see OutputStream. `abort` may be called at any time, and more than once."""
 
-    length: int = 0
-    tail: str = ""
-
-
-class Target(Writer, Protocol):
-    """One place to write to. `abort` may be called at any time, also after `finish`, and more than once."""
-
-    live: bool
+    live = False
     """Readers see each write at once."""
-    kept: str
+    kept = "what was written before is whole"
     """What a person can rely on when writing failed."""
-    size: int
+    size = 0
     """How many bytes exist already and must not be written again."""
-    terminal: bool
+    known = KnownOutput()
+    """What a state needs to know of it, as of its opening or the last `sync`."""
+    terminal = waits = given_up = False
+    cut = b""
 
+    @abstractmethod
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
+        """See OutputStream."""
+
+    @abstractmethod
+    def sync(self) -> None:
+        """Make what was written survive a power loss, if the place can."""
+
+    @abstractmethod
     def finish(self) -> None:
         """All was written: make it durable."""
 
+    @abstractmethod
     def abort(self) -> None:
         """Give up; never raises OSError."""
-
-
-class KeptTarget(Target, Protocol):
-    """A place that is recorded in a state."""
-
-    @property
-    def known(self) -> KnownOutput:
-        """What is known of it, as of its opening or the last `sync`."""
-
-    def sync(self) -> None:
-        """Make what was written survive a power loss, if the place can."""
 
 
 def open_target(name: str, *, follow: bool) -> Target:
@@ -78,7 +73,7 @@ def open_target(name: str, *, follow: bool) -> Target:
         raise _unusable(name, error) from None
 
 
-def append_to(name: str, known: KnownOutput | None, *, follow: bool) -> KeptTarget:
+def append_to(name: str, known: KnownOutput | None, *, follow: bool) -> Target:
     """The target *name*, to append to after what is *known* of it; None: it must be new or empty.
 
     UsageError, with nothing changed, if it cannot be continued.
@@ -108,35 +103,52 @@ def _unusable(name: str, error: Exception) -> UsageError:
     return UsageError(f"{name} cannot be written to: {reason(error)}")
 
 
-class ReplacedFile:
+class _File(Target):
+    """A file by its descriptor."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
+        """Append to the file."""
+        data = b"".join(pieces)
+        files.write(self._fd, data)
+        self.size += len(data)
+        return len(pieces)
+
+    def sync(self) -> None:
+        """Make the content survive a power loss."""
+        os.fsync(self._fd)
+
+    def abort(self) -> None:
+        """Close the file; what was written stays."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            with suppress(OSError):
+                os.close(fd)
+
+
+class ReplacedFile(_File):
     """A part file in the same folder, renamed to the target at the end: readers see the old file or the new one."""
 
-    live = waits = given_up = False
-    cut = b""
     kept = "the file is as it was before"
-    size = 0
-    terminal = False
 
     def __init__(self, path: Path) -> None:
         self._path = path
         mode = files.writable_mode(path)
         files.remove_orphans(path)
-        self._part, self._fd = files.new_part(path)
+        self._part, fd = files.new_part(path)
+        super().__init__(fd)
         if mode is not None:
             with suppress(OSError):  # a file system without modes
-                os.fchmod(self._fd, mode)
-
-    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
-        """Write to the part file."""
-        files.write(self._fd, b"".join(pieces))
-        return len(pieces)
+                os.fchmod(fd, mode)
 
     def finish(self) -> None:
         """Rename the part file to the target; after this it survives a power loss."""
-        os.fsync(self._fd)
+        self.sync()
         self._part.replace(self._path)
         self.kept = "the new file is in its place, but a power loss may undo that"
-        self._close()
+        super().abort()
         files.sync_folder(self._path.parent)
 
     def abort(self) -> None:
@@ -144,26 +156,19 @@ class ReplacedFile:
         if self._fd >= 0:
             with suppress(OSError):
                 self._part.unlink()
-            with suppress(OSError):
-                self._close()
-
-    def _close(self) -> None:
-        fd, self._fd = self._fd, -1
-        os.close(fd)
+        super().abort()
 
 
-class FileInPlace:
+class FileInPlace(_File):
     """A file that readers see grow, or a pipe or device. A file is emptied first, and locked (flock) for life.
 
     After a write that failed the file ends where that write began: with a whole line.
     """
 
     live = True
-    kept = "what was written before is whole"
 
     def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | owners.nofollow(path), 0o666)
-        self.size = 0
+        super().__init__(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | owners.nofollow(path), 0o666))
         self.terminal = os.isatty(self._fd)
         self._stream = Stream(self._fd)
         self.waits = self._stream.waits
@@ -176,60 +181,40 @@ class FileInPlace:
             os.close(self._fd)
             raise
 
-    @property
-    def given_up(self) -> bool:
-        """See Writer."""
-        return self._stream.given_up
-
-    @property
-    def cut(self) -> bytes:
-        """See Writer."""
-        return self._stream.cut
-
     def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Append to the file."""
         if not self._regular:
-            return self._stream.write(pieces, stopped, whole=whole)
-        data = b"".join(pieces)
+            taken = self._stream.write(pieces, stopped, whole=whole)
+            self.given_up, self.cut = self._stream.given_up, self._stream.cut
+            return taken
         try:
-            files.write(self._fd, data)
+            return super().write(pieces)
         except BaseException:  # Ctrl-C in the middle of a write, too
             with suppress(OSError):
                 os.ftruncate(self._fd, self.size)
             raise
-        self.size += len(data)
-        return len(pieces)
 
     def finish(self) -> None:
         """Make what was written survive a power loss."""
         if self._regular:
-            os.fsync(self._fd)
+            self.sync()
         self.abort()
 
-    def abort(self) -> None:
-        """Close the file; what was written stays."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            with suppress(OSError):
-                os.close(fd)
 
-
-class AppendedFile:
+class AppendedFile(_File):
     """A file that is continued after the part that its state covers; locked (flock) for life.
 
     What follows that part was never acknowledged: it is cut off. So is what was not synced when an export ends early.
     """
 
     kept = "it ends where its state says, and the same command continues there"
-    terminal = waits = given_up = False
-    cut = b""
 
     def __init__(self, path: Path, name: str, known: KnownOutput | None, *, live: bool) -> None:
         self.live = live
         self._path, self._name = path, name
         try:
             flags = os.O_RDWR | os.O_CLOEXEC | owners.nofollow(path)
-            self._fd = os.open(path, flags | (0 if known and known.length else os.O_CREAT), 0o666)
+            super().__init__(os.open(path, flags | (0 if known and known.length else os.O_CREAT), 0o666))
         except FileNotFoundError:
             if known and known.length:
                 raise UsageError(_lost(name, "is gone", known)) from None
@@ -257,16 +242,9 @@ class AppendedFile:
             raise UsageError(_lost(self._name, "has other content", known))
         return known.length
 
-    def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
-        """Append to the file."""
-        data = b"".join(pieces)
-        files.write(self._fd, data)
-        self.size += len(data)
-        return len(pieces)
-
     def sync(self) -> None:
         """Make the file and its name survive a power loss."""
-        os.fsync(self._fd)
+        super().sync()
         files.sync_folder(self._path.parent)
         self.known = KnownOutput(self.size, tail_of(self._fd, self.size))
 
@@ -276,16 +254,13 @@ class AppendedFile:
 
     def abort(self) -> None:
         """Cut off what was not synced, and close the file."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            with suppress(OSError):
-                if os.fstat(fd).st_size > self.known.length:
-                    os.ftruncate(fd, self.known.length)
-            with suppress(OSError):
-                os.close(fd)
+        with suppress(OSError):
+            if self._fd >= 0 and os.fstat(self._fd).st_size > self.known.length:
+                os.ftruncate(self._fd, self.known.length)
+        super().abort()
 
 
-class Stdout:
+class Stdout(Target):
     """Standard output. After an error it points at /dev/null, so that the interpreter's last flush does not fail again.
 
     What is *known* of it is how many bytes it has taken from all exports of one state: together they make one file. Its
@@ -293,40 +268,29 @@ class Stdout:
     """
 
     live = True
-    kept = "what was written before is whole"
 
     def __init__(self, known: KnownOutput | None = None) -> None:
         if sys.stdout is None:
             raise UsageError("there is no stdout: name a file")
         sys.stdout.flush()
         self._out = sys.stdout.buffer
-        self._writer = writer_to(self._out)
-        self.waits = self._writer.waits
+        self._stream = stream_to(self._out)
+        self.waits = self._stream.waits
         self.terminal = sys.stdout.isatty()
-        self.size = known.length if known else 0
-        self._begun = known.tail if known else ""
-        self.cut = b""
-
-    @property
-    def known(self) -> KnownOutput:
-        """How much it has taken."""
-        return KnownOutput(self.size, f"{len(self.cut)} {_digest(self.cut)}" if self.cut else self._begun)
-
-    @property
-    def given_up(self) -> bool:
-        """See Writer."""
-        return self._writer.given_up
+        self.known = known or KnownOutput()
+        self.size, self._begun = self.known.length, self.known.tail
 
     def write(self, pieces: Sequence[bytes], stopped: Callable[[], bool] = never, *, whole: bool = False) -> int:
         """Write *pieces* as they are taken."""
         rest = [self._rest_of(pieces[0]), *pieces[1:]] if self._begun and not whole else pieces
         try:
-            taken = self._writer.write(rest, stopped, whole=whole)
+            taken = self._stream.write(rest, stopped, whole=whole)
         except OSError:
             files.lead_nowhere(self._out.fileno())
             raise
-        if self._writer.cut:
-            self.cut = pieces[taken][: max(len(pieces[taken]) - len(rest[taken]), 0)] + self._writer.cut
+        self.given_up = self._stream.given_up
+        if self._stream.cut:
+            self.cut = pieces[taken][: max(len(pieces[taken]) - len(rest[taken]), 0)] + self._stream.cut
         if taken:
             self._begun = ""
         self.size += sum(map(len, rest[:taken]))
@@ -340,28 +304,14 @@ class Stdout:
         return line[size:] if same else b"\n" + line  # its record was replaced since
 
     def sync(self) -> None:
-        """Nothing to do: each write is flushed."""
+        """Each write is flushed. Count what was taken, and note what was cut."""
+        self.known = KnownOutput(self.size, f"{len(self.cut)} {_digest(self.cut)}" if self.cut else self._begun)
 
     def finish(self) -> None:
         """Nothing to do: each write is flushed."""
 
     def abort(self) -> None:
         """Nothing to do."""
-
-
-def cut_back(path: Path, known: KnownOutput) -> None:
-    """Cut the file at *path* back to what is *known* of it, if it is that file and longer; else leave it alone."""
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError:  # moved away, as a finished part may be
-        return
-    try:
-        ours = stat.S_ISREG(os.fstat(fd).st_mode) and not files.locked_by_another(fd)
-        if ours and os.fstat(fd).st_size > known.length and tail_of(fd, known.length) == known.tail:
-            os.ftruncate(fd, known.length)
-            os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def tail_of(fd: int, length: int) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import CrawlerError, NoCrawl, UsageError
-from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export, follow, open_sink
+from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export, follow, open_writer
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported, Limits
@@ -38,7 +38,7 @@ def go_on(crawl: Crawl, output: str = OUT, state: str = STATE, *, stopped: Any =
     asked = Wanted(output, state, **wanted)
     with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, crawl.crawldb, asked) as made:
         more = {} if stopped is None else {"stopped": stopped}
-        export(crawl.crawldb, made.sink, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
+        export(crawl.ledger, made.writer, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
     return made
 
 
@@ -58,8 +58,8 @@ def test_a_record_that_cannot_be_read_is_passed_over_once(crawl: Crawl, redis_se
 
 def whole(crawl: Crawl, name: str = OUT, **options: Any) -> bytes:
     """What an export without a state writes now, unpacked."""
-    with open_sink(f"whole.{name}", options.pop("format", None)) as sink:
-        export(crawl.crawldb, sink, **options)
+    with open_writer(f"whole.{name}", options.pop("format", None)) as writer:
+        export(crawl.ledger, writer, **options)
     return unpacked(f"whole.{name}")
 
 
@@ -192,7 +192,7 @@ def noted(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, going: Callable[[Checkp
 def test_it_comes_after_so_many_records(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_RECORDS", 120)
     crawl.commit([page(n) for n in range(420)])
-    known = noted(crawl, monkeypatch, lambda made: export(crawl.crawldb, made.sink, note=made.note))
+    known = noted(crawl, monkeypatch, lambda made: export(crawl.ledger, made.writer, note=made.note))
     assert known == [0, 150, 350, 420]
 
 
@@ -207,7 +207,7 @@ def test_it_comes_after_so_many_seconds_also_when_nothing_is_new(crawl: Crawl, m
 
     def going(made: Checkpoints) -> None:
         crawl.commit([page(1)])
-        follow(crawl.crawldb, made.sink, lambda: not steps, pause, note=made.note)
+        follow(crawl.ledger, made.writer, lambda: not steps, pause, note=made.note)
 
     assert noted(crawl, monkeypatch, going) == [0, 2, 2]
     assert clock[0] == 109
@@ -342,7 +342,7 @@ def test_two_at_once(begun: Crawl) -> None:
         refused(begun, "a.state is the state of an export that is running")
         refused(begun, "a.jsonl is being written by another export", OUT, "other.state")
         with pytest.raises(UsageError, match="being written by another export"):
-            open_sink(OUT, follow=True)
+            open_writer(OUT, follow=True)
 
 
 def test_what_cannot_be_asked_for() -> None:
@@ -369,8 +369,8 @@ def test_a_crawl_that_is_begun_anew_meanwhile_is_not_taken_for_the_old_one(begun
         begun.frontier.delete()
         begun.crawldb.sweep()
         anew = Frontier.create(begun.frontier.link, "export", b"{}", Limits(delay_ms=0, per_host=9, robots=False))
-        Crawl(begun.url, anew, begun.crawldb).commit([page(3)])
-        export(begun.crawldb, made.sink, after=made.cursor, note=made.note)
+        Crawl(begun.url, anew, begun.ledger).commit([page(3)])
+        export(begun.ledger, made.writer, after=made.cursor, note=made.note)
     assert (state(), Path(OUT).read_bytes()) == (before, raw)
 
 
@@ -382,10 +382,10 @@ def test_an_export_that_fails_ends_with_its_last_checkpoint(crawl: Crawl, often:
         ExportState(STATE) as kept,
         Checkpoints(kept, crawl.frontier, crawl.crawldb, asked) as made,
     ):
-        export(crawl.crawldb, made.sink, note=made.note, stopped=at(1))
+        export(crawl.ledger, made.writer, note=made.note, stopped=at(1))
         for n in range(50, 60):
-            made.sink.write(page(n))
-        made.sink.flush()
+            made.writer.write(page(n))
+        made.writer.flush()
         assert len(urls()) == 60
         raise RuntimeError
     assert urls() == list(range(50))
@@ -427,7 +427,7 @@ def test_a_pipe_whose_reader_has_left_does_not_move_the_state(crawl: Crawl) -> N
         first = go_on(crawl, "-")
         crawl.commit([page(n) for n in range(20, 30)])
         second = go_on(crawl, "-")
-    assert (first.written, second.written, second.sink.gone) == (20, 0, True)
+    assert (first.written, second.written, second.writer.gone) == (20, 0, True)
     assert (state()["records"], state()["piped"], state()["output"]) == (20, True, None)
     refused(crawl, "of an export to stdout, of which nobody knows what was kept", OUT, STATE, drain=True)
     assert go_on(crawl).written == 10
@@ -448,23 +448,6 @@ def in_redis(crawl: Crawl) -> list[int]:
         cursor = reached
 
 
-class Witness:
-    """A frontier that looks at the files when it is asked to drain: all that goes must be in both, synced."""
-
-    def __init__(self, crawl: Crawl, synced: dict[str, int]) -> None:
-        self._frontier, self._synced = crawl.frontier, synced
-        self.crawl, self.generation = crawl.frontier.crawl, crawl.frontier.generation
-        self.state = crawl.frontier.state
-        self.drained: list[str] = []
-
-    def drain(self, exported: Sequence[Exported]) -> int:
-        assert self._synced == {"output": state()["length"], "state": Path(STATE).stat().st_ino}
-        known = {json.loads(line)["url"] for line in Path(OUT).read_bytes()[: state()["length"]].splitlines()}
-        assert {one.stub.url for one in exported if one.stub} <= known
-        self.drained += [one.at for one in exported]
-        return self._frontier.drain(exported)
-
-
 def test_what_is_freed_is_in_the_output_and_in_the_state_and_both_are_synced(
     crawl: Crawl, often: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -479,12 +462,20 @@ def test_what_is_freed_is_in_the_output_and_in_the_state_and_both_are_synced(
         elif name.startswith(f".{STATE}."):
             synced["state"] = found.st_ino
 
+    drain, drained = Frontier.drain, list[str]()
+
+    def watched(self: Frontier, exported: Sequence[Exported]) -> int:
+        assert synced == {"output": state()["length"], "state": Path(STATE).stat().st_ino}
+        known = {json.loads(line)["url"] for line in Path(OUT).read_bytes()[: state()["length"]].splitlines()}
+        assert {one.stub.url for one in exported if one.stub} <= known
+        drained.extend(one.at for one in exported)
+        return drain(self, exported)
+
     monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(Frontier, "drain", watched)
     crawl.commit([page(n) for n in range(400)])
-    frontier = Witness(crawl, synced)
-    with ExportState(STATE) as kept, Checkpoints(kept, frontier, crawl.crawldb, Wanted(OUT, STATE, drain=True)) as made:
-        export(crawl.crawldb, made.sink, note=made.note)
-    assert (len(frontier.drained), made.drained, in_redis(crawl)) == (400, 400, [])
+    made = go_on(crawl, drain=True)
+    assert (len(drained), made.drained, in_redis(crawl)) == (400, 400, [])
 
 
 def test_what_a_killed_export_had_not_freed_yet_the_next_one_frees(crawl: Crawl) -> None:
@@ -587,8 +578,8 @@ def run():
     link = Connection(url)
     frontier, crawldb = Frontier.find(link, "export"), CrawlDb(link, "export")
     wanted = Wanted(out, "state", drain=drains)
-    with ExportState("state") as state, Checkpoints(state, frontier, crawldb, wanted) as made:
-        export(crawldb, made.sink, after=made.cursor, note=made.note)
+    with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
+        export(ledger, made.writer, after=made.cursor, note=made.note)
 
 whole = Path("whole").read_bytes()
 for step in itertools.count(1):
@@ -639,8 +630,8 @@ link = Connection(sys.argv[1])
 frontier, crawldb = Frontier.find(link, "export"), CrawlDb(link, "export")
 wanted = Wanted(sys.argv[2], "state", drain=True)
 try:
-    with ExportState("state") as state, Checkpoints(state, frontier, crawldb, wanted) as made:
-        export(crawldb, made.sink, after=made.cursor, note=made.note)
+    with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
+        export(ledger, made.writer, after=made.cursor, note=made.note)
 except CrawlerError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -687,8 +678,8 @@ def test_an_error_of_the_disk_when_syncing_is_told_and_nothing_is_freed(
     begun.commit([page(3)])
     with monkeypatch.context() as patched, pytest.raises(CrawlerError, match="Input/output error; it ends where its"):
         asked = Wanted(OUT, STATE, drain=True)
-        with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.crawldb, asked) as made:
-            export(begun.crawldb, made.sink, after=made.cursor, note=made.note)
+        with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.ledger, asked) as made:
+            export(begun.ledger, made.writer, after=made.cursor, note=made.note)
             patched.setattr(os, "fsync", fail)
     assert (state()["records"], urls(), in_redis(begun)) == (2, [1, 2], [3])
     assert go_on(begun).written == 1

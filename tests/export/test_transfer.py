@@ -8,16 +8,15 @@ import json
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crawler.errors import FrontierError, UsageError
-from crawler.export import ExportResult, export, follow, matching, open_sink, read
+from crawler.export import ExportResult, export, follow, matching, open_writer, read
 from crawler.export.formats.csv import restore
-from crawler.frontier.crawldb import CrawlDb, Stored
+from crawler.frontier.crawldb import START, CrawlDb, Stored
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Backoff, Connection
@@ -30,8 +29,8 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 
 def export_to(file: Path, crawl: Crawl, **options: Any) -> ExportResult:
-    with open_sink(str(file)) as sink:
-        return export(crawl.crawldb, sink, **options)
+    with open_writer(str(file)) as writer:
+        return export(crawl.ledger, writer, **options)
 
 
 def test_records_come_in_the_order_of_commits_with_their_text(crawl: Crawl, tmp_path: Path) -> None:
@@ -132,8 +131,8 @@ def test_a_record_that_cannot_be_read_is_left_out_and_told_at_the_end(
     key = crawl.frontier.keys.page(crawl.frontier.id(page(2).url))
     with redis_server.client() as client:
         client.hset(key, field, value)
-    with open_sink(str(tmp_path / "a.jsonl")) as sink:
-        result = export(crawl.crawldb, sink)
+    with open_writer(str(tmp_path / "a.jsonl")) as writer:
+        result = export(crawl.ledger, writer)
     assert (result.count, result.left_out) == (3, 1)
     found = [json.loads(line)["url"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert found == [page(n).url for n in (1, 3, 4)]
@@ -158,7 +157,7 @@ def test_csv_comes_out_of_redis_as_it_went_in(crawl: Crawl, tmp_path: Path) -> N
 
 MEASURE = """
 import resource, sys
-from crawler.export import export, open_sink
+from crawler.export import export, open_writer
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
 from crawler.frontier.crawldb import CrawlDb, Stored
@@ -167,10 +166,10 @@ from crawler.frontier.redis.connection import Connection
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-crawldb = CrawlDb(Connection(sys.argv[1]), "export")
-with open_sink(sys.argv[2]) as sink:
+ledger = CrawlDb(Connection(sys.argv[1]), "export")
+with open_writer(sys.argv[2]) as writer:
     marks = []
-    result = export(crawldb, sink, note=lambda *_: marks.append(peak()))
+    result = export(ledger, writer, note=lambda *_: marks.append(peak()))
 early = marks[len(marks) // 4]
 print(result.count, marks[-1] - early, early)
 """
@@ -191,34 +190,27 @@ def test_memory_does_not_grow_with_the_number_of_records(crawl: Crawl, tmp_path:
         assert sum(1 for _ in file) == 20_000
 
 
-class Batches:
-    """A crawldb that notes how many records it is asked for."""
+class Batches(CrawlDb):
+    """A ledger that notes how many records it is asked for."""
 
-    def __init__(self, crawldb: CrawlDb) -> None:
-        self.crawldb = crawldb
-        self.asked: list[int] = []
+    asked: list[int]
 
-    def records(self, after: str, most: int) -> tuple[list[Stored], str]:
+    def records(self, after: str = START, most: int = 0) -> tuple[list[Stored], str]:
         self.asked.append(most)
-        return self.crawldb.records.read(after, most)
-
-    def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        return self.crawldb.records.urls(ids)
-
-    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
-        return self.crawldb.records.behind(cursor, taken)
+        return super().records(after, most)
 
 
 @pytest.mark.parametrize(("size", "largest"), [(100, 100), (1_000_000, 50)])
 def test_batches_fit_the_weight_of_texts(crawl: Crawl, tmp_path: Path, size: int, largest: int) -> None:
     crawl.commit([page(n, text="x" * size) for n in range(60)])
-    crawldb = Batches(crawl.crawldb)
-    with open_sink(str(tmp_path / "a.jsonl.gz")) as sink:
-        assert export(crawldb, sink).count == 60
-    assert crawldb.asked[0] == 50
-    assert max(crawldb.asked) <= largest
-    assert (crawldb.asked[1] > 50) is (size == 100)
-    assert size == 100 or crawldb.asked[1] == 8
+    ledger = Batches(crawl.frontier.link, "export")
+    ledger.asked = []
+    with open_writer(str(tmp_path / "a.jsonl.gz")) as writer:
+        assert export(ledger, writer).count == 60
+    assert ledger.asked[0] == 50
+    assert max(ledger.asked) <= largest
+    assert (ledger.asked[1] > 50) is (size == 100)
+    assert size == 100 or ledger.asked[1] == 8
 
 
 class Following:
@@ -251,8 +243,8 @@ def test_follow_ends_when_the_crawl_is_over_and_nothing_is_left(crawl: Crawl, tm
         *[lambda: None] * 6,
         lambda: crawl.commit([page(4)]),
     )
-    with open_sink(str(target), follow=True) as sink:
-        result = follow(crawl.crawldb, sink, going.is_over, going.pause)
+    with open_writer(str(target), follow=True) as writer:
+        result = follow(crawl.ledger, writer, going.is_over, going.pause)
     assert result.count == 5
     assert seen == [1, 4]
     assert [line["url"][-1] for line in lines(target)] == ["0", "1", "2", "3", "4"]
@@ -268,14 +260,14 @@ def test_follow_reads_what_was_committed_just_before_the_crawl_was_over(crawl: C
     def pause(seconds: float) -> None:
         pytest.fail("nothing is left to wait for")
 
-    with open_sink(str(tmp_path / "a.jsonl"), follow=True) as sink:
-        assert follow(crawl.crawldb, sink, is_over, pause).count == 1
+    with open_writer(str(tmp_path / "a.jsonl"), follow=True) as writer:
+        assert follow(crawl.ledger, writer, is_over, pause).count == 1
 
 
 def test_follow_picks_outcomes_and_does_not_stop_at_those_passed_over(crawl: Crawl, tmp_path: Path) -> None:
     going = Following(lambda: crawl.commit([page(1, outcome="dropped:robots"), page(2)]))
-    with open_sink(str(tmp_path / "a.jsonl"), follow=True) as sink:
-        result = follow(crawl.crawldb, sink, going.is_over, going.pause, outcomes=["dropped"])
+    with open_writer(str(tmp_path / "a.jsonl"), follow=True) as writer:
+        result = follow(crawl.ledger, writer, going.is_over, going.pause, outcomes=["dropped"])
     assert result.count == 1
     assert [line["outcome"] for line in lines(tmp_path / "a.jsonl")] == ["dropped:robots"]
 
@@ -296,8 +288,8 @@ def test_a_patient_export_goes_on_after_redis_was_restarted(durable_redis: Any, 
     frontier = Frontier.create(link, "export", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
     crawl = Crawl(durable_redis.url, frontier, CrawlDb(link, "export"))
     crawl.commit([page(n) for n in range(400)])
-    with open_sink(str(tmp_path / "a.jsonl")) as sink:
-        result = export(crawl.crawldb, sink, note=break_once)
+    with open_writer(str(tmp_path / "a.jsonl")) as writer:
+        result = export(crawl.ledger, writer, note=break_once)
     link.close()
     assert result.count == 400
     assert len(lines(tmp_path / "a.jsonl")) == 400

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
+from crawler.export.byte_stream import ByteStream
 from crawler.record import Record
 from crawler.text import INVISIBLE, printable
 
@@ -45,9 +46,6 @@ def row(cells: list[str]) -> bytes:
 
 def _quoted(cell: str) -> str:
     return '"' + cell.replace('"', '""') + '"' if _TO_QUOTE.search(cell) else cell
-
-
-HEAD: Final = row(list(FIELDS))
 
 
 def defuse(cell: str) -> str:
@@ -92,3 +90,6 @@ def _cell(field: str, value: Any) -> tuple[str, bool]:
         return value.replace("\0", "\ufffd"), True
     plain = isinstance(value, bool | int | float)
     return msgspec.json.encode(value).decode(), not plain
+
+
+FORMAT: Final = ByteStream("csv", encode, harmless, row(list(FIELDS)), encode_raw)

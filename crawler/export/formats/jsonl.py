@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
+from crawler.export.byte_stream import ByteStream
 from crawler.record import Record
 from crawler.text import escaped
-
-HEAD: Final = b""
 
 # Each begins with plain bytes: so it is searched for much faster than _UNSAFE.
 _C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
@@ -35,3 +34,6 @@ def _escape(found: re.Match[bytes]) -> bytes:
 def harmless(line: bytes) -> bytes:
     """The same JSON for a terminal: control characters are written as `\\uXXXX`, which means the same."""
     return escaped(line.decode().removesuffix("\n")).encode() + b"\n"
+
+
+FORMAT: Final = ByteStream("jsonl", encode, harmless)

@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 
 from crawler.errors import CrawlerError, UsageError
-from crawler.export import FORMATS, open_sink
+from crawler.export import open_writer
 from crawler.export.files import remove_orphans
-from crawler.export.formats import jsonl
+from crawler.export.formats import FORMATS, jsonl
 from crawler.text import printable
 from tests.export.conftest import page
 
@@ -40,7 +40,7 @@ def script(body: str, *args: object, **options: Any) -> subprocess.Popen[bytes]:
         [
             "import resource, sys",
             "from crawler.errors import CrawlerError",
-            "from crawler.export import open_sink",
+            "from crawler.export import open_writer",
             "from tests.export.conftest import page",
             "try:",
             *lines,
@@ -74,8 +74,8 @@ def script(body: str, *args: object, **options: Any) -> subprocess.Popen[bytes]:
 def test_the_format_follows_the_ending(
     tmp_path: Path, name: str, format: str | None, begins: bytes, compressed: bool
 ) -> None:
-    with open_sink(str(tmp_path / name), format) as sink:
-        sink.write(page(1))
+    with open_writer(str(tmp_path / name), format) as writer:
+        writer.write(page(1))
     raw = (tmp_path / name).read_bytes()
     assert raw.startswith(b"\x1f\x8b") is compressed
     assert (gzip.decompress(raw) if compressed else raw).startswith(begins)
@@ -84,23 +84,23 @@ def test_the_format_follows_the_ending(
 @pytest.mark.parametrize("name", ["records", "records.json", "records.xml.gz", ".gz", "a.csv/records", "jsonl"])
 def test_an_unknown_ending_names_the_known_ones(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError) as error:
-        open_sink(str(tmp_path / name))
+        open_writer(str(tmp_path / name))
     assert all(f".{known}" in str(error.value) for known in FORMATS)
     assert names(tmp_path) == []
 
 
 @pytest.mark.parametrize("format", ["xml", "", ".gz", "gz", "csv.gz.gz", "a/csv"])
 def test_an_unknown_format_names_the_known_ones(format: str) -> None:
-    with pytest.raises(UsageError, match="choose from jsonl, ndjson, csv"):
-        open_sink("-", format)
+    with pytest.raises(UsageError, match=r"choose from jsonl\[\.gz\], ndjson\[\.gz\], csv\[\.gz\]"):
+        open_writer("-", format)
 
 
 def test_gzip_is_reproducible(tmp_path: Path) -> None:
     for name in ("a.jsonl.gz", "b.jsonl.gz"):
-        with open_sink(str(tmp_path / name)) as sink:
+        with open_writer(str(tmp_path / name)) as writer:
             for n in range(2000):
-                sink.write(page(n))
-                sink.flush()  # as after each batch
+                writer.write(page(n))
+                writer.flush()  # as after each batch
     first, second = (tmp_path / "a.jsonl.gz").read_bytes(), (tmp_path / "b.jsonl.gz").read_bytes()
     assert first == second
     assert first[4:8] == bytes(4)  # no time (RFC 1952, MTIME)
@@ -109,7 +109,7 @@ def test_gzip_is_reproducible(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "lines"), [("a.jsonl", 0), ("a.csv", 1), ("a.csv.gz", 1)])
 def test_nothing_exported_is_a_valid_file(tmp_path: Path, name: str, lines: int) -> None:
-    with open_sink(str(tmp_path / name)):
+    with open_writer(str(tmp_path / name)):
         pass
     raw = (tmp_path / name).read_bytes()
     assert len((gzip.decompress(raw) if name.endswith("gz") else raw).splitlines()) == lines
@@ -121,10 +121,10 @@ def test_nothing_exported_is_a_valid_file(tmp_path: Path, name: str, lines: int)
 def test_the_old_file_stays_until_the_end(tmp_path: Path) -> None:
     target = tmp_path / "a.jsonl"
     target.write_bytes(b"old")
-    with open_sink(str(target)) as sink:
+    with open_writer(str(target)) as writer:
         for n in range(5000):
-            sink.write(page(n))
-            sink.flush()
+            writer.write(page(n))
+            writer.flush()
         assert target.read_bytes() == b"old"
         assert len(names(tmp_path)) == 2
     assert names(tmp_path) == ["a.jsonl"]
@@ -135,24 +135,24 @@ def test_the_old_file_stays_until_the_end(tmp_path: Path) -> None:
 def test_a_failed_export_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
     target = tmp_path / "a.jsonl"
     target.write_bytes(b"old")
-    with pytest.raises(error), open_sink(str(target)) as sink:
-        sink.write(page(1))
+    with pytest.raises(error), open_writer(str(target)) as writer:
+        writer.write(page(1))
         raise error
     assert target.read_bytes() == b"old"
     assert names(tmp_path) == ["a.jsonl"]
 
 
 def test_abort_and_finish_may_come_again(tmp_path: Path) -> None:
-    sink = open_sink(str(tmp_path / "a.jsonl"))
-    sink.finish()
-    sink.finish()
-    sink.abort()
+    writer = open_writer(str(tmp_path / "a.jsonl"))
+    writer.finish()
+    writer.finish()
+    writer.abort()
     assert names(tmp_path) == ["a.jsonl"]
-    sink = open_sink(str(tmp_path / "b.jsonl"))
-    assert sink.target == str(tmp_path / "b.jsonl")
-    sink.abort()
-    sink.abort()
-    sink.finish()
+    writer = open_writer(str(tmp_path / "b.jsonl"))
+    assert writer.output == str(tmp_path / "b.jsonl")
+    writer.abort()
+    writer.abort()
+    writer.finish()
     assert names(tmp_path) == ["a.jsonl"]
 
 
@@ -162,8 +162,8 @@ def test_mode_and_symbolic_link_are_kept(tmp_path: Path) -> None:
     real.write_bytes(b"old")
     real.chmod(0o640)
     link.symlink_to("there/real.jsonl")
-    with open_sink(str(link)) as sink:
-        sink.write(page(1))
+    with open_writer(str(link)) as writer:
+        writer.write(page(1))
     assert link.is_symlink()
     assert real.read_bytes().startswith(b"{")
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
@@ -173,7 +173,7 @@ def test_mode_and_symbolic_link_are_kept(tmp_path: Path) -> None:
 def test_a_new_file_obeys_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
-        with open_sink(str(tmp_path / "a.jsonl")):
+        with open_writer(str(tmp_path / "a.jsonl")):
             pass
     finally:
         os.umask(before)
@@ -181,9 +181,9 @@ def test_a_new_file_obeys_the_umask(tmp_path: Path) -> None:
 
 
 ENDLESS = """
-with open_sink(sys.argv[1]) as sink:
+with open_writer(sys.argv[1]) as writer:
     for n in range(10**9):
-        sink.write(page(n))
+        writer.write(page(n))
         if n == 20_000:
             print("going", flush=True)
 """
@@ -214,7 +214,7 @@ def test_a_killed_export_leaves_the_old_file_and_the_next_one_cleans_up(tmp_path
     (part,) = [name for name in names(tmp_path) if name.endswith(".part")]
     (tmp_path / ".ab.jsonl.00000000.part").touch()  # of other files: not ours to remove
     (tmp_path / ".a.jsonl.notes.part").touch()
-    with open_sink(str(tmp_path / "a.jsonl")):
+    with open_writer(str(tmp_path / "a.jsonl")):
         assert part not in names(tmp_path)
     assert names(tmp_path) == [".a.jsonl.notes.part", ".ab.jsonl.00000000.part", "a.jsonl"]
 
@@ -222,8 +222,8 @@ def test_a_killed_export_leaves_the_old_file_and_the_next_one_cleans_up(tmp_path
 def test_the_part_file_of_a_living_export_stays(tmp_path: Path, endless: Any) -> None:
     (part,) = [name for name in names(tmp_path) if name.endswith(".part")]
     remove_orphans(tmp_path / "a.jsonl")
-    with open_sink(str(tmp_path / "a.jsonl")) as sink:
-        sink.write(page(1))
+    with open_writer(str(tmp_path / "a.jsonl")) as writer:
+        writer.write(page(1))
     assert part in names(tmp_path)
     assert endless.poll() is None
 
@@ -233,7 +233,7 @@ def test_the_part_file_of_a_living_export_stays(tmp_path: Path, endless: Any) ->
 
 def refused(target: str) -> str:
     with pytest.raises(UsageError) as error:
-        open_sink(target)
+        open_writer(target)
     assert "\n" not in str(error.value)
     return str(error.value)
 
@@ -257,7 +257,7 @@ def test_a_folder_or_a_missing_one_is_refused_for_following_too(tmp_path: Path, 
     (tmp_path / "folder.jsonl").mkdir()
     for target in (tmp_path / "folder.jsonl", tmp_path / "missing" / "a.jsonl"):
         with pytest.raises(UsageError):
-            open_sink(str(target), follow=follow)
+            open_writer(str(target), follow=follow)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everything")
@@ -276,10 +276,10 @@ def test_a_folder_that_takes_no_files_is_refused() -> None:
 
 FULL = """
 resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 18, 1 << 18))
-with open_sink(sys.argv[1], follow=bool(sys.argv[2:])) as sink:
+with open_writer(sys.argv[1], follow=bool(sys.argv[2:])) as writer:
     for n in range(100_000):
-        sink.write(page(n))
-        sink.flush()
+        writer.write(page(n))
+        writer.flush()
 """
 
 
@@ -306,8 +306,11 @@ def test_a_full_disk_while_following_leaves_whole_lines(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_device_is_written_to_and_its_error_told() -> None:
-    with pytest.raises(CrawlerError, match="No space left on device") as error, open_sink("/dev/full", "csv") as sink:
-        sink.write(page(1))
+    with (
+        pytest.raises(CrawlerError, match="No space left on device") as error,
+        open_writer("/dev/full", "csv") as writer,
+    ):
+        writer.write(page(1))
     assert not isinstance(error.value, UsageError)
     assert Path("/dev/full").is_char_device()
 
@@ -315,7 +318,7 @@ def test_a_device_is_written_to_and_its_error_told() -> None:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_a_full_stdout_is_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
-        process = script("with open_sink('-') as sink:\n    sink.write(page(1))", stdout=full)
+        process = script("with open_writer('-') as writer:\n    writer.write(page(1))", stdout=full)
         _, err = process.communicate(timeout=150)
     assert process.returncode == 2
     assert err == b"stdout cannot be written: No space left on device; what was written before is whole\n"
@@ -335,10 +338,10 @@ def test_a_file_behind_stdout_whose_disk_is_full_ends_with_a_whole_line(tmp_path
 # -- pipes -------------------------------------------------------------------------------------------------------------
 
 MANY = """
-with open_sink('-', sys.argv[1]) as sink:
+with open_writer('-', sys.argv[1]) as writer:
     for n in range(20_000):
-        sink.write(page(n))
-print("gone" if sink.gone else "all was read", file=sys.stderr)
+        writer.write(page(n))
+print("gone" if writer.gone else "all was read", file=sys.stderr)
 """
 
 
@@ -360,8 +363,8 @@ def test_stdout_gets_everything() -> None:
 
 
 def test_stdout_can_be_captured(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    with open_sink("-") as sink:
-        sink.write(page(1))
+    with open_writer("-") as writer:
+        writer.write(page(1))
     assert json.loads(capsysbinary.readouterr().out)["title"] == "Page 1"
 
 
@@ -371,8 +374,8 @@ def test_a_fifo_is_written_through_and_stays(tmp_path: Path) -> None:
     got: list[bytes] = []
     reader = threading.Thread(target=lambda: got.append(fifo.read_bytes()))
     reader.start()
-    with open_sink(str(fifo)) as sink:
-        sink.write(page(1))
+    with open_writer(str(fifo)) as writer:
+        writer.write(page(1))
     reader.join()
     assert json.loads(got[0])["title"] == "Page 1"
     assert fifo.is_fifo()
@@ -384,11 +387,11 @@ def test_a_fifo_is_written_through_and_stays(tmp_path: Path) -> None:
 def test_a_followed_file_grows_before_its_readers_eyes(tmp_path: Path) -> None:
     target = tmp_path / "a.jsonl"
     target.write_bytes(b"old")
-    with open_sink(str(target), follow=True) as sink:
+    with open_writer(str(target), follow=True) as writer:
         assert target.read_bytes() == b""
         for n in range(3):
-            sink.write(page(n))
-            sink.flush()
+            writer.write(page(n))
+            writer.flush()
             assert len(target.read_bytes().splitlines()) == n + 1
     assert names(tmp_path) == ["a.jsonl"]
 
@@ -397,28 +400,28 @@ def test_a_followed_gzip_file_can_be_read_before_its_end(tmp_path: Path) -> None
     import zlib
 
     target = tmp_path / "a.csv.gz"
-    with open_sink(str(target), follow=True) as sink:
-        sink.write(page(1))
-        sink.flush()
-        sink.flush()
+    with open_writer(str(target), follow=True) as writer:
+        writer.write(page(1))
+        writer.flush()
+        writer.flush()
         early = zlib.decompressobj(31).decompress(target.read_bytes())
         assert early.count(b"http://example.org/page/") == 1
     assert gzip.decompress(target.read_bytes()) == early
 
 
 def test_what_was_followed_stays_when_it_is_broken_off(tmp_path: Path) -> None:
-    with pytest.raises(KeyboardInterrupt), open_sink(str(tmp_path / "a.jsonl"), follow=True) as sink:
-        sink.write(page(1))
+    with pytest.raises(KeyboardInterrupt), open_writer(str(tmp_path / "a.jsonl"), follow=True) as writer:
+        writer.write(page(1))
         raise KeyboardInterrupt
     assert json.loads((tmp_path / "a.jsonl").read_text())["title"] == "Page 1"
 
 
 def test_two_cannot_follow_into_one_file(tmp_path: Path) -> None:
     target = str(tmp_path / "a.jsonl")
-    with open_sink(target, follow=True) as sink:
-        sink.write(page(1))
+    with open_writer(target, follow=True) as writer:
+        writer.write(page(1))
         with pytest.raises(UsageError, match="being written by another export"):
-            open_sink(target, follow=True)
+            open_writer(target, follow=True)
     assert len(Path(target).read_bytes().splitlines()) == 1
 
 
@@ -428,9 +431,9 @@ STEERING = "".join(
     map(chr, [*range(0x20), 0x7F, *range(0x80, 0xA0), 0x2028, 0x2029, 0x202E, 0x2066, 0x200F, 0xFEFF, 0x2061, 0xE0041])
 )
 SHOWN = """
-with open_sink(sys.argv[1], sys.argv[2]) as sink:
-    sink.write(page(1, title=sys.argv[3]))
-    sink.write(page(2))
+with open_writer(sys.argv[1], sys.argv[2]) as writer:
+    writer.write(page(1, title=sys.argv[3]))
+    writer.write(page(2))
 """
 
 
@@ -467,8 +470,8 @@ def test_a_terminal_gets_rows_that_cannot_steer_it(tmp_path: Path) -> None:
     lines = got.decode().removesuffix("\r\n").split("\r\n")
     assert len(lines) == 3
     assert [printable(line) for line in lines] == lines
-    with open_sink(str(tmp_path / "a.csv")) as sink:
-        sink.write(page(1, title=title))
+    with open_writer(str(tmp_path / "a.csv")) as writer:
+        writer.write(page(1, title=title))
     assert STEERING[1:] in (tmp_path / "a.csv").read_bytes().decode()
 
 
