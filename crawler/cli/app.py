@@ -25,8 +25,6 @@ from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Writer, open_writer
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
 from crawler.settings import VERSION, Loaded, Settings
@@ -95,9 +93,7 @@ def run(
         with Session(loaded, say, begins=bool(sources or sitemaps)) as session:
             if fresh:
                 delete_crawl(session, yes, missing_ok=True)
-            if not (sources or sitemaps):
-                session.require()
-            return _run(session, sources, sitemaps, writer)
+            return _seed_and_crawl(session, sources, sitemaps, writer)
     except BaseException:
         if writer is not None:
             writer.abort()
@@ -118,7 +114,7 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
         say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")
 
 
-def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], writer: Writer | None) -> int:
+def _seed_and_crawl(session: Session, sources: Sequence[str], sitemaps: Sequence[str], writer: Writer | None) -> int:
     frontier = session.create_or_join()
     if session.made:
         _hint_at_contact(session)
@@ -151,19 +147,9 @@ def _run(session: Session, sources: Sequence[str], sitemaps: Sequence[str], writ
     return _finish(session, writer, ended.status, 2 if seeded.refused else 0)
 
 
-def _work(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
-    from crawler.crawl.api import work  # loads all that a worker needs; other commands do not
-
-    ended = work(session, frontier, until_done=until_done, show=_show, copies=True)
-    line.clear()
-    _summarize(ended)
-    _hint_at_failures(ended.status)
-    return ended
-
-
 def _finish(session: Session, writer: Writer | None, status: Status, code: int) -> int:
     if writer is not None:
-        write_all(session.ledger, writer)
+        write_all(session.crawldb, writer)
     if status.fetched == 0 and status.done:
         raise NothingFetched(
             "nothing was fetched in the whole crawl: `crawler failed` and `crawler export -o -` have the reasons"
@@ -273,18 +259,7 @@ def demo(output: str | None, **given: Any) -> int:
     from crawler.cli.demo import run_demo  # only this command needs a web server
 
     loaded = load_given(given)
-    writer = open_writer(output) if output else None
-    return run_demo(loaded, say, _show, _summarize_demo(writer))
-
-
-def _summarize_demo(writer: Writer | None) -> Callable[[Ended, CrawlDb], None]:
-    def summarize(ended: Ended, ledger: CrawlDb) -> None:
-        line.clear()
-        _summarize(ended)
-        if writer is not None:
-            write_all(ledger, writer)
-
-    return summarize
+    return run_demo(loaded, open_writer(output) if output else None)
 
 
 for command in (status, explain_, failed, retry, quarantine, list_, set_, pause, resume, delete):

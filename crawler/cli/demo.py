@@ -14,7 +14,7 @@ from crawler.cli.terminal import say
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError
-from crawler.export import Sink, read
+from crawler.export import Writer, read
 from crawler.frontier.crawldb import CrawlDb
 from crawler.settings import Loaded
 
@@ -29,7 +29,7 @@ class DemoFailed(CrawlerError):
     exit_code = 1
 
 
-def run_demo(loaded: Loaded, sink: Sink | None) -> int:
+def run_demo(loaded: Loaded, writer: Writer | None) -> int:
     """Serve the site, crawl it, check it. Returns 130 if interrupted, else 0. Raises DemoFailed."""
     delay = loaded.settings.delay if "delay" in loaded.named else DELAY
     with tempfile.TemporaryDirectory(prefix="crawler-demo-") as folder, DemoSite() as site:
@@ -41,8 +41,8 @@ def run_demo(loaded: Loaded, sink: Sink | None) -> int:
             frontier = session.create_or_join()
             session.seed(frontier, site.seeds)
             ended = run_with_summary(session, frontier, until_done=True)
-            if sink is not None:
-                write_all(session.crawldb, sink)
+            if writer is not None:
+                write_all(session.crawldb, writer)
             if ended.interrupted:
                 return INTERRUPTED
             _compare(site.expected_outcomes(), _outcomes(session.crawldb))

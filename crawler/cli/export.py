@@ -90,18 +90,18 @@ def export_(  # noqa: PLR0913 - one for each option
             return _follow(session, output, form, only, not raw_cells)
         session.find()
         with open_writer(output, form, defuse=not raw_cells) as writer:
-            write_all(session.ledger, writer, only)
+            write_all(session.crawldb, writer, only)
     return 0
 
 
-def write_all(ledger: CrawlDb, writer: Writer, only: tuple[str, ...] = ()) -> None:
+def write_all(crawldb: CrawlDb, writer: Writer, only: tuple[str, ...] = ()) -> None:
     """Write all records so far to *writer*, finish it, and report their number.
 
     Raises KeyboardInterrupt if a signal asked to end before. A slow reader gets whole records until then.
     """
-    _report_drained(ledger)
+    _report_drained(crawldb)
     with interrupts() if writer.waits else nullcontext(lambda: 0) as asked:
-        result = export(ledger, writer, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        result = export(crawldb.records, writer, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
         writer.finish()
     line.clear()
     say(f"{result.count:,} records written to {writer.output}")
@@ -117,10 +117,10 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
         if frontier is None:
             return INTERRUPTED
         with open_writer(output, form, follow=True, defuse=defuse) as writer:
-            _report_drained(session.ledger)
+            _report_drained(session.crawldb)
             over = partial(_is_over, frontier, stopped)
-            ledger, outcomes = session.ledger, only or None
-            result = follow(ledger, writer, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
+            records, outcomes = session.crawldb.records, only or None
+            result = follow(records, writer, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
             writer.finish()
         line.clear()
         say(f"{result.count:,} records written to {writer.output}")
@@ -136,7 +136,7 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
         if frontier is None:
             return INTERRUPTED
         crawldb = session.crawldb
-        with Checkpoints(state, frontier, crawldb.records, wanted) as checkpoints:
+        with Checkpoints(state, frontier, wanted) as checkpoints:
             if checkpoints.fresh:
                 _report_drained(crawldb)
             transfer = (
@@ -145,7 +145,7 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
                 else export
             )
             result = transfer(
-                ledger,
+                crawldb.records,
                 checkpoints.writer,
                 after=checkpoints.cursor,
                 outcomes=wanted.outcomes,

@@ -23,9 +23,9 @@ from crawler.export.exporter import ExportResult, matching
 from crawler.export.formats import format_named, format_of
 from crawler.export.state import ExportState, Mark
 from crawler.export.writer import Format
-from crawler.frontier.crawldb import START, CrawlDb, Stored
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported
+from crawler.frontier.shards.records import START, Stored
 
 EVERY_RECORDS: Final = 5_000
 EVERY_SECONDS: Final = 5.0
@@ -70,9 +70,9 @@ class Checkpoints:
     counts the records freed so far.
     """
 
-    def __init__(self, state: ExportState, frontier: Frontier, ledger: CrawlDb, wanted: Wanted) -> None:
+    def __init__(self, state: ExportState, frontier: Frontier, wanted: Wanted) -> None:
         """Open the output as *state* knows it. UsageError, with nothing changed, if it belongs to another export."""
-        self._state, self._frontier, self._ledger, self._wanted = state, frontier, ledger, wanted
+        self._state, self._frontier, self._wanted = state, frontier, wanted
         before, output = state.mark, state.name_of(wanted.output)
         if before is not None:
             _check_same(before, state.name, frontier, wanted)
@@ -134,7 +134,7 @@ class Checkpoints:
         mark = msgspec.structs.replace(
             before,
             cursor=cursor,
-            last=before.last if cursor == before.cursor else self._ledger.entry(cursor) or "",
+            last=before.last if cursor == before.cursor else self._frontier.crawldb.records.entry(cursor) or "",
             records=self._began_with + self._noted.count,
             length=known.length,
             tail=known.tail,
@@ -147,7 +147,7 @@ class Checkpoints:
             self._to_free.clear()
 
     def _drain(self, after: str, until: str, is_written: Callable[[Exported], bool]) -> None:
-        self.drained += drain(self._frontier, self._ledger, after, until, is_written)
+        self.drained += drain(self._frontier, after, until, is_written)
 
     def __enter__(self) -> Self:
         try:
@@ -165,7 +165,7 @@ class Checkpoints:
         may have lost its last second. Then the entries before it need not be those that were written.
         """
         outcomes = self._wanted.outcomes
-        until = self._ledger.standing(self._mark.cursor, self._mark.last)
+        until = self._frontier.crawldb.records.standing(self._mark.cursor, self._mark.last)
         if until != START:
             self._drain(
                 START, until, lambda one: outcomes is None or (one.stub is not None and one.stub.outcome in outcomes)

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import MAX_DRAINED, Frontier
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported
 from crawler.frontier.verbs import MAX_DRAINED
 
 
-def drain(frontier: Frontier, ledger: CrawlDb, after: str, until: str, is_written: Callable[[Exported], bool]) -> int:
+def drain(frontier: Frontier, after: str, until: str, is_written: Callable[[Exported], bool]) -> int:
     """Free the written records after *after* up to *until*, the last of them last; returns how many.
 
     Entries whose records are gone are removed too. Safe to repeat: what is freed is not found again.
     """
     drained = 0
     while True:
-        found, reached = ledger.exported(after, until, MAX_DRAINED)
+        found, reached = frontier.crawldb.records.exported(after, until, MAX_DRAINED)
         if reached == after:
             return drained
         picked = [one for one in found if one.stub is None or is_written(one)]

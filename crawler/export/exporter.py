@@ -12,7 +12,8 @@ from typing import Final
 
 from crawler.errors import FrontierError, UnreadableRecord, UsageError
 from crawler.export.writer import Writer
-from crawler.frontier.crawldb import START, CrawlDb, Stored
+from crawler.frontier.crawldb import Records
+from crawler.frontier.shards.records import START, Stored
 from crawler.record import OUTCOMES, Record
 
 _BATCH: Final = 100
@@ -51,19 +52,19 @@ def _never() -> bool:
     return False
 
 
-def read(ledger: CrawlDb) -> Iterator[Record]:
+def read(records: Records) -> Iterator[Record]:
     """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
 
     Raises FrontierError at the end if some could not be read.
     """
-    reading = _Reading(ledger, None)
+    reading = _Reading(records, None)
     for batch, _ in reading.batches(START):
         yield from reading.named(batch)
     reading.so_far(0, START).refuse_left_out()
 
 
 def export(
-    ledger: CrawlDb,
+    records: Records,
     writer: Writer,
     *,
     after: str = START,
@@ -76,11 +77,11 @@ def export(
     *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); None: all. Ends with the
     batch during which *stopped* becomes true. Records that cannot be read are left out, and counted.
     """
-    return _Transfer(ledger, writer, outcomes, note, stopped).run(ExportResult(0, after))
+    return _Transfer(records, writer, outcomes, note, stopped).run(ExportResult(0, after))
 
 
 def follow(
-    ledger: CrawlDb,
+    records: Records,
     writer: Writer,
     is_over: Callable[[], bool],
     pause: Callable[[float], None],
@@ -95,7 +96,7 @@ def follow(
     *pause* waits for a number of seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once more:
     its last line counts.
     """
-    transfer = _Transfer(ledger, writer, outcomes, note, stopped)
+    transfer = _Transfer(records, writer, outcomes, note, stopped)
     result, wait = ExportResult(0, after), _FIRST_PAUSE
     while not (writer.gone or stopped()):
         over = is_over()  # asked before reading: what was committed until then is read now
@@ -126,15 +127,15 @@ def matching(outcomes: Collection[str]) -> frozenset[str]:
 class _Transfer:
     def __init__(
         self,
-        ledger: CrawlDb,
+        records: Records,
         writer: Writer,
         outcomes: Collection[str] | None,
         note: Note | None,
         stopped: Callable[[], bool],
     ) -> None:
-        self._ledger, self._writer, self._note, self._stopped = ledger, writer, note, stopped
+        self._records, self._writer, self._note, self._stopped = records, writer, note, stopped
         writer.heed(stopped)
-        self._reading = _Reading(ledger, None if outcomes is None else matching(outcomes))
+        self._reading = _Reading(records, None if outcomes is None else matching(outcomes))
 
     def run(self, so_far: ExportResult) -> ExportResult:
         """Write what follows the cursor."""
@@ -151,7 +152,7 @@ class _Transfer:
             left = self._writer.flush()
             if left:
                 written = written[:-left]
-                cursor = self._ledger.behind(result.cursor, written)
+                cursor = self._records.behind(result.cursor, written)
             result = self._reading.so_far(result.count + len(written), cursor)
             if self._note is not None:
                 self._note(result, written)
@@ -163,9 +164,9 @@ class _Transfer:
 class _Reading:
     """Reads records in batches of bounded size, those whose outcome is *wanted* (None: all)."""
 
-    def __init__(self, ledger: CrawlDb, wanted: frozenset[str] | None) -> None:
-        self._ledger, self._wanted = ledger, wanted
-        self._origins = _Origins(ledger)
+    def __init__(self, records: Records, wanted: frozenset[str] | None) -> None:
+        self._records, self._wanted = records, wanted
+        self._origins = _Origins(records)
         self._most = 50
         self._left_out, self._why = 0, ""
 
@@ -181,7 +182,7 @@ class _Reading:
         """What follows *cursor*, batch by batch, each with the cursor after it."""
         while True:
             try:
-                batch, reached = self._ledger.read(cursor, self._most)
+                batch, reached = self._records.read(cursor, self._most)
             except UnreadableRecord as error:
                 self.leave_out(str(error))
                 batch, reached = [], error.cursor
@@ -207,8 +208,8 @@ def _next_size(most: int, batch: Sequence[Stored]) -> int:
 class _Origins:
     """Replaces the ids in `via` and `duplicate_of` by URLs; ids not known (any more) are left out."""
 
-    def __init__(self, ledger: CrawlDb) -> None:
-        self._ledger = ledger
+    def __init__(self, records: Records) -> None:
+        self._records = records
         self._known: OrderedDict[str, str] = OrderedDict()
 
     def remember(self, batch: Sequence[Stored]) -> None:
@@ -224,7 +225,7 @@ class _Origins:
 
     def _urls(self, ids: set[str]) -> dict[str, str]:
         known = {i: self._known[i] for i in ids if i in self._known}
-        asked = self._ledger.urls([i for i in ids if i not in known and i != "0"])
+        asked = self._records.urls([i for i in ids if i not in known and i != "0"])
         for url_id, url in (known | asked).items():
             self._remember(url_id, url)
         return known | asked

@@ -65,7 +65,12 @@ class Discovered(msgspec.Struct, frozen=True):
     error: str | None = None
     outlinks: list[str] | None = None
     spared: str = ""
-    """See Commit."""
+    """See Commit, also for `copy`."""
+    copy: str = ""
+    original: str | None = None
+    """The URL that the page names as its canonical form."""
+    is_original_stored: bool = True
+    """Whether that is stored with its text."""
 
 
 class HostFeedback(msgspec.Struct, frozen=True):
@@ -134,21 +139,9 @@ def of_redirect(
     return _commit(held, fields, response, rest, found)
 
 
-def of_page(
-    held: LeasedPage,
-    page: Page,
-    found: Discovered,
-    rest: HostFeedback,
-    *,
-    original: str | None = None,
-    is_stored: bool = True,
-    copy: str = "",
-) -> Commit:
-    """The outcome of a page that was read and parsed. *original* is the URL that it names as its canonical form.
-
-    Its text is kept unless the original *is_stored* with its own. *copy*: see Commit.
-    """
-    response = page.response
+def of_page(held: LeasedPage, page: Page, found: Discovered, rest: HostFeedback) -> Commit:
+    """The outcome of a page that was read and parsed. Its text is kept unless its original is stored with its own."""
+    response, original = page.response, found.original
     outcome = "dropped:noindex" if page.noindex else "fetched"
     fields = _response_fields(held, outcome, response, found.error or (_FLAT if page.is_flat else None))
     fields["links"] = page.links_total
@@ -158,14 +151,14 @@ def of_page(
     for name in _OF_PAGE:  # a quick loop: what is shorter takes twice as long
         fields[name] = getattr(page, name)
     fields |= {"outlinks": found.outlinks, "data": found.data, "duplicate_of": original}
-    if original is not None and is_stored:
+    if original is not None and found.is_original_stored:
         return _commit(held, fields, response, rest, found)
     text = b"" if page.text is None else compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
     # Stubs with nothing but a refresh are often identical, yet lead to different places.
     # A page that names its original must not count as the first with this content: the original does.
     comparable = response.body and not response.truncated and page.refresh is None and original is None
     digest = _bits(fields["digest"]) if comparable else ""
-    return _commit(held, fields, response, rest, found, text=text, digest=digest, copy=copy)
+    return _commit(held, fields, response, rest, found, text=text, digest=digest, copy=found.copy)
 
 
 def of_sitemap(

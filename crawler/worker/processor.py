@@ -287,9 +287,11 @@ class Processor:
         spared = ANY
         if requests and request.depth and not self.plan.all_links:
             spared = self._alias(request.url)
-        found = Discovered(now, roots, refused=refused, data=data, error=error, outlinks=outlinks, spared=spared)
         is_stored, copy = self._texts(held, page, original)
-        commit = of_page(held, page, found, rest, original=original, is_stored=is_stored, copy=copy)
+        found = Discovered(
+            now, roots, refused, data, error, outlinks, spared, copy, original=original, is_original_stored=is_stored
+        )
+        commit = of_page(held, page, found, rest)
         if later and spared != ANY and self._is_copy(commit):
             later = []  # else they would be put before the commit finds out
         if self._sample is not None:
