@@ -14,7 +14,7 @@ from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import line, say
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED, interrupts
-from crawler.export import Checkpoints, ExportResult, ExportState, Wanted, Writer, export, follow, matching, open_writer
+from crawler.export import Checkpoints, Export, ExportResult, ExportState, Wanted, Writer, matching, open_writer
 from crawler.export.formats import endings
 from crawler.export.stream import GRACE
 from crawler.frontier.crawldb import CrawlDb
@@ -101,7 +101,8 @@ def write_all(crawldb: CrawlDb, writer: Writer, only: tuple[str, ...] = ()) -> N
     """
     _report_drained(crawldb)
     with interrupts() if writer.waits else nullcontext(lambda: 0) as asked:
-        result = export(crawldb.records, writer, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        export = Export(crawldb.records, writer, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        result = export.run()
         writer.finish()
     line.clear()
     say(f"{result.count:,} records written to {writer.output}")
@@ -118,9 +119,8 @@ def _follow(session: Session, output: str, form: str | None, only: tuple[str, ..
             return INTERRUPTED
         with open_writer(output, form, follow=True, defuse=defuse) as writer:
             _report_drained(session.crawldb)
-            over = partial(_is_over, frontier, stopped)
-            records, outcomes = session.crawldb.records, only or None
-            result = follow(records, writer, over, time.sleep, outcomes=outcomes, note=_show, stopped=stopped)
+            export = Export(session.crawldb.records, writer, outcomes=only or None, note=_show, stopped=stopped)
+            result = export.follow(partial(_is_over, frontier, stopped), time.sleep)
             writer.finish()
         line.clear()
         say(f"{result.count:,} records written to {writer.output}")
@@ -135,23 +135,15 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
         frontier = session.wait_for("export", stopped) if wanted.follow else session.find()
         if frontier is None:
             return INTERRUPTED
-        crawldb = session.crawldb
         with Checkpoints(state, frontier, wanted) as checkpoints:
             if checkpoints.fresh:
-                _report_drained(crawldb)
-            transfer = (
-                partial(follow, is_over=partial(_is_over, frontier, stopped), pause=time.sleep)
-                if wanted.follow
-                else export
-            )
-            result = transfer(
-                crawldb.records,
-                checkpoints.writer,
-                after=checkpoints.cursor,
-                outcomes=wanted.outcomes,
-                note=partial(_note, checkpoints),
-                stopped=stopped,
-            )
+                _report_drained(frontier.crawldb)
+            writer, note = checkpoints.writer, partial(_note, checkpoints)
+            export = Export(frontier.crawldb.records, writer, outcomes=wanted.outcomes, note=note, stopped=stopped)
+            if wanted.follow:
+                result = export.follow(partial(_is_over, frontier, stopped), time.sleep, checkpoints.cursor)
+            else:
+                result = export.run(checkpoints.cursor)
         line.clear()
         drained = f", {checkpoints.drained:,} drained" if wanted.drain else ""
         written = f"{checkpoints.written:,} records written to {checkpoints.writer.output}"

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from crawler.export.checkpoints import Checkpoints, Wanted
-from crawler.export.exporter import ExportResult, export, follow, matching, read
+from crawler.export.exporter import Export, ExportResult, matching, read
 from crawler.export.formats import open_writer
 from crawler.export.state import ExportState
 from crawler.export.writer import Writer
 
 __all__ = [
     "Checkpoints",
+    "Export",
     "ExportResult",
     "ExportState",
     "Wanted",
     "Writer",
-    "export",
-    "follow",
     "matching",
     "open_writer",
     "read",

@@ -63,81 +63,52 @@ def read(records: Records) -> Iterator[Record]:
     reading.so_far(0, START).refuse_left_out()
 
 
-def export(
-    records: Records,
-    writer: Writer,
-    *,
-    after: str = START,
-    outcomes: Collection[str] | None = None,
-    note: Note | None = None,
-    stopped: Callable[[], bool] = _never,
-) -> ExportResult:
-    """Write all records after the cursor *after* to *writer*, which stays open. Ends early when it is `gone`.
+class Export:
+    """Copies the records of a crawl to a writer, which stays open. Ends early when the writer is `gone`."""
 
-    *outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); None: all. Ends with the
-    batch during which *stopped* becomes true. Records that cannot be read are left out, and counted.
-    """
-    return _Transfer(records, writer, outcomes, note, stopped).run(ExportResult(0, after))
-
-
-def follow(
-    records: Records,
-    writer: Writer,
-    is_over: Callable[[], bool],
-    pause: Callable[[float], None],
-    *,
-    after: str = START,
-    outcomes: Collection[str] | None = None,
-    note: Note | None = None,
-    stopped: Callable[[], bool] = _never,
-) -> ExportResult:
-    """Export, then continue with new commits, until *is_over* and one more read finds nothing, or *stopped*.
-
-    *pause* waits for a number of seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once more:
-    its last line counts.
-    """
-    transfer = _Transfer(records, writer, outcomes, note, stopped)
-    result, wait = ExportResult(0, after), _FIRST_PAUSE
-    while not (writer.gone or stopped()):
-        over = is_over()  # asked before reading: what was committed until then is read now
-        before, result = result, transfer.run(result)
-        if result.cursor != before.cursor:
-            wait = _FIRST_PAUSE
-        elif over:
-            break
-        else:
-            if note is not None:
-                note(result, ())
-            pause(wait)
-            wait = min(wait * _PAUSE_GROWTH, _MAX_PAUSE)
-    return result
-
-
-def matching(outcomes: Collection[str]) -> frozenset[str]:
-    """All outcomes that *outcomes* name, whole or by their first word; UsageError for one that does not exist."""
-    found: set[str] = set()
-    for name in outcomes:
-        named = {outcome for outcome in OUTCOMES if outcome == name or outcome.startswith(f"{name}:")}
-        if not named:
-            raise UsageError(f"{name!r} is no outcome; choose from dropped, failed, {', '.join(OUTCOMES)}")
-        found |= named
-    return frozenset(found)
-
-
-class _Transfer:
     def __init__(
         self,
         records: Records,
         writer: Writer,
-        outcomes: Collection[str] | None,
-        note: Note | None,
-        stopped: Callable[[], bool],
+        *,
+        outcomes: Collection[str] | None = None,
+        note: Note | None = None,
+        stopped: Callable[[], bool] = _never,
     ) -> None:
+        """*outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); None: all.
+
+        An export ends with the batch during which *stopped* becomes true.
+        """
         self._records, self._writer, self._note, self._stopped = records, writer, note, stopped
         writer.heed(stopped)
         self._reading = _Reading(records, None if outcomes is None else matching(outcomes))
 
-    def run(self, so_far: ExportResult) -> ExportResult:
+    def run(self, after: str = START) -> ExportResult:
+        """Write all records after the cursor *after*. Records that cannot be read are left out, and counted."""
+        return self._continue(ExportResult(0, after))
+
+    def follow(self, is_over: Callable[[], bool], pause: Callable[[float], None], after: str = START) -> ExportResult:
+        """Like `run`, then continue with new commits, until *is_over* and one more read finds nothing, or stopped.
+
+        *pause* waits for a number of seconds. A URL whose record was replaced meanwhile (`crawler retry`) comes once
+        more: its last line counts.
+        """
+        result, wait = ExportResult(0, after), _FIRST_PAUSE
+        while not (self._writer.gone or self._stopped()):
+            over = is_over()  # asked before reading: what was committed until then is read now
+            before, result = result, self._continue(result)
+            if result.cursor != before.cursor:
+                wait = _FIRST_PAUSE
+            elif over:
+                break
+            else:
+                if self._note is not None:
+                    self._note(result, ())
+                pause(wait)
+                wait = min(wait * _PAUSE_GROWTH, _MAX_PAUSE)
+        return result
+
+    def _continue(self, so_far: ExportResult) -> ExportResult:
         """Write what follows the cursor."""
         result = so_far
         for batch, cursor in self._reading.batches(so_far.cursor):
@@ -159,6 +130,17 @@ class _Transfer:
             if left or self._writer.gone or self._stopped():
                 break
         return result
+
+
+def matching(outcomes: Collection[str]) -> frozenset[str]:
+    """All outcomes that *outcomes* name, whole or by their first word; UsageError for one that does not exist."""
+    found: set[str] = set()
+    for name in outcomes:
+        named = {outcome for outcome in OUTCOMES if outcome == name or outcome.startswith(f"{name}:")}
+        if not named:
+            raise UsageError(f"{name!r} is no outcome; choose from dropped, failed, {', '.join(OUTCOMES)}")
+        found |= named
+    return frozenset(found)
 
 
 class _Reading:
