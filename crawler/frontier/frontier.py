@@ -34,7 +34,7 @@ from crawler.frontier.messages import (
 )
 from crawler.frontier.overflow import Packing
 from crawler.frontier.redis.connection import Call, Connection
-from crawler.frontier.scripts import SERVER_CLOCK, load
+from crawler.frontier.scripts import NEVER, SERVER_CLOCK, load
 from crawler.frontier.shards.outbox import Args, sort
 from crawler.record import Charge, Request
 from crawler.url import Form, url_id
@@ -43,8 +43,6 @@ MAX_REQUESTS: Final = 1_000
 """Requests a script takes at most: more would block Redis for too long."""
 MAX_REVIVED: Final = 500
 MAX_DRAINED: Final = 500
-ANY_TIME: Final = (1 << 53) - 1
-"""Later than all times."""
 PLAIN: Final = Form()
 """No two spellings are taken for one beyond the canonical form."""
 
@@ -316,7 +314,7 @@ class Frontier(Packing):
         """`robots_call`, sent alone; raises LeaseLost, which is harmless."""
         self.run_one(self.robots_call(lease, event, text=text, ttl=ttl))
 
-    def revive(self, requests: Sequence[Request], latest: int = ANY_TIME) -> int:
+    def revive(self, requests: Sequence[Request], latest: int = NEVER) -> int:
         """Put dead letters back into their queues, at most MAX_REVIVED a call; how many there were.
 
         What failed after *latest* (ms, server's clock) stays: a repetition does not bring back what failed once more.

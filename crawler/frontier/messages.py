@@ -10,7 +10,7 @@ import msgspec
 
 from crawler import url as urls
 from crawler.errors import CrawlDeleting
-from crawler.record import Entry, HostEvent, Request, Stub
+from crawler.record import Entry, HostEvent, Request, Stub, scheme_of
 
 Event = HostEvent
 
@@ -134,7 +134,7 @@ class Lease(msgspec.Struct, frozen=True):
     @property
     def scheme(self) -> int:
         """The number of the URL's scheme (see url.split)."""
-        return int(self.raw) if self.kind == "R" else self.raw[3] & 3
+        return int(self.raw) if self.kind == "R" else scheme_of(self.raw)
 
     @property
     def origin(self) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from crawler.errors import NoCrawl
 from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import ANY_TIME, PLAIN, Frontier, shard_of_token
+from crawler.frontier.frontier import PLAIN, Frontier, shard_of_token
 from crawler.frontier.identity import Identity
 from crawler.frontier.keys import shard_of
 from crawler.frontier.messages import (
@@ -27,7 +27,7 @@ from crawler.frontier.messages import (
     TemplateSample,
 )
 from crawler.frontier.redis.connection import Call, Connection
-from crawler.frontier.scripts import SERVER_CLOCK
+from crawler.frontier.scripts import NEVER, SERVER_CLOCK
 from crawler.frontier.shards.crawldb import ShardedCrawlDb, grouped
 from crawler.record import Request
 from crawler.url import Form
@@ -203,7 +203,7 @@ class ShardedFrontier(Frontier):
 
     # -- what has ended ------------------------------------------------------------------------------------------------
 
-    def revive(self, requests: Sequence[Request], latest: int = ANY_TIME) -> int:
+    def revive(self, requests: Sequence[Request], latest: int = NEVER) -> int:
         """Put dead letters back into their queues; how many there were."""
         return sum(part.revive(own, latest) for part, own in self._by_host(requests).items())
 
