@@ -20,11 +20,6 @@ from crawler.record import Record, Stub
 from crawler.text import rfc3339
 
 START: Final = "0-0"
-_GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in shared/head.lua
-_HOST_FIELDS: Final = (
-    *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency"),
-    *("asking", "robots_rev"),
-)
 _BATCH: Final = 500
 _WEIGHT: Final = 8 << 20  # characters of text after which a batch of records ends
 _MAX_ROBOTS: Final = 1 << 20  # bytes of a robots.txt: twice what is stored of one (`robots.MAX_BYTES`)
@@ -39,30 +34,6 @@ class Stored:
     id: str
     record: Record
     """`via` and `duplicate_of` are still ids here; `text` is filled in."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostFacts:
-    """One host's line in `status`. Times are in milliseconds, `due` on the server's clock."""
-
-    host: str
-    queued: int
-    in_flight: int
-    due: int
-    delay: int
-    """What its robots.txt asks for."""
-    backoff: int
-    failing_since: int
-    asking: bool
-    accepted: int = 0
-    latency: int = 0
-    answered: bool = False
-    """It has answered this crawl: with a page, or about robots.txt."""
-
-    @property
-    def given_up(self) -> str:
-        """Why it is not asked any more, whatever the patience: `dns` or `tls`; else empty."""
-        return _GIVEN_UP.get(self.failing_since, "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,11 +264,6 @@ class CrawlDb:
         """The keys that hold something of another kind, in words."""
         return misfits(self._link, self._keys)
 
-    def site(self, site: str) -> tuple[int, int]:
-        """How many URLs of a site were accepted, on how many hosts (see `site_key`)."""
-        ((accepted, hosts),) = self._ask(("HMGET", self._keys.sites, site, f"{site} hosts"))
-        return decode.number(accepted), decode.number(hosts)
-
     def deadline(self, token: str) -> int | None:
         """Milliseconds until a lease runs out; None when it is not held."""
         at, clock = self._ask(("ZSCORE", self._keys.leases, token), ("TIME",))
@@ -361,22 +327,18 @@ class CrawlDb:
             heartbeats.append(Heartbeat(name.decode("utf-8", "replace"), max(now - decode.number(at), 0) / 1000, facts))
         return sorted(heartbeats, key=lambda heartbeat: heartbeat.worker)
 
-    def hosts(self, most: int = 100) -> tuple[int, list[HostFacts], int]:
-        """How many hosts wait with URLs, the *most* that are due first, and the server's clock in ms."""
+    def hosts(self, most: int = 100) -> tuple[int, list[tuple[float, str]]]:
+        """How many hosts wait with URLs; of the *most* that are due first when (server's clock, ms), and the name."""
         counts = self._ask(*(("ZCARD", index) for index in self._keys.indexes))
-        *firsts, clock = self._ask(*(("ZRANGE", x, 0, most - 1, "WITHSCORES") for x in self._keys.indexes), ("TIME",))
-        dues = [(float(due), raw) for first in firsts for raw, due in zip(first[::2], first[1::2], strict=True)]
-        names = [raw.decode("utf-8", "replace") for _, raw in sorted(dues)[:most]]
-        return sum(map(int, counts)), [self.host(name)[0] for name in names], decode.now_ms(clock)
+        firsts = self._ask(*(("ZRANGE", index, 0, most - 1, "WITHSCORES") for index in self._keys.indexes))
+        dues = sorted((float(due), raw) for first in firsts for raw, due in decode.pairs(first))
+        return sum(map(int, counts)), [(due, raw.decode("utf-8", "replace")) for due, raw in dues[:most]]
 
-    def host(self, host: str) -> tuple[HostFacts, int]:
-        """One host, and the server's clock in ms."""
-        values, clock = self._ask(("HMGET", self._keys.host(host), *_HOST_FIELDS), ("TIME",))
-        queued, in_flight, due, delay, backoff, failing, accepted, latency = (decode.number(v) for v in values[:8])
-        answered = values[7] is not None or values[9] is not None
-        asking = bool(values[8])
-        facts = HostFacts(host, queued, in_flight, due, delay, backoff, failing, asking, accepted, latency, answered)
-        return facts, decode.now_ms(clock)
+    def answered(self, most: int) -> list[str]:
+        """Which of the *most* hosts that are due first have answered this crawl: with a page, or about robots.txt."""
+        names = [name for _, name in self.hosts(most)[1]]
+        found = self._ask(*(("HMGET", self._keys.host(name), "latency", "robots_rev") for name in names))
+        return [name for name, facts in zip(names, found, strict=True) if facts != [None, None]]
 
     def backing_off(self) -> int:
         """How many hosts wait for later than a minute from now: they rest after failures or long delays."""

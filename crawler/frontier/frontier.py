@@ -24,6 +24,7 @@ from crawler.frontier.messages import (
     CrawlState,
     Event,
     Exported,
+    HostFacts,
     Lease,
     Leased,
     Limits,
@@ -35,7 +36,7 @@ from crawler.frontier.messages import (
 from crawler.frontier.overflow import Packing
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import NEVER, SERVER_CLOCK, load
-from crawler.frontier.shards.outbox import Args, sort
+from crawler.frontier.shards.outbox import Args, site_key, sort
 from crawler.record import Charge, Request
 from crawler.url import Form, url_id
 
@@ -338,7 +339,7 @@ class Frontier(Packing):
         args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
         return int(self.run_one(self.call("drain", keys, args, replies.number)))
 
-    # -- traps ---------------------------------------------------------------------------------------------------------
+    # -- traps, repair -------------------------------------------------------------------------------------------------
 
     def judge_templates_call(self, samples: Sequence[TemplateSample]) -> Call:
         """Count what pages of templates held; the result is which are quarantined from now on."""
@@ -356,11 +357,8 @@ class Frontier(Packing):
 
     def unquarantine(self, template: str, template_id: str) -> bool:
         """Let the URLs of a quarantined template be fetched again; false where it is not quarantined."""
-        return bool(
-            self.run_one(self.call("unquarantine", [self.keys.template(template_id)], [template], replies.number))
-        )
-
-    # -- repair --------------------------------------------------------------------------------------------------------
+        keys = [self.keys.template(template_id)]
+        return bool(self.run_one(self.call("unquarantine", keys, [template], replies.number)))
 
     def repair(
         self, part: Literal["leases", "entries", "counts", "hosts"], values: Sequence[bytes | int]
@@ -369,9 +367,8 @@ class Frontier(Packing):
 
         Beside it: of entries how many there are, of counts how many URLs are lost.
         """
-        result: tuple[int, int] = self.run_one(
-            self.call("repair", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))
-        )
+        call = self.call("repair", [], [part, *values], lambda r: (replies.ok(r)[1], r[2]))
+        result: tuple[int, int] = self.run_one(call)
         return result
 
     # -- the crawl as a whole ------------------------------------------------------------------------------------------
@@ -390,6 +387,11 @@ class Frontier(Packing):
         """`state_call`, sent alone."""
         result: CrawlState = self.run_one(self.state_call())
         return result
+
+    def explain(self, host: str) -> HostFacts:
+        """How *host* stands, and how the rules judge it now. The empty name is a host that the crawl has not met."""
+        call = self.call("explain", [self.keys.host(host)], [host, site_key(host)], replies.ok)
+        return replies.explained(self.run_one(call))
 
     def done(self) -> bool:
         """Nothing is left to do: read twice, so that a URL between two places is not missed."""

@@ -13,6 +13,9 @@ from crawler.errors import CrawlDeleting
 from crawler.record import Entry, HostEvent, Request, Stub, scheme_of
 
 Event = HostEvent
+Trouble = Literal["", "dns", "tls", "hang", "crash", "away"]
+"""Why a host is not asked any more: no such name, no trust, a robots.txt that hangs or kills workers, or away for
+longer than the patience."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +113,7 @@ class Lease(msgspec.Struct, frozen=True):
     """The entry; of a robots lease the number of the scheme."""
     robots_rev: int
     delay_ms: int
-    trouble: Literal["", "dns", "tls", "hang", "crash", "away"]
-    """Why its host is not to be asked any more: no such name, no trust, a robots.txt that hangs or kills workers, or
-    away for longer than the patience."""
+    trouble: Trouble
     deadline: float
     standing: Literal["proven", "new", "failing"] = "proven"
     """Of its host: it answered its latest pages, it is new, or the last thing it did was to fail."""
@@ -268,6 +269,30 @@ class OutboxBatch:
 
     target: int
     parcels: Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """How a host stands, and how the rules of the frontier judge it now (see explain.lua)."""
+
+    queued: int
+    in_flight: int
+    accepted: int
+    latency_ms: int
+    crawl_delay_ms: int
+    """What its robots.txt asks for."""
+    backoff_ms: int
+    rest_ms: int
+    """Until it is due."""
+    failing_ms: int
+    """Since it began to fail; 0 if it does not, or was given up at once."""
+    delay_ms: int
+    """Between two requests to it."""
+    trouble: Trouble = ""
+    waits: Literal["", "robots", "slot", "due"] = ""
+    """Why none of its pages is leased: its robots.txt is requested, all its slots are taken, or it is not due."""
+    refusal: str = ""
+    """The budget that refuses another link to it; empty if none does."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,21 +7,16 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from crawler.frontier.crawldb import CrawlDb, Heartbeat, HostFacts
-from crawler.frontier.decode import number
+from crawler.frontier.crawldb import CrawlDb, Heartbeat
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import Footprint, measure
+from crawler.frontier.messages import HostFacts
 from crawler.record import OUTCOMES
 
 WEIGH_AGAIN: Final = 5.0
 """Seconds after which Redis's memory is looked at again."""
 SILENT: Final = 10.0
 """Seconds after its last heartbeat from which a worker does not count as alive."""
-
-
-ADAPTED_MAX_MS: Final = 30_000
-"""The longest delay that a slow host gets by being slow (see shared/head.lua)."""
-
 _SHOWN: Final = 40
 """Characters of a word that no worker of this version says."""
 
@@ -130,12 +125,12 @@ class Monitor:
         state = self._frontier.state()
         counters = self._ledger.counters()
         heartbeats = self._ledger.workers()
-        hosts, first, clock = self._ledger.hosts(1)
+        hosts, first = self._ledger.hosts(1)
+        next_host = self._frontier.explain(first[0][1] if first else "")
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
-        delay = self._delay(first[0] if first else None)
-        limit = _limit([_word(heartbeat) for heartbeat in alive], state.word, hosts, delay / 1000)
-        if first and limit.startswith(_POLITE):
-            limit += unanswered(first[0], clock)
+        limit = _limit([_word(heartbeat) for heartbeat in alive], state.word, hosts, next_host.delay_ms / 1000)
+        if limit.startswith(_POLITE):
+            limit += unanswered(next_host)
         footprint = self._weigh()
         left = state.queued + state.leased
         return Status(
@@ -169,13 +164,6 @@ class Monitor:
             stuck_for=min((_troubled_for(heartbeat) for heartbeat in alive), default=0.0),
             lost=counters.get("lost", 0),
         )
-
-    def _delay(self, host: HostFacts | None) -> int:
-        """Milliseconds between two requests to *host*, the next that is due: see `host_delay` in shared/hosts.lua."""
-        meta = self._ledger.meta()
-        delay = max(number(meta.get("delay")), host.delay if host else 0)
-        adapted = host.latency * number(meta.get("adaptive")) // 1000 if host and delay else 0
-        return max(delay, min(adapted, ADAPTED_MAX_MS))
 
     def _weigh(self) -> Footprint:
         now = time.monotonic()
@@ -229,12 +217,11 @@ def _word(heartbeat: Heartbeat) -> str:
     )
 
 
-def unanswered(first: HostFacts, clock: int) -> str:
-    """What to add where *first*, the next host that is due, rests because it did not answer; *clock*: now in ms."""
-    left = first.due - clock
-    if first.backoff == 0 or first.failing_since == 0 or first.given_up or left <= 0:
+def unanswered(host: HostFacts) -> str:
+    """What to add where *host*, the next that is due, rests because it did not answer."""
+    if host.trouble or not (host.backoff_ms and host.failing_ms and host.rest_ms):
         return ""
-    return f"; the next did not answer, it is asked again in {math.ceil(left / 1000):,} s"
+    return f"; the next did not answer, it is asked again in {math.ceil(host.rest_ms / 1000):,} s"
 
 
 def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:

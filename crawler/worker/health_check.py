@@ -81,7 +81,7 @@ class MachineHealth:
                 with suppress(UnreadableRecord):
                     first = [stored.record for stored in self._ledger.records(most=_HOSTS)[0]]
                     found = [urls.name_and_port(record.url) for record in first if record.status]
-                waiting = [host.host for host in self._ledger.hosts(_HOSTS)[1] if host.answered]
+                waiting = self._ledger.answered(_HOSTS)
             except RedisAway:
                 return None
             self._known = tuple(dict.fromkeys([*found, *(urls.name_and_port(f"http://{host}/") for host in waiting)]))

@@ -7,7 +7,7 @@ import zlib
 import pytest
 
 from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, OutOfMemory, RedisAway
-from crawler.frontier.crawldb import START, CrawlDb, HostFacts, crawls
+from crawler.frontier.crawldb import START, CrawlDb, crawls
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.memory import measure
 from crawler.frontier.redis.connection import Connection
@@ -196,7 +196,7 @@ def test_a_crawl_that_does_not_exist_is_empty(link: Connection) -> None:
     ledger = CrawlDb(link, "nothing")
     assert (ledger.meta(), ledger.counters(), ledger.workers(), ledger.records()) == ({}, {}, [], ([], START))
     assert (list(ledger.letters()), ledger.all_roots(), ledger.leases_of("w")) == ([], [], [])
-    assert ledger.hosts()[:2] == (0, [])
+    assert ledger.hosts() == (0, [])
 
 
 def test_the_hosts_that_are_due_first(make: Make) -> None:
@@ -205,13 +205,19 @@ def test_the_hosts_that_are_due_first(make: Make) -> None:
     for lease in crawl.lease(2):
         crawl.commit(lease, rest_ms=3000 if lease.host == "a.example" else 0, event="slow")
     crawl.put("http://c.example/1")
-    total, hosts, now = crawl.ledger.hosts(most=2)
-    assert total == 3
-    assert hosts == [
-        HostFacts("c.example", 1, 0, crawl.now, 0, 0, 0, False, 1),
-        HostFacts("b.example", 1, 0, crawl.now + 1000, 0, 1000, 0, False, 2),
-    ]
-    assert now > crawl.now
+    assert crawl.ledger.hosts(most=2) == (3, [(crawl.now, "c.example"), (crawl.now + 1000, "b.example")])
+
+
+def test_the_hosts_that_have_answered(make: Make) -> None:
+    crawl = make(robots=True, delay_ms=1000)
+    crawl.put(*(f"http://{name}.example/{n}" for name in "abc" for n in range(2)))
+    about_robots, by_a_page, _ = (lease for lease in crawl.lease(3))
+    crawl.frontier.robots(about_robots, "ok")
+    crawl.frontier.robots(by_a_page, "none")
+    assert crawl.ledger.answered(9) == [about_robots.host]
+    crawl.link.client.hset(crawl.frontier.keys.host(by_a_page.host), "latency", 5)
+    assert crawl.ledger.answered(9) == sorted([about_robots.host, by_a_page.host])
+    assert crawl.ledger.answered(1) == [about_robots.host]
 
 
 def test_hosts_that_rest_for_long_are_counted(crawl: Crawl) -> None:
@@ -301,7 +307,7 @@ def test_nonsense_counts_for_nothing(crawl: Crawl) -> None:
     assert list(crawl.ledger.letters()) == []
     assert crawl.ledger.counters()["bytes"] == 0
     assert [heartbeat.worker for heartbeat in crawl.ledger.workers()] == ["\ufffd"]
-    assert crawl.ledger.host("a.example")[0].due == 0
+    assert crawl.frontier.explain("a.example").rest_ms == 0
     assert crawl.ledger.traps() == {"\ufffd": 0}
     assert len(list(crawl.ledger.leases())) == 2
     client.flushdb()

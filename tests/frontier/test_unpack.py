@@ -167,7 +167,7 @@ def test_what_is_packed_is_counted_again(make: Make) -> None:
     assert crawl.ledger.host_names() == {A.encode()}
     repaired = repair(crawl.frontier, crawl.ledger)
     assert (repaired.hosts, repaired.lost) == (1, 8)
-    assert crawl.ledger.host(A)[0].queued == 7
+    assert crawl.frontier.explain(A).queued == 7
     crawl.link.client.flushdb()
 
 

@@ -123,8 +123,8 @@ def _readers(link: Connection, frontier: Frontier) -> dict[str, Callable[[], obj
         "robots": lambda: ledger.robots(["http://a.example"]),
         "template": lambda: ledger.template("1"),
         "roots": ledger.all_roots,
-        "site": lambda: ledger.site("a.example"),
-        "hosts": ledger.hosts,
+        "host": lambda: frontier.explain("a.example"),
+        "hosts": lambda: ledger.answered(9),
         "state": frontier.state,
     }
 

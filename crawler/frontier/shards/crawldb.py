@@ -15,7 +15,7 @@ from typing import TypeVar
 from crawler import url as urls
 from crawler.errors import UnreadableRecord
 from crawler.frontier import decode
-from crawler.frontier.crawldb import START, CrawlDb, HostFacts, Letter, Stored
+from crawler.frontier.crawldb import START, CrawlDb, Letter, Stored
 from crawler.frontier.keys import shard_of
 from crawler.frontier.messages import Exported, Lease
 from crawler.frontier.redis.connection import Connection
@@ -140,10 +140,6 @@ class ShardedCrawlDb(CrawlDb):
         """The keys that hold something of another kind, in words."""
         return chain.from_iterable(part.misfits() for part in self._parts)
 
-    def site(self, site: str) -> tuple[int, int]:
-        """How many URLs of a site were accepted, on how many hosts."""
-        return self._home(site).site(site)
-
     def deadline(self, token: str) -> int | None:
         """Milliseconds until a lease runs out; None when it is not held."""
         return self._first(lambda part: part.deadline(token))
@@ -167,15 +163,14 @@ class ShardedCrawlDb(CrawlDb):
                 total[name] += n
         return dict(total)
 
-    def hosts(self, most: int = 100) -> tuple[int, list[HostFacts], int]:
-        """How many hosts wait with URLs, the *most* that are due first, and the first server's clock in ms."""
+    def hosts(self, most: int = 100) -> tuple[int, list[tuple[float, str]]]:
+        """How many hosts wait with URLs, and the *most* that are due first."""
         found = [part.hosts(most) for part in self._parts]
-        first = sorted((host for _, hosts, _ in found for host in hosts), key=lambda host: host.due)
-        return sum(total for total, _, _ in found), first[:most], found[0][2]
+        return sum(total for total, _ in found), sorted(chain.from_iterable(first for _, first in found))[:most]
 
-    def host(self, host: str) -> tuple[HostFacts, int]:
-        """One host, and its server's clock in ms."""
-        return self._home(host).host(host)
+    def answered(self, most: int) -> list[str]:
+        """Which of the hosts that are due first have answered this crawl: of *most* of each shard."""
+        return list(chain.from_iterable(part.answered(most) for part in self._parts))
 
     def backing_off(self) -> int:
         """How many hosts wait for later than a minute from now."""

@@ -21,6 +21,7 @@ from crawler.frontier.messages import (
     CrawlState,
     Event,
     Exported,
+    HostFacts,
     Lease,
     Limits,
     Quarantined,
@@ -253,6 +254,10 @@ class ShardedFrontier(Frontier):
         if "deleting" in words or "paused" in words:
             return replace(whole, state="deleting" if "deleting" in words else "paused")
         return replace(whole, state="limit") if ("limit" in words or whole.spent) and not whole.leased else whole
+
+    def explain(self, host: str) -> HostFacts:
+        """How *host* stands and how the rules judge it now, in its shard."""
+        return self.home(host).explain(host)
 
     def done(self) -> bool:
         """Nothing is left to do in any shard: read twice, so that a URL between two places is not missed."""
