@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal
 
 import msgspec
@@ -38,20 +38,9 @@ class Limits:
     """Queued pages of a host from which on more go to its tail, to be packed; half as many are packed at once."""
 
     def fields(self) -> dict[str, str]:
-        """As fields of `meta`; an empty one is taken away."""
-        return {
-            "delay": str(self.delay_ms),
-            "per_host": str(self.per_host),
-            "robots": "1" if self.robots else "0",
-            "max_pages": _or_empty(self.max_pages),
-            "max_pages_per_host": _or_empty(self.max_pages_per_host),
-            "patience": str(self.patience_ms),
-            "adaptive": str(round(self.adaptive * 1000)),
-            "max_pages_per_site": _or_empty(self.max_pages_per_site),
-            "max_hosts_per_site": _or_empty(self.max_hosts_per_site),
-            "per_ip": _or_empty(self.per_ip),
-            "overflow": str(self.overflow),
-        }
+        """As fields of `meta`, named as here but for the unit; an empty one is taken away."""
+        values = asdict(self) | {"robots": int(self.robots), "adaptive": round(self.adaptive * 1000)}
+        return {name.removesuffix("_ms"): "" if value is None else str(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +86,6 @@ class Shares:
 
 
 NO_SHARES: Final = Shares(0, 0)
-
-
-def _or_empty(limit: int | None) -> str:
-    return "" if limit is None else str(limit)
 
 
 class Lease(msgspec.Struct, frozen=True):

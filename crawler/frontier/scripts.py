@@ -35,12 +35,8 @@ IN_LUA: Final = {
     "SCHEMA": f"'{SCHEMA}'",
     **{name.upper(): f"KEYS[{n}]" for n, name in enumerate(FIXED, 1)},
     "OWN_KEYS": len(FIXED) + 1,  # where a verb's own keys begin
-    "NEVER": NEVER,
-    "CRASH": Charge.CRASH,
-    "HEAVY_MS": HEAVY_MS,
-    "LABOUR_PARTS": LABOUR_PARTS,
-    "LABOUR_MAX_MS": LABOUR_MAX_MS,
-    "DEFAULT_OVERFLOW": Limits().overflow,
+    **{"NEVER": NEVER, "CRASH": Charge.CRASH, "DEFAULT_OVERFLOW": Limits().overflow},
+    **{"HEAVY_MS": HEAVY_MS, "LABOUR_PARTS": LABOUR_PARTS, "LABOUR_MAX_MS": LABOUR_MAX_MS},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
 }
 """Lua name -> value of what scripts and Python both know."""

@@ -17,9 +17,6 @@ WEIGH_AGAIN: Final = 5.0
 """Seconds after which Redis's memory is looked at again."""
 SILENT: Final = 10.0
 """Seconds after its last heartbeat from which a worker does not count as alive."""
-_SHOWN: Final = 40
-"""Characters of a word that no worker of this version says."""
-
 
 NO_WORKERS: Final = "no workers: start some with `crawler work`"
 """What a status reports as its limit as long as no worker has sent a heartbeat."""
