@@ -37,9 +37,14 @@ OUTCOMES: Final = (
 
 _HEAD = struct.Struct(">BBBBQ")  # attempts, depth, hops, flags, id of via
 _LASTMOD_SIZE = 4
-# Flags, besides the scheme's number in the two lowest bits: it is a sitemap; four bytes of `lastmod` follow.
-_SITEMAP, _LASTMOD = 0x10, 0x20
-_FLAGS: Final = 0x03 | _SITEMAP | _LASTMOD
+# Flags: the scheme's number; it is a sitemap; four bytes of `lastmod` follow.
+_SCHEME, _SITEMAP, _LASTMOD = 0x03, 0x10, 0x20
+_FLAGS: Final = _SCHEME | _SITEMAP | _LASTMOD
+ENTRY: Final = {
+    **{"HEAD": _HEAD.size, "FLAGS": _FLAGS},
+    **{"SITEMAP": _SITEMAP, "LASTMOD": _LASTMOD, "LASTMOD_SIZE": _LASTMOD_SIZE},
+}
+"""The layout of an entry, for the scripts of the frontier."""
 _PATH: Final = re.compile(rb'/[!"$-~]*')
 """A canonical path with its query: printable ASCII without a fragment."""
 _RECORDED: Final = re.compile(r"https?://[!-.0-~]+/[!-~]*|https?://.*/#bad-entry-.*", re.DOTALL)
@@ -112,10 +117,15 @@ class Entry(msgspec.Struct, frozen=True):
         if why := _no_entry(host, raw, at):
             raise ValueError(f"not a queue entry: {_looks(raw) or why}; {len(raw):,} bytes, {raw[:40]!r}")
         attempts, depth, hops, flags, via = _HEAD.unpack_from(raw)
-        url = urls.join(host, flags & 3, raw[at:].decode("ascii"))
+        url = urls.join(host, flags & _SCHEME, raw[at:].decode("ascii"))
         lastmod = int.from_bytes(raw[_HEAD.size : at], "big") if at > _HEAD.size else None
         request = Request(url, depth, hops, str(via), bool(flags & _SITEMAP), lastmod)
         return cls(request, attempts & 15, attempts >> 4)
+
+
+def scheme_of(raw: bytes) -> int:
+    """The number of the scheme (see url.split) in a queue entry; 0 where it is too short for one."""
+    return raw[3] & _SCHEME if len(raw) > 3 else 0
 
 
 def _no_entry(host: str, raw: bytes, at: int) -> str | None:

@@ -19,7 +19,7 @@ from crawler.frontier.keys import Keys, crawl_of_meta, shard_of
 from crawler.frontier.messages import Exported, Lease
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.crawldb import Heartbeat, ShardDb
-from crawler.frontier.shards.hosts import HostFacts, ShardHosts
+from crawler.frontier.shards.hosts import ShardHosts
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.records import START, Letter, ShardRecords, Stored
 from crawler.record import Record
@@ -203,23 +203,18 @@ class Hosts:
     def _of_origin(self, origin: str) -> ShardHosts:
         return self._home(urls.host(f"{origin}/"))
 
-    def due(self, most: int = 100) -> tuple[int, list[HostFacts], int]:
-        """How many hosts wait with URLs, the *most* that are due first, and the first server's clock in ms."""
+    def due(self, most: int = 100) -> tuple[int, list[tuple[float, str]]]:
+        """How many hosts wait with URLs; of the *most* that are due first when (server's clock, ms), and the name."""
         found = [shard.due(most) for shard in self._shards]
-        first = sorted((host for _, hosts, _ in found for host in hosts), key=lambda host: host.due)
-        return sum(total for total, _, _ in found), first[:most], found[0][2]
+        return sum(total for total, _ in found), sorted(chain.from_iterable(first for _, first in found))[:most]
 
-    def get(self, host: str) -> tuple[HostFacts, int]:
-        """One host, and its server's clock in ms."""
-        return self._home(host).get(host)
+    def answered(self, most: int) -> list[str]:
+        """Which of the hosts that are due first have answered this crawl: of *most* of each shard."""
+        return list(chain.from_iterable(shard.answered(most) for shard in self._shards))
 
     def queued(self, host: str, priority: int) -> Iterator[bytes]:
         """The entries of one of a host's queues, the next one first; read in slices while others take from it."""
         return self._home(host).queued(host, priority)
-
-    def site(self, site: str) -> tuple[int, int]:
-        """How many URLs of a site were accepted, on how many hosts (see `site_key`)."""
-        return self._home(site).site(site)
 
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
         """The stored robots.txt of each origin; None where it is not known, or cannot be read."""

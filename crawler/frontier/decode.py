@@ -11,13 +11,12 @@ import msgspec
 
 from crawler.errors import UnreadableRecord
 from crawler.frontier.messages import Lease
+from crawler.frontier.scripts import NEVER
 from crawler.record import Record, Stub
 from crawler.text import printable
 
 _MAX_STORED: Final = 64 << 20
 """Bytes of the largest text that is ever stored: `settings.MAX_TEXT` characters. More was packed to fill our memory."""
-MAX_NUMBER: Final = 1 << 53
-"""Redis's scripts count in doubles."""
 
 
 def lease(token: bytes, value: bytes) -> tuple[str, Lease]:
@@ -79,7 +78,7 @@ def ids(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[str]:
 
 def whole(score: float) -> int:
     """A time that is stored as a score; 0 where it is none that can be told."""
-    return int(score) if abs(score) < MAX_NUMBER else 0
+    return int(score) if abs(score) < NEVER else 0
 
 
 def number(raw: bytes | str | None) -> int:
@@ -88,7 +87,7 @@ def number(raw: bytes | str | None) -> int:
         found = int(raw or 0)
     except ValueError:
         return 0
-    return found if abs(found) < MAX_NUMBER else 0
+    return found if abs(found) < NEVER else 0
 
 
 def readable(raw: bytes, most: int = _MAX_STORED) -> bytes | None:

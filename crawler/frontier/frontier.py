@@ -16,9 +16,9 @@ from crawler.frontier import overflow, verbs
 from crawler.frontier.crawldb import CrawlDb, grouped
 from crawler.frontier.identity import Identity, shards_known
 from crawler.frontier.keys import Keys, shard_of
-from crawler.frontier.messages import Accepted, CrawlState, Exported, Limits
+from crawler.frontier.messages import Accepted, CrawlState, Exported, HostFacts, Limits
 from crawler.frontier.redis.connection import Call, Connection
-from crawler.frontier.scripts import SERVER_CLOCK
+from crawler.frontier.scripts import NEVER, SERVER_CLOCK
 from crawler.frontier.shards.crawldb import ShardDb
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.shard import Shard
@@ -141,7 +141,7 @@ class Frontier:
         """Give leases back unused; how many were still held."""
         return sum(shard.ask(verbs.release(shard, own)) for shard, own in grouped(tokens, self.at).items())
 
-    def revive(self, requests: Sequence[Request], latest: int = verbs.ANY_TIME) -> int:
+    def revive(self, requests: Sequence[Request], latest: int = NEVER) -> int:
         """Put dead letters back into their queues; how many there were."""
         return sum(shard.ask(verbs.revive(shard, own, latest)) for shard, own in self._by_host(requests).items())
 
@@ -178,6 +178,11 @@ class Frontier:
 
     def _states(self) -> list[CrawlState]:
         return [shard.ask(verbs.state(shard)) for shard in self.shards]
+
+    def explain(self, host: str) -> HostFacts:
+        """How *host* stands, and how the rules judge it now. The empty name is a host that the crawl has not met."""
+        home = self.home(host)
+        return home.ask(verbs.explain(home, host))
 
     def done(self) -> bool:
         """Nothing is left to do in any shard: read twice, so that a URL between two places is not missed."""

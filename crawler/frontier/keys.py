@@ -54,7 +54,7 @@ import re
 from binascii import crc_hqx
 from functools import lru_cache
 from itertools import chain, count
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 from zlib import crc32
 
 from crawler.url import site_of_host
@@ -66,64 +66,50 @@ SLOTS: Final = 16_384
 DIGEST_BUCKETS: Final = 16_384
 """`digests` hashes; one of up to 512 fields (Redis's default) stays packed at about 22 bytes a page."""
 
-FIXED: Final = (
-    "meta",
-    "ready",
-    "leases",
-    "leased",
-    "counters",
-    "wake",
-    "records",
-    "failed",
-    "sources",
-    "roots",
-    "workers",
-    "probe",
-    "sites",
-    "traps",
-    "ips",
-    "ip_of",
-    "outbox",
-    "ready_proven",
-    "ready_failing",
-    "busy",
-    "starts",
-)
-"""The keys that every script is given first, in this order; shared/head.lua names them."""
-
-
-KINDS: Final = ("string", "list", "set", "zset", "hash", "stream")
-"""What TYPE may say of a key."""
-_KIND_OF: Final = {
-    **dict.fromkeys(("meta", "leased", "counters", "workers", "sites", "traps", "ips", "ip_of", "outbox"), "hash"),
-    **dict.fromkeys(("host", "page", "digests", "template"), "hash"),
-    **dict.fromkeys(
-        ("ready", "ready_proven", "ready_failing", "busy", "starts", "leases", "failed", "sources"), "zset"
-    ),
-    **dict.fromkeys(("wake", "queue"), "list"),
-    **dict.fromkeys(("roots", "seen", "prints"), "set"),
-    **dict.fromkeys(("probe", "robots"), "string"),
-    **dict.fromkeys(("records", "parcels"), "stream"),
-}
-"""What it says of ours, by the name's first part."""
+Hash: TypeAlias = str
+List: TypeAlias = str
+Set: TypeAlias = str
+Stream: TypeAlias = str
+String: TypeAlias = str
+ZSet: TypeAlias = str
+"""The name of a key, by the type of its value."""
 
 
 class Keys:
-    """The names of one shard's keys."""
+    """The names of one shard's keys. The fixed ones come first: this is their table."""
+
+    meta: Hash
+    ready: ZSet
+    leases: ZSet
+    leased: Hash
+    counters: Hash
+    wake: List
+    records: Stream
+    failed: ZSet
+    sources: ZSet
+    roots: Set
+    workers: Hash
+    probe: String
+    sites: Hash
+    traps: Hash
+    ips: Hash
+    ip_of: Hash
+    outbox: Hash
+    ready_proven: ZSet
+    ready_failing: ZSet
+    busy: ZSet
+    starts: ZSet
 
     def __init__(self, crawl: str, shard: int = 0, shards: int = 1) -> None:
         self.prefix = f"crawler:{{{tag(crawl, shard, shards)}}}:"
         self.crawl = crawl
         self._buckets = max(BUCKETS // shards, 1)
         self.fixed = tuple(self.prefix + name for name in FIXED)
-        self.meta, self.ready, self.leases, self.leased, self.counters, self.wake = self.fixed[:6]
-        self.records, self.failed, self.sources, self.roots, self.workers, self.probe = self.fixed[6:12]
-        self.sites, self.traps, self.ips, self.ip_of, self.outbox = self.fixed[12:17]
-        self.ready_proven, self.ready_failing, self.busy, self.starts = self.fixed[17:]
+        vars(self).update(zip(FIXED, self.fixed, strict=True))
         self.indexes = self.ready, self.ready_proven, self.ready_failing
 
     def kind(self, key: str) -> str | None:
-        """Of what kind *key* has to be; none where it is not one of ours."""
+        """Of what type *key* has to be; none where it is not one of ours."""
         return _KIND_OF.get(key.removeprefix(self.prefix).partition(":")[0])
 
     def pattern(self, names: str = "") -> str:
@@ -170,6 +156,17 @@ class Keys:
     def prints(self, template_id: str) -> str:
         """The set of what a template's pages held."""
         return f"{self.prefix}prints:{template_id}"
+
+
+FIXED: Final[dict[str, str]] = {name: kind.lower() for name, kind in Keys.__annotations__.items()}
+"""Name -> type of the keys that every script gets first, in this order. `scripts.py` names them in Lua."""
+_KIND_OF: Final = FIXED | {
+    **dict.fromkeys(("host", "page", "digests", "template"), "hash"),
+    **{"queue": "list", "parcels": "stream", "robots": "string", "seen": "set", "prints": "set"},
+}
+"""Type of each key, by the first part of its name."""
+KINDS: Final = tuple(sorted(set(_KIND_OF.values())))
+"""The types that Redis may report for a key."""
 
 
 def slot_of(key: str) -> int:

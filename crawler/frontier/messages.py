@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Final, Literal
 
 import msgspec
 
 from crawler import url as urls
 from crawler.errors import CrawlDeleting
-from crawler.record import Charge, Entry, HostEvent, Request, Stub
+from crawler.record import Charge, Entry, HostEvent, Request, Stub, scheme_of
 
 Event = HostEvent
+Trouble = Literal["", "dns", "tls", "hang", "crash", "away"]
+"""Why a host is not asked any more: no such name, no trust, a robots.txt that hangs or kills workers, or away for
+longer than the patience."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,20 +38,9 @@ class Limits:
     """Queued pages of a host from which on more go to its tail, to be packed; half as many are packed at once."""
 
     def fields(self) -> dict[str, str]:
-        """As fields of `meta`; an empty one is taken away."""
-        return {
-            "delay": str(self.delay_ms),
-            "per_host": str(self.per_host),
-            "robots": "1" if self.robots else "0",
-            "max_pages": _or_empty(self.max_pages),
-            "max_pages_per_host": _or_empty(self.max_pages_per_host),
-            "patience": str(self.patience_ms),
-            "adaptive": str(round(self.adaptive * 1000)),
-            "max_pages_per_site": _or_empty(self.max_pages_per_site),
-            "max_hosts_per_site": _or_empty(self.max_hosts_per_site),
-            "per_ip": _or_empty(self.per_ip),
-            "overflow": str(self.overflow),
-        }
+        """As fields of `meta`, named as here but for the unit; an empty one is taken away."""
+        values = asdict(self) | {"robots": int(self.robots), "adaptive": round(self.adaptive * 1000)}
+        return {name.removesuffix("_ms"): "" if value is None else str(value) for name, value in values.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +88,6 @@ class Shares:
 NO_SHARES: Final = Shares(0, 0)
 
 
-def _or_empty(limit: int | None) -> str:
-    return "" if limit is None else str(limit)
-
-
 class Lease(msgspec.Struct, frozen=True):
     """A URL, or the robots.txt of an origin, in the hands of one worker until `deadline` (by `clock.since_boot`)."""
 
@@ -110,9 +98,7 @@ class Lease(msgspec.Struct, frozen=True):
     """The entry; of a robots lease the number of the scheme."""
     robots_rev: int
     delay_ms: int
-    trouble: Literal["", "dns", "tls", "hang", "crash", "away"]
-    """Why its host is not to be asked any more: no such name, no trust, a robots.txt that hangs or kills workers, or
-    away for longer than the patience."""
+    trouble: Trouble
     deadline: float
     standing: Literal["proven", "new", "failing"] = "proven"
     """Of its host: it answered its latest pages, it is new, or the last thing it did was to fail."""
@@ -134,7 +120,7 @@ class Lease(msgspec.Struct, frozen=True):
     @property
     def scheme(self) -> int:
         """The number of the URL's scheme (see url.split)."""
-        return int(self.raw) if self.kind == "R" else self.raw[3] & 3
+        return int(self.raw) if self.kind == "R" else scheme_of(self.raw)
 
     @property
     def origin(self) -> str:
@@ -309,6 +295,30 @@ class OutboxBatch:
 
     target: int
     parcels: Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """How a host stands, and how the rules of the frontier judge it now (see explain.lua)."""
+
+    queued: int
+    in_flight: int
+    accepted: int
+    latency_ms: int
+    crawl_delay_ms: int
+    """What its robots.txt asks for."""
+    backoff_ms: int
+    rest_ms: int
+    """Until it is due."""
+    failing_ms: int
+    """Since it began to fail; 0 if it does not, or was given up at once."""
+    delay_ms: int
+    """Between two requests to it."""
+    trouble: Trouble = ""
+    waits: Literal["", "robots", "slot", "due"] = ""
+    """Why none of its pages is leased: its robots.txt is requested, all its slots are taken, or it is not due."""
+    refusal: str = ""
+    """The budget that refuses another link to it; empty if none does."""
 
 
 @dataclass(frozen=True, slots=True)

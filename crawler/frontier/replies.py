@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, FrontierError, LeaseLost, NoCrawl, OutOfMemory
-from crawler.frontier.messages import Accepted, CrawlState, Lease, Leased, OutboxBatch, Quarantined
+from crawler.frontier.messages import Accepted, CrawlState, HostFacts, Lease, Leased, OutboxBatch, Quarantined
 
 _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
     "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
@@ -84,6 +84,11 @@ def state(reply: list[Any]) -> CrawlState:
     word = word.decode("utf-8", "replace")
     most = None if most < 0 else most
     return CrawlState(word, accepted, queued, leased, ended, sources, wait_ms, bool(odd), pending, fetched, most)
+
+
+def explained(reply: list[Any]) -> HostFacts:
+    """Of explain."""
+    return HostFacts(*ok(reply)[1:10], *(word.decode() for word in reply[10:13]))
 
 
 def leased(reply: list[Any], deadline: float) -> Leased:

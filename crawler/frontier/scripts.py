@@ -1,8 +1,8 @@
 """The Lua that Redis runs: one file for each verb, and the files that the verbs share, put together to one text.
 
-The text of a verb is the clock, then the files of `lua/shared` in the order of SHARED, then `lua/VERB.lua`. Redis runs
-a script from its first line at every call, and makes each function anew that it defines: the shared functions that a
-verb does not need are left out, which saves 3 to 5 us a call.
+The text of a verb is the names of keys and the constants that Python knows too, the clock, the files of `lua/shared` in
+the order of SHARED, then `lua/VERB.lua`. Redis runs a script from its first line at every call, and makes each function
+anew that it defines: names and shared functions that a verb does not need are left out, which saves 3 to 5 us a call.
 
 `python -m crawler.frontier.scripts VERB` prints that text. Its line numbers are those of errors from Redis.
 """
@@ -17,8 +17,29 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
+from crawler.frontier.keys import FIXED
+from crawler.frontier.messages import Limits
+from crawler.record import ENTRY, Charge
+
 SCHEMA: Final = 4
 """Version of keys and entries; a crawl of another one is refused."""
+NEVER: Final = (1 << 53) - 1
+"""A time that does not come. Scripts count in doubles: whatever they store is less."""
+HEAVY_MS: Final = 100
+"""From this CPU time of a worker on, one page counts as its site's."""
+LABOUR_PARTS: Final = 20
+LABOUR_MAX_MS: Final = 300_000
+"""A site whose page took long rests this many times as long, up to this long, while other sites have work."""
+
+IN_LUA: Final = {
+    "SCHEMA": f"'{SCHEMA}'",
+    **{name.upper(): f"KEYS[{n}]" for n, name in enumerate(FIXED, 1)},
+    "OWN_KEYS": len(FIXED) + 1,  # where a verb's own keys begin
+    **{"NEVER": NEVER, "CRASH": Charge.CRASH, "DEFAULT_OVERFLOW": Limits().overflow},
+    **{"HEAVY_MS": HEAVY_MS, "LABOUR_PARTS": LABOUR_PARTS, "LABOUR_MAX_MS": LABOUR_MAX_MS},
+    **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
+}
+"""Lua name -> value of what scripts and Python both know."""
 
 SERVER_CLOCK: Final = """local function now_ms()
   local t = redis.call('TIME')
@@ -63,7 +84,14 @@ def load_those_of_workers() -> None:
 def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     """The script of *verb*, with *clock* as the Lua source that defines `now_ms()`."""
     own = _read(f"{verb}.lua")
-    return Script(verb, f"local SCHEMA = '{SCHEMA}'\n{clock}{needed(shared_text(), own)}{own}")
+    text = needed(shared_text(), own) + own
+    return Script(verb, f"{_named_for(text)}{clock}{text}")
+
+
+def _named_for(text: str) -> str:
+    """All of IN_LUA that *text* uses, one a line."""
+    words = _words(text)
+    return "".join(f"local {name} = {value}\n" for name, value in IN_LUA.items() if name in words)
 
 
 @cache

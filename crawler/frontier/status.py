@@ -8,25 +8,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.decode import number
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import Footprint, measure
+from crawler.frontier.messages import HostFacts
 from crawler.frontier.shards.crawldb import Heartbeat
-from crawler.frontier.shards.hosts import HostFacts
 from crawler.record import OUTCOMES
 
 WEIGH_AGAIN: Final = 5.0
 """Seconds after which Redis's memory is looked at again."""
 SILENT: Final = 10.0
 """Seconds after its last heartbeat from which a worker does not count as alive."""
-
-
-ADAPTED_MAX_MS: Final = 30_000
-"""The longest delay that a slow host gets by being slow (see shared/head.lua)."""
-
-_SHOWN: Final = 40
-"""Characters of a word that no worker of this version says."""
-
 
 NO_WORKERS: Final = "no workers: start some with `crawler work`"
 """What a status reports as its limit as long as no worker has sent a heartbeat."""
@@ -113,16 +104,16 @@ class Status:
         return {name: getattr(self, name) for name in (*self.__slots__, "will_fit")}
 
 
-def workers_alive(ledger: CrawlDb) -> bool:
+def workers_alive(crawldb: CrawlDb) -> bool:
     """Whether any worker gave a sign of life lately."""
-    return any(heartbeat.age < SILENT for heartbeat in ledger.workers())
+    return any(heartbeat.age < SILENT for heartbeat in crawldb.workers())
 
 
 class Monitor:
     """Takes snapshots and remembers the last one, for rates."""
 
     def __init__(self, frontier: Frontier) -> None:
-        self._frontier, self._ledger = frontier, frontier.crawldb
+        self._frontier, self._crawldb = frontier, frontier.crawldb
         self._before: list[tuple[float, int]] = []
         self._footprint = Footprint()
         self._weigh_at = 0.0
@@ -130,9 +121,10 @@ class Monitor:
     def look(self) -> Status:
         """A snapshot now. Raises what the frontier raises: NoCrawl, RedisAway."""
         state = self._frontier.state()
-        counters = self._ledger.counters()
-        heartbeats = self._ledger.workers()
-        hosts, first, clock = self._ledger.hosts.due(1)
+        counters = self._crawldb.counters()
+        heartbeats = self._crawldb.workers()
+        hosts, first = self._crawldb.hosts.due(1)
+        next_host = self._frontier.explain(first[0][1] if first else "")
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
         footprint = self._weigh()
         left = state.queued + state.leased
@@ -152,7 +144,7 @@ class Monitor:
             silent_workers=len(heartbeats) - len(alive),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
-            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first, clock),
+            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, next_host),
             rate=self._rate(state.ended),
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
@@ -160,7 +152,7 @@ class Monitor:
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
             duplicates=counters.get("duplicates", 0),
             hook_errors=counters.get("hook_errors", 0),
-            quarantined=sorted(self._ledger.traps()),
+            quarantined=sorted(self._crawldb.traps()),
             troubles=sorted({line for heartbeat in alive for line in _said(heartbeat, "trouble")}),
             lacks=sorted({line for heartbeat in alive for line in _said(heartbeat, "lack")}),
             machines=sorted({_machine(heartbeat) for heartbeat in alive if not _troubled_for(heartbeat)}),
@@ -168,16 +160,9 @@ class Monitor:
             lost=counters.get("lost", 0),
         )
 
-    def _limited_by(self, words: list[str], state: str, hosts: int, first: list[HostFacts], clock: int) -> str:
-        limit = _limit(words, state, hosts, self._delay(first[0] if first else None) / 1000)
-        return limit + (unanswered(first[0], clock) if first and limit.startswith(_POLITE) else "")
-
-    def _delay(self, host: HostFacts | None) -> int:
-        """Milliseconds between two requests to *host*, the next that is due: see `host_delay` in shared/hosts.lua."""
-        meta = self._ledger.meta()
-        delay = max(number(meta.get("delay")), host.delay if host else 0)
-        adapted = host.latency * number(meta.get("adaptive")) // 1000 if host and delay else 0
-        return max(delay, min(adapted, ADAPTED_MAX_MS))
+    def _limited_by(self, words: list[str], state: str, hosts: int, next_host: HostFacts) -> str:
+        limit = _limit(words, state, hosts, next_host.delay_ms / 1000)
+        return limit + (unanswered(next_host) if limit.startswith(_POLITE) else "")
 
     def _weigh(self) -> Footprint:
         now = time.monotonic()
@@ -231,12 +216,11 @@ def _word(heartbeat: Heartbeat) -> str:
     )
 
 
-def unanswered(first: HostFacts, clock: int) -> str:
-    """What to add where *first*, the next host that is due, rests because it did not answer; *clock*: now in ms."""
-    left = first.due - clock
-    if first.backoff == 0 or first.failing_since == 0 or first.given_up or left <= 0:
+def unanswered(host: HostFacts) -> str:
+    """What to add where *host*, the next that is due, rests because it did not answer."""
+    if host.trouble or not (host.backoff_ms and host.failing_ms and host.rest_ms):
         return ""
-    return f"; the next did not answer, it is asked again in {math.ceil(left / 1000):,} s"
+    return f"; the next did not answer, it is asked again in {math.ceil(host.rest_ms / 1000):,} s"
 
 
 def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:

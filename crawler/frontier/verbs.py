@@ -19,6 +19,7 @@ from crawler.frontier.messages import (
     Commit,
     CrawlState,
     Exported,
+    HostFacts,
     Leased,
     LeaseEnd,
     Limits,
@@ -31,7 +32,8 @@ from crawler.frontier.messages import (
     TemplateSample,
 )
 from crawler.frontier.redis.connection import Call
-from crawler.frontier.shards.outbox import Args, OutboxMessage, sort
+from crawler.frontier.scripts import NEVER
+from crawler.frontier.shards.outbox import Args, OutboxMessage, site_key, sort
 from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 
@@ -39,8 +41,6 @@ MAX_REQUESTS: Final = 1_000
 """Requests that one call takes: more would block Redis for too long."""
 MAX_REVIVED: Final = 500
 MAX_DRAINED: Final = 500
-ANY_TIME: Final = (1 << 53) - 1
-"""Later than all times."""
 
 # -- the crawl as a whole ----------------------------------------------------------------------------------------------
 
@@ -61,6 +61,11 @@ def configure(shard: Shard, settings: bytes, limits: Limits, max_time: float | s
 def state(shard: Shard) -> Call[CrawlState]:
     """What the crawl is at."""
     return shard.call("state", [], [], replies.state)
+
+
+def explain(shard: Shard, host: str) -> Call[HostFacts]:
+    """How *host* stands, and how the rules judge it now. The empty name is a host that the crawl has not met."""
+    return shard.call("explain", [shard.keys.host(host)], [host, site_key(host)], replies.explained)
 
 
 def pause(shard: Shard) -> Call[Any]:
@@ -222,7 +227,7 @@ def robots(shard: Shard, result: RobotsResult) -> Call[Any]:
 # -- what has ended ----------------------------------------------------------------------------------------------------
 
 
-def revive(shard: Shard, requests: Sequence[Request], latest: int = ANY_TIME) -> Call[int]:
+def revive(shard: Shard, requests: Sequence[Request], latest: int = NEVER) -> Call[int]:
     """Put dead letters back into their queues, at most MAX_REVIVED a call; how many there were.
 
     What failed after *latest* (ms, server's clock) stays: a repetition does not bring back what failed once more.

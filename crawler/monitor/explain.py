@@ -7,9 +7,7 @@ from typing import Final
 
 from crawler import url as urls
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Lease
-from crawler.frontier.shards.hosts import HostFacts
-from crawler.frontier.shards.outbox import site_key
+from crawler.frontier.messages import HostFacts, Lease
 from crawler.frontier.status import workers_alive
 from crawler.policy import robots
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
@@ -103,7 +101,6 @@ class _Explainer:
     def __init__(self, frontier: Frontier, settings: Settings) -> None:
         self._frontier, self._crawldb = frontier, frontier.crawldb
         self._plan = plan_of(settings)
-        self._settings = settings
         self._links = LinkFilter(self._plan.scope, self._crawldb.hosts.roots)
         self._links.set_quarantined(self._crawldb.traps())
 
@@ -112,8 +109,8 @@ class _Explainer:
         result = Explanation(url, given, self._frontier.id(url))
         result.trap = self._links.trap_of(url)
         result.robots = self._robots(url)
-        facts, now = self._crawldb.hosts.get(urls.host(url))
-        result.host = self._host(facts, now)
+        facts = self._frontier.explain(urls.host(url))
+        result.host = _shown(facts)
         record = self._crawldb.records.get(result.id)
         via, is_seed, depth, hops = None, False, 1, 0
         if record is not None:
@@ -129,7 +126,7 @@ class _Explainer:
                 via, depth, hops = entry.request.found_on, entry.request.depth, entry.request.hops
                 is_seed = via is None
             if result.state == "queued":
-                result.waits_for = self._waits_for(facts, now)
+                result.waits_for = self._waits_for(facts)
         result.origins = self._origins(via)
         result.scope = _SEED if is_seed else self._scope(result, facts, depth, hops)
         return result
@@ -158,7 +155,7 @@ class _Explainer:
         result.where = "moving from one place to another just now: ask again"
         return None
 
-    def _waits_for(self, facts: HostFacts, now: int) -> str:
+    def _waits_for(self, facts: HostFacts) -> str:
         state = self._frontier.state().word
         if state == "paused":
             return "`crawler resume`: the crawl is paused"
@@ -166,13 +163,11 @@ class _Explainer:
             return "a wider limit: the crawl is at --max-pages or --max-time"
         if not workers_alive(self._crawldb):
             return "workers: none is alive, start some with `crawler run` or `crawler work`"
-        if facts.asking:
-            return "its host's robots.txt, which is being requested"
-        if facts.in_flight >= self._settings.per_host:
-            return "another URL of its host, which is being fetched"
-        if facts.due > now:
-            return f"its host, which may be requested in {(facts.due - now) / 1000:.1f} s"
-        return "those before it, and a free worker"
+        return {
+            "robots": "its host's robots.txt, which is being requested",
+            "slot": "another URL of its host, which is being fetched",
+            "due": f"its host, which may be requested in {facts.rest_ms / 1000:.1f} s",
+        }.get(facts.waits, "those before it, and a free worker")
 
     def _failed(self, result: Explanation) -> None:
         """When a dead letter failed, and how to retry it."""
@@ -227,7 +222,7 @@ class _Explainer:
         if reason is None and urls.has_bad_port(url) and not self._links.is_named(url):
             reason = "port"
         if reason is None and result.state == "unknown":
-            reason = self._over_budget(urls.host(url), facts.accepted)
+            reason = facts.refusal or None
         if reason is not None:
             known = (
                 "; it was accepted all the same, by other settings or another path" if result.state != "unknown" else ""
@@ -238,17 +233,6 @@ class _Explainer:
         return (
             f"a link to it is followed: its {kind} {root} is a root" if root else "a link to it is followed: scope all"
         )
-
-    def _over_budget(self, host: str, accepted: int) -> str | None:
-        """The budget that would exclude another URL of *host*: as `room_of` in the frontier's scripts."""
-        settings, site = self._settings, site_key(host)
-        of_site, hosts = self._crawldb.hosts.site(site) if site else (accepted, 0)
-        if settings.max_pages_per_host is not None and accepted >= settings.max_pages_per_host:
-            return "budget"
-        if settings.max_pages_per_site is not None and of_site >= settings.max_pages_per_site:
-            return "site-budget"
-        full = settings.max_hosts_per_site is not None and hosts >= settings.max_hosts_per_site
-        return "site-hosts" if full and accepted == 0 else None
 
     def _robots(self, url: str) -> str:
         if not self._plan.obey_robots:
@@ -263,20 +247,21 @@ class _Explainer:
         verdict = "allowed" if rules.allowed(url, self._plan.agent) else "disallowed"
         return f"{verdict} by the line {line!r} of {origin}/robots.txt" if line else f"{verdict}: no line applies"
 
-    def _host(self, facts: HostFacts, now: int) -> dict[str, int | float | str]:
-        """The state of its host, as far as there is something to show; the units are in _OF_HOST."""
-        result: dict[str, int | float | str] = {
-            "queued": facts.queued,
-            "in_flight": facts.in_flight,
-            "due_in": max(facts.due - now, 0) / 1000,
-            "latency_ms": facts.latency,
-            "crawl_delay": facts.delay / 1000,
-            "backing_off_by": facts.backoff / 1000,
-            "failing_for": (now - facts.failing_since) / 1000 if facts.failing_since and not facts.given_up else 0,
-            "given_up": facts.given_up,
-            "asking_robots": "yes" if facts.asking else "",
-        }
-        return {name: value for name, value in result.items() if value or name in _ALWAYS} if facts.accepted else {}
+
+def _shown(facts: HostFacts) -> dict[str, int | float | str]:
+    """The state of a host, as far as there is something to show; the units are in _OF_HOST."""
+    result: dict[str, int | float | str] = {
+        "queued": facts.queued,
+        "in_flight": facts.in_flight,
+        "due_in": facts.rest_ms / 1000,
+        "latency_ms": facts.latency_ms,
+        "crawl_delay": facts.crawl_delay_ms / 1000,
+        "backing_off_by": facts.backoff_ms / 1000,
+        "failing_for": facts.failing_ms / 1000,
+        "given_up": facts.trouble,
+        "asking_robots": "yes" if facts.waits == "robots" else "",
+    }
+    return {name: value for name, value in result.items() if value or name in _ALWAYS} if facts.accepted else {}
 
 
 def _tries(entry: Entry) -> str:

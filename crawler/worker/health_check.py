@@ -81,7 +81,7 @@ class MachineHealth:
                 with suppress(UnreadableRecord):
                     first = [stored.record for stored in self._crawldb.records.read(most=_HOSTS)[0]]
                     found = [urls.name_and_port(record.url) for record in first if record.status]
-                waiting = [host.host for host in self._crawldb.hosts.due(_HOSTS)[1] if host.answered]
+                waiting = self._crawldb.hosts.answered(_HOSTS)
             except RedisAway:
                 return None
             self._known = tuple(dict.fromkeys([*found, *(urls.name_and_port(f"http://{host}/") for host in waiting)]))

@@ -70,7 +70,7 @@ class RobotsCache:
 
     def learn(self, leases: Sequence[Lease]) -> None:
         """Load the rules of all *leases*; may raise RedisAway."""
-        asked = {(lease.origin, lease.robots_rev) for lease in leases if len(lease.raw) > 3}
+        asked = {(lease.origin, lease.robots_rev) for lease in leases}
         wanted = [key for key in asked if key not in self._rules]
         if not wanted:
             return

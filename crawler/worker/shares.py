@@ -21,6 +21,7 @@ from typing import Any, Final, Protocol
 
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import Lease, Shares
+from crawler.frontier.scripts import HEAVY_MS, LABOUR_MAX_MS, LABOUR_PARTS
 from crawler.frontier.shards.outbox import site_key
 
 GRACE: Final = 0.3
@@ -35,13 +36,10 @@ MAX_SITES: Final = 8
 """Most sites that a lease call names: those with the most leases."""
 
 
-HEAVY: Final = 0.1
-"""From these CPU seconds on, one page may count as its site's (HEAVY_MS in the lease scripts)."""
+HEAVY: Final = HEAVY_MS / 1000
+"""From these CPU seconds on, one page may count as its site's."""
 ORDINARY: Final = 0.5e-6
 """CPU seconds per byte that an ordinary page may take: about five times the usual."""
-LABOUR_PARTS: Final = 20
-MAX_REST: Final = 300.0
-"""A site whose page took long rests this many times as long, up to this many seconds, while other sites have work."""
 ASIDE_WAIT: Final = 0.02
 """Seconds between checks of results set aside, while nothing else is in flight."""
 ALIVE: Final = 10.0
@@ -223,7 +221,7 @@ class CpuShares:
         self._latest = site, now
         if took >= HEAVY:
             self._rests = {name: until for name, until in self._rests.items() if until > now}
-            self._rests[site] = now + min(took * LABOUR_PARTS, MAX_REST)
+            self._rests[site] = now + min(took * LABOUR_PARTS, LABOUR_MAX_MS / 1000)
 
     def sort(self, results: Results, *, stopping: bool) -> None:
         """Set aside results whose site rests while others have work. Take back those that may proceed."""

@@ -15,6 +15,7 @@ from hypothesis.stateful import initialize, rule
 from crawler.frontier import segment as segments
 from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, TemplateSample
 from crawler.frontier.repair import repair
+from crawler.frontier.shards.outbox import site_key
 from crawler.record import Charge, Request
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
 from tests.frontier.crawls import record_of
@@ -311,6 +312,8 @@ class FrontierMachine(CheckedMachine):
     @rule()
     def state(self) -> None:
         self._send(self.frontier.state_call(), self.model.told_state)
+        for name in HOSTS:
+            assert self.frontier.explain(name) == self.model.facts(name, site_key(name))
 
     @rule()
     def repair(self) -> None:

@@ -9,10 +9,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from crawler import url as urls
-from crawler.frontier.messages import Limits, Shares
+from crawler.frontier.messages import HostFacts, Limits, Shares
 
 Reply = tuple[Any, ...]
 
@@ -814,6 +814,25 @@ class Model:
             fetched = sum(outcome == "fetched" for outcome, _ in self.ended.values())
             state = "limit" if fetched >= self.limits.max_pages else state
         return "OK", state, *self.numbers(), self.open_sources, self.wait()
+
+    def facts(self, name: str, site: str) -> HostFacts:
+        """explain: how a host stands, and how the rules judge it."""
+        host = self.hosts.get(name) or Host(due=self.now)
+        since, room = host.failing_since or 0, self._room(Put("", name, 1, b"", site), seeded=False)
+        return HostFacts(
+            *(host.queued, host.in_flight, host.accepted, host.latency or 0, host.delay, host.backoff),
+            rest_ms=max(host.due - self.now, 0),
+            failing_ms=self.now - since if since > max(TROUBLES) else 0,
+            delay_ms=self._delay(host),
+            trouble=self._trouble(host),  # type: ignore[arg-type]
+            waits=self._waits(host),
+            refusal=room[1] if room[0] <= 0 else "",
+        )
+
+    def _waits(self, host: Host) -> Literal["", "robots", "slot", "due"]:
+        if host.asking or host.in_flight >= self.limits.per_host:
+            return "robots" if host.asking else "slot"
+        return "due" if host.due > self.now else ""
 
     def become(self, state: str) -> Reply:
         """pause, resume, delete."""

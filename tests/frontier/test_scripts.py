@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 from redis.exceptions import ResponseError
 
+from crawler.frontier import keys as keys_module
 from crawler.frontier import segment
 from crawler.frontier.keys import FIXED, Keys
 from crawler.frontier.messages import TemplateSample
 from crawler.frontier.redis.connection import Call
-from crawler.frontier.scripts import SHARED, load, needed, shared_text, verbs
+from crawler.frontier.scripts import IN_LUA, SHARED, load, needed, shared_text, verbs
 from crawler.record import Request
 from tests.frontier.crawls import CLOCK_KEY, Crawl, Make
 
@@ -132,6 +133,7 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
     "collect": lambda crawl: crawl.call("collect", with_parcels(crawl), ["w", 5, 5, 1]),
     "ack_delivered": lambda crawl: crawl.call("ack_delivered", with_parcels(crawl), [1, "run", "1-1"]),
     "state": lambda crawl: crawl.call("state"),
+    "explain": lambda crawl: crawl.call("explain", [crawl.frontier.keys.host("a.example")], ["a.example", "a.example"]),
     "judge_templates": lambda crawl: crawl.frontier.judge_templates_call(
         [TemplateSample("a.example/0", "7", ["1"] * 100)]
     ),
@@ -182,12 +184,13 @@ def test_keys_are_declared_or_touched_before_the_first_write(make: Make, verb: s
     written = False
     for command in commands:
         assert all(key.startswith(crawl.frontier.keys.prefix) for key in keys_of(command)), command
+        assert all(crawl.frontier.keys.kind(key) for key in keys_of(command)), command
         if written:
             assert set(keys_of(command)) <= declared | touched, command
         touched.update(keys_of(command))
         # the probe for memory is the write that writes nothing
         written = written or (command[0].upper() not in READS and command[1] != crawl.frontier.keys.probe)
-    assert written == (verb not in {"state", "create"})
+    assert written == (verb not in {"state", "explain", "create"})
 
 
 @pytest.mark.parametrize("verb", ["put", "commit", "robots"])
@@ -210,17 +213,30 @@ def test_no_command_is_unbounded_or_newer_than_the_oldest_server(verb: str) -> N
     assert source.count("LRANGE") == (verb == "pack")  # of as many as its caller has read
 
 
-def test_the_fixed_keys_are_those_that_the_head_names() -> None:
-    source = load("state").source
-    names = [
-        name for line in source.splitlines() if line.startswith("local ") and "KEYS[" in line for name in _names(line)
-    ]
-    assert tuple(name.lower() for name in names[: len(FIXED)]) == FIXED
-    assert Keys("x").fixed == tuple(f"crawler:{{x.0}}:{name}" for name in FIXED)
+def test_the_names_of_keys_are_those_of_the_table() -> None:
+    keys = Keys("x")
+    assert keys.fixed == tuple(f"crawler:{{x.0}}:{name}" for name in FIXED)
+    assert tuple(getattr(keys, name) for name in FIXED) == keys.fixed
+    named = {found for verb in VERBS for found in re.findall(r"local (\w+) = KEYS\[(\d+)\]\n", load(verb).source)}
+    assert named == {(name.upper(), str(n)) for n, name in enumerate(FIXED, 1)}
 
 
-def _names(line: str) -> list[str]:
-    return [name.strip() for name in line.removeprefix("local ").partition("=")[0].split(",")]
+def test_the_table_of_keys_that_is_read_has_the_types_of_the_one_that_runs() -> None:
+    rows = re.findall(r"^\| (`.*`) \| ([A-Z]+) \|", str(keys_module.__doc__), re.MULTILINE)
+    said = {name: kind.lower() for names, kind in rows for name in re.findall(r"`(\w+)[:`]", names)}
+    assert said == {name: Keys("x").kind(name) for name in said}
+    assert said.keys() >= FIXED.keys()
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_script_names_nothing_that_it_does_not_use(verb: str) -> None:
+    """Of what `scripts.py` puts above the clock."""
+    named, _, rest = load(verb).source.partition("local function now_ms()")
+    names = re.findall(r"^local (\w+) = ", named, re.MULTILINE)
+    assert len(names) == named.count("\n")
+    code = re.sub(r"--.*", "", rest)
+    assert [name for name in names if not re.search(rf"\b{name}\b", code)] == []
+    assert [name for name in IN_LUA if name not in names and re.search(rf"\b{name}\b", code)] == []
 
 
 def test_every_shared_file_is_in_the_text_once() -> None:

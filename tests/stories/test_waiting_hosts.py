@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.frontier.crawldb import HostFacts
+from crawler.frontier.messages import HostFacts, Trouble
 from crawler.frontier.status import unanswered
 from tests.stories.commands import Commands, wait_until
 
 pytestmark = pytest.mark.slow
 
-NOW = 1_800_000_000_000
 
-
-def host(due: int, backoff: int, failing_since: int) -> HostFacts:
-    return HostFacts("a.example", 1, 0, due, 0, backoff, failing_since, asking=False)
+def host(rest_ms: int, backoff_ms: int, failing_ms: int, trouble: Trouble = "") -> HostFacts:
+    return HostFacts(1, 0, 1, 0, 0, backoff_ms, rest_ms, failing_ms, 1000, trouble)
 
 
 def test_a_host_that_rests_because_it_did_not_answer_is_named_as_that() -> None:
-    said = unanswered(host(NOW + 198_600, 240_000, NOW - 221_000), NOW)
+    said = unanswered(host(198_600, 240_000, 221_000))
     assert said == "; the next did not answer, it is asked again in 199 s"
 
 
 @pytest.mark.parametrize(
-    ("due", "backoff", "failing_since"),
-    [(NOW + 1000, 0, 0), (NOW + 1000, 0, NOW - 5000), (NOW - 1, 2000, NOW - 5000), (NOW + 1000, 2000, 1)],
+    "facts",
+    [host(1000, 0, 0), host(1000, 0, 5000), host(0, 2000, 5000), host(1000, 2000, 0, "dns"), host(9, 9, 9, "away")],
 )
-def test_others_wait_for_politeness_alone(due: int, backoff: int, failing_since: int) -> None:
-    assert unanswered(host(due, backoff, failing_since), NOW) == ""
+def test_others_wait_for_politeness_alone(facts: HostFacts) -> None:
+    assert unanswered(facts) == ""
 
 
 def test_status_says_so_of_a_crawl_of_one_dead_host(commands: Commands) -> None:

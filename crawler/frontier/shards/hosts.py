@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import chain
 from typing import Final, Literal
 
@@ -12,36 +11,7 @@ from crawler.frontier import decode
 from crawler.frontier import segment as segments
 from crawler.frontier.shards.reader import Reader
 
-_GIVEN_UP: Final = {1: "dns", 2: "tls", 3: "hang", 4: "crash"}  # NO_NAME and what follows it in shared/head.lua
-_HOST_FIELDS: Final = (
-    *("queued", "in_flight", "due", "delay", "backoff", "failing_since", "accepted", "latency"),
-    *("asking", "robots_rev"),
-)
 _MAX_ROBOTS: Final = 1 << 20  # bytes of a robots.txt: twice what is stored of one (`robots.MAX_BYTES`)
-
-
-@dataclass(frozen=True, slots=True)
-class HostFacts:
-    """One host's line in `status`. Times are in milliseconds, `due` on the server's clock."""
-
-    host: str
-    queued: int
-    in_flight: int
-    due: int
-    delay: int
-    """What its robots.txt asks for."""
-    backoff: int
-    failing_since: int
-    asking: bool
-    accepted: int = 0
-    latency: int = 0
-    answered: bool = False
-    """It has answered this crawl: with a page, or about robots.txt."""
-
-    @property
-    def given_up(self) -> str:
-        """Why it is not asked any more, whatever the patience: `dns` or `tls`; else empty."""
-        return _GIVEN_UP.get(self.failing_since, "")
 
 
 class ShardHosts:
@@ -50,24 +20,19 @@ class ShardHosts:
     def __init__(self, shard: Reader) -> None:
         self._shard, self._keys = shard, shard.keys
 
-    def due(self, most: int = 100) -> tuple[int, list[HostFacts], int]:
-        """How many hosts wait with URLs, the *most* that are due first, and the server's clock in ms."""
-        counts = self._shard.read(*(("ZCARD", index) for index in self._keys.indexes))
-        *firsts, clock = self._shard.read(
-            *(("ZRANGE", x, 0, most - 1, "WITHSCORES") for x in self._keys.indexes), ("TIME",)
-        )
-        dues = [(float(due), raw) for first in firsts for raw, due in zip(first[::2], first[1::2], strict=True)]
-        names = [raw.decode("utf-8", "replace") for _, raw in sorted(dues)[:most]]
-        return sum(map(int, counts)), [self.get(name)[0] for name in names], decode.now_ms(clock)
+    def due(self, most: int = 100) -> tuple[int, list[tuple[float, str]]]:
+        """How many hosts wait with URLs; of the *most* that are due first when (server's clock, ms), and the name."""
+        indexes = self._keys.indexes
+        counts = self._shard.read(*(("ZCARD", index) for index in indexes))
+        firsts = self._shard.read(*(("ZRANGE", index, 0, most - 1, "WITHSCORES") for index in indexes))
+        dues = sorted((float(due), raw) for first in firsts for raw, due in decode.pairs(first))
+        return sum(map(int, counts)), [(due, raw.decode("utf-8", "replace")) for due, raw in dues[:most]]
 
-    def get(self, host: str) -> tuple[HostFacts, int]:
-        """One host, and the server's clock in ms."""
-        values, clock = self._shard.read(("HMGET", self._keys.host(host), *_HOST_FIELDS), ("TIME",))
-        queued, in_flight, due, delay, backoff, failing, accepted, latency = (decode.number(v) for v in values[:8])
-        answered = values[7] is not None or values[9] is not None
-        asking = bool(values[8])
-        facts = HostFacts(host, queued, in_flight, due, delay, backoff, failing, asking, accepted, latency, answered)
-        return facts, decode.now_ms(clock)
+    def answered(self, most: int) -> list[str]:
+        """Which of the *most* hosts that are due first have answered this crawl: with a page, or about robots.txt."""
+        names = [name for _, name in self.due(most)[1]]
+        found = self._shard.read(*(("HMGET", self._keys.host(name), "latency", "robots_rev") for name in names))
+        return [name for name, facts in zip(names, found, strict=True) if facts != [None, None]]
 
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
         """The stored robots.txt of each origin; none where it is not known, or cannot be read."""
@@ -77,11 +42,6 @@ class ShardHosts:
     def forget_robots(self, origin: str) -> None:
         """The stored robots.txt of *origin* is no use: it is asked for again before the next page of its host."""
         self._shard.read(("DEL", self._keys.robots(origin)))
-
-    def site(self, site: str) -> tuple[int, int]:
-        """How many URLs of a site were accepted, on how many hosts (see `site_key`)."""
-        ((accepted, hosts),) = self._shard.read(("HMGET", self._keys.sites, site, f"{site} hosts"))
-        return decode.number(accepted), decode.number(hosts)
 
     def queued(self, host: str, priority: int) -> Iterator[bytes]:
         """The entries of one of a host's queues, the next one first; read in slices while others take from it."""

@@ -17,7 +17,8 @@ local FULL_SITE = m[22] -- it fills Redis: no new links of it
 local CROWDS = m[21] -- a site ever had more than MANY_HOSTS hosts
 local SLOW_PAGES = m[23] -- a page ever took HEAVY_MS: there may be sites in BUSY
 local SHARDS = number(m[19]) or 1
-local OVERFLOW = math.max(number(m[20]) or 8192, 1) -- entries in the head of a host's pages; more go to its tail
+-- entries in the head of a host's pages; more go to its tail
+local OVERFLOW = math.max(number(m[20]) or DEFAULT_OVERFLOW, 1)
 -- a tail of SEGMENT entries is packed, a head below LOW is filled
 local SEGMENT, LOW = math.ceil(OVERFLOW / 2), math.ceil(OVERFLOW / 4)
 
@@ -29,7 +30,7 @@ local function gone()
   end
 end
 
--- SCHEMA is what scripts.py puts before: another version may have taken the crawl over since it was found.
+-- Another version may have taken the crawl over since it was found.
 local function refusal()
   return gone() or (m[18] ~= SCHEMA and 'OTHER_SCHEMA' or nil)
 end
