@@ -76,11 +76,6 @@ class Shares:
         want = min(self.want, most)
         return replace(self, want=want, failing=min(self.failing, most - want), most=min(self.most, most))
 
-    def rest(self) -> list[str | int]:
-        """All but `want`, as lease.lua reads it."""
-        bounds = self.new, self.failing, self.most, self.reserve, self.most_new, self.half, int(self.sees_addresses)
-        return [*bounds, *(part for site in self.sites for part in site)]
-
     def __bool__(self) -> bool:
         return self.want > 0 or self.failing > 0 or self.most > 0
 

@@ -63,6 +63,11 @@ def number(reply: list[Any]) -> int:
     return int(ok(reply)[1])
 
 
+def two_numbers(reply: list[Any]) -> tuple[int, int]:
+    """The two numbers that follow the OK."""
+    return int(ok(reply)[1]), int(reply[2])
+
+
 def tokens(reply: list[Any]) -> frozenset[str]:
     """Of extend."""
     return frozenset(_names(ok(reply)[1:]))

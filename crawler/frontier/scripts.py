@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 import signal
 import sys
+from collections.abc import Mapping
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
@@ -60,15 +61,29 @@ _COMMENT: Final = re.compile(r" *--.*")
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
+_ARGS: Final = re.compile(r"^-- ARGS  ([a-z0-9_, ]+(?:,\n-- +[a-z0-9_, ]+)*)", re.MULTILINE)
+"""The names of a verb's arguments, in its header."""
+_ARG: Final = re.compile(r"\bARG\.(\w+)")
+
+Arg = str | bytes | int
+
+
 class Script:
-    """One verb's Lua source and the digest by which Redis knows it."""
+    """One verb's Lua source, the digest by which Redis knows it, and the names of its arguments in their order."""
 
-    __slots__ = ("digest", "source", "verb")
+    __slots__ = ("arguments", "digest", "source", "verb")
 
-    def __init__(self, verb: str, source: str) -> None:
+    def __init__(self, verb: str, source: str, arguments: tuple[str, ...] = ()) -> None:
         self.verb = verb
         self.source = source
+        self.arguments = arguments
         self.digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+
+    def ordered(self, named: Mapping[str, Arg]) -> list[Arg]:
+        """The values of *named* as the script expects them. Raises TypeError if a name is missing, or is not one."""
+        if named.keys() != set(self.arguments):
+            raise TypeError(f"{self.verb} takes {', '.join(self.arguments)}, not {', '.join(named)}")
+        return [named[name] for name in self.arguments]
 
 
 _OF_WORKERS: Final = ("commit", "release", "retry", "robots", "put", "extend", "state", "judge_templates", "reap")
@@ -84,14 +99,17 @@ def load_those_of_workers() -> None:
 def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     """The script of *verb*, with *clock* as the Lua source that defines `now_ms()`."""
     own = _read(f"{verb}.lua")
+    found = _ARGS.search(own)
+    arguments = tuple(re.findall(r"\w+", found[1])) if found else ()
+    own = _ARG.sub(lambda name: f"ARGV[{arguments.index(name[1]) + 2}]", own)
     text = needed(shared_text(), own) + own
-    return Script(verb, f"{_named_for(text)}{clock}{text}")
+    return Script(verb, f"{_named_for(text, len(arguments) + 2)}{clock}{text}", arguments)
 
 
-def _named_for(text: str) -> str:
-    """All of IN_LUA that *text* uses, one a line."""
-    words = _words(text)
-    return "".join(f"local {name} = {value}\n" for name, value in IN_LUA.items() if name in words)
+def _named_for(text: str, rest: int) -> str:
+    """All of IN_LUA that *text* uses, one a line; REST is the index behind the named arguments."""
+    words, known = _words(text), IN_LUA | {"REST": rest}
+    return "".join(f"local {name} = {value}\n" for name, value in known.items() if name in words)
 
 
 @cache

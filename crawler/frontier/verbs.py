@@ -7,7 +7,7 @@ round trip. Every verb may be sent twice. docs/frontier.md has the contract of e
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal
 
@@ -48,49 +48,49 @@ MAX_DRAINED: Final = 500
 def create(shard: Shard, meta: Mapping[str, bytes]) -> Call[Any]:
     """Make the shard, with what else stands in *meta*. Refused with CrawlExists if another crawl's is there."""
     fields = shard.identity.fields() | dict(meta)
-    return shard.call("create", [], [part for name, value in fields.items() if value for part in (name, value)], _ok)
+    return shard.call("create", replies.ok, rest=_flat({name: value for name, value in fields.items() if value}))
 
 
 def configure(shard: Shard, settings: bytes, limits: Limits, max_time: float | str | None = "-") -> Call[Any]:
     """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
     until = "-" if max_time == "-" else "" if max_time is None else str(_ms(float(max_time)))
     changed: Mapping[str, str | bytes] = {"settings": settings, **limits.fields()}
-    return shard.call("configure", [], [until, *_flat(changed)], _ok)
+    return shard.call("configure", replies.ok, max_time_ms=until, rest=_flat(changed))
 
 
 def state(shard: Shard) -> Call[CrawlState]:
     """What the crawl is at."""
-    return shard.call("state", [], [], replies.state)
+    return shard.call("state", replies.state)
 
 
 def explain(shard: Shard, host: str) -> Call[HostFacts]:
     """How *host* stands, and how the rules judge it now. The empty name is a host that the crawl has not met."""
-    return shard.call("explain", [shard.keys.host(host)], [host, site_key(host)], replies.explained)
+    return shard.call("explain", replies.explained, keys=[shard.keys.host(host)], host=host, site=site_key(host))
 
 
 def pause(shard: Shard) -> Call[Any]:
     """Hand out nothing more until `resume`; what is in flight ends."""
-    return shard.call("pause", [], [], _ok)
+    return shard.call("pause", replies.ok)
 
 
 def resume(shard: Shard) -> Call[Any]:
     """Hand out URLs again."""
-    return shard.call("resume", [], [], _ok)
+    return shard.call("resume", replies.ok)
 
 
 def delete(shard: Shard) -> Call[Any]:
     """Refuse all from now on; `CrawlDb.sweep` then takes the keys away."""
-    return shard.call("delete", [], [], _ok)
+    return shard.call("delete", replies.ok)
 
 
 def heartbeat(shard: Shard, worker: str, text: bytes) -> Call[Any]:
     """Say what *worker* is doing (JSON); an empty text takes it off the list."""
-    return shard.call("heartbeat", [], [worker, text], _ok)
+    return shard.call("heartbeat", replies.ok, worker=worker, text=text)
 
 
 def bound(shard: Shard, site: str) -> Call[Any]:
     """Name the site that fills Redis and gets no new links; empty: none."""
-    return shard.call("bound", [], [site], _ok)
+    return shard.call("bound", replies.ok, site=site)
 
 
 def repair(
@@ -100,7 +100,7 @@ def repair(
 
     Beside it: of entries how many there are, of counts how many URLs are lost.
     """
-    return shard.call("repair", [], [part, *values], _two_numbers)
+    return shard.call("repair", replies.two_numbers, part=part, rest=values)
 
 
 # -- seeding -----------------------------------------------------------------------------------------------------------
@@ -108,12 +108,12 @@ def repair(
 
 def open(shard: Shard, source: str, term: float) -> Call[Any]:
     """Say that *source* is seeding: the crawl is not done for *term* seconds, or until `close`."""
-    return shard.call("open", [], [source, _ms(term)], _ok)
+    return shard.call("open", replies.ok, source=source, term_ms=_ms(term))
 
 
 def close(shard: Shard, source: str) -> Call[Any]:
     """*source* has put all it had."""
-    return shard.call("close", [], [source], _ok)
+    return shard.call("close", replies.ok, source=source)
 
 
 def put(
@@ -124,13 +124,14 @@ def put(
     Refused with OutOfMemory when Redis is full: nothing was accepted then.
     """
     keys, args = _sorted(shard, requests, roots)
-    return shard.call("put", keys, [source, _ms(term), *args], replies.accepted)
+    return shard.call("put", replies.accepted, keys=keys, source=source, term_ms=_ms(term), rest=args)
 
 
 def put_message(shard: Shard, message: OutboxMessage) -> Call[Accepted]:
     """`put` of what lay in another shard's outbox."""
     keys, args = message.laid_out(shard.keys)
-    return shard.call("put", keys, ["", 0, len(message.roots), *message.roots, 0, *args], replies.accepted)
+    rest: Args = [len(message.roots), *message.roots, 0, *args]
+    return shard.call("put", replies.accepted, keys=keys, source="", term_ms=0, rest=rest)
 
 
 def _sorted(shard: Shard, requests: Sequence[Request], roots: Sequence[str]) -> tuple[list[str], Args]:
@@ -146,12 +147,12 @@ def _sorted(shard: Shard, requests: Sequence[Request], roots: Sequence[str]) -> 
 def collect(shard: Shard, relay: str, term: float, most: int, targets: Sequence[int]) -> Call[list[OutboxBatch]]:
     """Up to *most* messages of the outbox for each of *targets*; no other relay gets any for *term* seconds."""
     keys = [shard.keys.parcels(target) for target in targets]
-    return shard.call("collect", keys, [relay, _ms(term), most, *targets], replies.collected)
+    return shard.call("collect", replies.collected, keys=keys, relay=relay, term_ms=_ms(term), most=most, rest=targets)
 
 
 def ack_delivered(shard: Shard, target: int, run: str, at: bytes = b"") -> Call[int]:
     """Messages up to *at* were put into *target*, whose server's run id was *run* before; 1 if all go again."""
-    return shard.call("ack_delivered", [shard.keys.parcels(target)], [target, run, at], replies.number)
+    return shard.call("ack_delivered", replies.number, keys=[shard.keys.parcels(target)], target=target, run=run, at=at)
 
 
 # -- leases ------------------------------------------------------------------------------------------------------------
@@ -163,23 +164,38 @@ def lease(shard: Shard, name: str, shares: Shares | int, term: float, worker: st
     *shares* is how many, or how many of whatever is due.
     """
     asked, shares = since_boot(), Shares.any(shares) if isinstance(shares, int) else shares
-    args: Args = [name, shares.want, _ms(term), worker, *shares.rest()]
-    return shard.call("lease", [], args, lambda reply: replies.leased(reply, asked + term))
+    sites = [part for site in shares.sites for part in site]
+    return shard.call(
+        "lease",
+        lambda reply: replies.leased(reply, asked + term),
+        rest=sites,
+        call=name,
+        term_ms=_ms(term),
+        worker=worker,
+        want=shares.want,
+        new=shares.new,
+        failing=shares.failing,
+        most=shares.most,
+        reserve=shares.reserve,
+        most_new=shares.most_new,
+        half=shares.half,
+        sees_addresses=int(shares.sees_addresses),
+    )
 
 
 def extend(shard: Shard, tokens: Sequence[str], term: float) -> Call[frozenset[str]]:
     """Keep leases for another *term* seconds; the result is the tokens that are no longer held."""
-    return shard.call("extend", [], [_ms(term), *tokens], replies.tokens)
+    return shard.call("extend", replies.tokens, term_ms=_ms(term), rest=tokens)
 
 
 def release(shard: Shard, tokens: Sequence[str]) -> Call[int]:
     """Give leases back unused, in the order in which they were leased; the result is how many were still held."""
-    return shard.call("release", [], tokens, replies.number)
+    return shard.call("release", replies.number, rest=tokens)
 
 
 def reap(shard: Shard, most: int = 50) -> Call[tuple[int, int]]:
     """Take back leases past their deadline: how many, and milliseconds to the next deadline (-1: none)."""
-    return shard.call("reap", [], [most], _two_numbers)
+    return shard.call("reap", replies.two_numbers, most=most)
 
 
 def end(shard: Shard, message: LeaseEnd) -> Call[Any]:
@@ -201,27 +217,65 @@ def commit(shard: Shard, page: Commit) -> Call[Accepted]:
     A repetition of a commit that went through succeeds with nothing new.
     """
     keys, groups = _sorted(shard, page.requests, page.roots)
-    latency = "" if page.latency_ms is None else page.latency_ms
-    args: Args = [page.lease.token, page.lease.what, page.id, page.event, page.rest_ms, latency]
-    args += page.outcome, page.record, page.text, page.digest, page.spared, page.ip, page.copy
-    args += page.handling_ms, len(page.tallies), *_flat(page.tallies), *groups
     own = [shard.keys.page(page.id), *([shard.keys.digests(page.digest)] if page.digest else [])]
-    return shard.call("commit", [*own, *keys], args, replies.committed)
+    return shard.call(
+        "commit",
+        replies.committed,
+        keys=[*own, *keys],
+        rest=[*_flat(page.tallies), *groups],
+        token=page.lease.token,
+        held=page.lease.what,
+        id=page.id,
+        event=page.event,
+        rest_ms=page.rest_ms,
+        latency_ms="" if page.latency_ms is None else page.latency_ms,
+        outcome=page.outcome,
+        record=page.record,
+        text=page.text,
+        digest=page.digest,
+        spared=page.spared,
+        ip=page.ip,
+        copy=page.copy,
+        handling_ms=page.handling_ms,
+        tallies=len(page.tallies),
+    )
 
 
 def retry(shard: Shard, page: Retry) -> Call[Any]:
     """Try a page again later. Refused with LeaseLost, which is harmless: somebody else tries it."""
-    entry = b"" if page.respelled is None else page.respelled.place()[1]
-    how: Args = [page.event, page.rest_ms, page.charge, page.alone_ms, entry, page.handling_ms]
-    return shard.call("retry", [], [page.lease.token, page.lease.what, *how], _ok)
+    return shard.call(
+        "retry",
+        replies.ok,
+        token=page.lease.token,
+        held=page.lease.what,
+        event=page.event,
+        rest_ms=page.rest_ms,
+        charge=page.charge,
+        alone_ms=page.alone_ms,
+        entry=b"" if page.respelled is None else page.respelled.place()[1],
+        handling_ms=page.handling_ms,
+    )
 
 
 def robots(shard: Shard, result: RobotsResult) -> Call[Any]:
     """End a robots lease. Refused with LeaseLost, which is harmless."""
-    lease, delay = result.lease, "" if result.crawl_delay is None else _ms(result.crawl_delay)
-    args: Args = [lease.token, lease.what, lease.scheme, result.event, result.text, _ms(result.ttl), delay]
-    args += result.rest_ms, result.ip, result.handling_ms, *_flat(result.tallies)
-    return shard.call("robots", [shard.keys.robots(lease.origin)], args, _ok)
+    lease = result.lease
+    return shard.call(
+        "robots",
+        replies.ok,
+        keys=[shard.keys.robots(lease.origin)],
+        rest=_flat(result.tallies),
+        token=lease.token,
+        held=lease.what,
+        scheme=lease.scheme,
+        event=result.event,
+        text=result.text,
+        ttl_ms=_ms(result.ttl),
+        crawl_delay_ms="" if result.crawl_delay is None else _ms(result.crawl_delay),
+        rest_ms=result.rest_ms,
+        ip=result.ip,
+        handling_ms=result.handling_ms,
+    )
 
 
 # -- what has ended ----------------------------------------------------------------------------------------------------
@@ -234,10 +288,10 @@ def revive(shard: Shard, requests: Sequence[Request], latest: int = NEVER) -> Ca
     """
     _at_most(len(requests), MAX_REVIVED)
     ids = [shard.id(request.url) for request in requests]
-    args: Args = [latest]
+    args: Args = []
     for url_id, request in zip(ids, requests, strict=True):
         args += url_id, *request.place()
-    return shard.call("revive", list(map(shard.keys.page, ids)), args, replies.number)
+    return shard.call("revive", replies.number, keys=list(map(shard.keys.page, ids)), latest=latest, rest=args)
 
 
 def drain(shard: Shard, exported: Sequence[Exported]) -> Call[int]:
@@ -248,7 +302,7 @@ def drain(shard: Shard, exported: Sequence[Exported]) -> Call[int]:
     _at_most(len(exported), MAX_DRAINED)
     keys = [shard.keys.page(one.id) for one in exported]
     args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
-    return shard.call("drain", keys, args, replies.number)
+    return shard.call("drain", replies.number, keys=keys, rest=args)
 
 
 # -- traps -------------------------------------------------------------------------------------------------------------
@@ -260,12 +314,12 @@ def judge_templates(shard: Shard, samples: Sequence[TemplateSample]) -> Call[Qua
     args: Args = []
     for one in samples:
         args += one.template, len(one.prints), *one.prints
-    return shard.call("judge_templates", keys, args, replies.quarantined)
+    return shard.call("judge_templates", replies.quarantined, keys=keys, rest=args)
 
 
 def unquarantine(shard: Shard, template: str, template_id: str) -> Call[int]:
     """Let the URLs of a quarantined template be fetched again; 0 where it is not quarantined."""
-    return shard.call("unquarantine", [shard.keys.template(template_id)], [template], replies.number)
+    return shard.call("unquarantine", replies.number, keys=[shard.keys.template(template_id)], template=template)
 
 
 # -- long queues (see overflow.py) -------------------------------------------------------------------------------------
@@ -277,8 +331,14 @@ def pack(shard: Shard, host: str, entries: Sequence[bytes]) -> Call[bool]:
     Nothing changes where the tail begins otherwise: another client has packed or moved it.
     """
     _, packed, tail = shard.keys.pages(host)
-    args: Args = [len(entries), segments.digest(entries), segments.encode(entries)]
-    return shard.call("pack", [tail, packed], args, lambda reply: bool(replies.number(reply)))
+    return shard.call(
+        "pack",
+        lambda reply: bool(replies.number(reply)),
+        keys=[tail, packed],
+        count=len(entries),
+        sha1=segments.digest(entries),
+        segment=segments.encode(entries),
+    )
 
 
 def unpack(shard: Shard, host: str, segment: bytes) -> Call[int]:
@@ -291,8 +351,8 @@ def unpack(shard: Shard, host: str, segment: bytes) -> Call[int]:
     with suppress(ValueError):
         entries = segments.decode(segment)
     head, packed, _ = shard.keys.pages(host)
-    args: Args = [host, segments.digest([segment]), *entries]
-    return shard.call("unpack", [shard.keys.host(host), head, packed], args, replies.number)
+    keys = [shard.keys.host(host), head, packed]
+    return shard.call("unpack", replies.number, keys=keys, host=host, sha1=segments.digest([segment]), rest=entries)
 
 
 def new_call(shard: int = 0) -> str:
@@ -307,13 +367,6 @@ def shard_of_token(token: str) -> int:
     """The shard that a lease is of; 0 of what is no token."""
     shard, dot, _ = token.partition(".")
     return int(shard) if dot and shard.isdecimal() else 0
-
-
-_ok: Final[Callable[[list[Any]], Any]] = replies.ok
-
-
-def _two_numbers(reply: list[Any]) -> tuple[int, int]:
-    return int(replies.ok(reply)[1]), int(reply[2])
 
 
 def _flat(pairs: Mapping[str, Any]) -> list[Any]:

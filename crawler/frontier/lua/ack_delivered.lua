@@ -2,14 +2,15 @@
 -- longer: when the target's server is another one by then (it started again, or a replica took over), it may have lost
 -- what it acknowledged last, and all that is kept goes once more. Putting is safe to repeat.
 -- KEYS  parcels of the target
--- ARGV  generation, target, run id of its server, which was asked for before they were put, at ('' where none were)
+-- ARGS  target, run, at
+--       run: the run id of the target's server, which was asked for before they were put; at: '' where none were
 -- RETURNS OK, 1 where they go once more, else 0 | NO_CRAWL | DELETING
 local KEEP_MS = 10000
 local no = refusal() or deleting()
 if no then
   return { no }
 end
-local parcels, target, run, at = KEYS[OWN_KEYS], ARGV[2] .. ':', ARGV[3], ARGV[4]
+local parcels, target, run, at = KEYS[OWN_KEYS], ARG.target .. ':', ARG.run, ARG.at
 local h = redis.call('HMGET', OUTBOX, target .. 'run', target .. 'at', target .. 'mark', target .. 'mark_ms',
   target .. 'pending')
 

@@ -1,9 +1,10 @@
 -- close.lua: a source has put all that it had.
--- ARGV  generation, source    RETURNS OK | NO_CRAWL | DELETING
+-- ARGS  source
+-- RETURNS OK | NO_CRAWL | DELETING
 local no = refusal() or deleting()
 if no then
   return { no }
 end
-redis.call('ZREM', SOURCES, ARGV[2])
+redis.call('ZREM', SOURCES, ARG.source)
 wake()
 return { 'OK' }

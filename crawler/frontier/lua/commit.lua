@@ -3,10 +3,13 @@
 -- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
 -- KEYS  page, `digests` hash of the content if there is one, parcels of other shards (see post in shared/outbox.lua),
 --       then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
--- ARGV  generation, token, what is held (see owned in shared/leases.lua), id, event, rest_ms, latency_ms or '',
---       outcome, record, zlib text or '', digest of the content or '', whose copy's links are taken too ('*' any, or an
---       id), ip, id of a page that names this one as its canonical and needs no text of its own any more or '',
---       handling_ms, number of tallies, tally and n of each, number of roots, roots, parcels, groups of requests
+-- ARGS  token, held, id, event, rest_ms, latency_ms, outcome, record, text, digest, spared, ip, copy, handling_ms,
+--       tallies
+-- REST  as many tallies, each with its n; number of roots, roots, messages to other shards, groups of requests
+--       held: see owned in shared/leases.lua
+--       latency_ms, text (zlib), digest (of the content), ip: '' where there is none
+--       spared: whose copy's links are taken too: '*' any, or an id
+--       copy: the id of a page that names this one as its canonical, and needs no text of its own any more, or ''
 -- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
 --         NO_CRAWL
 local no = refusal()
@@ -18,10 +21,10 @@ for k = OWN_KEYS + 1, SHARDS > 1 and #KEYS or 0 do
     redis.call('XLEN', KEYS[k]) -- of another kind: said before anything is written
   end
 end
-local PAGE, token, id = KEYS[OWN_KEYS], ARGV[2], ARGV[4]
-local event, rest_ms, latency, outcome = ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8]
-local record, text, digest, spared, ip, copy = ARGV[9], ARGV[10], ARGV[11], ARGV[12], ARGV[13], ARGV[14]
-local lease = owned(token, ARGV[3])
+local PAGE, token, id = KEYS[OWN_KEYS], ARG.token, ARG.id
+local event, rest_ms, latency, outcome = ARG.event, tonumber(ARG.rest_ms), tonumber(ARG.latency_ms), ARG.outcome
+local record, text, digest, spared, ip, copy = ARG.record, ARG.text, ARG.digest, ARG.spared, ARG.ip, ARG.copy
+local lease = owned(token, ARG.held)
 if not lease then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
   if known[1] == token then
@@ -64,8 +67,8 @@ if failed then
   redis.call('ZADD', FAILED, T, id)
 end
 
-local a = 17
-for _ = 1, tonumber(ARGV[16]) do
+local a = REST
+for _ = 1, tonumber(ARG.tallies) do
   sums[ARGV[a]] = (sums[ARGV[a]] or 0) + ARGV[a + 1]
   a = a + 2
 end
@@ -114,5 +117,5 @@ else
   rest(host, rest_ms)
   settle(host)
 end
-labour(host, tonumber(ARGV[15]), token)
+labour(host, tonumber(ARG.handling_ms), token)
 return { 'OK', new, seen, over, left_out and 1 or 0, long }

@@ -1,16 +1,18 @@
 -- configure.lua: change settings of a running crawl; workers see the new revision with their next lease.
--- ARGV  generation, max_time in ms from now ('' none, '-' as it is), then field and value of `meta`, repeated
+-- ARGS  max_time_ms
+-- REST  field and value of `meta`, repeated
+--       max_time_ms: from now, '' none, '-' as it is
 -- RETURNS OK | NO_CRAWL | DELETING
 local no = refusal() or deleting()
 if no then
   return { no }
 end
-if ARGV[2] == '' then
+if ARG.max_time_ms == '' then
   redis.call('HDEL', META, 'until')
-elseif ARGV[2] ~= '-' then
-  redis.call('HSET', META, 'until', T + tonumber(ARGV[2]))
+elseif ARG.max_time_ms ~= '-' then
+  redis.call('HSET', META, 'until', T + tonumber(ARG.max_time_ms))
 end
-for i = 3, #ARGV, 2 do
+for i = REST, #ARGV, 2 do
   if ARGV[i + 1] == '' then
     redis.call('HDEL', META, ARGV[i])
   else

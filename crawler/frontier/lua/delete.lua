@@ -1,5 +1,5 @@
 -- delete.lua: the crawl's state becomes deleting.
--- ARGV  generation    RETURNS OK (also when it is so already) | NO_CRAWL
+-- RETURNS OK (also when it is so already) | NO_CRAWL
 local no = gone()
 if no then
   return { no }

@@ -3,13 +3,14 @@
 -- Why Lua: a page that is committed again between look and removal would lose what nobody has exported.
 -- The entries of `records` go in any case: one that is not its page's latest is passed over by all who read.
 -- KEYS  page of each
--- ARGV  generation, then stream id, id and stub of each, at most 500    RETURNS OK number | NO_CRAWL | DELETING
+-- REST  stream id, id and stub of each, at most 500
+-- RETURNS OK number | NO_CRAWL | DELETING
 local no = refusal() or deleting()
 if no then
   return { no }
 end
 local drained, k = 0, OWN_KEYS
-for i = OWN_ARGS, #ARGV, 3 do
+for i = REST, #ARGV, 3 do
   local at, id, stub, page = ARGV[i], ARGV[i + 1], ARGV[i + 2], KEYS[k]
   redis.call('XDEL', RECORDS, at) -- first, so that it goes through when Redis is full
   local was = redis.call('HMGET', page, 'at', 'token', 'd')

@@ -1,6 +1,7 @@
 -- explain.lua: how a host stands, and how the rules of the other verbs judge it now; reads only.
 -- KEYS  host
--- ARGV  generation, host, site or '' (see accept in shared/admission.lua)
+-- ARGS  host, site
+--       site: see accept in shared/admission.lua
 -- RETURNS OK queued in_flight accepted latency_ms crawl_delay_ms backoff_ms, ms until it is due, ms since it began to
 --         fail (0: it does not, or it was given up at once), ms between two requests to it, why it is not asked any
 --         more or '' (see unreachable in shared/feedback.lua), why no page of it is leased now (robots: its robots.txt
@@ -19,6 +20,6 @@ local rest_ms, since = math.max((number(h[7]) or 0) - T, 0), number(h[8])
 out[8], out[9], out[10] = rest_ms, since and since > CRASHES and T - since or 0, host_delay(h[5], h[4])
 out[11] = unreachable(since) or ''
 out[12] = h[9] and 'robots' or out[3] >= SLOTS and 'slot' or rest_ms > 0 and 'due' or ''
-local room, why = room_of(KEYS[OWN_KEYS], ARGV[2], ARGV[3])
+local room, why = room_of(KEYS[OWN_KEYS], ARG.host, ARG.site)
 out[13] = room > 0 and '' or why
 return out

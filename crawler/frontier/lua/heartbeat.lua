@@ -1,11 +1,13 @@
 -- heartbeat.lua: a worker says what it is doing; an empty text takes it off the list.
--- ARGV  generation, worker, JSON or ''    RETURNS OK | NO_CRAWL
+-- ARGS  worker, text
+--       text: JSON; '' takes the worker off the list
+-- RETURNS OK | NO_CRAWL
 local no = refusal()
 if no then
   return { no }
 end
-redis.call('HDEL', WORKERS, ARGV[2]) -- first, so that it goes through when Redis is full
-if ARGV[3] ~= '' then
-  redis.call('HSET', WORKERS, ARGV[2], T .. ' ' .. ARGV[3])
+redis.call('HDEL', WORKERS, ARG.worker) -- first, so that it goes through when Redis is full
+if ARG.text ~= '' then
+  redis.call('HSET', WORKERS, ARG.worker, T .. ' ' .. ARG.text)
 end
 return { 'OK' }

@@ -4,7 +4,7 @@
 -- A template is judged after every WINDOW pages: fewer than MIN_FRESH fingerprints that it never had before, and its
 -- URLs are traps from now on. Fingerprints are forgotten when there are many: such a template is fruitful.
 -- KEYS  `template` hash and `prints` set of each
--- ARGV  generation, then of each template: template, number of fingerprints, fingerprints (one a page)
+-- REST  of each template: template, number of fingerprints, fingerprints (one a page)
 -- RETURNS OK templates that were quarantined by this call... | NO_CRAWL | DELETING | OOM
 local WINDOW, MIN_FRESH, MAX_PRINTS = 100, 10, 1000
 local no = refusal() or deleting() or full()
@@ -28,7 +28,7 @@ local function judge(key, prints, template, fresh)
   end
 end
 
-local a = OWN_ARGS
+local a = REST
 for k = OWN_KEYS, #KEYS, 2 do
   local key, prints, template, n = KEYS[k], KEYS[k + 1], ARGV[a], tonumber(ARGV[a + 1])
   a = a + 2

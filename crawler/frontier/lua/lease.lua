@@ -3,17 +3,20 @@
 -- Politeness is decided here: at most `per_host` in flight, `due` moves on by the delay with every lease, and while an
 -- origin's robots.txt is unknown or expired a robots lease is all that its host gives. A sitemap waits while its host
 -- has enough pages queued. With `per_ip`, a host whose address is busy is looked at again a little later.
--- A host whose next pages are packed gives none until a worker has unpacked them, who is told by this reply.
+-- A host whose next pages are packed gives none until a worker has unpacked them, whom this reply asks.
 -- Shares: proven hosts come first, but for what new ones are sure of; failing ones get what they are sure of, and more
 -- only while no other host is due. Hosts of a site that has half of all, or whose pages took long to handle, are passed
 -- over as long as others are due.
 -- The hosts of a site at one address have a share in common, if they are many.
--- ARGV  generation, call (64 random bits, made by the client), want (for proven and new hosts), term_ms, worker, new
---       (what new hosts are sure of, part of want), failing (what failing ones are sure of, beside want), most (what
---       all may have while nothing but failing hosts is due), reserve (what new ones leave for proven ones that are not
---       yet due), most_new (what new hosts may have, of want), half (what one site may have while others are due), 1 if
---       the worker sees the addresses that answer, then of each site with leases in this worker's hands: its name, how
---       many, how many that move
+-- ARGS  call, want, term_ms, worker, new, failing, most, reserve, most_new, half, sees_addresses
+-- REST  of each site with leases in this worker's hands: its name, how many, how many that move
+--       call: 64 random bits, made by the client
+--       want: for proven and new hosts; new: what new hosts are sure of, part of want
+--       failing: what failing ones are sure of, beside want
+--       most: what all may have while nothing but failing hosts is due
+--       reserve: what new ones leave for proven ones that are not yet due; most_new: what they may have, of want
+--       half: what one site may have while others are due
+--       sees_addresses: 1 if the worker sees the addresses that answer
 -- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
 --         ended, open sources, parcels that are not delivered, settings_rev, roots_rev, traps_rev, hosts
 --         whose head is low while there are segments, new hosts that are due and got nothing, then a lease each:
@@ -30,12 +33,12 @@ local MAX_BUSY = 100 -- sites whose pages take long that are heeded
 local SOON = 32 -- hosts that are looked at for one that will soon be due
 local BUSY_WAIT_MS = 1000 -- until one of a site that rests is looked at again
 local PASSED_WAIT_MS = 250 -- until one that was passed over is looked at again, where more are behind it
-local call, want, term, worker = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
-local sure_new, sure_failing, most_in_all = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
-local reserve, most_new = tonumber(ARGV[9]), tonumber(ARGV[10])
-local half, sees_addresses = tonumber(ARGV[11]), ARGV[12] == '1'
+local call, want, term, worker = ARG.call, tonumber(ARG.want), tonumber(ARG.term_ms), ARG.worker
+local sure_new, sure_failing, most_in_all = tonumber(ARG.new), tonumber(ARG.failing), tonumber(ARG.most)
+local reserve, most_new = tonumber(ARG.reserve), tonumber(ARG.most_new)
+local half, sees_addresses = tonumber(ARG.half), ARG.sees_addresses == '1'
 local of_site, moving = {}, {} -- leases of each site in this worker's hands, those that this call gives among them
-for i = 13, #ARGV, 3 do
+for i = REST, #ARGV, 3 do
   of_site[ARGV[i]], moving[ARGV[i]] = tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2]) > 0
 end
 local no = refusal()

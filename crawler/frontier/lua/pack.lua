@@ -1,7 +1,8 @@
 -- pack.lua: the oldest entries of a host's tail become a segment, which a worker has compressed: Lua cannot.
 -- Why Lua: what is taken out of the tail must be what was packed, whoever took or packed it meanwhile.
 -- KEYS  tail and segments of the host
--- ARGV  generation, how many entries, sha1 of them joined, segment
+-- ARGS  count, sha1, segment
+--       of the entries: how many, the SHA-1 of them joined, the segment that they make
 -- RETURNS OK 1 where the tail is still to be packed, else 0 (a repetition finds other entries, and changes nothing)
 --         | NO_CRAWL | DELETING
 local no = refusal() or deleting()
@@ -9,7 +10,7 @@ if no then
   return { no }
 end
 local tail, segments = KEYS[OWN_KEYS], KEYS[OWN_KEYS + 1]
-local n, sha1, segment = tonumber(ARGV[2]), ARGV[3], ARGV[4]
+local n, sha1, segment = tonumber(ARG.count), ARG.sha1, ARG.segment
 redis.call('LLEN', segments) -- of another kind: said before anything is taken
 local entries = redis.call('LRANGE', tail, 0, n - 1)
 if #entries == n and redis.sha1hex(table.concat(entries)) == sha1 then

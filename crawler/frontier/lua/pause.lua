@@ -1,5 +1,5 @@
 -- pause.lua: the crawl's state becomes paused.
--- ARGV  generation    RETURNS OK (also when it is so already) | NO_CRAWL | DELETING
+-- RETURNS OK (also when it is so already) | NO_CRAWL | DELETING
 local no = refusal() or deleting()
 if no then
   return { no }

@@ -2,15 +2,17 @@
 -- Why Lua: a URL that is in `seen` but in no queue is lost for ever, so both are one step.
 -- KEYS  parcels of other shards (see post in shared/outbox.lua), then host, lists and `seen` sets (see accept
 --       in shared/admission.lua)
--- ARGV  generation, source (a seeder) or '', term_ms, number of roots, roots, parcels, groups of requests
+-- ARGS  source, term_ms
+-- REST  number of roots, roots, messages to other shards, groups of requests
+--       source: a seeder, or ''
 -- RETURNS OK new seen over_budget, hosts whose tail is to be packed | NO_CRAWL | DELETING | OOM
 local no = refusal() or deleting() or full()
 if no then
   return { no }
 end
-local k, a = post(OWN_KEYS, add_roots(4))
-local new, seen, over, long = accept(k, a, ARGV[2] ~= '')
-if ARGV[2] ~= '' then
-  redis.call('ZADD', SOURCES, T + tonumber(ARGV[3]), ARGV[2])
+local k, a = post(OWN_KEYS, add_roots(REST))
+local new, seen, over, long = accept(k, a, ARG.source ~= '')
+if ARG.source ~= '' then
+  redis.call('ZADD', SOURCES, T + tonumber(ARG.term_ms), ARG.source)
 end
 return { 'OK', new, seen, over, long }

@@ -1,11 +1,12 @@
 -- reap.lua: take back leases past their deadline. Pages go to the front of their queues, charged with a crash: whoever
 -- held them is gone or frozen. Robots leases vanish. Hosts rest for their delay: they may just have been asked.
--- ARGV  generation, most    RETURNS OK number ms_to_the_next_deadline (-1: none) | NO_CRAWL
+-- ARGS  most
+-- RETURNS OK number ms_to_the_next_deadline (-1: none) | NO_CRAWL
 local no = refusal()
 if no then
   return { no }
 end
-local overdue = redis.call('ZRANGEBYSCORE', LEASES, '-inf', T, 'LIMIT', 0, tonumber(ARGV[2]))
+local overdue = redis.call('ZRANGEBYSCORE', LEASES, '-inf', T, 'LIMIT', 0, tonumber(ARG.most))
 for _, token in ipairs(overdue) do
   local value = redis.call('HGET', LEASED, token)
   if value then

@@ -1,18 +1,19 @@
 -- release.lua: give leases back unused: their URLs go to the front of their queues, not charged. Hosts rest for their
 -- delay: a request may have been on its way that was broken off.
--- ARGV  generation, tokens in the order in which they were leased    RETURNS OK number | NO_CRAWL
+-- REST  tokens in the order in which they were leased
+-- RETURNS OK number | NO_CRAWL
 local no = refusal()
 if no then
   return { no }
 end
-for i = OWN_ARGS, #ARGV do
+for i = REST, #ARGV do
   local value = redis.call('HGET', LEASED, ARGV[i])
   if value then
     touch(read_lease(value).host or '')
   end
 end
 local released = 0
-for i = #ARGV, OWN_ARGS, -1 do
+for i = #ARGV, REST, -1 do
   local lease = end_lease(ARGV[i])
   if lease then
     if lease.kind == 'P' then

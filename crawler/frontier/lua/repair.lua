@@ -1,7 +1,8 @@
 -- repair.lua: put right what something else did to leases, to the counts and to the index of hosts; a healthy crawl is
 -- not changed. One call is one part, for what the caller has found; `state` tells whether there is need (odd).
 -- Why Lua: what is counted must not move while it is counted.
--- ARGV  generation, part, then
+-- ARGS  part
+-- REST  by part:
 --       leases:  tokens. One without its row in `leased` goes; a row without its token ends, its URL goes back; a row
 --                that cannot be read goes; a deadline that no worker ever set is over.
 --       entries: hosts. Nothing is changed; their queues are counted.
@@ -17,7 +18,7 @@ local no = refusal()
 if no then
   return { no }
 end
-local part, repaired, told = ARGV[2], 0, 0
+local part, repaired, told = ARG.part, 0, 0
 
 -- set: a number of a hash as it must be; an absent one is 0
 local function set(key, field, was, n)
@@ -160,25 +161,29 @@ local function repair_counts(entries, accepted, queued, leased, ended)
   return accepted - known
 end
 
-for i = 3, part == 'counts' and 0 or #ARGV do
+for i = REST, part == 'counts' and 0 or #ARGV do
   local row = part == 'leases' and redis.call('HGET', LEASED, ARGV[i])
   touch(part ~= 'leases' and ARGV[i] or row and read_lease(row).host or '')
 end
 redis.call('DEL', PROBE) -- a taking away first, so that it goes through when Redis is full
 if part == 'leases' then
-  for i = 3, #ARGV do
+  for i = REST, #ARGV do
     repaired = repaired + (repair_lease(ARGV[i]) and 1 or 0)
   end
 elseif part == 'hosts' then
   local _, of_host, asking = held()
-  for i = 3, #ARGV do
+  for i = REST, #ARGV do
     repaired = repaired + (repair_host(ARGV[i], of_host[ARGV[i]] or 0, asking[ARGV[i]]) and 1 or 0)
   end
 elseif part == 'entries' then
-  for i = 3, #ARGV do
+  for i = REST, #ARGV do
     told = told + entries_of(ARGV[i])
   end
 else
-  told = repair_counts(tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7]))
+  local n = {}
+  for i = REST, #ARGV do
+    n[#n + 1] = tonumber(ARGV[i])
+  end
+  told = repair_counts(unpack(n))
 end
 return { 'OK', repaired, told }

@@ -2,14 +2,15 @@
 -- forgotten; a rest that they still have is kept.
 -- One that failed after the caller looked is another one: so a call that is delivered twice brings none back twice.
 -- KEYS  page of each
--- ARGV  generation, when the latest of them failed (server's clock in ms), then id, host and entry of each, at most 500
+-- ARGS  latest
+-- REST  id, host and entry of each, at most 500
+--       latest: when the last of them failed (server's clock in ms)
 -- RETURNS OK number | NO_CRAWL | DELETING | OOM
-local FIRST = OWN_ARGS + 1
 local no = refusal() or deleting() or full()
 if no then
   return { no }
 end
-for i = FIRST, #ARGV, 3 do
+for i = REST, #ARGV, 3 do
   sound(ARGV[i + 1])
 end
 
@@ -19,8 +20,8 @@ local function outcome_of(page)
   return type(outcome) == 'string' and outcome
 end
 
-local latest, revived, k = tonumber(ARGV[OWN_ARGS]), 0, OWN_KEYS
-for i = FIRST, #ARGV, 3 do
+local latest, revived, k = tonumber(ARG.latest), 0, OWN_KEYS
+for i = REST, #ARGV, 3 do
   local id, host, entry, page = ARGV[i], ARGV[i + 1], ARGV[i + 2], KEYS[k]
   local failed = redis.call('ZSCORE', FAILED, id)
   if failed and math.floor(number(failed) or latest) <= latest then

@@ -1,7 +1,8 @@
 -- robots.lua: end a robots lease: what the origin's robots.txt says, or that it cannot be had now.
 -- KEYS  robots string of the origin
--- ARGV  generation, token, what is held (see owned in shared/leases.lua), scheme number, event, zlib text, ttl_ms,
---       crawl_delay_ms or '', rest_ms, ip or '', handling_ms, then tally and n of each, repeated
+-- ARGS  token, held, scheme, event, text, ttl_ms, crawl_delay_ms, rest_ms, ip, handling_ms
+-- REST  tally and n of each
+--       held: see owned in shared/leases.lua; scheme: its number; text: zlib; crawl_delay_ms, ip: '' where unknown
 --       event ok: the text holds for ttl_ms; fail, stall, robots, dead, untrusted: nothing is known, the host rests;
 --       hang, crash: the worker that read it hung or died: the host is given up, at once or after the third
 -- RETURNS OK | LEASE_LOST | NO_CRAWL
@@ -9,8 +10,8 @@ local no = refusal()
 if no then
   return { no }
 end
-local token, scheme, event, text = ARGV[2], ARGV[4], ARGV[5], ARGV[6]
-local lease = owned(token, ARGV[3])
+local token, scheme, event, text = ARG.token, ARG.scheme, ARG.event, ARG.text
+local lease = owned(token, ARG.held)
 if not lease then
   return { 'LEASE_LOST' }
 end
@@ -18,24 +19,24 @@ end
 end_lease(token, lease)
 local key = host_key(lease.host)
 if event == 'ok' then
-  local ttl = tonumber(ARGV[7])
+  local ttl = tonumber(ARG.ttl_ms)
   redis.call('SET', KEYS[OWN_KEYS], text, 'PX', ttl + 3600000)
   redis.call('HSET', key, 'robots_until:' .. scheme, T + ttl)
   add(key, 'robots_rev', 1)
-  if ARGV[8] == '' then
+  if ARG.crawl_delay_ms == '' then
     redis.call('HDEL', key, 'delay')
   else
-    redis.call('HSET', key, 'delay', ARGV[8])
+    redis.call('HSET', key, 'delay', ARG.crawl_delay_ms)
   end
 end
-if ARGV[10] ~= '' then
-  answered_by(lease.host, ARGV[10])
+if ARG.ip ~= '' then
+  answered_by(lease.host, ARG.ip)
 end
-for i = 12, #ARGV, 2 do
+for i = REST, #ARGV, 2 do
   count(ARGV[i], ARGV[i + 1])
 end
 apply_event(lease.host, event)
-rest(lease.host, tonumber(ARGV[9]))
+rest(lease.host, tonumber(ARG.rest_ms))
 settle(lease.host)
-labour(lease.host, tonumber(ARGV[11]), token)
+labour(lease.host, tonumber(ARG.handling_ms), token)
 return { 'OK' }

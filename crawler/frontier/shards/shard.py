@@ -10,7 +10,7 @@ from crawler.frontier.corruption import naming
 from crawler.frontier.identity import Identity
 from crawler.frontier.keys import Keys
 from crawler.frontier.redis.connection import Call, Connection
-from crawler.frontier.scripts import SERVER_CLOCK, load
+from crawler.frontier.scripts import SERVER_CLOCK, Arg, load
 from crawler.frontier.shards.reader import Reader
 from crawler.url import url_id
 
@@ -28,11 +28,18 @@ class Shard(Reader):
         self.identity, self.number, self.clock = identity, number, clock
 
     def call(
-        self, verb: str, keys: Sequence[str], args: Iterable[str | bytes | int], read: Callable[[list[Any]], T]
+        self,
+        verb: str,
+        read: Callable[[list[Any]], T],
+        *,
+        keys: Sequence[str] = (),
+        rest: Iterable[Arg] = (),
+        **named: Arg,
     ) -> Call[T]:
-        """A call of a script; *read* makes the result of its reply."""
+        """A call of a script with its *named* arguments, and the *rest* behind them; *read* makes the result."""
         script = load(verb, self.clock)
-        return Call(script, [*self.keys.fixed, *keys], [self.identity.generation, *args], read)
+        args = [self.identity.generation, *script.ordered(named), *rest]
+        return Call(script, [*self.keys.fixed, *keys], args, read)
 
     def run(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Send *calls* in one round trip. Refusals are FrontierError values, so that one does not hide the others.

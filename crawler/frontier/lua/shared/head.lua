@@ -1,9 +1,9 @@
 -- head.lua: constants of the scripts alone. The first of the shared files. The lines above the clock name the fixed
 -- keys (META, READY, ...) and the constants that Python knows too: IN_LUA in scripts.py.
--- KEYS begins with the fixed keys (keys.py); ARGV[1] is the generation that the caller works for.
+-- KEYS begins with the fixed keys (keys.py); ARGV[1] is the generation that the caller works for. A verb's arguments
+-- have the names that its header lists behind ARGS: ARG.name is one of them. What follows begins at ARGV[REST].
 -- Every verb returns an array whose first element is its status: OK, or the name of a refusal.
 
-local OWN_ARGS = 2 -- where a verb's own arguments begin
 local PREFIX = string.sub(META, 1, -5)
 
 local BACKOFF_MS, BACKOFF_MAX_MS = 1000, 300000 -- a host that fails or says "slow down"
