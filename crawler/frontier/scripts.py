@@ -61,7 +61,7 @@ _COMMENT: Final = re.compile(r" *--.*")
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
-_ARGS: Final = re.compile(r"^-- ARGS  ([a-z0-9_, ]+(?:,\n-- +[a-z0-9_, ]+)*)", re.MULTILINE)
+_ARGS: Final = re.compile(r"^-- ARGS  ([a-z0-9_, ]+(?:(?<=,)\n-- +[a-z0-9_, ]+)*)", re.MULTILINE)
 """The names of a verb's arguments, in its header."""
 _ARG: Final = re.compile(r"\bARG\.(\w+)")
 
