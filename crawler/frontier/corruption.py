@@ -20,28 +20,28 @@ _NAMED: Final = 3
 
 
 @contextmanager
-def naming(link: Connection, keys: Keys) -> Iterator[None]:
+def naming(connection: Connection, keys: Keys) -> Iterator[None]:
     """Inside, an error of a key of another kind names the key: it is looked for among all keys of the crawl."""
     try:
         yield
     except WrongKind as error:
-        found = list(islice(misfits(link, keys), _NAMED))
+        found = list(islice(misfits(connection, keys), _NAMED))
         if not found:
             raise
         raise DamagedCrawl(
-            f"crawl {keys.crawl!r} cannot go on: {', '.join(found)}; another hand wrote there: rename or delete the"
+            f"crawl {keys.crawl!r} cannot go on: {', '.join(found)}; something else wrote there: rename or delete the"
             " key, or take the crawl away with `crawler delete`"
         ) from error
 
 
-def misfits(link: Connection, keys: Keys) -> Iterator[str]:
+def misfits(connection: Connection, keys: Keys) -> Iterator[str]:
     """The keys of a crawl that are not of their kind, in words; of a very large Redis half a million are looked at."""
-    client: Any = link.client
+    client: Any = connection.client
     for kind in KINDS:
         cursor = 0
         for _ in range(_ROUNDS):
             scan = partial(client.scan, cursor, match=keys.pattern(), count=1000, _type=kind)  # TYPE is another right
-            cursor, found = link.ask(scan)
+            cursor, found = connection.ask(scan)
             for name in sorted(key.decode("utf-8", "replace") for key in found):
                 if keys.kind(name) not in (kind, None):
                     yield f"its key {printable(name)[:120]} holds a {kind}, not a {keys.kind(name)}"

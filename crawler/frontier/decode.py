@@ -77,7 +77,7 @@ def ids(entries: Sequence[tuple[bytes, dict[bytes, bytes]]]) -> list[str]:
 
 
 def whole(score: float) -> int:
-    """A time that is stored as a score; 0 where it is none that can be told."""
+    """A time that is stored as a score; 0 if it is not a plausible time."""
     return int(score) if abs(score) < NEVER else 0
 
 

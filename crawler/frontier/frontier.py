@@ -226,7 +226,7 @@ def delete(connection: Connection, crawl: str) -> int:
 
 
 def _condemn(found: Reader, number: int, count: int) -> None:
-    """Have a shard refuse all from now on, as far as it can be told which generation it is of."""
+    """Have a shard refuse all from now on, if its generation can be read."""
     with suppress(DamagedCrawl, NoCrawl):
         (generation,) = found.read(("HGET", found.keys.meta, "generation"))
         identity = Identity((generation or b"").decode("latin-1"), b"", Form(), count)

@@ -37,14 +37,14 @@ class Identity:
         return cls(secrets.token_hex(8), secrets.token_bytes(_SALT), form, shards)
 
     @classmethod
-    def read(cls, link: Connection, crawl: str) -> Identity:
+    def read(cls, connection: Connection, crawl: str) -> Identity:
         """Of the crawl of that name. Raises NoCrawl if there is none, DamagedCrawl if it cannot be worked on."""
         keys = Keys(crawl)
-        link = link.at(keys.meta)
-        with naming(link, keys):
-            found: Any = link.ask(lambda: link.client.hmget(keys.meta, _NAMES))
+        connection = connection.at(keys.meta)
+        with naming(connection, keys):
+            found: Any = connection.ask(lambda: connection.client.hmget(keys.meta, _NAMES))
         generation, salt, schema, form, shards = (None if raw is None else raw.decode("latin-1") for raw in found)
-        if generation is None and not link.ask(lambda: link.client.exists(*keys.fixed)):
+        if generation is None and not connection.ask(lambda: connection.client.exists(*keys.fixed)):
             raise NoCrawl(f"there is no crawl {crawl!r}: begin one with `crawler run` or `crawler seed`")
         if generation is None:
             replies.refuse("REMAINS")
@@ -64,11 +64,11 @@ class Identity:
         return {name: word.encode() for name, word in words.items()}
 
 
-def shards_known(link: Connection, crawl: str) -> int:
-    """Into how many shards a crawl is divided, as far as can be told; 1 where it is damaged or not there."""
-    link = link.at(Keys(crawl).meta)
+def shards_known(connection: Connection, crawl: str) -> int:
+    """Into how many shards a crawl is divided, as far as is known; 1 if it is damaged or missing."""
+    connection = connection.at(Keys(crawl).meta)
     try:
-        found: Any = link.ask(lambda: link.client.hget(Keys(crawl).meta, "shards"))
+        found: Any = connection.ask(lambda: connection.client.hget(Keys(crawl).meta, "shards"))
         return _shards_of((found or b"").decode("latin-1"))
     except (ValueError, DamagedCrawl):
         return 1

@@ -35,10 +35,10 @@ behind it ` line` -> until when hosts wait for that |
 | `ips`, `ip_of` | HASH | address (only with --per-ip), and `<site> <address>` of a site with many hosts -> leases out \
 to it; token -> those that it counts for, one a line |
 | `records` | STREAM | `i` = id of a page, in the order of commits |
-| `outbox` | HASH | of each other shard, its number in front: pending (parcels that are to be delivered), at (the last \
+| `outbox` | HASH | of each other shard, its number in front: pending (messages to be delivered), at (the last \
 that was), run (its server's run id then), mark and mark_ms (what may be trimmed later); pending in all, courier, \
 courier_until |
-| `parcels:<shard>` | STREAM | `d` = requests for that shard (see parcel.py), until they were delivered for a while |
+| `parcels:<shard>` | STREAM | `d` = requests for that shard (see outbox.py), until they were delivered for a while |
 | `failed` | ZSET | id -> when in ms: the dead letters, and what was dropped as a trap |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |

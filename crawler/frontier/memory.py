@@ -32,13 +32,13 @@ class Footprint:
     """The record of a page with its text, as the latest ones are that were not drained."""
 
 
-def measure(link: Connection, crawl: str, shards: int = 1) -> Footprint:
+def measure(connection: Connection, crawl: str, shards: int = 1) -> Footprint:
     """The footprint of *crawl*, over all its servers. Raises RedisAway, or DamagedCrawl where its records are none."""
-    infos: list[Any] = [at.ask(lambda at=at: at.client.info("memory")) for at in link.masters()]  # type: ignore[misc]
+    infos: list[Any] = [at.ask(lambda at=at: at.client.info("memory")) for at in connection.masters()]  # type: ignore[misc]
     bounded = all(info.get("maxmemory") for info in infos)
     most = [info.get("maxmemory") or info.get("total_system_memory") for info in infos]
     used = [info.get("used_memory") for info in infos]
-    weights = [weight for shard in range(shards) for weight in _weights(link, Keys(crawl, shard, shards), shards)]
+    weights = [weight for shard in range(shards) for weight in _weights(connection, Keys(crawl, shard, shards), shards)]
     a_page = sum(weights) // len(weights) if len(weights) >= _MIN_PAGES else None
     return Footprint(_sum(used), _sum(most), bounded, a_page)
 
@@ -47,10 +47,10 @@ def _sum(numbers: Sequence[Any]) -> int | None:
     return None if None in numbers else sum(int(n) for n in numbers)
 
 
-def _weights(link: Connection, keys: Keys, shards: int) -> list[int]:
+def _weights(connection: Connection, keys: Keys, shards: int) -> list[int]:
     """What the latest pages of one shard weigh."""
-    link = link.at(keys.meta)
-    client: Any = link.client
+    connection = connection.at(keys.meta)
+    client: Any = connection.client
 
     def weigh() -> list[int | None]:
         pipe = client.pipeline(transaction=False)
@@ -60,8 +60,8 @@ def _weights(link: Connection, keys: Keys, shards: int) -> list[int]:
         return found
 
     try:
-        with naming(link, keys):
-            return [weight for weight in link.ask(weigh) if weight]
+        with naming(connection, keys):
+            return [weight for weight in connection.ask(weigh) if weight]
     except RedisAway:
         raise
     except RedisUnavailable:  # a user who may not ask for it

@@ -124,7 +124,7 @@ class Lease(msgspec.Struct, frozen=True):
 
 
 class Leased(msgspec.Struct, frozen=True):
-    """What `lease` gave, and what it told of the crawl."""
+    """What `lease` gave, and what it returned about the crawl."""
 
     leases: Sequence[Lease]
     status: Literal["OK", "PAUSED", "LIMIT", "OOM", "DELETING"]
@@ -138,7 +138,7 @@ class Leased(msgspec.Struct, frozen=True):
     ended: int
     sources: int
     pending: int
-    """Parcels for other shards that are not delivered yet."""
+    """Messages for other shards that are not delivered yet."""
     settings_rev: int
     roots_rev: int
     traps_rev: int
@@ -286,10 +286,10 @@ def refuse_deleting(crawl: str, word: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OutboxBatch:
-    """What lies in one shard's outbox for another: place and data of each parcel that is to be delivered."""
+    """What lies in one shard's outbox for another: place and data of each message that is to be delivered."""
 
     target: int
-    parcels: Sequence[tuple[bytes, bytes]]
+    messages: Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +330,7 @@ class CrawlState:
     odd: bool = False
     """These numbers cannot be right: something else changed Redis (see odd in limits.lua, and repair.lua)."""
     pending: int = 0
-    """Parcels for other shards that are not delivered yet."""
+    """Messages for other shards that are not delivered yet."""
     fetched: int = 0
     """Pages with a final answer."""
     max_pages: int | None = None

@@ -36,4 +36,4 @@ def compact(shard: Shard, long: Iterable[str], low: Iterable[str], say: Callable
         (segment,) = shard.read(("LINDEX", shard.keys.queue(host, "packed"), 0))
         with suppress(OutOfMemory):
             if segment is not None and (lost := shard.ask(verbs.unpack(shard, host, segment))):
-                say(f"another hand changed the queue of {host} in Redis: {lost:,} URLs of it are lost")
+                say(f"something else changed the queue of {host} in Redis: {lost:,} URLs of it are lost")

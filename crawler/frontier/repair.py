@@ -31,7 +31,7 @@ class Repaired:
         numbers = (("lease", self.leases), ("host", self.hosts), ("count", self.counts))
         wrong = ", ".join(f"{n:,} {name}" + ("" if n == 1 else "s") for name, n in numbers if n)
         lost = f"; {self.lost:,} URLs were taken out of it and are lost" if self.lost else ""
-        return f"another hand changed the crawl in Redis: {wrong} put right{lost}"
+        return f"something else changed the crawl in Redis: {wrong} put right{lost}"
 
 
 def repair(shard: Shard) -> Repaired:

@@ -89,7 +89,7 @@ class Status:
 
     @property
     def will_fit(self) -> bool | None:
-        """There is room in Redis for what is left, as far as can be told; none where it cannot."""
+        """There is room in Redis for what is left, as far as is known; None if it is not."""
         if self.redis_bytes is None or self.redis_limit is None or self.needed_bytes is None:
             return None
         return self.redis_bytes + self.needed_bytes <= self.redis_limit

@@ -1,7 +1,7 @@
--- ack_delivered.lua: parcels were put into the shard that they are for, all up to `at`. They are kept for KEEP_MS
+-- ack_delivered.lua: messages were put into the shard that they are for, all up to `at`. They are kept for KEEP_MS
 -- longer: when the target's server is another one by then (it started again, or a replica took over), it may have lost
 -- what it acknowledged last, and all that is kept goes once more. Putting is safe to repeat.
--- KEYS  parcels of the target
+-- KEYS  `parcels` stream of the target
 -- ARGS  target, run, at
 --       run: the run id of the target's server, which was asked for before they were put; at: '' where none were
 -- RETURNS OK, 1 where they go once more, else 0 | NO_CRAWL | DELETING
@@ -10,7 +10,7 @@ local no = refusal() or deleting()
 if no then
   return { no }
 end
-local parcels, target, run, at = KEYS[OWN_KEYS], ARG.target .. ':', ARG.run, ARG.at
+local stream, target, run, at = KEYS[OWN_KEYS], ARG.target .. ':', ARG.run, ARG.at
 local h = redis.call('HMGET', OUTBOX, target .. 'run', target .. 'at', target .. 'mark', target .. 'mark_ms',
   target .. 'pending')
 
@@ -36,13 +36,13 @@ redis.call('HDEL', OUTBOX, target .. 'run') -- first, so that it goes through wh
 redis.call('HSET', OUTBOX, target .. 'run', run)
 if h[1] and h[1] ~= run then
   redis.call('HDEL', OUTBOX, target .. 'at', target .. 'mark', target .. 'mark_ms')
-  leave(redis.call('XLEN', parcels))
+  leave(redis.call('XLEN', stream))
   return { 'OK', 1 }
 end
 
 local before = h[2] or '0-0'
 if at ~= '' and is_behind(at, before) then
-  leave((number(h[5]) or 0) - #redis.call('XRANGE', parcels, '(' .. before, at))
+  leave((number(h[5]) or 0) - #redis.call('XRANGE', stream, '(' .. before, at))
   redis.call('HSET', OUTBOX, target .. 'at', at)
 else
   at = before
@@ -50,7 +50,7 @@ end
 if not h[3] or T - (number(h[4]) or 0) >= KEEP_MS then
   if h[3] then
     local ms, seq = string.match(h[3], '^(%d+)-(%d+)$')
-    redis.call('XTRIM', parcels, 'MINID', ms .. '-' .. string.format('%.0f', tonumber(seq) + 1))
+    redis.call('XTRIM', stream, 'MINID', ms .. '-' .. string.format('%.0f', tonumber(seq) + 1))
   end
   redis.call('HSET', OUTBOX, target .. 'mark', at, target .. 'mark_ms', T)
 end

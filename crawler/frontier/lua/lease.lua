@@ -3,7 +3,7 @@
 -- Politeness is decided here: at most `per_host` in flight, `due` moves on by the delay with every lease, and while an
 -- origin's robots.txt is unknown or expired a robots lease is all that its host gives. A sitemap waits while its host
 -- has enough pages queued. With `per_ip`, a host whose address is busy is looked at again a little later.
--- A host whose next pages are packed gives none until a worker has unpacked them, whom this reply asks.
+-- A host whose next pages are packed gives none until a worker has unpacked them: this reply names it.
 -- Shares: proven hosts come first, but for what new ones are sure of; failing ones get what they are sure of, and more
 -- only while no other host is due. Hosts of a site that has half of all, or whose pages took long to handle, are passed
 -- over as long as others are due.
@@ -18,7 +18,7 @@
 --       half: what one site may have while others are due
 --       sees_addresses: 1 if the worker sees the addresses that answer
 -- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
---         ended, open sources, parcels that are not delivered, settings_rev, roots_rev, traps_rev, hosts
+--         ended, open sources, messages that are not delivered, settings_rev, roots_rev, traps_rev, hosts
 --         whose head is low while there are segments, new hosts that are due and got nothing, then a lease each:
 --         {token, kind, host, entry, robots_rev, delay_ms, why it is not to be asked or '', standing: proven, new or
 --         failing}; of a robots lease the entry is the number of its scheme. A repeated call gives the same leases and

@@ -1,6 +1,6 @@
 -- put.lua: accept requests that were not seen before, up to 1,000 a call, and the roots they bring.
 -- Why Lua: a URL that is in `seen` but in no queue is lost for ever, so both are one step.
--- KEYS  parcels of other shards (see post in shared/outbox.lua), then host, lists and `seen` sets (see accept
+-- KEYS  `parcels` streams of other shards (see post in shared/outbox.lua), then host, lists and `seen` sets (see accept
 --       in shared/admission.lua)
 -- ARGS  source, term_ms
 -- REST  number of roots, roots, messages to other shards, groups of requests

@@ -18,7 +18,7 @@ local no = refusal()
 if no then
   return { no }
 end
-local part, repaired, told = ARG.part, 0, 0
+local part, repaired, more = ARG.part, 0, 0
 
 -- set: a number of a hash as it must be; an absent one is 0
 local function set(key, field, was, n)
@@ -177,13 +177,13 @@ elseif part == 'hosts' then
   end
 elseif part == 'entries' then
   for i = REST, #ARGV do
-    told = told + entries_of(ARGV[i])
+    more = more + entries_of(ARGV[i])
   end
 else
   local n = {}
   for i = REST, #ARGV do
     n[#n + 1] = tonumber(ARGV[i])
   end
-  told = repair_counts(unpack(n))
+  more = repair_counts(unpack(n))
 end
-return { 'OK', repaired, told }
+return { 'OK', repaired, more }

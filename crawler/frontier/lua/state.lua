@@ -2,7 +2,7 @@
 -- RETURNS OK state accepted queued leased ended open_sources wait_ms odd pending fetched
 --         max_pages (-1: any number) | NO_CRAWL
 -- state: deleting, paused, limit, or running; odd: 1 where the counts cannot be right (see odd in shared/limits.lua);
--- pending: parcels that are not delivered; fetched: pages with a final answer
+-- pending: messages that are not delivered; fetched: pages with a final answer
 local no = refusal()
 if no then
   return { no }

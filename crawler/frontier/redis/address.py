@@ -149,7 +149,7 @@ class Address:
             raise _unusable(f"{files}: {why.replace('_', ' ').lower()}") from None
 
     def _trust(self) -> dict[str, Any]:
-        """What the library is told about TLS."""
+        """The TLS settings of the library."""
         found: dict[str, Any] = {name: self.options[name] for name in _FILES if name in self.options}
         found["ssl_cert_reqs"] = self.options.get("ssl_cert_reqs", "required")
         checked = self.options.get("ssl_check_hostname", "yes").lower() in _YES
@@ -162,7 +162,7 @@ class Address:
 
         Of a cluster it reaches the server that holds *slot*, which is looked for at each connection.
         """
-        context = self.context()  # also: a file that is missing is told before anything is tried
+        context = self.context()  # also: a file that is missing is reported before anything is tried
 
         def connect(connection: Any) -> None:
             _greet(connection, context, unix=self.scheme == "unix")

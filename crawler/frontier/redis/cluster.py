@@ -25,7 +25,7 @@ Place = tuple[str, int]
 
 
 class Nodes:
-    """The nodes that are known so far: those that were named, and those that they told of."""
+    """The nodes that are known so far: those that were named, and those that they reported."""
 
     def __init__(self, hosts: Sequence[Place], asking: Mapping[str, Any]) -> None:
         """*asking* is how a client of a node is made."""

@@ -1,7 +1,7 @@
 """The connection to Redis: sends script calls in one pipeline and turns the library's errors into ours.
 
 The library's own retries are off: it would send a call twice without our knowing. Every verb may be repeated, and who
-repeats has one policy: `Backoff`. A link that is given one waits by itself until Redis is back, which is what commands
+repeats has one policy: `Backoff`. A connection that is given one waits by itself until Redis is back, which is what commands
 want; one without says RedisAway, for a loop that has something else to do meanwhile (and extends its leases first).
 """
 
@@ -57,7 +57,7 @@ class Connection:
     ) -> None:
         """*url* is any of `address.SCHEMES`; *timeout* is how long to wait for a reply, in seconds (ANSWER_LIMIT).
 
-        With *patience* everything waits while Redis is away; else it raises RedisAway. To a cluster it is the link to
+        With *patience* everything waits while Redis is away; else it raises RedisAway. To a cluster it is the connection to
         the server of one *slot*; those to others share the patience of the *first* (see `at`).
         """
         self.url = url
@@ -83,7 +83,7 @@ class Connection:
         self._first._patience = patience
 
     def at(self, key: str) -> Connection:
-        """The link to the server that holds *key*: this one, but for a cluster, which has one for each slot."""
+        """The connection to the server that holds *key*: this one, but for a cluster, which has one for each slot."""
         return self._at_slot(slot_of(key)) if self.address.clustered else self
 
     def _at_slot(self, slot: int) -> Connection:
@@ -95,7 +95,7 @@ class Connection:
         return first._by_slot[slot]
 
     def masters(self) -> list[Connection]:
-        """Links to all servers that hold a part of the data: this one, or the masters of the cluster."""
+        """Connections to all servers that hold a part of the data: this one, or the masters of the cluster."""
         if not self.address.clustered:
             return [self]
         found = self.ask(lambda: {place: start for start, _, place in self.address.nodes().slots()})
@@ -184,16 +184,16 @@ class Connection:
 
     def close(self) -> None:
         """Give the connections back."""
-        for link in self._by_slot.values():
-            if link is not self:
-                link.close()
+        for connection in self._by_slot.values():
+            if connection is not self:
+                connection.close()
         self.client.close()
         if self._waiting is not None:
             self._waiting.close()
 
 
 class Backoff:
-    """When to try again while Redis is away: exponential with jitter; told once of each kind and at the end."""
+    """When to try again while Redis is away: exponential with jitter; each kind of trouble is reported once, and its end."""
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class Backoff:
     ) -> None:
         """Seconds of the *first* and of the longest pause; *mend* is done before each new try.
 
-        *trouble* is told what is waited for, and then that it is nothing any more, by an empty text.
+        *trouble* gets what is waited for, and an empty text when that is over.
         """
         self._say = say
         self._mend, self._trouble = mend, trouble

@@ -1,4 +1,4 @@
-"""Requests sorted by the shard that they belong to: those of one shard are a parcel, as it lies in another's outbox."""
+"""Requests sorted by the shard that they belong to: those of one shard are a message in another's outbox."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NORMAL = 1
 """The priority of pages; that of sitemaps is 0."""
 
 _MAX_REQUESTS = 1_000
-"""Requests of one parcel, and roots: as many as one call of a script may bring."""
+"""Requests of one message, and roots: as many as one call of a script may bring."""
 MAX_SITE: Final = 60
 """Characters of a site's name that are stored as they are."""
 
@@ -64,16 +64,16 @@ class OutboxMessage(msgspec.Struct):
 def sort(
     requests: Sequence[Request], roots: Sequence[str], home: int, shards: int, id_of: Callable[[str], str]
 ) -> dict[int, OutboxMessage]:
-    """Parcels by shard; the one of *home* is always there."""
-    parcels: dict[int, OutboxMessage] = {home: OutboxMessage()}
+    """Messages by shard; the one of *home* is always there."""
+    messages: dict[int, OutboxMessage] = {home: OutboxMessage()}
     for root in roots:
-        parcels.setdefault(shard_of(root, shards), OutboxMessage()).roots.append(root)
+        messages.setdefault(shard_of(root, shards), OutboxMessage()).roots.append(root)
     for request in requests:
         host, entry = request.place()
-        parcel = parcels.setdefault(shard_of(host, shards), OutboxMessage())
-        group = parcel.groups.setdefault(f"{0 if request.sitemap else NORMAL} {host}", [])
+        message = messages.setdefault(shard_of(host, shards), OutboxMessage())
+        group = message.groups.setdefault(f"{0 if request.sitemap else NORMAL} {host}", [])
         group.append((id_of(request.url), entry))
-    return parcels
+    return messages
 
 
 @lru_cache(maxsize=10_000)

@@ -127,7 +127,7 @@ class ShardRecords:
     def letters(self, since: int | None = None, until: int | None = None) -> Iterator[Letter]:
         """The dead letters of now, oldest first, that failed from *since* on and before *until* (ms, server's clock).
 
-        None is missed when others, or those that were told already, are revived meanwhile.
+        None is missed when others, or those that were returned already, are revived meanwhile.
         """
         (newest,) = self._shard.read(("ZRANGE", self._keys.failed, -1, -1, "WITHSCORES"))
         if not newest:

@@ -47,7 +47,7 @@ class Relay:
             taken = self._put(batch, target)
         except RedisAway:
             return 0
-        at = batch.parcels[taken - 1][0] if taken else b""
+        at = batch.messages[taken - 1][0] if taken else b""
         self._home.ask(verbs.ack_delivered(self._home, batch.target, run, at))
         return taken
 
@@ -56,11 +56,11 @@ class Relay:
         """How many of the messages were taken, the first ones in a row."""
         calls: list[Call[Accepted]] = []
         numbers = []
-        for number, (_, raw) in enumerate(batch.parcels):
+        for number, (_, raw) in enumerate(batch.messages):
             with suppress(ValueError):  # what a foreign client wrote is passed over
                 calls.append(verbs.put_message(target, OutboxMessage.of(raw)))
                 numbers.append(number)
-        taken, long = len(batch.parcels), set[str]()
+        taken, long = len(batch.messages), set[str]()
         for number, reply in zip(numbers, target.run(calls), strict=True):
             if isinstance(reply, OutOfMemory):
                 taken = number
