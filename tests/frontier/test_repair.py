@@ -147,7 +147,7 @@ def test_what_lies_in_no_queue_is_lost_and_counted(make: Make) -> None:
     repaired = repair(crawl.frontier, crawl.crawldb)
     assert repaired == Repaired(0, 3, 2, 2)
     assert str(repaired) == (
-        "another hand changed the crawl in Redis: 3 hosts, 2 counts put right; 2 URLs were taken out of it and are lost"
+        "something else changed the crawl in Redis: 3 hosts, 2 counts put right; 2 URLs were taken out of it and are lost"
     )
     assert not repair(crawl.frontier, crawl.crawldb)
     assert len(finish(crawl)) == len(URLS) - 2

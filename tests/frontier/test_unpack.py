@@ -143,7 +143,7 @@ def test_a_segment_that_cannot_be_read_is_lost(make: Make, junk: bytes) -> None:
     damage(crawl, junk)
     told: list[str] = []
     crawl.frontier.tidy((), [A], told.append)
-    assert told == ["another hand changed the queue of a.example in Redis: 4 URLs of it are lost"]
+    assert told == ["something else changed the queue of a.example in Redis: 4 URLs of it are lost"]
     counters = crawl.crawldb.counters()
     assert (counters["lost"], counters["queued"]) == (4, 3)
     crawl.frontier.tidy((), [A], pytest.fail)

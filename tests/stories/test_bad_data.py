@@ -127,7 +127,7 @@ def test_nonsense_wherever_it_may_lie(client: redis.Redis, commands: Commands, s
     done = commands.run("run", "--workers", "2")
     assert done.code == 0, done.err
     assert "Traceback" not in done.err
-    assert "another hand changed the crawl in Redis" in done.err
+    assert "something else changed the crawl in Redis" in done.err
     records = commands.records()
     assert {url: record["outcome"] for url, record in records.items()} == {
         **dict.fromkeys(urls[:-1], "fetched"),

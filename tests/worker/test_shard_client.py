@@ -184,7 +184,7 @@ def test_counts_that_cannot_be_right_are_repaired(setting: Setting) -> None:
     assert (leased.leases, leased.idle) == ([], True)
     setting.link.client.hset(setting.frontier.keys.counters, "queued", 5)
     assert not setting.client.is_done(leased)
-    assert setting.said == ["another hand changed the crawl in Redis: 1 host, 1 count put right"]
+    assert setting.said == ["something else changed the crawl in Redis: 1 host, 1 count put right"]
     leased = setting.lease(10)
     for n in range(10):
         setting.end(leased, n)

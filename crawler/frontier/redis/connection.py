@@ -1,8 +1,8 @@
 """The connection to Redis: sends script calls in one pipeline and turns the library's errors into ours.
 
-The library's own retries are off: it would send a call twice without our knowing. Every verb may be repeated, and who
-repeats has one policy: `Backoff`. A connection that is given one waits by itself until Redis is back, which is what commands
-want; one without says RedisAway, for a loop that has something else to do meanwhile (and extends its leases first).
+The library's own retries are off: it would send a call twice without our knowledge. Every verb may be repeated, and
+callers that repeat have one policy: `Backoff`. A connection that has one waits until Redis is back, which is what
+commands want. One without raises RedisAway, for a loop with other work to do (which extends its leases first).
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Connection:
     ) -> None:
         """*url* is any of `address.SCHEMES`; *timeout* is how long to wait for a reply, in seconds (ANSWER_LIMIT).
 
-        With *patience* everything waits while Redis is away; else it raises RedisAway. To a cluster it is the connection to
-        the server of one *slot*; those to others share the patience of the *first* (see `at`).
+        With *patience* everything waits while Redis is away; else it raises RedisAway. In a cluster it is to the server
+        of one *slot*; those to others share the patience of the *first* (see `at`).
         """
         self.url = url
         self.address = Address.of(url)
@@ -193,7 +193,7 @@ class Connection:
 
 
 class Backoff:
-    """When to try again while Redis is away: exponential with jitter; each kind of trouble is reported once, and its end."""
+    """When to try again while Redis is away: exponential with jitter. Reports each kind of trouble once, and its end."""
 
     def __init__(
         self,
