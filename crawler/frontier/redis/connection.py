@@ -193,7 +193,7 @@ class Connection:
 
 
 class Backoff:
-    """When to try again while Redis is away: exponential with jitter. Reports each kind of trouble once, and its end."""
+    """When to try again while Redis is away: exponential with jitter. Reports each trouble once, and its end."""
 
     def __init__(
         self,
