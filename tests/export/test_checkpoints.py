@@ -17,9 +17,7 @@ import pytest
 
 from crawler.errors import CrawlerError, NoCrawl, UsageError
 from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export, follow, open_sink
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Exported, Limits
+from crawler.frontier.messages import Exported
 from crawler.frontier.redis.connection import Connection
 from crawler.record import Record, Request
 from tests.export.conftest import Crawl, page
@@ -36,16 +34,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def go_on(crawl: Crawl, output: str = OUT, state: str = STATE, *, stopped: Any = None, **wanted: Any) -> Checkpoints:
     """One export with a state, to its end."""
     asked = Wanted(output, state, **wanted)
-    with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, crawl.crawldb, asked) as made:
+    with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, crawl.crawldb.records, asked) as made:
         more = {} if stopped is None else {"stopped": stopped}
-        export(crawl.crawldb, made.sink, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
+        export(crawl.crawldb.records, made.sink, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
     return made
 
 
 def test_a_record_that_cannot_be_read_is_passed_over_once(crawl: Crawl, redis_server: Any) -> None:
     """The state goes on behind it; it is neither written nor freed, and all others are, each once."""
     crawl.commit([page(n) for n in range(5)])
-    key = crawl.frontier.keys.page(crawl.frontier.id(page(2).url))
+    key = crawl.shard.keys.page(crawl.frontier.id(page(2).url))
     with redis_server.client() as client:
         client.hset(key, "m", b"not JSON")
         made = go_on(crawl, drain=True)
@@ -59,7 +57,7 @@ def test_a_record_that_cannot_be_read_is_passed_over_once(crawl: Crawl, redis_se
 def whole(crawl: Crawl, name: str = OUT, **options: Any) -> bytes:
     """What an export without a state writes now, unpacked."""
     with open_sink(f"whole.{name}", options.pop("format", None)) as sink:
-        export(crawl.crawldb, sink, **options)
+        export(crawl.crawldb.records, sink, **options)
     return unpacked(f"whole.{name}")
 
 
@@ -183,7 +181,7 @@ def noted(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, going: Callable[[Checkp
     monkeypatch.setattr(ExportState, "replace", look)
     with (
         ExportState(STATE) as kept,
-        Checkpoints(kept, crawl.frontier, crawl.crawldb, Wanted(OUT, STATE, follow=True)) as made,
+        Checkpoints(kept, crawl.frontier, crawl.crawldb.records, Wanted(OUT, STATE, follow=True)) as made,
     ):
         going(made)
     return known
@@ -192,7 +190,7 @@ def noted(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, going: Callable[[Checkp
 def test_it_comes_after_so_many_records(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_RECORDS", 120)
     crawl.commit([page(n) for n in range(420)])
-    known = noted(crawl, monkeypatch, lambda made: export(crawl.crawldb, made.sink, note=made.note))
+    known = noted(crawl, monkeypatch, lambda made: export(crawl.crawldb.records, made.sink, note=made.note))
     assert known == [0, 150, 350, 420]
 
 
@@ -207,7 +205,7 @@ def test_it_comes_after_so_many_seconds_also_when_nothing_is_new(crawl: Crawl, m
 
     def going(made: Checkpoints) -> None:
         crawl.commit([page(1)])
-        follow(crawl.crawldb, made.sink, lambda: not steps, pause, note=made.note)
+        follow(crawl.crawldb.records, made.sink, lambda: not steps, pause, note=made.note)
 
     assert noted(crawl, monkeypatch, going) == [0, 2, 2]
     assert clock[0] == 109
@@ -318,14 +316,10 @@ def test_another_filter_or_form(begun: Crawl) -> None:
 
 def test_another_crawl_or_the_same_begun_anew(begun: Crawl, redis_url: str) -> None:
     link = Connection(redis_url)
-    other = Frontier.create(link, "other", b"{}", Limits())
-    refused(Crawl(redis_url, other, CrawlDb(link, "other")), "an export of crawl 'export', not 'other'")
+    refused(Crawl.create(link, "other"), "an export of crawl 'export', not 'other'")
     begun.frontier.delete()
     begun.crawldb.sweep()
-    anew = Frontier.create(link, "export", b"{}", Limits())
-    refused(
-        Crawl(redis_url, anew, CrawlDb(link, "export")), "crawl 'export' was started over since a.state was written"
-    )
+    refused(Crawl.create(link), "crawl 'export' was started over since a.state was written")
     link.close()
 
 
@@ -338,7 +332,7 @@ def test_one_file_for_both(begun: Crawl) -> None:
 
 
 def test_two_at_once(begun: Crawl) -> None:
-    with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.crawldb, Wanted(OUT, STATE)):
+    with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.crawldb.records, Wanted(OUT, STATE)):
         refused(begun, "a.state is the state of an export that is running")
         refused(begun, "a.jsonl is being written by another export", OUT, "other.state")
         with pytest.raises(UsageError, match="being written by another export"):
@@ -364,13 +358,12 @@ def test_a_crawl_that_is_begun_anew_meanwhile_is_not_taken_for_the_old_one(begun
     with (
         pytest.raises(NoCrawl),
         ExportState(STATE) as kept,
-        Checkpoints(kept, begun.frontier, begun.crawldb, asked) as made,
+        Checkpoints(kept, begun.frontier, begun.crawldb.records, asked) as made,
     ):
         begun.frontier.delete()
         begun.crawldb.sweep()
-        anew = Frontier.create(begun.frontier.link, "export", b"{}", Limits(delay_ms=0, per_host=9, robots=False))
-        Crawl(begun.url, anew, begun.crawldb).commit([page(3)])
-        export(begun.crawldb, made.sink, after=made.cursor, note=made.note)
+        Crawl.create(begun.frontier.connection).commit([page(3)])
+        export(begun.crawldb.records, made.sink, after=made.cursor, note=made.note)
     assert (state(), Path(OUT).read_bytes()) == (before, raw)
 
 
@@ -380,9 +373,9 @@ def test_an_export_that_fails_ends_with_its_last_checkpoint(crawl: Crawl, often:
     with (
         pytest.raises(RuntimeError),
         ExportState(STATE) as kept,
-        Checkpoints(kept, crawl.frontier, crawl.crawldb, asked) as made,
+        Checkpoints(kept, crawl.frontier, crawl.crawldb.records, asked) as made,
     ):
-        export(crawl.crawldb, made.sink, note=made.note, stopped=at(1))
+        export(crawl.crawldb.records, made.sink, note=made.note, stopped=at(1))
         for n in range(50, 60):
             made.sink.write(page(n))
         made.sink.flush()
@@ -482,8 +475,11 @@ def test_what_is_freed_is_in_the_output_and_in_the_state_and_both_are_synced(
     monkeypatch.setattr(os, "fsync", note)
     crawl.commit([page(n) for n in range(400)])
     frontier = Witness(crawl, synced)
-    with ExportState(STATE) as kept, Checkpoints(kept, frontier, crawl.crawldb, Wanted(OUT, STATE, drain=True)) as made:
-        export(crawl.crawldb, made.sink, note=made.note)
+    with (
+        ExportState(STATE) as kept,
+        Checkpoints(kept, frontier, crawl.crawldb.records, Wanted(OUT, STATE, drain=True)) as made,
+    ):
+        export(crawl.crawldb.records, made.sink, note=made.note)
     assert (len(frontier.drained), made.drained, in_redis(crawl)) == (400, 400, [])
 
 
@@ -498,8 +494,8 @@ def test_what_a_killed_export_had_not_freed_yet_the_next_one_frees(crawl: Crawl)
 
 def rewrite(crawl: Crawl, records: dict[str, Record]) -> None:
     """The stream and its pages are these, as if they had been committed at these places."""
-    client: Any = crawl.frontier.link.client
-    keys = crawl.frontier.keys
+    client: Any = crawl.shard.connection.client
+    keys = crawl.shard.keys
     client.delete(keys.records)
     for place, record in records.items():
         url_id = crawl.frontier.id(record.url)
@@ -587,8 +583,8 @@ def run():
     link = Connection(url)
     frontier, crawldb = Frontier.find(link, "export"), CrawlDb(link, "export")
     wanted = Wanted(out, "state", drain=drains)
-    with ExportState("state") as state, Checkpoints(state, frontier, crawldb, wanted) as made:
-        export(crawldb, made.sink, after=made.cursor, note=made.note)
+    with ExportState("state") as state, Checkpoints(state, frontier, crawldb.records, wanted) as made:
+        export(crawldb.records, made.sink, after=made.cursor, note=made.note)
 
 whole = Path("whole").read_bytes()
 for step in itertools.count(1):
@@ -639,8 +635,8 @@ link = Connection(sys.argv[1])
 frontier, crawldb = Frontier.find(link, "export"), CrawlDb(link, "export")
 wanted = Wanted(sys.argv[2], "state", drain=True)
 try:
-    with ExportState("state") as state, Checkpoints(state, frontier, crawldb, wanted) as made:
-        export(crawldb, made.sink, after=made.cursor, note=made.note)
+    with ExportState("state") as state, Checkpoints(state, frontier, crawldb.records, wanted) as made:
+        export(crawldb.records, made.sink, after=made.cursor, note=made.note)
 except CrawlerError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -687,8 +683,8 @@ def test_an_error_of_the_disk_when_syncing_is_told_and_nothing_is_freed(
     begun.commit([page(3)])
     with monkeypatch.context() as patched, pytest.raises(CrawlerError, match="Input/output error; it ends where its"):
         asked = Wanted(OUT, STATE, drain=True)
-        with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.crawldb, asked) as made:
-            export(begun.crawldb, made.sink, after=made.cursor, note=made.note)
+        with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.crawldb.records, asked) as made:
+            export(begun.crawldb.records, made.sink, after=made.cursor, note=made.note)
             patched.setattr(os, "fsync", fail)
     assert (state()["records"], urls(), in_redis(begun)) == (2, [1, 2], [3])
     assert go_on(begun).written == 1

@@ -103,13 +103,13 @@ class Crawl:
         """The hash of a host."""
         return self.snapshot().hosts.get(name, {})
 
-    def call(self, verb: str, keys: Sequence[str] = (), args: Sequence[str | bytes | int] = ()) -> Call:
+    def call(self, verb: str, keys: Sequence[str] = (), args: Sequence[str | bytes | int] = ()) -> Call[Any]:
         """A call of a verb by name, which gives the raw reply."""
-        return self.frontier.call(verb, keys, args, lambda reply: reply)
+        return self.frontier.shard.call(verb, keys, args, lambda reply: reply)
 
     def raw(self, verb: str, args: Sequence[str | bytes | int] = ()) -> list[Any]:
         """The raw reply of a verb that has no keys of its own."""
-        reply: list[Any] = self.frontier.run_one(self.call(verb, (), args))
+        reply: list[Any] = self.frontier.ask(self.call(verb, (), args))
         return reply
 
 

@@ -25,7 +25,8 @@ def crawl(link: Connection) -> Sharded:
 def at(crawl: Sharded, target: int, number: int = -1) -> bytes:
     """The place of one of the parcels that are to be delivered."""
     (sack,) = [sack for sack in crawl.shards[0].collect("w", 5, 10, [1, 2]) if sack.target == target]
-    return sack.parcels[number][0]
+    place: bytes = sack.parcels[number][0]
+    return place
 
 
 def pending(crawl: Sharded) -> int:
@@ -54,11 +55,11 @@ def test_delivered_parcels_are_kept_for_a_while_and_then_let_go(crawl: Sharded) 
     crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
     crawl.advance(KEPT - 0.001)
     crawl.shards[0].ack_delivered(1, "run")
-    assert crawl.parcels(0, 1) == 2
+    assert crawl.messages(0, 1) == 2
     crawl.advance(0.001)
     crawl.shards[0].ack_delivered(1, "run")
-    assert crawl.parcels(0, 1) == 0
-    assert crawl.parcels(0, 2) == 1
+    assert crawl.messages(0, 1) == 0
+    assert crawl.messages(0, 2) == 1
 
 
 def test_an_old_parcel_that_was_delivered_just_now_is_kept_as_well(crawl: Sharded) -> None:
@@ -66,7 +67,7 @@ def test_an_old_parcel_that_was_delivered_just_now_is_kept_as_well(crawl: Sharde
     crawl.shards[0].ack_delivered(1, "run", at(crawl, 1, 0))
     crawl.advance(KEPT)
     crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
-    assert crawl.parcels(0, 1) == 1
+    assert crawl.messages(0, 1) == 1
 
 
 def test_after_a_restart_of_the_target_all_that_is_kept_goes_again(crawl: Sharded) -> None:

@@ -66,7 +66,7 @@ def test_a_repeated_commit_sends_no_second_parcel(crawl: Sharded) -> None:
     lease = crawl.lease(0)[0]
     crawl.commit(lease, url_in(1))
     crawl.commit(lease, url_in(1))
-    assert crawl.parcels(0, 1) == 1
+    assert crawl.messages(0, 1) == 1
 
 
 def test_links_of_a_copy_stay_at_home(crawl: Sharded) -> None:
@@ -75,14 +75,14 @@ def test_links_of_a_copy_stay_at_home(crawl: Sharded) -> None:
     first, second = crawl.lease(0, 2)
     crawl.commit(first, url_in(1, "/a"), digest="7", spared="*")
     assert crawl.commit(second, url_in(1, "/b"), digest="7", spared="").left_out
-    assert crawl.parcels(0, 1) == 1
+    assert crawl.messages(0, 1) == 1
     assert crawl.shards[0].state().pending == 1
 
 
 def test_a_put_of_more_links_than_a_commit_takes_sends_parcels_too(crawl: Sharded) -> None:
-    crawl.shards[0].run_one(crawl.shards[0].put_call([Request(url_in(0, "/x")), Request(url_in(1, "/y"))]))
+    crawl.shards[0].put([Request(url_in(0, "/x")), Request(url_in(1, "/y"))])
     assert crawl.queued() == [2, 0, 0]
-    assert crawl.carry() == 1
+    assert crawl.deliver() == 1
     assert crawl.queued() == [2, 1, 0]
 
 

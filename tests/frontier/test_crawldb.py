@@ -1,4 +1,4 @@
-"""The crawldb: what a crawl has stored and counted, read in bounded steps."""
+"""CrawlDb: what a crawl has stored and counted, read in bounded steps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import zlib
 import pytest
 
 from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, OutOfMemory, RedisAway
-from crawler.frontier.crawldb import START, CrawlDb, HostFacts, crawls
+from crawler.frontier.crawldb import CrawlDb, crawls
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.memory import measure
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.shards.hosts import HostFacts
+from crawler.frontier.shards.records import START
 from crawler.record import Record, Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -135,7 +137,7 @@ def test_no_dead_letters_are_none(crawl: Crawl) -> None:
 
 
 def test_dead_letters_may_be_revived_while_they_are_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 4)
+    monkeypatch.setattr("crawler.frontier.shards.records._BATCH", 4)
     urls = [url for n in range(3) for url in commit_all(crawl, 7, ("failed:dns", "failed:tls", "failed:http")[n])]
     revived = []
     for letter in crawl.crawldb.records.letters():
@@ -147,7 +149,7 @@ def test_dead_letters_may_be_revived_while_they_are_read(crawl: Crawl, monkeypat
 
 
 def test_what_fails_meanwhile_is_not_read_for_ever(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 2)
+    monkeypatch.setattr("crawler.frontier.shards.records._BATCH", 2)
     urls = commit_all(crawl, 5, "failed:http")
     read = []
     for letter in crawl.crawldb.records.letters():
@@ -161,7 +163,7 @@ def test_what_fails_meanwhile_is_not_read_for_ever(crawl: Crawl, monkeypatch: py
 
 def test_many_that_failed_at_once_are_read_in_pages(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one millisecond, some revived meanwhile, some failed again: each is read once, or was there no more."""
-    monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 3)
+    monkeypatch.setattr("crawler.frontier.shards.records._BATCH", 3)
     urls = commit_all(crawl, 20, "failed:http")
     read = []
     for n, letter in enumerate(crawl.crawldb.records.letters()):
@@ -197,7 +199,7 @@ def test_the_counters_and_meta(crawl: Crawl) -> None:
 def test_a_crawl_that_does_not_exist_is_empty(link: Connection) -> None:
     crawldb = CrawlDb(link, "nothing")
     assert (crawldb.meta(), crawldb.counters(), crawldb.workers(), crawldb.records.read()) == ({}, {}, [], ([], START))
-    assert (list(crawldb.records.letters()), crawldb.all_roots(), crawldb.leases_of("w")) == ([], [], [])
+    assert (list(crawldb.records.letters()), crawldb.hosts.roots(["a"]), crawldb.leases_of("w")) == ([], [False], [])
     assert crawldb.hosts.due()[:2] == (0, [])
 
 
@@ -216,21 +218,10 @@ def test_the_hosts_that_are_due_first(make: Make) -> None:
     assert now > crawl.now
 
 
-def test_hosts_that_rest_for_long_are_counted(crawl: Crawl) -> None:
-    crawl.put("http://a.example/1", "http://b.example/1")
-    seconds, _ = crawl.link.client.time()
-    crawl.link.client.zadd(crawl.frontier.keys.ready, {"a.example": (seconds + 120) * 1000})
-    assert crawl.crawldb.backing_off() == 1
-    crawl.link.client.zadd(crawl.frontier.keys.ready, {"a.example": crawl.now})
-    assert crawl.crawldb.backing_off() == 0
-
-
-def test_roots_are_asked_for_and_listed(crawl: Crawl) -> None:
+def test_roots_are_asked_for(crawl: Crawl) -> None:
     crawl.put(roots=[f"{n}.example" for n in range(30)])
     assert crawl.crawldb.hosts.roots(["3.example", "x.example", "29.example"]) == [True, False, True]
     assert crawl.crawldb.hosts.roots([]) == []
-    assert sorted(crawl.crawldb.all_roots()) == sorted(f"{n}.example" for n in range(30))
-    assert len(crawl.crawldb.all_roots(most=7)) == 7
 
 
 def test_the_leases_of_a_worker_are_whole(make: Make) -> None:
@@ -274,7 +265,7 @@ def test_only_the_meta_of_the_first_shard_names_a_crawl() -> None:
 def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
     link = Connection("unix:///nowhere/at/all")
     crawldb = CrawlDb(link, "test")
-    for ask in (crawldb.records, crawldb.meta, crawldb.sweep, lambda: measure(link, "test"), lambda: crawls(link)):
+    for ask in (crawldb.records.read, crawldb.meta, crawldb.sweep, lambda: measure(link, "test"), lambda: crawls(link)):
         with pytest.raises(RedisAway):
             ask()
     with pytest.raises(RedisAway):

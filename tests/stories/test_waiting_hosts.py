@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.frontier.crawldb import HostFacts
+from crawler.frontier.shards.hosts import HostFacts
 from crawler.frontier.status import unanswered
 from tests.stories.commands import Commands, wait_until
 

@@ -11,8 +11,8 @@ from crawler.fetch.fetcher import Headers, Response
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Lease
+from crawler.frontier.originals import Originals
 from crawler.frontier.redis.connection import Connection
-from crawler.parse.extract import Extractor
 from crawler.record import Entry, Request
 from crawler.settings import Settings
 from crawler.url import Form
@@ -38,9 +38,7 @@ def test_waiting_for_redis_is_no_hang(
 
     plan = plan_of(Settings(store="meta" if answer == "skimmed" else "text"))
     frontier = Frontier(Connection(redis_url), "default", Identity("generation", b"salt", Form()))
-    handler = Processor(
-        frontier, LinkFilter(plan.scope, is_root, accepted=is_root), Extractor(plan.extract), plan, watch
-    )
+    handler = Processor(Originals(frontier), LinkFilter(plan.scope, is_root, accepted=is_root), plan, watch)
     host, raw = Request("http://a.example/").place()
     held = LeasedPage(Lease("t:1", "P", host, raw, 0, 0, "", 0.0), Entry.decode(host, raw), "1")
     if answer != "redirect":
