@@ -7,12 +7,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from crawler.errors import FrontierError, LeaseLost, NoCrawl
+from crawler.frontier.frontier import delete
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards import reader
 from crawler.frontier.shards.reader import Reader
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
+from tests.frontier.shards import SHARDS, Sharded, url_in
 
 
 @pytest.fixture
@@ -142,3 +144,18 @@ def test_it_goes_through_when_redis_is_full(busy: Crawl) -> None:
     busy.frontier.delete()
     busy.crawldb.sweep()
     assert busy.link.client.keys("crawler:*") == []
+
+
+def test_all_shards_go_also_where_one_is_missing_and_another_is_of_no_known_version(link: Connection) -> None:
+    crawl = Sharded(link)
+    crawl.seed(*(url_in(shard) for shard in range(SHARDS)))
+    client = link.client
+    client.delete(*client.keys(f"{crawl.shards[1].keys.prefix}*"))
+    client.hset(crawl.shards[0].keys.meta, "schema", "another")
+    keys = len(client.keys("crawler:*"))
+    assert delete(link, "test") == keys
+    assert client.keys("crawler:*") == []
+    with pytest.raises(NoCrawl):
+        crawl.shards[2].put([Request(url_in(2, "/late"))])
+    with pytest.raises(NoCrawl, match="there is no crawl 'test'"):
+        delete(link, "test")
