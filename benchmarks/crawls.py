@@ -11,12 +11,16 @@ from itertools import pairwise
 from typing import Any, Final
 
 from benchmarks.commands import Redis
+from crawler.frontier import verbs
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Commit, Lease, Leased, Limits
+from crawler.frontier.identity import Identity
+from crawler.frontier.messages import Commit, Lease, Leased, Limits, RobotsResult
 from crawler.frontier.redis.connection import Call, Connection
-from crawler.frontier.verbs import MAX_REQUESTS, new_call
+from crawler.frontier.shards.shard import Shard
+from crawler.frontier.verbs import MAX_REQUESTS
 from crawler.record import Record, Request
 from crawler.settings import Settings
+from crawler.url import Form
 
 CRAWL: Final = "default"
 PROCESSES: Final = 2
@@ -87,9 +91,10 @@ def middle(found: Sequence[Spent]) -> Spent:
     return sorted(found, key=lambda each: each.per_core)[len(found) // 2]
 
 
-def create(link: Connection, limits: Limits, crawl: str = CRAWL) -> Frontier:
-    """An empty crawl."""
-    return Frontier.create(link, crawl, Settings(delay=limits.delay_ms / 1000).encode(), limits)
+def create(link: Connection, limits: Limits, crawl: str = CRAWL) -> Shard:
+    """The only shard of an empty crawl."""
+    settings = Settings(delay=limits.delay_ms / 1000).encode()
+    return Frontier.create(link, crawl, Identity.new(Form(), 1), settings, limits).shards[0]
 
 
 # -- putting -----------------------------------------------------------------------------------------------------------
@@ -108,18 +113,18 @@ def fill(url: str, web: Web, first: int, last: int, crawl: str = CRAWL) -> int:
 
 def _fill(url: str, crawl: str, web: Web, first: int, last: int) -> int:
     link = Connection(url, timeout=60)
-    frontier, new = Frontier.find(link, crawl), 0
+    (shard,), new = Frontier.find(link, crawl).shards, 0
     step = MAX_REQUESTS * _PIPELINE
     for start in range(first, last, step):
         requests = [Request(web.url(n)) for n in range(start, min(start + step, last))]
         slices = [requests[n : n + MAX_REQUESTS] for n in range(0, len(requests), MAX_REQUESTS)]
-        for accepted in frontier.run([frontier.put_call(each) for each in slices]):
+        for accepted in shard.run([verbs.put(shard, each) for each in slices]):
             new += accepted.new
     link.close()
     return new
 
 
-def packed(link: Connection, calls: Sequence[Call]) -> list[bytes]:
+def packed(link: Connection, calls: Sequence[Call[Any]]) -> list[bytes]:
     """Calls as they go over the wire, made beforehand so that the client is not what limits."""
     connection = link.client.connection_pool.get_connection()
     try:
@@ -149,22 +154,27 @@ def drive(link: Connection, commands: Sequence[bytes]) -> list[Any]:
 # -- leasing and ending ------------------------------------------------------------------------------------------------
 
 
-def answer_robots(frontier: Frontier) -> int:
+def lease(shard: Shard, want: int) -> Leased:
+    """Lease up to *want* URLs."""
+    return shard.ask(verbs.lease(shard, verbs.new_call(), want, TERM, "benchmark"))
+
+
+def answer_robots(shard: Shard) -> int:
     """Find no robots.txt at any host that has URLs, so that its pages can be leased; how many hosts there were."""
     hosts = 0
     while True:
-        leased = frontier.lease(_ROBOTS_AT_ONCE, TERM, "benchmark")
-        robots = [lease for lease in leased.leases if lease.kind == "R"]
-        pages = [lease.token for lease in leased.leases if lease.kind == "P"]
+        leases = lease(shard, _ROBOTS_AT_ONCE).leases
+        robots = [each for each in leases if each.kind == "R"]
+        pages = [each.token for each in leases if each.kind == "P"]
         if pages:
-            frontier.release(pages)
+            shard.ask(verbs.release(shard, pages))
         if not robots:
             return hosts
-        frontier.run([frontier.robots_call(lease, "ok") for lease in robots])
+        shard.run([verbs.robots(shard, RobotsResult(each)) for each in robots])
         hosts += len(robots)
 
 
-def ending(frontier: Frontier, lease: Lease, links: Sequence[Request] = ()) -> Commit:
+def ending(shard: Shard, lease: Lease, links: Sequence[Request] = ()) -> Commit:
     """A page that was fetched, with a record of the usual size and no text."""
     url = lease.entry().request.url
     record = Record(
@@ -186,7 +196,7 @@ def ending(frontier: Frontier, lease: Lease, links: Sequence[Request] = ()) -> C
     )
     return Commit(
         lease,
-        frontier.id(url),
+        shard.id(url),
         "fetched",
         record.encode(),
         event="ok",
@@ -196,17 +206,17 @@ def ending(frontier: Frontier, lease: Lease, links: Sequence[Request] = ()) -> C
     )
 
 
-def lease_and_commit(frontier: Frontier, count: int, links: Callable[[Lease], Sequence[Request]]) -> int:
+def lease_and_commit(shard: Shard, count: int, links: Callable[[Lease], Sequence[Request]]) -> int:
     """Take *count* pages from lease to commit, as a worker does: in one pipeline what has ended, and the next lease."""
     done = 0
-    calls: list[Call] = []
+    calls: list[Call[Any]] = []
     while done < count:
         want = min(AT_ONCE, count - done)
-        *_, leased = frontier.run([*calls, frontier.lease_call(new_call(), want, TERM, "benchmark")])
+        *_, leased = shard.run([*calls, verbs.lease(shard, verbs.new_call(), want, TERM, "benchmark")])
         assert isinstance(leased, Leased), leased
         if not leased.leases:
             break
-        calls = [frontier.commit_call(ending(frontier, lease, links(lease))) for lease in leased.leases]
+        calls = [verbs.commit(shard, ending(shard, each, links(each))) for each in leased.leases]
         done += len(calls)
-    frontier.run(calls)
+    shard.run(calls)
     return done

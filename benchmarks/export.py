@@ -22,14 +22,14 @@ import msgspec
 
 from benchmarks import docs, report, targets
 from benchmarks.commands import PROGRAM, Redis, Unexpected
-from benchmarks.crawls import AT_ONCE, CRAWL, TERM, Web, create, fill
+from benchmarks.crawls import AT_ONCE, CRAWL, Web, create, fill, lease
 from benchmarks.measure import LOOK, Program, load, wait_until_quiet
 from benchmarks.site import SiteError, Sites, exit_on_sigterm
-from crawler.frontier.frontier import Frontier
+from crawler.frontier import verbs
 from crawler.frontier.keys import Keys
-from crawler.frontier.messages import Commit, Leased, Limits
+from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
-from crawler.frontier.verbs import new_call
+from crawler.frontier.shards.shard import Shard
 from crawler.record import Record
 
 RECORDS: Final = 30_000
@@ -75,23 +75,23 @@ def stored(folder: Path) -> list[tuple[Record, bytes]]:
     return [(Record.decode(raw), text or b"") for raw, text in pages]
 
 
-def commit_again(link: Connection, frontier: Frontier, pages: Sequence[tuple[Record, bytes]], count: int) -> None:
+def commit_again(shard: Shard, pages: Sequence[tuple[Record, bytes]], count: int) -> None:
     """Commit what was stored under the URLs of *count* leases."""
     done = 0
     while done < count:
-        leased: Leased = frontier.lease(AT_ONCE, TERM, "benchmark", new_call())
+        leased = lease(shard, AT_ONCE)
         if not leased.leases:
             raise Unexpected(f"only {done:,} URLs of {count:,} could be leased")
         calls = []
-        for lease in leased.leases:
+        for each in leased.leases:
             record, text = pages[done % len(pages)]
-            url = lease.entry().request.url
+            url = each.entry().request.url
             again = msgspec.structs.replace(record, url=url, via=None, duplicate_of=None)
             calls.append(
-                frontier.commit_call(Commit(lease, frontier.id(url), record.outcome, again.encode(), text, event="ok"))
+                verbs.commit(shard, Commit(each, shard.id(url), record.outcome, again.encode(), text, event="ok"))
             )
             done += 1
-        frontier.run(calls)
+        shard.run(calls)
 
 
 def write(redis: Redis, folder: Path, arguments: Sequence[str]) -> Written:
@@ -170,9 +170,9 @@ def main() -> int:
             redis = stack.enter_context(Redis())
             link = Connection(redis.url, timeout=60)
             stack.callback(link.close)
-            frontier = create(link, Limits(delay_ms=0, per_host=64, robots=False))
+            shard = create(link, Limits(delay_ms=0, per_host=64, robots=False))
             fill(redis.url, WEB, 0, args.records)
-            commit_again(link, frontier, pages, args.records)
+            commit_again(shard, pages, args.records)
             held = redis.memory()
             found = measured(redis, args.records, args.rounds)
             drained = redis.memory()

@@ -29,13 +29,27 @@ from typing import Any, Final
 
 from benchmarks import report, targets
 from benchmarks.commands import Redis, Unexpected, wait_until
-from benchmarks.crawls import Spent, Web, answer_robots, create, drive, fill, lease_and_commit, middle, packed, spent
+from benchmarks.crawls import (
+    Spent,
+    Web,
+    answer_robots,
+    create,
+    drive,
+    fill,
+    lease,
+    lease_and_commit,
+    middle,
+    packed,
+    spent,
+)
 from benchmarks.measure import load
 from benchmarks.site import exit_on_sigterm
-from crawler.frontier.frontier import Frontier
+from crawler.frontier import verbs
 from crawler.frontier.keys import BUCKETS
 from crawler.frontier.messages import Limits
+from crawler.frontier.overflow import compact
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 
 LEVELS: Final = (1_000_000, 5_000_000, 10_000_000)
@@ -60,7 +74,7 @@ class Grown:
 
     redis: Redis
     link: Connection
-    frontier: Frontier
+    shard: Shard
     seen: int
 
     def links(self, shape: Sequence[int], dice: random.Random) -> list[Request]:
@@ -74,7 +88,7 @@ class Grown:
 def deduplicated(crawl: Grown, shape: Sequence[int], dice: random.Random) -> Spent:
     """Links that were seen before, in calls of the *shape*: how many to each host."""
     count = PUT_CALLS * 1_000 // sum(shape)
-    commands = packed(crawl.link, [crawl.frontier.put_call(crawl.links(shape, dice)) for _ in range(count)])
+    commands = packed(crawl.link, [verbs.put(crawl.shard, crawl.links(shape, dice)) for _ in range(count)])
     replies: list[Any] = []
 
     def work() -> int:
@@ -95,7 +109,7 @@ def of_few(crawl: Grown, shape: Sequence[int], dice: random.Random) -> Spent:
 def committed(crawl: Grown, shape: Sequence[int], dice: random.Random) -> Spent:
     """Pages from lease to commit, each with links that were seen before."""
     pages = PAGES // 2 if shape else PAGES
-    found = spent(crawl.redis, lambda: lease_and_commit(crawl.frontier, pages, lambda lease: crawl.links(shape, dice)))
+    found = spent(crawl.redis, lambda: lease_and_commit(crawl.shard, pages, lambda lease: crawl.links(shape, dice)))
     if found.n != pages:
         raise Unexpected("there was not enough to lease")
     return found
@@ -136,14 +150,14 @@ def usage(link: Connection, keys: Sequence[str]) -> int:
     return total
 
 
-def seen_bytes(link: Connection, frontier: Frontier, count: int) -> float:
+def seen_bytes(link: Connection, shard: Shard, count: int) -> float:
     """Bytes a seen URL."""
-    return usage(link, [frontier.keys.seen(str(n)) for n in range(BUCKETS)]) / count
+    return usage(link, [shard.keys.seen(str(n)) for n in range(BUCKETS)]) / count
 
 
-def queued_overhead(link: Connection, frontier: Frontier, web: Web, count: int) -> float:
+def queued_overhead(link: Connection, shard: Shard, web: Web, count: int) -> float:
     """Bytes a queued URL beyond its length; the first *count* URLs are queued, and nothing else."""
-    held = usage(link, [frontier.keys.queue(f"www.host{n}.example", 1) for n in range(web.hosts)])
+    held = usage(link, [shard.keys.queue(f"www.host{n}.example", 1) for n in range(web.hosts)])
     sample = range(0, count, max(count // 10_007, 1))
     length = sum(len(web.url(n)) for n in sample) / len(sample)
     return held / count - length
@@ -156,24 +170,24 @@ def one_host(figures: dict[str, float]) -> None:
         redis = stack.enter_context(Redis())
         link = Connection(redis.url, timeout=120)
         stack.callback(link.close)
-        frontier = create(link, LIMITS)
+        shard = create(link, LIMITS)
         before = redis.memory()
         fill(redis.url, web, 0, SHORT)
-        figures["one_host_queued_overhead"] = queued_overhead(link, frontier, web, SHORT)
+        figures["one_host_queued_overhead"] = queued_overhead(link, shard, web, SHORT)
         fill(redis.url, web, SHORT, ONE_HOST)
         host = "www.host0.example"
-        frontier.tidy([host], (), print)  # as a seeder does beside its puts
+        compact(shard, [host], (), print)  # as a seeder does beside its puts
         wait_until(lambda: link.client.info("persistence")["aof_rewrite_in_progress"] == 0, "the end of a rewrite")
         figures["one_host_used_memory"] = redis.memory() - before
-        figures["one_host_seen_bytes"] = seen_bytes(link, frontier, ONE_HOST)
-        figures["one_host_queue"] = usage(link, list(frontier.keys.pages(host)))
+        figures["one_host_seen_bytes"] = seen_bytes(link, shard, ONE_HOST)
+        figures["one_host_queue"] = usage(link, list(shard.keys.pages(host)))
         took = []
-        answer_robots(frontier)
+        answer_robots(shard)
         for _ in range(100):
             began = time.perf_counter()
-            leased = frontier.lease(1, 60, "benchmark")
+            leased = lease(shard, 1)
             took.append(time.perf_counter() - began)
-            frontier.release([lease.token for lease in leased.leases])
+            shard.ask(verbs.release(shard, [each.token for each in leased.leases]))
         figures["one_host_lease_ms"] = sorted(took)[50] * 1000
     print(
         f"{ONE_HOST:,} queued URLs of one host: queue and segments {figures['one_host_queue'] / 1e6:.1f} MB,"
@@ -206,19 +220,19 @@ def grow(most: int, figures: dict[str, float]) -> list[str]:
         link = Connection(redis.url, timeout=120)
         stack.callback(link.close)
         link.client.config_set("auto-aof-rewrite-percentage", 0)
-        frontier = create(link, LIMITS)
+        shard = create(link, LIMITS)
         begin = 0
         for level in levels(most):
             filled = spent(redis, lambda a=begin, b=level: fill(redis.url, WEB, a, b))  # type: ignore[misc]
             if filled.n != level - begin:
                 raise Unexpected(f"{level - begin - filled.n:,} new URLs were taken for seen ones")
-            answer_robots(frontier)
+            answer_robots(shard)
             small = create(link, LIMITS, f"small{level}")
-            fill(redis.url, WEB, 0, SMALL, crawl=small.crawl)
+            fill(redis.url, WEB, 0, SMALL, crawl=small.keys.crawl)
             answer_robots(small)
-            figures[f"seen_bytes_{level}"] = seen_bytes(link, frontier, level)
+            figures[f"seen_bytes_{level}"] = seen_bytes(link, shard, level)
             figures[f"new_links_{level}"] = filled.per_core
-            rows.append(at_level(Grown(redis, link, small, SMALL), Grown(redis, link, frontier, level), figures))
+            rows.append(at_level(Grown(redis, link, small, SMALL), Grown(redis, link, shard, level), figures))
             print(rows[-1], flush=True)
             begin = level
         figures["used_memory_at_the_end"] = redis.memory()

@@ -24,15 +24,14 @@ from typing import Any, Final
 
 from benchmarks import report, targets
 from benchmarks.commands import PROGRAM, Home, Redis, Unexpected, environment, wait_until
-from benchmarks.crawls import Web, answer_robots, create, fill, packed
+from benchmarks.crawls import Web, answer_robots, create, fill, lease, packed
 from benchmarks.frontier import seen_bytes, usage
 from benchmarks.measure import cpu_of, load
 from benchmarks.site import exit_on_sigterm
-from crawler.frontier import replies
-from crawler.frontier.frontier import Frontier
+from crawler.frontier import replies, verbs
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
-from crawler.frontier.verbs import new_call
+from crawler.frontier.shards.shard import Shard
 
 LEVELS: Final = (100, 1_000, 10_000, 100_000)
 URLS_A_HOST: Final = 3
@@ -57,23 +56,23 @@ class Cost:
     """For the client: the reply is there and read."""
 
 
-def cost_of_lease(redis: Redis, frontier: Frontier, want: int) -> Cost:
+def cost_of_lease(redis: Redis, shard: Shard, want: int) -> Cost:
     """Lease *want* URLs and give them back; calls for one are made CALLS times in a row."""
-    wait_until(lambda: frontier.state().wait_ms == 0, "a host that is due")
+    wait_until(lambda: shard.ask(verbs.state(shard)).wait_ms == 0, "a host that is due")
     tokens: list[str] = []
     calls = CALLS if want == 1 else 1
     before, began = redis.cpu(), time.perf_counter()
     for _ in range(calls):
-        tokens += [lease.token for lease in frontier.lease(want, 600, "benchmark").leases]
+        tokens += [each.token for each in lease(shard, want).leases]
     whole = time.perf_counter() - began
     cpu = redis.cpu() - before
     if len(tokens) != want * calls:
-        raise Unexpected(f"{len(tokens)} URLs were leased of {want * calls} in {frontier.crawl}")
-    frontier.release(tokens)
+        raise Unexpected(f"{len(tokens)} URLs were leased of {want * calls} in {shard.keys.crawl}")
+    shard.ask(verbs.release(shard, tokens))
     return Cost(1e6 * cpu / calls, 1e6 * whole / calls)
 
 
-def leases(redis: Redis, wide: dict[int, Frontier], figures: dict[str, float]) -> list[str]:
+def leases(redis: Redis, wide: dict[int, Shard], figures: dict[str, float]) -> list[str]:
     """What a lease takes at each number of ready hosts, measured by turns; rows of a table."""
     found: dict[tuple[int, int], list[Cost]] = {(level, want): [] for level in wide for want in WANTS}
     for _ in range(REPEATS):
@@ -94,32 +93,32 @@ def leases(redis: Redis, wide: dict[int, Frontier], figures: dict[str, float]) -
     return rows
 
 
-def with_hosts(redis: Redis, link: Connection, hosts: int) -> Frontier:
+def with_hosts(redis: Redis, link: Connection, hosts: int) -> Shard:
     """A crawl with so many ready hosts, each with some URLs and a robots.txt that is known."""
-    frontier = create(link, LIMITS, f"wide{hosts}")
-    fill(redis.url, Web(hosts=hosts, run=1), 0, URLS_A_HOST * hosts, crawl=frontier.crawl)
-    answer_robots(frontier)
-    return frontier
+    shard = create(link, LIMITS, f"wide{hosts}")
+    fill(redis.url, Web(hosts=hosts, run=1), 0, URLS_A_HOST * hosts, crawl=shard.keys.crawl)
+    answer_robots(shard)
+    return shard
 
 
-def memory_of_hosts(link: Connection, frontier: Frontier, hosts: int) -> dict[str, float]:
+def memory_of_hosts(link: Connection, shard: Shard, hosts: int) -> dict[str, float]:
     """Bytes a host of three URLs."""
     names = [f"www.host{n}.example" for n in range(hosts)]
     return {
-        "host_hash": usage(link, [frontier.keys.host(name) for name in names]) / hosts,
-        "host_ready": usage(link, [frontier.keys.ready]) / hosts,
-        "host_queue": usage(link, [frontier.keys.queue(name, 1) for name in names]) / hosts,
-        "host_robots": usage(link, [frontier.keys.robots(f"https://{name}") for name in names]) / hosts,
-        "host_seen": seen_bytes(link, frontier, hosts),
+        "host_hash": usage(link, [shard.keys.host(name) for name in names]) / hosts,
+        "host_ready": usage(link, [shard.keys.ready]) / hosts,
+        "host_queue": usage(link, [shard.keys.queue(name, 1) for name in names]) / hosts,
+        "host_robots": usage(link, [shard.keys.robots(f"https://{name}") for name in names]) / hosts,
+        "host_seen": seen_bytes(link, shard, hosts),
     }
 
 
 # -- many workers ------------------------------------------------------------------------------------------------------
 
 
-def at_once(redis: Redis, link: Connection, frontier: Frontier, count: int) -> dict[str, float]:
+def at_once(redis: Redis, link: Connection, shard: Shard, count: int) -> dict[str, float]:
     """That many connections ask for one URL in the same moment: milliseconds until each has it."""
-    calls = packed(link, [frontier.lease_call(new_call(), 1, 600, f"worker{n}") for n in range(count)])
+    calls = packed(link, [verbs.lease(shard, verbs.new_call(), 1, 600, f"worker{n}") for n in range(count)])
     took: list[float] = []
     with ExitStack() as stack, selectors.DefaultSelector() as selector:
         connections: list[Any] = []

@@ -58,7 +58,7 @@ def test_json_for_a_terminal_means_the_same(text: str) -> None:
 
 
 def test_a_time_is_told_whatever_it_is() -> None:
-    """Times are read from Redis, where another hand may have written them."""
+    """Times are read from Redis, where something else may have written them."""
     assert rfc3339(0) == "1970-01-01T00:00:00Z"
     assert rfc3339(1_706_929_506.9) == "2024-02-03T03:05:06Z"
     assert rfc3339(2**63 / 1000).startswith("2922")

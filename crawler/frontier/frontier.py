@@ -64,7 +64,8 @@ class Frontier:
     def find(cls, connection: Connection, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
         """The crawl of that name. Raises NoCrawl if there is none, DamagedCrawl (see `Identity.read`)."""
         frontier = cls(connection, crawl, Identity.read(connection, crawl), clock=clock)
-        if len(frontier.shards) > 1 and frontier.state().state != "deleting":
+        first = frontier.shards[0]
+        if len(frontier.shards) > 1 and first.ask(verbs.state(first)).state != "deleting":
             frontier._complete()
         return frontier
 
@@ -88,8 +89,8 @@ class Frontier:
     # -- which shard ---------------------------------------------------------------------------------------------------
 
     def at(self, token: str) -> Shard:
-        """The shard that a lease is of."""
-        return self.shards[verbs.shard_of_token(token)]
+        """The shard that a lease is of; any for what is no token of this crawl, which no shard holds."""
+        return self.shards[verbs.shard_of_token(token) % len(self.shards)]
 
     def home(self, host: str) -> Shard:
         """The shard in which a host lives; also that of a root or a template, which begins with one."""

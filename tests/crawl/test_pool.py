@@ -13,12 +13,12 @@ from crawler.crawl import pool as pools
 from crawler.crawl.pool import Pool
 from crawler.crawl.process import EXIT_CODES, GIVES_UP, Job
 from crawler.errors import CrawlerError, DamagedCrawl, HookError, RedisUnavailable
-from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.record import Request
 from crawler.settings import Settings
 from crawler.worker.watchdog import dead_watches
+from tests.frontier.client import Client
 from tests.redis_for_tests import PrivateRedis
 
 URLS = [f"http://{letter}.example/" for letter in "abc"]
@@ -28,7 +28,8 @@ class Crawl:
     """A crawl with three hosts, and a pool whose workers are one line of Python."""
 
     def __init__(self, url: str) -> None:
-        self.frontier = Frontier.create(Connection(url), "default", b"{}", Limits(robots=False))
+        self.shard = Client.create(Connection(url), "default", b"{}", Limits(robots=False))
+        self.frontier = self.shard.frontier
         self.frontier.put([Request(url) for url in URLS])
         self.told: list[str] = []
 
@@ -56,7 +57,7 @@ def _start(crawl: Crawl) -> tuple[Pool, str]:
     pool = crawl.pool()
     pool.start(1)
     (member,) = pool._members
-    assert len(crawl.frontier.lease(3, 90.0, member.worker).leases) == 3
+    assert len(crawl.shard.lease(3, 90.0, member.worker).leases) == 3
     member.process.wait()
     return pool, member.worker
 
@@ -71,7 +72,7 @@ def test_a_worker_that_left_without_giving_back(crawl: Crawl, monkeypatch: pytes
     state = crawl.frontier.state()
     assert (state.queued, state.leased) == (3, 0)
     assert (pool.losses.ended, pool.losses.died) == ([why], 0)
-    leased = crawl.frontier.lease(3, 90.0, "another")
+    leased = crawl.shard.lease(3, 90.0, "another")
     assert {lease.entry().crashes for lease in leased.leases} <= {0}
     assert dead_watches(crawl.frontier.generation) == []
 
@@ -149,7 +150,7 @@ def test_the_last_words_of_a_worker_end_the_pool(
     pool = crawl.pool()
     pool.start(3)
     for member in pool._members:
-        crawl.frontier.lease(1, 90.0, member.worker)
+        crawl.shard.lease(1, 90.0, member.worker)
         member.process.wait()
     with pytest.raises(CrawlerError, match=r"^it refuses us$") as caught:
         while pool.tick():

@@ -20,12 +20,12 @@ from crawler.crawl import seed_list, seeds
 from crawler.crawl.seed_list import Line
 from crawler.crawl.seeds import Seeded, Seeder, check_sources
 from crawler.errors import UsageError, without_credentials
-from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.policy.scope import Scope
-from crawler.url import canonicalize
+from crawler.url import Form, canonicalize
 from tests.redis_for_tests import PrivateRedis
 
 
@@ -293,7 +293,7 @@ def test_sources_are_checked_before_any_is_used(tmp_path: Path) -> None:
 
 @pytest.fixture
 def frontier(redis_url: str) -> Frontier:
-    return Frontier.create(Connection(redis_url), "default", b"{}", Limits())
+    return Frontier.create(Connection(redis_url), "default", Identity.new(Form(), 1), b"{}", Limits())
 
 
 def _seed(frontier: Frontier, texts: Iterable[str], scope: Scope | None = None) -> tuple[Seeded, list[str]]:
@@ -335,9 +335,10 @@ def test_a_list_without_any_url_is_counted_as_refused(frontier: Frontier, tmp_pa
 
 def test_seeds_bring_their_roots(frontier: Frontier) -> None:
     _seed(frontier, ["http://www.a.example/docs/x", "http://b.example/"], Scope("prefix"))
-    assert set(CrawlDb(frontier.link, "default").all_roots()) == {
-        *("www.a.example/docs/", "b.example/"),
-        *("www.a.example", "b.example"),  # so that sitemaps and robots.txt of these hosts count
+    (shard,) = frontier.shards
+    assert shard.connection.client.smembers(shard.keys.roots) == {
+        *(b"www.a.example/docs/", b"b.example/"),
+        *(b"www.a.example", b"b.example"),  # so that sitemaps and robots.txt of these hosts count
     }
 
 
@@ -390,12 +391,12 @@ def test_a_long_queue_is_packed_by_who_seeds_it(frontier: Frontier) -> None:
     """No worker needs to run: a million URLs of one host must not fill Redis before one comes."""
     urls = [f"http://a.example/{n}" for n in range(30_000)]
     seeded, _ = _seed(frontier, urls)
-    client = frontier.link.client
+    (shard,) = frontier.shards
+    client = shard.connection.client
     assert seeded.new == 30_000
-    head, packed, tail = (client.llen(key) for key in frontier.keys.pages("a.example"))
+    head, packed, tail = (client.llen(key) for key in shard.keys.pages("a.example"))
     assert (head, packed, tail) == (9_000, 5, 30_000 - 9_000 - 5 * 4_096)
-    crawldb = CrawlDb(frontier.link, frontier.crawl)
-    assert [b"http://a.example" + entry[12:] for entry in crawldb.hosts.queued("a.example", 1)] == [
+    assert [b"http://a.example" + entry[12:] for entry in frontier.crawldb.hosts.queued("a.example", 1)] == [
         u.encode() for u in urls
     ]
 

@@ -10,22 +10,41 @@ from types import MappingProxyType
 import msgspec
 import pytest
 
-from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier import verbs
+from crawler.frontier.crawldb import CrawlDb, grouped
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Commit, Lease, Limits
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.shards.shard import Shard
 from crawler.record import Record, Request
+from crawler.url import Form
 
 NO_VIAS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Crawl:
-    """One crawl: its frontier, its crawldb, and where it is."""
+    """One crawl: its frontier, and where it is."""
 
     url: str
     frontier: Frontier
-    crawldb: CrawlDb
+
+    @classmethod
+    def create(cls, link: Connection, name: str = "export", shards: int = 1) -> Crawl:
+        """Make one without delays."""
+        limits = Limits(delay_ms=0, per_host=1000, robots=False)
+        return cls(link.url, Frontier.create(link, name, Identity.new(Form(), shards), b"{}", limits))
+
+    @property
+    def crawldb(self) -> CrawlDb:
+        """What it has stored."""
+        return self.frontier.crawldb
+
+    @property
+    def shard(self) -> Shard:
+        """Its first shard."""
+        return self.frontier.shards[0]
 
     def commit(self, records: Sequence[Record], vias: Mapping[str, str] = NO_VIAS) -> None:
         """Put, lease and commit *records* in the order given; *vias* has the URL that another URL was found on."""
@@ -38,11 +57,16 @@ class Crawl:
         """Lease and commit what is queued already."""
         leases: dict[str, Lease] = {}
         while len(leases) < len(records):
-            leased = self.frontier.lease(len(records), 60, "tester")
-            assert leased.leases, leased
-            leases |= {lease.entry().request.url: lease for lease in leased.leases}
-        calls = [self.frontier.commit_call(self._ending(r, leases[r.url], vias)) for r in records]
-        assert all(not isinstance(result, Exception) for result in self.frontier.run(calls))
+            found = [lease for shard in self.frontier.shards for lease in self._lease(shard, len(records))]
+            assert found, self.frontier.state()
+            leases |= {lease.entry().request.url: lease for lease in found}
+        for shard, own in grouped(records, lambda record: self.frontier.at(leases[record.url].token)).items():
+            calls = [verbs.commit(shard, self._ending(record, leases[record.url], vias)) for record in own]
+            assert all(not isinstance(result, Exception) for result in shard.run(calls))
+
+    @staticmethod
+    def _lease(shard: Shard, want: int) -> Sequence[Lease]:
+        return shard.ask(verbs.lease(shard, verbs.new_call(shard.number), want, 60, "tester")).leases
 
     def _ending(self, record: Record, lease: Lease, vias: Mapping[str, str]) -> Commit:
         via = vias.get(record.url)
@@ -55,8 +79,7 @@ class Crawl:
 def crawl(redis_url: str) -> Iterator[Crawl]:
     """An empty crawl without delays."""
     link = Connection(redis_url)
-    frontier = Frontier.create(link, "export", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
-    yield Crawl(redis_url, frontier, CrawlDb(link, "export"))
+    yield Crawl.create(link)
     link.close()
 
 

@@ -6,17 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from crawler.export import Export, ExportResult, Writer
-from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.shards.records import START
 
 
-def export(crawldb: CrawlDb, writer: Writer, *, after: str = START, **options: Any) -> ExportResult:
+def export(records: Any, writer: Writer, *, after: str = START, **options: Any) -> ExportResult:
     """Write all records after a cursor."""
-    return Export(crawldb.records, writer, **options).run(after)
+    return Export(records, writer, **options).run(after)
 
 
 def follow(
-    crawldb: CrawlDb,
+    records: Any,
     writer: Writer,
     is_over: Callable[[], bool],
     pause: Callable[[float], None],
@@ -25,4 +24,4 @@ def follow(
     **options: Any,
 ) -> ExportResult:
     """Write all records, and those that come."""
-    return Export(crawldb.records, writer, **options).follow(is_over, pause, after)
+    return Export(records, writer, **options).follow(is_over, pause, after)

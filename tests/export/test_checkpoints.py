@@ -16,13 +16,13 @@ from typing import Any
 import pytest
 
 from crawler.errors import CrawlerError, NoCrawl, UsageError
-from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export, follow, open_writer
-from crawler.frontier.crawldb import CrawlDb
+from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, open_writer
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Exported, Limits
+from crawler.frontier.messages import Exported
 from crawler.frontier.redis.connection import Connection
 from crawler.record import Record, Request
 from tests.export.conftest import Crawl, page
+from tests.export.exports import export, follow
 
 OUT, STATE = "a.jsonl", "a.state"
 
@@ -36,16 +36,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def go_on(crawl: Crawl, output: str = OUT, state: str = STATE, *, stopped: Any = None, **wanted: Any) -> Checkpoints:
     """One export with a state, to its end."""
     asked = Wanted(output, state, **wanted)
-    with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, crawl.crawldb, asked) as made:
+    with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, asked) as made:
         more = {} if stopped is None else {"stopped": stopped}
-        export(crawl.ledger, made.writer, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
+        export(crawl.crawldb.records, made.writer, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
     return made
 
 
 def test_a_record_that_cannot_be_read_is_passed_over_once(crawl: Crawl, redis_server: Any) -> None:
     """The state goes on behind it; it is neither written nor freed, and all others are, each once."""
     crawl.commit([page(n) for n in range(5)])
-    key = crawl.frontier.keys.page(crawl.frontier.id(page(2).url))
+    key = crawl.shard.keys.page(crawl.frontier.id(page(2).url))
     with redis_server.client() as client:
         client.hset(key, "m", b"not JSON")
         made = go_on(crawl, drain=True)
@@ -59,7 +59,7 @@ def test_a_record_that_cannot_be_read_is_passed_over_once(crawl: Crawl, redis_se
 def whole(crawl: Crawl, name: str = OUT, **options: Any) -> bytes:
     """What an export without a state writes now, unpacked."""
     with open_writer(f"whole.{name}", options.pop("format", None)) as writer:
-        export(crawl.ledger, writer, **options)
+        export(crawl.crawldb.records, writer, **options)
     return unpacked(f"whole.{name}")
 
 
@@ -183,7 +183,7 @@ def noted(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, going: Callable[[Checkp
     monkeypatch.setattr(ExportState, "replace", look)
     with (
         ExportState(STATE) as kept,
-        Checkpoints(kept, crawl.frontier, crawl.crawldb, Wanted(OUT, STATE, follow=True)) as made,
+        Checkpoints(kept, crawl.frontier, Wanted(OUT, STATE, follow=True)) as made,
     ):
         going(made)
     return known
@@ -192,7 +192,7 @@ def noted(crawl: Crawl, monkeypatch: pytest.MonkeyPatch, going: Callable[[Checkp
 def test_it_comes_after_so_many_records(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoints, "EVERY_RECORDS", 120)
     crawl.commit([page(n) for n in range(420)])
-    known = noted(crawl, monkeypatch, lambda made: export(crawl.ledger, made.writer, note=made.note))
+    known = noted(crawl, monkeypatch, lambda made: export(crawl.crawldb.records, made.writer, note=made.note))
     assert known == [0, 150, 350, 420]
 
 
@@ -207,7 +207,7 @@ def test_it_comes_after_so_many_seconds_also_when_nothing_is_new(crawl: Crawl, m
 
     def going(made: Checkpoints) -> None:
         crawl.commit([page(1)])
-        follow(crawl.ledger, made.writer, lambda: not steps, pause, note=made.note)
+        follow(crawl.crawldb.records, made.writer, lambda: not steps, pause, note=made.note)
 
     assert noted(crawl, monkeypatch, going) == [0, 2, 2]
     assert clock[0] == 109
@@ -318,14 +318,10 @@ def test_another_filter_or_form(begun: Crawl) -> None:
 
 def test_another_crawl_or_the_same_begun_anew(begun: Crawl, redis_url: str) -> None:
     link = Connection(redis_url)
-    other = Frontier.create(link, "other", b"{}", Limits())
-    refused(Crawl(redis_url, other, CrawlDb(link, "other")), "an export of crawl 'export', not 'other'")
+    refused(Crawl.create(link, "other"), "an export of crawl 'export', not 'other'")
     begun.frontier.delete()
     begun.crawldb.sweep()
-    anew = Frontier.create(link, "export", b"{}", Limits())
-    refused(
-        Crawl(redis_url, anew, CrawlDb(link, "export")), "crawl 'export' was started over since a.state was written"
-    )
+    refused(Crawl.create(link), "crawl 'export' was started over since a.state was written")
     link.close()
 
 
@@ -338,7 +334,7 @@ def test_one_file_for_both(begun: Crawl) -> None:
 
 
 def test_two_at_once(begun: Crawl) -> None:
-    with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.crawldb, Wanted(OUT, STATE)):
+    with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, Wanted(OUT, STATE)):
         refused(begun, "a.state is the state of an export that is running")
         refused(begun, "a.jsonl is being written by another export", OUT, "other.state")
         with pytest.raises(UsageError, match="being written by another export"):
@@ -364,13 +360,12 @@ def test_a_crawl_that_is_begun_anew_meanwhile_is_not_taken_for_the_old_one(begun
     with (
         pytest.raises(NoCrawl),
         ExportState(STATE) as kept,
-        Checkpoints(kept, begun.frontier, begun.crawldb, asked) as made,
+        Checkpoints(kept, begun.frontier, asked) as made,
     ):
         begun.frontier.delete()
         begun.crawldb.sweep()
-        anew = Frontier.create(begun.frontier.link, "export", b"{}", Limits(delay_ms=0, per_host=9, robots=False))
-        Crawl(begun.url, anew, begun.ledger).commit([page(3)])
-        export(begun.ledger, made.writer, after=made.cursor, note=made.note)
+        Crawl.create(begun.frontier.connection).commit([page(3)])
+        export(begun.crawldb.records, made.writer, after=made.cursor, note=made.note)
     assert (state(), Path(OUT).read_bytes()) == (before, raw)
 
 
@@ -380,9 +375,9 @@ def test_an_export_that_fails_ends_with_its_last_checkpoint(crawl: Crawl, often:
     with (
         pytest.raises(RuntimeError),
         ExportState(STATE) as kept,
-        Checkpoints(kept, crawl.frontier, crawl.crawldb, asked) as made,
+        Checkpoints(kept, crawl.frontier, asked) as made,
     ):
-        export(crawl.ledger, made.writer, note=made.note, stopped=at(1))
+        export(crawl.crawldb.records, made.writer, note=made.note, stopped=at(1))
         for n in range(50, 60):
             made.writer.write(page(n))
         made.writer.flush()
@@ -489,8 +484,8 @@ def test_what_a_killed_export_had_not_freed_yet_the_next_one_frees(crawl: Crawl)
 
 def rewrite(crawl: Crawl, records: dict[str, Record]) -> None:
     """The stream and its pages are these, as if they had been committed at these places."""
-    client: Any = crawl.frontier.link.client
-    keys = crawl.frontier.keys
+    client: Any = crawl.shard.connection.client
+    keys = crawl.shard.keys
     client.delete(keys.records)
     for place, record in records.items():
         url_id = crawl.frontier.id(record.url)
@@ -547,7 +542,7 @@ def test_a_page_that_was_found_on_a_drained_one_is_told_so(crawl: Crawl) -> None
 KILLED = """
 import gzip, itertools, json, os, signal, sys
 from pathlib import Path
-from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export
+from crawler.export import Checkpoints, Export, ExportState, Wanted, checkpoints
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.redis.connection import Connection
@@ -578,8 +573,8 @@ def run():
     link = Connection(url)
     frontier, crawldb = Frontier.find(link, "export"), CrawlDb(link, "export")
     wanted = Wanted(out, "state", drain=drains)
-    with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
-        export(ledger, made.writer, after=made.cursor, note=made.note)
+    with ExportState("state") as state, Checkpoints(state, frontier, wanted) as made:
+        Export(crawldb.records, made.writer, note=made.note).run(made.cursor)
 
 whole = Path("whole").read_bytes()
 for step in itertools.count(1):
@@ -619,7 +614,7 @@ def test_killed_at_any_step_it_goes_on_and_each_record_is_there_once(crawl: Craw
 FULL = """
 import resource, sys
 from crawler.errors import CrawlerError
-from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export
+from crawler.export import Checkpoints, Export, ExportState, Wanted, checkpoints
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.redis.connection import Connection
@@ -630,8 +625,8 @@ link = Connection(sys.argv[1])
 frontier, crawldb = Frontier.find(link, "export"), CrawlDb(link, "export")
 wanted = Wanted(sys.argv[2], "state", drain=True)
 try:
-    with ExportState("state") as state, Checkpoints(state, frontier, ledger, wanted) as made:
-        export(ledger, made.writer, after=made.cursor, note=made.note)
+    with ExportState("state") as state, Checkpoints(state, frontier, wanted) as made:
+        Export(crawldb.records, made.writer, note=made.note).run(made.cursor)
 except CrawlerError as error:
     print(error, file=sys.stderr)
     sys.exit(error.exit_code)
@@ -678,8 +673,8 @@ def test_an_error_of_the_disk_when_syncing_is_told_and_nothing_is_freed(
     begun.commit([page(3)])
     with monkeypatch.context() as patched, pytest.raises(CrawlerError, match="Input/output error; it ends where its"):
         asked = Wanted(OUT, STATE, drain=True)
-        with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, begun.ledger, asked) as made:
-            export(begun.ledger, made.writer, after=made.cursor, note=made.note)
+        with ExportState(STATE) as kept, Checkpoints(kept, begun.frontier, asked) as made:
+            export(begun.crawldb.records, made.writer, after=made.cursor, note=made.note)
             patched.setattr(os, "fsync", fail)
     assert (state()["records"], urls(), in_redis(begun)) == (2, [1, 2], [3])
     assert go_on(begun).written == 1

@@ -8,20 +8,21 @@ import json
 import subprocess
 import sys
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from crawler.errors import FrontierError, UsageError
-from crawler.export import ExportResult, export, follow, matching, open_writer, read
+from crawler.export import ExportResult, matching, open_writer, read
 from crawler.export.formats.csv import restore
-from crawler.frontier.crawldb import START, CrawlDb, Stored
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Limits
+from crawler.frontier.crawldb import Records
 from crawler.frontier.redis.connection import Backoff, Connection
+from crawler.frontier.shards.records import Stored
 from crawler.record import Request
 from tests.export.conftest import Crawl, page
+from tests.export.exports import export, follow
 
 
 def lines(file: Path) -> list[dict[str, Any]]:
@@ -30,7 +31,7 @@ def lines(file: Path) -> list[dict[str, Any]]:
 
 def export_to(file: Path, crawl: Crawl, **options: Any) -> ExportResult:
     with open_writer(str(file)) as writer:
-        return export(crawl.ledger, writer, **options)
+        return export(crawl.crawldb.records, writer, **options)
 
 
 def test_records_come_in_the_order_of_commits_with_their_text(crawl: Crawl, tmp_path: Path) -> None:
@@ -128,17 +129,17 @@ def test_a_record_that_cannot_be_read_is_left_out_and_told_at_the_end(
 ) -> None:
     """All others are written, also those that were found on it."""
     crawl.commit([page(n) for n in range(1, 5)], {page(3).url: page(2).url})
-    key = crawl.frontier.keys.page(crawl.frontier.id(page(2).url))
+    key = crawl.shard.keys.page(crawl.frontier.id(page(2).url))
     with redis_server.client() as client:
         client.hset(key, field, value)
     with open_writer(str(tmp_path / "a.jsonl")) as writer:
-        result = export(crawl.ledger, writer)
+        result = export(crawl.crawldb.records, writer)
     assert (result.count, result.left_out) == (3, 1)
     found = [json.loads(line)["url"] for line in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert found == [page(n).url for n in (1, 3, 4)]
     with pytest.raises(FrontierError, match=rf"^1 record was left out: a stored record cannot be read .*{key}$"):
         result.refuse_left_out()
-    records = read(crawl.crawldb)
+    records = read(crawl.crawldb.records)
     assert [next(records).url for _ in range(3)] == found
     with pytest.raises(FrontierError, match="1 record was left out"):
         next(records)
@@ -157,19 +158,17 @@ def test_csv_comes_out_of_redis_as_it_went_in(crawl: Crawl, tmp_path: Path) -> N
 
 MEASURE = """
 import resource, sys
-from crawler.export import export, open_writer
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Limits
-from crawler.frontier.crawldb import CrawlDb, Stored
+from crawler.export import Export, open_writer
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.redis.connection import Connection
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-ledger = CrawlDb(Connection(sys.argv[1]), "export")
+crawldb = CrawlDb(Connection(sys.argv[1]), "export")
 with open_writer(sys.argv[2]) as writer:
     marks = []
-    result = export(ledger, writer, note=lambda *_: marks.append(peak()))
+    result = Export(crawldb.records, writer, note=lambda *_: marks.append(peak())).run()
 early = marks[len(marks) // 4]
 print(result.count, marks[-1] - early, early)
 """
@@ -190,27 +189,34 @@ def test_memory_does_not_grow_with_the_number_of_records(crawl: Crawl, tmp_path:
         assert sum(1 for _ in file) == 20_000
 
 
-class Batches(CrawlDb):
-    """A ledger that notes how many records it is asked for."""
+class Batches:
+    """Records that note how many of them are asked for."""
 
-    asked: list[int]
+    def __init__(self, records: Records) -> None:
+        self.records = records
+        self.asked: list[int] = []
 
-    def records(self, after: str = START, most: int = 0) -> tuple[list[Stored], str]:
+    def read(self, after: str, most: int) -> tuple[list[Stored], str]:
         self.asked.append(most)
-        return super().records(after, most)
+        return self.records.read(after, most)
+
+    def urls(self, ids: Sequence[str]) -> dict[str, str]:
+        return self.records.urls(ids)
+
+    def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
+        return self.records.behind(cursor, taken)
 
 
 @pytest.mark.parametrize(("size", "largest"), [(100, 100), (1_000_000, 50)])
 def test_batches_fit_the_weight_of_texts(crawl: Crawl, tmp_path: Path, size: int, largest: int) -> None:
     crawl.commit([page(n, text="x" * size) for n in range(60)])
-    ledger = Batches(crawl.frontier.link, "export")
-    ledger.asked = []
+    records = Batches(crawl.crawldb.records)
     with open_writer(str(tmp_path / "a.jsonl.gz")) as writer:
-        assert export(ledger, writer).count == 60
-    assert ledger.asked[0] == 50
-    assert max(ledger.asked) <= largest
-    assert (ledger.asked[1] > 50) is (size == 100)
-    assert size == 100 or ledger.asked[1] == 8
+        assert export(records, writer).count == 60
+    assert records.asked[0] == 50
+    assert max(records.asked) <= largest
+    assert (records.asked[1] > 50) is (size == 100)
+    assert size == 100 or records.asked[1] == 8
 
 
 class Following:
@@ -244,7 +250,7 @@ def test_follow_ends_when_the_crawl_is_over_and_nothing_is_left(crawl: Crawl, tm
         lambda: crawl.commit([page(4)]),
     )
     with open_writer(str(target), follow=True) as writer:
-        result = follow(crawl.ledger, writer, going.is_over, going.pause)
+        result = follow(crawl.crawldb.records, writer, going.is_over, going.pause)
     assert result.count == 5
     assert seen == [1, 4]
     assert [line["url"][-1] for line in lines(target)] == ["0", "1", "2", "3", "4"]
@@ -261,13 +267,13 @@ def test_follow_reads_what_was_committed_just_before_the_crawl_was_over(crawl: C
         pytest.fail("nothing is left to wait for")
 
     with open_writer(str(tmp_path / "a.jsonl"), follow=True) as writer:
-        assert follow(crawl.ledger, writer, is_over, pause).count == 1
+        assert follow(crawl.crawldb.records, writer, is_over, pause).count == 1
 
 
 def test_follow_picks_outcomes_and_does_not_stop_at_those_passed_over(crawl: Crawl, tmp_path: Path) -> None:
     going = Following(lambda: crawl.commit([page(1, outcome="dropped:robots"), page(2)]))
     with open_writer(str(tmp_path / "a.jsonl"), follow=True) as writer:
-        result = follow(crawl.ledger, writer, going.is_over, going.pause, outcomes=["dropped"])
+        result = follow(crawl.crawldb.records, writer, going.is_over, going.pause, outcomes=["dropped"])
     assert result.count == 1
     assert [line["outcome"] for line in lines(tmp_path / "a.jsonl")] == ["dropped:robots"]
 
@@ -285,11 +291,10 @@ def test_a_patient_export_goes_on_after_redis_was_restarted(durable_redis: Any, 
             durable_redis.kill()
 
     link = Connection(durable_redis.url, patience=Backoff(say, first=0.01))
-    frontier = Frontier.create(link, "export", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
-    crawl = Crawl(durable_redis.url, frontier, CrawlDb(link, "export"))
+    crawl = Crawl.create(link)
     crawl.commit([page(n) for n in range(400)])
     with open_writer(str(tmp_path / "a.jsonl")) as writer:
-        result = export(crawl.ledger, writer, note=break_once)
+        result = export(crawl.crawldb.records, writer, note=break_once)
     link.close()
     assert result.count == 400
     assert len(lines(tmp_path / "a.jsonl")) == 400

@@ -12,13 +12,14 @@ import pytest
 
 from crawler.cli.export import export_
 from crawler.errors import CrawlerError, UsageError
-from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, export, open_writer
+from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, open_writer
 from crawler.export.formats import FORMATS, endings
 from crawler.export.writer import Format, KnownOutput, Writer
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported
 from crawler.record import Request
 from tests.export.conftest import Crawl, page
+from tests.export.exports import export
 
 OUT, STATE = "pages.rows", "a.state"
 
@@ -97,19 +98,19 @@ def urls(name: str = OUT) -> list[int]:
 def resume(crawl: Crawl, output: str = OUT, **wanted: Any) -> Checkpoints:
     """One export with a state, to its end."""
     asked = Wanted(output, STATE, **wanted)
-    with ExportState(STATE) as kept, Checkpoints(kept, crawl.frontier, crawl.ledger, asked) as made:
-        export(crawl.ledger, made.writer, after=made.cursor, outcomes=asked.outcomes, note=made.note)
+    with ExportState(STATE) as kept, Checkpoints(kept, crawl.frontier, asked) as made:
+        export(crawl.crawldb.records, made.writer, after=made.cursor, outcomes=asked.outcomes, note=made.note)
     return made
 
 
 def test_it_appears_whole_or_stays_as_it_was(crawl: Crawl) -> None:
     crawl.commit([page(n) for n in range(120)])
     with suppress(KeyboardInterrupt), open_writer(OUT) as writer:
-        export(crawl.ledger, writer)
+        export(crawl.crawldb.records, writer)
         raise KeyboardInterrupt
     assert list(Path().iterdir()) == []
     with open_writer(OUT) as writer:
-        export(crawl.ledger, writer)
+        export(crawl.crawldb.records, writer)
         assert not Path(OUT).exists()
     assert urls() == list(range(120))
     assert [path.name for path in Path().iterdir()] == [OUT]
@@ -121,9 +122,9 @@ def test_an_export_that_was_aborted_is_resumed_with_each_record_once(crawl: Craw
     with (
         pytest.raises(RuntimeError),
         ExportState(STATE) as kept,
-        Checkpoints(kept, crawl.frontier, crawl.ledger, asked) as made,
+        Checkpoints(kept, crawl.frontier, asked) as made,
     ):
-        export(crawl.ledger, made.writer, note=made.note, stopped=lambda: True)
+        export(crawl.crawldb.records, made.writer, note=made.note, stopped=lambda: True)
         made.writer.write(page(50))
         raise RuntimeError
     assert urls() == list(range(50))
@@ -176,7 +177,7 @@ def test_what_is_freed_is_committed_before(crawl: Crawl, monkeypatch: pytest.Mon
     crawl.end([page(0)])
     made = resume(crawl, drain=True)
     assert (made.drained, made.records, urls()) == (1, 231, [*range(1, 230), 0])
-    assert crawl.ledger.exported("0-0", "+")[0] == []
+    assert crawl.crawldb.records.exported("0-0", "+")[0] == []
 
 
 @pytest.mark.parametrize("flags", [(), ("--state", STATE), ("--drain",)])

@@ -86,7 +86,7 @@ class CheckedMachine(RuleBasedStateMachine):
         self.sound = True
         return got
 
-    def _send(self, call: Call, expect: Callable[[], Reply]) -> Reply:
+    def _send(self, call: Call[Any], expect: Callable[[], Reply]) -> Reply:
         return self._do(lambda: self._told(self.frontier.run([call])[0]), expect)
 
     def _told(self, result: Any) -> Reply:

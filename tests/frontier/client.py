@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,10 +10,11 @@ from crawler.frontier import overflow, verbs
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
-from crawler.frontier.messages import Lease, Leased, Limits, Retry, RobotsResult, Shares
+from crawler.frontier.messages import Accepted, Commit, CrawlState, Lease, Leased, Limits, Retry, RobotsResult, Shares
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import SERVER_CLOCK
 from crawler.frontier.shards.shard import Shard
+from crawler.record import Request
 from crawler.url import Form
 
 
@@ -61,6 +62,18 @@ class Client:
             return getattr(self.frontier if name == "done" else self.shard, name)
         build: Callable[..., Call[Any]] = partial(getattr(verbs, name), self.shard)
         return lambda *args, **options: self.shard.ask(build(*args, **options))
+
+    def state(self) -> CrawlState:
+        """What this shard is at."""
+        return self.shard.ask(verbs.state(self.shard))
+
+    def put(self, requests: Sequence[Request], **options: Any) -> Accepted:
+        """Accept requests."""
+        return self.shard.ask(verbs.put(self.shard, requests, **options))
+
+    def commit(self, page: Commit) -> Accepted:
+        """End a page's lease."""
+        return self.shard.ask(verbs.commit(self.shard, page))
 
     def lease(self, want: Shares | int, term: float, worker: str, call: str | None = None) -> Leased:
         """Lease, under a name of its own unless one is given."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from crawler.frontier.messages import Accepted, Commit, Event, Lease, Limits
 from crawler.frontier.redis.connection import Call, Connection
+from crawler.frontier.scripts import load
 from crawler.record import Record, Request
 from tests.frontier.client import Client
 from tests.frontier.snapshot import Snapshot
@@ -103,13 +104,19 @@ class Crawl:
         """The hash of a host."""
         return self.snapshot().hosts.get(name, {})
 
-    def call(self, verb: str, keys: Sequence[str] = (), args: Sequence[str | bytes | int] = ()) -> Call:
+    def call(self, verb: str, keys: Sequence[str] = (), args: Sequence[str | bytes | int] = ()) -> Call[Any]:
         """A call of a verb by name, which gives the raw reply."""
-        return self.frontier.call(verb, keys, args, lambda reply: reply)
+        shard = self.frontier.shard
+        return Call(
+            load(verb, shard.clock),
+            [*shard.keys.fixed, *keys],
+            [shard.identity.generation, *args],
+            lambda reply: reply,
+        )
 
     def raw(self, verb: str, args: Sequence[str | bytes | int] = ()) -> list[Any]:
         """The raw reply of a verb that has no keys of its own."""
-        reply: list[Any] = self.frontier.run_one(self.call(verb, (), args))
+        reply: list[Any] = self.frontier.ask(self.call(verb, (), args))
         return reply
 
 

@@ -8,13 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, Final, cast
+from unittest import mock
 
 import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
 from crawler.frontier import segment as segments
 from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, TemplateSample
-from crawler.frontier.repair import repair
+from crawler.frontier.repair import host_names, repair
+from crawler.frontier.shards import reader
 from crawler.frontier.shards.outbox import site_key
 from crawler.record import Charge, Request
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
@@ -318,9 +320,8 @@ class FrontierMachine(CheckedMachine):
     @rule()
     def repair(self) -> None:
         """Nothing is wrong, so nothing is changed."""
-        crawldb = self.crawl.crawldb
-        assert not repair(self.frontier, crawldb)
-        hosts = sorted(crawldb.host_names())
+        assert not repair(self.frontier.shard)
+        hosts = sorted(host_names(self.frontier.shard))
         assert self.frontier.repair("hosts", hosts) == (0, 0)
         assert self.frontier.repair("entries", hosts) == (0, self.model.queued)
         assert self.frontier.repair("counts", [self.model.queued, *self.model.numbers()]) == (0, 0)
@@ -429,7 +430,8 @@ class FrontierMachine(CheckedMachine):
         late = self.sent[-8:]
         for act, expect in late:
             self._compare(act, expect)
-        self.crawl.crawldb.sweep(batch=7)
+        with mock.patch.object(reader, "SLICE", 7):
+            self.crawl.crawldb.sweep()
         for act, _ in late:
             assert act() == ("NO_CRAWL",)
         assert self.link.client.keys("crawler:*") == []

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from crawler.frontier import verbs
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import Identity
 from crawler.frontier.keys import shard_of
 from crawler.frontier.messages import Accepted, Commit, Lease, Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.relay import Relay
+from crawler.frontier.verbs import shard_of_token
 from crawler.record import Request
+from crawler.url import Form
+from tests.frontier.client import Client
 from tests.frontier.crawls import BEGIN, CLOCK, CLOCK_KEY, SETTINGS, record_of
 
 SHARDS = 3
@@ -27,16 +31,21 @@ def url_in(shard: int, path: str = "/", which: int = 0) -> str:
 
 
 class Sharded:
-    """The crawl, its parts, and a relay of each."""
+    """The crawl, its shards, and a relay of each."""
 
     def __init__(self, link: Connection, **limits: Any) -> None:
         self.link = link
         self.set_clock(BEGIN)
         settings = {"delay_ms": 0, "robots": False, "per_host": 10, **limits}
-        self.frontier = frontier.create(link, "test", SETTINGS, Limits(**settings), shards=SHARDS, clock=CLOCK)
-        self.crawldb = frontier.ledger_of(self.frontier)
-        self.shards = self.frontier.shards
-        self.couriers = [Relay(part, self.shards, f"courier {part.shard}") for part in self.shards]
+        identity = Identity.new(Form(), SHARDS)
+        self.frontier = Frontier.create(link, "test", identity, SETTINGS, Limits(**settings), clock=CLOCK)
+        self.crawldb = self.frontier.crawldb
+        self.shards = [Client(shard, self.frontier) for shard in self.frontier.shards]
+        self.relays = [self.relay(shard.number, f"relay {shard.number}") for shard in self.frontier.shards]
+
+    def relay(self, shard: int, name: str) -> Relay:
+        """One that delivers the messages of a shard."""
+        return Relay(self.frontier.shards[shard], self.frontier.shards, name)
 
     def set_clock(self, ms: int) -> None:
         """It is *ms* now."""
@@ -61,8 +70,7 @@ class Sharded:
         requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
         record = record_of(url, "fetched")
         commit = Commit(lease, self.frontier.id(url), "fetched", record, requests=requests, roots=roots, **more)
-        shard = self.frontier.at(lease.token)
-        return shard.ask(verbs.commit(shard, commit))
+        return self.shards[shard_of_token(lease.token)].commit(commit)
 
     def deliver(self) -> int:
         """Every relay delivers once."""
@@ -70,8 +78,8 @@ class Sharded:
 
     def queued(self) -> list[int]:
         """How many URLs each shard has queued."""
-        return [part.state().queued for part in self.shards]
+        return [shard.state().queued for shard in self.shards]
 
-    def parcels(self, home: int, target: int) -> int:
-        """How many parcels one shard keeps for another."""
+    def messages(self, home: int, target: int) -> int:
+        """How many messages one shard keeps for another."""
         return int(self.link.client.xlen(self.shards[home].keys.parcels(target)))

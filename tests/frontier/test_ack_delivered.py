@@ -1,4 +1,4 @@
-"""ack_delivered: parcels were delivered; they are kept until the target can no longer lose them."""
+"""ack_delivered: messages were delivered; they are kept until the target can no longer lose them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEPT = 10.0
 
 @pytest.fixture
 def crawl(link: Connection) -> Sharded:
-    """Two parcels lie in the first shard for the second, one for the third."""
+    """Two messages lie in the first shard for the second, one for the third."""
     made = Sharded(link)
     made.seed(*(url_in(0, f"/{n}") for n in range(2)))
     one, two = made.lease(0, 2)
@@ -23,9 +23,10 @@ def crawl(link: Connection) -> Sharded:
 
 
 def at(crawl: Sharded, target: int, number: int = -1) -> bytes:
-    """The place of one of the parcels that are to be delivered."""
-    (sack,) = [sack for sack in crawl.shards[0].collect("w", 5, 10, [1, 2]) if sack.target == target]
-    return sack.parcels[number][0]
+    """The place of one of the messages that are to be delivered."""
+    (batch,) = [batch for batch in crawl.shards[0].collect("w", 5, 10, [1, 2]) if batch.target == target]
+    place: bytes = batch.parcels[number][0]
+    return place
 
 
 def pending(crawl: Sharded) -> int:
@@ -50,23 +51,23 @@ def test_said_twice_or_too_late_it_changes_nothing(crawl: Sharded) -> None:
     assert [len(s.parcels) for s in crawl.shards[0].collect("w", 5, 10, [1])] == [0]
 
 
-def test_delivered_parcels_are_kept_for_a_while_and_then_let_go(crawl: Sharded) -> None:
+def test_delivered_messages_are_kept_for_a_while_and_then_let_go(crawl: Sharded) -> None:
     crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
     crawl.advance(KEPT - 0.001)
     crawl.shards[0].ack_delivered(1, "run")
-    assert crawl.parcels(0, 1) == 2
+    assert crawl.messages(0, 1) == 2
     crawl.advance(0.001)
     crawl.shards[0].ack_delivered(1, "run")
-    assert crawl.parcels(0, 1) == 0
-    assert crawl.parcels(0, 2) == 1
+    assert crawl.messages(0, 1) == 0
+    assert crawl.messages(0, 2) == 1
 
 
-def test_an_old_parcel_that_was_delivered_just_now_is_kept_as_well(crawl: Sharded) -> None:
+def test_an_old_message_that_was_delivered_just_now_is_kept_as_well(crawl: Sharded) -> None:
     """What counts is how long ago it was delivered, not how long it had waited for that."""
     crawl.shards[0].ack_delivered(1, "run", at(crawl, 1, 0))
     crawl.advance(KEPT)
     crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
-    assert crawl.parcels(0, 1) == 1
+    assert crawl.messages(0, 1) == 1
 
 
 def test_after_a_restart_of_the_target_all_that_is_kept_goes_again(crawl: Sharded) -> None:

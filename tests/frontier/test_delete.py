@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from crawler.errors import FrontierError, LeaseLost, NoCrawl
+from crawler.frontier.frontier import delete
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.shards import reader
+from crawler.frontier.shards.reader import Reader
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
+from tests.frontier.shards import SHARDS, Sharded, url_in
 
 
 @pytest.fixture
@@ -42,7 +48,8 @@ def late_calls(crawl: Crawl) -> list[FrontierError]:
     ]
     crawl.frontier.delete()
     crawl.crawldb.sweep()
-    return frontier.run(calls)
+    answers: list[FrontierError] = frontier.run(calls)
+    return answers
 
 
 def test_sent_twice_it_is_a_success(crawl: Crawl) -> None:
@@ -51,13 +58,14 @@ def test_sent_twice_it_is_a_success(crawl: Crawl) -> None:
     assert crawl.frontier.state().state == "deleting"
 
 
-def test_the_sweep_takes_all_keys_of_this_crawl_alone(make: Make, busy: Crawl) -> None:
+def test_the_sweep_takes_all_keys_of_this_crawl_alone(monkeypatch: pytest.MonkeyPatch, make: Make, busy: Crawl) -> None:
+    monkeypatch.setattr(reader, "SLICE", 3)
     other = make(name="tes")
     other.put("http://a.example/")
     kept = other.snapshot()
     keys = len(busy.link.client.keys("crawler:{test.0}:*"))
     busy.frontier.delete()
-    assert busy.crawldb.sweep(batch=3) == keys
+    assert busy.crawldb.sweep() == keys
     assert busy.link.client.keys("crawler:{test.0}:*") == []
     assert other.snapshot() == kept
 
@@ -68,35 +76,38 @@ def test_late_calls_find_no_crawl_and_rebuild_nothing(busy: Crawl) -> None:
     assert busy.link.client.keys("crawler:*") == []
 
 
-def test_a_commit_in_the_midst_of_the_sweep_leaves_nothing_behind(busy: Crawl) -> None:
+def sweep_and(monkeypatch: pytest.MonkeyPatch, crawl: Crawl, interrupt: Callable[[], object]) -> None:
+    """Sweep in small steps, with something between any two of them."""
+    read = Reader.read
+
+    def read_and_interrupt(shard: Reader, *commands: Sequence[object]) -> list[object]:
+        reply = read(shard, *commands)
+        interrupt()
+        return reply
+
+    with monkeypatch.context() as patched:
+        patched.setattr(reader, "SLICE", 3)
+        patched.setattr(Reader, "read", read_and_interrupt)
+        crawl.crawldb.sweep()
+
+
+def test_a_commit_in_the_midst_of_the_sweep_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch, busy: Crawl) -> None:
     """The sweep takes the leases first, so a page that is committed between two of its steps is refused."""
     lease = busy.crawldb.leases_of("w")[0]
     busy.frontier.delete()
-    answers = []
-    ask = busy.crawldb._ask
-
-    def ask_and_commit(*commands: tuple[object, ...]) -> list[object]:
-        reply = ask(*commands)
-        answers.extend(busy.frontier.run([busy.frontier.commit_call(busy.ending(lease))]))
-        return reply
-
-    busy.crawldb._ask = ask_and_commit  # type: ignore[method-assign]
-    busy.crawldb.sweep(batch=3)
+    answers: list[object] = []
+    sweep_and(
+        monkeypatch, busy, lambda: answers.extend(busy.frontier.run([busy.frontier.commit_call(busy.ending(lease))]))
+    )
     assert {type(answer) for answer in answers} == {LeaseLost, NoCrawl}
     assert busy.link.client.keys("crawler:*") == []
 
 
-def test_a_worker_s_heartbeat_in_the_midst_of_the_sweep_leaves_nothing_behind(busy: Crawl) -> None:
+def test_a_worker_s_heartbeat_in_the_midst_of_the_sweep_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch, busy: Crawl
+) -> None:
     busy.frontier.delete()
-    ask = busy.crawldb._ask
-
-    def ask_and_heartbeat(*commands: tuple[object, ...]) -> list[object]:
-        reply = ask(*commands)
-        busy.frontier.run([busy.frontier.heartbeat_call("w", b"{}")])
-        return reply
-
-    busy.crawldb._ask = ask_and_heartbeat  # type: ignore[method-assign]
-    busy.crawldb.sweep(batch=3)
+    sweep_and(monkeypatch, busy, lambda: busy.frontier.run([busy.frontier.heartbeat_call("w", b"{}")]))
     assert busy.link.client.keys("crawler:*") == []
 
 
@@ -133,3 +144,18 @@ def test_it_goes_through_when_redis_is_full(busy: Crawl) -> None:
     busy.frontier.delete()
     busy.crawldb.sweep()
     assert busy.link.client.keys("crawler:*") == []
+
+
+def test_all_shards_go_also_where_one_is_missing_and_another_is_of_no_known_version(link: Connection) -> None:
+    crawl = Sharded(link)
+    crawl.seed(*(url_in(shard) for shard in range(SHARDS)))
+    client = link.client
+    client.delete(*client.keys(f"{crawl.shards[1].keys.prefix}*"))
+    client.hset(crawl.shards[0].keys.meta, "schema", "another")
+    keys = len(client.keys("crawler:*"))
+    assert delete(link, "test") == keys
+    assert client.keys("crawler:*") == []
+    with pytest.raises(NoCrawl):
+        crawl.shards[2].put([Request(url_in(2, "/late"))])
+    with pytest.raises(NoCrawl, match="there is no crawl 'test'"):
+        delete(link, "test")

@@ -10,10 +10,10 @@ import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
 from crawler.export.drain import drain
-from crawler.frontier.crawldb import START
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Accepted, Commit, Exported, Lease
+from crawler.frontier.shards.records import START
 from crawler.frontier.verbs import MAX_DRAINED
 from crawler.record import Record, Request, Stub
 from crawler.url import Form
@@ -163,7 +163,7 @@ def test_a_record_that_cannot_be_read_stays(crawl: Crawl) -> None:
     end(crawl, ONE, *(Request(f"{A}{n}") for n in range(2, 5)))
     key = crawl.frontier.keys.page(crawl.frontier.id(ONE.url))
     crawl.link.client.hset(key, "m", "not json")
-    assert drain(crawl.frontier, crawl.crawldb, START, "+", lambda one: True) == 3
+    assert drain(crawl.frontier.frontier, START, "+", lambda one: True) == 3
     assert crawl.link.client.hget(key, "m") == b"not json"
     assert crawl.link.client.hexists(key, "t")
     assert crawl.link.client.xlen(crawl.frontier.keys.records) == 1

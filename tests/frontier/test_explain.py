@@ -21,7 +21,7 @@ def seeded(crawl: Crawl, n: int = 3) -> Crawl:
 
 
 def waits(crawl: Crawl) -> str:
-    return crawl.frontier.explain(A).waits
+    return str(crawl.frontier.explain(A).waits)
 
 
 def accepts(crawl: Crawl, url: str) -> bool:

@@ -166,7 +166,7 @@ def test_the_fault_can_be_put_in(fault: Fault) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", [FAULTS[name] for name in SOUGHT], ids=SOUGHT)
 def test_the_machine_finds_the_fault(fault: Fault, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.frontier.frontier.load", fault.load)
+    monkeypatch.setattr("crawler.frontier.shards.shard.load", fault.load)
     machine = type("Machine", (FrontierMachine,), {"url": redis_url})
     with pytest.raises(AssertionError):
         run_state_machine_as_test(machine, settings=BUDGET)

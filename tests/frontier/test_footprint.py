@@ -26,7 +26,7 @@ def end(crawl: Crawl, n: int, size: int = TEXT) -> None:
 
 
 def look(crawl: Crawl) -> Status:
-    return Monitor(crawl.frontier, crawl.crawldb).look()
+    return Monitor(crawl.frontier.frontier).look()
 
 
 def told(status: Status) -> str:

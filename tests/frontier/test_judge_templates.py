@@ -15,9 +15,9 @@ NAME = "a.example/cal?d=*"
 
 def judge(crawl: Crawl, prints: Sequence[object], name: str = NAME) -> Sequence[str]:
     """Count pages with these fingerprints; the templates that are quarantined by it."""
-    return crawl.frontier.judge_templates(
-        [TemplateSample(name, str(len(name)), [str(one) for one in prints])]
-    ).templates
+    sample = TemplateSample(name, str(len(name)), [str(one) for one in prints])
+    quarantined: Quarantined = crawl.frontier.judge_templates([sample])
+    return quarantined.templates
 
 
 def test_a_hundred_pages_alike_are_a_trap(crawl: Crawl) -> None:

@@ -11,7 +11,10 @@ import pytest
 
 from crawler.errors import CrawlDeleting, DamagedCrawl, NoCrawl
 from crawler.frontier import segment as segments
+from crawler.frontier import verbs
 from crawler.frontier.messages import Limits
+from crawler.frontier.redis.connection import Call
+from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -119,10 +122,10 @@ def test_tidy_packs_until_the_tail_is_short(make: Make) -> None:
     crawl.put(*urls(0, 8))
     for n in range(0, 6000, 1000):
         crawl.put(*urls(n + 8, 1000))
-    crawl.frontier.tidy([A], (), pytest.fail)
+    crawl.frontier.compact([A], (), pytest.fail)
     assert parts(crawl) == (8, [4096, 1904], 0)
     crawl.put(*(f"http://{A}/long?{k}{'x' * 1900}" for k in range(400)))
-    crawl.frontier.tidy([A, B], (), pytest.fail)
+    crawl.frontier.compact([A, B], (), pytest.fail)
     (head, (_, _, *more), left) = parts(crawl)
     assert (head, sum(more), left, max(more) < 140, len(more)) == (8, 400, 0, True, 3)
 
@@ -130,15 +133,14 @@ def test_tidy_packs_until_the_tail_is_short(make: Make) -> None:
 def test_many_pack_at_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another one packs after each look: whatever the order, each entry is in one place."""
     crawl = long_queue(make)
-    other = crawl.frontier.on(crawl.link)
-    real = crawl.frontier.pack
+    real = verbs.pack
 
-    def late(host: str, found: Sequence[bytes]) -> bool:
-        other.pack(host, tail(crawl)[:1])
-        return real(host, found)
+    def late(shard: Shard, host: str, found: Sequence[bytes]) -> Call[bool]:
+        shard.ask(real(shard, host, tail(crawl)[:1]))
+        return real(shard, host, found)
 
-    monkeypatch.setattr(crawl.frontier, "pack", late)
-    crawl.frontier.tidy([A], (), pytest.fail)
+    monkeypatch.setattr(verbs, "pack", late)
+    crawl.frontier.compact([A], (), pytest.fail)
     head, packed, left = parts(crawl)
     assert (head, sum(packed) + left, left < 4) == (8, 7, True)
     assert crawl.snapshot().queues[A, "packed"] == entries(8, sum(packed))
@@ -193,14 +195,14 @@ def test_a_long_queue_takes_little_room(make: Make) -> None:
     for at in range(0, n, 1000):
         via = str(dice.getrandbits(63))
         batch = [Request(f"https://{A}{path}", via=via) for path in paths[at : at + 1000]]
-        crawl.frontier.tidy(crawl.frontier.put(batch).long, (), pytest.fail)
+        crawl.frontier.compact(crawl.frontier.put(batch).long, (), pytest.fail)
     assert _of(crawl.link.client, crawl.frontier.keys.pages(A)) < 3_000_000
     found: list[bytes] = []
     while len(found) < n:
         reply = crawl.frontier.lease(256, 90.0, "w")
         found += [lease.raw[12:] for lease in reply.leases]
         if dice.random() < 0.3:  # else whoever was told dies before he does it
-            crawl.frontier.tidy((), reply.low, pytest.fail)
+            crawl.frontier.compact((), reply.low, pytest.fail)
         crawl.advance(0.01)
     assert found == [path.encode() for path in paths]
     crawl.link.client.flushdb()

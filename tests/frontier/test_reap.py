@@ -48,7 +48,7 @@ def test_the_host_rests_for_its_delay(make: Make) -> None:
 def test_the_host_rests_for_its_crawl_delay(make: Make) -> None:
     crawl = make(robots=True)
     crawl.put(f"{A}1")
-    crawl.frontier.run_one(crawl.frontier.robots_call(crawl.one(), "ok", crawl_delay=7.0))
+    crawl.frontier.robots(crawl.one(), "ok", crawl_delay=7.0)
     crawl.advance(7)
     crawl.one()
     crawl.advance(90)

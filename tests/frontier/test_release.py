@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.frontier.crawls import Crawl, Make
 
 A = "http://a.example/"
@@ -84,3 +86,9 @@ def test_the_host_rests_again(make: Make) -> None:
     assert crawl.lease() == []
     crawl.advance(0.1)
     assert crawl.lease() != []
+
+
+@pytest.mark.parametrize("token", ["7.gone:1", "nonsense", "", "x.y:1"])
+def test_what_is_no_token_of_this_crawl_is_not_held(crawl: Crawl, token: str) -> None:
+    """A foreign client may have written it into the leases."""
+    assert crawl.frontier.frontier.release([token]) == 0

@@ -1,4 +1,4 @@
-"""repair: what another hand did to counts, leases and hosts is put right, so that the crawl goes on and ends."""
+"""repair: what something else did to counts, leases and hosts is put right, so that the crawl goes on and ends."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import NoCrawl
-from crawler.frontier.repair import Repaired, repair
+from crawler.frontier.repair import Repaired, host_names, repair
 from tests.frontier.crawls import Crawl, Make
 
 HOSTS = ("a.example", "b.example", "c.example:81")
@@ -40,13 +40,13 @@ def finish(crawl: Crawl) -> set[str]:
             crawl.commit(lease)
         if crawl.frontier.done():
             return {stored.record.url for stored in crawl.crawldb.records.read()[0]}
-        repair(crawl.frontier, crawl.crawldb)
+        repair(crawl.frontier.shard)
         crawl.advance(60)
     raise AssertionError("the crawl does not come to its end")
 
 
 def key(crawl: Crawl, name: str) -> str:
-    return crawl.frontier.keys.prefix + name
+    return f"{crawl.frontier.keys.prefix}{name}"
 
 
 Damage = Callable[[Crawl, Any], object]
@@ -103,7 +103,7 @@ def test_a_crawl_that_stands_still_goes_on(make: Make, damage: Damage) -> None:
     stall(crawl)
     damage(crawl, crawl.link.client)
     assert finish(crawl) == set(URLS)
-    assert not repair(crawl.frontier, crawl.crawldb)
+    assert not repair(crawl.frontier.shard)
     # Nobody counts again what has ended, where that is lost.
     crawl.link.client.hset(
         key(crawl, "counters"),
@@ -130,13 +130,13 @@ def test_leases_that_nobody_holds_are_ended(make: Make, damage: Damage) -> None:
 def test_only_what_is_odd_is_looked_through(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crawl has millions of keys: they are not scanned for a lease or two, nor for nothing."""
     crawl = set_up(make)
-    monkeypatch.setattr(crawl.crawldb, "host_names", lambda: pytest.fail("the keys are scanned"))
+    monkeypatch.setattr("crawler.frontier.repair.host_names", lambda _: pytest.fail("the keys are scanned"))
     before = crawl.snapshot()
-    assert not repair(crawl.frontier, crawl.crawldb)
+    assert not repair(crawl.frontier.shard)
     assert crawl.snapshot() == before
     crawl.link.client.hset(key(crawl, "leased"), "x", "nonsense")
     assert crawl.frontier.state().odd
-    assert repair(crawl.frontier, crawl.crawldb) == Repaired(leases=1)
+    assert repair(crawl.frontier.shard) == Repaired(leases=1)
     assert crawl.snapshot() == before
 
 
@@ -144,12 +144,13 @@ def test_what_lies_in_no_queue_is_lost_and_counted(make: Make) -> None:
     crawl = set_up(make)
     stall(crawl)
     crawl.link.client.delete(key(crawl, "queue:a.example:1"), key(crawl, "ready"))
-    repaired = repair(crawl.frontier, crawl.crawldb)
+    repaired = repair(crawl.frontier.shard)
     assert repaired == Repaired(0, 3, 2, 2)
     assert str(repaired) == (
-        "something else changed the crawl in Redis: 3 hosts, 2 counts put right; 2 URLs were taken out of it and are lost"
+        "something else changed the crawl in Redis: 3 hosts, 2 counts put right;"
+        " 2 URLs were taken out of it and are lost"
     )
-    assert not repair(crawl.frontier, crawl.crawldb)
+    assert not repair(crawl.frontier.shard)
     assert len(finish(crawl)) == len(URLS) - 2
     assert crawl.crawldb.counters()["lost"] == 2
     crawl.link.client.flushdb()
@@ -172,7 +173,7 @@ def test_an_address_is_freed_as_well(make: Make) -> None:
     crawl.commit(crawl.one(), ip="192.0.2.1")
     crawl.one()
     crawl.link.client.delete(key(crawl, "leases"))
-    assert repair(crawl.frontier, crawl.crawldb).leases == 1
+    assert repair(crawl.frontier.shard).leases == 1
     assert crawl.snapshot().ips == {}
 
 
@@ -182,7 +183,7 @@ def test_a_host_whose_facts_were_lost_is_not_asked_at_once(make: Make) -> None:
     crawl.put(*URLS[:2])
     crawl.commit(crawl.one())
     crawl.link.client.delete(key(crawl, "host:a.example"), key(crawl, "ready"))
-    repair(crawl.frontier, crawl.crawldb)
+    repair(crawl.frontier.shard)
     assert crawl.snapshot().ready == {"a.example": crawl.now + 5000}
 
 
@@ -191,7 +192,7 @@ def test_a_full_redis_does_not_stop_it(make: Make) -> None:
     stall(crawl)
     crawl.link.client.delete(key(crawl, "ready"))
     crawl.link.client.config_set("maxmemory", 1)
-    assert repair(crawl.frontier, crawl.crawldb).hosts == 3
+    assert repair(crawl.frontier.shard).hosts == 3
     crawl.link.client.config_set("maxmemory", 0)
     crawl.snapshot()
 
@@ -200,7 +201,7 @@ def test_sent_twice_it_finds_nothing_more(make: Make) -> None:
     crawl = set_up(make)
     stall(crawl)
     crawl.link.client.delete(key(crawl, "ready"))
-    names = sorted(crawl.crawldb.host_names())
+    names = sorted(host_names(crawl.frontier.shard))
     assert crawl.frontier.repair("entries", names) == crawl.frontier.repair("entries", names) == (0, 8)
     crawl.link.client.hset(key(crawl, "counters"), "queued", 99)
     assert crawl.frontier.repair("counts", [8, 9, 99, 0, 1]) == (1, 0)
@@ -214,7 +215,7 @@ def test_counts_that_moved_meanwhile_are_left_alone(make: Make) -> None:
     crawl = set_up(make)
     crawl.link.client.hset(key(crawl, "counters"), "queued", 0)
     stamp = [9, 0, 2, 1]
-    entries = crawl.frontier.repair("entries", sorted(crawl.crawldb.host_names()))[1]
+    entries = crawl.frontier.repair("entries", sorted(host_names(crawl.frontier.shard)))[1]
     crawl.one()
     assert crawl.frontier.repair("counts", [entries, *stamp]) == (0, 0)
     assert crawl.frontier.state().odd

@@ -10,6 +10,7 @@ from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.record import Charge, Request
 from crawler.url import Form
+from tests.frontier.client import Client
 from tests.frontier.crawls import CLOCK, Crawl, Make
 
 A = "http://a.example/"
@@ -133,19 +134,20 @@ def test_a_token_that_was_given_anew_does_not_touch_another_page(crawl: Crawl) -
 
 def test_another_spelling_takes_the_place_of_the_first(crawl: Crawl, link: Connection) -> None:
     """Of the same URL in the crawl's form: it keeps its attempts, and its id."""
-    frontier = Frontier.create(link, "formed", b"{}", Limits(0, robots=False), form=Form(one_scheme=True), clock=CLOCK)
+    form = Form(one_scheme=True)
+    frontier = Client.create(link, "formed", b"{}", Limits(0, robots=False), form=form, clock=CLOCK)
     assert frontier.id("http://a.example/x") == frontier.id("https://a.example/x")
-    assert Frontier.find(link, "formed").form == Form(one_scheme=True)
+    assert Frontier.find(link, "formed").form == form
     frontier.put([Request("http://a.example/x", depth=2)])
     (lease,) = frontier.lease(1, 90, "w").leases
-    frontier.run_one(frontier.retry_call(lease, "ok"))
+    frontier.retry(lease, "ok")
     (lease,) = frontier.lease(1, 90, "w").leases
     respelled = Request("https://a.example/x", depth=2, hops=1)
-    frontier.run_one(frontier.retry_call(lease, "ok", charge=Charge.NONE, respelled=respelled))
+    frontier.retry(lease, "ok", charge=Charge.NONE, respelled=respelled)
     (lease,) = frontier.lease(1, 90, "w").leases
     assert (lease.entry().request, lease.entry().retries) == (respelled, 1)
     assert frontier.put([Request("http://a.example/x")]).seen == 1
-    assert crawl.frontier.form == Form()
+    assert crawl.frontier.frontier.form == Form()
 
 
 def test_after_a_crash_the_host_rests_again(make: Make) -> None:

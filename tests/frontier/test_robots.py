@@ -66,14 +66,14 @@ def test_a_lease_that_was_reaped_changes_nothing(crawl: Crawl, lease: Lease) -> 
 
 
 def test_a_crawl_delay_slows_its_host_only(crawl: Crawl, lease: Lease) -> None:
-    crawl.frontier.run_one(crawl.frontier.robots_call(lease, "ok", crawl_delay=5.0))
+    crawl.frontier.robots(lease, "ok", crawl_delay=5.0)
     crawl.advance(1)
     assert crawl.one().delay_ms == 5000
     assert crawl.snapshot().ready == {"a.example": crawl.now + 5000}
 
 
 def test_a_crawl_delay_under_ours_changes_nothing(crawl: Crawl, lease: Lease) -> None:
-    crawl.frontier.run_one(crawl.frontier.robots_call(lease, "ok", crawl_delay=0.5))
+    crawl.frontier.robots(lease, "ok", crawl_delay=0.5)
     crawl.advance(1)
     assert crawl.one().delay_ms == 1000
 
@@ -81,7 +81,7 @@ def test_a_crawl_delay_under_ours_changes_nothing(crawl: Crawl, lease: Lease) ->
 def test_a_crawl_delay_that_was_taken_back_is_forgotten(make: Make) -> None:
     crawl = make(robots=True)
     crawl.put("http://a.example/1")
-    crawl.frontier.run_one(crawl.frontier.robots_call(crawl.one(), "ok", crawl_delay=5.0, ttl=60))
+    crawl.frontier.robots(crawl.one(), "ok", crawl_delay=5.0, ttl=60)
     crawl.advance(60)
     crawl.frontier.robots(crawl.one(), "ok")
     crawl.advance(5)

@@ -101,7 +101,7 @@ def with_a_segment(crawl: Crawl) -> Crawl:
 
 LINKS = ["http://a.example/new", "https://d.example/", "http://a.example/sitemap"]
 
-CALLS: dict[str, Callable[[Crawl], Call]] = {
+CALLS: dict[str, Callable[[Crawl], Call[Any]]] = {
     "create": lambda crawl: crawl.call("create"),
     "configure": lambda crawl: crawl.call("configure", (), ["", "delay", "5"]),
     "bound": lambda crawl: crawl.call("bound", (), ["a.example"]),
@@ -145,7 +145,7 @@ CALLS: dict[str, Callable[[Crawl], Call]] = {
 }
 
 
-def commands_of(crawl: Crawl, call: Call) -> list[list[str]]:
+def commands_of(crawl: Crawl, call: Call[Any]) -> list[list[str]]:
     """The commands that the script of *call* gives, as Redis saw them, split at spaces."""
     crawl.link.client.script_load(call.script.source)
     client: Any = crawl.link.client

@@ -5,44 +5,30 @@ from __future__ import annotations
 import inspect
 
 import pytest
-from crawler.frontier.shards.frontier import ShardedFrontier
 from redis.crc import key_slot
 
 from crawler.errors import CrawlExists, NoCrawl
-from crawler.frontier.crawldb import START, CrawlDb
+from crawler.frontier import verbs
+from crawler.frontier.crawldb import CrawlDb, Hosts, Records
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import Identity
 from crawler.frontier.keys import BUCKETS, SLOTS, Keys, shard_of, slot_of
 from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
-from crawler.frontier.shards import frontier
-from crawler.frontier.shards.crawldb import ShardedCrawlDb
+from crawler.frontier.shards.crawldb import ShardDb
+from crawler.frontier.shards.hosts import ShardHosts
+from crawler.frontier.shards.records import START, ShardRecords
 from crawler.frontier.verbs import shard_of_token
 from crawler.record import Request
+from crawler.url import Form
 from tests.frontier.crawls import SETTINGS, record_of
 from tests.frontier.shards import SHARDS, Sharded, host_in, url_in
 
-OF_ONE_SHARD = {
-    *(
-        "create",
-        "find",
-        "condemn",
-        "make",
-        "call",
-        "id",
-        "run_one",
-        "run_id",
-        "collect",
-        "ack_delivered",
-        "repair",
-        "wait",
-    ),
-    *("bound", "lease", "lease_call", "put_call", "extend_call", "reap_call"),
-    *("judge_templates_call", "state_call", "heartbeat_call"),
-    *("commit", "retry", "robots", "pack", "unpack"),  # they send what their `_call`, which finds the shard, has built
+OF_ALL_SHARDS = {
+    *("create", "configure", "state", "pause", "resume", "delete"),
+    *("open", "close", "put", "release", "revive", "drain"),
 }
-"""Methods of Frontier that mean one shard, or find it by themselves."""
-OF_THE_FIRST = {"meta", "settings", "workers", "clock", "leases_of", "tokens", "host_names"}
-"""Methods of Ledger that mean the first shard, or are made of others."""
+"""Verbs that mean something for a whole crawl; the others are sent to one shard."""
 
 
 @pytest.fixture
@@ -50,13 +36,23 @@ def crawl(link: Connection) -> Sharded:
     return Sharded(link)
 
 
-def public(kind: type) -> set[str]:
-    return {name for name, _ in inspect.getmembers(kind, inspect.isfunction) if not name.startswith("_")}
+def public(of: object) -> set[str]:
+    return {name for name, _ in inspect.getmembers(of, inspect.isfunction) if not name.startswith("_")}
 
 
-def test_every_method_of_a_shard_means_something_for_all() -> None:
-    assert public(Frontier) - OF_ONE_SHARD <= vars(ShardedFrontier).keys()
-    assert public(CrawlDb) - OF_THE_FIRST <= vars(ShardedCrawlDb).keys()
+def made(link: Connection, limits: Limits) -> Frontier:
+    return Frontier.create(link, "test", Identity.new(Form(), SHARDS), SETTINGS, limits)
+
+
+def test_a_frontier_has_no_verb_of_one_shard() -> None:
+    of_classes = {name for name, _ in inspect.getmembers(Frontier, inspect.ismethod)}
+    assert (public(Frontier) | of_classes) & public(verbs) == OF_ALL_SHARDS
+
+
+def test_all_that_a_shard_has_stored_is_read_over_all() -> None:
+    assert public(CrawlDb) == public(ShardDb) | {"leases_of"}
+    assert public(Records) == public(ShardRecords)
+    assert public(Hosts) == public(ShardHosts)
 
 
 def test_a_site_lives_in_one_shard_with_all_its_hosts() -> None:
@@ -95,8 +91,9 @@ def test_seeds_and_leases_find_their_shards(crawl: Sharded) -> None:
     assert (state.leased, state.queued) == (6, 0)
     tokens = [lease.token for lease in leases]
     assert {lease.token for lease in crawl.crawldb.leases_of("w")} == set(tokens)
-    assert crawl.frontier.extend([*tokens, "2.gone:1"], 90) == {"2.gone:1"}
+    assert crawl.shards[2].extend([*tokens[3:], "2.gone:1"], 90) == {"2.gone:1"}
     assert crawl.frontier.release(tokens[:3]) == 3
+    assert crawl.frontier.release(["2.gone:1", "7.gone:1", "nonsense"]) == 0
     assert crawl.queued() == [1, 2, 0]
     assert crawl.crawldb.deadline(tokens[0]) is None
     assert crawl.crawldb.deadline(tokens[-1]) is not None
@@ -156,7 +153,7 @@ def test_the_limit_of_pages_is_one_for_all(link: Connection) -> None:
 def test_pausing_and_deleting_reach_all(crawl: Sharded) -> None:
     crawl.seed(url_in(1))
     crawl.frontier.pause()
-    assert [part.state().state for part in crawl.shards] == ["paused"] * SHARDS
+    assert [shard.state().state for shard in crawl.shards] == ["paused"] * SHARDS
     crawl.frontier.resume()
     assert crawl.frontier.state().word == "waiting"
     crawl.frontier.delete()
@@ -166,14 +163,16 @@ def test_pausing_and_deleting_reach_all(crawl: Sharded) -> None:
 
 def test_a_shard_that_was_not_made_yet_is_made_by_who_joins(link: Connection) -> None:
     """Its maker died behind the first one."""
-    first = Frontier.create(link, "test", SETTINGS, Limits(delay_ms=7), shards=SHARDS)
-    found = frontier.find(link, "test")
-    assert [part.state().word for part in found.shards] == ["empty"] * SHARDS
-    assert {part.generation for part in found.shards} == {first.generation}
-    delays = [link.client.hget(part.keys.meta, "delay") for part in found.shards]
+    first = made(link, Limits(delay_ms=7))
+    client = link.client
+    client.delete(*(key for shard in first.shards[1:] for key in client.keys(f"{shard.keys.prefix}*")))
+    found = Frontier.find(link, "test")
+    assert [shard.ask(verbs.state(shard)).word for shard in found.shards] == ["empty"] * SHARDS
+    assert {shard.identity for shard in found.shards} == {first.identity}
+    delays = [client.hget(shard.keys.meta, "delay") for shard in found.shards]
     assert delays == [b"7"] * SHARDS
     with pytest.raises(CrawlExists):
-        frontier.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
+        made(link, Limits())
 
 
 def test_remains_of_an_older_crawl_are_taken_away(link: Connection) -> None:
@@ -182,8 +181,8 @@ def test_remains_of_an_older_crawl_are_taken_away(link: Connection) -> None:
     client = link.client
     client.delete(*client.keys(f"{crawl.shards[0].keys.prefix}*"))
     with pytest.raises(NoCrawl):
-        frontier.find(link, "test")
-    again = frontier.create(link, "test", SETTINGS, Limits(), shards=SHARDS)
+        Frontier.find(link, "test")
+    again = made(link, Limits())
     assert again.state().accepted == 0
 
 
@@ -191,7 +190,7 @@ def test_a_crawl_that_is_being_deleted_is_not_completed(crawl: Sharded, link: Co
     crawl.frontier.delete()
     client = link.client
     client.delete(*client.keys(f"{crawl.shards[1].keys.prefix}*"))
-    frontier.find(link, "test")
+    Frontier.find(link, "test")
     assert client.keys(f"{crawl.shards[1].keys.prefix}*") == []
 
 
@@ -200,13 +199,13 @@ def test_revived_and_released_where_they_live(crawl: Sharded) -> None:
     for shard in (1, 2):
         lease = crawl.lease(shard)[0]
         url = lease.entry().request.url
-        crawl.frontier.commit(Commit(lease, crawl.frontier.id(url), "failed:http", record_of(url, "failed:http")))
+        crawl.shards[shard].commit(Commit(lease, crawl.frontier.id(url), "failed:http", record_of(url, "failed:http")))
     letters = list(crawl.crawldb.records.letters())
     assert len(letters) == 2
     assert crawl.crawldb.records.letter(letters[1].id) == letters[1]
     assert crawl.frontier.revive([Request(url_in(1)), Request(url_in(2))]) == 2
     assert crawl.queued() == [0, 1, 1]
-    assert not crawl.frontier.unquarantine(f"{host_in(1)}/0", "7")
+    assert not crawl.shards[1].unquarantine(f"{host_in(1)}/0", "7")
 
 
 def test_what_was_ever_accepted_is_asked_of_the_shard_of_its_host(crawl: Sharded) -> None:
@@ -214,5 +213,5 @@ def test_what_was_ever_accepted_is_asked_of_the_shard_of_its_host(crawl: Sharded
     crawl.frontier.put([Request(url) for url in urls[1:]])
     places = [(Request(url).place()[0], crawl.frontier.id(url)) for url in urls]
     assert crawl.crawldb.hosts.accepted(places) == [False, *[True] * (SHARDS - 1)]
-    parts = [CrawlDb(crawl.frontier.link, crawl.frontier.crawl, shard, SHARDS) for shard in range(SHARDS)]
-    assert [part.accepted(places).count(True) for part in parts] == [0, *[1] * (SHARDS - 1)]
+    hosts = [ShardHosts(shard) for shard in crawl.frontier.shards]
+    assert [own.accepted(places).count(True) for own in hosts] == [0, *[1] * (SHARDS - 1)]

@@ -62,7 +62,7 @@ def test_a_proven_host_that_fails_has_to_prove_itself_anew(make: Make, event: st
     prove(crawl, "a.example")
     lease = crawl.one()
     assert lease.standing == "proven"
-    crawl.frontier.retry(lease, event)  # type: ignore[arg-type]
+    crawl.frontier.retry(lease, event)
     crawl.advance(25)
     lease = crawl.one()
     assert lease.standing == "failing"
@@ -332,5 +332,5 @@ def test_counts_of_addresses_are_repaired(make: Make) -> None:
     crawl.link.client.hset(keys.ips, "site.example ", 9)
     crawl.link.client.hset(keys.ips, "gone.example 192.0.2.9", 5)
     crawl.link.client.hset(keys.counters, "queued", 99)
-    assert repair(crawl.frontier, crawl.crawldb)
+    assert repair(crawl.frontier.shard)
     assert crawl.snapshot().ips == {"site.example ": 1}

@@ -8,7 +8,7 @@ import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl, OutOfMemory
 from crawler.frontier import segment
-from crawler.frontier.repair import repair
+from crawler.frontier.repair import host_names, repair
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make
 from tests.frontier.test_pack import A, entries, long_queue, parts, urls
@@ -64,7 +64,7 @@ def test_a_full_redis_gets_no_entries(make: Make) -> None:
     crawl.link.client.config_set("maxmemory", 1)
     with pytest.raises(OutOfMemory):
         crawl.frontier.unpack(A, SEGMENT)
-    crawl.frontier.tidy((), [A], pytest.fail)
+    crawl.frontier.compact((), [A], pytest.fail)
     assert parts(crawl) == (0, [4, 2], 1)
 
 
@@ -93,7 +93,7 @@ def test_pages_are_leased_in_the_order_they_came(make: Make) -> None:
     found: list[str] = []
     while reply := crawl.frontier.lease(4, 90.0, "w"):
         found += crawl.urls(reply.leases)
-        crawl.frontier.tidy((), reply.low, pytest.fail)
+        crawl.frontier.compact((), reply.low, pytest.fail)
         if not reply.leases and not reply.queued:
             break
         crawl.advance(0.02)
@@ -107,7 +107,7 @@ def test_a_host_whose_pages_are_packed_waits_a_moment(make: Make) -> None:
     reply = crawl.frontier.lease(4, 90.0, "w")
     assert (reply.leases, list(reply.low), reply.wait_ms, reply.queued) == ([], [A], 20, 7)
     assert crawl.frontier.lease(4, 90.0, "w").low == ()
-    crawl.frontier.tidy((), reply.low, pytest.fail)
+    crawl.frontier.compact((), reply.low, pytest.fail)
     crawl.advance(0.02)
     assert crawl.urls(crawl.lease(4)) == urls(8, 4)
 
@@ -133,7 +133,7 @@ def test_sitemaps_wait_while_pages_are_packed(make: Make) -> None:
     assert crawl.urls(crawl.lease(8)) == [f"http://{A}/sitemap.xml"]
 
 
-# -- another hand ------------------------------------------------------------------------------------------------------
+# -- something else ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("junk", [b"", b"x", b"\xff\xff junk", SEGMENT[:-3], b"\x00\x03" + SEGMENT[2:]])
@@ -142,11 +142,11 @@ def test_a_segment_that_cannot_be_read_is_lost(make: Make, junk: bytes) -> None:
     crawl.lease(8)
     damage(crawl, junk)
     told: list[str] = []
-    crawl.frontier.tidy((), [A], told.append)
+    crawl.frontier.compact((), [A], told.append)
     assert told == ["something else changed the queue of a.example in Redis: 4 URLs of it are lost"]
     counters = crawl.crawldb.counters()
     assert (counters["lost"], counters["queued"]) == (4, 3)
-    crawl.frontier.tidy((), [A], pytest.fail)
+    crawl.frontier.compact((), [A], pytest.fail)
     assert crawl.urls(crawl.lease(99)) == urls(12, 3)
     crawl.link.client.flushdb()
 
@@ -164,10 +164,10 @@ def test_what_is_packed_is_counted_again(make: Make) -> None:
     crawl = packed(make)
     keys = crawl.frontier.keys
     crawl.link.client.delete(keys.host(A), keys.ready, keys.queue(A, 1))
-    assert crawl.crawldb.host_names() == {A.encode()}
-    repaired = repair(crawl.frontier, crawl.crawldb)
+    assert host_names(crawl.frontier.shard) == {A.encode()}
+    repaired = repair(crawl.frontier.shard)
     assert (repaired.hosts, repaired.lost) == (1, 8)
-    assert crawl.crawldb.hosts.get(A)[0].queued == 7
+    assert crawl.frontier.explain(A).queued == 7
     crawl.link.client.flushdb()
 
 
@@ -178,7 +178,7 @@ def test_what_another_hand_packed_is_handed_out_and_counted(make: Make) -> None:
     crawl.lease(1)
     assert crawl.frontier.state().queued == 2
     reply = crawl.frontier.lease(2, 90.0, "w")
-    crawl.frontier.tidy((), reply.low, pytest.fail)
+    crawl.frontier.compact((), reply.low, pytest.fail)
     crawl.advance(0.02)
     assert [lease.raw for lease in crawl.lease(2)] == [b"junk", b"more junk"]
     crawl.link.client.flushdb()

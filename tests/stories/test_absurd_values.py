@@ -13,17 +13,19 @@ import pytest
 
 from crawler.cli.failed import Filter, Retried, _retry, _rows, _summary
 from crawler.errors import CrawlerError, DamagedCrawl
-from crawler.frontier.crawldb import START, CrawlDb
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.outbox import OutboxMessage
+from crawler.frontier.shards.records import START
 from crawler.frontier.status import Monitor
 from crawler.monitor.explain import explain
 from crawler.monitor.screen import status_lines
 from crawler.record import Record, Request
 from crawler.settings import Settings
+from tests.frontier.client import Client
 from tests.redis_for_tests import PrivateRedis
 from tests.stories.commands import Commands
 
@@ -62,9 +64,9 @@ def link(redis_url: str) -> Iterator[Connection]:
     made.close()
 
 
-def _dead_letter(link: Connection) -> Frontier:
+def _dead_letter(link: Connection) -> Client:
     """A crawl with one dead letter, whose `via` is itself, and one more URL."""
-    frontier = Frontier.create(link, "default", Settings().encode(), Limits(delay_ms=0, robots=False))
+    frontier = Client.create(link, "default", Settings().encode(), Limits(delay_ms=0, robots=False))
     frontier.put([Request(URL), Request("http://a.example/other")])
     (lease,) = (one for one in frontier.lease(1, 90.0, "w").leases)
     url = lease.entry().request.url
@@ -73,7 +75,7 @@ def _dead_letter(link: Connection) -> Frontier:
     return frontier
 
 
-def _everywhere(link: Connection, frontier: Frontier, value: bytes) -> None:
+def _everywhere(link: Connection, frontier: Client, value: bytes) -> None:
     """*value* in each field that is read as something else than bytes."""
     redis: Any = link.client
     keys, url_id = frontier.keys, frontier.id(URL)
@@ -97,13 +99,13 @@ def _everywhere(link: Connection, frontier: Frontier, value: bytes) -> None:
     redis.xadd(keys.records, {"i": value})
 
 
-def _readers(link: Connection, frontier: Frontier) -> dict[str, Callable[[], object]]:
-    crawldb = CrawlDb(link, "default")
+def _readers(frontier: Frontier) -> dict[str, Callable[[], object]]:
+    crawldb = frontier.crawldb
     settings = Settings()
     everything = Filter()
 
     def monitor() -> str:
-        seen = Monitor(frontier, crawldb).look()
+        seen = Monitor(frontier).look()
         json.dumps(seen.as_json())
         return "\n".join(status_lines(seen))
 
@@ -112,7 +114,7 @@ def _readers(link: Connection, frontier: Frontier) -> dict[str, Callable[[], obj
 
     return {
         "monitor": monitor,
-        "explain": lambda: explain(frontier, crawldb, settings, URL).lines(),
+        "explain": lambda: explain(frontier, settings, URL).lines(),
         "failed": lambda: _summary("default", everything.pick(crawldb)),
         "failed --list": lambda: list(_rows(crawldb, everything.pick(crawldb), None)),
         "retry": lambda: _retry(frontier, everything.pick(crawldb), Retried(), False),
@@ -122,19 +124,20 @@ def _readers(link: Connection, frontier: Frontier) -> dict[str, Callable[[], obj
         "leases": lambda: [crawldb.deadline(lease.token) for _, lease in crawldb.leases()],
         "robots": lambda: crawldb.hosts.robots(["http://a.example"]),
         "template": lambda: crawldb.template("1"),
-        "roots": crawldb.all_roots,
-        "site": lambda: crawldb.hosts.site("a.example"),
-        "hosts": crawldb.hosts,
+        "roots": lambda: crawldb.hosts.roots(["a.example"]),
+        "accepted": lambda: crawldb.hosts.accepted([("a.example", frontier.id(URL))]),
+        "host": lambda: frontier.explain("a.example"),
+        "hosts": lambda: crawldb.hosts.answered(9),
         "state": frontier.state,
     }
 
 
 @pytest.mark.parametrize("value", ABSURD.values(), ids=ABSURD.keys())
 def test_each_reader_answers_or_refuses_in_one_line(link: Connection, value: bytes) -> None:
-    frontier = _dead_letter(link)
-    _everywhere(link, frontier, value)
+    first = _dead_letter(link)
+    _everywhere(link, first, value)
     answered = 0
-    for name, read in _readers(link, frontier).items():
+    for name, read in _readers(first.frontier).items():
         try:
             read()
             answered += 1
@@ -225,7 +228,7 @@ def test_a_worker_meets_no_setting_that_stops_it(
 
 def test_texts_are_unpacked_one_at_a_time(link: Connection) -> None:
     """Thirty-one of nearly the largest size, in a few kilobytes each, never are in memory together."""
-    frontier = Frontier.create(link, "default", Settings().encode(), Limits(delay_ms=0, per_host=100, robots=False))
+    frontier = Client.create(link, "default", Settings().encode(), Limits(delay_ms=0, per_host=100, robots=False))
     bomb = zlib.compress(bytes(63 << 20))
     redis: Any = link.client
     for n in range(31):
@@ -240,7 +243,7 @@ def test_texts_are_unpacked_one_at_a_time(link: Connection) -> None:
     assert met == 4
 
 
-def test_a_parcel_of_more_than_a_script_may_take_is_none() -> None:
+def test_a_message_of_more_than_a_script_may_take_is_none() -> None:
     whole = OutboxMessage(["a.example"], {"1 a.example": [(str(n), b"x") for n in range(1_000)]})
     assert OutboxMessage.of(whole.packed()) == whole
     whole.groups["1 b.example"] = [("1", b"x")]

@@ -14,10 +14,7 @@ from typing import Any
 
 import pytest
 
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import measure
-from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
 from tests.export.conftest import Crawl, page
 from tests.stories.commands import PROGRAM, Commands, Running, kill_hard, wait_until
@@ -57,8 +54,7 @@ class Stored:
 @pytest.fixture
 def stored(redis_url: str, commands_on: Callable[[str], Commands]) -> Iterator[Stored]:
     link = Connection(redis_url)
-    frontier = Frontier.create(link, "default", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
-    crawl = Crawl(redis_url, frontier, CrawlDb(link, "default"))
+    crawl = Crawl.create(link, "default")
     crawl.commit([page(0)])
     crawl.commit([page(n) for n in range(1, SIZE)], {page(n).url: page(n - 1).url for n in range(1, SIZE)})
     commands = commands_on(redis_url)
@@ -102,7 +98,7 @@ def test_killed_again_and_again(stored: Stored, name: str, flags: tuple[str, ...
 
 
 def _memory(stored: Stored) -> int:
-    return measure(stored.crawl.frontier.link, "default").used or 0
+    return measure(stored.crawl.frontier.connection, "default").used or 0
 
 
 def test_what_is_drained_is_told_and_still_known(stored: Stored) -> None:
@@ -173,7 +169,7 @@ def test_mistakes(
     redis_url: str, commands_on: Callable[[str], Commands], arguments: tuple[str, ...], words: str
 ) -> None:
     link = Connection(redis_url)
-    Frontier.create(link, "default", b"{}", Limits())
+    Crawl.create(link, "default")
     link.close()
     commands = commands_on(redis_url)
     done = commands.run("export", *arguments)

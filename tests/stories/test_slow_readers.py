@@ -23,11 +23,7 @@ from typing import Any
 
 import pytest
 
-from crawler.frontier.crawldb import CrawlDb
-from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
-from crawler.frontier.shards import frontier as sharded
 from tests.export.conftest import Crawl, page
 from tests.stories.commands import PATIENCE, PROGRAM, Commands, wait_until
 
@@ -68,8 +64,7 @@ class Case:
 
 def _case(redis_url: str, commands: Commands, text: str) -> Iterator[Case]:
     link = Connection(redis_url)
-    frontier = Frontier.create(link, "default", b"{}", Limits(delay_ms=0, per_host=1000, robots=False))
-    Crawl(redis_url, frontier, CrawlDb(link, "default")).commit([page(n, text=text) for n in range(SIZE)])
+    Crawl.create(link, "default").commit([page(n, text=text) for n in range(SIZE)])
     yield Case(commands)
     link.close()
 
@@ -245,11 +240,9 @@ def test_what_is_interrupted_without_a_state_ends_with_a_whole_line(case: Case, 
 
 def test_with_shards_too_the_same_command_completes_it(redis_url: str, commands_on: Callable[[str], Commands]) -> None:
     link = Connection(redis_url)
-    limits = Limits(delay_ms=0, per_host=1000, robots=False)
-    frontier = sharded.create(link, "default", b"{}", limits, shards=3)
     urls = [f"http://h{n}.example.org/" for n in range(SIZE)]
-    crawldb = sharded.ledger_of(frontier)
-    Crawl(redis_url, frontier, crawldb).commit([page(n, url=url, text="x" * 500) for n, url in enumerate(urls)])
+    crawl = Crawl.create(link, "default", shards=3)
+    crawl.commit([page(n, url=url, text="x" * 500) for n, url in enumerate(urls)])
     case = Case(commands_on(redis_url))
     code, got, _ = interrupted(case, signal.SIGTERM, "--state", "st")
     assert (code, case.state()["records"]) == (130, got.count(b"\n"))

@@ -8,16 +8,19 @@ from typing import Any
 import pytest
 
 from crawler.errors import RedisAway
+from crawler.frontier import verbs
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Lease, Limits, Shares
 from crawler.frontier.redis.connection import Backoff, Connection
-from crawler.frontier.shards import frontier
 from crawler.frontier.verbs import shard_of_token
 from crawler.record import Request
+from crawler.url import Form
 from crawler.worker.frontier_client import FrontierClient
 from crawler.worker.link_filter import SeenCache
 from crawler.worker.outcome import LeasedPage, of_failure
 from crawler.worker.pending_call import PendingCall
-from crawler.worker.shard_client import SyncResult
+from crawler.worker.shard_client import Caller, SyncResult
 from tests.frontier.shards import SHARDS, url_in
 from tests.redis_for_tests import PrivateRedis
 
@@ -42,15 +45,15 @@ class Apart(Connection):
 
 
 class Setting:
-    """A crawl of three shards without delay, and a worker's exchanges."""
+    """A crawl of three shards without delay, and a worker's client."""
 
     def __init__(self, link: Connection, **limits: Any) -> None:
         self.link = link
         settings = {"delay_ms": 0, "per_host": 20, "robots": False, **limits}
-        self.frontier = frontier.create(link, "test", b"{}", Limits(**settings), shards=SHARDS)
+        self.frontier = Frontier.create(link, "test", Identity.new(Form(), SHARDS), b"{}", Limits(**settings))
         self.frontier.put([Request(url_in(shard, f"/{n}")) for shard in range(SHARDS) for n in range(PAGES)])
         patience = Backoff(lambda _: None, first=0.01, most=0.02)
-        self.clients = FrontierClient(self.frontier, SeenCache(), "worker", TERM, lambda _: None, patience)
+        self.clients = FrontierClient(self.frontier, Caller("worker", TERM, SeenCache(), lambda _: None), patience)
         self.held: list[Lease] = []
 
     def turn(self, want: int) -> list[Lease]:
@@ -65,7 +68,7 @@ class Setting:
         for lease in self.held:
             held = LeasedPage(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
             ending = of_failure(held, "failed:http", "status 500")
-            self.clients.submit_call(PendingCall(self.frontier.commit_call(ending), lease.token, ends=True))
+            self.clients.submit_call(PendingCall(ending))
         self.held = []
 
     def shards(self) -> list[int]:
@@ -122,17 +125,17 @@ def test_a_shard_that_is_away_holds_up_no_other(redis_url: str, other_redis: Pri
 
 
 def test_leases_whose_answer_was_missed_are_not_lost(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    part = setting.frontier.shards[1]
-    run = part.run
+    shard = setting.frontier.shards[1]
+    run = shard.run
 
     def given_but_not_heard(calls: Any) -> list[Any]:
-        answers = run(calls)
+        answers: list[Any] = run(calls)
         if any(call.script.verb == "lease" for call in calls):
-            monkeypatch.setattr(part, "run", run)
+            monkeypatch.setattr(shard, "run", run)
             raise RedisAway("the answer is lost")
         return answers
 
-    monkeypatch.setattr(part, "run", given_but_not_heard)
+    monkeypatch.setattr(shard, "run", given_but_not_heard)
     until(lambda: setting.shards() == [PAGES] * SHARDS, lambda: setting.turn(3))
     state = setting.frontier.state()
     assert (state.leased, state.queued) == (SHARDS * PAGES, 0)
@@ -163,5 +166,5 @@ def test_done_when_all_shards_are(setting: Setting) -> None:
 def test_leaving_gives_back_to_each_shard(setting: Setting) -> None:
     until(lambda: setting.shards() == [2, 2, 2], lambda: setting.turn(2))
     setting.clients.leave([lease.token for lease in setting.held])
-    assert [part.state().queued for part in setting.frontier.shards] == [PAGES] * SHARDS
-    assert frontier.ledger_of(setting.frontier).workers() == []
+    assert [shard.ask(verbs.state(shard)).queued for shard in setting.frontier.shards] == [PAGES] * SHARDS
+    assert setting.frontier.crawldb.workers() == []

@@ -11,11 +11,12 @@ from crawler.fetch.fetcher import Headers, Response
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Lease
+from crawler.frontier.originals import Originals
 from crawler.frontier.redis.connection import Connection
-from crawler.parse.extract import Extractor
 from crawler.record import Entry, Request
 from crawler.settings import Settings
 from crawler.url import Form
+from crawler.worker.context import Callbacks
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import plan_of
 from crawler.worker.outcome import LeasedPage
@@ -39,7 +40,7 @@ def test_waiting_for_redis_is_no_hang(
     plan = plan_of(Settings(store="meta" if answer == "skimmed" else "text"))
     frontier = Frontier(Connection(redis_url), "default", Identity("generation", b"salt", Form()))
     handler = Processor(
-        frontier, LinkFilter(plan.scope, is_root, accepted=is_root), Extractor(plan.extract), plan, watch
+        Originals(frontier), LinkFilter(plan.scope, is_root, accepted=is_root), plan, Callbacks(enter=watch.enter)
     )
     host, raw = Request("http://a.example/").place()
     held = LeasedPage(Lease("t:1", "P", host, raw, 0, 0, "", 0.0), Entry.decode(host, raw), "1")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.crawldb import Hosts
 from crawler.frontier.messages import Lease
 from crawler.worker.robots_cache import RobotsCache
 
 TEXT = b"User-agent: *\n" + b"".join(b"Disallow: /%d\n" % n for n in range(100))
 
 
-class Stored(CrawlDb):
-    """A crawldb in which every origin has the same robots.txt; counts for how many it is asked."""
+class Stored(Hosts):
+    """Hosts of which every origin has the same robots.txt; counts for how many it is asked."""
 
     def __init__(self) -> None:
+        super().__init__(())
         self.asked = 0
 
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
@@ -29,16 +30,16 @@ def _leases(first: int, n: int) -> list[Lease]:
 
 def test_what_is_remembered_is_bounded() -> None:
     """Of a size, about: 14 bytes for each of a text, as was measured, and some for each origin."""
-    crawldb = Stored()
-    rules = RobotsCache(crawldb, "ourbot", 20 * (14 * len(TEXT) + 500))
+    stored = Stored()
+    rules = RobotsCache(stored, "ourbot", 20 * (14 * len(TEXT) + 500))
     for first in range(0, 200, 4):
         leases = _leases(first, 4)
         rules.learn(leases)
         assert all(rules.knows(lease) and not rules.allows(lease, f"https://{lease.host}/7") for lease in leases)
         assert len(rules._rules) <= 24
-    assert crawldb.asked == 200
+    assert stored.asked == 200
     rules.learn(_leases(196, 4))
-    assert crawldb.asked == 200
+    assert stored.asked == 200
 
 
 def test_without_any_room_the_rules_at_hand_are_known() -> None:

@@ -4,42 +4,38 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 
 import msgspec
 import pytest
 from redis.exceptions import ConnectionError as ConnectionLost
 
 from crawler.errors import DamagedCrawl, RedisAway
-from crawler.frontier.frontier import Frontier
+from crawler.frontier import verbs
 from crawler.frontier.messages import Leased, Limits
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.record import Request
 from crawler.worker.link_filter import SeenCache
 from crawler.worker.outcome import LeasedPage, of_failure
 from crawler.worker.pending_call import PendingCall
-from crawler.worker.shard_client import ShardClient
+from crawler.worker.shard_client import Caller, ShardClient
+from tests.frontier.client import Client
 
 URL = "http://a.example/"
 TERM = 90.0
 
 
 class Setting:
-    """An exchange on a crawl of ten URLs without delay, and what it said."""
+    """A client of a crawl of ten URLs without delay, and what it said."""
 
     def __init__(self, redis_url: str) -> None:
         self.link = Connection(redis_url)
-        self.frontier = Frontier.create(self.link, "test", b"{}", Limits(delay_ms=0, per_host=20, robots=False))
+        self.frontier = Client.create(self.link, "test", b"{}", Limits(delay_ms=0, per_host=20, robots=False))
         self.frontier.put([Request(f"{URL}{n}") for n in range(10)])
         self.known = SeenCache()
         self.said: list[str] = []
-        self.client = ShardClient(
-            self.frontier,
-            self.known,
-            "worker",
-            TERM,
-            self.said.append,
-            Backoff(self.said.append, first=0.01, most=0.02),
-        )
+        caller = Caller("worker", TERM, self.known, self.said.append)
+        self.client = ShardClient(self.frontier.shard, caller, Backoff(self.said.append, first=0.01, most=0.02))
 
     def lease(self, want: int) -> Leased:
         """One turn that asks for *want* leases."""
@@ -52,7 +48,7 @@ class Setting:
         lease = leased.leases[number]
         held = LeasedPage(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
         ending = of_failure(held, "failed:http", "status 500")
-        self.client.pending.append(PendingCall(self.frontier.commit_call(ending), lease.token, links, ends=True))
+        self.client.pending.append(PendingCall(ending, links))
 
 
 @pytest.fixture
@@ -123,7 +119,7 @@ def test_long_queues_are_packed_and_unpacked(setting: Setting) -> None:
     leased = setting.lease(1)
     setting.end(leased, 0)
     (out,) = setting.client.pending
-    out.before = [setting.frontier.put_call([Request(f"{URL}more/{n}") for n in range(6)])]
+    out.before = [[Request(f"{URL}more/{n}") for n in range(6)]]
     setting.client.sync(0, [], lambda: b"{}")
     assert (client.llen(head), client.llen(packed), client.llen(tail)) == (9, 1, 0)
     setting.lease(8)
@@ -136,14 +132,14 @@ def test_an_outage_while_a_queue_is_unpacked_takes_no_news_away(
     """What was leased in the same turn is told, and the next lease asks for the unpacking again."""
     setting.link.client.hset(setting.frontier.keys.meta, "overflow", 8)
     accepted = setting.frontier.put([Request(f"{URL}more/{n}") for n in range(6)])
-    setting.frontier.tidy(accepted.long, (), setting.said.append)
-    real = setting.frontier.unpack
+    setting.frontier.compact(accepted.long, (), setting.said.append)
+    real = verbs.unpack
 
-    def fail(host: str, segment: bytes) -> int:
-        monkeypatch.setattr(setting.frontier, "unpack", real)
+    def fail(*_: object) -> NoReturn:
+        monkeypatch.setattr(verbs, "unpack", real)
         raise RedisAway("Redis is away", "AWAY")
 
-    monkeypatch.setattr(setting.frontier, "unpack", fail)
+    monkeypatch.setattr(verbs, "unpack", fail)
     assert len(setting.lease(9).leases) == 9
     assert setting.client.away
     synced = setting.client.sync(1, [], lambda: b"{}")
@@ -157,7 +153,7 @@ def test_a_full_redis_is_not_asked_all_the_time(setting: Setting) -> None:
     leased = setting.lease(1)
     setting.end(leased, 0)
     (out,) = setting.client.pending
-    out.before = [setting.frontier.put_call([Request(f"{URL}more/{n}") for n in range(10)])]
+    out.before = [[Request(f"{URL}more/{n}") for n in range(10)]]
     client = setting.link.client
     client.config_set("maxmemory", 1)
     setting.client.sync(0, [], lambda: b"{}")
@@ -224,14 +220,14 @@ def test_links_beyond_a_budget_are_not_known(setting: Setting) -> None:
         ending = msgspec.structs.replace(
             of_failure(held, "failed:http", None), requests=[Request(link) for link in links]
         )
-        setting.client.pending.append(PendingCall(setting.frontier.commit_call(ending), lease.token, links))
+        setting.client.pending.append(PendingCall(ending, links))
     setting.client.sync(0, [], lambda: b"{}")
     assert setting.frontier.state().accepted == 11
     assert setting.known.unknown([f"{URL}new", f"{URL}newer", f"{URL}newest"]) == [f"{URL}newer", f"{URL}newest"]
     more = setting.lease(1)
     setting.end(more, 0, (f"{URL}newest",))
     puts = [Request(f"{URL}newest"), Request(f"{URL}new")]
-    setting.client.pending[0].before = [setting.frontier.put_call(puts)]
+    setting.client.pending[0].before = [puts]
     setting.client.sync(0, [], lambda: b"{}")
     assert setting.client.pending == []
     assert setting.known.unknown([f"{URL}newest"]) == [f"{URL}newest"]

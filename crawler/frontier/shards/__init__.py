@@ -1,1 +1,1 @@
-"""All shards of a crawl as one."""
+"""One shard of a crawl: sends its calls, reads its keys, and delivers to the others."""

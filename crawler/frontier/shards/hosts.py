@@ -47,7 +47,7 @@ class ShardHosts:
         """The entries of one of a host's queues, the next one first; read in slices while others take from it."""
         yield from self._entries(host, priority)
         if priority == 1:
-            for (segment,) in self._shard.slices("LRANGE", self._keys.queue(host, "packed"), 1):
+            for segment in chain.from_iterable(self._shard.slices("LRANGE", self._keys.queue(host, "packed"), 1)):
                 with suppress(ValueError):
                     yield from segments.decode(segment)
             yield from self._entries(host, "tail")

@@ -1,4 +1,4 @@
-"""The crawldb: what a crawl has stored and counted, read in bounded steps."""
+"""CrawlDb: what a crawl has stored and counted, read in bounded steps."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import zlib
 import pytest
 
 from crawler.errors import DamagedCrawl, FrontierError, NoCrawl, OutOfMemory, RedisAway
-from crawler.frontier.crawldb import START, CrawlDb, HostFacts, crawls
+from crawler.frontier.crawldb import CrawlDb, crawls
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.memory import measure
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.shards.records import START
 from crawler.record import Record, Request
 from tests.frontier.crawls import Crawl, Make
 
@@ -135,7 +136,7 @@ def test_no_dead_letters_are_none(crawl: Crawl) -> None:
 
 
 def test_dead_letters_may_be_revived_while_they_are_read(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 4)
+    monkeypatch.setattr("crawler.frontier.shards.records._BATCH", 4)
     urls = [url for n in range(3) for url in commit_all(crawl, 7, ("failed:dns", "failed:tls", "failed:http")[n])]
     revived = []
     for letter in crawl.crawldb.records.letters():
@@ -147,7 +148,7 @@ def test_dead_letters_may_be_revived_while_they_are_read(crawl: Crawl, monkeypat
 
 
 def test_what_fails_meanwhile_is_not_read_for_ever(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 2)
+    monkeypatch.setattr("crawler.frontier.shards.records._BATCH", 2)
     urls = commit_all(crawl, 5, "failed:http")
     read = []
     for letter in crawl.crawldb.records.letters():
@@ -161,7 +162,7 @@ def test_what_fails_meanwhile_is_not_read_for_ever(crawl: Crawl, monkeypatch: py
 
 def test_many_that_failed_at_once_are_read_in_pages(crawl: Crawl, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one millisecond, some revived meanwhile, some failed again: each is read once, or was there no more."""
-    monkeypatch.setattr("crawler.frontier.crawldb._BATCH", 3)
+    monkeypatch.setattr("crawler.frontier.shards.records._BATCH", 3)
     urls = commit_all(crawl, 20, "failed:http")
     read = []
     for n, letter in enumerate(crawl.crawldb.records.letters()):
@@ -197,8 +198,8 @@ def test_the_counters_and_meta(crawl: Crawl) -> None:
 def test_a_crawl_that_does_not_exist_is_empty(link: Connection) -> None:
     crawldb = CrawlDb(link, "nothing")
     assert (crawldb.meta(), crawldb.counters(), crawldb.workers(), crawldb.records.read()) == ({}, {}, [], ([], START))
-    assert (list(crawldb.records.letters()), crawldb.all_roots(), crawldb.leases_of("w")) == ([], [], [])
-    assert crawldb.hosts.due()[:2] == (0, [])
+    assert (list(crawldb.records.letters()), crawldb.hosts.roots(["a"]), crawldb.leases_of("w")) == ([], [False], [])
+    assert crawldb.hosts.due() == (0, [])
 
 
 def test_the_hosts_that_are_due_first(make: Make) -> None:
@@ -207,30 +208,25 @@ def test_the_hosts_that_are_due_first(make: Make) -> None:
     for lease in crawl.lease(2):
         crawl.commit(lease, rest_ms=3000 if lease.host == "a.example" else 0, event="slow")
     crawl.put("http://c.example/1")
-    total, hosts, now = crawl.crawldb.hosts.due(most=2)
-    assert total == 3
-    assert hosts == [
-        HostFacts("c.example", 1, 0, crawl.now, 0, 0, 0, False, 1),
-        HostFacts("b.example", 1, 0, crawl.now + 1000, 0, 1000, 0, False, 2),
-    ]
-    assert now > crawl.now
+    assert crawl.crawldb.hosts.due(most=2) == (3, [(crawl.now, "c.example"), (crawl.now + 1000, "b.example")])
 
 
-def test_hosts_that_rest_for_long_are_counted(crawl: Crawl) -> None:
-    crawl.put("http://a.example/1", "http://b.example/1")
-    seconds, _ = crawl.link.client.time()
-    crawl.link.client.zadd(crawl.frontier.keys.ready, {"a.example": (seconds + 120) * 1000})
-    assert crawl.crawldb.backing_off() == 1
-    crawl.link.client.zadd(crawl.frontier.keys.ready, {"a.example": crawl.now})
-    assert crawl.crawldb.backing_off() == 0
+def test_the_hosts_that_have_answered(make: Make) -> None:
+    crawl = make(robots=True, delay_ms=1000)
+    crawl.put(*(f"http://{name}.example/{n}" for name in "abc" for n in range(2)))
+    about_robots, by_a_page, _ = (lease for lease in crawl.lease(3))
+    crawl.frontier.robots(about_robots, "ok")
+    crawl.frontier.robots(by_a_page, "none")
+    assert crawl.crawldb.hosts.answered(9) == [about_robots.host]
+    crawl.link.client.hset(crawl.frontier.keys.host(by_a_page.host), "latency", 5)
+    assert crawl.crawldb.hosts.answered(9) == sorted([about_robots.host, by_a_page.host])
+    assert crawl.crawldb.hosts.answered(1) == [about_robots.host]
 
 
-def test_roots_are_asked_for_and_listed(crawl: Crawl) -> None:
+def test_roots_are_asked_for(crawl: Crawl) -> None:
     crawl.put(roots=[f"{n}.example" for n in range(30)])
     assert crawl.crawldb.hosts.roots(["3.example", "x.example", "29.example"]) == [True, False, True]
     assert crawl.crawldb.hosts.roots([]) == []
-    assert sorted(crawl.crawldb.all_roots()) == sorted(f"{n}.example" for n in range(30))
-    assert len(crawl.crawldb.all_roots(most=7)) == 7
 
 
 def test_the_leases_of_a_worker_are_whole(make: Make) -> None:
@@ -274,7 +270,7 @@ def test_only_the_meta_of_the_first_shard_names_a_crawl() -> None:
 def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
     link = Connection("unix:///nowhere/at/all")
     crawldb = CrawlDb(link, "test")
-    for ask in (crawldb.records, crawldb.meta, crawldb.sweep, lambda: measure(link, "test"), lambda: crawls(link)):
+    for ask in (crawldb.records.read, crawldb.meta, crawldb.sweep, lambda: measure(link, "test"), lambda: crawls(link)):
         with pytest.raises(RedisAway):
             ask()
     with pytest.raises(RedisAway):
@@ -284,7 +280,7 @@ def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
     link.close()
 
 
-# -- what another hand wrote -------------------------------------------------------------------------------------------
+# -- what something else wrote ------------------------------------------------------------------------------------------
 
 
 def test_nonsense_counts_for_nothing(crawl: Crawl) -> None:
@@ -303,7 +299,7 @@ def test_nonsense_counts_for_nothing(crawl: Crawl) -> None:
     assert list(crawl.crawldb.records.letters()) == []
     assert crawl.crawldb.counters()["bytes"] == 0
     assert [heartbeat.worker for heartbeat in crawl.crawldb.workers()] == ["\ufffd"]
-    assert crawl.crawldb.hosts.get("a.example")[0].due == 0
+    assert crawl.frontier.explain("a.example").rest_ms == 0
     assert crawl.crawldb.traps() == {"\ufffd": 0}
     assert len(list(crawl.crawldb.leases())) == 2
     client.flushdb()

@@ -1,4 +1,4 @@
-"""The link: one round trip for many calls; every trouble of Redis as an error of ours, in one line, without secrets."""
+"""The connection: one round trip for many calls; every trouble of Redis as our error, in one line, without secrets."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ from crawler.errors import (
     RedisUnavailable,
     UsageError,
 )
+from crawler.frontier import verbs
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Accepted, Limits
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.redis.errors import translate
+from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 from crawler.url import Form
+from tests.frontier.client import Client
 from tests.frontier.crawls import Crawl
 
 SECRET = "geheim-73"
@@ -68,12 +71,12 @@ def test_one_refusal_does_not_hide_the_others(crawl: Crawl) -> None:
     kept, lost = crawl.lease(2)
     crawl.frontier.release([lost.token])
     frontier = crawl.frontier
-    stranger = Frontier(crawl.link, crawl.name, Identity("another", b"", Form()))
+    stranger = Shard(crawl.link, crawl.name, Identity("another", b"", Form()))
     results = frontier.run(
         [
             frontier.put_call([Request(f"{A}3")]),
             frontier.commit_call(crawl.ending(lost)),
-            stranger.put_call([Request(f"{A}4")]),
+            verbs.put(stranger, [Request(f"{A}4")]),
             frontier.commit_call(crawl.ending(kept, links=[f"{A}5"])),
             frontier.extend_call([kept.token], 90),
             frontier.release_call([lost.token]),
@@ -87,7 +90,7 @@ def test_one_refusal_does_not_hide_the_others(crawl: Crawl) -> None:
 
 def test_no_calls_are_no_round_trip() -> None:
     with linked("unix:///nowhere") as link:
-        assert Frontier(link, "test", Identity("0", b"", Form())).run([]) == []
+        assert Shard(link, "test", Identity("0", b"", Form())).run([]) == []
 
 
 def test_scripts_that_redis_forgot_are_sent_again(crawl: Crawl) -> None:
@@ -159,10 +162,10 @@ def test_a_redis_that_does_not_answer_in_time_is_away_and_the_call_may_be_sent_a
     crawl.put(f"{A}1")
     client: Any = crawl.link.client
     with linked(crawl.link.url, timeout=0.1) as link:
-        frontier = Frontier(link, crawl.name, crawl.frontier.identity, clock=crawl.frontier.clock)
-        calls = [frontier.lease_call("c", 1, 90, "w")]
+        shard = Shard(link, crawl.name, crawl.frontier.identity, clock=crawl.frontier.shard.clock)
+        calls = [verbs.lease(shard, "c", 1, 90, "w")]
         client.execute_command("CLIENT", "PAUSE", 400, "ALL")
-        assert type(trouble(lambda: frontier.run(calls))) is RedisAway
+        assert type(trouble(lambda: shard.run(calls))) is RedisAway
     (leased,) = crawl.frontier.run(calls)
     assert [x.token for x in leased.leases] == ["c:1"]
     assert crawl.snapshot().counters["leased"] == 1
@@ -184,13 +187,13 @@ def test_a_redis_that_refuses_us_is_not_asked_again(guarded: str, user: str) -> 
         error = trouble(lambda: Frontier.find(link, "test"))
         assert type(error) is RedisUnavailable
         assert "password" in str(error)
-        other = trouble(lambda: Frontier.create(link, "test", b"{}", Limits()))
+        other = trouble(lambda: Client.create(link, "test", b"{}", Limits()))
         assert type(other) is RedisUnavailable
 
 
 def test_the_right_password_is_let_in(guarded: str) -> None:
     with linked(guarded.replace("unix://", f"unix://:{SECRET}@")) as link:
-        assert Frontier.create(link, "test", b"{}", Limits()).state().word == "empty"
+        assert Client.create(link, "test", b"{}", Limits()).state().word == "empty"
 
 
 @pytest.mark.parametrize("rights", [["+@read"], ["+@read", "+@scripting", "+@connection"]])
@@ -199,7 +202,7 @@ def test_a_user_without_the_rights_is_told_so(link: Connection, rights: list[str
     client.execute_command("ACL", "SETUSER", "bob", "on", f">{SECRET}", "~*", "+@connection", *rights)
     try:
         with linked(link.url.replace("unix://", f"unix://bob:{SECRET}@")) as poor:
-            error = trouble(lambda: Frontier.create(poor, "test", b"{}", Limits()))
+            error = trouble(lambda: Client.create(poor, "test", b"{}", Limits()))
     finally:
         client.execute_command("ACL", "DELUSER", "bob")
     assert type(error) is RedisUnavailable
