@@ -124,7 +124,6 @@ class Monitor:
         counters = self._crawldb.counters()
         heartbeats = self._crawldb.workers()
         hosts, first = self._crawldb.hosts.due(1)
-        next_host = self._frontier.explain(first[0][1] if first else "")
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
         footprint = self._weigh()
         left = state.queued + state.leased
@@ -144,7 +143,7 @@ class Monitor:
             silent_workers=len(heartbeats) - len(alive),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
-            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, next_host),
+            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first),
             rate=self._rate(state.ended),
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
@@ -160,7 +159,8 @@ class Monitor:
             lost=counters.get("lost", 0),
         )
 
-    def _limited_by(self, words: list[str], state: str, hosts: int, next_host: HostFacts) -> str:
+    def _limited_by(self, words: list[str], state: str, hosts: int, first: list[tuple[float, str]]) -> str:
+        next_host = self._frontier.explain(first[0][1] if first else "")
         limit = _limit(words, state, hosts, next_host.delay_ms / 1000)
         return limit + (unanswered(next_host) if limit.startswith(_POLITE) else "")
 

@@ -25,7 +25,7 @@ def crawl(link: Connection) -> Sharded:
 def at(crawl: Sharded, target: int, number: int = -1) -> bytes:
     """The place of one of the messages that are to be delivered."""
     (batch,) = [batch for batch in crawl.shards[0].collect("w", 5, 10, [1, 2]) if batch.target == target]
-    place: bytes = batch.parcels[number][0]
+    place: bytes = batch.messages[number][0]
     return place
 
 
@@ -39,7 +39,7 @@ def test_what_was_delivered_is_not_pending_and_not_collected_again(crawl: Sharde
     assert pending(crawl) == 2
     assert not crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
     assert pending(crawl) == 1
-    assert [(s.target, len(s.parcels)) for s in crawl.shards[0].collect("w", 5, 10, [1, 2])] == [(1, 0), (2, 1)]
+    assert [(s.target, len(s.messages)) for s in crawl.shards[0].collect("w", 5, 10, [1, 2])] == [(1, 0), (2, 1)]
 
 
 def test_said_twice_or_too_late_it_changes_nothing(crawl: Sharded) -> None:
@@ -48,7 +48,7 @@ def test_said_twice_or_too_late_it_changes_nothing(crawl: Sharded) -> None:
     crawl.shards[0].ack_delivered(1, "run", last)
     crawl.shards[0].ack_delivered(1, "run", first)
     assert pending(crawl) == 1
-    assert [len(s.parcels) for s in crawl.shards[0].collect("w", 5, 10, [1])] == [0]
+    assert [len(s.messages) for s in crawl.shards[0].collect("w", 5, 10, [1])] == [0]
 
 
 def test_delivered_messages_are_kept_for_a_while_and_then_let_go(crawl: Sharded) -> None:
@@ -74,7 +74,7 @@ def test_after_a_restart_of_the_target_all_that_is_kept_goes_again(crawl: Sharde
     crawl.shards[0].ack_delivered(1, "run", at(crawl, 1))
     assert crawl.shards[0].ack_delivered(1, "another run", b"")
     assert pending(crawl) == 3
-    assert len(crawl.shards[0].collect("w", 5, 10, [1])[0].parcels) == 2
+    assert len(crawl.shards[0].collect("w", 5, 10, [1])[0].messages) == 2
 
 
 def test_what_was_put_before_the_restart_was_seen_does_not_count(crawl: Sharded) -> None:

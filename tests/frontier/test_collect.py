@@ -23,8 +23,8 @@ def test_links_to_other_shards_are_messages_of_the_commit(crawl: Sharded) -> Non
     accepted = crawl.commit(crawl.lease(0)[0], own, one, url_in(1, "/c"), two)
     assert accepted.new == 1
     batches = crawl.shards[0].collect("w", 5, 10, [1, 2])
-    assert [(batch.target, len(batch.parcels)) for batch in batches] == [(1, 1), (2, 1)]
-    message = OutboxMessage.of(batches[0].parcels[0][1])
+    assert [(batch.target, len(batch.messages)) for batch in batches] == [(1, 1), (2, 1)]
+    message = OutboxMessage.of(batches[0].messages[0][1])
     assert {url_id for group in message.groups.values() for url_id, _ in group} == {
         crawl.frontier.id(one),
         crawl.frontier.id(url_in(1, "/c")),
@@ -47,8 +47,8 @@ def test_no_more_than_asked_for_the_oldest_first(crawl: Sharded) -> None:
     for n, lease in enumerate(crawl.lease(0, 5)):
         crawl.commit(lease, url_in(1, f"/{n}"))
     (batch,) = crawl.shards[0].collect("w", 5, 3, [1, 2])
-    assert len(batch.parcels) == 3
-    assert batch.parcels == sorted(batch.parcels)
+    assert len(batch.messages) == 3
+    assert batch.messages == sorted(batch.messages)
 
 
 def test_an_empty_outbox_has_no_batches(crawl: Sharded) -> None:
@@ -58,7 +58,7 @@ def test_an_empty_outbox_has_no_batches(crawl: Sharded) -> None:
 def test_roots_travel_with_the_message(crawl: Sharded) -> None:
     crawl.commit(crawl.lease(0)[0], url_in(2), roots=(host_in(2), host_in(0, 1)))
     (batch,) = crawl.shards[0].collect("w", 5, 10, [1, 2])
-    assert OutboxMessage.of(batch.parcels[0][1]).roots == [host_in(2)]
+    assert OutboxMessage.of(batch.messages[0][1]).roots == [host_in(2)]
     assert crawl.crawldb.hosts.roots([host_in(0, 1), host_in(2)]) == [True, False]
 
 

@@ -280,7 +280,7 @@ def test_a_redis_that_is_away_is_our_error_everywhere() -> None:
     link.close()
 
 
-# -- what something else wrote ------------------------------------------------------------------------------------------
+# -- what something else wrote -----------------------------------------------------------------------------------------
 
 
 def test_nonsense_counts_for_nothing(crawl: Crawl) -> None:

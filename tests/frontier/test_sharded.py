@@ -26,9 +26,9 @@ from tests.frontier.shards import SHARDS, Sharded, host_in, url_in
 
 OF_ALL_SHARDS = {
     *("create", "configure", "state", "pause", "resume", "delete"),
-    *("open", "close", "put", "release", "revive", "drain"),
+    *("open", "close", "put", "release", "revive", "drain", "explain"),
 }
-"""Verbs that mean something for a whole crawl; the others are sent to one shard."""
+"""Verbs that mean something for a whole crawl, or find the shard by a host; the others are sent to one shard."""
 
 
 @pytest.fixture

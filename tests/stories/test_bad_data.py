@@ -1,4 +1,4 @@
-"""What lies in Redis is an input: whatever something else put there or took away, the crawl ends and says what it met."""
+"""Redis is an input: whatever something else put there or took away, the crawl ends and says what it met."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 -- commit.lua: end a page's lease with its one outcome: record, outlinks, counters and host state in one step.
 -- Why Lua: a record without its links, or links without the record, would lose or repeat work when a worker dies.
 -- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
--- KEYS  page, `digests` hash of the content if there is one, `parcels` streams of other shards (see post in shared/outbox.lua),
---       then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
+-- KEYS  page, `digests` hash of the content if there is one, `parcels` streams of other shards (see post in
+--       shared/outbox.lua), then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
 -- ARGS  token, held, id, event, rest_ms, latency_ms, outcome, record, text, digest, spared, ip, copy, handling_ms,
 --       tallies
 -- REST  as many tallies, each with its n; number of roots, roots, messages to other shards, groups of requests

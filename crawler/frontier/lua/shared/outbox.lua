@@ -1,7 +1,7 @@
 -- outbox.lua: requests of other shards, which wait here for the relay.
 
--- post: requests of other shards, into this one's outbox, with the roots they bring. KEYS from k: the `parcels` stream of each
--- target; ARGV from a: number of messages, then target and data of each. Returns the indexes behind them.
+-- post: requests of other shards, into this one's outbox, with the roots they bring. KEYS from k: the `parcels` stream
+-- of each target; ARGV from a: number of messages, then target and data of each. Returns the indexes behind them.
 local function post(k, a, left_out)
   local n = tonumber(ARGV[a])
   for i = 1, left_out and 0 or n do
