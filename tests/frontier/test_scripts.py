@@ -239,6 +239,24 @@ def test_a_script_names_nothing_that_it_does_not_use(verb: str) -> None:
     assert [name for name in IN_LUA if name not in names and re.search(rf"\b{name}\b", code)] == []
 
 
+@pytest.mark.parametrize("verb", verbs())
+def test_a_script_uses_each_argument_that_its_header_names(verb: str) -> None:
+    """Else Python would have to give what nobody reads."""
+    own = files("crawler.frontier").joinpath(f"lua/{verb}.lua").read_text(encoding="utf-8")
+    used = set(re.findall(r"\bARG\.(\w+)", "\n".join(line.partition("--")[0] for line in own.splitlines())))
+    assert used == set(load(verb).arguments)
+
+
+def test_arguments_are_named_and_none_is_missing_or_too_many() -> None:
+    script = load("retry")
+    named = {name: str(n) for n, name in enumerate(script.arguments)}
+    assert script.ordered(dict(reversed(named.items()))) == [str(n) for n in range(8)]
+    with pytest.raises(TypeError, match=r"retry takes token, held, event, .* not held"):
+        script.ordered({name: value for name, value in named.items() if name != "token"})
+    with pytest.raises(TypeError, match="retry takes token"):
+        script.ordered(named | {"tokens": "1"})
+
+
 def test_every_shared_file_is_in_the_text_once() -> None:
     names = sorted(path.name for path in SOURCE.joinpath("shared").iterdir())
     assert names == sorted(f"{name}.lua" for name in SHARED)
