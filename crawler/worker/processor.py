@@ -225,6 +225,8 @@ class Processor:
             return Discovered(refused=refused, error=_too_many(hops - 1))
         if requests or request.depth or set(refused) != {"scope"}:
             return Discovered(requests=requests, refused=refused)
+        if urls.leads_to_bad_port(request.url, target):
+            return Discovered(refused=Counter(port=1), error="redirect to a port of another protocol")
         if not self.plan.allow_private and is_private_name(target, proxied=self.plan.proxied):
             return Discovered(refused=refused, error="redirect to a private address, which only a seed may name")
         roots = self.plan.scope.roots_of(target)

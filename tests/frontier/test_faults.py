@@ -37,14 +37,15 @@ class Fault:
     verbs: tuple[str, ...] = ()
 
     def load(self, verb: str, clock: str = SERVER_CLOCK) -> Script:
-        source = load(verb, clock).source
+        script = load(verb, clock)
+        source = script.source
         if self.verbs and verb not in self.verbs:
-            return Script(verb, source)
+            return script
         if not self.verbs and self.old not in source and self.old in shared_text():
-            return Script(verb, source)  # it does not need what is broken
+            return script  # it does not need what is broken
         if source.count(self.old) != 1:
             raise LookupError(f"{verb}.lua changed: the fault does not apply")
-        return Script(verb, source.replace(self.old, self.new))
+        return Script(verb, source.replace(self.old, self.new), script.arguments)
 
 
 _END_IN_RELEASE = """  local lease = end_lease(ARGV[i])

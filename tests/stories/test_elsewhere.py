@@ -98,6 +98,16 @@ def test_ports_of_other_protocols_are_asked_for_by_nobody(commands: Commands, si
     assert "port" in commands.run("explain", f"{SMTP}/link").out
 
 
+@pytest.mark.parametrize("by", ["redirect", "refresh"])
+def test_a_seed_does_not_lead_to_such_a_port(by: str, commands: Commands, sites: Sites) -> None:
+    """It takes its root along when it redirects to another host, but not to this."""
+    site = sites.add()
+    refresh = f'<meta http-equiv="refresh" content="0;url={SMTP}/x">'
+    seed = site.redirect("/", f"{SMTP}/x") if by == "redirect" else site.serve("/", html(head=refresh))
+    assert crawl(commands, seed, "--allow-private").keys() == {seed}
+    assert commands.status()["refused"] == {"port": 1}
+
+
 def test_a_seed_may_name_such_a_port(commands: Commands) -> None:
     """A person knows why; links to this very port are then followed. `crawler fetch` says what a crawl would do."""
     done = commands.run("run", f"{SMTP}/seed", "--ignore-robots", "--retries", "0", *OPTIONS)
