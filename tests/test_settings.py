@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crawler import units
 from crawler.errors import DamagedCrawl, UsageError
+from crawler.fetch import ENGINES
 from crawler.settings import TABLE, Kind, Settings, coerce, format_value, load, parse, parse_change
 
 
@@ -21,6 +22,10 @@ def _refused(wrong: Any, *words: str) -> None:
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_each_fetcher_may_be_chosen_and_the_first_is_the_default() -> None:
+    assert (TABLE["fetcher"].choices, Settings().fetcher) == (ENGINES, ENGINES[0])
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ LATE: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How `work` ended."""
+    """How `run_workers` ended."""
 
     status: Status
     here: int

@@ -121,7 +121,7 @@ class Records:
     def read(self, after: str = START, most: int = 500) -> tuple[list[Stored], str]:
         """The next records behind the cursor *after*, about *most*, and the new cursor.
 
-        A record that was committed again since stands at its later place only. An unchanged cursor means: no more yet.
+        A record that was committed again since is at its later place only. An unchanged cursor means: no more yet.
         Raises UnreadableRecord, which has the cursor behind it, if the next one is none. They are fewer where their
         texts are long.
         """
@@ -234,7 +234,7 @@ class Hosts:
 
 
 def _first(shards: Sequence[S], ask: Callable[[S], T | None]) -> T | None:
-    """The first answer that is not None; a URL's id does not tell its shard."""
+    """The first answer that is not None; a URL's id does not show its shard."""
     return next((found for shard in shards if (found := ask(shard)) is not None), None)
 
 

@@ -181,7 +181,7 @@ class Frontier:
         return [shard.ask(verbs.state(shard)) for shard in self.shards]
 
     def explain(self, host: str) -> HostFacts:
-        """How *host* stands, and how the rules judge it now. The empty name is a host that the crawl has not met."""
+        """The state of *host*, and how the rules judge it now. The empty name is a host that the crawl has not met."""
         home = self.home(host)
         return home.ask(verbs.explain(home, host))
 

@@ -1,6 +1,6 @@
 """The one key table of the frontier. All keys of a shard carry its hash tag, so a shard lives in one cluster slot.
 
-A site lives in one shard with all its hosts, so budgets of a site, and what a template bears, are counted in one place.
+A site lives in one shard with all its hosts, so budgets of a site and pages of a template are counted in one place.
 
 Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), then:
 
@@ -45,7 +45,7 @@ courier_until |
 | `counters` | HASH | accepted, queued, leased, ended, drained, outcome:<x>, status:<n>, refused:<reason>, bytes |
 | `workers` | HASH | worker id -> ms of its last heartbeat, then JSON |
 | `wake` | LIST | a few hints for idle workers |
-| `probe` | STRING | never written: asking to write it tells whether Redis is full |
+| `probe` | STRING | never written: an empty write to it shows whether Redis is full |
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Keys:
         self.indexes = self.ready, self.ready_proven, self.ready_failing
 
     def kind(self, key: str) -> str | None:
-        """Of what type *key* has to be; none where it is not one of ours."""
+        """The type that *key* must have; None if it is not a key of ours."""
         return _KIND_OF.get(key.removeprefix(self.prefix).partition(":")[0])
 
     def pattern(self, names: str = "") -> str:
@@ -202,7 +202,7 @@ def shard_of(host: str, shards: int) -> int:
 
 _BEHIND_HOST = re.compile("[/?;]")
 _META = re.compile(r"crawler:\{([A-Za-z0-9_-]{1,64})\.0\}:meta")
-"""Names as `config.name` allows them."""
+"""Names as `settings.name` allows them."""
 
 
 def crawl_of_meta(key: str) -> str | None:

@@ -109,7 +109,7 @@ class Lease(msgspec.Struct, frozen=True):
 
     @property
     def what(self) -> bytes:
-        """What the token stands for, as `owned` in shared/leases.lua compares it."""
+        """What the token names, as `owned` in shared/leases.lua compares it."""
         return f"{self.kind} {self.host} ".encode() + self.raw
 
     @property
@@ -275,7 +275,7 @@ class Quarantined:
 
 
 OVER: Final = ("done", "limit", "deleting")
-"""Words of a crawl that does not go on by itself."""
+"""States of a crawl that does not continue by itself."""
 
 
 def refuse_deleting(crawl: str, word: str) -> None:
@@ -286,7 +286,7 @@ def refuse_deleting(crawl: str, word: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OutboxBatch:
-    """What lies in one shard's outbox for another: place and data of each message that is to be delivered."""
+    """The messages in one shard's outbox for another: place and data of each message that is to be delivered."""
 
     target: int
     messages: Sequence[tuple[bytes, bytes]]
@@ -294,7 +294,7 @@ class OutboxBatch:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """How a host stands, and how the rules of the frontier judge it now (see explain.lua)."""
+    """The state of a host, and how the rules of the frontier judge it now (see explain.lua)."""
 
     queued: int
     in_flight: int

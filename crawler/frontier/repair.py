@@ -1,4 +1,4 @@
-"""Putting right what something else did to a crawl's counts and leases, so that it goes on and comes to its end."""
+"""Repairs the counts and leases of a crawl that something else changed, so that it continues and ends."""
 
 from __future__ import annotations
 

@@ -46,13 +46,13 @@ class Status:
     """What the speed depends on now, in words."""
     rate: float
     redis_bytes: int | None
-    """What Redis uses, whatever for; none where it does not say."""
+    """What Redis uses, whatever for; None if it does not report that."""
     redis_limit: int | None
     """Its `maxmemory`, or the memory of its machine where that is not set."""
     redis_bounded: bool
     """It is `maxmemory`."""
     needed_bytes: int | None
-    """About what the URLs that are left will take of Redis if they end as the latest pages did (see footprint.py).
+    """About what the URLs that are left will take of Redis if they end as the latest pages did (see memory.py).
 
     Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int

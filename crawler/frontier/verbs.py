@@ -46,7 +46,7 @@ MAX_DRAINED: Final = 500
 
 
 def create(shard: Shard, meta: Mapping[str, bytes]) -> Call[Any]:
-    """Make the shard, with what else stands in *meta*. Refused with CrawlExists if another crawl's is there."""
+    """Make the shard, with the further fields of *meta*. Refused with CrawlExists if another crawl's is there."""
     fields = shard.identity.fields() | dict(meta)
     return shard.call("create", replies.ok, rest=_flat({name: value for name, value in fields.items() if value}))
 
@@ -64,7 +64,7 @@ def state(shard: Shard) -> Call[CrawlState]:
 
 
 def explain(shard: Shard, host: str) -> Call[HostFacts]:
-    """How *host* stands, and how the rules judge it now. The empty name is a host that the crawl has not met."""
+    """The state of *host*, and how the rules judge it now. The empty name is a host that the crawl has not met."""
     return shard.call("explain", replies.explained, keys=[shard.keys.host(host)], host=host, site=site_key(host))
 
 
@@ -242,7 +242,7 @@ def commit(shard: Shard, page: Commit) -> Call[Accepted]:
 
 
 def retry(shard: Shard, page: Retry) -> Call[Any]:
-    """Try a page again later. Refused with LeaseLost, which is harmless: somebody else tries it."""
+    """Try a page again later. Refused with LeaseLost, which is harmless: another worker tries it."""
     return shard.call(
         "retry",
         replies.ok,

@@ -44,7 +44,7 @@ from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
 
-MAX_TOLD: Final = 10
+MAX_REPORTED: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
 
 
@@ -81,7 +81,7 @@ class Processor:
         self._hook, self._sample = callbacks.hook, callbacks.sample
         self.say, self.enter = callbacks.say, callbacks.enter
         self._sitemap_requests = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
 
@@ -208,10 +208,10 @@ class Processor:
     def _report_lost_headers(self, before: str, after: str) -> None:
         """Report that a host does not get the --header lines of the seed's own host: once a host, for a few hosts."""
         host = urls.host(after)
-        if host in self._told or len(self._told) == MAX_TOLD:
+        if host in self._reported or len(self._reported) == MAX_REPORTED:
             return
         if words := headers.lost(self.plan.origin_headers, before, after):
-            self._told.add(host)
+            self._reported.add(host)
             self.say(words)
 
     def _redirected(self, held: LeasedPage, target: str, hops: int) -> Discovered:
@@ -375,8 +375,8 @@ class Processor:
         for url, hops in first:
             more, counts = self._admit(held, [url], request.depth, hops)
             requests, refused = requests + more, refused + counts
-        told = [url for url, _ in first]
-        links = [] if self.plan.sitemap_only else [link for link in page.outlinks if link not in told]
+        taken = [url for url, _ in first]
+        links = [] if self.plan.sitemap_only else [link for link in page.outlinks if link not in taken]
         more, counts = self._admit(held, links, request.depth + 1)
         return requests + more, refused + counts
 

@@ -18,7 +18,7 @@ if no then
 end
 for k = OWN_KEYS + 1, SHARDS > 1 and #KEYS or 0 do
   if string.find(KEYS[k], PREFIX .. 'parcels:', 1, true) then
-    redis.call('XLEN', KEYS[k]) -- of another kind: said before anything is written
+    redis.call('XLEN', KEYS[k]) -- a key of another type stops the script before its first write
   end
 end
 local PAGE, token, id = KEYS[OWN_KEYS], ARG.token, ARG.id

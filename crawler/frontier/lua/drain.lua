@@ -1,7 +1,7 @@
--- drain.lua: free what an export has written and synced: of a page its text and its record, but for a stub that says
--- that the URL has ended, how, and where it was found. A dead letter keeps its record, so that it can be tried again.
--- Why Lua: a page that is committed again between look and removal would lose what nobody has exported.
--- The entries of `records` go in any case: one that is not its page's latest is passed over by all who read.
+-- drain.lua: free what an export has written and synced: of a page its text and its record. A stub stays: that the URL
+-- has ended, how, and where it was found. A dead letter keeps its record, so that it can be tried again.
+-- Why Lua: a page that is committed again between look and removal would lose what was not exported yet.
+-- The entries of `records` go in any case: readers skip one that is not its page's latest.
 -- KEYS  page of each
 -- REST  stream id, id and stub of each, at most 500
 -- RETURNS OK number | NO_CRAWL | DELETING

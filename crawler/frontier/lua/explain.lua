@@ -1,4 +1,4 @@
--- explain.lua: how a host stands, and how the rules of the other verbs judge it now; reads only.
+-- explain.lua: the state of a host, and how the rules of the other verbs judge it now; reads only.
 -- KEYS  host
 -- ARGS  host, site
 --       site: see accept in shared/admission.lua

@@ -29,7 +29,7 @@ local IP_WAIT_MS = 250 -- until a host is looked at again whose address had no f
 local PACKED_WAIT_MS = 20 -- or whose pages are all packed
 local ENOUGH_PAGES = 1000 -- queued pages of a host beside which its sitemaps wait
 local WINDOWS = 4 -- how many times as many hosts as are wanted are looked at, while those found are passed over
-local MAX_BUSY = 100 -- sites whose pages take long that are heeded
+local MAX_BUSY = 100 -- sites whose pages take long that are considered
 local SOON = 32 -- hosts that are looked at for one that will soon be due
 local BUSY_WAIT_MS = 1000 -- until one of a site that rests is looked at again
 local PASSED_WAIT_MS = 250 -- until one that was passed over is looked at again, where more are behind it
@@ -324,8 +324,8 @@ local function lease_from(f, most)
   end
 end
 
--- take_turn: of a site with many hosts, whether its group may be asked now: at most MANY_HOSTS starts a delay, and so
--- many times `per_host` at once. If not the host gets a place in the line: none is looked at again before its time.
+-- take_turn: of a site with many hosts, whether its group may be asked now: at most MANY_HOSTS starts a delay, and
+-- MANY_HOSTS times `per_host` at once. If not, the host gets a place in the line, and is not looked at before its time.
 local function take_turn(f)
   if not CROWDS or not sees_addresses or DELAY == 0 then
     return true

@@ -137,7 +137,7 @@ end
 local function repair_counts(entries, accepted, queued, leased, ended)
   local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended', 'lost')
   for i, before in ipairs({ accepted, queued, leased, ended }) do
-    if math.modf(number(c[i]) or 0) ~= before then -- a reply bears whole numbers
+    if math.modf(number(c[i]) or 0) ~= before then -- a reply contains whole numbers only
       return number(c[5]) or 0
     end
   end

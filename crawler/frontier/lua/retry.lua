@@ -27,7 +27,7 @@ if lease.kind == 'P' then
     lease.entry = string.sub(lease.entry, 1, 1) .. string.sub(ARG.entry, 2)
   end
   requeue(lease, 'RIGHT', charge)
-  if charge >= CRASH then -- nobody is left who could tell when its fetch had ended
+  if charge >= CRASH then -- its worker is dead: when the fetch ended is not known
     rest_again(lease.host)
   end
   if redis.call('HGET', host_key(lease.host), 'queued') == '1' then

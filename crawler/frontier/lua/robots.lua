@@ -1,4 +1,4 @@
--- robots.lua: end a robots lease: what the origin's robots.txt says, or that it cannot be had now.
+-- robots.lua: end a robots lease: the text of the origin's robots.txt, or that it is unavailable now.
 -- KEYS  robots string of the origin
 -- ARGS  token, held, scheme, event, text, ttl_ms, crawl_delay_ms, rest_ms, ip, handling_ms
 -- REST  tally and n of each

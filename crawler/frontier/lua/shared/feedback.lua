@@ -17,7 +17,7 @@ local function back_off(host, first_ms, max_ms)
   rest(host, over - T)
 end
 
--- apply_event: what an answer means for its host. ok: healthy; slow: it said "slow down"; fail: no connection; stall:
+-- apply_event: what an answer means for its host. ok: healthy; slow: 429, 503 and the like; fail: no connection; stall:
 -- the connection broke or nothing came; dead: its name does not exist; untrusted: its certificate or handshake fails;
 -- robots: robots.txt is unavailable; late: it was given up early, because others waited; hang, crash: its robots.txt
 -- stopped the worker that read it; none: not known; unsent: nothing was asked. `is_page`: a page was answered, which
@@ -116,7 +116,7 @@ local function labour(host, ms, token)
   end
 end
 
--- answered_by: a host's latest address; the latest one of its site stands for hosts of it whose address is not known
+-- answered_by: a host's latest address; the latest one of its site counts for its hosts whose address is not known
 local function answered_by(host, ip)
   redis.call('HSET', host_key(host), 'ip', ip)
   if CROWDS then

@@ -47,7 +47,7 @@ local function settle(host)
 end
 
 -- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.
--- Without any delay nothing is adapted: who sets it to 0 wants speed.
+-- Without any delay nothing is adapted: a delay of 0 asks for speed.
 local function host_delay(crawl_delay, latency)
   local delay = math.max(DELAY, number(crawl_delay) or 0)
   if delay > 0 and ADAPTIVE > 0 then
@@ -57,7 +57,7 @@ local function host_delay(crawl_delay, latency)
 end
 
 -- rest: the host is not asked before `ms` from now. Kept in the host's hash, so it outlives an empty queue.
--- From now on the delay of its latest lease is not given back: somebody else had a reason to let it rest.
+-- From now on the delay of its latest lease is not given back: there is another reason to let it rest.
 local function rest(host, ms)
   local key = host_key(host)
   if ms > 0 then
@@ -69,7 +69,7 @@ local function rest(host, ms)
   end
 end
 
--- rest_again: whoever held a lease of this host may have asked it at the last moment: its delay begins anew.
+-- rest_again: a lease of this host was broken off, maybe after its request was sent: the delay begins anew.
 local function rest_again(host)
   local h = redis.call('HMGET', host_key(host), 'delay', 'latency')
   rest(host, host_delay(h[1], h[2]))
