@@ -15,6 +15,7 @@ from crawler.cli.explain import explain_, quarantine
 from crawler.cli.export import export_, format_option, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
+from crawler.cli.hosts import block, hosts, unblock
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
@@ -204,7 +205,11 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
         seeded = session.seed(frontier, sources, sitemaps, _seeding)
         session.discard(frontier)
         line.clear()
-        over = f", {seeded.over_budget:,} over a budget (--max-pages-per-host, -site)" if seeded.over_budget else ""
+        over = (
+            f", {seeded.over_budget:,} refused (over a budget of host or site, or of a blocked host)"
+            if seeded.over_budget
+            else ""
+        )
         refused = f", {seeded.refused:,} refused" if seeded.refused else ""
         say(f"{seeded.new:,} new URLs, {seeded.seen:,} known{over}{refused}; crawl {session.settings.crawl!r}")
         return 2 if seeded.refused else 0
@@ -262,7 +267,7 @@ def demo(output: str | None, **given: Any) -> int:
     return run_demo(loaded, open_writer(output) if output else None)
 
 
-for command in (status, explain_, failed, retry, quarantine, list_, set_, pause, resume, delete):
+for command in (status, hosts, explain_, failed, retry, quarantine, list_, set_, block, unblock, pause, resume, delete):
     cli.add_command(command)
 
 

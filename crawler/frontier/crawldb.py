@@ -16,7 +16,7 @@ from crawler import url as urls
 from crawler.errors import UnreadableRecord
 from crawler.frontier import decode
 from crawler.frontier.keys import Keys, crawl_of_meta, shard_of
-from crawler.frontier.messages import Exported, Lease
+from crawler.frontier.messages import Exported, HostRow, HostTrouble, Lease
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.crawldb import Heartbeat, ShardDb
 from crawler.frontier.shards.hosts import ShardHosts
@@ -211,6 +211,20 @@ class Hosts:
     def answered(self, most: int) -> list[str]:
         """Which of the hosts that are due first have answered this crawl: of *most* of each shard."""
         return list(chain.from_iterable(shard.answered(most) for shard in self._shards))
+
+    def all(self, match: str = "") -> Iterator[HostRow]:
+        """All hosts that are known, or those whose names match the glob *match*; in no order."""
+        return chain.from_iterable(shard.all(match) for shard in self._shards)
+
+    def failing(self, most: int = 3) -> tuple[int, list[tuple[str, HostTrouble]]]:
+        """How many hosts fail now, and the *most* that fail for longest, with what is wrong."""
+        found = [shard.failing(most) for shard in self._shards]
+        longest = sorted(chain.from_iterable(rows for _, rows in found), key=lambda row: row[1].since_ms)
+        return sum(count for count, _ in found), longest[:most]
+
+    def blocked(self) -> list[str]:
+        """The names that are blocked; they are the same in all shards."""
+        return self._shards[0].blocked()
 
     def queued(self, host: str, priority: int) -> Iterator[bytes]:
         """The entries of one of a host's queues, the next one first; read in slices while others take from it."""

@@ -164,7 +164,7 @@ class Frontier:
             return states[0]
         words = [state.state for state in states]
         waits = [state.wait_ms for state in states if state.wait_ms >= 0]
-        sums = ("accepted", "queued", "leased", "ended", "pending", "fetched")
+        sums = ("accepted", "queued", "leased", "ended", "pending", "fetched", "held")
         whole = CrawlState(
             "running",
             **{name: sum(getattr(state, name) for state in states) for name in sums},

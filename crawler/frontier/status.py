@@ -69,12 +69,20 @@ class Status:
     """Those that can work: of their workers one at least has no trouble."""
     stuck_for: float
     """Seconds since which no worker can resolve or connect; 0 where one can, or there is none."""
+    held: int
+    """Queued URLs of blocked hosts: they are not handed out, and do not keep the crawl from being done."""
+    failing: int
+    """Hosts that fail now."""
+    failing_hosts: list[tuple[str, str]]
+    """Those that fail for longest, up to three, each with the reason in words."""
+    hook_calls: int
+    """Pages for which the user's hook was called."""
     lost: int
     """URLs that were accepted and vanished from their queues: something else changed what is in Redis."""
 
     @property
     def fetched(self) -> int:
-        """Pages with a final answer."""
+        """Pages that were answered with a 2xx."""
         return self.outcomes.get("fetched", 0)
 
     @property
@@ -121,11 +129,11 @@ class Monitor:
     def look(self) -> Status:
         """A snapshot now. Raises what the frontier raises: NoCrawl, RedisAway."""
         state = self._frontier.state()
-        counters = self._crawldb.counters()
-        heartbeats = self._crawldb.workers()
+        counters, heartbeats = self._crawldb.counters(), self._crawldb.workers()
         hosts, first = self._crawldb.hosts.due(1)
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
         footprint = self._weigh()
+        failing, troubles = self._crawldb.hosts.failing()
         left = state.queued + state.leased
         return Status(
             crawl=self._frontier.crawl,
@@ -156,6 +164,10 @@ class Monitor:
             lacks=sorted({line for heartbeat in alive for line in _said(heartbeat, "lack")}),
             machines=sorted({_machine(heartbeat) for heartbeat in alive if not _troubled_for(heartbeat)}),
             stuck_for=min((_troubled_for(heartbeat) for heartbeat in alive), default=0.0),
+            held=state.held,
+            failing=failing,
+            failing_hosts=[(host, trouble.text) for host, trouble in troubles],
+            hook_calls=counters.get("hook_calls", 0),
             lost=counters.get("lost", 0),
         )
 

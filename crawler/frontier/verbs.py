@@ -237,6 +237,9 @@ def commit(shard: Shard, page: Commit) -> Call[Accepted]:
         ip=page.ip,
         copy=page.copy,
         handling_ms=page.handling_ms,
+        trouble=page.trouble,
+        target=page.target,
+        loop=page.loop,
         tallies=len(page.tallies),
     )
 
@@ -254,6 +257,7 @@ def retry(shard: Shard, page: Retry) -> Call[Any]:
         alone_ms=page.alone_ms,
         entry=b"" if page.respelled is None else page.respelled.place()[1],
         handling_ms=page.handling_ms,
+        trouble=page.trouble,
     )
 
 
@@ -275,6 +279,7 @@ def robots(shard: Shard, result: RobotsResult) -> Call[Any]:
         rest_ms=result.rest_ms,
         ip=result.ip,
         handling_ms=result.handling_ms,
+        trouble=result.trouble,
     )
 
 
@@ -320,6 +325,27 @@ def judge_templates(shard: Shard, samples: Sequence[TemplateSample]) -> Call[Qua
 def unquarantine(shard: Shard, template: str, template_id: str) -> Call[int]:
     """Let the URLs of a quarantined template be fetched again; 0 where it is not quarantined."""
     return shard.call("unquarantine", replies.number, keys=[shard.keys.template(template_id)], template=template)
+
+
+# -- blocked hosts -----------------------------------------------------------------------------------------------------
+
+
+def block(shard: Shard, names: Sequence[str], hosts: Sequence[str] = ()) -> Call[tuple[int, int]]:
+    """Hand out no URL of the hosts in *names* (`*.name` is a name with all below it), and accept none.
+
+    *hosts* are known ones that match; the result is how many of them were not blocked, and how many URLs they hold.
+    """
+    return _of_hosts(shard, "block", names, hosts)
+
+
+def unblock(shard: Shard, names: Sequence[str], hosts: Sequence[str] = ()) -> Call[tuple[int, int]]:
+    """The reverse of `block`: how many of *names* were blocked, and how many URLs of *hosts* wait again."""
+    return _of_hosts(shard, "unblock", names, hosts)
+
+
+def _of_hosts(shard: Shard, verb: str, names: Sequence[str], hosts: Sequence[str]) -> Call[tuple[int, int]]:
+    keys = list(map(shard.keys.host, hosts))
+    return shard.call(verb, replies.two_numbers, keys=keys, names=len(names), rest=[*names, *hosts])
 
 
 # -- long queues (see overflow.py) -------------------------------------------------------------------------------------

@@ -48,10 +48,18 @@ def live(status: Status, seconds: float) -> str:
         f"{status.rate:.1f}/s",
         f"queue {status.queued:,}",
         f"errors {status.failed:,}",
+        *([_failing(status)] if status.failing else []),
         status.limit,
         clock(seconds),
     ]
     return " | ".join(parts)
+
+
+def _failing(status: Status) -> str:
+    """How many hosts fail, and why the first ones do: `3 hosts failing: shop.example 503 Service Unavailable`."""
+    shown = "; ".join(f"{host}: {text}" for host, text in status.failing_hosts)
+    more = "; ..." if status.failing > len(status.failing_hosts) else ""
+    return f"{status.failing:,} host{'' if status.failing == 1 else 's'} failing: {shown}{more}"
 
 
 def summary(status: Status, here: int, seconds: float, losses: str = "") -> list[str]:
@@ -132,6 +140,10 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"  {'copies':<9} {status.duplicates:,} pages have the content of another one")
     if status.hook_errors:
         lines.append(f"  {'hook':<9} it failed on {status.hook_errors:,} pages: `error` in their records says how")
+    if status.failing:
+        lines.append(f"  {'failing':<9} {_failing(status)} (`crawler hosts --failing`)")
+    if status.held:
+        lines.append(f"  {'held':<9} {status.held:,} URLs of blocked hosts (`crawler hosts --blocked`)")
     if status.lost:
         lines.append(f"  {'lost':<9} {_lost(status)}")
     return lines + _quarantined(status)

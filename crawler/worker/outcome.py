@@ -29,6 +29,7 @@ except ImportError:  # there are no wheels for rare processors
 
 MAX_FIELD: Final = 500
 """Longest error or header kept in a record, in characters."""
+IN_A_CIRCLE: Final = "it redirects in a circle"
 HOOK_ERROR: Final = "hook: "
 """How a page's `error` begins if the user's hook failed on it."""
 
@@ -80,6 +81,8 @@ class HostFeedback(msgspec.Struct, frozen=True):
     rest_ms: int = 0
     ip: str = ""
     """The address that answered, if known."""
+    trouble: str = ""
+    """What is wrong with it (see Commit)."""
 
 
 _NO_REST: Final = HostFeedback()
@@ -104,7 +107,9 @@ def of_failure(
         error=_cut(error),
     )
     said = rest.event, rest.rest_ms
-    return Commit(held.lease, held.id, outcome, record.encode(), b"", *said, handling_ms=handling_ms)
+    return Commit(
+        held.lease, held.id, outcome, record.encode(), b"", *said, handling_ms=handling_ms, trouble=rest.trouble
+    )
 
 
 def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Commit:
@@ -125,18 +130,17 @@ def of_response(
 
 
 def of_redirect(
-    held: LeasedPage,
-    response: Response,
-    target: str | None,
-    found: Discovered,
-    rest: HostFeedback,
-    *,
-    outcome: str = "redirected",
+    held: LeasedPage, response: Response, target: str | None, found: Discovered, rest: HostFeedback, target_id: str = ""
 ) -> Commit:
-    """The outcome of a URL that redirects. *target* is canonical, or None if it cannot be crawled."""
+    """The outcome of a URL that redirects. *target* is canonical, or None if it cannot be crawled.
+
+    With *target_id*, the id of *target*, it ends as a loop if known redirects lead from there back to it.
+    """
+    outcome = "failed:redirect-loop" if found.refused["hops"] else "redirected"
     fields = _response_fields(held, outcome, response, found.error)
     fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location") or ""))
-    return _commit(held, fields, response, rest, found)
+    loop = Record(**fields | {"outcome": "failed:redirect-loop", "error": IN_A_CIRCLE}).encode() if target_id else b""
+    return _commit(held, fields, response, rest, found, target=target_id, loop=loop)
 
 
 def of_page(held: LeasedPage, page: Page, found: Discovered, rest: HostFeedback) -> Commit:
@@ -231,6 +235,7 @@ def _commit(
         # Errors and redirects arrive faster than pages: they do not show how busy the host is.
         latency_ms=round(response.first_byte * 1000) if 200 <= response.status < 300 else None,
         ip=rest.ip,
+        trouble=rest.trouble,
         tallies=tallies,
         roots=found.roots,
         requests=found.requests,

@@ -122,7 +122,7 @@ class Processor:
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
         ip = result.address if self.plan.sees_addresses and isinstance(result, Response) else ""
-        rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip)
+        rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip, verdict.trouble)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
@@ -140,7 +140,8 @@ class Processor:
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
         alone_ms, took_ms = round(verdict.alone * 1000), self.clock.took_ms
-        return PendingCall(Retry(held.lease, rest.event, verdict.charge, rest.rest_ms, alone_ms, handling_ms=took_ms))
+        retry = Retry(held.lease, rest.event, verdict.charge, rest.rest_ms, alone_ms, None, took_ms, rest.trouble)
+        return PendingCall(retry)
 
     # -- redirects -----------------------------------------------------------------------------------------------------
 
@@ -177,8 +178,7 @@ class Processor:
         if not request.depth:
             self._report_lost_headers(response.url, target)
         too_many = bool(found.refused["hops"])
-        outcome = "failed:redirect-loop" if too_many else "redirected"
-        commit = of_redirect(held, response, target, found, rest, outcome=outcome)
+        commit = of_redirect(held, response, target, found, rest, "" if too_many else self.id(target))
         return self._outgoing(commit, found.requests, failed=too_many)
 
     def _redirect_to_itself(

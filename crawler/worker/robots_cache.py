@@ -32,6 +32,8 @@ class RobotsAnswer:
     rest_ms: int = 0
     sitemaps: tuple[str, ...] = ()
     """As written in robots.txt."""
+    trouble: str = ""
+    """See `politeness.RobotsVerdict`."""
 
     def result(self, lease: Lease, ip: str, refused: Mapping[str, int], handling_ms: int = 0) -> RobotsResult:
         """What ends *lease*. *ip* is the address that answered, if known; *refused* counts sitemaps by reason."""
@@ -45,6 +47,7 @@ class RobotsAnswer:
             ip,
             handling_ms,
             {f"refused:{reason}": n for reason, n in refused.items()},
+            self.trouble,
         )
 
 
@@ -121,7 +124,7 @@ class RobotsCache:
                 return RobotsAnswer(follow=target)
             return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
         if verdict.step == "fail":
-            return RobotsAnswer(event=verdict.event, rest_ms=_rest_ms(lease, result))
+            return RobotsAnswer(event=verdict.event, rest_ms=_rest_ms(lease, result), trouble=verdict.trouble)
         if verdict.step == "parse" and isinstance(result, Response):
             rules = robots.parse(result.body)
             delay = rules.crawl_delay(self.agent)

@@ -13,7 +13,7 @@ local drained, k = 0, OWN_KEYS
 for i = REST, #ARGV, 3 do
   local at, id, stub, page = ARGV[i], ARGV[i + 1], ARGV[i + 2], KEYS[k]
   redis.call('XDEL', RECORDS, at) -- first, so that it goes through when Redis is full
-  local was = redis.call('HMGET', page, 'at', 'token', 'd')
+  local was = redis.call('HMGET', page, 'at', 'token', 'd', 'to')
   if was[1] == at then
     if redis.call('ZSCORE', FAILED, id) then
       redis.call('HDEL', page, 'at')
@@ -22,6 +22,9 @@ for i = REST, #ARGV, 3 do
       redis.call('HSET', page, 'm', stub, 'token', was[2])
       if was[3] then
         redis.call('HSET', page, 'd', was[3])
+      end
+      if was[4] then
+        redis.call('HSET', page, 'to', was[4])
       end
     end
     drained = drained + 1

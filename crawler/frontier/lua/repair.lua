@@ -89,6 +89,7 @@ local function repair_host(host, out, asking)
       wrong = true
     end
   end
+  hold(host, entries - (number(h[1]) or 0))
   wrong = set(key, 'queued', h[1], entries) or wrong
   wrong = set(key, 'in_flight', h[2], out) or wrong
   if h[3] and not asking then

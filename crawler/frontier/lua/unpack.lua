@@ -30,6 +30,7 @@ if lost > 0 then
   add(hash, 'queued', -lost)
   count('queued', -lost)
   count('lost', lost)
+  hold(host, -lost)
   settle(host)
 end
 return { 'OK', math.max(lost, 0) }

@@ -48,7 +48,9 @@ local function accept(k, a, seeded)
       queue, tail, k = end_of(host), KEYS[k + 1], k + 2
     end
     local room, why = NEVER, nil
-    if not sitemaps then
+    if is_blocked(host) then
+      room, why = 0, 'blocked'
+    elseif not sitemaps then
       room, why = room_of(hash, host, site, seeded)
     end
     local fresh = {}

@@ -28,7 +28,33 @@ local function unplace(host)
   redis.call('ZREM', READY_FAILING, host)
 end
 
--- settle: a host is in its index at `due` exactly when it has queued entries, a free slot and no robots lease out.
+-- is_blocked: whether a host is in BLOCKED, or below one of its names (`*.name`, whatever the port)
+local function is_blocked(host)
+  if not BLOCKS then
+    return false
+  end
+  if redis.call('SISMEMBER', BLOCKED, host) == 1 then
+    return true
+  end
+  local name = string.gsub(host, ':%d+$', '')
+  while name do
+    if redis.call('SISMEMBER', BLOCKED, '*.' .. name) == 1 then
+      return true
+    end
+    name = string.match(name, '^[^.]+%.(.+)$')
+  end
+  return false
+end
+
+-- hold: so many more entries of a host are queued; those of a blocked one are held
+local function hold(host, n)
+  if BLOCKS and redis.call('HEXISTS', host_key(host), 'blocked') == 1 then
+    count('held', n)
+  end
+end
+
+-- settle: a host is in its index at `due` exactly when it has queued entries, a free slot and no robots lease out,
+-- and is not blocked.
 -- settle_as: the same where these facts of it are known.
 local function settle_as(host, queued, in_flight, due, asking, index)
   if (number(queued) or 0) > 0 and (number(in_flight) or 0) < SLOTS and not asking then
@@ -42,8 +68,8 @@ end
 
 local function settle(host)
   local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking', 'failing_since', 'late',
-    'answers')
-  settle_as(host, h[1], h[2], h[3], h[4], index_of(h[5], h[6], h[7]))
+    'answers', 'blocked')
+  settle_as(host, h[1], h[2], h[3], h[4] or h[8], index_of(h[5], h[6], h[7]))
 end
 
 -- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.

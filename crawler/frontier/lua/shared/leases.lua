@@ -98,4 +98,5 @@ local function requeue(lease, side, charge)
   end
   add(host_key(lease.host), 'queued', 1)
   count('queued', 1)
+  hold(lease.host, 1)
 end
