@@ -68,11 +68,7 @@ class Processor:
     """Processes one completed fetch to its outcome. May be repeated until its call is sent: it remembers nothing."""
 
     def __init__(
-        self,
-        stored: Stored,
-        links: LinkFilter,
-        plan: WorkerOptions,
-        callbacks: Callbacks = NO_CALLBACKS,
+        self, stored: Stored, links: LinkFilter, plan: WorkerOptions, callbacks: Callbacks = NO_CALLBACKS
     ) -> None:
         self._stored = stored
         self._links = links
@@ -217,7 +213,6 @@ class Processor:
     def _redirected(self, held: LeasedPage, target: str, hops: int) -> Discovered:
         """A seed that redirects takes its root along, but never to an address that only a seed itself may name."""
         request = held.entry.request
-        via = held.id
         if request.sitemap:
             return self._redirected_sitemap(held, target, hops)
         requests, refused = self._admit(held, [target], request.depth, hops)
@@ -230,7 +225,7 @@ class Processor:
         if not self.plan.allow_private and is_private_name(target, proxied=self.plan.proxied):
             return Discovered(refused=refused, error="redirect to a private address, which only a seed may name")
         roots = self.plan.scope.roots_of(target)
-        return Discovered(requests=[Request(target, request.depth, hops, via)], roots=roots)
+        return Discovered(requests=[Request(target, request.depth, hops, held.id)], roots=roots)
 
     def _redirected_sitemap(self, held: LeasedPage, target: str, hops: int) -> Discovered:
         request = held.entry.request
