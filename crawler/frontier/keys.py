@@ -11,7 +11,7 @@ full_site (it fills Redis: no new links of it) |
 | `ready`, `ready_proven`, `ready_failing` | ZSET | host -> due in ms of the server's clock: the hosts to lease \
 from, each in one of the three: new, proven and failing ones (see `settle` and `index_of` in shared/hosts.lua) |
 | `blocked` | SET | hosts whose URLs are not handed out, and `*.name` for a name with all below it |
-| `failing` | ZSET | host -> since when it has a trouble, in ms |
+| `failing` | ZSET | host with queued or leased URLs -> since when it has a trouble, in ms |
 | `busy` | ZSET | site whose pages take long to handle -> until when others go first, in ms |
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, \
 no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, ip, undo (token of the latest \

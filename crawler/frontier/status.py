@@ -151,7 +151,7 @@ class Monitor:
             silent_workers=len(heartbeats) - len(alive),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
-            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first),
+            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first, failing),
             rate=self._rate(state.ended),
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
@@ -171,8 +171,13 @@ class Monitor:
             lost=counters.get("lost", 0),
         )
 
-    def _limited_by(self, words: list[str], state: str, hosts: int, first: list[tuple[float, str]]) -> str:
+    def _limited_by(
+        self, words: list[str], state: str, hosts: int, first: list[tuple[float, str]], failing: int
+    ) -> str:
         next_host = self._frontier.explain(first[0][1] if first else "")
+        if hosts and failing >= hosts:
+            limit = _limit(words, state, hosts, 0.0)
+            return _only_failing(hosts, next_host) if limit.startswith(_POLITE) else limit
         limit = _limit(words, state, hosts, next_host.delay_ms / 1000)
         return limit + (unanswered(next_host) if limit.startswith(_POLITE) else "")
 
@@ -226,6 +231,12 @@ def _word(heartbeat: Heartbeat) -> str:
         if isinstance(trouble, str) and trouble
         else str(heartbeat.facts.get("limit", ""))
     )
+
+
+def _only_failing(hosts: int, first: HostFacts) -> str:
+    """What the speed depends on if only failing hosts have URLs; *first* is the next that is due."""
+    shown = "1 host that fails" if hosts == 1 else f"{hosts:,} hosts that fail"
+    return f"waiting for {shown}; the next is asked again in {math.ceil(first.rest_ms / 1000):,} s"
 
 
 def unanswered(host: HostFacts) -> str:

@@ -29,6 +29,7 @@ ROBOTS_TTL: Final = 86_400.0
 MAX_ROBOTS_HOPS: Final = 5
 """Most redirects followed for robots.txt (RFC 9309 section 2.3.1.2)."""
 
+_MAX_TROUBLE: Final = 200
 _MISSING: Final = frozenset({404, 410})
 _BUSY: Final = frozenset({429, 503, 999})
 _PASSING: Final = frozenset({408, 425, 500, 502, 504, *range(506, 600)})
@@ -92,7 +93,7 @@ def _judge_error(error: FetchError, tried: int, retries: int, back_off: float) -
         case "refused":
             return Verdict("unsent", "failed:connect", error=error.detail)
         case "tls":
-            return Verdict("none", "failed:tls", error=error.detail, trouble=f"tls {error.detail}")
+            return Verdict("none", "failed:tls", error=error.detail, trouble=_trouble("tls", error.detail))
         case "dns":
             if error.lack:  # no server says that the name does not exist
                 return _again("fail", "connect", error.detail, again)
@@ -106,8 +107,13 @@ def _judge_error(error: FetchError, tried: int, retries: int, back_off: float) -
 def _again(event: HostEvent, why: str, error: str, again: tuple[int, int, float], rest: float = 0.0) -> Verdict:
     tried, retries, back_off = again
     if tried >= retries:
-        return Verdict(event, f"failed:{why}", rest=rest, error=error, trouble=f"{why} {error}")
-    return Verdict(event, None, Charge.RETRY, rest=rest, alone=back_off, error=error, trouble=f"{why} {error}")
+        return Verdict(event, f"failed:{why}", rest=rest, error=error, trouble=_trouble(why, error))
+    return Verdict(event, None, Charge.RETRY, rest=rest, alone=back_off, error=error, trouble=_trouble(why, error))
+
+
+def _trouble(kind: str, words: str) -> str:
+    """As it is stored, with bounded length."""
+    return f"{kind} {words}"[:_MAX_TROUBLE]
 
 
 def status_words(status: int) -> str:
@@ -165,7 +171,7 @@ def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
         if result.kind == "expired":  # nothing was sent: the host is not to blame
             return RobotsVerdict("fail", "none")
         event = "robots" if result.lack else _HOPELESS.get(result.kind, "robots")
-        return RobotsVerdict("fail", event, f"{_KINDS.get(result.kind, result.kind)} {result.detail}")
+        return RobotsVerdict("fail", event, _trouble(_KINDS.get(result.kind, result.kind), result.detail))
     if result.status in REDIRECTS and hops < MAX_ROBOTS_HOPS and result.headers.get("location"):
         return RobotsVerdict("follow")
     meaning = robots.judge(result.status)

@@ -18,6 +18,7 @@ local function back_off(host, first_ms, max_ms)
 end
 
 -- set_trouble: what is wrong with a host now, in words: '' is nothing. Since when is kept while it lasts.
+-- `settle` follows, which keeps FAILING.
 local function set_trouble(host, trouble, was)
   local key = host_key(host)
   if trouble == '' then
@@ -28,7 +29,6 @@ local function set_trouble(host, trouble, was)
   elseif trouble ~= was then
     redis.call('HSET', key, 'trouble', trouble)
     redis.call('HSETNX', key, 'trouble_ms', T)
-    redis.call('ZADD', FAILING, 'NX', T, host)
   end
 end
 

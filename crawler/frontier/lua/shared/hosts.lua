@@ -54,7 +54,7 @@ local function hold(host, n)
 end
 
 -- settle: a host is in its index at `due` exactly when it has queued entries, a free slot and no robots lease out,
--- and is not blocked.
+-- and is not blocked. It is in FAILING exactly when it has a trouble, and entries or leases.
 -- settle_as: the same where these facts of it are known.
 local function settle_as(host, queued, in_flight, due, asking, index)
   if (number(queued) or 0) > 0 and (number(in_flight) or 0) < SLOTS and not asking then
@@ -68,8 +68,13 @@ end
 
 local function settle(host)
   local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking', 'failing_since', 'late',
-    'answers', 'blocked')
+    'answers', 'blocked', 'trouble', 'trouble_ms')
   settle_as(host, h[1], h[2], h[3], h[4] or h[8], index_of(h[5], h[6], h[7]))
+  if h[9] and (number(h[1]) or 0) + (number(h[2]) or 0) > 0 then
+    redis.call('ZADD', FAILING, 'NX', number(h[10]) or T, host)
+  elseif h[9] then
+    redis.call('ZREM', FAILING, host)
+  end
 end
 
 -- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.
