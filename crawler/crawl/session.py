@@ -16,6 +16,7 @@ from crawler.errors import CrawlExists, FixedSetting, NoCrawl
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
+from crawler.frontier.redis.address import shown
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 
@@ -34,12 +35,13 @@ class Session:
         """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
         self._begins = begins
         self._named = loaded.named
+        self._place = place_of(loaded)
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
         """Connect to Redis (see `RedisAccess.open`). Raises RedisUnavailable, NoCrawl."""
         if not self._begins and not has_begun(self.settings):
-            raise NoCrawl(f"there is no crawl {self.settings.crawl!r}: begin one with `crawler run` or `crawler seed`")
+            raise self._no_crawl()
         self.redis.open()
         return self
 
@@ -58,9 +60,18 @@ class Session:
             return CrawlDb(self.redis.connection, self.settings.crawl)
         return self._frontier.crawldb
 
+    def _no_crawl(self) -> NoCrawl:
+        return NoCrawl(
+            f"there is no crawl {self.settings.crawl!r} {self._place}: begin one with `crawler run` or `crawler seed`,"
+            " or name where it is with --redis, --folder, --crawl"
+        )
+
     def find(self) -> Frontier:
         """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
-        self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl)
+        try:
+            self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl)
+        except NoCrawl:
+            raise self._no_crawl() from None
         self.settings = self.settings.with_stored(self.crawldb.settings())
         return frontier
 
@@ -73,7 +84,8 @@ class Session:
             except NoCrawl:
                 if not said:
                     said = True
-                    self.say(f"{what}: waiting for crawl {self.settings.crawl!r} to begin (`crawler seed`)")
+                    name = self.settings.crawl
+                    self.say(f"{what}: waiting for crawl {name!r} to begin (`crawler seed`) {self._place}")
                 time.sleep(0.2)
         return None
 
@@ -158,3 +170,11 @@ class Session:
 def has_begun(settings: Settings) -> bool:
     """Whether a crawl can exist: on a shared Redis always, else if an embedded one was created before."""
     return settings.redis is not None or Path(settings.folder).is_dir()
+
+
+def place_of(loaded: Loaded) -> str:
+    """Where the crawl is looked for, for messages; and what decided that, if not the command line."""
+    folder, redis = loaded.settings.folder, loaded.settings.redis
+    place = f"in {Path(folder).absolute()}" if redis is None else f"on {shown(redis)}"
+    decided = loaded.decided.get("folder" if redis is None else "redis")
+    return f"{place} (from {decided})" if decided else place

@@ -178,13 +178,19 @@ def test_settings_of_a_crawl_that_is_there(commands: Commands) -> None:
     """Fixed ones stay, others are changed and told; what is unknown or cannot be used changes nothing."""
     assert commands.run("seed", URL, "--scope", "host").code == 0
     _refused(commands.run("seed", URL, "--scope", "all"), 2, "--scope host", "cannot change", "--fresh")
-    _refused(commands.run("set", "color", "red"), 2, "'color'", "delay")
+    _refused(commands.run("set", "color", "red"), 2, "'color'", "`crawler set`")
+    _refused(commands.run("set", "dely", "2s"), 2, "'dely'", "did you mean delay?")
+    _refused(commands.run("set", "redis"), 2, "'redis'", "--redis")
     _refused(commands.run("set", "include", "(a"), 2, "--include")
     _refused(commands.run("delete"), 2, "--yes")
     _refused(commands.run("run", URL, "--fresh"), 2, "--yes")
     shown = commands.run("set").out
     assert "scope                host  (fixed)" in shown
     assert "include              none" in shown
+    for name, value in (("max-depth", "250\n"), ("scope", "host\n")):
+        assert commands.run("set", name).out == value
+    done = commands.run("set", "retries=3")
+    assert (done.code, done.lines) == (0, ["crawler: retries: 2 -> 3"])
     done = commands.run("set", "max-depth", "3")
     assert (done.code, done.lines) == (0, ["crawler: max-depth: 250 -> 3"])
     done = commands.run("seed", URL, "--max-depth", "4", "--scope", "host")
