@@ -12,13 +12,14 @@ import click
 
 from crawler import headers
 from crawler.cli.explain import explain_, quarantine
-from crawler.cli.export import export_, format_option, write_all
+from crawler.cli.export import export_, format_option, output_option, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
-from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
+from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.cli.usage import click_message
 from crawler.crawl import signals
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
@@ -64,7 +65,7 @@ def cli() -> None:
     ),
 )
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
-@click.option("-o", "--output", metavar="FILE", help="export the records when the crawl is done")
+@output_option("export the records when the crawl is done")
 @format_option
 @click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
@@ -252,8 +253,8 @@ cli.add_command(fetch)
     short_help="crawl a small site served by itself: works offline",
     epilog=examples("crawler demo", "crawler demo -n 4", "crawler demo -o pages.jsonl"),
 )
-@click.option("-o", "--output", metavar="FILE", help="export the records")
-@settings("workers", "fetcher", "delay")
+@output_option("export the records")
+@settings("workers", "fetcher", delay=DEMO_DELAY)
 def demo(output: str | None, **given: Any) -> int:
     """Crawl a small site that this command serves on loopback: works offline, takes half a minute."""
     from crawler.cli.demo import run_demo  # only this command needs a web server
@@ -281,7 +282,7 @@ def _main(args: Sequence[str] | None) -> int:
     try:
         return cli.main(args, prog_name="crawler", standalone_mode=False) or 0
     except click.ClickException as error:
-        say(_click_message(error))
+        say(click_message(error))
         return 2
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
@@ -308,10 +309,3 @@ def _defect(error: Exception, args: Sequence[str] | None) -> int:
     if "-v" in (args or sys.argv) or "--verbose" in (args or sys.argv):
         traceback.print_exception(error)
     return 1
-
-
-def _click_message(error: click.ClickException) -> str:
-    message = error.format_message()
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "crawler"
-    return f"{message} See `{path} --help`."
