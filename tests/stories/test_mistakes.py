@@ -17,6 +17,7 @@ from tests.stories.commands import Commands, Done
 from tests.stories.sites import Sites, closed_port, html
 
 URL = "http://127.0.0.1:9/"
+MADE = {"broken.py", "kept.jsonl", "list.txt", "program"}
 
 
 def _refused(done: Done, code: int, *words: str) -> None:
@@ -49,6 +50,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run",), ("no crawl 'default'", "crawler run")),
         (("run", "nothing.txt"), ("nothing.txt", "no such file", "https://")),
         (("run", "."), (".: is not a file",)),
+        (("run", "example.org"), ("no such file", "did you mean https://example.org?")),
+        (("run", "http:/host/x"), ("did you mean http://host/x?",)),
+        (("seed", "list.txt", "program"), ("program: ", "binary data", "one URL a line")),
+        (("run", URL, "-o", "a.jsonl", "-o", "b.csv"), ("--output", "given 2 times")),
         (("run", "ftp://example.org/"), ("ftp://example.org/", "only http and https")),
         (("run", "http://user:MARK@example.org/"), ("credentials",)),
         (("run", "http://"), ("http://",)),
@@ -58,7 +63,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run", URL, "-n", "0"), ("workers", "from 1")),
         (("run", URL, "--retries", "99"), ("retries", "at most 14")),
         (("run", URL, "--max-pages", "-5"), ("max-pages",)),
-        (("run", URL, "--dealy", "1"), ("--dealy", "--help")),
+        (("run", URL, "--dealy", "1"), ("--dealy", "`crawler run --delay`", "--help")),
+        (("run", URL, "--depth", "1"), ("--depth", "`crawler run --max-depth`")),
+        (("run", URL, "--js"), ("No such option '--js'. See",)),
+        (("help",), ("`crawler --help`",)),
+        (("version",), ("`crawler --version`",)),
+        (("statsu",), ("`crawler status`",)),
         (("run", URL, "--include", "(a"), ("--include", "(a", "regular expression")),
         (("run", URL, "--hook", "nothing"), ("--hook", "module:function")),
         (("run", URL, "--hook", "nothing_there:f"), ("nothing_there",)),
@@ -72,7 +82,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run", URL, "--crawl", "a b"), ("crawl", "letters, digits")),
         (("run", "--fresh", "--yes"), ("--fresh", "SOURCE")),
         (("craw",), ("craw",)),
-        (("status",), ("no crawl 'default'",)),
+        (("status",), ("no crawl 'default'", "/.crawler", "--folder")),
         (("export", "-o", "-"), ("no crawl 'default'",)),
         (("export", "-o", "-", "--crawl", "other"), ("no crawl 'other'",)),
         (("export",), ("--output",)),
@@ -82,6 +92,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("pause",), ("no crawl 'default'",)),
         (("delete", "--yes"), ("no crawl 'default'",)),
         (("fetch", "nonsense"), ("nonsense",)),
+        (("fetch", "127.0.0.1:9"), ("did you mean http://127.0.0.1:9?",)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
@@ -91,12 +102,19 @@ def test_before_anything_is_made(
     """The folder is as it was: no Redis was started, no file made or changed. In this process, for there are many."""
     (here / "broken.py").write_text("1 / 0\n")
     (here / "kept.jsonl").write_text("kept\n")
+    (here / "list.txt").write_text(f"{URL}\n")
+    (here / "program").write_bytes(b"\x7fELF" + bytes(range(9)) * 99)
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     done = Done(int(ended.value.code or 0), *capfd.readouterr())
     _refused(done, 2, *words)
     assert "MARK" not in done.err
-    assert {path.name for path in here.iterdir()} - {"__pycache__"} == {"broken.py", "kept.jsonl"}
+    assert {path.name for path in here.iterdir()} - {"__pycache__"} == {
+        "broken.py",
+        "kept.jsonl",
+        "list.txt",
+        "program",
+    }
     assert (here / "kept.jsonl").read_text() == "kept\n"
 
 
