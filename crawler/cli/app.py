@@ -21,6 +21,7 @@ from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_,
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
 from crawler.cli.usage import click_message
 from crawler.crawl import signals
+from crawler.crawl.purpose import Purpose
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
@@ -68,14 +69,16 @@ def cli() -> None:
 @output_option("export the records when the crawl is done")
 @format_option
 @click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
+@click.option("--add", is_flag=True, help="add SOURCEs of other sites to a crawl that exists")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
 @settings(*OF_CRAWL, *_WORK, *OF_REDIS)
-def run(
+def run(  # noqa: PLR0913 - one for each option
     sources: tuple[str, ...],
     output: str | None,
     form: str | None,
     sitemaps: tuple[str, ...],
+    add: bool,
     fresh: bool,
     yes: bool,
     **given: Any,
@@ -94,7 +97,7 @@ def run(
         with Session(loaded, say, begins=bool(sources or sitemaps)) as session:
             if fresh:
                 delete_crawl(session, yes, missing_ok=True)
-            return _seed_and_crawl(session, sources, sitemaps, writer)
+            return _seed_and_crawl(session, Purpose(sources, sitemaps, add), writer)
     except BaseException:
         if writer is not None:
             writer.abort()
@@ -115,8 +118,9 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
         say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")
 
 
-def _seed_and_crawl(session: Session, sources: Sequence[str], sitemaps: Sequence[str], writer: Writer | None) -> int:
-    frontier = session.create_or_join()
+def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -> int:
+    sources, sitemaps = purpose.sources, purpose.sitemaps
+    frontier = session.create_or_join(purpose)
     if session.made:
         _hint_at_contact(session)
     seeded = session.seed(frontier, sources, sitemaps, _seeding)
@@ -201,7 +205,7 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
         raise UsageError("name SOURCEs to seed: URLs, files of URLs, - for stdin, or --sitemap URL")
     _check(loaded, sources, sitemaps)
     with Session(loaded, say) as session:
-        frontier = session.create_or_join()
+        frontier = session.create_or_join(Purpose(sources, sitemaps))
         seeded = session.seed(frontier, sources, sitemaps, _seeding)
         session.discard(frontier)
         line.clear()

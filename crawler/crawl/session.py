@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from crawler import headers
+from crawler.crawl.purpose import NO_PURPOSE, Purpose
 from crawler.crawl.redis_access import RedisAccess, Say
 from crawler.crawl.seeds import Seeded, Seeder, lines
 from crawler.errors import CrawlExists, FixedSetting, NoCrawl
@@ -89,28 +90,30 @@ class Session:
                 time.sleep(0.2)
         return None
 
-    def create_or_join(self) -> Frontier:
+    def create_or_join(self, purpose: Purpose = NO_PURPOSE) -> Frontier:
         """Create the crawl with these settings, or join it and change its changeable settings.
 
-        Raises FixedSetting if a fixed setting was named with another value, NoCrawl if the command may create none.
+        Raises UsageError if *purpose* is not that of the crawl, FixedSetting if a fixed setting was named with another
+        value, NoCrawl if the command may create none.
         """
         plan_of(self.settings)  # report what cannot be used before anything is created
         if not self._begins:
-            return self._join()
+            return self._join(purpose)
         try:
-            identity, limits = Identity.new(form_of(self.settings), self.settings.shards), limits_of(self.settings)
-            encoded = self.settings.encode()
+            identity = Identity.new(form_of(self.settings), self.settings.shards, purpose.fields)
+            encoded, limits = self.settings.encode(), limits_of(self.settings)
             frontier = Frontier.create(self.redis.connection, self.settings.crawl, identity, encoded, limits)
         except CrawlExists:
-            return self._join()
+            return self._join(purpose)
         self._frontier, self.made = frontier, True
         if self.settings.max_time is not None:
             frontier.configure(self.settings.encode(), limits_of(self.settings), self.settings.max_time)
         return frontier
 
-    def _join(self) -> Frontier:
+    def _join(self, purpose: Purpose) -> Frontier:
         asked = self.settings
         frontier = self.find()
+        purpose.check(frontier.crawldb, scope_of(self.settings), f"crawl {asked.crawl!r} {self._place}")
         changed = {name: getattr(asked, name) for name in self._named if TABLE[name].kind is Kind.CHANGEABLE}
         for name in self._named:
             there, wanted = getattr(self.settings, name), getattr(asked, name)
@@ -121,6 +124,8 @@ class Session:
                     f" leave it out, name another --crawl, or start over with `crawler run --fresh`"
                 )
         self.change(frontier, changed)
+        if sources := purpose.missing(frontier.crawldb.meta()):
+            frontier.configure(self.settings.encode(), limits_of(self.settings), sources=sources)
         return frontier
 
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
