@@ -19,7 +19,7 @@ from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_g
 from crawler.cli.progress import run_with_summary
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
-from crawler.cli.usage import click_message
+from crawler.cli.usage import click_message, command_to_continue, command_to_export
 from crawler.crawl import signals
 from crawler.crawl.purpose import Purpose
 from crawler.crawl.seeds import Seeded, check_sources
@@ -176,8 +176,8 @@ def _hint_after_interrupt(session: Session, writer: Writer | None) -> None:
     if writer is not None:
         writer.abort()
         say(f"{writer.output} was not written: the crawl is not done")
-    name = session.settings.crawl
-    say("interrupted; continue with `crawler run`" + ("" if name == "default" else f" --crawl {name}"))
+    say(f"interrupted; continue with `{command_to_continue(session.loaded)}`")
+    say(f"`{command_to_export(session.loaded)}` writes what is stored until now")
 
 
 def _seeding(seeded: Seeded) -> None:

@@ -27,7 +27,7 @@ class Session:
 
     def __init__(self, loaded: Loaded, say: Say, *, begins: bool = True) -> None:
         """*begins*: the command may create a crawl; else no new embedded Redis is created."""
-        self.settings = loaded.settings
+        self.loaded, self.settings = loaded, loaded.settings
         self.redis = RedisAccess(loaded.settings, say, begins=begins)
         self.say = say
         self.made = False
@@ -35,8 +35,6 @@ class Session:
         self.origins: set[str] = set()
         """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
         self._begins = begins
-        self._named = loaded.named
-        self._place = place_of(loaded)
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
@@ -63,8 +61,8 @@ class Session:
 
     def _no_crawl(self) -> NoCrawl:
         return NoCrawl(
-            f"there is no crawl {self.settings.crawl!r} {self._place}: begin one with `crawler run` or `crawler seed`,"
-            " or name where it is with --redis, --folder, --crawl"
+            f"there is no crawl {self.settings.crawl!r} {place_of(self.loaded)}: begin one with `crawler run` or"
+            " `crawler seed`, or name where it is with --redis, --folder, --crawl"
         )
 
     def find(self) -> Frontier:
@@ -86,7 +84,7 @@ class Session:
                 if not said:
                     said = True
                     name = self.settings.crawl
-                    self.say(f"{what}: waiting for crawl {name!r} to begin (`crawler seed`) {self._place}")
+                    self.say(f"{what}: waiting for crawl {name!r} to begin (`crawler seed`) {place_of(self.loaded)}")
                 time.sleep(0.2)
         return None
 
@@ -113,9 +111,9 @@ class Session:
     def _join(self, purpose: Purpose) -> Frontier:
         asked = self.settings
         frontier = self.find()
-        purpose.check(frontier.crawldb, scope_of(self.settings), f"crawl {asked.crawl!r} {self._place}")
-        changed = {name: getattr(asked, name) for name in self._named if TABLE[name].kind is Kind.CHANGEABLE}
-        for name in self._named:
+        purpose.check(frontier.crawldb, scope_of(self.settings), f"crawl {asked.crawl!r} {place_of(self.loaded)}")
+        changed = {name: getattr(asked, name) for name in self.loaded.named if TABLE[name].kind is Kind.CHANGEABLE}
+        for name in self.loaded.named:
             there, wanted = getattr(self.settings, name), getattr(asked, name)
             if TABLE[name].kind is Kind.FIXED and there != wanted:
                 flag = name.replace("_", "-")

@@ -45,7 +45,9 @@ class Ended:
         """Raise NoNetwork if the crawl ended because no worker could do anything."""
         if self.stuck and not self.status.done:
             left = self.status.queued + self.status.leased
-            raise NoNetwork(f"gave up: {self.stuck}; {left:,} URLs stay queued: fix it, then run `crawler run` again")
+            raise NoNetwork(
+                f"gave up: {self.stuck}; {left:,} URLs stay queued: fix it, then give the same command again"
+            )
 
 
 BEHIND_PROXY: Final = "behind a proxy addresses are not known: limits of hosts at one address do not hold"
