@@ -21,12 +21,14 @@ from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_,
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
 from crawler.cli.usage import click_message, command_to_continue, command_to_export
 from crawler.crawl import signals
+from crawler.crawl.cpus import worker_count
 from crawler.crawl.purpose import Purpose
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError, NothingFetched, UsageError
 from crawler.export import Writer, open_writer
+from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
 from crawler.settings import VERSION, Loaded, Settings
@@ -111,6 +113,7 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
 
         check_hook(loaded.settings.hook)
     plan_of(loaded.settings)
+    worker_count(loaded.settings.workers)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
     check_sources(sources, sitemaps)
@@ -155,10 +158,8 @@ def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -
 def _finish(session: Session, writer: Writer | None, status: Status, code: int) -> int:
     if writer is not None:
         write_all(session.crawldb, writer)
-    if status.fetched == 0 and status.done:
-        raise NothingFetched(
-            "nothing was fetched in the whole crawl: `crawler failed` and `crawler export -o -` have the reasons"
-        )
+    if status.fetched == 0 and status.state in OVER:
+        raise NothingFetched("nothing was fetched: `crawler status`, `crawler failed` and `crawler fetch URL` tell why")
     return code
 
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from crawler.crawl.cpus import usable
+from crawler.crawl.cpus import worker_count
 from crawler.crawl.pool import STOP_PATIENCE, Losses, Pool
 from crawler.crawl.process import Job, load_for_workers
 from crawler.crawl.session import Session
@@ -76,7 +76,7 @@ def run_workers(
         outlook = _Outlook(session, own, pool, lambda it: show(it, time.monotonic() - began))
         try:
             _say_of_proxy(session)
-            pool.start(session.settings.workers or usable())
+            pool.start(worker_count(session.settings.workers))
             _watch(session, pool, asked, outlook, until_done=until_done)
             outlook.report_lacks()
         except BaseException:

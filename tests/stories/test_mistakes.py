@@ -61,6 +61,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run", URL, "--delay", "soon"), ("delay", "'soon'", "500ms")),
         (("run", URL, "--scope", "planet"), ("scope", "'planet'", "host, site, prefix, all")),
         (("run", URL, "-n", "0"), ("workers", "from 1")),
+        (("run", URL, "-n", "999999"), ("-n 999,999", "at most", "name fewer")),
+        (("work", "-n", "999999"), ("-n 999,999", "at most", "name fewer")),
         (("run", URL, "--retries", "99"), ("retries", "at most 14")),
         (("run", URL, "--max-pages", "-5"), ("max-pages",)),
         (("run", URL, "--dealy", "1"), ("--dealy", "`crawler run --delay`", "--help")),
@@ -236,6 +238,19 @@ def test_output_that_cannot_be_written(commands: Commands, sites: Sites) -> None
         assert done.code == 2
         assert "/dev/full cannot be written" in done.lines[-1]
         assert "Traceback" not in done.err
+
+
+def test_a_crawl_that_fetched_nothing_ends_with_4(commands: Commands, sites: Sites) -> None:
+    """Also if a limit ended it: a dead proxy, a port that refuses."""
+    site = sites.add()
+    url = site.serve("/", html())
+    for arguments in ((url, "--proxy", URL), (f"http://127.0.0.1:{closed_port()}/",)):
+        done = commands.run("run", *arguments, "--max-time", "1s", "-n", "1", "--fresh", "--yes", "-o", "a.jsonl")
+        assert done.code == 4, done.err
+        assert "nothing was fetched" in done.lines[-1]
+        assert (commands.folder / "a.jsonl").read_text() == ""
+    assert not site.seen
+    assert commands.run("run", url, "--max-pages", "1", "--fresh", "--yes", "-n", "1").code == 0
 
 
 def test_something_else_under_the_crawls_name(
