@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -23,6 +23,7 @@ import msgspec
 from crawler import headers, owners
 from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
+from crawler.text import did_you_mean
 from crawler.units import duration, lasting, shown_size, shown_time, size
 
 VERSION: Final = "0.1.0"
@@ -299,18 +300,28 @@ def parse(setting: str, text: str) -> Any:
         raise UsageError(f"{setting.replace('_', '-')}: {shown} cannot be used: {error}") from None
 
 
+def stored_key(name: str) -> str:
+    """The key of a setting of the crawl that `crawler set` names; UsageError, with a guess, if there is none."""
+    key = name.removeprefix("--").replace("-", "_")
+    if key in stored_names():
+        return key
+    shown = repr(name if len(name) <= 80 else f"{name[:80]}...")
+    if key in TABLE:
+        raise UsageError(f"{shown} belongs to a command, not to the crawl: give it as --{key.replace('_', '-')}")
+    known = [key.replace("_", "-") for key in TABLE if key in stored_names()]
+    raise UsageError(f"{shown} is no setting of a crawl: {did_you_mean(name, known, '`crawler set` shows all')}")
+
+
 def parse_change(key: str, values: tuple[str, ...]) -> Any:
     """The value that `crawler set` gives to a setting; UsageError if that setting cannot change."""
+    key = stored_key(key)
     name = key.replace("_", "-")
-    if key not in TABLE or TABLE[key].kind is Kind.PROCESS:
-        changeable = ", ".join(n.replace("_", "-") for n, meta in TABLE.items() if meta.kind is Kind.CHANGEABLE)
-        raise UsageError(f"{name!r} is no setting of a crawl; there are {changeable}")
     if TABLE[key].kind is Kind.FIXED:
         raise UsageError(
             f"{name} was fixed when the crawl was created; start over with `crawler run --fresh --{name} ...`"
         )
     if not values or (len(values) > 1 and not TABLE[key].many):
-        raise UsageError(f"give {'values' if TABLE[key].many else 'one value'}: crawler set {name} VALUE")
+        raise UsageError(f"{name} takes {'values' if TABLE[key].many else 'one value'}: crawler set {name} VALUE")
     if TABLE[key].many:
         return () if values == ("none",) else tuple(parse(key, value) for value in values)
     return parse(key, values[0])
@@ -319,7 +330,8 @@ def parse_change(key: str, values: tuple[str, ...]) -> Any:
 def coerce(setting: str, value: Any) -> Any:
     """A Python *value* as one of *setting*: `10` or `"10m"` for a time, a list for those that take several."""
     if setting not in TABLE:
-        raise UsageError(f"{setting!r} is no setting; there are {', '.join(sorted(TABLE))}")
+        guessed = did_you_mean(setting, TABLE, "docs/settings.md lists them")
+        raise UsageError(f"{setting!r} is no setting: {guessed}")
     meta = TABLE[setting]
     if meta.many:
         items = [value] if isinstance(value, str) else value or ()
@@ -332,8 +344,15 @@ def coerce(setting: str, value: Any) -> Any:
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path = Path(FILE)) -> Loaded:
     """The settings of a command. *flags* holds the parsed values given on its command line."""
     found, of_file = _from_file(file)
-    named = of_file | _from_environ(environ) | dict(flags)
-    return Loaded(replace(Settings(), **named), frozenset(named), found)
+    of_environ = _from_environ(environ)
+    named = of_file | of_environ | dict(flags)
+    decided = dict.fromkeys(of_file, FILE) | {name: _variable(name, of_file) for name in of_environ}
+    return Loaded(replace(Settings(), **named), frozenset(named), found, decided | dict.fromkeys(flags, ""))
+
+
+def _variable(setting: str, of_file: Collection[str]) -> str:
+    """What a message calls the variable that decided *setting*."""
+    return f"{ENV_PREFIX}{setting.upper()}" + (f", not {FILE}" if setting in of_file else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +363,8 @@ class Loaded:
     named: frozenset[str]
     file: Path | None = None
     """The `crawler.toml` that was read."""
+    decided: Mapping[str, str] = field(default_factory=dict)
+    """What decided each of them, as a message names it: a variable, the file, or nothing for the command line."""
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -369,8 +390,12 @@ def _from_file(file: Path) -> tuple[Path | None, dict[str, Any]]:
     found = {}
     for key, value in values.items():
         setting = key.replace("-", "_")
+        if isinstance(value, dict):
+            raise UsageError(f"{file}: [{key}]: settings stand without tables: delete this line, keep those below it")
         if setting not in TABLE:
-            raise UsageError(f"{file}: {key!r} is no setting; see `crawler set --help` for their names")
+            known = [name.replace("_", "-") for name in TABLE]
+            guessed = did_you_mean(key, known, "`crawler run --help` lists them")
+            raise UsageError(f"{file}: {key!r} is no setting: {guessed}")
         found[setting] = _from_toml(file, setting, value)
     return file.absolute(), found
 

@@ -24,6 +24,7 @@ from typing import Any
 from crawler import headers
 from crawler.crawl.launcher import check_hook
 from crawler.crawl.process import IN_WORKER
+from crawler.crawl.purpose import Purpose
 from crawler.crawl.redis_access import Say
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
@@ -93,7 +94,7 @@ class Crawl(AbstractContextManager["Crawl"]):
             check_sources(self._seeds, self._sitemaps)
             self._session.__enter__()
             try:
-                self._frontier = self._session.create_or_join()
+                self._frontier = self._session.create_or_join(Purpose(self._seeds, self._sitemaps))
             except BaseException:
                 self._session.close()
                 raise

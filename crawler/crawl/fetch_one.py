@@ -50,7 +50,7 @@ def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetch
 
     Raises InvalidURL, HookError, and CrawlerError if the hook fails.
     """
-    url = urls.canonicalize(url)
+    url = urls.given(url)
     one = _FetchOne(replace(settings, retries=0, outlinks=True), url, say)
     try:
         return one.run(Request(url))

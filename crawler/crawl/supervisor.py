@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Final
 
-from crawler.crawl.cpus import usable
+from crawler.crawl.cpus import worker_count
 from crawler.crawl.pool import STOP_PATIENCE, Losses, Pool
 from crawler.crawl.process import Job, load_for_workers
 from crawler.crawl.session import Session
@@ -45,7 +45,9 @@ class Ended:
         """Raise NoNetwork if the crawl ended because no worker could do anything."""
         if self.stuck and not self.status.done:
             left = self.status.queued + self.status.leased
-            raise NoNetwork(f"gave up: {self.stuck}; {left:,} URLs stay queued: fix it, then run `crawler run` again")
+            raise NoNetwork(
+                f"gave up: {self.stuck}; {left:,} URLs stay queued: fix it, then give the same command again"
+            )
 
 
 BEHIND_PROXY: Final = "behind a proxy addresses are not known: limits of hosts at one address do not hold"
@@ -74,7 +76,7 @@ def run_workers(
         outlook = _Outlook(session, own, pool, lambda it: show(it, time.monotonic() - began))
         try:
             _say_of_proxy(session)
-            pool.start(session.settings.workers or usable())
+            pool.start(worker_count(session.settings.workers))
             _watch(session, pool, asked, outlook, until_done=until_done)
             outlook.report_lacks()
         except BaseException:

@@ -242,6 +242,10 @@ class Hosts:
         """Which of *candidates* are roots of the scope."""
         return _by_shard(candidates, self._home, ShardHosts.roots)
 
+    def every_root(self) -> Iterator[str]:
+        """All roots of the scope, in no order; one may come twice."""
+        return chain.from_iterable(shard.every_root() for shard in self._shards)
+
     def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
         """Which of the URLs, each by its host and its id, were ever accepted."""
         return _by_shard(places, lambda place: self._home(place[0]), ShardHosts.accepted)

@@ -107,7 +107,7 @@ class _Explainer:
         self._links.set_quarantined(self._crawldb.traps())
 
     def explain(self, given: str) -> Explanation:
-        url = self._frontier.form.apply(urls.canonicalize(given))
+        url = self._frontier.form.apply(urls.given(given))
         result = Explanation(url, given, self._frontier.id(url))
         result.trap = self._links.trap_of(url)
         result.robots = self._robots(url)

@@ -106,6 +106,11 @@ class ShardHosts:
         (found,) = self._shard.read(("SMISMEMBER", self._keys.roots, *candidates))
         return [bool(x) for x in found]
 
+    def every_root(self) -> Iterator[str]:
+        """The roots of the scope that live here, in no order; one may come twice."""
+        for raw in chain.from_iterable(self._shard.scan("SSCAN", self._keys.roots)):
+            yield raw.decode("utf-8", "replace")
+
     def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
         """Which of the URLs, each by its host and its id, were ever accepted."""
         found = self._shard.read(*(("SISMEMBER", self._keys.seen(url_id), url_id) for _, url_id in places))
