@@ -16,7 +16,7 @@ from crawler.errors import InvalidURL
 OUTCOMES: Final = (
     "fetched",
     "redirected",
-    *(f"dropped:{why}" for why in ("robots", "type", "noindex", "trap", "limit")),
+    *(f"dropped:{why}" for why in ("robots", "type", "noindex", "trap", "limit", "hook")),
     *(
         f"failed:{why}"
         for why in (

@@ -45,6 +45,7 @@ _MEANINGS: Final = {
     "dropped:noindex": "The page asks not to be kept.",
     "dropped:trap": "The URL was in a [quarantine](traps.md) when its turn came.",
     "dropped:limit": "Reserved: no URL ends so today.",
+    "dropped:hook": "A [hook](hooks.md) dropped the page.",
     "failed:dns": "A name server says that the host's name does not exist.",
     "failed:connect": "No connection, or it broke off, or the address is forbidden.",
     "failed:tls": "The certificate or the TLS handshake failed.",

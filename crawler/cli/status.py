@@ -20,6 +20,7 @@ from crawler.monitor import screen
 from crawler.policy import robots
 from crawler.settings import TABLE, Kind, format_value, parse_change
 from crawler.text import printable
+from crawler.worker.hook import hook_name
 
 _NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawler run`"
 
@@ -108,6 +109,10 @@ def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
                 kind = "" if TABLE[key].kind is Kind.CHANGEABLE else "  (fixed)"
                 value = format_value(key, getattr(session.settings, key))
                 click.echo(printable(f"{key.replace('_', '-'):<20} {value}{kind}"))
+            click.echo(printable(f"{'hook':<20} {session.settings.hook_name or 'none'}"))
+            return 0
+        if name == "hook" and len(values) == 1:
+            session.set_hook(frontier, "" if values[0] == "none" else hook_name(values[0]))
             return 0
         key = name.removeprefix("--").replace("-", "_")
         session.change(frontier, {key: parse_change(key, values)})
