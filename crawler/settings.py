@@ -36,6 +36,8 @@ MAX_RETRIES: Final = 14
 """Attempts are stored in half a byte."""
 MAX_TEXT: Final = 16 << 20
 """Characters of one page's text."""
+MAX_HOOK_NAME: Final = 200
+"""Characters."""
 _MAX_DIGITS: Final = 15
 """Digits of a count: Redis's scripts keep counts as doubles."""
 _NONE: Final = ("", "none", "no", "off")
@@ -206,6 +208,13 @@ class Settings:
     max_size: int = _setting(10 << 20, size, _C, "limit of a decoded body; more is cut", unit="SIZE")
     max_links: int = _setting(6_000, count, _C, "most links followed on one page", unit="N")
     max_text: int = _setting(1 << 20, at_most(size, MAX_TEXT), _C, "limit of a page's text; more is cut", unit="SIZE")
+    hook_on: str = _setting(
+        "pages",
+        str,
+        _C,
+        "call the hook for pages of text with status 2xx, or for all answers but redirects; then all bodies are read",
+        choices=("pages", "all"),
+    )
     outlinks: bool = _setting(False, str, _C, "store each page's links in its record", switch=True)
     parse_all: bool = _setting(
         False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
@@ -238,8 +247,12 @@ class Settings:
     proxy: str | None = _setting(None, optional(urls.proxy), _P, "fetch through this proxy", unit="URL", secret=True)
     trust_env: bool = _setting(False, str, _P, "use HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "function to call with each page", unit="MODULE:FUNCTION")
+    no_hook: bool = _setting(False, str, _P, "work without a hook, also where the crawl has one", switch=True)
     log_file: str | None = _setting(None, optional(str), _P, "write a log as JSON lines", unit="FILE")
     verbose: bool = _setting(False, str, _P, "log to stderr as well", switch=True)
+
+    hook_name: str = ""
+    """The name of the crawl's hook (see `hook.hook_name`): no option. The first command with a hook stores it."""
 
     def encode(self) -> bytes:
         """The stored kinds as JSON: the content of `meta` in Redis."""
@@ -268,7 +281,7 @@ class Settings:
         return replace(self, **known)
 
 
-TABLE: Final[dict[str, Meta]] = {f.name: cast(Meta, f.metadata["meta"]) for f in fields(Settings)}
+TABLE: Final[dict[str, Meta]] = {f.name: cast(Meta, f.metadata["meta"]) for f in fields(Settings) if f.metadata}
 
 
 @cache
@@ -278,6 +291,10 @@ def _types() -> dict[str, Any]:
 
 def _check_stored(setting: str, value: Any) -> None:
     """Raise UsageError for a stored value that no command accepts: bounds are those of the command line."""
+    if setting == "hook_name":
+        if len(value) > MAX_HOOK_NAME or not value.isprintable():
+            raise UsageError("hook-name: it is none")
+        return
     for item in value if isinstance(value, tuple) else (value,):
         if item is not None and not isinstance(item, bool):
             parse(setting, format(Decimal(item), "f") if isinstance(item, int | float) else item)
@@ -285,7 +302,7 @@ def _check_stored(setting: str, value: Any) -> None:
 
 def stored_names() -> frozenset[str]:
     """Names of the settings that belong to the crawl, not to a process."""
-    return frozenset(n for n, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
+    return frozenset(n for n, meta in TABLE.items() if meta.kind is not Kind.PROCESS) | {"hook_name"}
 
 
 def parse(setting: str, text: str) -> Any:
@@ -347,7 +364,9 @@ def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file
     of_environ = _from_environ(environ)
     named = of_file | of_environ | dict(flags)
     decided = dict.fromkeys(of_file, FILE) | {name: _variable(name, of_file) for name in of_environ}
-    return Loaded(replace(Settings(), **named), frozenset(named), found, decided | dict.fromkeys(flags, ""))
+    settings = replace(Settings(), **named)
+    settings = replace(settings, hook=None) if settings.no_hook else settings
+    return Loaded(settings, frozenset(named), found, decided | dict.fromkeys(flags, ""))
 
 
 def _variable(setting: str, of_file: Collection[str]) -> str:

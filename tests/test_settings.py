@@ -115,7 +115,7 @@ def test_the_table_is_whole() -> None:
     )
     stored = changed.encode()
     assert b"redis" not in stored
-    assert b"hook" not in stored
+    assert b"m:f" not in stored
     assert Settings(workers=3).with_stored(stored) == Settings(
         scope="host", delay=0.25, include=("a", "b"), max_pages=7, ignore_robots=True, workers=3
     )

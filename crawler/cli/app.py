@@ -27,7 +27,7 @@ from crawler.crawl.purpose import Purpose
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
-from crawler.errors import CrawlerError, NothingFetched, UsageError
+from crawler.errors import CrawlerError, HookFailed, NothingFetched, UsageError
 from crawler.export import Writer, open_writer
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
@@ -37,7 +37,7 @@ from crawler.worker.options import plan_of
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
-_WORK: Final = ("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook")
+_WORK: Final = ("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook", "no_hook")
 
 
 class _InOrder(click.Group):
@@ -124,7 +124,7 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
 
 def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -> int:
     sources, sitemaps = purpose.sources, purpose.sitemaps
-    frontier = session.create_or_join(purpose)
+    frontier = session.create_or_join(purpose, runs=True)
     if session.made:
         _hint_at_contact(session)
     seeded = session.seed(frontier, sources, sitemaps, _seeding)
@@ -161,7 +161,15 @@ def _finish(session: Session, writer: Writer | None, status: Status, code: int) 
         write_all(session.crawldb, writer)
     if status.fetched == 0 and status.state in OVER:
         raise NothingFetched("nothing was fetched: `crawler status`, `crawler failed` and `crawler fetch URL` tell why")
+    _refuse_failed_hook(session, status)
     return code
+
+
+def _refuse_failed_hook(session: Session, status: Status) -> None:
+    if session.settings.hook and status.hook_errors and status.hook_errors == status.hook_calls:
+        raise HookFailed(
+            f"the hook failed in all of its {status.hook_calls:,} calls: correct it, then start over with --fresh"
+        )
 
 
 def _hint_at_contact(session: Session) -> None:
@@ -241,9 +249,12 @@ def work_(until_done: bool, **given: Any) -> int:
             frontier = session.wait_for("work", stopped)
         if frontier is None:
             return INTERRUPTED
+        session.claim_hook(frontier)
         ended = run_with_summary(session, frontier, until_done=until_done)
         _hint_at_failures(ended.status)
         ended.refuse_stuck()
+        if not ended.interrupted:
+            _refuse_failed_hook(session, ended.status)
         return INTERRUPTED if ended.interrupted and until_done else 0
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from textwrap import fill
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ from crawler.monitor import screen
 from crawler.policy import robots
 from crawler.settings import TABLE, Kind, Settings, format_value, parse_change, stored_key
 from crawler.text import counted, printable
+from crawler.worker.hook import hook_name
 
 _CHANGEABLE: Final = [name.replace("_", "-") for name in OF_CRAWL if TABLE[name].kind is Kind.CHANGEABLE]
 _NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run`"
@@ -117,7 +119,10 @@ def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
         frontier = session.find()
         if not name:
             click.echo("\n".join(_shown(key, session.settings) for key in OF_CRAWL))
+            click.echo(printable(f"{'hook':<20} {session.settings.hook_name or 'none'}"))
             return 0
+        if name == "hook":
+            return _set_hook(session, frontier, values)
         key = stored_key(name)
         if not values:
             click.echo(printable(format_value(key, getattr(session.settings, key))))
@@ -131,6 +136,17 @@ def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
 def _shown(key: str, stored: Settings) -> str:
     kind = "" if TABLE[key].kind is Kind.CHANGEABLE else "  (fixed)"
     return printable(f"{key.replace('_', '-'):<20} {format_value(key, getattr(stored, key))}{kind}")
+
+
+def _set_hook(session: Session, frontier: Frontier, values: Sequence[str]) -> int:
+    """Show the name of the crawl's hook, or change it."""
+    if not values:
+        click.echo(printable(session.settings.hook_name or "none"))
+        return 0
+    if len(values) > 1:
+        raise UsageError("give one hook: FILE.py:FUNCTION, module:FUNCTION, or none")
+    session.set_hook(frontier, "" if values[0] == "none" else hook_name(values[0]))
+    return 0
 
 
 @click.command(

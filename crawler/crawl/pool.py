@@ -23,7 +23,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Lease, LeaseEnd, Release, Retry, RobotsResult
 from crawler.record import Charge
 from crawler.worker.outcome import LeasedPage, of_failure
-from crawler.worker.watchdog import Snapshot, Watchdog, dead_watches
+from crawler.worker.watchdog import MAX_FAILURES, Snapshot, Watchdog, dead_watches
 
 SETTLE_AGAIN: Final = 1.0
 """A dead worker is settled once more after these seconds: its last request may have been granted after its death."""
@@ -83,6 +83,8 @@ class Pool:
         self.losses = Losses()
         self.lacks: dict[str, None] = {}
         """What workers reported that this machine lacks, in order."""
+        self.hook_failures: dict[str, str] = {}
+        """The first failures of the hook in any worker: text -> URL."""
 
     # -- starting ------------------------------------------------------------------------------------------------------
 
@@ -113,6 +115,9 @@ class Pool:
             code = member.process.poll()
             if lack := member.watch.lack():
                 self.lacks[lack] = None
+            for error, url in member.watch.failures() if self._job.settings.hook else ():
+                if len(self.hook_failures) < MAX_FAILURES:
+                    self.hook_failures.setdefault(error, url)
             if code is not None:
                 self._members.remove(member)
                 self._end_children(member)

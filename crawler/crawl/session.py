@@ -19,6 +19,7 @@ from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
 from crawler.frontier.redis.address import shown
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
+from crawler.worker.hook import hook_name, refuse_other
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 
 
@@ -32,6 +33,8 @@ class Session:
         self.say = say
         self.made = False
         """This session created the crawl."""
+        self.hook_name = hook_name(loaded.settings.hook or "")
+        """The name of the hook that this command brings."""
         self.origins: set[str] = set()
         """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
         self._begins = begins
@@ -88,29 +91,35 @@ class Session:
                 time.sleep(0.2)
         return None
 
-    def create_or_join(self, purpose: Purpose = NO_PURPOSE) -> Frontier:
+    def create_or_join(self, purpose: Purpose = NO_PURPOSE, *, runs: bool = False) -> Frontier:
         """Create the crawl with these settings, or join it and change its changeable settings.
+
+        *runs*: this command runs workers, so its hook has to be that of the crawl (see `claim_hook`).
 
         Raises UsageError if *purpose* is not that of the crawl, FixedSetting if a fixed setting was named with another
         value, NoCrawl if the command may create none.
         """
         plan_of(self.settings)  # report what cannot be used before anything is created
         if not self._begins:
-            return self._join(purpose)
+            return self._join(purpose, runs)
+        if runs:
+            self.settings = replace(self.settings, hook_name=self.hook_name)
         try:
             identity = Identity.new(form_of(self.settings), self.settings.shards, purpose.fields)
             encoded, limits = self.settings.encode(), limits_of(self.settings)
             frontier = Frontier.create(self.redis.connection, self.settings.crawl, identity, encoded, limits)
         except CrawlExists:
-            return self._join(purpose)
+            return self._join(purpose, runs)
         self._frontier, self.made = frontier, True
         if self.settings.max_time is not None:
             frontier.configure(self.settings.encode(), limits_of(self.settings), self.settings.max_time)
         return frontier
 
-    def _join(self, purpose: Purpose) -> Frontier:
+    def _join(self, purpose: Purpose, runs: bool) -> Frontier:
         asked = self.settings
         frontier = self.find()
+        if runs:
+            self._refuse_other_hook()
         purpose.check(frontier.crawldb, scope_of(self.settings), f"crawl {asked.crawl!r} {place_of(self.loaded)}")
         changed = {name: getattr(asked, name) for name in self.loaded.named if TABLE[name].kind is Kind.CHANGEABLE}
         for name in self.loaded.named:
@@ -124,7 +133,24 @@ class Session:
         self.change(frontier, changed)
         if sources := purpose.missing(frontier.crawldb.meta()):
             frontier.configure(self.settings.encode(), limits_of(self.settings), sources=sources)
+        if runs:
+            self.claim_hook(frontier)
         return frontier
+
+    def _refuse_other_hook(self) -> None:
+        if not self.settings.no_hook:
+            refuse_other(self.settings.crawl, self.hook_name, self.settings.hook_name)
+
+    def claim_hook(self, frontier: Frontier) -> None:
+        """The first command that brings a hook names that of the crawl. HookError if the crawl has another one."""
+        self._refuse_other_hook()
+        if self.hook_name and not self.settings.hook_name:
+            self._store(frontier, {"hook_name": self.hook_name})
+
+    def set_hook(self, frontier: Frontier, name: str) -> None:
+        """Make *name* that of the crawl's hook; workers with another one leave. Empty: it has none."""
+        self.say(f"hook: {self.settings.hook_name or 'none'} -> {name or 'none'}")
+        self._store(frontier, {"hook_name": name})
 
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
         """Change settings of the crawl, and report which."""
@@ -137,8 +163,10 @@ class Session:
             self.say("sitemaps are looked up when a host's robots.txt is read: for known hosts, within 24 h")
         if not different and changed.get("max_time") is None:
             return
-        self.settings = replace(self.settings, **different)
-        max_time = self.settings.max_time if "max_time" in changed else "-"
+        self._store(frontier, different, changed.get("max_time", "-"))
+
+    def _store(self, frontier: Frontier, changed: dict[str, Any], max_time: float | str | None = "-") -> None:
+        self.settings = replace(self.settings, **changed)
         frontier.configure(self.settings.encode(), limits_of(self.settings), max_time)
 
     def delete(self) -> int:

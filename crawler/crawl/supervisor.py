@@ -98,6 +98,7 @@ def _job_of(session: Session, frontier: Frontier, until_done: bool) -> Job:
         settings=session.settings,
         parent=os.getpid(),
         origins=tuple(session.origins),
+        hook_name=session.hook_name,
         embedded=session.redis.embedded,
     )
 
@@ -188,8 +189,9 @@ class _Outlook:
         return status
 
     def report_lacks(self) -> None:
-        """Report once what this machine lacks for the configured work."""
+        """Report once what this machine lacks for the configured work, and how its hook failed."""
         self._say_once(self._pool.lacks)
+        self._say_once(f"hook failed on {url}: {error}" for error, url in self._pool.hook_failures.items())
 
     def _say_once(self, texts: Iterable[str]) -> None:
         for text in texts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ WEIGH_AGAIN: Final = 5.0
 """Seconds after which Redis's memory is looked at again."""
 SILENT: Final = 10.0
 """Seconds after its last heartbeat from which a worker does not count as alive."""
+
+MAX_FAILURES: Final = 5
+"""Texts of failures of the hook that a status has."""
 
 NO_WORKERS: Final = "no workers: start some with `crawler work`"
 """What a status reports as its limit as long as no worker has sent a heartbeat."""
@@ -57,8 +61,12 @@ class Status:
     Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int
     """Pages whose content another page had before."""
+    hook_calls: int
+    """Calls of the user's hook."""
     hook_errors: int
     """Pages on which the user's hook raised something, or returned what cannot be stored."""
+    hook_failures: dict[str, int]
+    """The most frequent of them: their texts, and how often each came."""
     quarantined: list[str]
     """Templates whose URLs are not fetched, because their pages held nothing new."""
     troubles: list[str]
@@ -75,8 +83,6 @@ class Status:
     """Hosts that fail now."""
     failing_hosts: list[tuple[str, str]]
     """Those that fail for longest, up to three, each with the reason in words."""
-    hook_calls: int
-    """Pages for which the user's hook was called."""
     lost: int
     """URLs that were accepted and vanished from their queues: something else changed what is in Redis."""
 
@@ -158,7 +164,7 @@ class Monitor:
             redis_bounded=footprint.bounded,
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
             duplicates=counters.get("duplicates", 0),
-            hook_errors=counters.get("hook_errors", 0),
+            **_of_hook(counters),
             quarantined=sorted(self._crawldb.traps()),
             troubles=sorted({line for heartbeat in alive for line in _said(heartbeat, "trouble")}),
             lacks=sorted({line for heartbeat in alive for line in _said(heartbeat, "lack")}),
@@ -200,6 +206,12 @@ class Monitor:
 
 def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
     return {name.removeprefix(prefix): n for name, n in sorted(counters.items()) if name.startswith(prefix)}
+
+
+def _of_hook(counters: dict[str, int]) -> dict[str, Any]:
+    failures = Counter(_under("hook_error:", counters)).most_common(MAX_FAILURES)
+    counts = {name: counters.get(name, 0) for name in ("hook_calls", "hook_errors")}
+    return {**counts, "hook_failures": dict(failures)}
 
 
 _WAITS: Final = "waits: "

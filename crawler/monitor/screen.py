@@ -74,8 +74,7 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         lines.append(f"  links left out: {refused}")
     if status.duplicates:
         lines.append(f"  pages with content seen before: {status.duplicates:,} (see `duplicate_of`)")
-    if status.hook_errors:
-        lines.append(f"  pages on which the hook failed: {status.hook_errors:,} (`error` in their records says how)")
+    lines += [f"  {text}" for text in _hook(status)]
     if status.lost:
         lines.append(f"  lost: {_lost(status)}")
     lines += _quarantined(status)
@@ -92,6 +91,16 @@ def _quarantined(status: Status) -> list[str]:
     more = len(status.quarantined) - len(shown)
     lines = ["  quarantined (`crawler quarantine` shows more):", *(f"    {name}" for name in shown)]
     return [*lines, f"    and {more:,} more templates"] if more else lines
+
+
+def _hook(status: Status) -> list[str]:
+    """How often the hook was called and failed, and how."""
+    if not status.hook_calls:
+        return []
+    if not status.hook_errors:
+        return [f"hook: {status.hook_calls:,} calls, none failed"]
+    failures = [f"  {n:>7,}  {text}" for text, n in status.hook_failures.items()]
+    return [f"hook: {status.hook_errors:,} of {status.hook_calls:,} calls failed:", *failures]
 
 
 def _lost(status: Status) -> str:
@@ -138,8 +147,7 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"  warning   that is more than {whose}: `crawler export --drain` frees what is written")
     if status.duplicates:
         lines.append(f"  {'copies':<9} {status.duplicates:,} pages have the content of another one")
-    if status.hook_errors:
-        lines.append(f"  {'hook':<9} it failed on {status.hook_errors:,} pages: `error` in their records says how")
+    lines += [f"  {text}" for text in _hook(status)]
     if status.failing:
         lines.append(f"  {'failing':<9} {_failing(status)} (`crawler hosts --failing`)")
     if status.held:

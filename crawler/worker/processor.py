@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -25,11 +25,10 @@ from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import Verdict, judge
 from crawler.record import Charge, Request
 from crawler.worker.context import NO_CALLBACKS, Callbacks
-from crawler.worker.hook import data_of
+from crawler.worker.hook_call import NOT_CALLED, HookResult
 from crawler.worker.link_filter import LinkFilter, is_private_name
-from crawler.worker.options import WorkerOptions
+from crawler.worker.options import READ_TYPES, WorkerOptions
 from crawler.worker.outcome import (
-    HOOK_ERROR,
     Discovered,
     HostFeedback,
     LeasedPage,
@@ -114,7 +113,9 @@ class Processor:
 
         May raise RedisAway if a root of the scope has to be looked up. Then process the same result again.
         """
-        verdict = judge(result, held.entry.retries, self.plan.retries, random.random())
+        is_sitemap = held.entry.request.sitemap
+        judged = result if is_sitemap else _as_page(result)
+        verdict = judge(judged, held.entry.retries, self.plan.retries, random.random())
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
         ip = result.address if self.plan.sees_addresses and isinstance(result, Response) else ""
@@ -131,8 +132,10 @@ class Processor:
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
             read = self._sitemap if self._is_sitemap(held, result) else self._page
             return read(held, result, rest)
-        commit = of_response(held, verdict.outcome, result, rest, error=verdict.error)
-        return self._outgoing(commit, failed=verdict.outcome.startswith("failed"))
+        on_all = self.plan.hook_on_all and not is_sitemap
+        hook = self._call_hook(held, self._extractor.extract(result)) if on_all else NOT_CALLED
+        commit = of_response(held, verdict.outcome, result, rest, error=verdict.error, hook=hook)
+        return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
         alone_ms, took_ms = round(verdict.alone * 1000), self.clock.took_ms
@@ -266,8 +269,8 @@ class Processor:
 
     def _page(self, held: LeasedPage, response: Response, rest: HostFeedback) -> PendingCall:
         page = self._read(held, response)
-        data, error = self._call_hook(held, page)
-        request, original = held.entry.request, self._canonical_elsewhere(held, page)
+        hook = self._call_hook(held, page)
+        request, original, error = held.entry.request, self._canonical_elsewhere(held, page), hook.error
         requests, refused = self._follow(held, page, original)
         roots: Sequence[str] = ()
         if not requests and self._is_moved(held, page, refused):
@@ -286,7 +289,7 @@ class Processor:
             spared = self._alias(request.url)
         is_stored, copy = self._texts(held, page, original)
         found = Discovered(
-            now, roots, refused, data, error, outlinks, spared, copy, original=original, is_original_stored=is_stored
+            now, roots, refused, hook, error, outlinks, spared, copy, original=original, is_original_stored=is_stored
         )
         commit = of_page(held, page, found, rest)
         if later and spared != ANY and self._is_copy(commit):
@@ -388,21 +391,17 @@ class Processor:
             inside = self._links.inside(page.outlinks)
         return refresh not in inside and own.issuperset(map(identity, inside))
 
-    def _call_hook(self, held: LeasedPage, page: Page) -> tuple[Any, str | None]:
+    def _call_hook(self, held: LeasedPage, page: Page) -> HookResult:
         """What the user's hook returned, or what it raised: the page is stored either way."""
         if self._hook is None or page.noindex:
-            return None, None
+            return NOT_CALLED
         self.enter("hook", held.lease.token)
         before = time.thread_time()
         try:
-            data = data_of(self._hook(page))
-            msgspec.json.encode(data)
-        except BaseException as error:  # also sys.exit() and task cancellation: no signal raises anything here
-            return None, f"{HOOK_ERROR}{type(error).__name__}: {error}"
+            return self._hook.call(page)
         finally:
             self.clock.leave_out(time.thread_time() - before)
             self.enter("handle", held.lease.token)
-        return data, None
 
     def _admit(
         self, held: LeasedPage, outlinks: Sequence[str], depth: int, hops: int = 0
@@ -423,6 +422,13 @@ class Processor:
 
 _MAX_REFRESH: Final = 10
 """A meta refresh of a seed within these seconds is a redirect that takes its root along."""
+
+
+def _as_page(result: FetchResult) -> FetchResult:
+    """The answer as if only bodies of pages were read: a hook for which all are read changes no outcome."""
+    if isinstance(result, Response) and not result.computed_type.startswith(READ_TYPES):
+        return msgspec.structs.replace(result, skipped=True)
+    return result
 
 
 def _too_many(hops: int) -> str:
