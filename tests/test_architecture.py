@@ -60,6 +60,7 @@ DOORS = {
         *("record", "settings", "logs", "frontier", "export", "crawl", "worker"),
         *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal"),
     ),
+    "prometheus_client": ("monitor.metrics",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
     "re2": ("policy.scope",),
     "redis": ("frontier.redis",),

@@ -16,6 +16,7 @@ from crawler.cli.export import export_, format_option, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
 from crawler.cli.hosts import block, hosts, unblock
+from crawler.cli.metrics import metrics
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
@@ -267,7 +268,10 @@ def demo(output: str | None, **given: Any) -> int:
     return run_demo(loaded, open_writer(output) if output else None)
 
 
-for command in (status, hosts, explain_, failed, retry, quarantine, list_, set_, block, unblock, pause, resume, delete):
+for command in (
+    *(status, hosts, explain_, failed, retry, quarantine, list_, metrics),
+    *(set_, block, unblock, pause, resume, delete),
+):
     cli.add_command(command)
 
 
