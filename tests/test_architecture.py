@@ -55,6 +55,8 @@ DOORS = {
     "hiredis": ("frontier.redis",),
     "hyperscan": ("parse.signs",),
     "isal": ("worker.outcome",),
+    "jinja2": ("monitor.report",),
+    "markupsafe": ("monitor.report",),
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
         *("record", "settings", "logs", "frontier", "export", "crawl", "worker"),

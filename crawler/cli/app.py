@@ -19,6 +19,7 @@ from crawler.cli.hosts import block, hosts, unblock
 from crawler.cli.metrics import metrics
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
+from crawler.cli.report import report
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
 from crawler.crawl import signals
@@ -269,7 +270,7 @@ def demo(output: str | None, **given: Any) -> int:
 
 
 for command in (
-    *(status, hosts, explain_, failed, retry, quarantine, list_, metrics),
+    *(status, hosts, explain_, failed, retry, quarantine, list_, report, metrics),
     *(set_, block, unblock, pause, resume, delete),
 ):
     cli.add_command(command)
