@@ -16,8 +16,10 @@ from crawler.cli.export import export_, format_option, output_option, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
 from crawler.cli.hosts import block, hosts, unblock
+from crawler.cli.metrics import metrics
 from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
+from crawler.cli.report import report
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
 from crawler.cli.usage import click_message, command_to_continue, command_to_export
@@ -284,7 +286,10 @@ def demo(output: str | None, **given: Any) -> int:
     return run_demo(loaded, open_writer(output) if output else None)
 
 
-for command in (status, hosts, explain_, failed, retry, quarantine, list_, set_, block, unblock, pause, resume, delete):
+for command in (
+    *(status, hosts, explain_, failed, retry, quarantine, list_, report, metrics),
+    *(set_, block, unblock, pause, resume, delete),
+):
     cli.add_command(command)
 
 
