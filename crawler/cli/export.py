@@ -161,7 +161,7 @@ def _note(checkpoints: Checkpoints, result: ExportResult, written: Sequence[Stor
 
 
 def _show(result: ExportResult, _: Sequence[Stored]) -> None:
-    line.show(f"exporting: {result.count:,} records")
+    line.show(f"exporting: {counted(result.count, 'record')}")
 
 
 def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
@@ -183,4 +183,4 @@ def _report(count: int, writer: Writer, selection: Selection, more: str = "") ->
 def _report_drained(crawldb: CrawlDb) -> None:
     drained = crawldb.counters().get("drained", 0)
     if drained:
-        say(f"{drained:,} records were drained before: they are in the files written then, not in this one")
+        say(f"drained before, and so in the files written then, not in this one: {counted(drained, 'record')}")

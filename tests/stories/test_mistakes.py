@@ -163,7 +163,7 @@ def test_lines_that_are_no_urls(commands: Commands, sites: Sites) -> None:
     assert (done.code, done.out) == (0, ""), "a crawl of nothing was left behind"
     done = commands.run("seed", "mixed.txt", "--delay", "0", "--scope", "host")
     assert done.code == 2
-    assert "1 new URLs, 1 known, 2 refused" in done.lines[-1]
+    assert "1 new URL, 1 known, 2 refused" in done.lines[-1]
     assert "mixed.txt:2:" in done.err
     assert "mixed.txt:4:" in done.err
     done = commands.run("run", "-o", "-", "-n", "1")
