@@ -169,7 +169,6 @@ class Monitor:
             held=state.held,
             failing=failing,
             failing_hosts=[(host, trouble.text) for host, trouble in troubles],
-            hook_calls=counters.get("hook_calls", 0),
             lost=counters.get("lost", 0),
         )
 
