@@ -237,6 +237,9 @@ class Settings:
     proxy: str | None = _setting(None, optional(urls.proxy), _P, "fetch through this proxy", unit="URL", secret=True)
     trust_env: bool = _setting(False, str, _P, "use HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "function to call with each page", unit="MODULE:FUNCTION")
+    plain: bool = _setting(
+        False, str, _P, "plain lines instead of the live screen: for screen readers and slow terminals", switch=True
+    )
     log_file: str | None = _setting(None, optional(str), _P, "write a log as JSON lines", unit="FILE")
     verbose: bool = _setting(False, str, _P, "log to stderr as well", switch=True)
 

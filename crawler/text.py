@@ -50,3 +50,8 @@ def _escape(found: re.Match[str]) -> str:
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch as a date and time in UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def counted(n: int, noun: str) -> str:
+    """*n* of something: `1 URL`, `2,000 URLs`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

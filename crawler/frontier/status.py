@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.estimate import Estimate
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import Footprint, measure
 from crawler.frontier.messages import HostFacts
 from crawler.frontier.shards.crawldb import Heartbeat
 from crawler.record import OUTCOMES
+from crawler.text import counted
 
 WEIGH_AGAIN: Final = 5.0
 """Seconds after which Redis's memory is looked at again."""
+_A_RATE: Final = 5.0
+"""Seconds from which on a rate says something."""
 SILENT: Final = 10.0
 """Seconds after its last heartbeat from which a worker does not count as alive."""
 
@@ -79,6 +84,8 @@ class Status:
     """Pages for which the user's hook was called."""
     lost: int
     """URLs that were accepted and vanished from their queues: something else changed what is in Redis."""
+    seconds_left: float | None = None
+    """About how long the URLs that are queued will take (see estimate.py); None if that cannot be known."""
 
     @property
     def fetched(self) -> int:
@@ -125,6 +132,12 @@ class Monitor:
         self._before: list[tuple[float, int]] = []
         self._footprint = Footprint()
         self._weigh_at = 0.0
+        self._estimate = Estimate(self._crawldb.hosts)
+
+    @property
+    def _watches(self) -> bool:
+        """It has looked for long enough to know the rate."""
+        return self._before[-1][0] - self._before[0][0] >= _A_RATE
 
     def look(self) -> Status:
         """A snapshot now. Raises what the frontier raises: NoCrawl, RedisAway."""
@@ -134,7 +147,7 @@ class Monitor:
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
         footprint = self._weigh()
         failing, troubles = self._crawldb.hosts.failing()
-        left = state.queued + state.leased
+        left, rate = state.queued + state.leased, self._rate(state.ended)
         return Status(
             crawl=self._frontier.crawl,
             state=state.word,
@@ -147,12 +160,11 @@ class Monitor:
             statuses=_under("status:", counters),
             refused=_under("refused:", counters),
             bytes=counters.get("bytes", 0),
-            workers=len(alive),
-            silent_workers=len(heartbeats) - len(alive),
+            **_of_workers(alive, len(heartbeats)),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
             limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first),
-            rate=self._rate(state.ended),
+            rate=rate,
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
             redis_bounded=footprint.bounded,
@@ -160,21 +172,19 @@ class Monitor:
             duplicates=counters.get("duplicates", 0),
             hook_errors=counters.get("hook_errors", 0),
             quarantined=sorted(self._crawldb.traps()),
-            troubles=sorted({line for heartbeat in alive for line in _said(heartbeat, "trouble")}),
-            lacks=sorted({line for heartbeat in alive for line in _said(heartbeat, "lack")}),
-            machines=sorted({_machine(heartbeat) for heartbeat in alive if not _troubled_for(heartbeat)}),
-            stuck_for=min((_troubled_for(heartbeat) for heartbeat in alive), default=0.0),
             held=state.held,
             failing=failing,
             failing_hosts=[(host, trouble.text) for host, trouble in troubles],
             hook_calls=counters.get("hook_calls", 0),
             lost=counters.get("lost", 0),
+            seconds_left=self._estimate.seconds(state, rate) if self._watches else None,
         )
 
     def _limited_by(self, words: list[str], state: str, hosts: int, first: list[tuple[float, str]]) -> str:
         next_host = self._frontier.explain(first[0][1] if first else "")
-        limit = _limit(words, state, hosts, next_host.delay_ms / 1000)
-        return limit + (unanswered(next_host) if limit.startswith(_POLITE) else "")
+        polite = _polite(hosts, self._crawldb.hosts.resting(), next_host.delay_ms / 1000)
+        limit = _limit(words, state, polite)
+        return limit + (unanswered(next_host) if hosts and limit.startswith(polite) else "")
 
     def _weigh(self) -> Footprint:
         now = time.monotonic()
@@ -198,7 +208,6 @@ def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
 
 
 _WAITS: Final = "waits: "
-_POLITE: Final = "waiting for politeness"
 _MAX_SAID: Final = 300
 """Characters of a worker's trouble that are shown."""
 
@@ -218,6 +227,18 @@ def _troubled_for(heartbeat: Heartbeat) -> float:
     return float(seconds) if isinstance(seconds, int | float) and heartbeat.facts.get("trouble") else 0.0
 
 
+def _of_workers(alive: Sequence[Heartbeat], known: int) -> dict[str, Any]:
+    """What the workers that are alive report, of those that are known (*known* of them)."""
+    return {
+        "workers": len(alive),
+        "silent_workers": known - len(alive),
+        "troubles": sorted({line for heartbeat in alive for line in _said(heartbeat, "trouble")}),
+        "lacks": sorted({line for heartbeat in alive for line in _said(heartbeat, "lack")}),
+        "machines": sorted({_machine(heartbeat) for heartbeat in alive if not _troubled_for(heartbeat)}),
+        "stuck_for": min((_troubled_for(heartbeat) for heartbeat in alive), default=0.0),
+    }
+
+
 def _word(heartbeat: Heartbeat) -> str:
     """What limits one worker, in one word; a trouble of its machine in as many as it takes."""
     trouble = heartbeat.facts.get("trouble")
@@ -235,8 +256,17 @@ def unanswered(host: HostFacts) -> str:
     return f"; the next did not answer, it is asked again in {math.ceil(host.rest_ms / 1000):,} s"
 
 
-def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
-    """What the speed depends on now, by what most workers say."""
+def _polite(hosts: int, failing: int, delay: float) -> str:
+    """What workers wait for while no host is due: *hosts* wait with URLs, *failing* of them fail."""
+    if not hosts:
+        return "waiting for answers"  # all hosts that have URLs are being asked just now
+    if hosts > failing:
+        return f"waiting for politeness: {counted(hosts - failing, 'host')}, delay {delay:g} s"
+    return f"waiting for {counted(hosts, 'host')} that {'fails' if hosts == 1 else 'fail'}"
+
+
+def _limit(limits: list[str], state: str, polite: str) -> str:
+    """What the speed depends on now, by what most workers say; *polite* is what politeness means now."""
     if state in ("paused", "done", "empty", "limit", "deleting"):
         return state
     if not limits:
@@ -246,15 +276,10 @@ def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
         waiting = next(limit for limit in limits if limit.startswith(_WAITS)).removeprefix(_WAITS)
         if not well:
             return f"waiting: {waiting}"
-        return (
-            f"{_limit(well, state, hosts, delay)}; {len(limits) - len(well)} of {len(limits)} workers wait: {waiting}"
-        )
+        return f"{_limit(well, state, polite)}; {len(limits) - len(well)} of {len(limits)} workers wait: {waiting}"
     most = max(set(limits), key=limits.count)
-    shown = f"{hosts} host" if hosts == 1 else f"{hosts} hosts"
-    if most == "politeness" and hosts == 0:
-        most = "network"  # all hosts that have URLs are being asked just now
     return {
-        "politeness": f"{_POLITE}: {shown}, delay {delay:g} s",
+        "politeness": polite,
         "concurrency": "all transfers busy: raise --concurrency or add workers",
         "network": "waiting for answers",
         "links": "waiting for new links",
