@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import fcntl
 import os
 import re
@@ -10,7 +11,7 @@ import termios
 from contextlib import suppress
 from typing import TextIO
 
-_PIECE = re.compile(r"\x1b\[(\d*)([A-Za-z])|\x1b.|[\r\n]|[^\x1b\r\n]+", re.DOTALL)
+_PIECE = re.compile(r"\x1b\[([\d;]*)([A-Za-z])|\x1b.|[\r\n]|[^\x1b\r\n]+", re.DOTALL)
 
 
 class Screen:
@@ -25,7 +26,7 @@ class Screen:
         """Write *text*."""
         for piece in _PIECE.finditer(text):
             if piece[2]:
-                self._steer(piece[2], int(piece[1] or 1))
+                self._steer(piece[2], int(piece[1] or 1) if piece[2] == "A" else 1)
             elif piece[0] == "\r":
                 self._column = 0
             elif piece[0] == "\n":
@@ -72,6 +73,7 @@ class Terminal:
         self.ours, self.theirs = os.openpty()
         self.resize(columns, rows)
         os.set_blocking(self.ours, False)
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self.stream: TextIO = open(self.theirs, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - see close
 
     def resize(self, columns: int, rows: int) -> None:
@@ -84,7 +86,7 @@ class Terminal:
         with suppress(BlockingIOError):
             while piece := os.read(self.ours, 65_536):
                 found += piece
-        return found.decode()
+        return self._decoder.decode(found)
 
     def close(self) -> None:
         """Close both ends."""

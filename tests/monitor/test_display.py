@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from crawler import logs
 from crawler.monitor import display
 from crawler.monitor.display import Display
 from tests.monitor.terminals import Screen, Terminal
@@ -141,3 +142,12 @@ def test_the_descriptor_that_others_share_stays_as_it_is(terminal: Terminal) -> 
     Display(terminal.stream).show("one")
     assert os.get_blocking(terminal.theirs)
     assert terminal.read()
+
+
+@pytest.mark.parametrize(("plain", "before"), [(False, "\r\x1b[J"), (True, "")])
+def test_a_worker_erases_the_screen_of_its_pool_before_it_logs(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, plain: bool, before: str
+) -> None:
+    monkeypatch.setattr("sys.stderr", terminal.stream)
+    logs.open_log(None, True, "worker", plain=plain).note("a note\x1b[2J")
+    assert terminal.read() == f"{before}crawler: a note\ufffd[2J\r\n"
