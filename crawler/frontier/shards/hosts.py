@@ -85,7 +85,9 @@ class ShardHosts:
     def resting(self) -> int:
         """How many hosts with queued URLs fail, of those that fail for longest."""
         (names,) = self._shard.read(("ZRANGE", self._keys.failing, 0, _MAX_RESTING - 1))
-        queued = self._shard.read(*(("HGET", self._keys.host(name.decode()), "queued") for name in names))
+        queued = self._shard.read(
+            *(("HGET", self._keys.host(name.decode("utf-8", "replace")), "queued") for name in names)
+        )
         return sum(decode.number(n) > 0 for n in queued)
 
     def blocked(self) -> list[str]:
