@@ -1,4 +1,4 @@
-"""What a crawl is at: one snapshot for the live line, `status`, the summary and programs."""
+"""What a crawl is at: one snapshot for the live screen, `status`, the summary and programs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.estimate import Estimate
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import Footprint, measure
-from crawler.frontier.messages import HostFacts
+from crawler.frontier.messages import CrawlState, HostFacts
 from crawler.frontier.shards.crawldb import Heartbeat
 from crawler.record import OUTCOMES
 from crawler.text import counted
@@ -163,7 +163,7 @@ class Monitor:
             **_of_workers(alive, len(heartbeats)),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
-            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first),
+            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state, hosts, first),
             rate=rate,
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
@@ -180,10 +180,11 @@ class Monitor:
             seconds_left=self._estimate.seconds(state, rate) if self._watches else None,
         )
 
-    def _limited_by(self, words: list[str], state: str, hosts: int, first: list[tuple[float, str]]) -> str:
-        next_host = self._frontier.explain(first[0][1] if first else "")
-        polite = _polite(hosts, self._crawldb.hosts.resting(), next_host.delay_ms / 1000)
-        limit = _limit(words, state, polite)
+    def _limited_by(self, words: list[str], state: CrawlState, hosts: int, first: list[tuple[float, str]]) -> str:
+        next_host, failing = self._frontier.explain(first[0][1] if first else ""), self._crawldb.hosts.resting()
+        hosts = 0 if state.leased and hosts <= failing else hosts  # the only ones that do not fail are being asked
+        polite = _polite(hosts, failing, next_host.delay_ms / 1000)
+        limit = _limit(words, state.word, polite)
         return limit + (unanswered(next_host) if hosts and limit.startswith(polite) else "")
 
     def _weigh(self) -> Footprint:

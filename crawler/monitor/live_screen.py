@@ -61,7 +61,8 @@ class LiveScreen:
         )
         with console.capture() as drawn:
             console.print(_head(status, seconds), self._rows(status, width))
-        return ["", *drawn.get().splitlines()][:height]
+        lines = (line.rstrip() for line in drawn.get().splitlines())  # spaces would wrap on a terminal made narrower
+        return ["", *lines][:height]
 
     def _rows(self, status: Status, width: int) -> Table:
         rows = Table.grid(padding=(0, 1, 0, 0))
