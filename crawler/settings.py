@@ -248,6 +248,9 @@ class Settings:
     trust_env: bool = _setting(False, str, _P, "use HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "function to call with each page", unit="MODULE:FUNCTION")
     no_hook: bool = _setting(False, str, _P, "work without a hook, also where the crawl has one", switch=True)
+    plain: bool = _setting(
+        False, str, _P, "plain lines instead of the live screen: for screen readers and slow terminals", switch=True
+    )
     log_file: str | None = _setting(None, optional(str), _P, "write a log as JSON lines", unit="FILE")
     verbose: bool = _setting(False, str, _P, "log to stderr as well", switch=True)
 

@@ -67,6 +67,7 @@ DOORS = {
     "re2": ("policy.scope",),
     "redis": ("frontier.redis",),
     "requests": ("fetch.requests",),
+    "rich": ("monitor.live_screen",),
     "selectolax": ("parse.page",),
     "tldextract": ("url",),
     "urllib3": ("fetch.requests_connection",),

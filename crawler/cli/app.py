@@ -280,7 +280,7 @@ cli.add_command(fetch)
     epilog=examples("crawler demo", "crawler demo -n 4", "crawler demo -o pages.jsonl"),
 )
 @output_option("export the records")
-@settings("workers", "fetcher", delay=DEMO_DELAY)
+@settings("workers", "fetcher", "plain", delay=DEMO_DELAY)
 def demo(output: str | None, **given: Any) -> int:
     """Crawl a small site that this command serves on loopback: works offline, takes half a minute."""
     from crawler.cli.demo import run_demo  # only this command needs a web server

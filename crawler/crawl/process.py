@@ -145,7 +145,7 @@ def _keep_from_children(job: Job, watch: Watchdog) -> None:
 
 def _run_engine(job: Job, watch: Watchdog) -> int:
     raise_limit()
-    log = open_log(job.settings.log_file, job.settings.verbose, job.worker)
+    log = open_log(job.settings.log_file, job.settings.verbose, job.worker, plain=job.settings.plain)
     if job.settings.hook:
         capture(lambda line: log.say(f"{job.worker}: {line}"))
     worker = build(job, watch, log)
