@@ -23,7 +23,7 @@ from crawler.settings import TABLE, Kind, Settings, format_value, parse_change, 
 from crawler.text import counted, printable
 
 _CHANGEABLE: Final = [name.replace("_", "-") for name in OF_CRAWL if TABLE[name].kind is Kind.CHANGEABLE]
-_NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run`"
+_NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run URL`"
 
 
 @click.command(

@@ -13,7 +13,7 @@ from crawler import headers
 from crawler.crawl.purpose import NO_PURPOSE, Purpose
 from crawler.crawl.redis_access import RedisAccess, Say
 from crawler.crawl.seeds import Seeded, Seeder, lines
-from crawler.errors import CrawlExists, FixedSetting, NoCrawl
+from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
@@ -41,7 +41,12 @@ class Session:
         """Connect to Redis (see `RedisAccess.open`). Raises RedisUnavailable, NoCrawl."""
         if not self._begins and not has_begun(self.settings):
             raise self._no_crawl()
-        self.redis.open()
+        try:
+            self.redis.open()
+        except RedisUnavailable as error:
+            if decided := self.loaded.decided.get("redis"):
+                error.args = (f"{error} (its URL is from {decided})",)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -61,8 +66,8 @@ class Session:
 
     def _no_crawl(self) -> NoCrawl:
         return NoCrawl(
-            f"there is no crawl {self.settings.crawl!r} {place_of(self.loaded)}: begin one with `crawler run` or"
-            " `crawler seed`, or name where it is with --redis, --folder, --crawl"
+            f"there is no crawl {self.settings.crawl!r} {place_of(self.loaded)}: begin one with `crawler run URL`"
+            " or `crawler seed`, or name where it is with --redis, --folder, --crawl"
         )
 
     def find(self) -> Frontier:
