@@ -16,6 +16,7 @@ CrawlerError
 │   ├── OutOfMemory       Redis is full: nothing new is accepted until there is room
 │   └── LeaseLost         the lease ended and may belong to another worker: drop the work
 ├── HookError             a user's hook cannot be loaded
+├── OutputError           an output that was opened cannot be written
 ├── NoNetwork             no worker can resolve or connect, and that for too long
 └── NothingFetched        the crawl ended and not one page was fetched
 """
@@ -138,6 +139,12 @@ class LeaseLost(FrontierError):
 
 class HookError(UsageError):
     """The hook given by `module:function` cannot be imported or called."""
+
+
+class OutputError(CrawlerError):
+    """An output that was opened cannot be written: the disk is full, for example."""
+
+    exit_code = 5
 
 
 class NothingFetched(CrawlerError):

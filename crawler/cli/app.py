@@ -26,7 +26,7 @@ from crawler.crawl.purpose import Purpose
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
-from crawler.errors import CrawlerError, NothingFetched, UsageError
+from crawler.errors import CrawlerError, NothingFetched, OutputError, UsageError
 from crawler.export import Writer, open_writer
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
@@ -306,7 +306,7 @@ def _main(args: Sequence[str] | None) -> int:
             return _defect(error, args)
         lead_stdout_nowhere()
         say(f"output cannot be written: {error.strerror}")
-        return 2
+        return OutputError.exit_code
     except Exception as error:
         return _defect(error, args)
 

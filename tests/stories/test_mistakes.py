@@ -240,7 +240,7 @@ def test_output_that_cannot_be_written(commands: Commands, sites: Sites) -> None
     assert not site.seen
     if Path("/dev/full").exists():
         done = commands.run("run", url, "-o", "/dev/full", "--format", "jsonl", "--delay", "0", "-n", "1")
-        assert done.code == 2
+        assert done.code == 5
         assert "/dev/full cannot be written" in done.lines[-1]
         assert "Traceback" not in done.err
 
