@@ -28,6 +28,7 @@ from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError, NothingFetched, OutputError, UsageError
 from crawler.export import Writer, open_writer
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
@@ -123,21 +124,16 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
 
 
 def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -> int:
-    sources, sitemaps = purpose.sources, purpose.sitemaps
     frontier = session.create_or_join(purpose)
     if session.made:
         _hint_at_contact(session)
-    seeded = session.seed(frontier, sources, sitemaps, _seeding)
-    line.clear()
-    if seeded.over_budget:
-        seeds = counted(seeded.over_budget, "seed")
-        say(f"dropped, beyond --max-pages-per-host or --max-pages-per-site: {seeds}")
+    code = 2 if _seed(session, frontier, purpose).refused else 0
     before = Monitor(frontier).look()
     if before.accepted == 0:
         session.discard(frontier)
         raise UsageError(
             "nothing to crawl: no line of the sources is a URL"
-            if sources or sitemaps
+            if purpose.sources or purpose.sitemaps
             else "give a URL or a file of URLs"
         )
     if before.done:
@@ -146,7 +142,7 @@ def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -
             f"crawl {before.crawl!r} is done with {pages} (`crawler status`, `crawler export`);"
             " name new URLs, with --add if they are of another site, or start over with --fresh"
         )
-        return _finish(session, writer, before, 2 if seeded.refused else 0)
+        return _finish(session, writer, before, code)
     if before.state == "paused":
         say(f"crawl {before.crawl!r} is paused: `crawler resume` continues it")
     ended = run_with_summary(session, frontier, until_done=True)
@@ -155,7 +151,21 @@ def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -
         _hint_after_interrupt(session, writer)
         return INTERRUPTED
     ended.refuse_stuck()
-    return _finish(session, writer, ended.status, 2 if seeded.refused else 0)
+    return _finish(session, writer, ended.status, code)
+
+
+def _seed(session: Session, frontier: Frontier, purpose: Purpose) -> Seeded:
+    try:
+        seeded = session.seed(frontier, purpose.sources, purpose.sitemaps, _seeding)
+    except KeyboardInterrupt:
+        if "-" in purpose.sources:
+            say("the crawl exists now: the rest of stdin needs `crawler run - --add`")
+        raise
+    line.clear()
+    if seeded.over_budget:
+        seeds = counted(seeded.over_budget, "seed")
+        say(f"dropped, beyond --max-pages-per-host or --max-pages-per-site: {seeds}")
+    return seeded
 
 
 def _finish(session: Session, writer: Writer | None, status: Status, code: int) -> int:
