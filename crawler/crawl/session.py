@@ -14,6 +14,7 @@ from crawler.crawl.purpose import NO_PURPOSE, Purpose
 from crawler.crawl.redis_access import RedisAccess, Say
 from crawler.crawl.seeds import Seeded, Seeder, lines
 from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
+from crawler.frontier import verbs
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
@@ -128,7 +129,7 @@ class Session:
                 )
         self.change(frontier, changed)
         if sources := purpose.missing(frontier.crawldb.meta()):
-            frontier.configure(self.settings.encode(), limits_of(self.settings), sources=sources)
+            frontier.shards[0].ask(verbs.remember(frontier.shards[0], sources))
         return frontier
 
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
