@@ -190,7 +190,9 @@ def _hint_after_interrupt(session: Session, writer: Writer | None) -> None:
     if writer is not None:
         writer.abort()
         say(f"{writer.output} was not written: the crawl is not done")
-    say(f"interrupted; continue with `{command_to_continue(session.loaded)}`")
+    again = command_to_continue(session.loaded)
+    secrets = "" if again.startswith("crawler ") else "set the variables that are not shown here, then "
+    say(f"interrupted; {secrets}continue with `{again}`")
     say(f"`{command_to_export(session.loaded)}` writes what is stored until now")
 
 
