@@ -65,21 +65,19 @@ class Meta:
     secret: bool = False
 
 
-def count(text: str) -> int:
-    """A whole number from 0."""
-    if not text.strip().isascii() or not text.strip().isdigit():
-        raise ValueError("a whole number from 0 is needed")
-    if len(text) > _MAX_DIGITS:
+def count(text: str, least: int = 0) -> int:
+    """A whole number from *least*."""
+    digits = text.strip()
+    if len(digits) > _MAX_DIGITS and digits.isdigit():
         raise ValueError(f"at most {_MAX_DIGITS} digits")
-    return int(text)
+    if not (digits.isascii() and digits.isdigit() and int(digits) >= least):
+        raise ValueError(f"a whole number from {least} is needed")
+    return int(digits)
 
 
 def positive(text: str) -> int:
     """A whole number from 1."""
-    value = count(text)
-    if value < 1:
-        raise ValueError("a whole number from 1 is needed")
-    return value
+    return count(text, 1)
 
 
 def factor(text: str) -> float:

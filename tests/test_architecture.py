@@ -38,7 +38,7 @@ LAYERS = (
     ("export",),
     ("frontier", "parse", "policy"),
     ("fetch",),
-    ("record", "settings", "headers", "logs", "owners", "text", "units", "clock", "url", "errors"),
+    ("record", "settings", "keywords", "headers", "logs", "owners", "text", "units", "clock", "url", "errors"),
 )
 """From the top: a module imports from its own folder and from lower layers alone. The last layer is the files beside
 the folders, which may import each other; no cycle is allowed anywhere."""

@@ -26,7 +26,7 @@ from crawler.text import counted, printable
 from crawler.worker.hook import hook_name
 
 _CHANGEABLE: Final = [name.replace("_", "-") for name in OF_CRAWL if TABLE[name].kind is Kind.CHANGEABLE]
-_NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run`"
+_NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run URL`"
 
 
 @click.command(

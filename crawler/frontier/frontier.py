@@ -6,10 +6,9 @@ first and taken away last, and a client that finds another one missing makes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, Final
 
 from crawler.errors import DamagedCrawl, NoCrawl
@@ -154,15 +153,9 @@ class Frontier:
 
     # -- the crawl as a whole ------------------------------------------------------------------------------------------
 
-    def configure(
-        self,
-        settings: bytes,
-        limits: Limits,
-        max_time: float | str | None = "-",
-        sources: Mapping[str, bytes] = MappingProxyType({}),
-    ) -> None:
-        """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it. Add *sources*."""
-        self._all(lambda shard: verbs.configure(shard, settings, limits, max_time, sources))
+    def configure(self, settings: bytes, limits: Limits, max_time: float | str | None = "-") -> None:
+        """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
+        self._all(lambda shard: verbs.configure(shard, settings, limits, max_time))
 
     def state(self) -> CrawlState:
         """What the crawl is at: the sums, and the gravest word. Of a shard that is gone: NoCrawl."""
