@@ -321,7 +321,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _main(args: Sequence[str] | None) -> int:
     try:
-        return cli.main(args, prog_name="crawler", standalone_mode=False) or 0
+        return _run(args)
     except click.ClickException as error:
         say(click_message(error))
         return 2
@@ -342,6 +342,13 @@ def _main(args: Sequence[str] | None) -> int:
         return OutputError.exit_code
     except Exception as error:
         return _defect(error, args)
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
+        return cli.main(args, prog_name="crawler", standalone_mode=False) or 0
+    finally:
+        line.clear()
 
 
 def _defect(error: Exception, args: Sequence[str] | None) -> int:

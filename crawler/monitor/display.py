@@ -37,7 +37,7 @@ class Display:
         """A line now and then, without any escape code."""
         self._fd = -1
         self._unsent = b""
-        self._drawn = ""
+        self._drawn, self._drawn_for = "", (0, 0)
         self._next, self._last = 0.0, ""
 
     def show(self, line: str, frame: Frame | None = None) -> None:
@@ -47,11 +47,13 @@ class Display:
         if self.plain:
             self._add(line)
         elif self._in_foreground():
-            columns, rows = self._size()
+            columns, rows = size = self._size()
             lines = frame(columns - 1, rows - 1) if frame else [printable(line)[: columns - 1]]
             up = f"\x1b[{len(lines) - 1}A" if len(lines) > 1 else ""
             self._drawn = "\r" + "\x1b[K\r\n".join(lines) + f"\x1b[J{up}\r"
-            self._send(self._drawn, droppable=True)
+            again = ERASE if size != self._drawn_for else ""  # lines that a terminal has wrapped are joined again later
+            self._drawn_for = size
+            self._send(again + self._drawn, droppable=True)
 
     def say(self, text: str) -> bool:
         """Write a message above what is drawn. False if nothing is drawn."""

@@ -66,7 +66,7 @@ class LiveScreen:
 
     def _rows(self, status: Status, width: int) -> Table:
         rows = Table.grid(padding=(0, 1, 0, 0))
-        rows.add_column(no_wrap=True, style="dim")
+        rows.add_column(no_wrap=True, style="dim", min_width=7)
         rows.add_column(overflow="fold")
         rows.add_row("rate", self._rate(status, width))
         rows.add_row("queue", _queue(status))

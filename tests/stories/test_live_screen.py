@@ -167,3 +167,13 @@ def test_a_terminal_that_is_stopped_does_not_keep_the_pool_from_its_work(start: 
     going.wait_to_show(f"worker {first}")
     going.process.send_signal(signal.SIGINT)
     assert going.wait() == 130
+
+
+def test_an_error_leaves_nothing_of_the_screen(commands: Commands, start: Start, site: Site) -> None:
+    going = start("run", site.url("/0"), *RUN)
+    going.wait_to_show("in flight")
+    assert commands.run("delete", "--yes").code == 0
+    assert going.wait() == 2
+    left = [line for line in seen(going.shown, 80) if line]
+    assert "crawl" in left[-1]
+    assert not [line for line in left if not line.startswith(("crawler: ", "https", "//", "mybot"))], left
