@@ -60,7 +60,7 @@ DOORS = {
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
         *("record", "settings", "logs", "frontier", "export", "crawl", "worker"),
-        *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal"),
+        *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "monitor.dashboard"),
     ),
     "prometheus_client": ("monitor.metrics",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
@@ -69,8 +69,10 @@ DOORS = {
     "requests": ("fetch.requests",),
     "rich": ("monitor.live_screen",),
     "selectolax": ("parse.page",),
+    "starlette": ("monitor.dashboard.app",),
     "tldextract": ("url",),
     "urllib3": ("fetch.requests_connection",),
+    "uvicorn": ("monitor.dashboard.server",),
     "webencodings": ("parse.charset",),
 }
 """Library -> the only modules that may import it."""

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from crawler import headers
+from crawler.cli.dashboard import dashboard
 from crawler.cli.explain import explain_, quarantine
 from crawler.cli.export import export_, format_option, output_option, write_all
 from crawler.cli.failed import failed, retry
@@ -302,7 +303,7 @@ def demo(output: str | None, **given: Any) -> int:
 
 
 for command in (
-    *(status, hosts, explain_, failed, retry, quarantine, list_, report, metrics),
+    *(status, hosts, explain_, failed, retry, quarantine, list_, dashboard, report, metrics),
     *(set_, block, unblock, pause, resume, delete),
 ):
     cli.add_command(command)

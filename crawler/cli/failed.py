@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from crawler import url as urls
-from crawler.cli.explain import TRAP, revive
+from crawler.cli.explain import TRAP
 from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
 from crawler.crawl.session import Session
@@ -22,6 +22,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.shards.records import Letter
 from crawler.frontier.status import workers_alive
 from crawler.monitor.explain import explain
+from crawler.monitor.revive import revive
 from crawler.record import OUTCOMES, Record
 from crawler.text import printable
 from crawler.units import duration

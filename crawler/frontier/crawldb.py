@@ -186,6 +186,11 @@ class Records:
         """
         return heapq.merge(*(shard.letters(since, until) for shard in self._shards), key=lambda letter: letter.at)
 
+    def latest(self, most: int) -> list[Letter]:
+        """The *most* dead letters that failed last, the latest first."""
+        found = chain.from_iterable(shard.latest(most) for shard in self._shards)
+        return sorted(found, key=lambda letter: -letter.at)[:most]
+
     def letter(self, url_id: str) -> Letter | None:
         """One dead letter; None for any other URL."""
         return _first(self._shards, lambda shard: shard.letter(url_id))
