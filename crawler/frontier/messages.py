@@ -108,6 +108,11 @@ class Lease(msgspec.Struct, frozen=True):
         return bool(self.trouble)
 
     @property
+    def was_tried(self) -> bool:
+        """It is a page that was tried before."""
+        return self.kind == "P" and self.raw[:1] > b"\0"
+
+    @property
     def what(self) -> bytes:
         """What the token stands for, as `owned` in shared/leases.lua compares it."""
         return f"{self.kind} {self.host} ".encode() + self.raw
@@ -185,6 +190,8 @@ class Commit(msgspec.Struct, frozen=True):
     """The address that answered, where it is known."""
     copy: str = ""
     """The id of a page that names this one as its canonical: once this one's text is stored, its own is not needed."""
+    trouble: str = ""
+    """What is wrong with the host, a kind and a text (see `politeness.trouble_of`); empty: nothing was seen."""
     handling_ms: int = 0
     """How long a worker's CPU was busy with it."""
     tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
@@ -204,6 +211,7 @@ class Retry(msgspec.Struct, frozen=True):
     """How long the host rests if it has no other page."""
     respelled: Request | None = None
     """The same URL in another spelling (of the same id and host), by which it is tried next."""
+    trouble: str = ""
     handling_ms: int = 0
 
 
@@ -220,6 +228,7 @@ class RobotsResult(msgspec.Struct, frozen=True):
     """Seconds."""
     rest_ms: int = 0
     ip: str = ""
+    trouble: str = ""
     handling_ms: int = 0
     tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from typing import Final, Literal
 
 import msgspec
@@ -95,6 +96,25 @@ def _again(event: HostEvent, why: str, error: str, again: tuple[int, int, float]
 
 def _status(response: Response) -> str:
     return f"status {response.status}"
+
+
+def trouble_of(result: FetchResult, *, of_robots: bool = False) -> str:
+    """What is wrong with the host that gave *result*: a kind and a text. Empty: it answers.
+
+    An answer that refuses a page (403) is none. *of_robots*: its robots.txt was requested.
+    """
+    if isinstance(result, FetchError):
+        kind = "proxy" if result.lack == "proxy" else {"protocol": "http"}.get(result.kind, result.kind)
+        return "" if kind in ("refused", "expired") else f"{kind} {result.detail}"
+    status = result.status
+    if not (status in _BUSY or status in _PASSING or status >= 500):
+        return ""
+    if of_robots:
+        return f"robots robots.txt answered {status}"
+    try:
+        return f"http {status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return f"http {status}"
 
 
 def retry_after(headers: Headers) -> float:

@@ -80,6 +80,8 @@ class HostFeedback(msgspec.Struct, frozen=True):
     rest_ms: int = 0
     ip: str = ""
     """The address that answered, if known."""
+    trouble: str = ""
+    """What is wrong with the host."""
 
 
 _NO_REST: Final = HostFeedback()
@@ -104,7 +106,9 @@ def of_failure(
         error=_cut(error),
     )
     said = rest.event, rest.rest_ms
-    return Commit(held.lease, held.id, outcome, record.encode(), b"", *said, handling_ms=handling_ms)
+    return Commit(
+        held.lease, held.id, outcome, record.encode(), b"", *said, trouble=rest.trouble, handling_ms=handling_ms
+    )
 
 
 def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Commit:
@@ -231,6 +235,7 @@ def _commit(
         # Errors and redirects arrive faster than pages: they do not show how busy the host is.
         latency_ms=round(response.first_byte * 1000) if 200 <= response.status < 300 else None,
         ip=rest.ip,
+        trouble=rest.trouble,
         tallies=tallies,
         roots=found.roots,
         requests=found.requests,

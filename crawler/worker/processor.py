@@ -22,7 +22,7 @@ from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
 from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy.cookies import CIRCLE, Chain
-from crawler.policy.politeness import Verdict, judge
+from crawler.policy.politeness import Verdict, judge, trouble_of
 from crawler.record import Charge, Request
 from crawler.worker.context import NO_CALLBACKS, Callbacks
 from crawler.worker.hook import data_of
@@ -119,10 +119,11 @@ class Processor:
         May raise RedisAway if a root of the scope has to be looked up. Then process the same result again.
         """
         verdict = judge(result, held.entry.retries, self.plan.retries, random.random())
+        trouble = trouble_of(result)
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
-            verdict = Verdict("none")
+            verdict, trouble = Verdict("none"), ""
         ip = result.address if self.plan.sees_addresses and isinstance(result, Response) else ""
-        rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip)
+        rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip, trouble)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
@@ -140,7 +141,10 @@ class Processor:
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
         alone_ms, took_ms = round(verdict.alone * 1000), self.clock.took_ms
-        return PendingCall(Retry(held.lease, rest.event, verdict.charge, rest.rest_ms, alone_ms, handling_ms=took_ms))
+        retry = Retry(
+            held.lease, rest.event, verdict.charge, rest.rest_ms, alone_ms, trouble=rest.trouble, handling_ms=took_ms
+        )
+        return PendingCall(retry)
 
     # -- redirects -----------------------------------------------------------------------------------------------------
 
