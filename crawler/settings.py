@@ -237,8 +237,14 @@ class Settings:
     proxy: str | None = _setting(None, optional(urls.proxy), _P, "fetch through this proxy", unit="URL", secret=True)
     trust_env: bool = _setting(False, str, _P, "use HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "function to call with each page", unit="MODULE:FUNCTION")
-    log_file: str | None = _setting(None, optional(str), _P, "write a log as JSON lines", unit="FILE")
-    verbose: bool = _setting(False, str, _P, "log to stderr as well", switch=True)
+    log_file: str | None = _setting(
+        None, optional(str), _P, "append a JSON line for each URL that ends, and each event", unit="FILE"
+    )
+    verbose: bool = _setting(False, str, _P, "the same to stderr, for people", switch=True)
+    publish_urls: bool = _setting(False, str, _P, "`crawler events` shows each URL that ends, too", switch=True)
+    webhook: str | None = _setting(
+        None, optional(urls.webhook), _P, "post events there; needs CRAWLER_WEBHOOK_KEY", unit="URL", secret=True
+    )
 
     def encode(self) -> bytes:
         """The stored kinds as JSON: the content of `meta` in Redis."""

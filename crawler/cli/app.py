@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from crawler import headers
+from crawler.cli.events import events
 from crawler.cli.explain import explain_, quarantine
 from crawler.cli.export import export_, format_option, write_all
 from crawler.cli.failed import failed, retry
@@ -32,7 +33,10 @@ from crawler.worker.options import plan_of
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
-_WORK: Final = ("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook")
+_WORK: Final = (
+    *("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook"),
+    *("publish_urls", "webhook"),
+)
 
 
 class _InOrder(click.Group):
@@ -86,6 +90,7 @@ def run(
     loaded = load_given(given)
     _check(loaded, sources, sitemaps)
     headers.require_hosts(loaded.settings.header, sources)
+    _check_webhook(loaded)
     if fresh and not (sources or sitemaps):
         raise UsageError("--fresh starts over: name the SOURCEs to start from")
     writer = open_writer(output, form) if output else None
@@ -112,6 +117,13 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
     check_sources(sources, sitemaps)
     if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
         say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")
+
+
+def _check_webhook(loaded: Loaded) -> None:
+    if loaded.settings.webhook:
+        from crawler.crawl.webhook import target_of  # other commands do not need it
+
+        target_of(loaded.settings)
 
 
 def _seed_and_crawl(session: Session, sources: Sequence[str], sitemaps: Sequence[str], writer: Writer | None) -> int:
@@ -225,6 +237,7 @@ def work_(until_done: bool, **given: Any) -> int:
     loaded = load_given(given)
     _check(loaded, ())
     headers.require_hosts(loaded.settings.header, ())
+    _check_webhook(loaded)
     with Session(loaded, say) as session:
         with session.redis.interruptible() as stopped:
             frontier = session.wait_for("work", stopped)
@@ -262,7 +275,7 @@ def demo(output: str | None, **given: Any) -> int:
     return run_demo(loaded, open_writer(output) if output else None)
 
 
-for command in (status, explain_, failed, retry, quarantine, list_, set_, pause, resume, delete):
+for command in (status, events, explain_, failed, retry, quarantine, list_, set_, pause, resume, delete):
     cli.add_command(command)
 
 

@@ -33,6 +33,7 @@ from crawler.errors import UsageError
 from crawler.export import read
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import Monitor, Status
+from crawler.logs import open_log
 from crawler.record import Record
 from crawler.settings import coerce, load
 from crawler.worker.hook import Hook, spec_of
@@ -74,6 +75,8 @@ class Crawl(AbstractContextManager["Crawl"]):
         loaded = load(flags)
         if loaded.file is not None:
             say(f"settings are read from {loaded.file}")
+        if loaded.settings.log_file or loaded.settings.verbose:
+            open_log(loaded.settings.log_file, loaded.settings.verbose, "command")
         self._session = Session(loaded, say)
         self._frontier: Frontier | None = None
         self._hook_is_fine = False
