@@ -24,6 +24,7 @@ from benchmarks import docs
 from benchmarks.commands import Home, Redis, Running, Unexpected, wait_until
 from benchmarks.site import SiteError, Sites, exit_on_sigterm
 from benchmarks.walk import Walk, walk
+from crawler.fetch import ENGINES
 
 FAST: Final = ("--delay", "0", "--per-host", "64")
 KILLS: Final = 5
@@ -124,7 +125,7 @@ def interrupted(sites: Sites, *, total: int) -> Found:
 def checks(total: int, redis_url: str) -> Iterator[Check]:
     """All settings, for sites of *total* URLs."""
     places = {"embedded": None, "tcp": redis_url}
-    for (place, url), fetcher, workers in product(places.items(), ("curl", "requests"), ("1", "4")):
+    for (place, url), fetcher, workers in product(places.items(), ENGINES, ("1", "4")):
         options = ("-n", workers, "--fetcher", fetcher)
         name = f"run: {workers} worker{'s' * (workers != '1')}, {fetcher}, {place} Redis"
         yield Check(name, partial(plain, options=options, redis_url=url))

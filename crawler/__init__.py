@@ -10,12 +10,19 @@ if TYPE_CHECKING:
     from crawler.errors import CrawlerError
     from crawler.parse.page import Page
     from crawler.record import Record
+    from crawler.worker.hook_call import Drop
 
 __version__: str
 
-__all__ = ["Crawl", "CrawlerError", "Page", "Record", "__version__"]
+__all__ = ["Crawl", "CrawlerError", "Drop", "Page", "Record", "__version__"]
 
-_FACE = {"Crawl": "crawl.api", "CrawlerError": "errors", "Page": "parse.page", "Record": "record"}
+_FACE = {
+    "Crawl": "crawl.api",
+    "CrawlerError": "errors",
+    "Drop": "worker.hook_call",
+    "Page": "parse.page",
+    "Record": "record",
+}
 
 
 def __getattr__(name: str) -> Any:

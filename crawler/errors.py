@@ -15,7 +15,8 @@ CrawlerError
 │   ├── CrawlDeleting     the crawl is being deleted
 │   ├── OutOfMemory       Redis is full: nothing new is accepted until there is room
 │   └── LeaseLost         the lease ended and may belong to another worker: drop the work
-├── HookError             a user's hook cannot be loaded
+├── HookError             a user's hook cannot be loaded, or is not that of the crawl
+├── HookFailed            a user's hook failed whenever it was called
 ├── NoNetwork             no worker can resolve or connect, and that for too long
 └── NothingFetched        the crawl ended and not one page was fetched
 """
@@ -137,7 +138,13 @@ class LeaseLost(FrontierError):
 
 
 class HookError(UsageError):
-    """The hook given by `module:function` cannot be imported or called."""
+    """The hook given by `module:function` cannot be imported or called, or is not the one of the crawl."""
+
+
+class HookFailed(CrawlerError):
+    """The hook failed whenever it was called."""
+
+    exit_code = 1
 
 
 class NothingFetched(CrawlerError):

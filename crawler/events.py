@@ -56,6 +56,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     pid: int | None = None
     error: str = ""
     trouble: str = ""
+    trouble_kind: str = ""
     template: str = ""
     setting: str = ""
     before: str = ""
@@ -66,7 +67,7 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
         return {
             "worker-started": f"worker {self.worker} started (pid {self.pid})",
             "worker-died": f"worker {self.worker} (pid {self.pid}) {self.error}",
-            "host-failing": f"{self.host} fails: {self.trouble.partition(' ')[2] or self.trouble}",
+            "host-failing": f"{self.host} fails: {self.trouble}",
             "host-recovered": f"{self.host} works again after {lasted}",
             "redis-away": f"Redis is away: {self.error}",
             "redis-back": f"Redis is back after {lasted}",

@@ -144,7 +144,7 @@ class _Screen(logging.StreamHandler[TextIO]):
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return f"{_ERASE if sys.stderr.isatty() else ''}crawler: {printable(record.getMessage())}"
+        return f"{_ERASE if os.isatty(2) else ''}crawler: {printable(record.getMessage())}"
 
 
 def open_log(file: str | None, verbose: bool, who: str, report: Report | None = None) -> Log:

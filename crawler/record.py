@@ -14,9 +14,8 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 
 OUTCOMES: Final = (
-    "fetched",
-    "redirected",
-    *(f"dropped:{why}" for why in ("robots", "type", "noindex", "trap", "limit")),
+    *("fetched", "redirected", "missing", "denied"),
+    *(f"dropped:{why}" for why in ("robots", "type", "noindex", "trap", "limit", "scope", "hook")),
     *(
         f"failed:{why}"
         for why in (
@@ -28,7 +27,7 @@ OUTCOMES: Final = (
             "redirect-loop",
             "hang",
             "crash",
-            "host-unreachable",
+            "robots",
             "bad-entry",
         )
     ),

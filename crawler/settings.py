@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -23,7 +23,8 @@ import msgspec
 from crawler import headers, owners
 from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
-from crawler.units import duration, lasting, shown_size, shown_time, size
+from crawler.text import did_you_mean
+from crawler.units import duration, factor, lasting, shown_size, shown_time, size
 
 VERSION: Final = "0.1.0"
 DEFAULT_AGENT: Final = f"crawler/{VERSION} (+https://crawler.example/bot)"
@@ -35,6 +36,8 @@ MAX_RETRIES: Final = 14
 """Attempts are stored in half a byte."""
 MAX_TEXT: Final = 16 << 20
 """Characters of one page's text."""
+MAX_HOOK_NAME: Final = 200
+"""Characters."""
 _MAX_DIGITS: Final = 15
 """Digits of a count: Redis's scripts keep counts as doubles."""
 _NONE: Final = ("", "none", "no", "off")
@@ -77,13 +80,6 @@ def positive(text: str) -> int:
     if value < 1:
         raise ValueError("a whole number from 1 is needed")
     return value
-
-
-def factor(text: str) -> float:
-    """A number from 0 to 100."""
-    if not re.fullmatch(r"\d{1,3}(?:\.\d+)?", text.strip(), re.ASCII) or float(text) > 100:
-        raise ValueError("a number from 0 to 100 is needed")
-    return float(text)
 
 
 def at_most(parse: Callable[[str], Any], most: int) -> Callable[[str], Any]:
@@ -205,6 +201,13 @@ class Settings:
     max_size: int = _setting(10 << 20, size, _C, "limit of a decoded body; more is cut", unit="SIZE")
     max_links: int = _setting(6_000, count, _C, "most links followed on one page", unit="N")
     max_text: int = _setting(1 << 20, at_most(size, MAX_TEXT), _C, "limit of a page's text; more is cut", unit="SIZE")
+    hook_on: str = _setting(
+        "pages",
+        str,
+        _C,
+        "call the hook for pages of text with status 2xx, or for all answers but redirects; then all bodies are read",
+        choices=("pages", "all"),
+    )
     outlinks: bool = _setting(False, str, _C, "store each page's links in its record", switch=True)
     parse_all: bool = _setting(
         False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
@@ -237,14 +240,14 @@ class Settings:
     proxy: str | None = _setting(None, optional(urls.proxy), _P, "fetch through this proxy", unit="URL", secret=True)
     trust_env: bool = _setting(False, str, _P, "use HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "function to call with each page", unit="MODULE:FUNCTION")
-    log_file: str | None = _setting(
-        None, optional(str), _P, "append a JSON line for each URL that ends, and each event", unit="FILE"
-    )
+    no_hook: bool = _setting(False, str, _P, "work without a hook, also where the crawl has one", switch=True)
+    log_file: str | None = _setting(None, optional(str), _P, "append a log as JSON lines", unit="FILE")
     verbose: bool = _setting(False, str, _P, "the same to stderr, for people", switch=True)
     publish_urls: bool = _setting(False, str, _P, "`crawler events` shows each URL that ends, too", switch=True)
-    webhook: str | None = _setting(
-        None, optional(urls.webhook), _P, "post events there; needs CRAWLER_WEBHOOK_KEY", unit="URL", secret=True
-    )
+    webhook: str | None = _setting(None, optional(urls.webhook), _P, "post events there", unit="URL", secret=True)
+
+    hook_name: str = ""
+    """The name of the crawl's hook (see `hook.hook_name`): no option. The first command with a hook stores it."""
 
     def encode(self) -> bytes:
         """The stored kinds as JSON: the content of `meta` in Redis."""
@@ -273,7 +276,7 @@ class Settings:
         return replace(self, **known)
 
 
-TABLE: Final[dict[str, Meta]] = {f.name: cast(Meta, f.metadata["meta"]) for f in fields(Settings)}
+TABLE: Final[dict[str, Meta]] = {f.name: cast(Meta, f.metadata["meta"]) for f in fields(Settings) if f.metadata}
 
 
 @cache
@@ -283,6 +286,10 @@ def _types() -> dict[str, Any]:
 
 def _check_stored(setting: str, value: Any) -> None:
     """Raise UsageError for a stored value that no command accepts: bounds are those of the command line."""
+    if setting == "hook_name":
+        if len(value) > MAX_HOOK_NAME or not value.isprintable():
+            raise UsageError("hook-name: it is none")
+        return
     for item in value if isinstance(value, tuple) else (value,):
         if item is not None and not isinstance(item, bool):
             parse(setting, format(Decimal(item), "f") if isinstance(item, int | float) else item)
@@ -290,7 +297,7 @@ def _check_stored(setting: str, value: Any) -> None:
 
 def stored_names() -> frozenset[str]:
     """Names of the settings that belong to the crawl, not to a process."""
-    return frozenset(n for n, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
+    return frozenset(n for n, meta in TABLE.items() if meta.kind is not Kind.PROCESS) | {"hook_name"}
 
 
 def parse(setting: str, text: str) -> Any:
@@ -305,18 +312,28 @@ def parse(setting: str, text: str) -> Any:
         raise UsageError(f"{setting.replace('_', '-')}: {shown} cannot be used: {error}") from None
 
 
+def stored_key(name: str) -> str:
+    """The key of a setting of the crawl that `crawler set` names; UsageError, with a guess, if there is none."""
+    key = name.removeprefix("--").replace("-", "_")
+    if key in stored_names():
+        return key
+    shown = repr(name if len(name) <= 80 else f"{name[:80]}...")
+    if key in TABLE:
+        raise UsageError(f"{shown} belongs to a command, not to the crawl: give it as --{key.replace('_', '-')}")
+    known = [key.replace("_", "-") for key in TABLE if key in stored_names()]
+    raise UsageError(f"{shown} is no setting of a crawl: {did_you_mean(name, known, '`crawler set` shows all')}")
+
+
 def parse_change(key: str, values: tuple[str, ...]) -> Any:
     """The value that `crawler set` gives to a setting; UsageError if that setting cannot change."""
+    key = stored_key(key)
     name = key.replace("_", "-")
-    if key not in TABLE or TABLE[key].kind is Kind.PROCESS:
-        changeable = ", ".join(n.replace("_", "-") for n, meta in TABLE.items() if meta.kind is Kind.CHANGEABLE)
-        raise UsageError(f"{name!r} is no setting of a crawl; there are {changeable}")
     if TABLE[key].kind is Kind.FIXED:
         raise UsageError(
             f"{name} was fixed when the crawl was created; start over with `crawler run --fresh --{name} ...`"
         )
     if not values or (len(values) > 1 and not TABLE[key].many):
-        raise UsageError(f"give {'values' if TABLE[key].many else 'one value'}: crawler set {name} VALUE")
+        raise UsageError(f"{name} takes {'values' if TABLE[key].many else 'one value'}: crawler set {name} VALUE")
     if TABLE[key].many:
         return () if values == ("none",) else tuple(parse(key, value) for value in values)
     return parse(key, values[0])
@@ -325,7 +342,8 @@ def parse_change(key: str, values: tuple[str, ...]) -> Any:
 def coerce(setting: str, value: Any) -> Any:
     """A Python *value* as one of *setting*: `10` or `"10m"` for a time, a list for those that take several."""
     if setting not in TABLE:
-        raise UsageError(f"{setting!r} is no setting; there are {', '.join(sorted(TABLE))}")
+        guessed = did_you_mean(setting, TABLE, "docs/settings.md lists them")
+        raise UsageError(f"{setting!r} is no setting: {guessed}")
     meta = TABLE[setting]
     if meta.many:
         items = [value] if isinstance(value, str) else value or ()
@@ -338,8 +356,17 @@ def coerce(setting: str, value: Any) -> Any:
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path = Path(FILE)) -> Loaded:
     """The settings of a command. *flags* holds the parsed values given on its command line."""
     found, of_file = _from_file(file)
-    named = of_file | _from_environ(environ) | dict(flags)
-    return Loaded(replace(Settings(), **named), frozenset(named), found)
+    of_environ = _from_environ(environ)
+    named = of_file | of_environ | dict(flags)
+    decided = dict.fromkeys(of_file, FILE) | {name: _variable(name, of_file) for name in of_environ}
+    settings = replace(Settings(), **named)
+    settings = replace(settings, hook=None) if settings.no_hook else settings
+    return Loaded(settings, frozenset(named), found, decided | dict.fromkeys(flags, ""))
+
+
+def _variable(setting: str, of_file: Collection[str]) -> str:
+    """What a message calls the variable that decided *setting*."""
+    return f"{ENV_PREFIX}{setting.upper()}" + (f", not {FILE}" if setting in of_file else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +377,8 @@ class Loaded:
     named: frozenset[str]
     file: Path | None = None
     """The `crawler.toml` that was read."""
+    decided: Mapping[str, str] = field(default_factory=dict)
+    """What decided each of them, as a message names it: a variable, the file, or nothing for the command line."""
 
 
 def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -375,8 +404,12 @@ def _from_file(file: Path) -> tuple[Path | None, dict[str, Any]]:
     found = {}
     for key, value in values.items():
         setting = key.replace("-", "_")
+        if isinstance(value, dict):
+            raise UsageError(f"{file}: [{key}]: settings stand without tables: delete this line, keep those below it")
         if setting not in TABLE:
-            raise UsageError(f"{file}: {key!r} is no setting; see `crawler set --help` for their names")
+            known = [name.replace("_", "-") for name in TABLE]
+            guessed = did_you_mean(key, known, "`crawler run --help` lists them")
+            raise UsageError(f"{file}: {key!r} is no setting: {guessed}")
         found[setting] = _from_toml(file, setting, value)
     return file.absolute(), found
 

@@ -1,9 +1,11 @@
-"""Makes text from the web safe for a terminal or a log (CWE-150), and formats times."""
+"""Makes text from the web safe for a terminal or a log (CWE-150); formats times and counts; guesses misspelt names."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Final
 
 CONTROLS: Final = "\x00-\x1f\x7f-\x9f\u2028\u2029"
@@ -50,3 +52,27 @@ def _escape(found: re.Match[str]) -> str:
 def rfc3339(seconds: float) -> str:
     """Seconds since the epoch as a date and time in UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
+def counted(n: int, noun: str) -> str:
+    """*n* of something: `1 URL`, `2,000 URLs`."""
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+
+
+def guess(name: str, known: Iterable[str]) -> str:
+    """The one of *known* that *name* probably means: it is misspelt, or the last word alone. Else empty."""
+    plain, name = {_plain(one): one for one in known}, _plain(name)
+    if close := get_close_matches(name, plain, 1, 0.75):
+        return plain[close[0]]
+    named = [one for one in plain if one.endswith(f"-{name}") and not one.startswith(("ignore-", "no-"))]
+    return plain[named[0]] if len(named) == 1 else ""
+
+
+def _plain(name: str) -> str:
+    return name.strip("-").replace("_", "-").lower()
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The end of a message about an unknown *name*: the guess, or *otherwise*."""
+    found = guess(name, known)
+    return f"did you mean {found}?" if found else otherwise

@@ -32,6 +32,16 @@ MAX_REFERENCE: Final = 16 * MAX_URL
 megabytes are not worth reading.
 """
 
+_HOST_GIVEN: Final = re.compile(
+    r"(?:(?P<local>localhost|[\w-]+(?=:\d)|\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]+\])|[\w-]+(?:\.[\w-]+)*\.(?P<ending>[^\W\d_]{2,24}))"
+    r"(?P<port>:\d{1,5})?(?:[/?][^\s@]*)?",
+    re.IGNORECASE,
+)
+_ENDINGS: Final = frozenset(
+    {"csv", "gz", "htm", "html", "json", "jsonl", "list", "log", "md", "ndjson", "toml", "tsv", "txt", "xml", "zip"}
+)
+"""A name that ends so is a file."""
+
 REFUSALS: Final = {
     "invalid": "it does not parse",
     "scheme": "only http and https can be crawled",
@@ -344,6 +354,26 @@ def origin(host: str, scheme: int) -> str:
 def url_id(url: str, salt: bytes) -> str:
     """The 63-bit keyed BLAKE2b of a canonical URL as a decimal string; *salt* is the crawl's, at most 64 bytes."""
     return str(int.from_bytes(blake2b(url.encode("ascii"), digest_size=8, key=salt).digest(), "big") >> 1)
+
+
+def given(text: str) -> str:
+    """The canonical form of what a person gives as a URL. Where it is none, InvalidURL guesses what is meant."""
+    try:
+        return canonicalize(text)
+    except InvalidURL as error:
+        if found := meant(text):
+            raise InvalidURL(text, error.reason, f"did you mean {found}?") from None
+        raise
+
+
+def meant(text: str) -> str:
+    """The URL that *text* without `://` probably is: a host, or one slash too few. Empty if it may be anything else."""
+    if slip := re.fullmatch(r"(https?)(?::/?|//)([^/\s@][^\s@]*)", text, re.IGNORECASE):
+        return f"{slip[1].lower()}://{slip[2]}"
+    found = _HOST_GIVEN.fullmatch(text)
+    if found is None or (found["ending"] or "").lower() in _ENDINGS:
+        return ""
+    return f"{'http' if found['local'] or found['port'] not in (None, ':443') else 'https'}://{text}"
 
 
 def host(url: str) -> str:

@@ -55,11 +55,14 @@ DOORS = {
     "hiredis": ("frontier.redis",),
     "hyperscan": ("parse.signs",),
     "isal": ("worker.outcome",),
+    "jinja2": ("monitor.report",),
+    "markupsafe": ("monitor.report",),
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
         *("record", "settings", "logs", "events", "frontier", "export", "crawl", "worker"),
         *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events"),
     ),
+    "prometheus_client": ("monitor.metrics",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
     "re2": ("policy.scope",),
     "redis": ("frontier.redis",),

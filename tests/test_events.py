@@ -21,7 +21,7 @@ ENDED: Final[dict[str, Any]] = {
 EXAMPLES: Final[dict[str, dict[str, Any]]] = {
     "worker-started": {"worker": "w", "pid": 7},
     "worker-died": {"worker": "w", "pid": 7, "error": "was killed by SIGKILL"},
-    "host-failing": {"host": "a.example"},
+    "host-failing": {"host": "a.example", "trouble": "503 Service Unavailable"},
     "host-recovered": {"host": "a.example"},
     "redis-away": {"error": "it does not answer"},
     "redis-back": {},
@@ -66,11 +66,6 @@ def test_each_event_has_a_sentence_that_shows_its_facts(name: str) -> None:
     assert name not in text
     assert all(str(value) in text for value in facts.values()), text
     assert "1.5 s" in text or not more
-
-
-def test_the_kind_of_a_trouble_is_for_programs() -> None:
-    event = Event(time="", event="host-failing", worker="w", host="a.example", trouble="http 503 Service Unavailable")
-    assert str(event) == "a.example fails: 503 Service Unavailable"
 
 
 def test_what_a_site_wrote_cannot_control_a_terminal() -> None:

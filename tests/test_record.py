@@ -30,7 +30,7 @@ REQUESTS = st.builds(
 
 
 def test_the_outcomes_are_a_closed_list() -> None:
-    assert len(OUTCOMES) == len(set(OUTCOMES)) == 17
+    assert len(OUTCOMES) == len(set(OUTCOMES)) == 18
     assert {outcome.partition(":")[0] for outcome in OUTCOMES} == {"fetched", "redirected", "dropped", "failed"}
 
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from crawler import units
 from crawler.errors import DamagedCrawl, UsageError
+from crawler.fetch import ENGINES
 from crawler.settings import TABLE, Kind, Settings, coerce, format_value, load, parse, parse_change
 
 
@@ -21,6 +22,10 @@ def _refused(wrong: Any, *words: str) -> None:
     assert "\n" not in message
     for word in words:
         assert word in message
+
+
+def test_each_fetcher_may_be_chosen_and_the_first_is_the_default() -> None:
+    assert (TABLE["fetcher"].choices, Settings().fetcher) == (ENGINES, ENGINES[0])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,7 @@ def test_the_table_is_whole() -> None:
     )
     stored = changed.encode()
     assert b"redis" not in stored
-    assert b"hook" not in stored
+    assert b"m:f" not in stored
     assert Settings(workers=3).with_stored(stored) == Settings(
         scope="host", delay=0.25, include=("a", "b"), max_pages=7, ignore_robots=True, workers=3
     )
@@ -169,9 +174,12 @@ def test_an_empty_variable_counts_as_not_set(tmp_path: Path) -> None:
     ("text", "words"),
     [
         ("delay = ", ("cannot be read",)),
-        ("colour = 1", ("'colour'", "no setting")),
+        ("colour = 1", ("'colour'", "no setting", "`crawler run --help`")),
+        ("dely = 1", ("'dely'", "did you mean delay?")),
+        ("pages = 1", ("'pages'", "did you mean max-pages?")),
+        ('[crawl]\ndelay = "1s"', ("[crawl]", "without tables")),
         ('delay = "soon"', ("delay", "'soon'")),
-        ("[redis]\nurl = 1", ("redis", "one value")),
+        ("[redis]\nurl = 1", ("[redis]", "without tables")),
         ("delay = [1, 2]", ("delay", "one value")),
         ("include = [[1]]", ("include", "a list of values")),
         ("\xff\xfe", ("cannot be read",)),
@@ -213,14 +221,33 @@ def test_python_values_that_cannot_be_used(setting: str, value: Any) -> None:
     _refused(lambda: coerce(setting, value), setting)
 
 
+@pytest.mark.parametrize(("name", "meant"), [("dely", "delay"), ("maxpages", "max_pages"), ("pages", "max_pages")])
+def test_a_misspelt_name_in_python_is_guessed(name: str, meant: str) -> None:
+    _refused(lambda: coerce(name, 1), repr(name), f"did you mean {meant}?")
+
+
+def test_what_decided_a_setting(tmp_path: Path) -> None:
+    """Nothing for the command line, a variable before the file, and then the message names both."""
+    file = tmp_path / "crawler.toml"
+    file.write_text('redis = "redis://a"\nfolder = "b"\n')
+    loaded = load({"delay": 1.0}, {"CRAWLER_REDIS": "redis://c", "CRAWLER_CRAWL": "d"}, file)
+    assert loaded.decided == {
+        "redis": "CRAWLER_REDIS, not crawler.toml",
+        "crawl": "CRAWLER_CRAWL",
+        "folder": "crawler.toml",
+        "delay": "",
+    }
+
+
 def test_changes() -> None:
     assert parse_change("delay", ("2s",)) == 2.0
     assert parse_change("max_pages", ("none",)) is None
     assert parse_change("include", ("a", "b")) == ("a", "b")
     assert parse_change("include", ("none",)) == ()
     _refused(lambda: parse_change("scope", ("host",)), "fixed", "--fresh")
-    _refused(lambda: parse_change("workers", ("2",)), "no setting of a crawl")
-    _refused(lambda: parse_change("colour", ("2",)), "no setting of a crawl", "delay")
+    _refused(lambda: parse_change("workers", ("2",)), "belongs to a command", "--workers")
+    _refused(lambda: parse_change("colour", ("2",)), "no setting of a crawl", "`crawler set`")
+    _refused(lambda: parse_change("--dely", ("2",)), "no setting of a crawl", "did you mean delay?")
     _refused(lambda: parse_change("delay", ()), "one value")
     _refused(lambda: parse_change("delay", ("1", "2")), "one value")
     _refused(lambda: parse_change("include", ()), "values")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.text import escaped, printable, rfc3339
+from crawler.text import counted, escaped, guess, printable, rfc3339
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,33 @@ def test_a_time_is_told_whatever_it_is() -> None:
     assert rfc3339(0) == "1970-01-01T00:00:00Z"
     assert rfc3339(1_706_929_506.9) == "2024-02-03T03:05:06Z"
     assert rfc3339(2**63 / 1000).startswith("2922")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("--dely", "delay"),
+        ("concurency", "concurrency"),
+        ("DEPTH", "max-depth"),
+        ("max_depht", "max-depth"),
+        *((name, "") for name in ("--js", "--accept", "--keep-bodies", "--rate", "--robots", "host", "", "-")),
+    ],
+)
+def test_a_name_is_guessed_only_if_it_is_near(name: str, meant: str) -> None:
+    known = [
+        "delay",
+        "concurrency",
+        "max-depth",
+        "yes",
+        "redis",
+        "format",
+        "ignore-robots",
+        "per-host",
+        "max-hosts",
+        "max-pages-per-host",
+    ]
+    assert guess(name, known) == meant
+
+
+def test_counts() -> None:
+    assert [counted(n, "URL") for n in (0, 1, 2000)] == ["0 URLs", "1 URL", "2,000 URLs"]

@@ -519,3 +519,36 @@ def test_ports_that_browsers_refuse(url: str, bad: bool) -> None:
     assert urls.has_bad_port(url) is bad
     assert urls.leads_to_bad_port("http://other.example/", url) is bad
     assert urls.leads_to_bad_port(url, url) is False
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("example.org", "https://example.org"),
+        ("www.example.org:443/a?b=c", "https://www.example.org:443/a?b=c"),
+        ("example.org:8080", "http://example.org:8080"),
+        ("localhost/a", "http://localhost/a"),
+        ("127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("[::1]:8000/", "http://[::1]:8000/"),
+        ("builder:8000", "http://builder:8000"),
+        ("http:/host/x", "http://host/x"),
+        ("HTTPS//example.org", "https://example.org"),
+        *(
+            (text, "")
+            for text in ("seeds.txt", "seeds", "/etc/hosts", "a@example.org", "two words.org", "tel:5551234", "")
+        ),
+    ],
+)
+def test_what_is_meant_where_a_scheme_is_missing(text: str, url: str) -> None:
+    assert urls.meant(text) == url
+    if url:
+        urls.canonicalize(url)
+
+
+def test_a_url_that_a_person_gives_is_guessed_only_if_it_is_none() -> None:
+    assert urls.given("http:/host/x") == "http://host/x"
+    with pytest.raises(InvalidURL, match=r"did you mean http://127\.0\.0\.1:8000\?") as caught:
+        urls.given("127.0.0.1:8000")
+    assert caught.value.reason == "invalid"
+    with pytest.raises(InvalidURL, match="only http and https"):
+        urls.given("ftp://example.org")

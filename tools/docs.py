@@ -38,7 +38,12 @@ _JSON: Final = {
 """The types of fields, as JSON has them."""
 
 _MEANINGS: Final = {
-    "fetched": "The server gave a final answer, 4xx included: see `status`.",
+    "fetched": "The server answered with a 2xx.",
+    "missing": "The server answered 404 or 410.",
+    "denied": "The server answered with another 4xx, except 408 and 429.",
+    "dropped:scope": "A filter that was changed after the URL was queued refuses it.",
+    "dropped:hook": "The hook raised `Drop`.",
+    "failed:robots": "robots.txt could not be read: the server answered with an error for `--host-patience`.",
     "redirected": "The answer is a redirect: see `redirect_to`.",
     "dropped:robots": "robots.txt disallows the URL.",
     "dropped:type": "The content is not text. Its body was not read.",
@@ -50,10 +55,9 @@ _MEANINGS: Final = {
     "failed:tls": "The certificate or the TLS handshake failed.",
     "failed:timeout": "The fetch took longer than `--timeout`.",
     "failed:http": "The answer is a 5xx, still asks to slow down, or is not valid HTTP.",
-    "failed:redirect-loop": "More than 20 redirects in a row, or a redirect to itself.",
+    "failed:redirect-loop": "More than 20 redirects in a row, or a redirect that leads back to it.",
     "failed:hang": "Reading the page, or its host's robots.txt, took longer than `--page-timeout`.",
     "failed:crash": "Three workers died on the page, or on its host's robots.txt.",
-    "failed:host-unreachable": "The host did not answer for `--host-patience`.",
     "failed:bad-entry": "Something else wrote to the queue in Redis. `url` names the host, with a fragment.",
 }
 """What each outcome means."""

@@ -13,19 +13,26 @@ import click
 from crawler import headers
 from crawler.cli.events import events
 from crawler.cli.explain import explain_, quarantine
-from crawler.cli.export import export_, format_option, write_all
+from crawler.cli.export import export_, format_option, output_option, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
-from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
+from crawler.cli.hosts import block, hosts, unblock
+from crawler.cli.metrics import metrics
+from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
+from crawler.cli.report import report
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.cli.usage import click_message, command_to_continue, command_to_export
 from crawler.crawl import signals
+from crawler.crawl.cpus import worker_count
+from crawler.crawl.purpose import Purpose
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
-from crawler.errors import CrawlerError, NothingFetched, UsageError
+from crawler.errors import CrawlerError, HookFailed, NothingFetched, UsageError
 from crawler.export import Writer, open_writer
+from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
 from crawler.settings import VERSION, Loaded, Settings
@@ -34,7 +41,7 @@ from crawler.worker.options import plan_of
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
 _WORK: Final = (
-    *("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook"),
+    *("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook", "no_hook"),
     *("publish_urls", "webhook"),
 )
 
@@ -68,17 +75,19 @@ def cli() -> None:
     ),
 )
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
-@click.option("-o", "--output", metavar="FILE", help="export the records when the crawl is done")
+@output_option("export the records when the crawl is done")
 @format_option
 @click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
+@click.option("--add", is_flag=True, help="add SOURCEs of other sites to a crawl that exists")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
 @settings(*OF_CRAWL, *_WORK, *OF_REDIS)
-def run(
+def run(  # noqa: PLR0913 - one for each option
     sources: tuple[str, ...],
     output: str | None,
     form: str | None,
     sitemaps: tuple[str, ...],
+    add: bool,
     fresh: bool,
     yes: bool,
     **given: Any,
@@ -98,7 +107,7 @@ def run(
         with Session(loaded, say, begins=bool(sources or sitemaps)) as session:
             if fresh:
                 delete_crawl(session, yes, missing_ok=True)
-            return _seed_and_crawl(session, sources, sitemaps, writer)
+            return _seed_and_crawl(session, Purpose(sources, sitemaps, add), writer)
     except BaseException:
         if writer is not None:
             writer.abort()
@@ -112,6 +121,7 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
 
         check_hook(loaded.settings.hook)
     plan_of(loaded.settings)
+    worker_count(loaded.settings.workers)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
     check_sources(sources, sitemaps)
@@ -126,8 +136,9 @@ def _check_webhook(loaded: Loaded) -> None:
         target_of(loaded.settings)
 
 
-def _seed_and_crawl(session: Session, sources: Sequence[str], sitemaps: Sequence[str], writer: Writer | None) -> int:
-    frontier = session.create_or_join()
+def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -> int:
+    sources, sitemaps = purpose.sources, purpose.sitemaps
+    frontier = session.create_or_join(purpose, runs=True)
     if session.made:
         _hint_at_contact(session)
     seeded = session.seed(frontier, sources, sitemaps, _seeding)
@@ -162,11 +173,17 @@ def _seed_and_crawl(session: Session, sources: Sequence[str], sitemaps: Sequence
 def _finish(session: Session, writer: Writer | None, status: Status, code: int) -> int:
     if writer is not None:
         write_all(session.crawldb, writer)
-    if status.fetched == 0 and status.done:
-        raise NothingFetched(
-            "nothing was fetched in the whole crawl: `crawler failed` and `crawler export -o -` have the reasons"
-        )
+    if status.fetched == 0 and status.state in OVER:
+        raise NothingFetched("nothing was fetched: `crawler status`, `crawler failed` and `crawler fetch URL` tell why")
+    _refuse_failed_hook(session, status)
     return code
+
+
+def _refuse_failed_hook(session: Session, status: Status) -> None:
+    if session.settings.hook and status.hook_errors and status.hook_errors == status.hook_calls:
+        raise HookFailed(
+            f"the hook failed in all of its {status.hook_calls:,} calls: correct it, then start over with --fresh"
+        )
 
 
 def _hint_at_contact(session: Session) -> None:
@@ -183,8 +200,8 @@ def _hint_after_interrupt(session: Session, writer: Writer | None) -> None:
     if writer is not None:
         writer.abort()
         say(f"{writer.output} was not written: the crawl is not done")
-    name = session.settings.crawl
-    say("interrupted; continue with `crawler run`" + ("" if name == "default" else f" --crawl {name}"))
+    say(f"interrupted; continue with `{command_to_continue(session.loaded)}`")
+    say(f"`{command_to_export(session.loaded)}` writes what is stored until now")
 
 
 def _seeding(seeded: Seeded) -> None:
@@ -212,11 +229,15 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
         raise UsageError("name SOURCEs to seed: URLs, files of URLs, - for stdin, or --sitemap URL")
     _check(loaded, sources, sitemaps)
     with Session(loaded, say) as session:
-        frontier = session.create_or_join()
+        frontier = session.create_or_join(Purpose(sources, sitemaps))
         seeded = session.seed(frontier, sources, sitemaps, _seeding)
         session.discard(frontier)
         line.clear()
-        over = f", {seeded.over_budget:,} over a budget (--max-pages-per-host, -site)" if seeded.over_budget else ""
+        over = (
+            f", {seeded.over_budget:,} refused (over a budget of host or site, or of a blocked host)"
+            if seeded.over_budget
+            else ""
+        )
         refused = f", {seeded.refused:,} refused" if seeded.refused else ""
         say(f"{seeded.new:,} new URLs, {seeded.seen:,} known{over}{refused}; crawl {session.settings.crawl!r}")
         return 2 if seeded.refused else 0
@@ -243,9 +264,12 @@ def work_(until_done: bool, **given: Any) -> int:
             frontier = session.wait_for("work", stopped)
         if frontier is None:
             return INTERRUPTED
+        session.claim_hook(frontier)
         ended = run_with_summary(session, frontier, until_done=until_done)
         _hint_at_failures(ended.status)
         ended.refuse_stuck()
+        if not ended.interrupted:
+            _refuse_failed_hook(session, ended.status)
         return INTERRUPTED if ended.interrupted and until_done else 0
 
 
@@ -265,8 +289,8 @@ cli.add_command(fetch)
     short_help="crawl a small site served by itself: works offline",
     epilog=examples("crawler demo", "crawler demo -n 4", "crawler demo -o pages.jsonl"),
 )
-@click.option("-o", "--output", metavar="FILE", help="export the records")
-@settings("workers", "fetcher", "delay")
+@output_option("export the records")
+@settings("workers", "fetcher", delay=DEMO_DELAY)
 def demo(output: str | None, **given: Any) -> int:
     """Crawl a small site that this command serves on loopback: works offline, takes half a minute."""
     from crawler.cli.demo import run_demo  # only this command needs a web server
@@ -275,7 +299,10 @@ def demo(output: str | None, **given: Any) -> int:
     return run_demo(loaded, open_writer(output) if output else None)
 
 
-for command in (status, events, explain_, failed, retry, quarantine, list_, set_, pause, resume, delete):
+for command in (
+    *(status, events, hosts, explain_, failed, retry, quarantine, list_, report, metrics),
+    *(set_, block, unblock, pause, resume, delete),
+):
     cli.add_command(command)
 
 
@@ -294,7 +321,7 @@ def _main(args: Sequence[str] | None) -> int:
     try:
         return cli.main(args, prog_name="crawler", standalone_mode=False) or 0
     except click.ClickException as error:
-        say(_click_message(error))
+        say(click_message(error))
         return 2
     except (click.Abort, KeyboardInterrupt):
         say("interrupted")
@@ -321,10 +348,3 @@ def _defect(error: Exception, args: Sequence[str] | None) -> int:
     if "-v" in (args or sys.argv) or "--verbose" in (args or sys.argv):
         traceback.print_exception(error)
     return 1
-
-
-def _click_message(error: click.ClickException) -> str:
-    message = error.format_message()
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "crawler"
-    return f"{message} See `{path} --help`."

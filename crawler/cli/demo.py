@@ -9,6 +9,7 @@ from typing import Final
 
 from crawler.cli.demo_site import DemoSite
 from crawler.cli.export import write_all
+from crawler.cli.options import DEMO_DELAY
 from crawler.cli.progress import run_with_summary
 from crawler.cli.terminal import say
 from crawler.crawl.session import Session
@@ -18,8 +19,6 @@ from crawler.export import Writer, read
 from crawler.frontier.crawldb import CrawlDb
 from crawler.settings import Loaded
 
-DELAY: Final = 0.1
-"""Seconds between requests to one host, unless --delay is given: it is our own server."""
 _SHOWN: Final = 5
 
 
@@ -31,7 +30,7 @@ class DemoFailed(CrawlerError):
 
 def run_demo(loaded: Loaded, writer: Writer | None) -> int:
     """Serve the site, crawl it, check it. Returns 130 if interrupted, else 0. Raises DemoFailed."""
-    delay = loaded.settings.delay if "delay" in loaded.named else DELAY
+    delay = loaded.settings.delay if "delay" in loaded.named else DEMO_DELAY
     with tempfile.TemporaryDirectory(prefix="crawler-demo-") as folder, DemoSite() as site:
         settings = replace(loaded.settings, redis=None, folder=str(Path(folder) / "redis"), crawl="demo", delay=delay)
         say(f"a site of {len(site.expected_outcomes())} URLs on {len(site.seeds)} hosts is served on loopback; seeds:")

@@ -10,8 +10,9 @@ from typing import Any
 
 import click
 
-from crawler.cli.options import OF_REDIS, examples, load_given, settings
+from crawler.cli.options import OF_REDIS, F, examples, load_given, settings
 from crawler.cli.terminal import line, say
+from crawler.cli.usage import once
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED, interrupts
 from crawler.export import Checkpoints, Export, ExportResult, ExportState, Wanted, Writer, matching, open_writer
@@ -23,6 +24,11 @@ from crawler.frontier.messages import OVER, refuse_deleting
 from crawler.frontier.shards.records import Stored
 
 format_option = click.option("--format", "form", metavar="NAME", help=f"{endings()}: if FILE's ending does not show it")
+
+
+def output_option(text: str, *, required: bool = False) -> Callable[[F], F]:
+    """The option -o, which may be given once."""
+    return click.option("-o", "--output", metavar="FILE", multiple=True, required=required, callback=once, help=text)
 
 
 @click.command(
@@ -37,13 +43,7 @@ format_option = click.option("--format", "form", metavar="NAME", help=f"{endings
         "crawler export -o pages.jsonl.gz --drain --follow  free Redis while the crawl runs",
     ),
 )
-@click.option(
-    "-o",
-    "--output",
-    metavar="FILE",
-    required=True,
-    help=f"where to; - is stdout. Its ending names the format: {endings('.')}",
-)
+@output_option(f"where to; - is stdout. Its ending names the format: {endings('.')}", required=True)
 @format_option
 @click.option("--only", metavar="OUTCOME", multiple=True, help="fetched, redirected, dropped, failed, failed:dns, ...")
 @click.option("--follow", "following", is_flag=True, help="continue until the crawl is done; waits for it to begin")

@@ -255,7 +255,7 @@ def _named(session: Session, frontier: Frontier, named: Sequence[str], retried: 
     """The dead letters among *named* URLs. For each of the others, report its state."""
     for given in named:
         try:
-            url_id = frontier.id(frontier.form.apply(urls.canonicalize(given)))
+            url_id = frontier.id(frontier.form.apply(urls.given(given)))
             letter = session.crawldb.records.letter(url_id)
             if letter is not None and _reason(letter) != TRAP:
                 yield letter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import redirect_stdout
 from typing import Any, Final
 
 import click
@@ -17,7 +18,7 @@ from crawler.worker.options import plan_of
 
 _OPTIONS: Final = (
     *("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private"),
-    *("ignore_robots", "insecure", "hook", "verbose"),
+    *("ignore_robots", "insecure", "hook", "hook_on", "verbose"),
 )
 _HIDDEN: Final = ("outlinks", "text", "depth", "hops", "attempts")
 
@@ -39,7 +40,8 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     plan_of(loaded.settings)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
-    found = fetch_one(url, loaded.settings, say)
+    with redirect_stdout(sys.stderr):  # what a hook prints
+        found = fetch_one(url, loaded.settings, say)
     if as_json:
         echo_json(found.record if links else msgspec.structs.replace(found.record, outlinks=None))
     else:

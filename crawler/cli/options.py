@@ -18,24 +18,25 @@ OF_REDIS: Final = ("redis", "wait", "crawl", "folder", "log_file", "verbose")
 """Settings of every command that connects to Redis."""
 OF_CRAWL: Final = tuple(name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
 """Settings that are stored with the crawl."""
+DEMO_DELAY: Final = 0.1
+"""Seconds between requests of `crawler demo` to one host, unless --delay is given: it is our own server."""
 _DEFAULTS: Final = Settings()
 _SHORT: Final = {"workers": ("-n",), "verbose": ("-v",)}
 
 
-def settings(*names: str) -> Callable[[F], F]:
-    """Options for the settings *names*, made from the table in settings.py."""
+def settings(*names: str, **defaults: Any) -> Callable[[F], F]:
+    """Options for the settings *names*, made from the table in settings.py; *defaults* are a command's own."""
 
     def decorate(command: F) -> F:
-        for name in reversed(names):
-            command = _option(name)(command)
+        for name in reversed((*names, *defaults)):
+            command = _option(name, defaults.get(name, getattr(_DEFAULTS, name)))(command)
         return command
 
     return decorate
 
 
-def _option(name: str) -> Callable[[F], F]:
+def _option(name: str, default: Any) -> Callable[[F], F]:
     meta = TABLE[name]
-    default = getattr(_DEFAULTS, name)
     shown = "" if meta.switch or default in (None, ()) else f"  [default: {format_value(name, default)}]"
     text = (f"{'|'.join(meta.choices)}: " if meta.choices else "") + meta.help + shown
     flags = (*_SHORT.get(name, ()), f"--{name.replace('_', '-')}", name)

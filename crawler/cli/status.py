@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
+from textwrap import fill
 from typing import Any, Final
 
 import click
 
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import echo_json, line, say
-from crawler.crawl.session import Session, has_begun
+from crawler.crawl.session import Session, has_begun, place_of
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
 from crawler.frontier.crawldb import crawls
 from crawler.frontier.frontier import Frontier
@@ -18,10 +20,12 @@ from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
 from crawler.policy import robots
-from crawler.settings import TABLE, Kind, format_value, parse_change
-from crawler.text import printable
+from crawler.settings import TABLE, Kind, Settings, format_value, parse_change, stored_key
+from crawler.text import counted, printable
+from crawler.worker.hook import hook_name
 
-_NO_CRAWLS: Final = "there is no crawl on this Redis yet: begin one with `crawler run`"
+_CHANGEABLE: Final = [name.replace("_", "-") for name in OF_CRAWL if TABLE[name].kind is Kind.CHANGEABLE]
+_NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run`"
 
 
 @click.command(
@@ -72,7 +76,7 @@ def list_(as_json: bool, **given: Any) -> int:
     """List the crawls on this Redis."""
     loaded = load_given(given)
     if not has_begun(loaded.settings):
-        say(_NO_CRAWLS)
+        say(_NO_CRAWLS.format(place_of(loaded)))
         return 0
     with Session(loaded, say, begins=False) as session:
         names = crawls(session.redis.connection)
@@ -87,32 +91,61 @@ def list_(as_json: bool, **given: Any) -> int:
             else:
                 click.echo(f"{name:<24} {seen.state:<9} {seen.ended:>12,} ended {seen.queued:>12,} queued")
         if not names:
-            say(_NO_CRAWLS)
+            say(_NO_CRAWLS.format(place_of(loaded)))
     return 0
 
 
 @click.command(
     "set",
     short_help="change a setting of the crawl",
-    epilog=examples("crawler set delay 2s", "crawler set max-pages none --crawl big", "crawler set"),
+    epilog="\b\nSettings:\n"
+    + fill(", ".join(_CHANGEABLE), 76, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    + "\n\n"
+    + examples(
+        "crawler set delay 2s                    or delay=2s",
+        "crawler set max-pages none --crawl big",
+        "crawler set delay                       show it",
+        "crawler set                             show all",
+    ),
 )
 @click.argument("name", required=False)
-@click.argument("values", nargs=-1, metavar="VALUE...")
+@click.argument("values", nargs=-1, metavar="[VALUE]...")
 @settings(*OF_REDIS)
 def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
-    """Change a setting of the crawl; its workers apply it within seconds. Without NAME: show all of them."""
+    """Change a setting of the crawl; its workers apply it within seconds. Without VALUE: show it. Without NAME: all."""
+    name, equals, value = (name or "").partition("=")
+    values = (value, *values) if equals else values
     with Session(load_given(given), say, begins=False) as session:
         frontier = session.find()
-        if name is None:
-            for key in OF_CRAWL:
-                kind = "" if TABLE[key].kind is Kind.CHANGEABLE else "  (fixed)"
-                value = format_value(key, getattr(session.settings, key))
-                click.echo(printable(f"{key.replace('_', '-'):<20} {value}{kind}"))
+        if not name:
+            click.echo("\n".join(_shown(key, session.settings) for key in OF_CRAWL))
+            click.echo(printable(f"{'hook':<20} {session.settings.hook_name or 'none'}"))
             return 0
-        key = name.removeprefix("--").replace("-", "_")
+        if name == "hook":
+            return _set_hook(session, frontier, values)
+        key = stored_key(name)
+        if not values:
+            click.echo(printable(format_value(key, getattr(session.settings, key))))
+            return 0
         session.change(frontier, {key: parse_change(key, values)})
         if key == "user_agent" and (hint := robots.hint_at_token(session.settings.user_agent)):
             say(f"hint: {hint}")
+    return 0
+
+
+def _shown(key: str, stored: Settings) -> str:
+    kind = "" if TABLE[key].kind is Kind.CHANGEABLE else "  (fixed)"
+    return printable(f"{key.replace('_', '-'):<20} {format_value(key, getattr(stored, key))}{kind}")
+
+
+def _set_hook(session: Session, frontier: Frontier, values: Sequence[str]) -> int:
+    """Show the name of the crawl's hook, or change it."""
+    if not values:
+        click.echo(printable(session.settings.hook_name or "none"))
+        return 0
+    if len(values) > 1:
+        raise UsageError("give one hook: FILE.py:FUNCTION, module:FUNCTION, or none")
+    session.set_hook(frontier, "" if values[0] == "none" else hook_name(values[0]))
     return 0
 
 
@@ -155,7 +188,7 @@ def delete_crawl(session: Session, yes: bool, *, missing_ok: bool) -> None:
     """Ask, then delete the crawl. UsageError if the answer is no."""
     asked = session.settings
     try:
-        records = f"its {session.find().state().ended:,} records"
+        records = f"its {counted(session.find().state().ended, 'record')}"
     except NoCrawl:
         if missing_ok:
             return

@@ -24,6 +24,7 @@ from typing import Any
 from crawler import headers
 from crawler.crawl.launcher import check_hook
 from crawler.crawl.process import IN_WORKER
+from crawler.crawl.purpose import Purpose
 from crawler.crawl.redis_access import Say
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
@@ -36,7 +37,7 @@ from crawler.frontier.status import Monitor, Status
 from crawler.logs import open_log
 from crawler.record import Record
 from crawler.settings import coerce, load
-from crawler.worker.hook import Hook, spec_of
+from crawler.worker.hook import Hook, name_of, spec_of
 
 
 def _say(line: str) -> None:
@@ -78,6 +79,8 @@ class Crawl(AbstractContextManager["Crawl"]):
         if loaded.settings.log_file or loaded.settings.verbose:
             open_log(loaded.settings.log_file, loaded.settings.verbose, "command")
         self._session = Session(loaded, say)
+        if hook is not None and not isinstance(hook, str):
+            self._session.hook_name = name_of(hook)
         self._frontier: Frontier | None = None
         self._hook_is_fine = False
 
@@ -89,17 +92,19 @@ class Crawl(AbstractContextManager["Crawl"]):
         self._frontier = None
         self._session.close()
 
-    def _open(self) -> Frontier:
+    def _open(self, *, runs: bool = False) -> Frontier:
         if os.environ.get(IN_WORKER):
             raise UsageError('a worker is importing this script: put its crawl under `if __name__ == "__main__":`')
         if self._frontier is None:
             check_sources(self._seeds, self._sitemaps)
             self._session.__enter__()
             try:
-                self._frontier = self._session.create_or_join()
+                self._frontier = self._session.create_or_join(Purpose(self._seeds, self._sitemaps), runs=runs)
             except BaseException:
                 self._session.close()
                 raise
+        elif runs:
+            self._session.claim_hook(self._frontier)
         return self._frontier
 
     def seed(self, *sources: str) -> Seeded:
@@ -118,7 +123,7 @@ class Crawl(AbstractContextManager["Crawl"]):
         headers.require_hosts(self._session.settings.header, self._seeds or tuple(self._session.origins))
         with ends_in_order():
             self._check_hook()
-            frontier = self._open()
+            frontier = self._open(runs=True)
             if self._seeds or self._sitemaps:
                 self._session.seed(frontier, self._seeds, self._sitemaps)
             forget()

@@ -12,7 +12,7 @@ import msgspec
 
 from crawler import url as urls
 from crawler.clock import since_boot
-from crawler.errors import CrawlerError, InvalidURL
+from crawler.errors import CrawlerError, HookFailed, InvalidURL
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import Commit, Lease, Retry, RobotsResult
@@ -24,9 +24,10 @@ from crawler.settings import Settings
 from crawler.worker.context import Callbacks
 from crawler.worker.downloader import Downloader
 from crawler.worker.hook import load_hook
+from crawler.worker.hook_call import HOOK_ERROR, HookCalls
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import fetcher_options_of, plan_of
-from crawler.worker.outcome import HOOK_ERROR, LeasedPage, of_failure
+from crawler.worker.outcome import LeasedPage, of_failure
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.pipeline import Pipeline
 from crawler.worker.processor import Processor
@@ -48,9 +49,9 @@ class Fetched:
 def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetched:
     """Fetch *url* as a crawl would that has it as its only seed, and follow its redirects. Nothing is tried again.
 
-    Raises InvalidURL, HookError, and CrawlerError if the hook fails.
+    Raises InvalidURL, HookError, and HookFailed if the hook fails.
     """
-    url = urls.canonicalize(url)
+    url = urls.given(url)
     one = _FetchOne(replace(settings, retries=0, outlinks=True), url, say)
     try:
         return one.run(Request(url))
@@ -95,7 +96,7 @@ class _FetchOne:
         self._memory = _Memory(plan.scope.roots_of(url))
         self._rules = RobotsCache(self._memory, plan.agent, plan.rules_cache)
         links = LinkFilter(plan.scope, self._memory.are_roots)
-        callbacks = Callbacks(load_hook(settings.hook) if settings.hook else None, say=say)
+        callbacks = Callbacks(HookCalls(load_hook(settings.hook)) if settings.hook else None, say=say)
         processor = Processor(self._memory, links, plan, callbacks)
         fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, origins))
         self._downloader = Downloader(fetcher, links, plan)
@@ -211,9 +212,9 @@ def _bad_target(response: Response) -> str | None:
 
 
 def _whole(record: Record, ended: PendingCall, commit: Commit) -> Record:
-    """The record with its text, and with the links of a sitemap. Raises CrawlerError if the hook failed."""
+    """The record with its text, and with the links of a sitemap. Raises HookFailed if the hook failed."""
     if record.error and record.error.startswith(HOOK_ERROR):
-        raise CrawlerError(f"the hook failed: {record.error.removeprefix(HOOK_ERROR)}")
+        raise HookFailed(f"the hook failed: {record.error.removeprefix(HOOK_ERROR)}")
     text = zlib.decompress(commit.text).decode() if commit.text else None
     outlinks = list(ended.urls) if record.sitemap else record.outlinks
     return msgspec.structs.replace(record, text=text, outlinks=outlinks)

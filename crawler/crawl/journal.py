@@ -97,6 +97,7 @@ class Journal:
         self._say = say
         self._hosts = FailingHosts(say)
         self._said: set[str] = set()
+        self._hook_errors: set[str] = set()
         self.is_patient = False
         """At the end, what is left may take some seconds."""
         self._lost = [0, 0]
@@ -133,14 +134,22 @@ class Journal:
         if kind == _URL:
             self._channel.send(content)
         elif kind == _EVENT:
-            event = self._hosts.news(msgspec.json.decode(content, type=Event))
-            if event is not None:
-                self._event(event)
+            self._report(msgspec.json.decode(content, type=Event))
         elif kind == _MESSAGE:
             self._say_once(msgspec.json.decode(content, type=str))
         else:
             lost = msgspec.json.decode(content, type=tuple[int, int])
             self._lost = [sum(both) for both in zip(self._lost, lost, strict=True)]
+
+    def _report(self, event: Event) -> None:
+        """Hand on what a worker saw, unless another one has seen it before."""
+        if event.event == "hook-failed":
+            if event.error in self._hook_errors:
+                return
+            self._hook_errors.add(event.error)
+        news = self._hosts.news(event)
+        if news is not None:
+            self._event(news)
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

@@ -81,11 +81,9 @@ def _begin(job: Job, keep: Sequence[int]) -> Process:
         env=os.environ | {IN_WORKER: "1"},
     )
     assert process.stdin is not None
-    try:
+    with suppress(BrokenPipeError):  # it died at once: its pool will see that
         process.stdin.write(msgspec.json.encode(msgspec.structs.replace(job, path=import_path())))
         process.stdin.close()
-    except BrokenPipeError:
-        pass  # it died at once: its pool will see that
     return process
 
 

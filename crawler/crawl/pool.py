@@ -26,7 +26,7 @@ from crawler.logs import write_line
 from crawler.record import Charge
 from crawler.worker.outcome import LeasedPage, of_failure
 from crawler.worker.reporter import ended
-from crawler.worker.watchdog import Snapshot, Watchdog, dead_watches
+from crawler.worker.watchdog import MAX_FAILURES, Snapshot, Watchdog, dead_watches
 
 SETTLE_AGAIN: Final = 1.0
 """A dead worker is settled once more after these seconds: its last request may have been granted after its death."""
@@ -98,6 +98,8 @@ class Pool:
         self.losses = Losses()
         self.lacks: dict[str, None] = {}
         """What workers reported that this machine lacks, in order."""
+        self.hook_failures: dict[str, str] = {}
+        """The first failures of the hook in any worker: text -> URL."""
 
     # -- starting ------------------------------------------------------------------------------------------------------
 
@@ -129,6 +131,9 @@ class Pool:
             code = member.process.poll()
             if lack := member.watch.lack():
                 self.lacks[lack] = None
+            for error, url in member.watch.failures() if self._job.settings.hook else ():
+                if len(self.hook_failures) < MAX_FAILURES:
+                    self.hook_failures.setdefault(error, url)
             if code is not None:
                 self._members.remove(member)
                 self._end_children(member)

@@ -35,7 +35,9 @@ from crawler.settings import Settings
 from crawler.url import load_suffixes
 from crawler.worker.context import Context
 from crawler.worker.engine import Engine
-from crawler.worker.hook import load_hook
+from crawler.worker.hook import load_hook, refuse_other
+from crawler.worker.hook_call import HookCalls
+from crawler.worker.hook_output import capture
 from crawler.worker.options import WorkerOptions, fetcher_options_of, plan_of
 from crawler.worker.reporter import Reporter
 from crawler.worker.watchdog import Watchdog
@@ -72,6 +74,8 @@ class Job(msgspec.Struct, frozen=True):
     """Origins that the command's SOURCEs name: they get the lines of `--header` that may be secrets."""
     events: int = -1
     """The descriptor of the pool's journal (see `journal.Outlet`); below 0: there is none."""
+    hook_name: str = ""
+    """The name of the hook that the command brings."""
     embedded: tuple[bytes, int] | None = None
     """Folder of the embedded Redis, and the descriptor that keeps it alive (see `EmbeddedRedis.users_fd`)."""
     path: Sequence[str] = ()
@@ -152,6 +156,8 @@ def _run_engine(job: Job, watch: Watchdog) -> int:
     raise_limit()
     outlet = Outlet(job.events)
     log = open_log(job.settings.log_file, job.settings.verbose, job.worker, outlet.message if job.events >= 0 else None)
+    if job.settings.hook:
+        capture(lambda line: log.say(f"{job.worker}: {line}"))
     worker = build(job, watch, log, outlet)
     _spare_the_collector()
     _keep_memory_flat()
@@ -204,6 +210,21 @@ def load_for_workers() -> None:
     load_suffixes()
 
 
+def _plan_of(job: Job, settings: Settings) -> WorkerOptions:
+    """The options of a worker. Raises HookError if the crawl has another hook by now."""
+    if not settings.no_hook:
+        refuse_other(settings.crawl, job.hook_name, settings.hook_name)
+    return plan_of(settings, job.origins)
+
+
+def _hook_of(spec: str, watch: Watchdog, reporter: Reporter) -> HookCalls:
+    def report(url: str, error: str) -> None:
+        watch.say_failure(url, error)  # its pool says it once for all workers
+        reporter.hook_failed(url, error)
+
+    return HookCalls(load_hook(spec), report)
+
+
 def build(job: Job, watch: Watchdog, log: Log, outlet: Outlet) -> Engine:
     """The worker and its own clients. Waits while Redis is away: that is no reason to give up the crawl."""
     own = job.settings
@@ -214,10 +235,10 @@ def build(job: Job, watch: Watchdog, log: Log, outlet: Outlet) -> Engine:
     frontier = Frontier.find(connection, own.crawl)
     settings = own.with_stored(frontier.crawldb.settings())
     connection.patience = None  # from now on the loop does other work meanwhile
-    plan = plan_of(settings, job.origins)
+    plan, reporter = _plan_of(job, settings), reporter_of(job, log, outlet)
 
     def replan(raw: bytes) -> WorkerOptions:
-        return plan_of(own.with_stored(raw), job.origins)
+        return _plan_of(job, own.with_stored(raw))
 
     def refit(raw: bytes) -> Fetcher:
         return open_fetcher(own.fetcher, fetcher_options_of(own.with_stored(raw), job.origins))
@@ -234,8 +255,8 @@ def build(job: Job, watch: Watchdog, log: Log, outlet: Outlet) -> Engine:
         orphaned=lambda: os.getppid() != job.parent,
         # SIGALRM kills by default, also while a parser holds the GIL.
         fuse=lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds),
-        hook=load_hook(own.hook) if own.hook else None,
-        reporter=reporter_of(job, log, outlet),
+        hook=_hook_of(own.hook, watch, reporter) if own.hook else None,
+        reporter=reporter,
     )
     return Engine(job.worker, tools, plan, until_done=job.until_done)
 

@@ -22,7 +22,7 @@ class RedisAccess:
     def __init__(self, settings: Settings, say: Say, *, begins: bool) -> None:
         """*begins*: the command may create a crawl, so warnings about the server concern it."""
         self._settings, self._say, self._begins = settings, say, begins
-        self.patience = Backoff(say, mend=self.restart)
+        self.patience = Backoff(say, before_retry=self.restart)
         self._server: EmbeddedRedis | None = None
         self._connection: Connection | None = None
 

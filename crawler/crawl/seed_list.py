@@ -15,12 +15,14 @@ import os
 import re
 import select
 import unicodedata
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
 from typing import IO, TYPE_CHECKING, Final, NamedTuple, cast
 
 from crawler import url as urls
+from crawler.errors import UsageError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
@@ -250,12 +252,8 @@ def _lines(blocks: Iterator[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 def _kind(first: bytes, sample: Sequence[str], table: str) -> str:
     """What a file with this beginning looks like, if not a list of URLs."""
-    for magic, kind in _KINDS:
-        if first.startswith(magic):
-            return f"it looks like {kind}"
-    if first.count(0) * 50 > len(first):  # one at the end of a line is removed
-        many = first.count(0) > len(first) // 4
-        return f"it looks like {'UTF-16 without a byte order mark: save it as UTF-8' if many else 'binary data'}"
+    if binary := _binary(first):
+        return binary
     start = next((text for text in sample if text), "")
     if start[:1] == "<" and not start[1:].startswith(("http:", "https:")):
         return "it looks like HTML or XML: a list has one URL a line (a sitemap is named by --sitemap URL)"
@@ -267,6 +265,27 @@ def _kind(first: bytes, sample: Sequence[str], table: str) -> str:
     if separator:
         return f"each line has {_SEPARATORS[separator]}: if it is a table, give the column of URLs alone"
     return ""
+
+
+def refuse_binary(file: IO[bytes], name: str) -> None:
+    """Raise UsageError for a *file* that is no text."""
+    try:
+        first = next(_decoded(iter((file.read(_BLOCK),))), b"")
+    except (OSError, EOFError, zlib.error) as error:
+        raise UsageError(f"{name}: cannot be read: {error}") from None
+    if found := _binary(first):
+        raise UsageError(f"{name}: {found}")
+
+
+def _binary(first: bytes) -> str:
+    for magic, kind in _KINDS:
+        if first.startswith(magic):
+            return f"it looks like {kind}"
+    if first.count(0) * 50 <= len(first):  # one at the end of a line is removed
+        return ""
+    many = first.count(0) > len(first) // 4 and not first.startswith(b"\x7fELF")
+    kind = "UTF-16 without a byte order mark: save it as UTF-8" if many else "binary data: a list has one URL a line"
+    return f"it looks like {kind}"
 
 
 def _content(sample: Sequence[str]) -> list[str]:

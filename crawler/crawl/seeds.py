@@ -90,11 +90,14 @@ def check_sources(sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
                 raise InvalidURL(source, "invalid", odd)
             urls.canonicalize(seed_list.without_note(seed_list.stripped(source)))
         elif not _exists(source):
-            raise UsageError(f"{_shown(source)}: there is no such file; a URL begins with https:// or http://")
+            guess = urls.meant(source)
+            otherwise = f"did you mean {guess}?" if guess else "a URL begins with https:// or http://"
+            raise UsageError(f"{_shown(source)}: there is no such file; {otherwise}")
         elif not Path(source).is_file():
             raise UsageError(f"{source}: is not a file of URLs; name - to read them from stdin")
         else:
-            _open(source).close()
+            with _open(source) as file:
+                seed_list.refuse_binary(file, source)
 
 
 def _shown(source: str) -> str:

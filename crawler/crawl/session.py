@@ -10,13 +10,16 @@ from types import TracebackType
 from typing import Any, Self
 
 from crawler import headers
+from crawler.crawl.purpose import NO_PURPOSE, Purpose
 from crawler.crawl.redis_access import RedisAccess, Say
 from crawler.crawl.seeds import Seeded, Seeder, lines
 from crawler.errors import CrawlExists, FixedSetting, NoCrawl
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
+from crawler.frontier.redis.address import shown
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
+from crawler.worker.hook import hook_name, refuse_other
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 
 
@@ -25,21 +28,22 @@ class Session:
 
     def __init__(self, loaded: Loaded, say: Say, *, begins: bool = True) -> None:
         """*begins*: the command may create a crawl; else no new embedded Redis is created."""
-        self.settings = loaded.settings
+        self.loaded, self.settings = loaded, loaded.settings
         self.redis = RedisAccess(loaded.settings, say, begins=begins)
         self.say = say
         self.made = False
         """This session created the crawl."""
+        self.hook_name = hook_name(loaded.settings.hook or "")
+        """The name of the hook that this command brings."""
         self.origins: set[str] = set()
         """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
         self._begins = begins
-        self._named = loaded.named
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
         """Connect to Redis (see `RedisAccess.open`). Raises RedisUnavailable, NoCrawl."""
         if not self._begins and not has_begun(self.settings):
-            raise NoCrawl(f"there is no crawl {self.settings.crawl!r}: begin one with `crawler run` or `crawler seed`")
+            raise self._no_crawl()
         self.redis.open()
         return self
 
@@ -58,9 +62,18 @@ class Session:
             return CrawlDb(self.redis.connection, self.settings.crawl)
         return self._frontier.crawldb
 
+    def _no_crawl(self) -> NoCrawl:
+        return NoCrawl(
+            f"there is no crawl {self.settings.crawl!r} {place_of(self.loaded)}: begin one with `crawler run` or"
+            " `crawler seed`, or name where it is with --redis, --folder, --crawl"
+        )
+
     def find(self) -> Frontier:
         """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
-        self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl)
+        try:
+            self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl)
+        except NoCrawl:
+            raise self._no_crawl() from None
         self.settings = self.settings.with_stored(self.crawldb.settings())
         return frontier
 
@@ -73,34 +86,43 @@ class Session:
             except NoCrawl:
                 if not said:
                     said = True
-                    self.say(f"{what}: waiting for crawl {self.settings.crawl!r} to begin (`crawler seed`)")
+                    name = self.settings.crawl
+                    self.say(f"{what}: waiting for crawl {name!r} to begin (`crawler seed`) {place_of(self.loaded)}")
                 time.sleep(0.2)
         return None
 
-    def create_or_join(self) -> Frontier:
+    def create_or_join(self, purpose: Purpose = NO_PURPOSE, *, runs: bool = False) -> Frontier:
         """Create the crawl with these settings, or join it and change its changeable settings.
 
-        Raises FixedSetting if a fixed setting was named with another value, NoCrawl if the command may create none.
+        *runs*: this command runs workers, so its hook has to be that of the crawl (see `claim_hook`).
+
+        Raises UsageError if *purpose* is not that of the crawl, FixedSetting if a fixed setting was named with another
+        value, NoCrawl if the command may create none.
         """
         plan_of(self.settings)  # report what cannot be used before anything is created
         if not self._begins:
-            return self._join()
+            return self._join(purpose, runs)
+        if runs:
+            self.settings = replace(self.settings, hook_name=self.hook_name)
         try:
-            identity, limits = Identity.new(form_of(self.settings), self.settings.shards), limits_of(self.settings)
-            encoded = self.settings.encode()
+            identity = Identity.new(form_of(self.settings), self.settings.shards, purpose.fields)
+            encoded, limits = self.settings.encode(), limits_of(self.settings)
             frontier = Frontier.create(self.redis.connection, self.settings.crawl, identity, encoded, limits)
         except CrawlExists:
-            return self._join()
+            return self._join(purpose, runs)
         self._frontier, self.made = frontier, True
         if self.settings.max_time is not None:
             frontier.configure(self.settings.encode(), limits_of(self.settings), self.settings.max_time)
         return frontier
 
-    def _join(self) -> Frontier:
+    def _join(self, purpose: Purpose, runs: bool) -> Frontier:
         asked = self.settings
         frontier = self.find()
-        changed = {name: getattr(asked, name) for name in self._named if TABLE[name].kind is Kind.CHANGEABLE}
-        for name in self._named:
+        if runs:
+            self._refuse_other_hook()
+        purpose.check(frontier.crawldb, scope_of(self.settings), f"crawl {asked.crawl!r} {place_of(self.loaded)}")
+        changed = {name: getattr(asked, name) for name in self.loaded.named if TABLE[name].kind is Kind.CHANGEABLE}
+        for name in self.loaded.named:
             there, wanted = getattr(self.settings, name), getattr(asked, name)
             if TABLE[name].kind is Kind.FIXED and there != wanted:
                 flag = name.replace("_", "-")
@@ -109,7 +131,26 @@ class Session:
                     f" leave it out, name another --crawl, or start over with `crawler run --fresh`"
                 )
         self.change(frontier, changed)
+        if sources := purpose.missing(frontier.crawldb.meta()):
+            frontier.configure(self.settings.encode(), limits_of(self.settings), sources=sources)
+        if runs:
+            self.claim_hook(frontier)
         return frontier
+
+    def _refuse_other_hook(self) -> None:
+        if not self.settings.no_hook:
+            refuse_other(self.settings.crawl, self.hook_name, self.settings.hook_name)
+
+    def claim_hook(self, frontier: Frontier) -> None:
+        """The first command that brings a hook names that of the crawl. HookError if the crawl has another one."""
+        self._refuse_other_hook()
+        if self.hook_name and not self.settings.hook_name:
+            self._store(frontier, {"hook_name": self.hook_name})
+
+    def set_hook(self, frontier: Frontier, name: str) -> None:
+        """Make *name* that of the crawl's hook; workers with another one leave. Empty: it has none."""
+        self.say(f"hook: {self.settings.hook_name or 'none'} -> {name or 'none'}")
+        self._store(frontier, {"hook_name": name})
 
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
         """Change settings of the crawl, and report which."""
@@ -122,8 +163,10 @@ class Session:
             self.say("sitemaps are looked up when a host's robots.txt is read: for known hosts, within 24 h")
         if not different and changed.get("max_time") is None:
             return
-        self.settings = replace(self.settings, **different)
-        max_time = self.settings.max_time if "max_time" in changed else "-"
+        self._store(frontier, different, changed.get("max_time", "-"))
+
+    def _store(self, frontier: Frontier, changed: dict[str, Any], max_time: float | str | None = "-") -> None:
+        self.settings = replace(self.settings, **changed)
         frontier.configure(self.settings.encode(), limits_of(self.settings), max_time)
 
     def delete(self) -> int:
@@ -158,3 +201,11 @@ class Session:
 def has_begun(settings: Settings) -> bool:
     """Whether a crawl can exist: on a shared Redis always, else if an embedded one was created before."""
     return settings.redis is not None or Path(settings.folder).is_dir()
+
+
+def place_of(loaded: Loaded) -> str:
+    """Where the crawl is looked for, for messages; and what decided that, if not the command line."""
+    folder, redis = loaded.settings.folder, loaded.settings.redis
+    place = f"in {Path(folder).absolute()}" if redis is None else f"on {shown(redis)}"
+    decided = loaded.decided.get("folder" if redis is None else "redis")
+    return f"{place} (from {decided})" if decided else place

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
-from crawler.crawl.cpus import usable
+from crawler.crawl.cpus import worker_count
 from crawler.crawl.journal import Journal
 from crawler.crawl.pool import STOP_PATIENCE, Losses, Pool, machine
 from crawler.crawl.process import Job, load_for_workers
@@ -35,7 +35,7 @@ LATE: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How `work` ended."""
+    """How `run_workers` ended."""
 
     status: Status
     here: int
@@ -50,7 +50,9 @@ class Ended:
         """Raise NoNetwork if the crawl ended because no worker could do anything."""
         if self.stuck and not self.status.done:
             left = self.status.queued + self.status.leased
-            raise NoNetwork(f"gave up: {self.stuck}; {left:,} URLs stay queued: fix it, then run `crawler run` again")
+            raise NoNetwork(
+                f"gave up: {self.stuck}; {left:,} URLs stay queued: fix it, then give the same command again"
+            )
 
 
 BEHIND_PROXY: Final = "behind a proxy addresses are not known: limits of hosts at one address do not hold"
@@ -84,7 +86,7 @@ def run_workers(
         outlook = _Outlook(session, own, pool, journal, lambda it: show(it, time.monotonic() - began))
         try:
             _say_of_proxy(session)
-            pool.start(session.settings.workers or usable())
+            pool.start(worker_count(session.settings.workers))
             _watch(session, pool, asked, outlook, until_done=until_done)
             outlook.report_lacks()
             journal.is_patient = asked() < 2
@@ -121,6 +123,7 @@ def _job_of(session: Session, frontier: Frontier, journal: Journal, *, until_don
         parent=os.getpid(),
         origins=tuple(session.origins),
         events=journal.fd,
+        hook_name=session.hook_name,
         embedded=session.redis.embedded,
     )
 
@@ -229,8 +232,9 @@ class _Outlook:
         return status
 
     def report_lacks(self) -> None:
-        """Report once what this machine lacks for the configured work."""
+        """Report once what this machine lacks for the configured work, and how its hook failed."""
         self._say_once(self._pool.lacks)
+        self._say_once(f"hook failed on {url}: {error}" for error, url in self._pool.hook_failures.items())
 
     def _say_once(self, texts: Iterable[str]) -> None:
         for text in texts:

@@ -51,6 +51,8 @@ def diagnose(easy: Any, code: int, message: str, proxy: str, begun: bool) -> tup
         return "connect", f"the proxy {proxy_shown(proxy)} {said}", "proxy"
     if code == pycurl.E_COULDNT_CONNECT and (lack := machine.lack_of(info(pycurl.OS_ERRNO))):
         return kind, f"{os.strerror(info(pycurl.OS_ERRNO))}: {detail}", lack
+    if code == pycurl.E_COULDNT_CONNECT and (number := info(pycurl.OS_ERRNO)):
+        return kind, os.strerror(number).lower(), ""
     if code == pycurl.E_OUT_OF_MEMORY:
         return kind, detail, "shortage"
     is_unresolved = kind == "dns" or (kind == "timeout" and not begun and not info(pycurl.NAMELOOKUP_TIME_T))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import http.client
+import os
 import socket
 import ssl
 import threading
@@ -399,7 +400,10 @@ def _failure(transfer: Transfer, error: BaseException) -> FetchError:
         return transfer.error("connect", refusal_of(transfer.proxy), "proxy")
     detail = " ".join(str(root).split()) or type(root).__name__
     kind = _kind(error)
-    lack: Lack = machine.lack_of(getattr(root, "errno", None)) if kind == "connect" and not transfer.asked else ""
+    number = getattr(root, "errno", None) if kind == "connect" else None
+    lack: Lack = machine.lack_of(number) if not transfer.asked else ""
+    if number and not lack and isinstance(root, OSError):
+        detail = os.strerror(number).lower()
     return transfer.error(kind, detail[:300], "shortage" if requests_connection.is_short(error) else lack)
 
 

@@ -1,4 +1,4 @@
-"""Keys of a crawl that something else put something of another kind into: which they are, and what to say of them."""
+"""Finds the keys of a crawl that have another type than they must, because something else wrote there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NAMED: Final = 3
 
 @contextmanager
 def naming(connection: Connection, keys: Keys) -> Iterator[None]:
-    """Inside, an error of a key of another kind names the key: it is looked for among all keys of the crawl."""
+    """Inside, an error about a key of another type names the key, which is searched among all keys of the crawl."""
     try:
         yield
     except WrongKind as error:
@@ -29,8 +29,8 @@ def naming(connection: Connection, keys: Keys) -> Iterator[None]:
         if not found:
             raise
         raise DamagedCrawl(
-            f"crawl {keys.crawl!r} cannot go on: {', '.join(found)}; something else wrote there: rename or delete the"
-            " key, or take the crawl away with `crawler delete`"
+            f"crawl {keys.crawl!r} cannot continue: {', '.join(found)}; something else wrote there: rename or delete"
+            " the key, or take the crawl away with `crawler delete`"
         ) from error
 
 

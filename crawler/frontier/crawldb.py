@@ -16,7 +16,7 @@ from crawler import url as urls
 from crawler.errors import UnreadableRecord
 from crawler.frontier import decode
 from crawler.frontier.keys import Keys, crawl_of_meta, shard_of
-from crawler.frontier.messages import Exported, Lease
+from crawler.frontier.messages import Exported, HostRow, HostTrouble, Lease
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.crawldb import Heartbeat, ShardDb
 from crawler.frontier.shards.hosts import ShardHosts
@@ -121,7 +121,7 @@ class Records:
     def read(self, after: str = START, most: int = 500) -> tuple[list[Stored], str]:
         """The next records behind the cursor *after*, about *most*, and the new cursor.
 
-        A record that was committed again since stands at its later place only. An unchanged cursor means: no more yet.
+        A record that was committed again since is at its later place only. An unchanged cursor means: no more yet.
         Raises UnreadableRecord, which has the cursor behind it, if the next one is none. They are fewer where their
         texts are long.
         """
@@ -212,6 +212,20 @@ class Hosts:
         """Which of the hosts that are due first have answered this crawl: of *most* of each shard."""
         return list(chain.from_iterable(shard.answered(most) for shard in self._shards))
 
+    def all(self, match: str = "") -> Iterator[HostRow]:
+        """All hosts that are known, or those whose names match the glob *match*; in no order."""
+        return chain.from_iterable(shard.all(match) for shard in self._shards)
+
+    def failing(self, most: int = 3) -> tuple[int, list[tuple[str, HostTrouble]]]:
+        """How many hosts fail now, and the *most* that fail for longest, with what is wrong."""
+        found = [shard.failing(most) for shard in self._shards]
+        longest = sorted(chain.from_iterable(rows for _, rows in found), key=lambda row: row[1].since_ms)
+        return sum(count for count, _ in found), longest[:most]
+
+    def blocked(self) -> list[str]:
+        """The names that are blocked; they are the same in all shards."""
+        return self._shards[0].blocked()
+
     def queued(self, host: str, priority: int) -> Iterator[bytes]:
         """The entries of one of a host's queues, the next one first; read in slices while others take from it."""
         return self._home(host).queued(host, priority)
@@ -228,13 +242,17 @@ class Hosts:
         """Which of *candidates* are roots of the scope."""
         return _by_shard(candidates, self._home, ShardHosts.roots)
 
+    def every_root(self) -> Iterator[str]:
+        """All roots of the scope, in no order; one may come twice."""
+        return chain.from_iterable(shard.every_root() for shard in self._shards)
+
     def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
         """Which of the URLs, each by its host and its id, were ever accepted."""
         return _by_shard(places, lambda place: self._home(place[0]), ShardHosts.accepted)
 
 
 def _first(shards: Sequence[S], ask: Callable[[S], T | None]) -> T | None:
-    """The first answer that is not None; a URL's id does not tell its shard."""
+    """The first answer that is not None; a URL's id does not show its shard."""
     return next((found for shard in shards if (found := ask(shard)) is not None), None)
 
 

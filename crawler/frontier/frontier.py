@@ -6,9 +6,10 @@ first and taken away last, and a client that finds another one missing makes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, Final
 
 from crawler.errors import DamagedCrawl, NoCrawl
@@ -153,9 +154,15 @@ class Frontier:
 
     # -- the crawl as a whole ------------------------------------------------------------------------------------------
 
-    def configure(self, settings: bytes, limits: Limits, max_time: float | str | None = "-") -> None:
-        """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
-        self._all(lambda shard: verbs.configure(shard, settings, limits, max_time))
+    def configure(
+        self,
+        settings: bytes,
+        limits: Limits,
+        max_time: float | str | None = "-",
+        sources: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
+        """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it. Add *sources*."""
+        self._all(lambda shard: verbs.configure(shard, settings, limits, max_time, sources))
 
     def state(self) -> CrawlState:
         """What the crawl is at: the sums, and the gravest word. Of a shard that is gone: NoCrawl."""
@@ -164,7 +171,7 @@ class Frontier:
             return states[0]
         words = [state.state for state in states]
         waits = [state.wait_ms for state in states if state.wait_ms >= 0]
-        sums = ("accepted", "queued", "leased", "ended", "pending", "fetched")
+        sums = ("accepted", "queued", "leased", "ended", "pending", "fetched", "held")
         whole = CrawlState(
             "running",
             **{name: sum(getattr(state, name) for state in states) for name in sums},
@@ -181,7 +188,7 @@ class Frontier:
         return [shard.ask(verbs.state(shard)) for shard in self.shards]
 
     def explain(self, host: str) -> HostFacts:
-        """How *host* stands, and how the rules judge it now. The empty name is a host that the crawl has not met."""
+        """The state of *host*, and how the rules judge it now. The empty name is a host that the crawl has not met."""
         home = self.home(host)
         return home.ask(verbs.explain(home, host))
 

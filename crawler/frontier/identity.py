@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any, Final
 
 from crawler.errors import DamagedCrawl, NoCrawl
@@ -30,11 +32,13 @@ class Identity:
     salt: bytes
     form: Form
     shards: int = 1
+    sources: Mapping[str, bytes] = field(default_factory=dict, compare=False)
+    """Fields of `meta` that show what the crawl is begun with; only of one that is about to be made."""
 
     @classmethod
-    def new(cls, form: Form, shards: int) -> Identity:
+    def new(cls, form: Form, shards: int, sources: Mapping[str, bytes] = MappingProxyType({})) -> Identity:
         """Of a crawl that is about to be made."""
-        return cls(secrets.token_hex(8), secrets.token_bytes(_SALT), form, shards)
+        return cls(secrets.token_hex(8), secrets.token_bytes(_SALT), form, shards, sources)
 
     @classmethod
     def read(cls, connection: Connection, crawl: str) -> Identity:
@@ -59,9 +63,9 @@ class Identity:
 
     def fields(self) -> dict[str, bytes]:
         """As fields of `meta`; the generation comes with every call."""
-        form = " ".join(field.name for field in fields(self.form) if getattr(self.form, field.name))
+        form = " ".join(one.name for one in fields(self.form) if getattr(self.form, one.name))
         words = {"schema": str(SCHEMA), "salt": self.salt.hex(), "form": form, "shards": str(self.shards)}
-        return {name: word.encode() for name, word in words.items()}
+        return {name: word.encode() for name, word in words.items()} | dict(self.sources)
 
 
 def shards_known(connection: Connection, crawl: str) -> int:

@@ -1,6 +1,6 @@
 """The one key table of the frontier. All keys of a shard carry its hash tag, so a shard lives in one cluster slot.
 
-A site lives in one shard with all its hosts, so budgets of a site, and what a template bears, are counted in one place.
+A site lives in one shard with all its hosts, so budgets of a site and pages of a template are counted in one place.
 
 Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), then:
 
@@ -8,13 +8,16 @@ Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), 
 |---|---|---|
 | `meta` | HASH | generation, schema, state, salt, revisions, the settings that scripts need, all settings as JSON, \
 full_site (it fills Redis: no new links of it) |
-| `ready`, `ready_proven`, `ready_failing` | ZSET | host -> due in ms of the server's clock: the hosts to lease from, \
-each in one of the three: new, proven and failing ones (see `settle` and `index_of` in shared/hosts.lua) |
+| `ready`, `ready_proven`, `ready_failing` | ZSET | host -> due in ms of the server's clock: the hosts to lease \
+from, each in one of the three: new, proven and failing ones (see `settle` and `index_of` in shared/hosts.lua) |
+| `blocked` | SET | hosts whose URLs are not handed out, and `*.name` for a name with all below it |
+| `failing` | ZSET | host with queued or leased URLs -> since when it has a trouble, in ms |
 | `busy` | ZSET | site whose pages take long to handle -> until when others go first, in ms |
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, \
-no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, ip, \
-undo (token of the latest lease, while its delay may be given back), \
-answers (pages answered in a row, up to 2), late (it was given up early, because others waited), site (see `site_key`) |
+no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, ip, undo (token of the latest \
+lease, while its delay may be given back), answers (pages answered in a row, up to 2), late (it was given up early, \
+because others waited), site (see `site_key`), done and errors (its URLs that ended, and those that failed), trouble \
+(what is wrong with it now: kind and words), trouble_ms (since when), blocked |
 | `robots:<origin>` | STRING | zlib of robots.txt; empty robots allows all; its time-out only frees memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |
 | `queue:<host>:packed`, `queue:<host>:tail` | LIST | what follows the head of a long queue: compressed entries (see \
@@ -23,29 +26,31 @@ segment.py), and the newest ones |
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
 | `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
 | `page:<id>` | HASH | `m` record as JSON, `t` zlib text, `at` its stream id, `token` of its commit, `d` id of the \
-page with the same content; once it is drained, `m` is a stub (of a dead letter still the record), and no `t`, no `at` |
+page with the same content, `to` id of the URL that it redirects to; once it is drained, `m` is a stub (of a dead \
+letter still the record), and no `t`, no `at` |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id of the first page that had it |
 | `sites` | HASH | site -> URLs accepted, `<site> hosts` -> hosts; where it is needed `<site> ip` (the address that \
 answered last), `<site> cost`, `<site> probe` (the lease that is to show whether its pages still take long) |
-| `starts` | ZSET | `<site> <address>` of a site with many hosts -> when in ms its hosts there may be asked next, and \
-behind it ` line` -> until when hosts wait for that |
+| `starts` | ZSET | `<site> <address>` of a site with many hosts -> when in ms its hosts there may be asked next, \
+and behind it ` line` -> until when hosts wait for that |
 | `traps` | HASH | quarantined template -> when in ms |
 | `template:<id>` | HASH | a template that many URLs share: pages, fresh (in this window), total, state |
 | `prints:<id>` | SET | fingerprints of what its pages held |
-| `ips`, `ip_of` | HASH | address (only with --per-ip), and `<site> <address>` of a site with many hosts -> leases out \
-to it; token -> those that it counts for, one a line |
+| `ips`, `ip_of` | HASH | address (only with --per-ip), and `<site> <address>` of a site with many hosts -> leases \
+out to it; token -> those that it counts for, one a line |
 | `records` | STREAM | `i` = id of a page, in the order of commits |
-| `outbox` | HASH | of each other shard, its number in front: pending (messages to be delivered), at (the last \
-that was), run (its server's run id then), mark and mark_ms (what may be trimmed later); pending in all, courier, \
+| `outbox` | HASH | of each other shard, its number in front: pending (messages to be delivered), at (the last that \
+was), run (its server's run id then), mark and mark_ms (what may be trimmed later); pending in all, courier, \
 courier_until |
 | `parcels:<shard>` | STREAM | `d` = requests for that shard (see outbox.py), until they were delivered for a while |
 | `failed` | ZSET | id -> when in ms: the dead letters, and what was dropped as a trap |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
-| `counters` | HASH | accepted, queued, leased, ended, drained, outcome:<x>, status:<n>, refused:<reason>, bytes |
+| `counters` | HASH | accepted, queued, leased, ended, held (queued of blocked hosts), drained, outcome:<x>, \
+status:<n>, refused:<reason>, bytes |
 | `workers` | HASH | worker id -> ms of its last heartbeat, then JSON |
 | `wake` | LIST | a few hints for idle workers |
-| `probe` | STRING | never written: asking to write it tells whether Redis is full |
+| `probe` | STRING | never written: an empty write to it shows whether Redis is full |
 """
 
 from __future__ import annotations
@@ -99,6 +104,8 @@ class Keys:
     ready_failing: ZSet
     busy: ZSet
     starts: ZSet
+    blocked: Set
+    failing: ZSet
 
     def __init__(self, crawl: str, shard: int = 0, shards: int = 1) -> None:
         self.prefix = f"crawler:{{{tag(crawl, shard, shards)}}}:"
@@ -109,7 +116,7 @@ class Keys:
         self.indexes = self.ready, self.ready_proven, self.ready_failing
 
     def kind(self, key: str) -> str | None:
-        """Of what type *key* has to be; none where it is not one of ours."""
+        """The type that *key* must have; None if it is not a key of ours."""
         return _KIND_OF.get(key.removeprefix(self.prefix).partition(":")[0])
 
     def pattern(self, names: str = "") -> str:
@@ -207,7 +214,7 @@ def shard_of(host: str, shards: int) -> int:
 
 _BEHIND_HOST = re.compile("[/?;]")
 _META = re.compile(r"crawler:\{([A-Za-z0-9_-]{1,64})\.0\}:meta")
-"""Names as `config.name` allows them."""
+"""Names as `settings.name` allows them."""
 
 
 def crawl_of_meta(key: str) -> str | None:

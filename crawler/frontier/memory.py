@@ -20,7 +20,7 @@ _MIN_PAGES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes of Redis; none where it does not say, or there is no basis."""
+    """Bytes of Redis; None if it does not report them, or there is no basis."""
 
     used: int | None = None
     """In all, whatever uses them."""

@@ -10,7 +10,7 @@ import msgspec
 
 from crawler import url as urls
 from crawler.errors import CrawlDeleting
-from crawler.record import Charge, Entry, HostEvent, Request, Stub, scheme_of
+from crawler.record import OUTCOMES, Charge, Entry, HostEvent, Request, Stub, scheme_of
 
 Event = HostEvent
 Trouble = Literal["", "dns", "tls", "hang", "crash", "away"]
@@ -83,6 +83,23 @@ class Shares:
 NO_SHARES: Final = Shares(0, 0)
 
 
+@dataclass(frozen=True, slots=True)
+class HostTrouble:
+    """What is wrong with a host now."""
+
+    kind: str
+    """The word behind `failed:` in the outcome of a URL that ends by it."""
+    text: str
+    since_ms: int = 0
+    """On the server's clock."""
+
+    @classmethod
+    def of(cls, stored: str, since_ms: int = 0) -> HostTrouble | None:
+        """From the words that are stored: the kind, then the text. None if there are none."""
+        kind, _, text = stored.partition(" ")
+        return cls(kind if f"failed:{kind}" in OUTCOMES else "connect", text, since_ms) if stored else None
+
+
 class Lease(msgspec.Struct, frozen=True):
     """A URL, or the robots.txt of an origin, in the hands of one worker until `deadline` (by `clock.since_boot`)."""
 
@@ -97,6 +114,8 @@ class Lease(msgspec.Struct, frozen=True):
     deadline: float
     standing: Literal["proven", "new", "failing"] = "proven"
     """Of its host: it answered its latest pages, it is new, or the last thing it did was to fail."""
+    cause: str = ""
+    """The trouble of its host, as it is stored (see HostTrouble)."""
 
     def entry(self) -> Entry:
         """The page's request; ValueError if the entry is malformed."""
@@ -108,13 +127,8 @@ class Lease(msgspec.Struct, frozen=True):
         return bool(self.trouble)
 
     @property
-    def was_tried(self) -> bool:
-        """It is a page that was tried before."""
-        return self.kind == "P" and self.raw[:1] > b"\0"
-
-    @property
     def what(self) -> bytes:
-        """What the token stands for, as `owned` in shared/leases.lua compares it."""
+        """What the token names, as `owned` in shared/leases.lua compares it."""
         return f"{self.kind} {self.host} ".encode() + self.raw
 
     @property
@@ -149,11 +163,13 @@ class Leased(msgspec.Struct, frozen=True):
     traps_rev: int
     new_hosts: int = 0
     """New hosts that are due and got nothing."""
+    held: int = 0
+    """Queued URLs of blocked hosts."""
 
     @property
     def idle(self) -> bool:
         """Nothing is queued, leased, being seeded or on its way to another shard: the crawl may be done."""
-        return self.queued + self.leased + self.sources + self.pending == 0
+        return self.queued - self.held + self.leased + self.sources + self.pending == 0
 
     def limit(self, wanted: int) -> str:
         """What the speed of a worker that asked for *wanted* leases depends on now, in one word."""
@@ -190,10 +206,14 @@ class Commit(msgspec.Struct, frozen=True):
     """The address that answered, where it is known."""
     copy: str = ""
     """The id of a page that names this one as its canonical: once this one's text is stored, its own is not needed."""
-    trouble: str = ""
-    """What is wrong with the host, a kind and a text (see `politeness.trouble_of`); empty: nothing was seen."""
     handling_ms: int = 0
     """How long a worker's CPU was busy with it."""
+    trouble: str = ""
+    """What is wrong with the host: kind and words (see HostTrouble)."""
+    target: str = ""
+    """The id of the URL that it redirects to."""
+    loop: bytes = b""
+    """The record to store if the redirect leads back to this URL."""
     tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
     roots: Sequence[str] = ()
     requests: Sequence[Request] = ()
@@ -211,8 +231,9 @@ class Retry(msgspec.Struct, frozen=True):
     """How long the host rests if it has no other page."""
     respelled: Request | None = None
     """The same URL in another spelling (of the same id and host), by which it is tried next."""
-    trouble: str = ""
     handling_ms: int = 0
+    trouble: str = ""
+    """See Commit."""
 
 
 class RobotsResult(msgspec.Struct, frozen=True):
@@ -228,9 +249,10 @@ class RobotsResult(msgspec.Struct, frozen=True):
     """Seconds."""
     rest_ms: int = 0
     ip: str = ""
-    trouble: str = ""
     handling_ms: int = 0
     tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
+    trouble: str = ""
+    """See Commit."""
 
 
 class Release(msgspec.Struct, frozen=True):
@@ -284,7 +306,7 @@ class Quarantined:
 
 
 OVER: Final = ("done", "limit", "deleting")
-"""Words of a crawl that does not go on by itself."""
+"""States of a crawl that does not continue by itself."""
 
 
 def refuse_deleting(crawl: str, word: str) -> None:
@@ -295,7 +317,7 @@ def refuse_deleting(crawl: str, word: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class OutboxBatch:
-    """What lies in one shard's outbox for another: place and data of each message that is to be delivered."""
+    """The messages in one shard's outbox for another: place and data of each message that is to be delivered."""
 
     target: int
     messages: Sequence[tuple[bytes, bytes]]
@@ -303,7 +325,7 @@ class OutboxBatch:
 
 @dataclass(frozen=True, slots=True)
 class HostFacts:
-    """How a host stands, and how the rules of the frontier judge it now (see explain.lua)."""
+    """The state of a host, and how the rules of the frontier judge it now (see explain.lua)."""
 
     queued: int
     in_flight: int
@@ -319,10 +341,32 @@ class HostFacts:
     delay_ms: int
     """Between two requests to it."""
     trouble: Trouble = ""
-    waits: Literal["", "robots", "slot", "due"] = ""
+    waits: Literal["", "blocked", "robots", "slot", "due"] = ""
     """Why none of its pages is leased: its robots.txt is requested, all its slots are taken, or it is not due."""
     refusal: str = ""
-    """The budget that refuses another link to it; empty if none does."""
+    """The budget that refuses another link to it, or `blocked`; empty if nothing does."""
+    cause: HostTrouble | None = None
+    done: int = 0
+    """Its URLs that have ended."""
+    errors: int = 0
+    """Those that failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class HostRow:
+    """One host in a list. Times are in milliseconds."""
+
+    host: str
+    queued: int
+    in_flight: int
+    done: int
+    errors: int
+    latency_ms: int
+    due_in_ms: int
+    delay_ms: int
+    """What its robots.txt asks for, at least the crawl's own."""
+    trouble: HostTrouble | None = None
+    blocked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,6 +388,8 @@ class CrawlState:
     """Pages with a final answer."""
     max_pages: int | None = None
     """How many of them there may be."""
+    held: int = 0
+    """Queued URLs of blocked hosts: they do not keep the crawl from being done."""
 
     @property
     def spent(self) -> bool:
@@ -353,7 +399,12 @@ class CrawlState:
     @property
     def idle(self) -> bool:
         """Nothing is queued, leased, being seeded or on its way to another shard."""
-        return self.queued + self.leased + self.sources + self.pending == 0 and not self.odd
+        return self.waiting + self.leased + self.sources + self.pending == 0 and not self.odd
+
+    @property
+    def waiting(self) -> int:
+        """Queued URLs that may be handed out."""
+        return self.queued - self.held
 
     @property
     def word(self) -> str:
@@ -364,6 +415,6 @@ class CrawlState:
             return "seeding" if self.sources else "empty"
         if self.idle:
             return "done"
-        if self.queued + self.leased + self.pending == 0:
+        if self.waiting + self.leased + self.pending == 0:
             return "seeding"
         return "running" if self.leased else "waiting"

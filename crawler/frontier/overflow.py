@@ -1,4 +1,4 @@
-"""Long queues: the middle of a host's queue lies compressed in Redis, which only a client can do.
+"""Long queues: the middle of a host's queue is compressed in Redis, which only a client can do.
 
 A host's pages are leased from the head of its queue. When that is full, new ones go to the tail. The oldest entries of
 a long tail become a segment (`pack`); the oldest segment goes to a head that is low (`unpack`). The replies of `put`,

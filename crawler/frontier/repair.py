@@ -1,4 +1,4 @@
-"""Putting right what something else did to a crawl's counts and leases, so that it goes on and comes to its end."""
+"""Repairs the counts and leases of a crawl that something else changed, so that it continues and ends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def repair(shard: Shard) -> Repaired:
 
     Each step is one script, so it may be done beside workers, and by several at once. Counts are left alone where the
     crawl moved meanwhile: then it is for the next time, and at the latest for when nothing moves any more. As long as
-    they are wrong `CrawlState.odd` says so, and the crawl is not done.
+    they are wrong `CrawlState.odd` is true, and the crawl is not done.
     """
     leases = sum(shard.ask(verbs.repair(shard, "leases", tokens))[0] for tokens in _sliced(_tokens(shard)))
     before = shard.ask(verbs.state(shard))
@@ -47,8 +47,8 @@ def repair(shard: Shard) -> Repaired:
         return Repaired(leases)
     slices = list(_sliced(host_names(shard)))
     entries = sum(shard.ask(verbs.repair(shard, "entries", names))[1] for names in slices)
-    stamp = [before.accepted, before.queued, before.leased, before.ended]
-    counts, lost = shard.ask(verbs.repair(shard, "counts", [entries, *stamp]))
+    numbers = [entries, before.accepted, before.queued, before.leased, before.ended]
+    counts, lost = shard.ask(verbs.repair(shard, "counts", numbers))
     hosts = sum(shard.ask(verbs.repair(shard, "hosts", names))[0] for names in slices)
     return Repaired(leases, hosts, counts, lost)
 

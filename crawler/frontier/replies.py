@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, FrontierError, LeaseLost, NoCrawl, OutOfMemory
-from crawler.frontier.messages import Accepted, CrawlState, HostFacts, Lease, Leased, OutboxBatch, Quarantined
+from crawler.frontier.messages import (
+    Accepted,
+    CrawlState,
+    HostFacts,
+    HostTrouble,
+    Lease,
+    Leased,
+    OutboxBatch,
+    Quarantined,
+)
 
 _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
     "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
@@ -85,25 +94,29 @@ def collected(reply: list[Any]) -> list[OutboxBatch]:
 
 def state(reply: list[Any]) -> CrawlState:
     """Of state."""
-    word, accepted, queued, leased, ended, sources, wait_ms, odd, pending, fetched, most = ok(reply)[1:12]
+    word, accepted, queued, leased, ended, sources, wait_ms, odd, pending, fetched, most, held = ok(reply)[1:13]
     word = word.decode("utf-8", "replace")
     most = None if most < 0 else most
-    return CrawlState(word, accepted, queued, leased, ended, sources, wait_ms, bool(odd), pending, fetched, most)
+    return CrawlState(word, accepted, queued, leased, ended, sources, wait_ms, bool(odd), pending, fetched, most, held)
 
 
 def explained(reply: list[Any]) -> HostFacts:
     """Of explain."""
-    return HostFacts(*ok(reply)[1:10], *(word.decode() for word in reply[10:13]))
+    words: list[Any] = [word.decode("utf-8", "replace") for word in ok(reply)[10:14]]
+    facts: list[Any] = [*reply[1:10], *words[:3], HostTrouble.of(words[3], reply[14]), *reply[15:17]]
+    return HostFacts(*facts)
+
+
+def _lease(row: list[Any], deadline: float) -> Lease:
+    token, kind, host, raw, rev, delay, trouble, standing, cause = row
+    names = token.decode(), kind.decode(), host.decode()
+    words = cause.decode("utf-8", "replace")
+    return Lease(*names, raw, int(rev), int(delay), trouble.decode(), deadline, standing.decode(), words)
 
 
 def leased(reply: list[Any], deadline: float) -> Leased:
     """Of lease; its leases run until *deadline*."""
-    if len(reply) < 13:
+    if len(reply) < 14:
         refuse(reply[0].decode())
-    leases = [
-        Lease(
-            t.decode(), k.decode(), host.decode(), raw, int(rev), int(delay), mark.decode(), deadline, standing.decode()
-        )
-        for t, k, host, raw, rev, delay, mark, standing in reply[13:]
-    ]
-    return Leased(leases, reply[0].decode(), _names(reply[11]), *(int(n) for n in (*reply[1:11], reply[12])))
+    leases = [_lease(row, deadline) for row in reply[14:]]
+    return Leased(leases, reply[0].decode(), _names(reply[11]), *(int(n) for n in (*reply[1:11], *reply[12:14])))

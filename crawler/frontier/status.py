@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ WEIGH_AGAIN: Final = 5.0
 """Seconds after which Redis's memory is looked at again."""
 SILENT: Final = 10.0
 """Seconds after its last heartbeat from which a worker does not count as alive."""
+
+MAX_FAILURES: Final = 5
+"""Texts of failures of the hook that a status has."""
 
 NO_WORKERS: Final = "no workers: start some with `crawler work`"
 """What a status reports as its limit as long as no worker has sent a heartbeat."""
@@ -46,19 +50,23 @@ class Status:
     """What the speed depends on now, in words."""
     rate: float
     redis_bytes: int | None
-    """What Redis uses, whatever for; none where it does not say."""
+    """What Redis uses, whatever for; None if it does not report that."""
     redis_limit: int | None
     """Its `maxmemory`, or the memory of its machine where that is not set."""
     redis_bounded: bool
     """It is `maxmemory`."""
     needed_bytes: int | None
-    """About what the URLs that are left will take of Redis if they end as the latest pages did (see footprint.py).
+    """About what the URLs that are left will take of Redis if they end as the latest pages did (see memory.py).
 
     Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int
     """Pages whose content another page had before."""
+    hook_calls: int
+    """Calls of the user's hook."""
     hook_errors: int
     """Pages on which the user's hook raised something, or returned what cannot be stored."""
+    hook_failures: dict[str, int]
+    """The most frequent of them: their texts, and how often each came."""
     quarantined: list[str]
     """Templates whose URLs are not fetched, because their pages held nothing new."""
     troubles: list[str]
@@ -69,12 +77,18 @@ class Status:
     """Those that can work: of their workers one at least has no trouble."""
     stuck_for: float
     """Seconds since which no worker can resolve or connect; 0 where one can, or there is none."""
+    held: int
+    """Queued URLs of blocked hosts: they are not handed out, and do not keep the crawl from being done."""
+    failing: int
+    """Hosts that fail now."""
+    failing_hosts: list[tuple[str, str]]
+    """Those that fail for longest, up to three, each with the reason in words."""
     lost: int
     """URLs that were accepted and vanished from their queues: something else changed what is in Redis."""
 
     @property
     def fetched(self) -> int:
-        """Pages with a final answer."""
+        """Pages that were answered with a 2xx."""
         return self.outcomes.get("fetched", 0)
 
     @property
@@ -121,11 +135,11 @@ class Monitor:
     def look(self) -> Status:
         """A snapshot now. Raises what the frontier raises: NoCrawl, RedisAway."""
         state = self._frontier.state()
-        counters = self._crawldb.counters()
-        heartbeats = self._crawldb.workers()
+        counters, heartbeats = self._crawldb.counters(), self._crawldb.workers()
         hosts, first = self._crawldb.hosts.due(1)
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
         footprint = self._weigh()
+        failing, troubles = self._crawldb.hosts.failing()
         left = state.queued + state.leased
         return Status(
             crawl=self._frontier.crawl,
@@ -143,24 +157,33 @@ class Monitor:
             silent_workers=len(heartbeats) - len(alive),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
-            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first),
+            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first, failing),
             rate=self._rate(state.ended),
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
             redis_bounded=footprint.bounded,
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
             duplicates=counters.get("duplicates", 0),
-            hook_errors=counters.get("hook_errors", 0),
+            **_of_hook(counters),
             quarantined=sorted(self._crawldb.traps()),
             troubles=sorted({line for heartbeat in alive for line in _said(heartbeat, "trouble")}),
             lacks=sorted({line for heartbeat in alive for line in _said(heartbeat, "lack")}),
             machines=sorted({_machine(heartbeat) for heartbeat in alive if not _troubled_for(heartbeat)}),
             stuck_for=min((_troubled_for(heartbeat) for heartbeat in alive), default=0.0),
+            held=state.held,
+            failing=failing,
+            failing_hosts=[(host, trouble.text) for host, trouble in troubles],
+            hook_calls=counters.get("hook_calls", 0),
             lost=counters.get("lost", 0),
         )
 
-    def _limited_by(self, words: list[str], state: str, hosts: int, first: list[tuple[float, str]]) -> str:
+    def _limited_by(
+        self, words: list[str], state: str, hosts: int, first: list[tuple[float, str]], failing: int
+    ) -> str:
         next_host = self._frontier.explain(first[0][1] if first else "")
+        if hosts and failing >= hosts:
+            limit = _limit(words, state, hosts, 0.0)
+            return _only_failing(hosts, next_host) if limit.startswith(_POLITE) else limit
         limit = _limit(words, state, hosts, next_host.delay_ms / 1000)
         return limit + (unanswered(next_host) if limit.startswith(_POLITE) else "")
 
@@ -183,6 +206,12 @@ class Monitor:
 
 def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
     return {name.removeprefix(prefix): n for name, n in sorted(counters.items()) if name.startswith(prefix)}
+
+
+def _of_hook(counters: dict[str, int]) -> dict[str, Any]:
+    failures = Counter(_under("hook_error:", counters)).most_common(MAX_FAILURES)
+    counts = {name: counters.get(name, 0) for name in ("hook_calls", "hook_errors")}
+    return {**counts, "hook_failures": dict(failures)}
 
 
 _WAITS: Final = "waits: "
@@ -214,6 +243,12 @@ def _word(heartbeat: Heartbeat) -> str:
         if isinstance(trouble, str) and trouble
         else str(heartbeat.facts.get("limit", ""))
     )
+
+
+def _only_failing(hosts: int, first: HostFacts) -> str:
+    """What the speed depends on if only failing hosts have URLs; *first* is the next that is due."""
+    shown = "1 host that fails" if hosts == 1 else f"{hosts:,} hosts that fail"
+    return f"waiting for {shown}; the next is asked again in {math.ceil(first.rest_ms / 1000):,} s"
 
 
 def unanswered(host: HostFacts) -> str:

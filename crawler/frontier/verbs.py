@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from crawler.clock import since_boot
@@ -46,15 +47,21 @@ MAX_DRAINED: Final = 500
 
 
 def create(shard: Shard, meta: Mapping[str, bytes]) -> Call[Any]:
-    """Make the shard, with what else stands in *meta*. Refused with CrawlExists if another crawl's is there."""
+    """Make the shard, with the further fields of *meta*. Refused with CrawlExists if another crawl's is there."""
     fields = shard.identity.fields() | dict(meta)
     return shard.call("create", replies.ok, rest=_flat({name: value for name, value in fields.items() if value}))
 
 
-def configure(shard: Shard, settings: bytes, limits: Limits, max_time: float | str | None = "-") -> Call[Any]:
-    """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
+def configure(
+    shard: Shard,
+    settings: bytes,
+    limits: Limits,
+    max_time: float | str | None = "-",
+    sources: Mapping[str, bytes] = MappingProxyType({}),
+) -> Call[Any]:
+    """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it. Add *sources*."""
     until = "-" if max_time == "-" else "" if max_time is None else str(_ms(float(max_time)))
-    changed: Mapping[str, str | bytes] = {"settings": settings, **limits.fields()}
+    changed: Mapping[str, str | bytes] = {"settings": settings, **limits.fields(), **sources}
     return shard.call("configure", replies.ok, max_time_ms=until, rest=_flat(changed))
 
 
@@ -64,7 +71,7 @@ def state(shard: Shard) -> Call[CrawlState]:
 
 
 def explain(shard: Shard, host: str) -> Call[HostFacts]:
-    """How *host* stands, and how the rules judge it now. The empty name is a host that the crawl has not met."""
+    """The state of *host*, and how the rules judge it now. The empty name is a host that the crawl has not met."""
     return shard.call("explain", replies.explained, keys=[shard.keys.host(host)], host=host, site=site_key(host))
 
 
@@ -237,12 +244,15 @@ def commit(shard: Shard, page: Commit) -> Call[Accepted]:
         ip=page.ip,
         copy=page.copy,
         handling_ms=page.handling_ms,
+        trouble=page.trouble,
+        target=page.target,
+        loop=page.loop,
         tallies=len(page.tallies),
     )
 
 
 def retry(shard: Shard, page: Retry) -> Call[Any]:
-    """Try a page again later. Refused with LeaseLost, which is harmless: somebody else tries it."""
+    """Try a page again later. Refused with LeaseLost, which is harmless: another worker tries it."""
     return shard.call(
         "retry",
         replies.ok,
@@ -254,6 +264,7 @@ def retry(shard: Shard, page: Retry) -> Call[Any]:
         alone_ms=page.alone_ms,
         entry=b"" if page.respelled is None else page.respelled.place()[1],
         handling_ms=page.handling_ms,
+        trouble=page.trouble,
     )
 
 
@@ -275,6 +286,7 @@ def robots(shard: Shard, result: RobotsResult) -> Call[Any]:
         rest_ms=result.rest_ms,
         ip=result.ip,
         handling_ms=result.handling_ms,
+        trouble=result.trouble,
     )
 
 
@@ -320,6 +332,27 @@ def judge_templates(shard: Shard, samples: Sequence[TemplateSample]) -> Call[Qua
 def unquarantine(shard: Shard, template: str, template_id: str) -> Call[int]:
     """Let the URLs of a quarantined template be fetched again; 0 where it is not quarantined."""
     return shard.call("unquarantine", replies.number, keys=[shard.keys.template(template_id)], template=template)
+
+
+# -- blocked hosts -----------------------------------------------------------------------------------------------------
+
+
+def block(shard: Shard, names: Sequence[str], hosts: Sequence[str] = ()) -> Call[tuple[int, int]]:
+    """Hand out no URL of the hosts in *names* (`*.name` is a name with all below it), and accept none.
+
+    *hosts* are known ones that match; the result is how many of them were not blocked, and how many URLs they hold.
+    """
+    return _of_hosts(shard, "block", names, hosts)
+
+
+def unblock(shard: Shard, names: Sequence[str], hosts: Sequence[str] = ()) -> Call[tuple[int, int]]:
+    """The reverse of `block`: how many of *names* were blocked, and how many URLs of *hosts* wait again."""
+    return _of_hosts(shard, "unblock", names, hosts)
+
+
+def _of_hosts(shard: Shard, verb: str, names: Sequence[str], hosts: Sequence[str]) -> Call[tuple[int, int]]:
+    keys = list(map(shard.keys.host, hosts))
+    return shard.call(verb, replies.two_numbers, keys=keys, names=len(names), rest=[*names, *hosts])
 
 
 # -- long queues (see overflow.py) -------------------------------------------------------------------------------------

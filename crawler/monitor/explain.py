@@ -29,7 +29,9 @@ _OF_HOST: Final = {
     "backing_off_by": "backing off by {:g} s",
     "failing_for": "failing for {:.0f} s",
     "given_up": "given up ({})",
+    "trouble": "{}",
     "asking_robots": "robots.txt is being asked for",
+    "blocked": "blocked",
 }
 """Field of `host` -> how it is shown to a person."""
 _SEED: Final = "it was named as a seed (or by robots.txt as a sitemap)"
@@ -105,7 +107,7 @@ class _Explainer:
         self._links.set_quarantined(self._crawldb.traps())
 
     def explain(self, given: str) -> Explanation:
-        url = self._frontier.form.apply(urls.canonicalize(given))
+        url = self._frontier.form.apply(urls.given(given))
         result = Explanation(url, given, self._frontier.id(url))
         result.trap = self._links.trap_of(url)
         result.robots = self._robots(url)
@@ -156,6 +158,8 @@ class _Explainer:
         return None
 
     def _waits_for(self, facts: HostFacts) -> str:
+        if facts.waits == "blocked":
+            return "`crawler unblock`: its host is blocked"
         state = self._frontier.state().word
         if state == "paused":
             return "`crawler resume`: the crawl is paused"
@@ -259,6 +263,8 @@ def _shown(facts: HostFacts) -> dict[str, int | float | str]:
         "backing_off_by": facts.backoff_ms / 1000,
         "failing_for": facts.failing_ms / 1000,
         "given_up": facts.trouble,
+        "trouble": facts.cause.text if facts.cause else "",
+        "blocked": "yes" if facts.waits == "blocked" else "",
         "asking_robots": "yes" if facts.waits == "robots" else "",
     }
     return {name: value for name, value in result.items() if value or name in _ALWAYS} if facts.accepted else {}

@@ -48,10 +48,18 @@ def live(status: Status, seconds: float) -> str:
         f"{status.rate:.1f}/s",
         f"queue {status.queued:,}",
         f"errors {status.failed:,}",
+        *([_failing(status)] if status.failing else []),
         status.limit,
         clock(seconds),
     ]
     return " | ".join(parts)
+
+
+def _failing(status: Status) -> str:
+    """How many hosts fail, and why the first ones do: `3 hosts failing: shop.example 503 Service Unavailable`."""
+    shown = "; ".join(f"{host}: {text}" for host, text in status.failing_hosts)
+    more = "; ..." if status.failing > len(status.failing_hosts) else ""
+    return f"{status.failing:,} host{'' if status.failing == 1 else 's'} failing: {shown}{more}"
 
 
 def summary(status: Status, here: int, seconds: float, losses: str = "") -> list[str]:
@@ -66,8 +74,7 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         lines.append(f"  links left out: {refused}")
     if status.duplicates:
         lines.append(f"  pages with content seen before: {status.duplicates:,} (see `duplicate_of`)")
-    if status.hook_errors:
-        lines.append(f"  pages on which the hook failed: {status.hook_errors:,} (`error` in their records says how)")
+    lines += [f"  {text}" for text in _hook(status)]
     if status.lost:
         lines.append(f"  lost: {_lost(status)}")
     lines += _quarantined(status)
@@ -84,6 +91,16 @@ def _quarantined(status: Status) -> list[str]:
     more = len(status.quarantined) - len(shown)
     lines = ["  quarantined (`crawler quarantine` shows more):", *(f"    {name}" for name in shown)]
     return [*lines, f"    and {more:,} more templates"] if more else lines
+
+
+def _hook(status: Status) -> list[str]:
+    """How often the hook was called and failed, and how."""
+    if not status.hook_calls:
+        return []
+    if not status.hook_errors:
+        return [f"hook: {status.hook_calls:,} calls, none failed"]
+    failures = [f"  {n:>7,}  {text}" for text, n in status.hook_failures.items()]
+    return [f"hook: {status.hook_errors:,} of {status.hook_calls:,} calls failed:", *failures]
 
 
 def _lost(status: Status) -> str:
@@ -130,8 +147,11 @@ def status_lines(status: Status) -> list[str]:
         lines.append(f"  warning   that is more than {whose}: `crawler export --drain` frees what is written")
     if status.duplicates:
         lines.append(f"  {'copies':<9} {status.duplicates:,} pages have the content of another one")
-    if status.hook_errors:
-        lines.append(f"  {'hook':<9} it failed on {status.hook_errors:,} pages: `error` in their records says how")
+    lines += [f"  {text}" for text in _hook(status)]
+    if status.failing:
+        lines.append(f"  {'failing':<9} {_failing(status)} (`crawler hosts --failing`)")
+    if status.held:
+        lines.append(f"  {'held':<9} {status.held:,} URLs of blocked hosts (`crawler hosts --blocked`)")
     if status.lost:
         lines.append(f"  {'lost':<9} {_lost(status)}")
     return lines + _quarantined(status)

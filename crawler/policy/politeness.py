@@ -29,9 +29,13 @@ ROBOTS_TTL: Final = 86_400.0
 MAX_ROBOTS_HOPS: Final = 5
 """Most redirects followed for robots.txt (RFC 9309 section 2.3.1.2)."""
 
+_MAX_TROUBLE: Final = 200
+_MISSING: Final = frozenset({404, 410})
 _BUSY: Final = frozenset({429, 503, 999})
 _PASSING: Final = frozenset({408, 425, 500, 502, 504, *range(506, 600)})
 _HOPELESS: Final[dict[str, HostEvent]] = {"dns": "dead", "tls": "untrusted"}
+_KINDS: Final = {"protocol": "http"}
+"""Kinds of failures whose outcome has another word."""
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 
@@ -47,6 +51,8 @@ class Verdict(msgspec.Struct, frozen=True):
     alone: float = 0.0
     """Back-off of the URL, which matters only if nothing else of its host is queued."""
     error: str | None = None
+    trouble: str = ""
+    """What is wrong with the host: the kind (a word behind `failed:`) and the reason in words; empty if nothing is."""
 
 
 def judge(result: FetchResult, tried: int, retries: int, jitter: float) -> Verdict:
@@ -56,16 +62,27 @@ def judge(result: FetchResult, tried: int, retries: int, jitter: float) -> Verdi
         return _judge_error(result, tried, retries, back_off)
     if result.status in _BUSY:
         rest = retry_after(result.headers)
-        return _again(
-            "slow", "http", _status(result), (tried, max(retries, PATIENT_RETRIES), max(back_off, rest)), rest
-        )
+        again = (tried, max(retries, PATIENT_RETRIES), max(back_off, rest))
+        return _again("slow", "http", status_words(result.status), again, rest)
     if result.status in _PASSING:
-        return _again("ok", "http", _status(result), (tried, retries, back_off))
-    if result.status >= 500 or result.status < 200:
-        return Verdict("ok", "failed:http", error=_status(result))
-    if result.status in REDIRECTS and result.headers.get("location"):
-        return Verdict("ok", "redirected")
-    return Verdict("ok", "dropped:type" if result.skipped else "fetched")
+        return _again("ok", "http", status_words(result.status), (tried, retries, back_off))
+    return Verdict("ok", *_final(result))
+
+
+def _final(response: Response) -> tuple[str, int, float, float, str | None, str]:
+    """The rest of the verdict on an answer that is not tried again."""
+    status, words, error, trouble = response.status, status_words(response.status), None, ""
+    if 200 <= status < 300:
+        outcome = "dropped:type" if response.skipped else "fetched"
+    elif status in REDIRECTS and response.headers.get("location"):
+        outcome = "redirected"
+    elif status in _MISSING:
+        outcome = "missing"
+    elif 400 <= status < 500:
+        outcome = "denied"
+    else:
+        outcome, error, trouble = "failed:http", words, f"http {words}" if status >= 500 else ""
+    return outcome, Charge.NONE, 0.0, 0.0, error, trouble
 
 
 def _judge_error(error: FetchError, tried: int, retries: int, back_off: float) -> Verdict:
@@ -76,7 +93,7 @@ def _judge_error(error: FetchError, tried: int, retries: int, back_off: float) -
         case "refused":
             return Verdict("unsent", "failed:connect", error=error.detail)
         case "tls":
-            return Verdict("none", "failed:tls", error=error.detail)
+            return Verdict("none", "failed:tls", error=error.detail, trouble=_trouble("tls", error.detail))
         case "dns":
             if error.lack:  # no server says that the name does not exist
                 return _again("fail", "connect", error.detail, again)
@@ -90,31 +107,21 @@ def _judge_error(error: FetchError, tried: int, retries: int, back_off: float) -
 def _again(event: HostEvent, why: str, error: str, again: tuple[int, int, float], rest: float = 0.0) -> Verdict:
     tried, retries, back_off = again
     if tried >= retries:
-        return Verdict(event, f"failed:{why}", rest=rest, error=error)
-    return Verdict(event, None, Charge.RETRY, rest=rest, alone=back_off, error=error)
+        return Verdict(event, f"failed:{why}", rest=rest, error=error, trouble=_trouble(why, error))
+    return Verdict(event, None, Charge.RETRY, rest=rest, alone=back_off, error=error, trouble=_trouble(why, error))
 
 
-def _status(response: Response) -> str:
-    return f"status {response.status}"
+def _trouble(kind: str, words: str) -> str:
+    """As it is stored, with bounded length."""
+    return f"{kind} {words}"[:_MAX_TROUBLE]
 
 
-def trouble_of(result: FetchResult, *, of_robots: bool = False) -> str:
-    """What is wrong with the host that gave *result*: a kind and a text. Empty: it answers.
-
-    An answer that refuses a page (403) is none. *of_robots*: its robots.txt was requested.
-    """
-    if isinstance(result, FetchError):
-        kind = "proxy" if result.lack == "proxy" else {"protocol": "http"}.get(result.kind, result.kind)
-        return "" if kind in ("refused", "expired") else f"{kind} {result.detail}"
-    status = result.status
-    if not (status in _BUSY or status in _PASSING or status >= 500):
-        return ""
-    if of_robots:
-        return f"robots robots.txt answered {status}"
+def status_words(status: int) -> str:
+    """A status with its phrase (RFC 9110 section 15): `503 Service Unavailable`."""
     try:
-        return f"http {status} {HTTPStatus(status).phrase}"
+        return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
-        return f"http {status}"
+        return f"{status}"
 
 
 def retry_after(headers: Headers) -> float:
@@ -147,6 +154,8 @@ class RobotsVerdict:
     step: RobotsStep
     """parse its body; allow all; follow its redirect; or it failed: nothing is allowed while it is unavailable."""
     event: HostEvent = "ok"
+    trouble: str = ""
+    """See Verdict."""
 
 
 def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
@@ -161,8 +170,11 @@ def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
             return RobotsVerdict("allow", "none")
         if result.kind == "expired":  # nothing was sent: the host is not to blame
             return RobotsVerdict("fail", "none")
-        return RobotsVerdict("fail", "robots" if result.lack else _HOPELESS.get(result.kind, "robots"))
+        event = "robots" if result.lack else _HOPELESS.get(result.kind, "robots")
+        return RobotsVerdict("fail", event, _trouble(_KINDS.get(result.kind, result.kind), result.detail))
     if result.status in REDIRECTS and hops < MAX_ROBOTS_HOPS and result.headers.get("location"):
         return RobotsVerdict("follow")
     meaning = robots.judge(result.status)
-    return RobotsVerdict("fail", "robots") if meaning == "disallow" else RobotsVerdict(meaning)
+    if meaning == "disallow":
+        return RobotsVerdict("fail", "robots", f"robots robots.txt answered {status_words(result.status)}")
+    return RobotsVerdict(meaning)

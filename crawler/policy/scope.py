@@ -55,6 +55,7 @@ LATER_REFUSALS: Final = {
     "budget": "its host has all the URLs that --max-pages-per-host allows",
     "site-budget": "its site has all the URLs that --max-pages-per-site allows",
     "site-queue": "its site's queue fills Redis",
+    "blocked": "its host is blocked (`crawler unblock`)",
     "site-hosts": "its site has all the hosts that --max-hosts-per-site allows",
 }
 """Reasons from the frontier's knowledge: roots, quarantined templates, budgets, nesting."""

@@ -10,7 +10,7 @@ from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.redis.connection import Backoff
 from crawler.parse.page import Page
-from crawler.worker.hook import Hook
+from crawler.worker.hook_call import HookCalls
 from crawler.worker.options import WorkerOptions
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.reporter import Reporter
@@ -44,7 +44,7 @@ class Tally:
 class Callbacks:
     """What is called while a page is processed."""
 
-    hook: Hook | None = None
+    hook: HookCalls | None = None
     """The user's function."""
     sample: Callable[[str, Page], None] | None = None
     """Gets pages for trap detection; None: nothing is quarantined."""
@@ -78,4 +78,4 @@ class Context:
     reporter: Reporter = field(default_factory=Reporter)
     fuse: Callable[[float], object] = lambda seconds: None
     """End this process after so long (s) unless called again; 0: never. For a page that hangs when no pool is left."""
-    hook: Hook | None = None
+    hook: HookCalls | None = None

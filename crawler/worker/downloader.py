@@ -121,12 +121,17 @@ class Downloader:
         """Start the download of a page. A sitemap starts only when few sitemaps are under way."""
         download = Download(held.lease, held)
         if not held.entry.request.sitemap:
-            self._submit(download, held.entry.request.url, READ_TYPES, self.plan.max_size)
+            self._submit(download, held.entry.request.url, self._types, self.plan.max_size)
         elif len(self._sitemaps) < MAX_SITEMAPS:
             self._fetch_sitemap(download)
         else:
             self._waiting.append(download)
             self._downloads[held.lease.token] = download
+
+    @property
+    def _types(self) -> tuple[str, ...]:
+        """The types of pages whose bodies are read."""
+        return ("",) if self.plan.hook_on_all else READ_TYPES
 
     def _fetch_sitemap(self, download: Download) -> None:
         assert download.held is not None
@@ -164,7 +169,7 @@ class Downloader:
     def _go_on(self, download: Download) -> None:
         assert download.chain is not None
         is_sitemap = download.lease.token in self._sitemaps
-        types, most = (None, sitemap.MAX_BYTES) if is_sitemap else (READ_TYPES, self.plan.max_size)
+        types, most = (None, sitemap.MAX_BYTES) if is_sitemap else (self._types, self.plan.max_size)
         self._submit(download, download.chain.at, types, most)
 
     def fetch_robots(self, download: Download, url: str) -> None:
@@ -178,7 +183,7 @@ class Downloader:
         request = FetchRequest(
             url,
             headers=(("Cookie", download.chain.cookie),) if download.chain is not None else (),
-            accept=ACCEPT_PAGES if types else "*/*",
+            accept=ACCEPT_PAGES if types is not None else "*/*",
             max_body=max_body,
             types=types,
             connect_timeout=min(CONNECT_TIMEOUT, self.plan.timeout),

@@ -303,10 +303,9 @@ class Engine:
                 if pending := self._pipeline.begin(self._unplaced[0]):
                     self._client.submit_call(pending)
                 self._unplaced.popleft()
-            suspects = self._pipeline.suspects
-            if suspects and not self._downloader and not self._client.pending:
-                self._downloader.fetch_page(suspects[0])
-                suspects.popleft()
+            if self._pipeline.suspects and not self._downloader and not self._client.pending:
+                self._downloader.fetch_page(self._pipeline.suspects[0])
+                self._pipeline.suspects.popleft()
         except RedisAway as error:
             self._client.failed(error)
 

@@ -21,6 +21,7 @@ from typing import Any, Final, NoReturn
 
 from crawler.errors import HookError
 from crawler.parse.page import Page
+from crawler.settings import MAX_HOOK_NAME
 
 Hook = Callable[[Page], Any]
 """Returns the value of the record's `data`: anything JSON can hold, None for nothing; the items of a generator."""
@@ -56,8 +57,22 @@ def load_hook(spec: str) -> Hook:
         raise HookError(f"--hook {spec!r}: {module_name} has no function {function_name}{found}")
     if any(is_kind(call) for call in (function, type(function).__call__) for is_kind in _NOT_CALLED_SO):
         raise HookError(f"--hook {spec!r}: {function_name} is async: write a plain function, and asyncio.run() in it")
+    _refuse_arity(spec, function)
     hook: Hook = function
     return hook
+
+
+def _refuse_arity(spec: str, function: Callable[..., Any]) -> None:
+    """Raise HookError if *function* cannot be called with one argument, as far as Python can tell."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # of a builtin
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        name = spec.rpartition(":")[2]
+        raise HookError(f"--hook {spec!r}: {name}{signature} cannot be called with one argument, the page") from None
 
 
 def _load_module(name: str) -> Any:
@@ -117,6 +132,36 @@ def _package_of(path: Path) -> tuple[str, Path]:
     return ".".join(names), folder
 
 
+# -- its name ----------------------------------------------------------------------------------------------------------
+
+
+def hook_name(spec: str) -> str:
+    """The name by which a crawl remembers its hook, such as `product:item`: neither folders, packages nor `.py`."""
+    module, _, function = spec.rpartition(":")
+    is_file = module.endswith(".py") or os.sep in module
+    name = Path(module).name.removesuffix(".py") if is_file else module.rpartition(".")[2]
+    return (function if name in ("", "__main__") else f"{name}:{function}")[:MAX_HOOK_NAME]
+
+
+def name_of(hook: Hook) -> str:
+    """The name of a function: for one of the script that was run, or of a notebook, that of the function alone."""
+    spec = spec_of(hook)
+    return hook_name(spec.rpartition(":")[2] if hook.__module__ in _MAIN else spec)
+
+
+def refuse_other(crawl: str, own: str, there: str) -> None:
+    """Raise HookError if *own*, the name of a worker's hook, is not that of the crawl's, *there*."""
+    if not there or own == there:
+        return
+    (module, _, function), (other, _, called) = there.rpartition(":"), own.rpartition(":")
+    if function == called and not (module and other):  # one of them was in the script that was run
+        return
+    add = f"add --hook {module or 'FILE'}.py:{function}, or --no-hook to work without it"
+    if own:
+        add = f"use that one, or --no-hook; `crawler set hook {own}` makes this the crawl's hook"
+    raise HookError(f"crawl {crawl!r} has the hook {there}, this command has {own or 'none'}: {add}")
+
+
 # -- from this process to a worker -------------------------------------------------------------------------------------
 
 
@@ -174,16 +219,3 @@ def try_out(raw: bytes) -> NoReturn:
     finally:
         os.write(int(sys.argv[1]), answer.encode("utf-8", "replace"))
         os._exit(0 if answer else 1)
-
-
-# -- what it returns ---------------------------------------------------------------------------------------------------
-
-
-def data_of(result: Any) -> Any:
-    """A hook's return value as the record stores it: generators and iterators become lists."""
-    if result is None or isinstance(result, dict | list | tuple | str | int | float | bool):
-        return result
-    if inspect.iscoroutine(result):
-        result.close()  # else Python warns about it
-        raise TypeError("it returned a coroutine: write a plain function, and asyncio.run() in it")
-    return list(result) if hasattr(result, "__iter__") else result

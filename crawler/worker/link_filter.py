@@ -116,8 +116,8 @@ class LinkFilter:
         """Whether a link to *url* changes nothing, on any page and with any `rel`.
 
         Either Redis has accepted it, or it is refused for what it is: it has no canonical URL (then it is one of
-        `url.REFUSALS`), the filters or a trap refuse it, or it is under no root. Asks nobody: for a root that was never
-        looked up the answer is false.
+        `url.REFUSALS`), the filters or a trap refuse it, or it is under no root. Redis is not asked: for a root
+        that was never looked up the answer is false.
         """
         if url in self.known or url in urls.REFUSALS or self.scope.admit(url, 0) or self.trap_of(url):
             return True

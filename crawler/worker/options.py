@@ -62,6 +62,8 @@ class WorkerOptions:
     quarantine: bool
     """Judge templates; else none is quarantined."""
     concurrency: int
+    hook_on_all: bool
+    """A hook gets every answer but redirects: the bodies of all types are read."""
     sees_addresses: bool
     """No proxy hides which address answers."""
     links_cache: int
@@ -105,6 +107,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         all_links=settings.follow_duplicates,
         quarantine=not settings.ignore_traps,
         concurrency=settings.concurrency,
+        hook_on_all=settings.hook is not None and settings.hook_on == "all",
         sees_addresses=sees_addresses(settings),
         links_cache=settings.cache_size // 2,
         rules_cache=settings.cache_size // 4,

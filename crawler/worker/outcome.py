@@ -17,6 +17,7 @@ from crawler.frontier.messages import Commit, Event, Lease
 from crawler.parse.page import Page
 from crawler.record import Entry, Record, Request
 from crawler.text import rfc3339
+from crawler.worker.hook_call import NOT_CALLED, HookResult
 
 try:  # the same output as zlib, in a third of the time
     from isal.isal_zlib import compress
@@ -29,14 +30,14 @@ except ImportError:  # there are no wheels for rare processors
 
 MAX_FIELD: Final = 500
 """Longest error or header kept in a record, in characters."""
-HOOK_ERROR: Final = "hook: "
-"""How a page's `error` begins if the user's hook failed on it."""
+IN_A_CIRCLE: Final = "it redirects in a circle"
 
 _OWN_WAY: Final = {"url", "text", "outlinks"}
 """Fields of both, of which the record gets other values."""
 _OF_PAGE: Final = [name for name in Record.__struct_fields__ if name in Page.__dataclass_fields__.keys() - _OWN_WAY]
 """The fields that a record takes from a page: those of the same name."""
 
+_DROPPED: Final = "dropped:hook"
 _FLAT: Final = "its markup was too deep or too large to be parsed as it is: some elements were flattened"
 
 
@@ -56,12 +57,12 @@ class LeasedPage(msgspec.Struct, frozen=True):
 
 
 class Discovered(msgspec.Struct, frozen=True):
-    """What a page led to: requests, roots, refusals by reason, and the hook's data."""
+    """What a page led to: requests, roots, refusals by reason, and the result of the hook."""
 
     requests: Sequence[Request] = ()
     roots: Sequence[str] = ()
     refused: Counter[str] = msgspec.field(default_factory=Counter)
-    data: Any = None
+    hook: HookResult = NOT_CALLED
     error: str | None = None
     outlinks: list[str] | None = None
     spared: str = ""
@@ -81,7 +82,7 @@ class HostFeedback(msgspec.Struct, frozen=True):
     ip: str = ""
     """The address that answered, if known."""
     trouble: str = ""
-    """What is wrong with the host."""
+    """What is wrong with it (see Commit)."""
 
 
 _NO_REST: Final = HostFeedback()
@@ -107,7 +108,7 @@ def of_failure(
     )
     said = rest.event, rest.rest_ms
     return Commit(
-        held.lease, held.id, outcome, record.encode(), b"", *said, trouble=rest.trouble, handling_ms=handling_ms
+        held.lease, held.id, outcome, record.encode(), b"", *said, handling_ms=handling_ms, trouble=rest.trouble
     )
 
 
@@ -122,39 +123,46 @@ def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Commit:
 
 
 def of_response(
-    held: LeasedPage, outcome: str, response: Response, rest: HostFeedback, *, error: str | None = None
+    held: LeasedPage,
+    outcome: str,
+    response: Response,
+    rest: HostFeedback,
+    *,
+    error: str | None = None,
+    hook: HookResult = NOT_CALLED,
 ) -> Commit:
     """The outcome of a URL whose answer has no page to parse: an error status, or a type that is not read."""
-    return _commit(held, _response_fields(held, outcome, response, error), response, rest, Discovered())
+    fields = _response_fields(held, _DROPPED if hook.is_dropped else outcome, response, hook.error or error)
+    fields["data"] = hook.data
+    return _commit(held, fields, response, rest, Discovered(hook=hook))
 
 
 def of_redirect(
-    held: LeasedPage,
-    response: Response,
-    target: str | None,
-    found: Discovered,
-    rest: HostFeedback,
-    *,
-    outcome: str = "redirected",
+    held: LeasedPage, response: Response, target: str | None, found: Discovered, rest: HostFeedback, target_id: str = ""
 ) -> Commit:
-    """The outcome of a URL that redirects. *target* is canonical, or None if it cannot be crawled."""
+    """The outcome of a URL that redirects. *target* is canonical, or None if it cannot be crawled.
+
+    With *target_id*, the id of *target*, it ends as a loop if known redirects lead from there back to it.
+    """
+    outcome = "failed:redirect-loop" if found.refused["hops"] else "redirected"
     fields = _response_fields(held, outcome, response, found.error)
     fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location") or ""))
-    return _commit(held, fields, response, rest, found)
+    loop = Record(**fields | {"outcome": "failed:redirect-loop", "error": IN_A_CIRCLE}).encode() if target_id else b""
+    return _commit(held, fields, response, rest, found, target=target_id, loop=loop)
 
 
 def of_page(held: LeasedPage, page: Page, found: Discovered, rest: HostFeedback) -> Commit:
     """The outcome of a page that was read and parsed. Its text is kept unless its original is stored with its own."""
     response, original = page.response, found.original
-    outcome = "dropped:noindex" if page.noindex else "fetched"
+    outcome = _DROPPED if found.hook.is_dropped else "dropped:noindex" if page.noindex else "fetched"
     fields = _response_fields(held, outcome, response, found.error or (_FLAT if page.is_flat else None))
     fields["links"] = page.links_total
-    if page.noindex:
+    if outcome != "fetched":
         fields |= {"charset": page.charset, "canonical": page.canonical}
         return _commit(held, fields, response, rest, found)
     for name in _OF_PAGE:  # a quick loop: what is shorter takes twice as long
         fields[name] = getattr(page, name)
-    fields |= {"outlinks": found.outlinks, "data": found.data, "duplicate_of": original}
+    fields |= {"outlinks": found.outlinks, "data": found.hook.data, "duplicate_of": original}
     if original is not None and found.is_original_stored:
         return _commit(held, fields, response, rest, found)
     text = b"" if page.text is None else compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
@@ -221,8 +229,7 @@ def _commit(
         tallies["duplicates"] = 1
     if record.outcome == "fetched" and (record.sitemap or held.entry.request.sitemap):
         tallies["sitemaps"] = 1  # they do not count as pages
-    if (found.error or "").startswith(HOOK_ERROR):
-        tallies["hook_errors"] = 1
+    tallies |= found.hook.tallies
     for reason, n in found.refused.items():
         tallies[f"refused:{reason}"] = n
     return Commit(

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 
@@ -22,14 +22,13 @@ from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
 from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy.cookies import CIRCLE, Chain
-from crawler.policy.politeness import Verdict, judge, trouble_of
+from crawler.policy.politeness import Verdict, judge
 from crawler.record import Charge, Request
 from crawler.worker.context import NO_CALLBACKS, Callbacks
-from crawler.worker.hook import data_of
+from crawler.worker.hook_call import NOT_CALLED, HookResult
 from crawler.worker.link_filter import LinkFilter, is_private_name
-from crawler.worker.options import WorkerOptions
+from crawler.worker.options import READ_TYPES, WorkerOptions
 from crawler.worker.outcome import (
-    HOOK_ERROR,
     Discovered,
     HostFeedback,
     LeasedPage,
@@ -44,7 +43,7 @@ from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
 
-MAX_TOLD: Final = 10
+MAX_REPORTED: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
 
 
@@ -68,11 +67,7 @@ class Processor:
     """Processes one completed fetch to its outcome. May be repeated until its call is sent: it remembers nothing."""
 
     def __init__(
-        self,
-        stored: Stored,
-        links: LinkFilter,
-        plan: WorkerOptions,
-        callbacks: Callbacks = NO_CALLBACKS,
+        self, stored: Stored, links: LinkFilter, plan: WorkerOptions, callbacks: Callbacks = NO_CALLBACKS
     ) -> None:
         self._stored = stored
         self._links = links
@@ -81,7 +76,7 @@ class Processor:
         self._hook, self._sample = callbacks.hook, callbacks.sample
         self.say, self.enter = callbacks.say, callbacks.enter
         self._sitemap_requests = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
 
@@ -118,12 +113,13 @@ class Processor:
 
         May raise RedisAway if a root of the scope has to be looked up. Then process the same result again.
         """
-        verdict = judge(result, held.entry.retries, self.plan.retries, random.random())
-        trouble = trouble_of(result)
+        is_sitemap = held.entry.request.sitemap
+        judged = result if is_sitemap else _as_page(result)
+        verdict = judge(judged, held.entry.retries, self.plan.retries, random.random())
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
-            verdict, trouble = Verdict("none"), ""
+            verdict = Verdict("none")
         ip = result.address if self.plan.sees_addresses and isinstance(result, Response) else ""
-        rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip, trouble)
+        rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip, verdict.trouble)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
@@ -136,14 +132,14 @@ class Processor:
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
             read = self._sitemap if self._is_sitemap(held, result) else self._page
             return read(held, result, rest)
-        commit = of_response(held, verdict.outcome, result, rest, error=verdict.error)
-        return self._outgoing(commit, failed=verdict.outcome.startswith("failed"))
+        on_all = self.plan.hook_on_all and not is_sitemap
+        hook = self._call_hook(held, self._extractor.extract(result)) if on_all else NOT_CALLED
+        commit = of_response(held, verdict.outcome, result, rest, error=verdict.error, hook=hook)
+        return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
         alone_ms, took_ms = round(verdict.alone * 1000), self.clock.took_ms
-        retry = Retry(
-            held.lease, rest.event, verdict.charge, rest.rest_ms, alone_ms, trouble=rest.trouble, handling_ms=took_ms
-        )
+        retry = Retry(held.lease, rest.event, verdict.charge, rest.rest_ms, alone_ms, None, took_ms, rest.trouble)
         return PendingCall(retry)
 
     # -- redirects -----------------------------------------------------------------------------------------------------
@@ -181,8 +177,7 @@ class Processor:
         if not request.depth:
             self._report_lost_headers(response.url, target)
         too_many = bool(found.refused["hops"])
-        outcome = "failed:redirect-loop" if too_many else "redirected"
-        commit = of_redirect(held, response, target, found, rest, outcome=outcome)
+        commit = of_redirect(held, response, target, found, rest, "" if too_many else self.id(target))
         return self._outgoing(commit, found.requests, failed=too_many)
 
     def _redirect_to_itself(
@@ -212,16 +207,15 @@ class Processor:
     def _report_lost_headers(self, before: str, after: str) -> None:
         """Report that a host does not get the --header lines of the seed's own host: once a host, for a few hosts."""
         host = urls.host(after)
-        if host in self._told or len(self._told) == MAX_TOLD:
+        if host in self._reported or len(self._reported) == MAX_REPORTED:
             return
         if words := headers.lost(self.plan.origin_headers, before, after):
-            self._told.add(host)
+            self._reported.add(host)
             self.say(words)
 
     def _redirected(self, held: LeasedPage, target: str, hops: int) -> Discovered:
         """A seed that redirects takes its root along, but never to an address that only a seed itself may name."""
         request = held.entry.request
-        via = held.id
         if request.sitemap:
             return self._redirected_sitemap(held, target, hops)
         requests, refused = self._admit(held, [target], request.depth, hops)
@@ -234,7 +228,7 @@ class Processor:
         if not self.plan.allow_private and is_private_name(target, proxied=self.plan.proxied):
             return Discovered(refused=refused, error="redirect to a private address, which only a seed may name")
         roots = self.plan.scope.roots_of(target)
-        return Discovered(requests=[Request(target, request.depth, hops, via)], roots=roots)
+        return Discovered(requests=[Request(target, request.depth, hops, held.id)], roots=roots)
 
     def _redirected_sitemap(self, held: LeasedPage, target: str, hops: int) -> Discovered:
         request = held.entry.request
@@ -275,8 +269,8 @@ class Processor:
 
     def _page(self, held: LeasedPage, response: Response, rest: HostFeedback) -> PendingCall:
         page = self._read(held, response)
-        data, error = self._call_hook(held, page)
-        request, original = held.entry.request, self._canonical_elsewhere(held, page)
+        hook = self._call_hook(held, page)
+        request, original, error = held.entry.request, self._canonical_elsewhere(held, page), hook.error
         requests, refused = self._follow(held, page, original)
         roots: Sequence[str] = ()
         if not requests and self._is_moved(held, page, refused):
@@ -295,7 +289,7 @@ class Processor:
             spared = self._alias(request.url)
         is_stored, copy = self._texts(held, page, original)
         found = Discovered(
-            now, roots, refused, data, error, outlinks, spared, copy, original=original, is_original_stored=is_stored
+            now, roots, refused, hook, error, outlinks, spared, copy, original=original, is_original_stored=is_stored
         )
         commit = of_page(held, page, found, rest)
         if later and spared != ANY and self._is_copy(commit):
@@ -379,8 +373,8 @@ class Processor:
         for url, hops in first:
             more, counts = self._admit(held, [url], request.depth, hops)
             requests, refused = requests + more, refused + counts
-        told = [url for url, _ in first]
-        links = [] if self.plan.sitemap_only else [link for link in page.outlinks if link not in told]
+        taken = [url for url, _ in first]
+        links = [] if self.plan.sitemap_only else [link for link in page.outlinks if link not in taken]
         more, counts = self._admit(held, links, request.depth + 1)
         return requests + more, refused + counts
 
@@ -397,21 +391,17 @@ class Processor:
             inside = self._links.inside(page.outlinks)
         return refresh not in inside and own.issuperset(map(identity, inside))
 
-    def _call_hook(self, held: LeasedPage, page: Page) -> tuple[Any, str | None]:
+    def _call_hook(self, held: LeasedPage, page: Page) -> HookResult:
         """What the user's hook returned, or what it raised: the page is stored either way."""
         if self._hook is None or page.noindex:
-            return None, None
+            return NOT_CALLED
         self.enter("hook", held.lease.token)
         before = time.thread_time()
         try:
-            data = data_of(self._hook(page))
-            msgspec.json.encode(data)
-        except BaseException as error:  # also sys.exit() and task cancellation: no signal raises anything here
-            return None, f"{HOOK_ERROR}{type(error).__name__}: {error}"
+            return self._hook.call(page)
         finally:
             self.clock.leave_out(time.thread_time() - before)
             self.enter("handle", held.lease.token)
-        return data, None
 
     def _admit(
         self, held: LeasedPage, outlinks: Sequence[str], depth: int, hops: int = 0
@@ -432,6 +422,13 @@ class Processor:
 
 _MAX_REFRESH: Final = 10
 """A meta refresh of a seed within these seconds is a redirect that takes its root along."""
+
+
+def _as_page(result: FetchResult) -> FetchResult:
+    """The answer as if only bodies of pages were read: a hook for which all are read changes no outcome."""
+    if isinstance(result, Response) and not result.computed_type.startswith(READ_TYPES):
+        return msgspec.structs.replace(result, skipped=True)
+    return result
 
 
 def _too_many(hops: int) -> str:

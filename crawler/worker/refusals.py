@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from crawler.frontier.messages import HostTrouble
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.outcome import LeasedPage
 from crawler.worker.robots_cache import RobotsCache
@@ -15,7 +16,6 @@ _TROUBLES: Final = {
     "tls": ("failed:tls", "its host's certificate or TLS handshake fails, as was seen with robots.txt"),
     "hang": ("failed:hang", "its host's robots.txt took longer than --page-timeout to read; its worker was killed"),
     "crash": ("failed:crash", "workers died while they read its host's robots.txt"),
-    "away": ("failed:host-unreachable", "its host has not answered for longer than --host-patience"),
 }
 """The outcome of the URLs of a host that is given up, and why."""
 
@@ -23,7 +23,10 @@ _TROUBLES: Final = {
 def refusal_of(held: LeasedPage, links: LinkFilter, rules: RobotsCache | None) -> tuple[str, str] | None:
     """The outcome of a page that must not be fetched, and why; None if it may. No *rules*: robots.txt is ignored."""
     lease, entry = held.lease, held.entry
-    if lease.unreachable:
+    if lease.trouble == "away":
+        cause = HostTrouble.of(lease.cause) or HostTrouble("connect", "no answer")
+        return f"failed:{cause.kind}", f"its host is given up after --host-patience: {cause.text}"
+    if lease.trouble:
         return _TROUBLES[lease.trouble]
     if entry.crashes >= CRASH_LIMIT:
         return "failed:crash", f"{entry.crashes} workers died while handling it"

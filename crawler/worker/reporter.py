@@ -9,14 +9,12 @@ from typing import Any, Final
 import msgspec
 
 from crawler.events import Ended, Event, cut, stamp
-from crawler.frontier.messages import Commit, Lease, LeaseEnd, Release
+from crawler.frontier.messages import Commit, HostTrouble, LeaseEnd, Release
 
 MAX_HOSTS: Final = 10_000
 """Failing hosts that a worker remembers; beyond that it forgets all."""
 AGAIN: Final = 60.0
 """A host that still fails after these seconds is reported again: its pool may have seen it work meanwhile."""
-MAX_HOOK_ERRORS: Final = 10
-"""Events `hook-failed` a minute."""
 
 
 class _Fields(msgspec.Struct):
@@ -47,7 +45,6 @@ class Reporter:
         self._worker, self._tell, self._lines = worker, tell, lines
         self._failing: dict[str, float] = {}
         """Host that fails -> when it is reported next, on the monotonic clock."""
-        self._hook_errors, self._minute = 0, 0
 
     def acknowledged(self, message: LeaseEnd) -> None:
         """Redis has accepted the end of a lease."""
@@ -56,14 +53,20 @@ class Reporter:
         lease = message.lease
         if message.trouble:
             self._fails(lease.host, message.trouble)
-        elif message.event == "ok" and (self._failing.pop(lease.host, 0.0) or _may_have_failed(lease)):
+        elif message.event == "ok" and (self._failing.pop(lease.host, 0.0) or lease.cause):
             self._event("host-recovered", host=lease.host)
-        if isinstance(message, Commit) and (self._lines or "hook_errors" in message.tallies):
-            self._ended(message)
+        if self._lines and isinstance(message, Commit):
+            line = ended(message, self._worker)
+            for take in self._lines:
+                take(line)
 
     def trap(self, template: str) -> None:
         """A template was quarantined."""
         self._event("trap-found", template=cut(template))
+
+    def hook_failed(self, url: str, error: str) -> None:
+        """The hook failed in a way that was not seen before."""
+        self._event("hook-failed", url=url, error=cut(error))
 
     def _event(self, name: str, **facts: Any) -> None:
         if self._tell is not None:
@@ -76,25 +79,8 @@ class Reporter:
         if len(self._failing) >= MAX_HOSTS:
             self._failing.clear()
         self._failing[host] = now + AGAIN
-        self._event("host-failing", host=host, trouble=cut(trouble))
-
-    def _ended(self, commit: Commit) -> None:
-        line = ended(commit, self._worker)
-        for take in self._lines:
-            take(line)
-        if "hook_errors" in commit.tallies:
-            self._hook_failed(line)
-
-    def _hook_failed(self, line: Ended) -> None:
-        minute = int(time.monotonic() // 60)
-        self._hook_errors, self._minute = (self._hook_errors + 1 if minute == self._minute else 1), minute
-        if self._hook_errors <= MAX_HOOK_ERRORS:
-            self._event("hook-failed", url=line.url, host=line.host, error=cut(line.error or ""))
-
-
-def _may_have_failed(lease: Lease) -> bool:
-    """Whether another worker may have seen its host fail."""
-    return lease.standing == "failing" or lease.was_tried
+        if (found := HostTrouble.of(trouble)) is not None:
+            self._event("host-failing", host=host, trouble=cut(found.text), trouble_kind=found.kind)
 
 
 def ended(commit: Commit, worker: str) -> Ended:

@@ -13,7 +13,7 @@ from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.messages import Lease, RobotsResult
 from crawler.policy import robots
-from crawler.policy.politeness import ROBOTS_TTL, judge_robots, trouble_of
+from crawler.policy.politeness import ROBOTS_TTL, judge_robots
 from crawler.record import HostEvent
 
 _OF_BYTE: Final = 14
@@ -33,7 +33,7 @@ class RobotsAnswer:
     sitemaps: tuple[str, ...] = ()
     """As written in robots.txt."""
     trouble: str = ""
-    """What is wrong with the host."""
+    """See `politeness.RobotsVerdict`."""
 
     def result(self, lease: Lease, ip: str, refused: Mapping[str, int], handling_ms: int = 0) -> RobotsResult:
         """What ends *lease*. *ip* is the address that answered, if known; *refused* counts sitemaps by reason."""
@@ -45,9 +45,9 @@ class RobotsAnswer:
             self.crawl_delay,
             self.rest_ms,
             ip,
-            self.trouble,
             handling_ms,
             {f"refused:{reason}": n for reason, n in refused.items()},
+            self.trouble,
         )
 
 
@@ -124,8 +124,7 @@ class RobotsCache:
                 return RobotsAnswer(follow=target)
             return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
         if verdict.step == "fail":
-            trouble = trouble_of(result, of_robots=True)
-            return RobotsAnswer(event=verdict.event, rest_ms=_rest_ms(lease, result), trouble=trouble)
+            return RobotsAnswer(event=verdict.event, rest_ms=_rest_ms(lease, result), trouble=verdict.trouble)
         if verdict.step == "parse" and isinstance(result, Response):
             rules = robots.parse(result.body)
             delay = rules.crawl_delay(self.agent)

@@ -24,9 +24,12 @@ Stage = Literal["poll", "handle", "hook", "redis", "idle", "ended"]
 _STAGES: Final[tuple[Stage, ...]] = ("poll", "handle", "hook", "redis", "idle", "ended")
 _FORM: Final = struct.Struct("=QdB63s")  # turn, monotonic seconds, stage, token
 _LENGTH: Final = struct.Struct("=H")
-_WORDS: Final = struct.Struct("=H510s")  # after it, twice: number of bytes, words in UTF-8
+_WORDS: Final = struct.Struct("=H510s")  # after it, for each message: number of bytes, words in UTF-8
 _LACK: Final = _FORM.size + _WORDS.size
-_SIZE: Final = _LACK + _WORDS.size
+_FAILURES: Final = _LACK + _WORDS.size
+MAX_FAILURES: Final = 5
+"""Different failures of its hook that a worker reports. All are counted."""
+_SIZE: Final = _FAILURES + MAX_FAILURES * _WORDS.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Watchdog:
         except ValueError:
             self._file.close()
             raise
-        self._turn = 0
+        self._turn = self._failures = 0
 
     def fileno(self) -> int:
         """The descriptor that holds the file."""
@@ -75,7 +78,7 @@ class Watchdog:
     def create(cls, generation: str, worker: str) -> Watchdog:
         """A new file for *worker* of a crawl's *generation*, in a folder that only this user can read."""
         path = _folder(generation) / worker
-        path.write_bytes(_FORM.pack(0, time.monotonic(), _STAGES.index("idle"), b"") + bytes(2 * _WORDS.size))
+        path.write_bytes(_FORM.pack(0, time.monotonic(), _STAGES.index("idle"), b"") + bytes(_SIZE - _FORM.size))
         return cls(path)
 
     @staticmethod
@@ -112,6 +115,17 @@ class Watchdog:
     def lack(self) -> str:
         """The last such report; empty if there is none."""
         return self._read(_LACK)
+
+    def say_failure(self, url: str, error: str) -> None:
+        """Report a failure of the hook; only the first few find room."""
+        if self._failures < MAX_FAILURES:
+            self._write(_FAILURES + self._failures * _WORDS.size, f"{error}\n{url}")
+            self._failures += 1
+
+    def failures(self) -> list[tuple[str, str]]:
+        """The first failures of the hook: text and URL of each."""
+        found = [self._read(_FAILURES + n * _WORDS.size) for n in range(MAX_FAILURES)]
+        return [(error, url) for error, _, url in (text.partition("\n") for text in found if text)]
 
     def _write(self, at: int, text: str) -> None:
         raw = text.encode("utf-8", "replace")[: _WORDS.size - _LENGTH.size]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from crawler.crawl import cpus
+from crawler.errors import UsageError
 
 V2 = "30 23 0:26 {root} /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n"
 V1 = "31 23 0:27 {root} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
@@ -89,3 +90,26 @@ def test_a_process_that_may_run_on_one_cpu() -> None:
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))}); from crawler.crawl import cpus"
     done = subprocess.run([sys.executable, "-c", f"{code}; print(cpus.usable())"], capture_output=True, text=True)
     assert done.stdout == "1\n", done.stderr
+
+
+def test_memory_is_the_least_of_the_machine_and_its_cgroups(tmp_path: Path) -> None:
+    """`max` is no limit; version 1 counts too."""
+    files = {"a/memory.max": "700000000\n", "a/b/memory.max": "max\n"}
+    assert cpus.memory(system(tmp_path / "2", "0::/a/b\n", V2.format(root="/"), files)) == 700_000_000
+    files = {"memory/x/memory.limit_in_bytes": "500000000\n"}
+    assert cpus.memory(system(tmp_path / "1", "3:memory:/x\n", "", files)) == 500_000_000
+    assert cpus.memory(tmp_path / "none") > 0
+
+
+def test_more_workers_than_the_machine_holds_are_refused(tmp_path: Path) -> None:
+    """By its CPUs or its memory, and the message says how many would do."""
+    small = {"cpu.max": "200000 100000\n", "memory.max": "4000000000\n"}
+    two = system(tmp_path / "two", "0::/\n", V2.format(root="/"), small)
+    assert [cpus.worker_count(n, two) for n in (None, 1, 32)] == [2, 1, 32]
+    with pytest.raises(UsageError, match="-n 1,000: this machine holds at most 32 workers, 16 for each of 2 CPUs"):
+        cpus.worker_count(1000, two)
+    tight = {"memory.max": "350000000\n"}
+    full = system(tmp_path / "full", "0::/\n", V2.format(root="/"), tight)
+    assert [cpus.worker_count(n, full) for n in (None, 3)] == [3, 3]
+    with pytest.raises(UsageError, match="at most 3 workers, 100 MB each in 350 MB of memory"):
+        cpus.worker_count(4, full)

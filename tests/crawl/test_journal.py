@@ -20,7 +20,7 @@ from crawler.frontier.redis import channel as channels
 from crawler.frontier.redis.channel import Publisher
 from tests.redis_for_tests import PrivateRedis
 
-TROUBLE: Final = "http 503 Service Unavailable"
+TROUBLE: Final = "503 Service Unavailable"
 
 
 class Kept:
@@ -83,6 +83,14 @@ def test_a_host_that_fails_for_all_workers_is_one_event_and_one_line(setting: Se
     setting.journal.look()
     assert setting.channel.names == setting.webhook.names == ["host-failing", "host-recovered"]
     assert setting.said == ["a.example fails: 503 Service Unavailable"]
+
+
+def test_a_hook_that_fails_in_all_workers_is_one_event_for_each_way(setting: Setting) -> None:
+    for outlet in setting.outlets:
+        for error in ("KeyError: 'x'", "KeyError: 'y'"):
+            outlet.event(Event(time="t", event="hook-failed", worker="w", url="http://a.example/", error=error))
+    setting.journal.look()
+    assert [line["error"] for line in setting.channel.lines] == ["KeyError: 'x'", "KeyError: 'y'"]
 
 
 def test_how_long_a_host_failed_is_measured_by_the_pool_and_flapping_is_damped(

@@ -274,7 +274,7 @@ def test_sources_are_checked_before_any_is_used(tmp_path: Path) -> None:
     seeds.check_sources(["-", good, "https://example.org/", "http://example.org/a b"])
     for wrong, words in (
         ("nothing.txt", "there is no such file; a URL begins with"),
-        ("example.org", "there is no such file; a URL begins with"),
+        ("example.org", "there is no such file; did you mean https://example.org"),
         (str(tmp_path), "is not a file of URLs"),
         ("ftp://example.org/", "only http and https"),
         ("http://user:MARK@example.org/", "credentials"),

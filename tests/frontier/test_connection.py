@@ -394,10 +394,10 @@ def test_a_question_of_several_commands_is_repeated_whole(link: Connection) -> N
     link.client.replicaof("127.0.0.1", "1")
     said: list[str] = []
 
-    def mend() -> None:
+    def repair() -> None:
         link.client.replicaof("NO", "ONE")
 
-    link.patience = Backoff(said.append, first=0.01, mend=mend)
+    link.patience = Backoff(said.append, first=0.01, before_retry=repair)
     assert CrawlDb(link, "test").workers() == []
     assert "is a replica that cannot reach its master" in said[0]
     assert len(said) == 2

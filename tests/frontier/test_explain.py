@@ -41,7 +41,7 @@ def test_what_is_known_of_a_host(make: Make) -> None:
     crawl.link.client.hset(crawl.frontier.keys.host(A), "delay", 1500)
     crawl.advance(2)
     assert crawl.frontier.explain(A) == HostFacts(
-        *(2, 0, 3, 500, 1500, 1000), rest_ms=7_000, failing_ms=0, delay_ms=2000, waits="due"
+        *(2, 0, 3, 500, 1500, 1000), rest_ms=7_000, failing_ms=0, delay_ms=2000, waits="due", done=1
     )
 
 

@@ -64,6 +64,9 @@ if not lease then
   return { 'LEASE_LOST' }
 end
 
+if ARGV[17] ~= '' and leads_to(ARGV[17], id) then
+  outcome, record = 'failed:redirect-loop', ARGV[18]
+end
 local failed = string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap'
 redis.call('XLEN', RECORDS) -- these too: see sound
 if failed then

@@ -104,6 +104,8 @@ LINKS = ["http://a.example/new", "https://d.example/", "http://a.example/sitemap
 CALLS: dict[str, Callable[[Crawl], Call[Any]]] = {
     "create": lambda crawl: crawl.call("create"),
     "configure": lambda crawl: crawl.call("configure", (), ["", "delay", "5"]),
+    "block": lambda crawl: crawl.frontier.block_call(["a.example"], ["a.example"]),
+    "unblock": lambda crawl: crawl.frontier.unblock_call(["a.example"], ["a.example"]),
     "bound": lambda crawl: crawl.call("bound", (), ["a.example"]),
     "open": lambda crawl: crawl.call("open", (), ["seeder", 5]),
     "close": lambda crawl: crawl.call("close", (), ["seeder"]),
@@ -250,7 +252,7 @@ def test_a_script_uses_each_argument_that_its_header_names(verb: str) -> None:
 def test_arguments_are_named_and_none_is_missing_or_too_many() -> None:
     script = load("retry")
     named = {name: str(n) for n, name in enumerate(script.arguments)}
-    assert script.ordered(dict(reversed(named.items()))) == [str(n) for n in range(8)]
+    assert script.ordered(dict(reversed(named.items()))) == [str(n) for n in range(9)]
     with pytest.raises(TypeError, match=r"retry takes token, held, event, .* not held"):
         script.ordered({name: value for name, value in named.items() if name != "token"})
     with pytest.raises(TypeError, match="retry takes token"):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crawler.fetch.fetcher import FailureKind, FetchError, Headers, Response
 from crawler.frontier.messages import Event
 from crawler.policy import politeness
-from crawler.policy.politeness import judge, judge_robots, retry_after, trouble_of
+from crawler.policy.politeness import judge, judge_robots, retry_after
 from crawler.record import OUTCOMES, Charge, HostEvent
 
 URL = "http://example.org/"
@@ -51,35 +51,6 @@ def test_final_at_the_first_try(status: int, outcome: str, event: str) -> None:
     verdict = judge(_answer(status), 0, 2, 0.5)
     assert (verdict.outcome, verdict.event, verdict.charge) == (outcome, event, Charge.NONE)
     assert bool(verdict.error) == outcome.startswith("failed")
-
-
-@pytest.mark.parametrize(
-    ("result", "trouble", "of_robots"),
-    [
-        (_answer(200), "", ""),
-        (_answer(301), "", ""),
-        (_answer(403), "", ""),
-        (_answer(404), "", ""),
-        (_answer(429), "http 429 Too Many Requests", "robots robots.txt answered 429"),
-        (_answer(500), "http 500 Internal Server Error", "robots robots.txt answered 500"),
-        (_answer(503), "http 503 Service Unavailable", "robots robots.txt answered 503"),
-        (_answer(999), "http 999", "robots robots.txt answered 999"),
-        (_failure("dns"), "dns why", "dns why"),
-        (_failure("connect"), "connect why", "connect why"),
-        (_failure("tls"), "tls why", "tls why"),
-        (_failure("timeout"), "timeout why", "timeout why"),
-        (_failure("protocol"), "http why", "http why"),
-        (_failure("refused"), "", ""),
-        (_failure("expired"), "", ""),
-        (FetchError(URL, "connect", "proxy refused", lack="proxy"), "proxy proxy refused", "proxy proxy refused"),
-    ],
-)
-def test_the_trouble_of_a_host_is_a_kind_and_a_text(
-    result: Response | FetchError, trouble: str, of_robots: str
-) -> None:
-    """What is an answer to the request (403) or was never sent is no trouble."""
-    assert trouble_of(result) == trouble
-    assert trouble_of(result, of_robots=True) == of_robots
 
 
 @pytest.mark.parametrize("status", sorted(politeness.REDIRECTS))

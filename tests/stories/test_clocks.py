@@ -163,7 +163,7 @@ def test_a_worker_frozen_beyond_its_lease(
     (worker,) = frozen.wait_for_workers(1)
     wait_until(lambda: answered, "the slow page to be asked for")
     os.kill(worker, signal.SIGSTOP)
-    other = machines[1].start("work", "-n", "1", "--until-done")
+    other = machines[1].start("work", "-n", "1", "--until-done", "--no-hook")
     wait_until(lambda: len(answered) > 1, "another worker to ask for it, its lease having run out")
     os.kill(worker, signal.SIGCONT)
     assert (frozen.wait().code, other.wait().code) == (0, 0)

@@ -101,7 +101,7 @@ def _interrupt(commands: Commands, graph: Graph, hosts: list[Site], number: sign
     done = going.wait(20)
     assert done.code == 130, done.err
     assert time.monotonic() - began < 10
-    assert "continue with `crawler run`" in done.err
+    assert "continue with `crawler run -o out.jsonl" in done.err
     assert "Traceback" not in done.err
     assert not (commands.folder / "out.jsonl").exists()
     status = commands.status()

@@ -313,8 +313,8 @@ def test_a_hook_that_fails_on_each_page_is_counted(commands: Commands, sites: Si
     site.serve("/1", html())
     commands.write("hk.py", f"import asyncio\n\ndef hook(page):\n    raise {what}\n")
     done = commands.run("run", site.url("/"), "--delay", "0", "-n", "1", "--hook", "hk.py:hook")
-    assert done.code == 0, done.err
-    assert "pages on which the hook failed: 2" in done.err
+    assert done.code == 1, done.err
+    assert "hook: 2 of 2 calls failed" in done.err
     assert "Traceback" not in done.err
     assert commands.status()["hook_errors"] == 2
     kind = what.partition("(")[0].rpartition(".")[2]

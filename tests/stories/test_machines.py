@@ -131,7 +131,7 @@ def test_where_no_worker_can_work_the_run_ends_and_the_urls_stay(
     source = seeds(commands, server)
     done = commands.run("run", source, "--delay", "0", "-n", "2", "--host-patience", "4s", "--fetcher", engine, *ANY)
     why = "cannot connect to any host" if names else "cannot resolve any name: no name server answers"
-    left = f"{HOSTS * PAGES} URLs stay queued: fix it, then run `crawler run` again"
+    left = f"{HOSTS * PAGES} URLs stay queued: fix it, then give the same command again"
     assert done.code == 4
     assert done.lines[-1] == f"crawler: gave up: elsewhere: {why}; {left}"
     commands.within = machine(commands.base, names=NAMES)

@@ -17,6 +17,7 @@ from tests.stories.commands import Commands, Done
 from tests.stories.sites import Sites, closed_port, html
 
 URL = "http://127.0.0.1:9/"
+MADE = {"broken.py", "kept.jsonl", "list.txt", "program"}
 
 
 def _refused(done: Done, code: int, *words: str) -> None:
@@ -49,6 +50,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run",), ("no crawl 'default'", "crawler run")),
         (("run", "nothing.txt"), ("nothing.txt", "no such file", "https://")),
         (("run", "."), (".: is not a file",)),
+        (("run", "example.org"), ("no such file", "did you mean https://example.org?")),
+        (("run", "http:/host/x"), ("did you mean http://host/x?",)),
+        (("seed", "list.txt", "program"), ("program: ", "binary data", "one URL a line")),
+        (("run", URL, "-o", "a.jsonl", "-o", "b.csv"), ("--output", "given 2 times")),
         (("run", "ftp://example.org/"), ("ftp://example.org/", "only http and https")),
         (("run", "http://user:MARK@example.org/"), ("credentials",)),
         (("run", "http://"), ("http://",)),
@@ -56,9 +61,16 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run", URL, "--delay", "soon"), ("delay", "'soon'", "500ms")),
         (("run", URL, "--scope", "planet"), ("scope", "'planet'", "host, site, prefix, all")),
         (("run", URL, "-n", "0"), ("workers", "from 1")),
+        (("run", URL, "-n", "999999"), ("-n 999,999", "at most", "name fewer")),
+        (("work", "-n", "999999"), ("-n 999,999", "at most", "name fewer")),
         (("run", URL, "--retries", "99"), ("retries", "at most 14")),
         (("run", URL, "--max-pages", "-5"), ("max-pages",)),
-        (("run", URL, "--dealy", "1"), ("--dealy", "--help")),
+        (("run", URL, "--dealy", "1"), ("--dealy", "`crawler run --delay`", "--help")),
+        (("run", URL, "--depth", "1"), ("--depth", "`crawler run --max-depth`")),
+        (("run", URL, "--js"), ("No such option '--js'. See",)),
+        (("help",), ("`crawler --help`",)),
+        (("version",), ("`crawler --version`",)),
+        (("statsu",), ("`crawler status`",)),
         (("run", URL, "--include", "(a"), ("--include", "(a", "regular expression")),
         (("run", URL, "--hook", "nothing"), ("--hook", "module:function")),
         (("run", URL, "--hook", "nothing_there:f"), ("nothing_there",)),
@@ -72,7 +84,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run", URL, "--crawl", "a b"), ("crawl", "letters, digits")),
         (("run", "--fresh", "--yes"), ("--fresh", "SOURCE")),
         (("craw",), ("craw",)),
-        (("status",), ("no crawl 'default'",)),
+        (("status",), ("no crawl 'default'", "/.crawler", "--folder")),
         (("export", "-o", "-"), ("no crawl 'default'",)),
         (("export", "-o", "-", "--crawl", "other"), ("no crawl 'other'",)),
         (("export",), ("--output",)),
@@ -82,6 +94,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("pause",), ("no crawl 'default'",)),
         (("delete", "--yes"), ("no crawl 'default'",)),
         (("fetch", "nonsense"), ("nonsense",)),
+        (("fetch", "127.0.0.1:9"), ("did you mean http://127.0.0.1:9?",)),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,
 )
@@ -91,12 +104,19 @@ def test_before_anything_is_made(
     """The folder is as it was: no Redis was started, no file made or changed. In this process, for there are many."""
     (here / "broken.py").write_text("1 / 0\n")
     (here / "kept.jsonl").write_text("kept\n")
+    (here / "list.txt").write_text(f"{URL}\n")
+    (here / "program").write_bytes(b"\x7fELF" + bytes(range(9)) * 99)
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     done = Done(int(ended.value.code or 0), *capfd.readouterr())
     _refused(done, 2, *words)
     assert "MARK" not in done.err
-    assert {path.name for path in here.iterdir()} - {"__pycache__"} == {"broken.py", "kept.jsonl"}
+    assert {path.name for path in here.iterdir()} - {"__pycache__"} == {
+        "broken.py",
+        "kept.jsonl",
+        "list.txt",
+        "program",
+    }
     assert (here / "kept.jsonl").read_text() == "kept\n"
 
 
@@ -178,13 +198,19 @@ def test_settings_of_a_crawl_that_is_there(commands: Commands) -> None:
     """Fixed ones stay, others are changed and told; what is unknown or cannot be used changes nothing."""
     assert commands.run("seed", URL, "--scope", "host").code == 0
     _refused(commands.run("seed", URL, "--scope", "all"), 2, "--scope host", "cannot change", "--fresh")
-    _refused(commands.run("set", "color", "red"), 2, "'color'", "delay")
+    _refused(commands.run("set", "color", "red"), 2, "'color'", "`crawler set`")
+    _refused(commands.run("set", "dely", "2s"), 2, "'dely'", "did you mean delay?")
+    _refused(commands.run("set", "redis"), 2, "'redis'", "--redis")
     _refused(commands.run("set", "include", "(a"), 2, "--include")
     _refused(commands.run("delete"), 2, "--yes")
     _refused(commands.run("run", URL, "--fresh"), 2, "--yes")
     shown = commands.run("set").out
     assert "scope                host  (fixed)" in shown
     assert "include              none" in shown
+    for name, value in (("max-depth", "250\n"), ("scope", "host\n")):
+        assert commands.run("set", name).out == value
+    done = commands.run("set", "retries=3")
+    assert (done.code, done.lines) == (0, ["crawler: retries: 2 -> 3"])
     done = commands.run("set", "max-depth", "3")
     assert (done.code, done.lines) == (0, ["crawler: max-depth: 250 -> 3"])
     done = commands.run("seed", URL, "--max-depth", "4", "--scope", "host")
@@ -212,6 +238,19 @@ def test_output_that_cannot_be_written(commands: Commands, sites: Sites) -> None
         assert done.code == 2
         assert "/dev/full cannot be written" in done.lines[-1]
         assert "Traceback" not in done.err
+
+
+def test_a_crawl_that_fetched_nothing_ends_with_4(commands: Commands, sites: Sites) -> None:
+    """Also if a limit ended it: a dead proxy, a port that refuses."""
+    site = sites.add()
+    url = site.serve("/", html())
+    for arguments in ((url, "--proxy", URL), (f"http://127.0.0.1:{closed_port()}/",)):
+        done = commands.run("run", *arguments, "--max-time", "1s", "-n", "1", "--fresh", "--yes", "-o", "a.jsonl")
+        assert done.code == 4, done.err
+        assert "nothing was fetched" in done.lines[-1]
+        assert (commands.folder / "a.jsonl").read_text() == ""
+    assert not site.seen
+    assert commands.run("run", url, "--max-pages", "1", "--fresh", "--yes", "-n", "1").code == 0
 
 
 def test_something_else_under_the_crawls_name(

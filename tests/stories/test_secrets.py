@@ -116,12 +116,18 @@ def test_in_a_crawl_that_goes_well_and_one_that_does_not(
         assert done.code == 2, done.err  # a seed was refused; the rest is done
         for line in (
             *("status --json", "set", "list", f"explain {home}", "failed --list", "retry --all", "quarantine", "pause"),
-            *("resume", "export -o a.csv", "export -o b.jsonl --drain", "run -o c.jsonl.gz", "fetch URL --json"),
+            *(
+                "resume",
+                "export -o a.csv",
+                "export -o b.jsonl --drain",
+                "run -o c.jsonl.gz --no-hook",
+                "fetch URL --json",
+            ),
         ):
             done = commands.run(*line.replace("URL", home).split(), *([] if line.startswith("fetch") else log))
             said += [done.out, done.err]
         everything = in_redis(server)
-        going = commands.start("run", site.url("/more"), "--delay", "1s", *log)
+        going = commands.start("run", site.url("/more"), "--delay", "1s", "--no-hook", *log)
         going.wait_for_workers(1)
         server.kill()
         going.wait_to_say("cannot be reached")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import types
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 
 from crawler.errors import HookError
 from crawler.worker import hook as hooks
+from crawler.worker import hook_call
 
 
 @pytest.fixture
@@ -74,13 +77,13 @@ def test_a_module_whose_error_has_many_lines(folder: Path) -> None:
 
 @pytest.mark.parametrize("value", [None, 0, 1.5, True, "text", {"a": 1}, [1, 2], (1, 2)])
 def test_plain_values_are_kept(value: Any) -> None:
-    assert hooks.data_of(value) == value
+    assert hook_call.data_of(value) == value
 
 
 def test_generators_become_lists() -> None:
-    assert hooks.data_of(n for n in range(3)) == [0, 1, 2]
-    assert hooks.data_of({"b": 1}.keys()) == ["b"]
-    assert hooks.data_of(iter(())) == []
+    assert hook_call.data_of(n for n in range(3)) == [0, 1, 2]
+    assert hook_call.data_of({"b": 1}.keys()) == ["b"]
+    assert hook_call.data_of(iter(())) == []
 
 
 @pytest.mark.parametrize(
@@ -102,4 +105,66 @@ def test_a_coroutine_that_a_hook_returns_is_an_error() -> None:
         return 1
 
     with pytest.raises(TypeError, match="coroutine"):
-        hooks.data_of(later())
+        hook_call.data_of(later())
+
+
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        ("product.py:item", "product:item"),
+        ("/a/b/product.py:item", "product:item"),
+        ("./product:item", "product:item"),
+        ("shop.product:item", "product:item"),
+        ("product:item", "product:item"),
+        ("a.b.py:item", "a.b:item"),
+        ("/a/app.pyz/__main__.py:item", "item"),
+        ("__main__:item", "item"),
+        ("", ""),
+        (f"{'x' * 300}:item", "x" * 200),
+    ],
+)
+def test_a_crawl_remembers_a_hook_by_a_name_without_places(spec: str, name: str) -> None:
+    assert hooks.hook_name(spec) == name
+
+
+def test_a_function_of_the_script_that_runs_is_named_alone() -> None:
+    assert hooks.name_of(hooks.hook_name) == "hook:hook_name"  # type: ignore[arg-type]
+    own = types.FunctionType(_refused.__code__, {"__spec__": None, "__file__": __file__}, "item")
+    own.__module__, own.__qualname__ = "__main__", "item"
+    assert hooks.name_of(own) == "item"
+
+
+@pytest.mark.parametrize(
+    ("own", "there", "refused"),
+    [
+        ("product:item", "product:item", False),
+        ("product:item", "", False),
+        ("", "", False),
+        ("item", "product:item", False),
+        ("product:item", "item", False),
+        ("", "product:item", True),
+        ("", "item", True),
+        ("other:item", "product:item", True),
+        ("product:other", "product:item", True),
+        ("other", "item", True),
+    ],
+)
+def test_another_hook_than_that_of_the_crawl_is_refused(own: str, there: str, refused: bool) -> None:
+    words = f"crawl 'default' has the hook {there}, this command has {own or 'none'}: "
+    with pytest.raises(HookError, match=words) if refused else nullcontext() as caught:
+        hooks.refuse_other("default", own, there)
+    assert (caught is not None) == refused
+
+
+@pytest.mark.parametrize("code", ["def hook(): return 1\n", "def hook(page, more): return 1\n", "class hook: pass\n"])
+def test_what_cannot_be_called_with_a_page_is_refused(folder: Path, code: str) -> None:
+    (folder / "wrong.py").write_text(code)
+    _refused("wrong.py:hook", "cannot be called with one argument, the page")
+
+
+@pytest.mark.parametrize(
+    "code", ["def hook(*pages): return 1\n", "def hook(page, more=1): return 1\n", "hook = print\n", "hook = type\n"]
+)
+def test_what_may_be_called_with_a_page_is_loaded(folder: Path, code: str) -> None:
+    (folder / "right.py").write_text(code)
+    assert callable(hooks.load_hook("right.py:hook"))

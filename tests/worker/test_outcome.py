@@ -19,6 +19,7 @@ from crawler.frontier.messages import Lease
 from crawler.parse.page import Page
 from crawler.record import Entry, Record, Request
 from crawler.worker import outcome as endings
+from crawler.worker.hook_call import HookResult
 from crawler.worker.outcome import Discovered, HostFeedback, LeasedPage
 
 URL = "https://example.org/a?b"
@@ -59,7 +60,7 @@ def test_a_page() -> None:
     )
     requests = [Request("https://example.org/x", 3, 0, "42")]
     found = Discovered(
-        requests, ["example.org"], Counter(scope=4, cap=1), {"price": 1}, None, ["https://example.org/x"]
+        requests, ["example.org"], Counter(scope=4, cap=1), HookResult({"price": 1}), None, ["https://example.org/x"]
     )
     ending = endings.of_page(_held(attempts=0x12), page, found, HostFeedback("ok", 750))
     record = Record.decode(ending.record)
@@ -131,7 +132,7 @@ def test_a_page_that_asks_not_to_be_kept() -> None:
     )
     requests = [Request("https://example.org/x", 3, 0, "42")]
     ending = endings.of_page(
-        _held(), page, Discovered(requests, data="secret", outlinks=["secret"]), HostFeedback("ok")
+        _held(), page, Discovered(requests, hook=HookResult("secret"), outlinks=["secret"]), HostFeedback("ok")
     )
     assert ending.outcome == Record.decode(ending.record).outcome == "dropped:noindex"
     assert b"secret" not in ending.record

@@ -11,7 +11,7 @@ from crawler.events import Ended, Event
 from crawler.frontier.messages import Commit, Lease, LeaseEnd, Release, Retry, RobotsResult
 from crawler.record import Record
 from crawler.worker import reporter
-from crawler.worker.reporter import MAX_HOOK_ERRORS, Reporter
+from crawler.worker.reporter import Reporter
 
 BUSY: Final = "http 503 Service Unavailable"
 
@@ -43,9 +43,7 @@ def lease(host: str) -> Lease:
 
 def page(host: str = "a.example", trouble: str = "", event: Any = "ok", **facts: Any) -> Commit:
     fields: dict[str, Any] = {"url": f"http://{host}/", "outcome": "fetched", "depth": 0} | facts
-    tallies = {"hook_errors": 1} if (facts.get("error") or "").startswith("hook: ") else {}
-    record = Record(**fields).encode()
-    return Commit(lease(host), "1", "fetched", record, event=event, trouble=trouble, tallies=tallies)
+    return Commit(lease(host), "1", "fetched", Record(**fields).encode(), event=event, trouble=trouble)
 
 
 def test_a_failing_host_is_reported_at_its_first_failure_and_once(reported: Reported) -> None:
@@ -53,7 +51,10 @@ def test_a_failing_host_is_reported_at_its_first_failure_and_once(reported: Repo
         reported.sees(Retry(lease("a.example"), "slow", trouble=BUSY))
     reported.sees(RobotsResult(lease("b.example"), "robots", trouble="robots robots.txt answered 500"))
     assert reported.names == [("host-failing", "a.example"), ("host-failing", "b.example")]
-    assert [event.trouble for event in reported.events] == [BUSY, "robots robots.txt answered 500"]
+    assert [(event.trouble_kind, event.trouble) for event in reported.events] == [
+        ("http", "503 Service Unavailable"),
+        ("robots", "robots.txt answered 500"),
+    ]
     assert {event.worker for event in reported.events} == {"w"}
 
 
@@ -66,11 +67,10 @@ def test_an_answer_ends_it(reported: Reported) -> None:
 
 
 def test_another_worker_may_have_seen_it_fail(reported: Reported) -> None:
-    failing = msgspec.structs.replace(lease("a.example"), standing="failing")
+    failing = msgspec.structs.replace(lease("a.example"), cause=BUSY)
     reported.sees(RobotsResult(failing))
-    tried = msgspec.structs.replace(lease("b.example"), raw=b"\1...")
-    reported.sees(msgspec.structs.replace(page(), lease=tried))
-    assert reported.names == [("host-recovered", "a.example"), ("host-recovered", "b.example")]
+    reported.sees(msgspec.structs.replace(page(), lease=failing))
+    assert reported.names == [("host-recovered", "a.example")] * 2
 
 
 @pytest.mark.parametrize(
@@ -116,16 +116,6 @@ def test_each_commit_is_a_line(reported: Reported) -> None:
     assert (first.url, first.host, first.outcome, first.worker) == ("http://a.example/", "a.example", "fetched", "w")
     assert (first.status, first.elapsed_ms, first.bytes, first.attempt, first.error) == (200, 12, 34, 2, None)
     assert (second.host, second.status, second.error) == ("b.example:8080", None, "status 500")
-
-
-def test_a_hook_that_always_fails_is_reported_a_few_times_a_minute(reported: Reported) -> None:
-    for _ in range(100):
-        reported.sees(page(error="hook: KeyError: 'x'"))
-    reported.sees(page(error="its markup was too deep"))
-    assert MAX_HOOK_ERRORS <= len(reported.events) <= 2 * MAX_HOOK_ERRORS  # a minute may end meanwhile
-    assert {(event.event, event.url, event.error) for event in reported.events} == {
-        ("hook-failed", "http://a.example/", "hook: KeyError: 'x'")
-    }
 
 
 def test_without_listeners_nothing_is_read() -> None:

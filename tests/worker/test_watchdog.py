@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from crawler.errors import UsageError
-from crawler.worker.watchdog import Snapshot, Watchdog, dead_watches
+from crawler.worker.watchdog import MAX_FAILURES, Snapshot, Watchdog, dead_watches
 
 GENERATION = "0123456789abcdef"
 TOKEN = "f" * 16 + ":256"
@@ -169,3 +169,15 @@ def test_a_word_that_is_being_written_is_not_taken_for_an_old_one() -> None:
         writer.wait()
         writer.stdout.close()
         pools.remove()
+
+
+def test_the_first_failures_of_a_hook_are_left_for_the_pool() -> None:
+    pools = Watchdog.create(GENERATION, f"machine-{os.getpid()}-00000009")
+    workers = Watchdog(pools.path, hold=True)
+    assert pools.failures() == []
+    for n in range(MAX_FAILURES + 3):
+        workers.say_failure(f"http://a.example/{n}", f"KeyError: {n}")
+    workers.close()
+    assert pools.failures() == [(f"KeyError: {n}", f"http://a.example/{n}") for n in range(MAX_FAILURES)]
+    assert (pools.words(), pools.lack()) == ("", "")
+    pools.remove()

@@ -1,4 +1,4 @@
--- collect.lua: what lies in this shard's outbox for others, for one relay at a time.
+-- collect.lua: the messages in this shard's outbox, for one relay at a time.
 -- Messages that were delivered stay for a while (see ack_delivered.lua), and their targets are named as well: the
 -- relay looks whether their servers are still the same.
 -- KEYS  `parcels` stream of each target

@@ -4,26 +4,44 @@
 -- KEYS  page, `digests` hash of the content if there is one, `parcels` streams of other shards (see post in
 --       shared/outbox.lua), then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
 -- ARGS  token, held, id, event, rest_ms, latency_ms, outcome, record, text, digest, spared, ip, copy, handling_ms,
---       tallies
+--       trouble, target, loop, tallies
 -- REST  as many tallies, each with its n; number of roots, roots, messages to other shards, groups of requests
 --       held: see owned in shared/leases.lua
 --       latency_ms, text (zlib), digest (of the content), ip: '' where there is none
 --       spared: whose copy's links are taken too: '*' any, or an id
+--       trouble: what is wrong with the host, in words, or ''
+--       target: the id of the URL that this one redirects to, or ''; loop: the record to store if that leads back here
 --       copy: the id of a page that names this one as its canonical, and needs no text of its own any more, or ''
 -- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
 --         NO_CRAWL
+local MAX_REDIRECTS = 20
 local no = refusal()
 if no then
   return { no }
 end
 for k = OWN_KEYS + 1, SHARDS > 1 and #KEYS or 0 do
   if string.find(KEYS[k], PREFIX .. 'parcels:', 1, true) then
-    redis.call('XLEN', KEYS[k]) -- of another kind: said before anything is written
+    redis.call('XLEN', KEYS[k]) -- a key of another type stops the script before its first write
   end
 end
 local PAGE, token, id = KEYS[OWN_KEYS], ARG.token, ARG.id
 local event, rest_ms, latency, outcome = ARG.event, tonumber(ARG.rest_ms), tonumber(ARG.latency_ms), ARG.outcome
 local record, text, digest, spared, ip, copy = ARG.record, ARG.text, ARG.digest, ARG.spared, ARG.ip, ARG.copy
+
+-- leads_to: whether the redirects of this shard that are known lead from one page to another
+local function leads_to(from, to)
+  for _ = 1, MAX_REDIRECTS do
+    if from == to then
+      return true
+    end
+    from = redis.call('HGET', PREFIX .. 'page:' .. from, 'to')
+    if not from then
+      return false
+    end
+  end
+  return false
+end
+
 local lease = owned(token, ARG.held)
 if not lease then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
@@ -33,6 +51,9 @@ if not lease then
   return { 'LEASE_LOST' }
 end
 
+if ARG.target ~= '' and leads_to(ARG.target, id) then
+  outcome, record = 'failed:redirect-loop', ARG.loop
+end
 local failed = string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap'
 redis.call('XLEN', RECORDS) -- these too: see sound
 if failed then
@@ -62,6 +83,9 @@ elseif text ~= '' then
     redis.call('HDEL', PREFIX .. 'page:' .. copy, 't')
   end
 end
+if ARG.target ~= '' then
+  page[#page + 1], page[#page + 2] = 'to', ARG.target
+end
 redis.call('HSET', PAGE, unpack(page))
 if failed then
   redis.call('ZADD', FAILED, T, id)
@@ -81,19 +105,25 @@ if not left_out then
   new, seen, over, long = accept(k, a)
 end
 
-local host, changed = lease.host, {}
+local host, changed = lease.host, { 'done', 1 }
 local key = host_key(host)
 local h = redis.call('HMGET', key, 'queued', 'in_flight', 'due', 'asking', 'latency', 'ip', 'failing_since', 'backoff',
-  'backoff_until', 'late', 'answers')
+  'backoff_until', 'late', 'answers', 'trouble', 'done', 'errors', 'blocked')
+changed[2] = (number(h[13]) or 0) + 1
+if failed then
+  changed[3], changed[4] = 'errors', (number(h[14]) or 0) + 1
+end
 if latency then
   local old = number(h[5])
-  changed = { 'latency', math.floor(old and (old * 0.6 + latency * 0.4) or latency) }
+  changed[#changed + 1] = 'latency'
+  changed[#changed + 1] = math.floor(old and (old * 0.6 + latency * 0.4) or latency)
 end
 if ip ~= '' and ip ~= h[6] then
   answered_by(host, ip)
 end
 local due = math.max(number(h[3]) or 0, T)
-local plain = event == 'ok' and rest_ms == 0 and not (h[7] or h[8] or h[9] or h[10])
+local marked = h[7] or h[8] or h[9] or h[10] or h[12] or h[15]
+local plain = event == 'ok' and rest_ms == 0 and ARG.trouble == '' and not marked
 if plain and due ~= number(h[3]) then -- as `rest` does
   changed[#changed + 1], changed[#changed + 2] = 'due', due
 end
@@ -104,13 +134,11 @@ if plain and answers < PROVEN_AFTER then -- as `apply_event` does
   changed[#changed + 1], changed[#changed + 2] = 'answers', answers
   move(host, index, index_of(nil, nil, answers))
 end
-if #changed > 0 then
-  redis.call('HSET', key, unpack(changed))
-end
+redis.call('HSET', key, unpack(changed))
 if plain then
   settle_as(host, h[1], h[2], due, h[4], index_of(nil, nil, answers))
 else
-  apply_event(host, event, true)
+  apply_event(host, event, true, ARG.trouble)
   if event == 'unsent' then
     give_back(host, token, lease.group)
   end

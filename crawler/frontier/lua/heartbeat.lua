@@ -1,4 +1,4 @@
--- heartbeat.lua: a worker says what it is doing; an empty text takes it off the list.
+-- heartbeat.lua: a worker reports what it is doing; an empty text takes it off the list.
 -- ARGS  worker, text
 --       text: JSON; '' takes the worker off the list
 -- RETURNS OK | NO_CRAWL

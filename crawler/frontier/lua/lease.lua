@@ -19,17 +19,18 @@
 --       sees_addresses: 1 if the worker sees the addresses that answer
 -- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
 --         ended, open sources, messages that are not delivered, settings_rev, roots_rev, traps_rev, hosts
---         whose head is low while there are segments, new hosts that are due and got nothing, then a lease each:
+--         whose head is low while there are segments, new hosts that are due and got nothing, held URLs, then a lease
+--         each:
 --         {token, kind, host, entry, robots_rev, delay_ms, why it is not to be asked or '', standing: proven, new or
---         failing}; of a robots lease the entry is the number of its scheme. A repeated call gives the same leases and
---         nothing new.
+--         failing, what is wrong with its host, in words, or ''}; of a robots lease the entry is the number of its
+--         scheme. A repeated call gives the same leases and nothing new.
 local BUDGET_WAIT_MS = 1000
 local FORGET_MS = 60000 -- after which a group that nobody was asked of is forgotten
 local IP_WAIT_MS = 250 -- until a host is looked at again whose address had no free slot
 local PACKED_WAIT_MS = 20 -- or whose pages are all packed
 local ENOUGH_PAGES = 1000 -- queued pages of a host beside which its sitemaps wait
 local WINDOWS = 4 -- how many times as many hosts as are wanted are looked at, while those found are passed over
-local MAX_BUSY = 100 -- sites whose pages take long that are heeded
+local MAX_BUSY = 100 -- sites whose pages take long that are considered
 local SOON = 32 -- hosts that are looked at for one that will soon be due
 local BUSY_WAIT_MS = 1000 -- until one of a site that rests is looked at again
 local PASSED_WAIT_MS = 250 -- until one that was passed over is looked at again, where more are behind it
@@ -49,7 +50,7 @@ end
 local function facts(host)
   local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'delay', 'failing_since', 'robots_rev', 'asking',
     'latency', 'ip', 'due', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3', 'late', 'answers',
-    'site')
+    'site', 'trouble')
   return {
     host = host,
     queued = number(h[1]) or 0,
@@ -65,26 +66,27 @@ local function facts(host)
     robots_until = { [0] = number(h[10]), number(h[11]), number(h[12]), number(h[13]) },
     index = index_of(h[4], h[14], h[15]),
     site = h[16] or host,
+    trouble = h[17] or '',
   }
 end
 
 local STANDING = { [READY_PROVEN] = 'proven', [READY] = 'new', [READY_FAILING] = 'failing' }
 
 local function report(token, kind, entry, f)
-  return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable or '', STANDING[f.index] }
+  return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable or '', STANDING[f.index], f.trouble }
 end
 
 local low, new_hosts = {}, 0
 
 local function reply(status, leases, least_wait)
-  local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended')
+  local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended', 'held')
   local wait = next_due()
   if wait >= 0 then
     wait = math.max(wait, least_wait or 0)
   end
   local out = { status, wait, number(c[1]) or 0, number(c[2]) or 0, number(c[3]) or 0,
     number(c[4]) or 0, open_sources(), pending(), SETTINGS_REV, ROOTS_REV, TRAPS_REV, low,
-    new_hosts }
+    new_hosts, BLOCKS and number(c[5]) or 0 }
   for i = 1, #leases do
     out[#out + 1] = leases[i]
   end
@@ -324,8 +326,8 @@ local function lease_from(f, most)
   end
 end
 
--- take_turn: of a site with many hosts, whether its group may be asked now: at most MANY_HOSTS starts a delay, and so
--- many times `per_host` at once. If not the host gets a place in the line: none is looked at again before its time.
+-- take_turn: of a site with many hosts, whether its group may be asked now: at most MANY_HOSTS starts a delay, and
+-- MANY_HOSTS times `per_host` at once. If not, the host gets a place in the line, and is not looked at before its time.
 local function take_turn(f)
   if not CROWDS or not sees_addresses or DELAY == 0 then
     return true

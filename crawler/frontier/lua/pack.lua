@@ -1,5 +1,5 @@
 -- pack.lua: the oldest entries of a host's tail become a segment, which a worker has compressed: Lua cannot.
--- Why Lua: what is taken out of the tail must be what was packed, whoever took or packed it meanwhile.
+-- Why Lua: what is taken out of the tail must be what was packed; other clients may take or pack meanwhile.
 -- KEYS  tail and segments of the host
 -- ARGS  count, sha1, segment
 --       of the entries: how many, the SHA-1 of them joined, the segment that they make
@@ -11,7 +11,7 @@ if no then
 end
 local tail, segments = KEYS[OWN_KEYS], KEYS[OWN_KEYS + 1]
 local n, sha1, segment = tonumber(ARG.count), ARG.sha1, ARG.segment
-redis.call('LLEN', segments) -- of another kind: said before anything is taken
+redis.call('LLEN', segments) -- a key of another type stops the script before its first write
 local entries = redis.call('LRANGE', tail, 0, n - 1)
 if #entries == n and redis.sha1hex(table.concat(entries)) == sha1 then
   redis.call('LTRIM', tail, n, -1) -- a taking away first, so that it goes through when Redis is full

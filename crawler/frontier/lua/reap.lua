@@ -1,5 +1,5 @@
--- reap.lua: take back leases past their deadline. Pages go to the front of their queues, charged with a crash: whoever
--- held them is gone or frozen. Robots leases vanish. Hosts rest for their delay: they may just have been asked.
+-- reap.lua: take back leases past their deadline: their workers are gone or frozen. Pages go to the front of their
+-- queues, with a crash counted. Robots leases vanish. Hosts rest for their delay: a request may just have been sent.
 -- ARGS  most
 -- RETURNS OK number ms_to_the_next_deadline (-1: none) | NO_CRAWL
 local no = refusal()

@@ -89,6 +89,7 @@ local function repair_host(host, out, asking)
       wrong = true
     end
   end
+  hold(host, entries - (number(h[1]) or 0))
   wrong = set(key, 'queued', h[1], entries) or wrong
   wrong = set(key, 'in_flight', h[2], out) or wrong
   if h[3] and not asking then
@@ -137,7 +138,7 @@ end
 local function repair_counts(entries, accepted, queued, leased, ended)
   local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended', 'lost')
   for i, before in ipairs({ accepted, queued, leased, ended }) do
-    if math.modf(number(c[i]) or 0) ~= before then -- a reply bears whole numbers
+    if math.modf(number(c[i]) or 0) ~= before then -- a reply contains whole numbers only
       return number(c[5]) or 0
     end
   end

@@ -1,5 +1,5 @@
 -- retry.lua: end a page's lease without an outcome: the URL goes to the tail of its queue and is tried again.
--- ARGS  token, held, event, rest_ms, charge, alone_ms, entry, handling_ms
+-- ARGS  token, held, event, rest_ms, charge, alone_ms, entry, handling_ms, trouble
 --       held: see owned in shared/leases.lua
 --       charge: 0 none, 1 a retry, 16 a crash
 --       alone_ms: how long the host rests when this URL is all that it has queued
@@ -18,7 +18,7 @@ if not lease then
 end
 
 end_lease(token, lease)
-local was_failing = apply_event(lease.host, event, lease.kind == 'P')
+local was_failing = apply_event(lease.host, event, lease.kind == 'P', ARG.trouble)
 if lease.kind == 'P' then
   if event == 'fail' and was_failing then
     charge = 0
@@ -27,7 +27,7 @@ if lease.kind == 'P' then
     lease.entry = string.sub(lease.entry, 1, 1) .. string.sub(ARG.entry, 2)
   end
   requeue(lease, 'RIGHT', charge)
-  if charge >= CRASH then -- nobody is left who could tell when its fetch had ended
+  if charge >= CRASH then -- its worker is dead: when the fetch ended is not known
     rest_again(lease.host)
   end
   if redis.call('HGET', host_key(lease.host), 'queued') == '1' then

@@ -1,6 +1,6 @@
--- robots.lua: end a robots lease: what the origin's robots.txt says, or that it cannot be had now.
+-- robots.lua: end a robots lease: the text of the origin's robots.txt, or that it is unavailable now.
 -- KEYS  robots string of the origin
--- ARGS  token, held, scheme, event, text, ttl_ms, crawl_delay_ms, rest_ms, ip, handling_ms
+-- ARGS  token, held, scheme, event, text, ttl_ms, crawl_delay_ms, rest_ms, ip, handling_ms, trouble
 -- REST  tally and n of each
 --       held: see owned in shared/leases.lua; scheme: its number; text: zlib; crawl_delay_ms, ip: '' where unknown
 --       event ok: the text holds for ttl_ms; fail, stall, robots, dead, untrusted: nothing is known, the host rests;
@@ -35,7 +35,7 @@ end
 for i = REST, #ARGV, 2 do
   count(ARGV[i], ARGV[i + 1])
 end
-apply_event(lease.host, event)
+apply_event(lease.host, event, false, ARG.trouble)
 rest(lease.host, tonumber(ARG.rest_ms))
 settle(lease.host)
 labour(lease.host, tonumber(ARG.handling_ms), token)

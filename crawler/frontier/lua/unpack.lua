@@ -1,5 +1,5 @@
 -- unpack.lua: a host's oldest segment goes to the end of its head, as the entries that a worker has read from it.
--- Why Lua: the segment must go as its entries come, and only where nobody was faster.
+-- Why Lua: the segment must go as its entries come, and only if no other client was faster.
 -- KEYS  host, head and segments of the host
 -- ARGS  host, sha1
 -- REST  the segment's entries; none: it cannot be read, what it held is lost
@@ -30,6 +30,7 @@ if lost > 0 then
   add(hash, 'queued', -lost)
   count('queued', -lost)
   count('lost', lost)
+  hold(host, -lost)
   settle(host)
 end
 return { 'OK', math.max(lost, 0) }

@@ -196,7 +196,7 @@ class Address:
         return Nodes(self.hosts, {**secret, **_ONCE, **trusting, "ssl": self.tls, "redis_connect_func": _introduce})
 
     def explain(self, error: RedisError, client: redis.Redis) -> RedisUnavailable | None:
-        """Why waiting would not mend *error* of *client*: TLS, a certificate, a database; None where it might."""
+        """Why waiting does not help against *error* of *client*: TLS, a certificate, a database; None if it may."""
         if isinstance(error, MovedError) and not self.clustered:
             return RedisUnavailable(f"Redis at {self} is one node of a cluster: name it so, redis+cluster://HOST:PORT")
         pool: Any = client.connection_pool

@@ -160,7 +160,7 @@ class Connection:
         return found
 
     def _place(self) -> tuple[str, int] | str | None:
-        """Where who hangs up may be heard once more (see `troubles.translate`)."""
+        """Where the first words of a server that hangs up may be read (see `errors.translate`)."""
         address = self.address
         if address.tls or address.master or address.clustered:
             return None
@@ -200,33 +200,33 @@ class Backoff:
         say: Callable[[str], None],
         first: float = 0.1,
         most: float = 5.0,
-        mend: Callable[[], None] = lambda: None,
+        before_retry: Callable[[], None] = lambda: None,
         trouble: Callable[[str], None] = lambda text: None,
     ) -> None:
-        """Seconds of the *first* and of the longest pause; *mend* is done before each new try.
+        """Seconds of the *first* and of the longest pause; *before_retry* is called before each new try.
 
         *trouble* gets what is waited for, and an empty text when that is over.
         """
         self._say = say
-        self._mend, self._trouble = mend, trouble
+        self._before_retry, self._trouble = before_retry, trouble
         self.stopped: Callable[[], bool] = lambda: False
         """Nobody wants to wait any longer: the RedisAway is raised."""
         self._first, self._most = first, most
         self._step = first
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self.since: float | None = None
         self.again_at = 0.0
 
     def another(self) -> Backoff:
-        """One for another server, that tells the same people."""
-        return Backoff(self._say, self._first, self._most, self._mend, self._trouble)
+        """One for another server, which reports to the same people."""
+        return Backoff(self._say, self._first, self._most, self._before_retry, self._trouble)
 
     def failed(self, error: RedisAway) -> float:
         """Redis did not answer: seconds to wait before the next try."""
         if self.since is None:
             self.since = time.monotonic()
-        if error.why not in self._told:
-            self._told.add(error.why)
+        if error.why not in self._reported:
+            self._reported.add(error.why)
             self._say(f"{error}; waiting for it")
             self._trouble(str(error))
         pause = self._step * random.uniform(0.5, 1.0)
@@ -240,7 +240,7 @@ class Backoff:
             return False
         self._say(f"Redis is back after {time.monotonic() - self.since:.1f} s; going on")
         self.since, self._step = None, self._first
-        self._told.clear()
+        self._reported.clear()
         self._trouble("")
         return True
 
@@ -255,7 +255,7 @@ class Backoff:
                     if self.stopped():
                         raise
                     time.sleep(min(left, _STOP_TICK))
-                self._mend()
+                self._before_retry()
             else:
                 self.answered()
                 return result

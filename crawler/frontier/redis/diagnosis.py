@@ -1,7 +1,7 @@
-"""Why a connection does not come about though somebody listens: TLS where none is spoken, a certificate, a database.
+"""Why a connection fails although a server listens: TLS on one side only, a certificate, a database.
 
-None of this passes by waiting, and none of it is said aloud: who speaks TLS hangs up on who does not, and the other way
-round there is silence. So a connection that ended without a word is followed by a look of our own.
+None of this passes by waiting, and no error names it: a TLS server hangs up on a plain client, and a plain server stays
+silent to a TLS client. So after a connection that ended without a reply, this module makes one of its own to find out.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def explained(
     *,
     unanswered: bool = False,
 ) -> str | None:
-    """Why waiting would not mend *error*, as the rest of a sentence; None where it may pass.
+    """Why waiting does not help against *error*, as the rest of a sentence; None where it may pass.
 
     *unanswered*: nothing ever came over this connection, which *context* made by TLS, or none without.
     """
@@ -92,10 +92,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 def _of_tls(error: ssl.SSLError) -> str | None:
     reason = error.reason or ""
     if isinstance(error, ssl.SSLCertVerificationError):
-        mend = "renew it, or name who signed it by ssl_ca_certs=FILE in the URL"
+        advice = "renew it, or name who signed it by ssl_ca_certs=FILE in the URL"
         if error.verify_code in _OTHER_HOST:
-            mend = "name it as its certificate does, or write ssl_check_hostname=no in the URL"
-        return f"has a certificate that cannot be trusted: {error.verify_message.rstrip('.')}; {mend}"
+            advice = "name it as its certificate does, or write ssl_check_hostname=no in the URL"
+        return f"has a certificate that cannot be trusted: {error.verify_message.rstrip('.')}; {advice}"
     if isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError) or not reason or reason in _PASSING:
         return None
     if reason == "WRONG_VERSION_NUMBER":
@@ -107,7 +107,7 @@ def _of_tls(error: ssl.SSLError) -> str | None:
 
 
 def _speaks_tls(place: tuple[str, int]) -> bool:
-    """Whether who listens answers as TLS does, whatever it says."""
+    """Whether the server answers by TLS, whatever it answers."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
@@ -120,7 +120,7 @@ def _speaks_tls(place: tuple[str, int]) -> bool:
 
 
 def _speaks_plainly(place: tuple[str, int]) -> bool:
-    """Whether who listens answers as Redis does without TLS, be it by a refusal."""
+    """Whether the server answers as Redis does without TLS, be it by a refusal."""
     with suppress(OSError), socket.create_connection(place, _LOOK) as plain:
         plain.sendall(b"PING\r\n")
         return plain.recv(1) in (b"+", b"-")
@@ -128,7 +128,7 @@ def _speaks_plainly(place: tuple[str, int]) -> bool:
 
 
 def _refusal(place: tuple[str, int], context: ssl.SSLContext) -> str | None:
-    """What who listens has against us, heard by who does not go on talking at once."""
+    """Why the server refuses us. It is read before anything is sent."""
     try:
         plain = socket.create_connection(place, _LOOK)
         with plain, context.wrap_socket(plain, server_hostname=place[0]) as secure:

@@ -50,11 +50,11 @@ FINAL: Final = {
     "NOPERM": "does not give this user the permissions that are needed: {}",
     "DENIED": "is in protected mode: give it a password, or let it trust this machine (bind, protected-mode no)",
 }
-"""The same of what a person has to mend."""
+"""The same for what a person has to repair."""
 
 
 class WrongKind(DamagedCrawl):
-    """A key of the crawl holds something of another kind; `damage.naming` finds out which."""
+    """A key of the crawl holds something of another type; `corruption.naming` finds out which."""
 
 
 _CODE: Final = re.compile(r"(?:^|: -?)([A-Z]{3,})\b")
@@ -74,7 +74,7 @@ _OF_CLUSTER: Final = (ClusterError, TryAgainError, AskError)
 _OF_PIPELINE: Final = re.compile(r"^Command # \d+ \(.*?\) of pipeline caused error: ", re.DOTALL)
 _HUNG_UP: Final = ("Broken pipe", "reset by peer", "closed by server")
 _LISTENED: Final = 0.2
-"""Seconds in which who hangs up on everybody has said why."""
+"""Seconds in which a server that hangs up on every client has sent its reason."""
 
 
 def translate(
@@ -82,8 +82,8 @@ def translate(
 ) -> FrontierError | RedisUnavailable:
     """What *error* of the Redis at *where* means, as one line.
 
-    *place* is a host with its port, or the path of a socket: one that hung up is heard once more there, for it may have
-    said why before we asked.
+    *place* is a host with its port, or the path of a socket. If the server hung up, its first words are read there: it
+    may have sent its reason before it got a command.
     """
     text = _line(str(error))
     code = _code(error, text)
@@ -126,7 +126,7 @@ def _code_of_refusal(text: str) -> str:
 
 
 def _first_words(place: tuple[str, int] | str) -> str:
-    """What who listens says without being asked; nothing where it waits for us to speak."""
+    """What the server sends before it gets a command; empty if it waits for one."""
     with suppress(OSError), socket.socket(socket.AF_UNIX) if isinstance(place, str) else socket.socket() as heard:
         heard.settimeout(_LISTENED)
         heard.connect(place)
@@ -135,5 +135,5 @@ def _first_words(place: tuple[str, int] | str) -> str:
 
 
 def _line(text: str) -> str:
-    """One short line, without what the library says of its own."""
+    """One short line, without what the library adds."""
     return " ".join(_OF_PIPELINE.sub("", text).split())[:200].rstrip(".") or "no answer"

@@ -9,9 +9,24 @@ from typing import Final, Literal
 
 from crawler.frontier import decode
 from crawler.frontier import segment as segments
+from crawler.frontier.messages import HostRow, HostTrouble
 from crawler.frontier.shards.reader import Reader
 
 _MAX_ROBOTS: Final = 1 << 20  # bytes of a robots.txt: twice what is stored of one (`robots.MAX_BYTES`)
+
+_OF_ROW: Final = (
+    *("queued", "in_flight", "done", "errors", "latency", "due", "delay", "trouble", "trouble_ms", "blocked"),
+)
+
+
+def _row(name: bytes, facts: Sequence[bytes | None], now: int, least: int) -> HostRow:
+    queued, in_flight, done, errors, latency, due, delay = (decode.number(value) for value in facts[:7])
+    words, since, blocked = facts[7:]
+    trouble = HostTrouble.of((words or b"").decode("utf-8", "replace"), decode.number(since))
+    due_in, host = max(due - now, 0), name.decode("utf-8", "replace")
+    return HostRow(
+        host, queued, in_flight, done, errors, latency, due_in, max(delay, least), trouble, blocked is not None
+    )
 
 
 class ShardHosts:
@@ -33,6 +48,35 @@ class ShardHosts:
         names = [name for _, name in self.due(most)[1]]
         found = self._shard.read(*(("HMGET", self._keys.host(name), "latency", "robots_rev") for name in names))
         return [name for name, facts in zip(names, found, strict=True) if facts != [None, None]]
+
+    def all(self, match: str = "") -> Iterator[HostRow]:
+        """All hosts that are known, or those whose names match the glob *match*; in no order."""
+        for keys in self._shard.scan("SCAN", match=f"{self._keys.pattern('host:')[:-1]}{match or '*'}"):
+            names = [key.removeprefix(self._keys.host("").encode()) for key in keys]
+            *found, clock, delay = self._shard.read(
+                *(("HMGET", key, *_OF_ROW) for key in keys), ("TIME",), ("HGET", self._keys.meta, "delay")
+            )
+            now, least = decode.now_ms(clock), decode.number(delay)
+            yield from (_row(name, facts, now, least) for name, facts in zip(names, found, strict=True))
+
+    def failing(self, most: int) -> tuple[int, list[tuple[str, HostTrouble]]]:
+        """How many hosts fail now, and the *most* that fail for longest, with what is wrong."""
+        (count,), (rows,) = (
+            self._shard.read(("ZCARD", self._keys.failing)),
+            self._shard.read(("ZRANGE", self._keys.failing, 0, most - 1, "WITHSCORES")),
+        )
+        pairs = decode.pairs(rows)
+        words = self._shard.read(*(("HGET", self._keys.host(name.decode()), "trouble") for name, _ in pairs))
+        found = [
+            (name.decode("utf-8", "replace"), HostTrouble.of((text or b"").decode("utf-8", "replace"), int(float(at))))
+            for (name, at), text in zip(pairs, words, strict=True)
+        ]
+        return int(count), [(name, trouble) for name, trouble in found if trouble is not None]
+
+    def blocked(self) -> list[str]:
+        """The names that are blocked."""
+        (found,) = self._shard.read(("SMEMBERS", self._keys.blocked))
+        return sorted(name.decode("utf-8", "replace") for name in found)
 
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
         """The stored robots.txt of each origin; none where it is not known, or cannot be read."""
@@ -61,6 +105,11 @@ class ShardHosts:
             return []
         (found,) = self._shard.read(("SMISMEMBER", self._keys.roots, *candidates))
         return [bool(x) for x in found]
+
+    def every_root(self) -> Iterator[str]:
+        """The roots of the scope that live here, in no order; one may come twice."""
+        for raw in chain.from_iterable(self._shard.scan("SSCAN", self._keys.roots)):
+            yield raw.decode("utf-8", "replace")
 
     def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
         """Which of the URLs, each by its host and its id, were ever accepted."""

@@ -49,7 +49,7 @@ class Reader:
             at += size
 
     def scan(self, verb: str, key: str = "", match: str = "") -> Iterator[list[Any]]:
-        """What SCAN or HSCAN finds, in batches: names, or pairs."""
+        """What SCAN, SSCAN or HSCAN finds, in batches: names, members, or pairs."""
         cursor = None
         while cursor != 0:
             command = (verb, *([key] if key else []), cursor or 0, *(["MATCH", match] if match else []))

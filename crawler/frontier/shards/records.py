@@ -53,7 +53,7 @@ class ShardRecords:
     def read(self, after: str = START, most: int = _BATCH) -> tuple[list[Stored], str]:
         """The next *most* records behind the cursor *after*, in the order of their commits, and the new cursor.
 
-        A record that was committed again since stands at its later place only. An unchanged cursor means: no more yet.
+        A record that was committed again since is at its later place only. An unchanged cursor means: no more yet.
         Raises UnreadableRecord, which has the cursor behind it, if the next one is none. They are fewer where their
         texts are long.
         """

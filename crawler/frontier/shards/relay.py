@@ -26,7 +26,7 @@ MAX_MESSAGES: Final = 32
 
 
 class Relay:
-    """Delivers what lies in one shard's outbox; any number may be at work, each is safe beside the others."""
+    """Delivers what lies in one shard's outbox; several may be at work at once."""
 
     def __init__(self, home: Shard, shards: Sequence[Shard], name: str) -> None:
         self._home, self._name = home, name

@@ -1,7 +1,7 @@
 -- admission.lua: which requests enter the queues: URLs not seen before, within the budgets; and roots.
 
 -- room_of: how many more URLs of a host are accepted, and by which budget; '' as site: the host is a site by itself.
--- seeded: they were named by a person, who may name as many hosts as he likes.
+-- seeded: they are seeds, which the limit of hosts a site does not bind.
 local function room_of(hash, host, site, seeded)
   local h = redis.call('HMGET', hash, 'accepted', 'due')
   local accepted, is_new = number(h[1]) or 0, not h[2]
@@ -43,12 +43,14 @@ local function accept(k, a, seeded)
     a, k = a + 3, k + 2
     local sitemaps = is_sitemap(ARGV[a + 1])
     if sitemaps then
-      redis.call('LLEN', queue) -- of another kind: said before its URLs count as seen
+      redis.call('LLEN', queue) -- a key of another type stops the script before its URLs count as seen
     else
       queue, tail, k = end_of(host), KEYS[k + 1], k + 2
     end
     local room, why = NEVER, nil
-    if not sitemaps then
+    if is_blocked(host) then
+      room, why = 0, 'blocked'
+    elseif not sitemaps then
       room, why = room_of(hash, host, site, seeded)
     end
     local fresh = {}

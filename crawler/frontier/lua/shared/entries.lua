@@ -1,7 +1,7 @@
 -- entries.lua: flags of a queue entry. ENTRY_HEAD, ENTRY_FLAGS and what follows them are ENTRY in record.py.
 
--- is_ours: whether an entry is one at all; whatever else lies in a queue is handed out to be ended as a dead letter,
--- and nothing is asked for its sake. What it takes for one, Entry.decode (record.py) judges more strictly.
+-- is_ours: whether this is an entry at all. Anything else in a queue is leased, without a request for robots.txt, and
+-- ends as a dead letter. Entry.decode (record.py) judges entries more strictly.
 local function is_ours(entry, host)
   local flags = string.byte(entry, 4)
   if not flags or bit.band(flags, ENTRY_FLAGS) ~= flags or (flags % 4 >= 2 and string.find(host, ':%d+$')) then

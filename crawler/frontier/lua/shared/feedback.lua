@@ -17,20 +17,38 @@ local function back_off(host, first_ms, max_ms)
   rest(host, over - T)
 end
 
--- apply_event: what an answer means for its host. ok: healthy; slow: it said "slow down"; fail: no connection; stall:
+-- set_trouble: what is wrong with a host now, in words: '' is nothing. Since when is kept while it lasts.
+-- `settle` follows, which keeps FAILING.
+local function set_trouble(host, trouble, was)
+  local key = host_key(host)
+  if trouble == '' then
+    if was then
+      redis.call('HDEL', key, 'trouble', 'trouble_ms')
+      redis.call('ZREM', FAILING, host)
+    end
+  elseif trouble ~= was then
+    redis.call('HSET', key, 'trouble', trouble)
+    redis.call('HSETNX', key, 'trouble_ms', T)
+  end
+end
+
+-- apply_event: what an answer means for its host. ok: healthy; slow: 429, 503 and the like; fail: no connection; stall:
 -- the connection broke or nothing came; dead: its name does not exist; untrusted: its certificate or handshake fails;
 -- robots: robots.txt is unavailable; late: it was given up early, because others waited; hang, crash: its robots.txt
 -- stopped the worker that read it; none: not known; unsent: nothing was asked. `is_page`: a page was answered, which
--- proves the host.
+-- proves the host. `trouble`: why it counts as failing, in words, or ''.
 -- Returns true when the host was failing before.
-local function apply_event(host, event, is_page)
+local function apply_event(host, event, is_page, trouble)
   local key = host_key(host)
   if event == 'none' or event == 'unsent' then
     return false
   end
-  local h = redis.call('HMGET', key, 'failing_since', 'late', 'answers', 'backoff', 'robots_crashes')
+  local h = redis.call('HMGET', key, 'failing_since', 'late', 'answers', 'backoff', 'robots_crashes', 'trouble')
   local since, late, answers = h[1], h[2], number(h[3]) or 0
   local index = index_of(since, late, answers)
+  if event ~= 'late' then
+    set_trouble(host, trouble, h[6])
+  end
   if event == 'ok' or event == 'slow' then
     if is_page and answers < PROVEN_AFTER then
       answers = answers + 1
@@ -116,7 +134,7 @@ local function labour(host, ms, token)
   end
 end
 
--- answered_by: a host's latest address; the latest one of its site stands for hosts of it whose address is not known
+-- answered_by: a host's latest address; the latest one of its site counts for its hosts whose address is not known
 local function answered_by(host, ip)
   redis.call('HSET', host_key(host), 'ip', ip)
   if CROWDS then

@@ -14,5 +14,5 @@ local NO_NAME, NO_TRUST, HANGS, CRASHES = 1, 2, 3, 4 -- `failing_since` of a hos
 local MAX_ROBOTS_CRASHES = 3 -- workers that die of a host's robots.txt until it is
 local WAKE_HINTS = 8
 local ADAPTED_MAX_MS = 30000 -- the longest delay that a slow host gets by being slow
-local MANY_HOSTS = 10 -- of a site at one address: together they get at most so many times what one host gets
+local MANY_HOSTS = 10 -- of a site at one address: together they get at most this many times what one host gets
 local PROVEN_AFTER = 2 -- pages that a host has answered without a failure between them: then it is proven

@@ -28,7 +28,33 @@ local function unplace(host)
   redis.call('ZREM', READY_FAILING, host)
 end
 
--- settle: a host is in its index at `due` exactly when it has queued entries, a free slot and no robots lease out.
+-- is_blocked: whether a host is in BLOCKED, or below one of its names (`*.name`, whatever the port)
+local function is_blocked(host)
+  if not BLOCKS then
+    return false
+  end
+  if redis.call('SISMEMBER', BLOCKED, host) == 1 then
+    return true
+  end
+  local name = string.gsub(host, ':%d+$', '')
+  while name do
+    if redis.call('SISMEMBER', BLOCKED, '*.' .. name) == 1 then
+      return true
+    end
+    name = string.match(name, '^[^.]+%.(.+)$')
+  end
+  return false
+end
+
+-- hold: so many more entries of a host are queued; those of a blocked one are held
+local function hold(host, n)
+  if BLOCKS and redis.call('HEXISTS', host_key(host), 'blocked') == 1 then
+    count('held', n)
+  end
+end
+
+-- settle: a host is in its index at `due` exactly when it has queued entries, a free slot and no robots lease out,
+-- and is not blocked. It is in FAILING exactly when it has a trouble, and entries or leases.
 -- settle_as: the same where these facts of it are known.
 local function settle_as(host, queued, in_flight, due, asking, index)
   if (number(queued) or 0) > 0 and (number(in_flight) or 0) < SLOTS and not asking then
@@ -42,12 +68,17 @@ end
 
 local function settle(host)
   local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking', 'failing_since', 'late',
-    'answers')
-  settle_as(host, h[1], h[2], h[3], h[4], index_of(h[5], h[6], h[7]))
+    'answers', 'blocked', 'trouble', 'trouble_ms')
+  settle_as(host, h[1], h[2], h[3], h[4] or h[8], index_of(h[5], h[6], h[7]))
+  if h[9] and (number(h[1]) or 0) + (number(h[2]) or 0) > 0 then
+    redis.call('ZADD', FAILING, 'NX', number(h[10]) or T, host)
+  elseif h[9] then
+    redis.call('ZREM', FAILING, host)
+  end
 end
 
 -- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.
--- Without any delay nothing is adapted: who sets it to 0 wants speed.
+-- Without any delay nothing is adapted: a delay of 0 asks for speed.
 local function host_delay(crawl_delay, latency)
   local delay = math.max(DELAY, number(crawl_delay) or 0)
   if delay > 0 and ADAPTIVE > 0 then
@@ -57,7 +88,7 @@ local function host_delay(crawl_delay, latency)
 end
 
 -- rest: the host is not asked before `ms` from now. Kept in the host's hash, so it outlives an empty queue.
--- From now on the delay of its latest lease is not given back: somebody else had a reason to let it rest.
+-- From now on the delay of its latest lease is not given back: there is another reason to let it rest.
 local function rest(host, ms)
   local key = host_key(host)
   if ms > 0 then
@@ -69,7 +100,7 @@ local function rest(host, ms)
   end
 end
 
--- rest_again: whoever held a lease of this host may have asked it at the last moment: its delay begins anew.
+-- rest_again: a lease of this host was broken off, maybe after its request was sent: the delay begins anew.
 local function rest_again(host)
   local h = redis.call('HMGET', host_key(host), 'delay', 'latency')
   rest(host, host_delay(h[1], h[2]))

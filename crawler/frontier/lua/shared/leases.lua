@@ -41,8 +41,8 @@ local function end_lease(token, held, sums)
   return lease
 end
 
--- owned: whether `token` still stands for what its caller was given: kind, host and entry, as one string. A call of
--- `lease` that the network delivers again when its leases have ended gives its tokens to other URLs. Returns the lease.
+-- owned: whether `token` still names what its caller was given: kind, host and entry, as one string. A call of `lease`
+-- that the network delivers again when its leases have ended gives its tokens to other URLs. Returns the lease.
 local function owned(token, what)
   local value = redis.call('HGET', LEASED, token)
   if not value then
@@ -98,4 +98,5 @@ local function requeue(lease, side, charge)
   end
   add(host_key(lease.host), 'queued', 1)
   count('queued', 1)
+  hold(lease.host, 1)
 end

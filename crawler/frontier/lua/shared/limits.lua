@@ -4,10 +4,10 @@ local function open_sources()
   return redis.call('ZCOUNT', SOURCES, '(' .. T, '+inf')
 end
 
--- fetched: pages with a final answer; sitemaps do not count as pages
+-- fetched: pages with a final answer, also one that there is no such page; sitemaps do not count as pages
 local function fetched()
-  local c = redis.call('HMGET', COUNTERS, 'outcome:fetched', 'sitemaps')
-  return (number(c[1]) or 0) - (number(c[2]) or 0)
+  local c = redis.call('HMGET', COUNTERS, 'outcome:fetched', 'sitemaps', 'outcome:missing', 'outcome:denied')
+  return (number(c[1]) or 0) - (number(c[2]) or 0) + (number(c[3]) or 0) + (number(c[4]) or 0)
 end
 
 -- limit: 'LIMIT' when nothing more is to be leased, by the crawl's own limits; and how many pages still may be
@@ -27,14 +27,15 @@ end
 
 -- odd: the counts contradict each other or what there is, which no verb brings about: something else changed keys.
 local function odd()
-  local c = redis.call('HMGET', COUNTERS, 'queued', 'leased', 'ended', 'accepted')
+  local c = redis.call('HMGET', COUNTERS, 'queued', 'leased', 'ended', 'accepted', 'held')
   local queued, leased = number(c[1]) or 0, number(c[2]) or 0
+  local waiting = queued - (BLOCKS and number(c[5]) or 0)
   local rows = redis.call('HLEN', LEASED)
   local ready = redis.call('ZCARD', READY_PROVEN) + redis.call('ZCARD', READY) + redis.call('ZCARD', READY_FAILING)
   return queued < 0 or leased < 0 or rows ~= redis.call('ZCARD', LEASES)
     or (rows == 0 and leased ~= 0)
-    or (rows == 0 and ready == 0 and queued ~= 0)
-    or (ready > 0 and queued <= 0)
+    or (rows == 0 and ready == 0 and waiting ~= 0)
+    or (ready > 0 and waiting <= 0)
     or (rows > 0 and queued <= 0 and leased <= 0)
     or (number(c[4]) or 0) < queued + leased + (number(c[3]) or 0)
 end

@@ -4,7 +4,7 @@ local function host_key(host)
   return PREFIX .. 'host:' .. host
 end
 
--- part: 0 sitemaps and retries by hand, 1 pages, 2 quarantined. The pages of a host that has many lie in three lists,
+-- part: 0 sitemaps and retries by hand, 1 pages, 2 quarantined. The pages of a host that has many are in three lists,
 -- the next ones first: 1, the head, which alone is leased from; 'packed', segments of compressed entries; 'tail'.
 local function queue_key(host, part)
   return PREFIX .. 'queue:' .. host .. ':' .. part

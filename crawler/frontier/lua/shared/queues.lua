@@ -4,13 +4,13 @@ local function length(host, part)
   return redis.call('LLEN', queue_key(host, part))
 end
 
--- segment_size: how many entries a segment says that it holds (see segment.py); none where it is no segment
+-- segment_size: how many entries a segment contains, by its head (see segment.py); 0 if it is not a segment
 local function segment_size(segment)
   local high, low = string.byte(segment, 1, 2)
   return low and high * 256 + low or 0
 end
 
--- queued_in: how many entries a host's queues hold, whatever its count says
+-- queued_in: how many entries a host's queues contain, whatever its count is
 local function queued_in(host)
   local n = length(host, 0) + length(host, 1) + length(host, 2) + length(host, 'tail')
   for i = 0, length(host, 'packed') - 1 do
@@ -23,7 +23,7 @@ end
 local function end_of(host)
   local tail = queue_key(host, 'tail')
   local is_long = redis.call('EXISTS', queue_key(host, 'packed'), tail) > 0
-  if is_long then -- of another kind: said before anything is written
+  if is_long then -- a key of another type stops the script before its first write
     length(host, 'packed')
     length(host, 'tail')
   end

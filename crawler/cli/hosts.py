@@ -1,0 +1,135 @@
+"""`crawler hosts`, `block` and `unblock`: the hosts of a crawl, and which of them are not asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from itertools import islice
+from typing import Any, Final
+
+import click
+
+from crawler import url as urls
+from crawler.cli.options import OF_REDIS, examples, load_given, settings
+from crawler.cli.terminal import echo_json, say
+from crawler.crawl.session import Session
+from crawler.errors import InvalidURL, UsageError
+from crawler.frontier import blocks
+from crawler.frontier.messages import HostRow
+from crawler.text import printable
+
+_SORTS: Final[dict[str, Callable[[HostRow], Any]]] = {
+    "queued": lambda row: -row.queued,
+    "done": lambda row: -row.done,
+    "errors": lambda row: -row.errors,
+    "latency": lambda row: -row.latency_ms,
+    "due": lambda row: row.due_in_ms,
+    "name": lambda row: row.host,
+}
+_PATTERN: Final = re.compile(r"\*\.[^*/:\s]+")
+
+
+@click.command(
+    short_help="the hosts of the crawl",
+    epilog=examples("crawler hosts", "crawler hosts --failing", "crawler hosts '*.example.org' --sort errors --json"),
+)
+@click.argument("match", required=False)
+@click.option("--failing", is_flag=True, help="only hosts that fail now")
+@click.option("--blocked", is_flag=True, help="only blocked hosts")
+@click.option("--sort", type=click.Choice(list(_SORTS)), default="queued", help="what comes first (queued)")
+@click.option("--limit", type=click.IntRange(1), help="only so many")
+@click.option("--json", "as_json", is_flag=True, help="one JSON object a line on stdout")
+@settings(*OF_REDIS)
+def hosts(
+    match: str | None, failing: bool, blocked: bool, sort: str, limit: int | None, as_json: bool, **given: Any
+) -> int:
+    """List hosts: URLs queued, in flight, ended and failed, latency, when each is next due, and what is wrong.
+
+    MATCH is a host, or a pattern such as '*.example.org'.
+    """
+    with Session(load_given(given), say, begins=False) as session:
+        rows = [
+            row
+            for row in session.find().crawldb.hosts.all(match or "")
+            if (row.trouble or not failing) and (row.blocked or not blocked)
+        ]
+        names = session.crawldb.hosts.blocked()
+    shown = list(islice(sorted(rows, key=_SORTS[sort]), limit))
+    if as_json:
+        for row in shown:
+            echo_json(_json(row))
+        return 0
+    for line in _table(shown):
+        click.echo(printable(line))
+    if not rows:
+        say("no such host" if match or failing or blocked else "the crawl has no hosts yet")
+    if names and not match:
+        say(f"blocked: {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}")
+    return 0
+
+
+def _json(row: HostRow) -> dict[str, Any]:
+    """A host for programs."""
+    trouble = row.trouble
+    found = asdict(row) | {"trouble": None if trouble is None else trouble.text}
+    return found | {"trouble_kind": None if trouble is None else trouble.kind}
+
+
+def _table(rows: Sequence[HostRow]) -> list[str]:
+    if not rows:
+        return []
+    width = min(max(len(row.host) for row in rows), 40)
+    head = f"{'host':<{width}} {'queued':>9} {'flight':>6} {'done':>9} {'errors':>7} {'ms':>6} {'due':>8}  state"
+    return [head, *(_line(row, width) for row in rows)]
+
+
+def _line(row: HostRow, width: int) -> str:
+    state = "blocked" if row.blocked else row.trouble.text if row.trouble else ""
+    due = f"{row.due_in_ms / 1000:.1f} s" if row.queued and row.due_in_ms else ""
+    numbers = f"{row.queued:>9,} {row.in_flight:>6} {row.done:>9,} {row.errors:>7,} {row.latency_ms:>6,} {due:>8}"
+    return f"{row.host:<{width}} {numbers}  {state}".rstrip()
+
+
+@click.command(
+    short_help="hand out no URL of a host",
+    epilog=examples("crawler block shop.example.org", "crawler block '*.example.org' example.com:8080"),
+)
+@click.argument("names", nargs=-1, required=True, metavar="HOST...")
+@settings(*OF_REDIS)
+def block(names: tuple[str, ...], **given: Any) -> int:
+    """Hand out no URL of HOST until `crawler unblock`, and accept none; pages in flight finish.
+
+    HOST is a name (for ports 80 and 443), name:port, or *.name for a name and all below it. What is queued stays.
+    """
+    with Session(load_given(given), say, begins=False) as session:
+        hosts, held = blocks.block(session.find(), list(map(_name, names)))
+        known = f"{hosts:,} known host{'' if hosts == 1 else 's'}"
+        say(f"blocked: {', '.join(names)} ({known}, {held:,} URLs are held); `crawler unblock` hands them out again")
+    return 0
+
+
+@click.command(short_help="hand out the URLs of a host again", epilog=examples("crawler unblock shop.example.org"))
+@click.argument("names", nargs=-1, required=True, metavar="HOST...")
+@settings(*OF_REDIS)
+def unblock(names: tuple[str, ...], **given: Any) -> int:
+    """Hand out the URLs of HOST again, at once; HOST as it was blocked."""
+    with Session(load_given(given), say, begins=False) as session:
+        known, waiting = blocks.unblock(session.find(), list(map(_name, names)))
+        if not known:
+            raise UsageError(f"{', '.join(names)} is not blocked; `crawler hosts --blocked` lists what is")
+        say(f"unblocked: {', '.join(names)} ({waiting:,} URLs wait again; links refused meanwhile are not remembered)")
+    return 0
+
+
+def _name(given: str) -> str:
+    """A host as the crawl knows it. Raises UsageError."""
+    name = given.lower()
+    if _PATTERN.fullmatch(name):
+        return f"*.{_name(name[2:])}"
+    try:
+        if "/" in given or "*" in given:
+            raise InvalidURL(given, "invalid", "it is no host")
+        return urls.host(urls.canonicalize(f"http://{given}/")).removesuffix(":443")
+    except InvalidURL:
+        raise UsageError(f"{given!r}: a host is needed: example.org, example.org:8080 or *.example.org") from None
