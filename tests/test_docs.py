@@ -26,7 +26,7 @@ USERS_PAGES: Final = [
     *sorted(path for path in docs.DOCS.glob("*.md") if path.name != "frontier.md"),  # that one is for developers
 ]
 OF_OTHERS: Final = {
-    *("--detach", "--rm", "--scale", "--volumes"),  # docker compose
+    *("--detach", "--rm", "--scale", "--user", "--volumes"),  # docker compose
     *("--count", "--faults", "--minutes", "--only", "--seed"),  # make chaos
     "--help",
 }

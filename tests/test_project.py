@@ -121,6 +121,7 @@ def test_compose_has_a_durable_redis_that_is_waited_for() -> None:
     options = redis["command"]
     assert options[options.index("--appendonly") + 1] == "yes"
     assert options[options.index("--maxmemory-policy") + 1] == "noeviction"
+    assert options[options.index("--maxmemory") + 1] == "${REDIS_MEMORY:-2gb}"
     assert all(isinstance(word, str) for word in options)
     assert "redis-cli ping" in redis["healthcheck"]["test"][1]
     assert redis["volumes"] == ["frontier:/data"]
@@ -135,6 +136,18 @@ def test_compose_has_workers_that_scale_and_stop_in_peace() -> None:
     assert worker["stop_grace_period"] == "2m"
     assert "container_name" not in worker  # a fixed name cannot be scaled
     assert worker["healthcheck"]["test"][-1].endswith("healthcheck.py")
+
+
+def test_compose_bounds_what_a_worker_takes_and_shows_it_hooks_and_exports() -> None:
+    """Scaling to eight means eight processes; logs do not fill the disk; files get in and out."""
+    worker = COMPOSE["services"]["worker"]
+    assert worker["cpus"] == "${WORKER_CPUS:-1}"
+    assert "-n" not in worker["command"]
+    assert worker["volumes"] == ["./hooks:/hooks:ro", "./exports:/exports"]
+    assert "./hooks:/hooks:ro" in COMPOSE["services"]["seed"]["volumes"]  # a hook is checked when seeding, too
+    assert worker["environment"]["CRAWLER_HOOK"] == "${CRAWLER_HOOK:-}"
+    for service in COMPOSE["services"].values():
+        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
 
 
 def test_compose_seeds_only_when_asked() -> None:

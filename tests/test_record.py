@@ -30,8 +30,9 @@ REQUESTS = st.builds(
 
 
 def test_the_outcomes_are_a_closed_list() -> None:
-    assert len(OUTCOMES) == len(set(OUTCOMES)) == 18
-    assert {outcome.partition(":")[0] for outcome in OUTCOMES} == {"fetched", "redirected", "dropped", "failed"}
+    assert len(OUTCOMES) == len(set(OUTCOMES)) == 21
+    kinds = {outcome.partition(":")[0] for outcome in OUTCOMES}
+    assert kinds == {"fetched", "redirected", "missing", "denied", "dropped", "failed"}
 
 
 @given(REQUESTS)

@@ -39,17 +39,16 @@ _JSON: Final = {
 
 _MEANINGS: Final = {
     "fetched": "The server answered with a 2xx.",
+    "redirected": "The answer is a redirect: see `redirect_to`.",
     "missing": "The server answered 404 or 410.",
     "denied": "The server answered with another 4xx, except 408 and 429.",
-    "dropped:scope": "A filter that was changed after the URL was queued refuses it.",
-    "dropped:hook": "The hook raised `Drop`.",
-    "failed:robots": "robots.txt could not be read: the server answered with an error for `--host-patience`.",
-    "redirected": "The answer is a redirect: see `redirect_to`.",
     "dropped:robots": "robots.txt disallows the URL.",
     "dropped:type": "The content is not text. Its body was not read.",
     "dropped:noindex": "The page asks not to be kept.",
     "dropped:trap": "The URL was in a [quarantine](traps.md) when its turn came.",
     "dropped:limit": "Reserved: no URL ends so today.",
+    "dropped:scope": "A filter that was changed after the URL was queued refuses it.",
+    "dropped:hook": "The hook raised `Drop`.",
     "failed:dns": "A name server says that the host's name does not exist.",
     "failed:connect": "No connection, or it broke off, or the address is forbidden.",
     "failed:tls": "The certificate or the TLS handshake failed.",
@@ -58,6 +57,7 @@ _MEANINGS: Final = {
     "failed:redirect-loop": "More than 20 redirects in a row, or a redirect that leads back to it.",
     "failed:hang": "Reading the page, or its host's robots.txt, took longer than `--page-timeout`.",
     "failed:crash": "Three workers died on the page, or on its host's robots.txt.",
+    "failed:robots": "robots.txt could not be read: the server answered with an error for `--host-patience`.",
     "failed:bad-entry": "Something else wrote to the queue in Redis. `url` names the host, with a fragment.",
 }
 """What each outcome means."""

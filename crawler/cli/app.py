@@ -36,6 +36,7 @@ from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
 from crawler.settings import VERSION, Loaded, Settings
+from crawler.text import counted
 from crawler.worker.options import plan_of
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
@@ -144,7 +145,8 @@ def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -
     seeded = session.seed(frontier, sources, sitemaps, _seeding)
     line.clear()
     if seeded.over_budget:
-        say(f"{seeded.over_budget:,} seeds are beyond --max-pages-per-host or --max-pages-per-site: they are dropped")
+        seeds = counted(seeded.over_budget, "seed")
+        say(f"dropped, beyond --max-pages-per-host or --max-pages-per-site: {seeds}")
     before = Monitor(frontier).look()
     if before.accepted == 0:
         session.discard(frontier)
@@ -154,9 +156,10 @@ def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -
             else "give a URL or a file of URLs"
         )
     if before.done:
+        pages = counted(before.fetched, "page")
         say(
-            f"crawl {before.crawl!r} is done: {before.fetched:,} pages are stored (`crawler status`, `crawler export`);"
-            " name new URLs, or start over with --fresh"
+            f"crawl {before.crawl!r} is done with {pages} (`crawler status`, `crawler export`);"
+            " name new URLs, with --add if they are of another site, or start over with --fresh"
         )
         return _finish(session, writer, before, 2 if seeded.refused else 0)
     if before.state == "paused":
@@ -205,7 +208,7 @@ def _hint_after_interrupt(session: Session, writer: Writer | None) -> None:
 
 
 def _seeding(seeded: Seeded) -> None:
-    line.show(f"seeding: {seeded.given:,} URLs, {seeded.new:,} new")
+    line.show(f"seeding: {counted(seeded.given, 'URL')}, {seeded.new:,} new")
 
 
 @cli.command(
@@ -239,7 +242,7 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
             else ""
         )
         refused = f", {seeded.refused:,} refused" if seeded.refused else ""
-        say(f"{seeded.new:,} new URLs, {seeded.seen:,} known{over}{refused}; crawl {session.settings.crawl!r}")
+        say(f"{counted(seeded.new, 'new URL')}, {seeded.seen:,} known{over}{refused}; crawl {session.settings.crawl!r}")
         return 2 if seeded.refused else 0
 
 

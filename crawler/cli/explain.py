@@ -23,7 +23,7 @@ from crawler.monitor.explain import explain
 from crawler.parse.sitemap import lastmod_of
 from crawler.policy import traps
 from crawler.record import Record, Request
-from crawler.text import printable
+from crawler.text import counted, printable
 
 TRAP: Final = "dropped:trap"
 HEARD: Final = 2.0
@@ -71,7 +71,9 @@ def quarantine(release: str | None, as_json: bool, **given: Any) -> int:
                 row = {"template": name, "since_ms": found[name], "weighed": weighed, "dropped": dropped[name]}
                 echo_json(row)
             else:
-                click.echo(printable(f"{name}  ({weighed:,} pages weighed, {dropped[name]:,} URLs dropped)"))
+                click.echo(
+                    printable(f"{name}  ({counted(weighed, 'page')} weighed, {counted(dropped[name], 'URL')} dropped)")
+                )
         if not found:
             say("nothing is quarantined")
     return 0
@@ -129,5 +131,5 @@ def _release(frontier: Frontier, crawldb: CrawlDb, which: str) -> int:
         say("there is nothing to release")
         return 0
     templates = "1 template" if released == 1 else f"{released:,} templates"
-    say(f"{templates} released, {revived:,} URLs queued again: `crawler run` fetches them")
+    say(f"{templates} released, {counted(revived, 'URL')} queued again: `crawler run` fetches them")
     return 0

@@ -15,13 +15,15 @@ from crawler.cli.terminal import line, say
 from crawler.cli.usage import once
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED, interrupts
-from crawler.export import Checkpoints, Export, ExportResult, ExportState, Wanted, Writer, matching, open_writer
+from crawler.export import Checkpoints, Export, ExportResult, ExportState, Selection, Wanted, Writer, open_writer
 from crawler.export.formats import endings
+from crawler.export.selection import ALL, as_options
 from crawler.export.stream import GRACE
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER, refuse_deleting
 from crawler.frontier.shards.records import Stored
+from crawler.text import counted
 
 format_option = click.option("--format", "form", metavar="NAME", help=f"{endings()}: if FILE's ending does not show it")
 
@@ -37,6 +39,7 @@ def output_option(text: str, *, required: bool = False) -> Callable[[F], F]:
     epilog=examples(
         "crawler export -o pages.jsonl",
         "crawler export -o pages.csv.gz --only fetched",
+        "crawler export -o gone.csv --only missing,failed --status 4xx   both must hold",
         "crawler export -o - --follow | jq .title           while the crawl runs",
         "crawler export -o pages.jsonl --state pages.state  the same again: only what is new, appended",
         "crawler export -o part-2.jsonl --state pages.state continue in a new file",
@@ -45,7 +48,8 @@ def output_option(text: str, *, required: bool = False) -> Callable[[F], F]:
 )
 @output_option(f"where to; - is stdout. Its ending names the format: {endings('.')}", required=True)
 @format_option
-@click.option("--only", metavar="OUTCOME", multiple=True, help="fetched, redirected, dropped, failed, failed:dns, ...")
+@click.option("--only", metavar="OUTCOME", multiple=True, help="these: fetched,redirected,dropped,failed:dns, ...")
+@click.option("--status", "statuses", metavar="STATUS", multiple=True, help="these HTTP statuses: 200,3xx, ...")
 @click.option("--follow", "following", is_flag=True, help="continue until the crawl is done; waits for it to begin")
 @click.option(
     "--state",
@@ -65,6 +69,7 @@ def export_(  # noqa: PLR0913 - one for each option
     output: str,
     form: str | None,
     only: tuple[str, ...],
+    statuses: tuple[str, ...],
     following: bool,
     state: str | None,
     drain: bool,
@@ -76,55 +81,52 @@ def export_(  # noqa: PLR0913 - one for each option
     A file appears whole at the end; with --follow, --state or --drain it grows in place. If a URL is in it twice, it
     was tried again in between (`crawler retry`): use the later line.
     """
-    loaded = load_given(given)
+    loaded, selection = load_given(given), Selection(only, statuses)
     if state is not None or drain:
-        wanted = Wanted(output, state or f"{output}.state", form, only, not raw_cells, following, drain)
+        wanted = Wanted(output, state or f"{output}.state", form, selection, not raw_cells, following, drain)
         with ExportState(wanted.state) as kept:
             if state is None and kept.mark is None:
                 say(f"the progress of this export is kept in {wanted.state}")
             with Session(loaded, say, begins=following) as session:
                 return _resume(session, kept, wanted)
-    matching(only)
     with Session(loaded, say, begins=following) as session:
         if following:
-            return _follow(session, output, form, only, not raw_cells)
+            return _follow(session, output, form, selection, not raw_cells)
         session.find()
         with open_writer(output, form, defuse=not raw_cells) as writer:
-            write_all(session.crawldb, writer, only)
+            write_all(session.crawldb, writer, selection)
     return 0
 
 
-def write_all(crawldb: CrawlDb, writer: Writer, only: tuple[str, ...] = ()) -> None:
+def write_all(crawldb: CrawlDb, writer: Writer, selection: Selection = ALL) -> None:
     """Write all records so far to *writer*, finish it, and report their number.
 
     Raises KeyboardInterrupt if a signal asked to end before. A slow reader gets whole records until then.
     """
     _report_drained(crawldb)
     with interrupts() if writer.waits else nullcontext(lambda: 0) as asked:
-        export = Export(crawldb.records, writer, outcomes=only or None, note=_show, stopped=lambda: asked() > 0)
+        export = Export(crawldb.records, writer, selection=selection, note=_show, stopped=lambda: asked() > 0)
         result = export.run()
         writer.finish()
     line.clear()
-    say(f"{result.count:,} records written to {writer.output}")
-    _report_cut(writer)
+    _report(result.count, writer, selection)
     if asked():
         raise KeyboardInterrupt
     result.refuse_left_out()
 
 
-def _follow(session: Session, output: str, form: str | None, only: tuple[str, ...], defuse: bool) -> int:
+def _follow(session: Session, output: str, form: str | None, selection: Selection, defuse: bool) -> int:
     with session.redis.interruptible() as stopped:
         frontier = session.wait_for("export", stopped)
         if frontier is None:
             return INTERRUPTED
         with open_writer(output, form, follow=True, defuse=defuse) as writer:
             _report_drained(session.crawldb)
-            export = Export(session.crawldb.records, writer, outcomes=only or None, note=_show, stopped=stopped)
+            export = Export(session.crawldb.records, writer, selection=selection, note=_show, stopped=stopped)
             result = export.follow(partial(_is_over, frontier, stopped), time.sleep)
             writer.finish()
         line.clear()
-        say(f"{result.count:,} records written to {writer.output}")
-        _report_cut(writer)
+        _report(result.count, writer, selection)
         result.refuse_left_out()
         return INTERRUPTED if stopped() else 0
 
@@ -139,16 +141,14 @@ def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
             if checkpoints.fresh:
                 _report_drained(frontier.crawldb)
             writer, note = checkpoints.writer, partial(_note, checkpoints)
-            export = Export(frontier.crawldb.records, writer, outcomes=wanted.outcomes, note=note, stopped=stopped)
+            export = Export(frontier.crawldb.records, writer, selection=wanted.selection, note=note, stopped=stopped)
             if wanted.follow:
                 result = export.follow(partial(_is_over, frontier, stopped), time.sleep, checkpoints.cursor)
             else:
                 result = export.run(checkpoints.cursor)
         line.clear()
         drained = f", {checkpoints.drained:,} drained" if wanted.drain else ""
-        written = f"{checkpoints.written:,} records written to {checkpoints.writer.output}"
-        say(f"{written}, {checkpoints.records:,} in all{drained}")
-        _report_cut(checkpoints.writer)
+        _report(checkpoints.written, writer, wanted.selection, f", {checkpoints.records:,} in all{drained}")
         result.refuse_left_out()
         if stopped():
             say("interrupted; the same command continues")
@@ -161,7 +161,7 @@ def _note(checkpoints: Checkpoints, result: ExportResult, written: Sequence[Stor
 
 
 def _show(result: ExportResult, _: Sequence[Stored]) -> None:
-    line.show(f"exporting: {result.count:,} records")
+    line.show(f"exporting: {counted(result.count, 'record')}")
 
 
 def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
@@ -172,7 +172,10 @@ def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
     return word in OVER
 
 
-def _report_cut(writer: Writer) -> None:
+def _report(count: int, writer: Writer, selection: Selection, more: str = "") -> None:
+    say(f"{counted(count, 'record')} written to {writer.output}{more}")
+    if not count and (options := as_options(*selection.names)):
+        say(f"no record matches {options}: `crawler status` counts outcomes and statuses")
     if writer.cut:
         say(f"{writer.output} ends within a record: nobody read for {GRACE:g} s")
 
@@ -180,4 +183,4 @@ def _report_cut(writer: Writer) -> None:
 def _report_drained(crawldb: CrawlDb) -> None:
     drained = crawldb.counters().get("drained", 0)
     if drained:
-        say(f"{drained:,} records were drained before: they are in the files written then, not in this one")
+        say(f"drained before, and so in the files written then, not in this one: {counted(drained, 'record')}")

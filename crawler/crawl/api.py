@@ -79,7 +79,7 @@ class Crawl(AbstractContextManager["Crawl"]):
         if loaded.settings.log_file or loaded.settings.verbose:
             open_log(loaded.settings.log_file, loaded.settings.verbose, "command")
         self._session = Session(loaded, say)
-        if hook is not None and not isinstance(hook, str):
+        if hook is not None and not isinstance(hook, str) and loaded.settings.hook:  # no_hook takes it away
             self._session.hook_name = name_of(hook)
         self._frontier: Frontier | None = None
         self._hook_is_fine = False

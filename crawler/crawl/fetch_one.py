@@ -15,9 +15,10 @@ from crawler.clock import since_boot
 from crawler.errors import CrawlerError, HookFailed, InvalidURL
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchResult, Response
-from crawler.frontier.messages import Commit, Lease, Retry, RobotsResult
+from crawler.frontier.messages import Commit, HostTrouble, Lease, Retry, RobotsResult
 from crawler.headers import origin_of
 from crawler.policy import robots
+from crawler.policy.politeness import status_words
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
 from crawler.record import Charge, Entry, Record, Request
 from crawler.settings import Settings
@@ -142,31 +143,32 @@ class _FetchOne:
         if not self._plan.obey_robots:
             return self._drive(lease)
         origin = origin_of(request.url)
-        if origin not in self._memory.rules and not self._learn_rules(origin):
+        if origin not in self._memory.rules and (kind := self._learn_rules(origin)):
             why = f"robots.txt is unavailable ({self._answer(origin)}), so nothing is requested now"
             held = LeasedPage(lease, Entry.decode(host, raw), _ONLY)
-            return PendingCall(of_failure(held, "failed:host-unreachable", why))
+            return PendingCall(of_failure(held, f"failed:{kind}", why))
         self._note_rule(origin, request.url)
         self._rules.learn([lease])
         return self._drive(lease)
 
     # -- robots.txt ----------------------------------------------------------------------------------------------------
 
-    def _learn_rules(self, origin: str) -> bool:
-        """Ask for the robots.txt of *origin*; false if it is unavailable."""
+    def _learn_rules(self, origin: str) -> str:
+        """Ask for the robots.txt of *origin*; if it is unavailable, the kind of trouble."""
         host, scheme, _ = urls.split(f"{origin}/")
         ended = self._drive(self._lease("R", host, str(scheme).encode())).message
-        if not isinstance(ended, RobotsResult) or ended.event != "ok":
-            self._steps.append(
-                f"robots {origin}/robots.txt: {self._answer(origin)}: nothing is allowed while it is unavailable"
-            )
-            return False
-        self._memory.rules[origin] = zlib.decompress(ended.text)
-        return True
+        if isinstance(ended, RobotsResult) and ended.event == "ok":
+            self._memory.rules[origin] = zlib.decompress(ended.text)
+            return ""
+        self._steps.append(
+            f"robots {origin}/robots.txt: {self._answer(origin)}: nothing is allowed while it is unavailable"
+        )
+        trouble = HostTrouble.of(ended.trouble if isinstance(ended, RobotsResult) else "")
+        return trouble.kind if trouble else "robots"
 
     def _answer(self, origin: str) -> str:
         result = self._answers[origin]
-        return f"status {result.status}" if isinstance(result, Response) else result.detail
+        return status_words(result.status) if isinstance(result, Response) else result.detail
 
     def _note_rule(self, origin: str, url: str) -> None:
         result, body = self._answers[origin], self._memory.rules[origin]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from crawler.export.checkpoints import Checkpoints, Wanted
-from crawler.export.exporter import Export, ExportResult, matching, read
+from crawler.export.exporter import Export, ExportResult, read
 from crawler.export.formats import open_writer
+from crawler.export.selection import Selection
 from crawler.export.state import ExportState
 from crawler.export.writer import Writer
 
@@ -13,9 +14,9 @@ __all__ = [
     "Export",
     "ExportResult",
     "ExportState",
+    "Selection",
     "Wanted",
     "Writer",
-    "matching",
     "open_writer",
     "read",
 ]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,9 @@ import msgspec
 
 from crawler.errors import CrawlerError, UsageError
 from crawler.export.drain import drain
-from crawler.export.exporter import ExportResult, matching
+from crawler.export.exporter import ExportResult
 from crawler.export.formats import format_named, format_of
+from crawler.export.selection import ALL, Selection, as_options
 from crawler.export.state import ExportState, Mark
 from crawler.export.writer import Format
 from crawler.frontier.frontier import Frontier
@@ -39,13 +40,12 @@ class Wanted:
     output: str
     state: str
     format: str | None = None
-    only: Collection[str] = ()
+    selection: Selection = ALL
     defuse: bool = True
     follow: bool = False
     drain: bool = False
 
     def __post_init__(self) -> None:
-        matching(self.only)
         self.form.check(self.output)
         if self.drain and self.output == "-":
             raise UsageError("--drain needs a file to write to: nobody knows what becomes of a pipe's bytes")
@@ -56,11 +56,6 @@ class Wanted:
     def form(self) -> Format:
         """The format of the output."""
         return format_of(self.output, self.format, defuse=self.defuse)
-
-    @property
-    def outcomes(self) -> frozenset[str] | None:
-        """The outcomes to export; None: all."""
-        return matching(self.only) if self.only else None
 
 
 class Checkpoints:
@@ -99,8 +94,9 @@ class Checkpoints:
     def _first_mark(self, before: Mark | None, output: str | None) -> Mark:
         known, form = self.writer.known, self._wanted.form.name
         crawl, generation = self._frontier.crawl, self._frontier.generation
+        only, status = self._wanted.selection.names
         mark = before or Mark(
-            crawl=crawl, generation=generation, output=output, format=form, only=_names(self._wanted.only), cursor=START
+            crawl=crawl, generation=generation, output=output, format=form, only=only, status=status, cursor=START
         )
         return msgspec.structs.replace(mark, output=output, format=form, length=known.length, tail=known.tail)
 
@@ -164,7 +160,9 @@ class Checkpoints:
         The last entry goes last, so it exists if anything is left. If it is gone, or belongs to another page now, Redis
         may have lost its last second. Then the entries before it need not be those that were written.
         """
-        outcomes = self._wanted.outcomes
+        outcomes, statuses = self._wanted.selection.outcomes, self._wanted.selection.statuses
+        if statuses is not None:
+            return  # what stays of a record has no status: only what this export writes is freed
         until = self._frontier.crawldb.records.standing(self._mark.cursor, self._mark.last)
         if until != START:
             self._drain(
@@ -187,8 +185,8 @@ def _check_same(mark: Mark, name: str, frontier: Frontier, wanted: Wanted) -> No
         raise UsageError(f"{name} is the state of an export of crawl {mark.crawl!r}, not {frontier.crawl!r}: {other}")
     if mark.generation != frontier.generation:
         raise UsageError(f"crawl {mark.crawl!r} was started over since {name} was written: {other}")
-    if mark.only != _names(wanted.only):
-        picked = " ".join(f"--only {outcome}" for outcome in mark.only) if mark.only else "all outcomes"
+    if (mark.only, mark.status) != wanted.selection.names:
+        picked = as_options(mark.only, mark.status) or "all records"
         raise UsageError(f"{name} is the state of an export of {picked}: ask for the same, or {other}")
     if wanted.drain and mark.piped:
         raise UsageError(
@@ -203,10 +201,6 @@ def _cut_back(mark: Mark, output: Path | None) -> None:
     with suppress(CrawlerError, OSError):
         if format is not None and output is not None and output.exists():
             format.resume(str(output), mark.known, follow=False).abort()
-
-
-def _names(only: Collection[str]) -> list[str] | None:
-    return sorted(set(only)) or None
 
 
 def _same_file(one: str, other: str) -> bool:

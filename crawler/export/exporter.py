@@ -6,15 +6,16 @@ Memory is bounded: one batch at a time, sized by the weight of the last one, and
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from crawler.errors import FrontierError, UnreadableRecord, UsageError
+from crawler.errors import FrontierError, UnreadableRecord
+from crawler.export.selection import ALL, Selection
 from crawler.export.writer import Writer
 from crawler.frontier.crawldb import Records
 from crawler.frontier.shards.records import START, Stored
-from crawler.record import OUTCOMES, Record
+from crawler.record import Record
 
 _BATCH: Final = 100
 """Most records requested at a time."""
@@ -57,7 +58,7 @@ def read(records: Records) -> Iterator[Record]:
 
     Raises FrontierError at the end if some could not be read.
     """
-    reading = _Reading(records, None)
+    reading = _Reading(records, ALL)
     for batch, _ in reading.batches(START):
         yield from reading.named(batch)
     reading.so_far(0, START).refuse_left_out()
@@ -71,17 +72,14 @@ class Export:
         records: Records,
         writer: Writer,
         *,
-        outcomes: Collection[str] | None = None,
+        selection: Selection = ALL,
         note: Note | None = None,
         stopped: Callable[[], bool] = _never,
     ) -> None:
-        """*outcomes* picks records by outcome or its first word (`failed` is all of `failed:...`); None: all.
-
-        An export ends with the batch during which *stopped* becomes true.
-        """
+        """An export ends with the batch during which *stopped* becomes true."""
         self._records, self._writer, self._note, self._stopped = records, writer, note, stopped
         writer.heed(stopped)
-        self._reading = _Reading(records, None if outcomes is None else matching(outcomes))
+        self._reading = _Reading(records, selection)
 
     def run(self, after: str = START) -> ExportResult:
         """Write all records after the cursor *after*. Records that cannot be read are left out, and counted."""
@@ -132,21 +130,10 @@ class Export:
         return result
 
 
-def matching(outcomes: Collection[str]) -> frozenset[str]:
-    """All outcomes that *outcomes* name, whole or by their first word; UsageError for one that does not exist."""
-    found: set[str] = set()
-    for name in outcomes:
-        named = {outcome for outcome in OUTCOMES if outcome == name or outcome.startswith(f"{name}:")}
-        if not named:
-            raise UsageError(f"{name!r} is no outcome; choose from dropped, failed, {', '.join(OUTCOMES)}")
-        found |= named
-    return frozenset(found)
-
-
 class _Reading:
-    """Reads records in batches of bounded size, those whose outcome is *wanted* (None: all)."""
+    """Reads the *wanted* records, in batches of bounded size."""
 
-    def __init__(self, records: Records, wanted: frozenset[str] | None) -> None:
+    def __init__(self, records: Records, wanted: Selection) -> None:
         self._records, self._wanted = records, wanted
         self._origins = _Origins(records)
         self._most = 50
@@ -173,7 +160,7 @@ class _Reading:
             cursor = reached
             self._most = _next_size(self._most, batch)
             self._origins.remember(batch)
-            yield [stored for stored in batch if self._wanted is None or stored.record.outcome in self._wanted], cursor
+            yield [stored for stored in batch if stored.record in self._wanted], cursor
 
     def named(self, batch: Sequence[Stored]) -> Iterator[Record]:
         """The records of *batch*, `via` as a URL."""

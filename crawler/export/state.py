@@ -1,7 +1,7 @@
 """The state file of an export: records its progress, so that the same command resumes there.
 
     {"version":1,"crawl":"default","generation":"7c…","output":"pages.jsonl","format":"jsonl","length":52144,
-     "tail":"5f…","only":null,"cursor":"1893456000123-0","last":"77","records":41,"piped":false}
+     "tail":"5f…","only":null,"status":null,"cursor":"1893456000123-0","last":"77","records":41,"piped":false}
 
 `output` is its path, relative if it is in the state's folder; null for stdout. `length` is how much of the output is
 acknowledged, `tail` identifies that part. The state is replaced as a whole and synced, so whatever happens it is the
@@ -42,6 +42,8 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     tail: str = ""
     only: list[str] | None = None
     """The outcomes that are exported, as they were named; None: all."""
+    status: list[str] | None = None
+    """The same of statuses."""
     cursor: Annotated[str, msgspec.Meta(pattern=r"^\d+-\d+(,\d+-\d+)*$")]
     """The last entry of the stream that was written or skipped; for several shards one each, with commas between."""
     last: str = ""

@@ -46,9 +46,10 @@ def repair(shard: Shard) -> Repaired:
     if not before.odd:
         return Repaired(leases)
     slices = list(_sliced(host_names(shard)))
-    entries = sum(shard.ask(verbs.repair(shard, "entries", names))[1] for names in slices)
-    numbers = [entries, before.accepted, before.queued, before.leased, before.ended]
-    counts, lost = shard.ask(verbs.repair(shard, "counts", numbers))
+    counted = [shard.ask(verbs.repair(shard, "entries", names)) for names in slices]
+    held, entries = (sum(numbers) for numbers in zip(*counted, strict=True)) if counted else (0, 0)
+    stamp = [before.accepted, before.queued, before.leased, before.ended]
+    counts, lost = shard.ask(verbs.repair(shard, "counts", [entries, *stamp, held]))
     hosts = sum(shard.ask(verbs.repair(shard, "hosts", names))[0] for names in slices)
     return Repaired(leases, hosts, counts, lost)
 

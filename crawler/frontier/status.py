@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -153,8 +154,7 @@ class Monitor:
             statuses=_under("status:", counters),
             refused=_under("refused:", counters),
             bytes=counters.get("bytes", 0),
-            workers=len(alive),
-            silent_workers=len(heartbeats) - len(alive),
+            **_of_workers(alive, len(heartbeats)),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
             limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first, failing),
@@ -166,14 +166,9 @@ class Monitor:
             duplicates=counters.get("duplicates", 0),
             **_of_hook(counters),
             quarantined=sorted(self._crawldb.traps()),
-            troubles=sorted({line for heartbeat in alive for line in _said(heartbeat, "trouble")}),
-            lacks=sorted({line for heartbeat in alive for line in _said(heartbeat, "lack")}),
-            machines=sorted({_machine(heartbeat) for heartbeat in alive if not _troubled_for(heartbeat)}),
-            stuck_for=min((_troubled_for(heartbeat) for heartbeat in alive), default=0.0),
             held=state.held,
             failing=failing,
             failing_hosts=[(host, trouble.text) for host, trouble in troubles],
-            hook_calls=counters.get("hook_calls", 0),
             lost=counters.get("lost", 0),
         )
 
@@ -233,6 +228,18 @@ def _said(heartbeat: Heartbeat, fact: str) -> list[str]:
 def _troubled_for(heartbeat: Heartbeat) -> float:
     seconds = heartbeat.facts.get("trouble_for")
     return float(seconds) if isinstance(seconds, int | float) and heartbeat.facts.get("trouble") else 0.0
+
+
+def _of_workers(alive: Sequence[Heartbeat], known: int) -> dict[str, Any]:
+    """What the workers that are alive report, of those that are known (*known* of them)."""
+    return {
+        "workers": len(alive),
+        "silent_workers": known - len(alive),
+        "troubles": sorted({line for heartbeat in alive for line in _said(heartbeat, "trouble")}),
+        "lacks": sorted({line for heartbeat in alive for line in _said(heartbeat, "lack")}),
+        "machines": sorted({_machine(heartbeat) for heartbeat in alive if not _troubled_for(heartbeat)}),
+        "stuck_for": min((_troubled_for(heartbeat) for heartbeat in alive), default=0.0),
+    }
 
 
 def _word(heartbeat: Heartbeat) -> str:

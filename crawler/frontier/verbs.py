@@ -105,7 +105,8 @@ def repair(
 ) -> Call[tuple[int, int]]:
     """Put one part right (see repair.lua, and `repair.repair`, which does all of it): how much of it was wrong.
 
-    Beside it: of entries how many there are, of counts how many URLs are lost.
+    Beside it: of entries how many there are (the first number is how many of them are of blocked hosts), of counts how
+    many URLs are lost.
     """
     return shard.call("repair", replies.two_numbers, part=part, rest=values)
 

@@ -171,7 +171,8 @@ def judge_robots(result: FetchResult, hops: int) -> RobotsVerdict:
         if result.kind == "expired":  # nothing was sent: the host is not to blame
             return RobotsVerdict("fail", "none")
         event = "robots" if result.lack else _HOPELESS.get(result.kind, "robots")
-        return RobotsVerdict("fail", event, _trouble(_KINDS.get(result.kind, result.kind), result.detail))
+        kind = "connect" if result.kind == "dns" and result.lack else _KINDS.get(result.kind, result.kind)
+        return RobotsVerdict("fail", event, _trouble(kind, result.detail))
     if result.status in REDIRECTS and hops < MAX_ROBOTS_HOPS and result.headers.get("location"):
         return RobotsVerdict("follow")
     meaning = robots.judge(result.status)

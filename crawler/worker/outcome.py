@@ -147,7 +147,8 @@ def of_redirect(
     outcome = "failed:redirect-loop" if found.refused["hops"] else "redirected"
     fields = _response_fields(held, outcome, response, found.error)
     fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location") or ""))
-    loop = Record(**fields | {"outcome": "failed:redirect-loop", "error": IN_A_CIRCLE}).encode() if target_id else b""
+    of_loop = {"outcome": "failed:redirect-loop", "error": IN_A_CIRCLE, "sitemap": held.entry.request.sitemap}
+    loop = Record(**fields | of_loop).encode() if target_id else b""
     return _commit(held, fields, response, rest, found, target=target_id, loop=loop)
 
 

@@ -35,6 +35,7 @@ _OUTCOMES: Final = {
     "noindex": "dropped:noindex",
     "denied": "dropped:robots",
     "pdf": "dropped:type",
+    "missing": "missing",
 }
 
 

@@ -46,7 +46,7 @@ def test_the_same_seed_makes_the_same_site() -> None:
     assert [one.answer(node) for node in one.nodes] == [other.answer(node) for node in other.nodes]
     assert len(one.expected()) == 300
     assert {expected.outcome for expected in one.expected().values()} == {
-        *("fetched", "redirected", "dropped:robots", "dropped:type", "dropped:noindex")
+        *("fetched", "redirected", "missing", "dropped:robots", "dropped:type", "dropped:noindex")
     }
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import CrawlerError, NoCrawl, UsageError
-from crawler.export import Checkpoints, ExportState, Wanted, checkpoints, open_writer
+from crawler.export import Checkpoints, ExportState, Selection, Wanted, checkpoints, open_writer
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported
 from crawler.frontier.redis.connection import Connection
@@ -38,7 +38,7 @@ def go_on(crawl: Crawl, output: str = OUT, state: str = STATE, *, stopped: Any =
     asked = Wanted(output, state, **wanted)
     with ExportState(state) as kept, Checkpoints(kept, crawl.frontier, asked) as made:
         more = {} if stopped is None else {"stopped": stopped}
-        export(crawl.crawldb.records, made.writer, after=made.cursor, outcomes=asked.outcomes, note=made.note, **more)
+        export(crawl.crawldb.records, made.writer, after=made.cursor, selection=asked.selection, note=made.note, **more)
     return made
 
 
@@ -112,6 +112,7 @@ def test_parts_make_the_whole(crawl: Crawl, name: str) -> None:
         "length": Path(name).stat().st_size,
         "tail": 0,
         "only": None,
+        "status": None,
         "cursor": 0,
         "last": crawl.frontier.id(page(129).url),
         "records": 130,
@@ -307,10 +308,11 @@ def test_an_output_that_no_state_knows(begun: Crawl) -> None:
 
 
 def test_another_filter_or_form(begun: Crawl) -> None:
-    refused(begun, "of all outcomes: ask for the same, or name another --state", only=("fetched",))
-    go_on(begun, "b.jsonl", "b.state", only=("fetched", "failed", "fetched"))
-    refused(begun, "of --only failed --only fetched: ask", "b.jsonl", "b.state", only=("fetched",))
-    assert go_on(begun, "b.jsonl", "b.state", only=("failed", "fetched")).written == 0
+    refused(begun, "of all records: ask for the same, or name another --state", selection=Selection(("fetched",)))
+    go_on(begun, "b.jsonl", "b.state", selection=Selection(("fetched", "failed", "fetched")))
+    refused(begun, "of --only failed,fetched: ask", "b.jsonl", "b.state", selection=Selection(("fetched",)))
+    assert go_on(begun, "b.jsonl", "b.state", selection=Selection(("failed", "fetched"))).written == 0
+    refused(begun, "of --only failed,fetched: ask", "b.jsonl", "b.state", selection=Selection(("failed",), ("200",)))
     refused(begun, "a.jsonl holds jsonl, not csv: continue in a new file", format="csv")
     go_on(begun, "c.csv", "c.state")
     refused(begun, "holds csv, not csv with raw cells", "c.csv", "c.state", defuse=False)
@@ -344,8 +346,7 @@ def test_two_at_once(begun: Crawl) -> None:
 def test_what_cannot_be_asked_for() -> None:
     for words, wanted in (
         ("--drain needs a file", {"output": "-", "drain": True}),
-        ("is no outcome", {"only": ("everything",)}),
-        ("the ending names the format", {"output": "a.xml"}),
+        (".xml is no format here", {"output": "a.xml"}),
     ):
         with pytest.raises(UsageError, match=words):
             Wanted(**{"output": OUT, "state": STATE} | wanted)
@@ -513,18 +514,28 @@ def test_only_what_was_picked_is_freed(crawl: Crawl) -> None:
     outcomes = ["fetched", "failed:http", "dropped:robots", "failed:dns"]
     crawl.commit([page(n, outcome=outcomes[n % 4]) for n in range(12)])
     for _ in range(2):
-        made = go_on(crawl, drain=True, only=("fetched", "failed:http"))
+        made = go_on(crawl, drain=True, selection=Selection(("fetched", "failed:http")))
     assert (made.drained, made.records) == (0, 6)
     assert in_redis(crawl) == [2, 3, 6, 7, 10, 11]
     assert len(list(crawl.crawldb.records.letters())) == 6
     assert go_on(crawl, "b.jsonl", "b.state").records == 6
 
 
+def test_with_a_filter_by_status_only_what_is_written_is_freed(crawl: Crawl) -> None:
+    """What stays of a drained record has no status, so nothing can be said of those that an earlier export left."""
+    crawl.commit([page(n, status=200 + n % 2) for n in range(6)])
+    go_on(crawl, selection=Selection((), ("200",)))
+    assert go_on(crawl, drain=True, selection=Selection((), ("200",))).drained == 0
+    crawl.commit([page(6), page(7, status=404)])
+    assert go_on(crawl, drain=True, selection=Selection((), ("200",))).drained == 1
+    assert in_redis(crawl) == [0, 1, 2, 3, 4, 5, 7]
+
+
 def test_entries_that_stand_for_nothing_are_freed_too(crawl: Crawl) -> None:
     crawl.commit([page(n, outcome="failed:http") for n in range(3)])
     crawl.frontier.revive([Request(page(n).url) for n in range(3)])
     crawl.end([page(n) for n in range(2)])
-    go_on(crawl, drain=True, only=("dropped",))
+    go_on(crawl, drain=True, selection=Selection(("dropped",)))
     assert len(crawl.crawldb.records.exported("0-0", "+")[0]) == 2
     assert in_redis(crawl) == [0, 1]
 

@@ -23,6 +23,7 @@ FIELDS: dict[str, Any] = {
     "length": 52,
     "tail": "5f02",
     "only": ["fetched"],
+    "status": None,
     "cursor": "1893456000123-0",
     "last": "77",
     "records": 3,

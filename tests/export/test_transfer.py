@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import FrontierError, UsageError
-from crawler.export import ExportResult, matching, open_writer, read
+from crawler.export import ExportResult, Selection, open_writer, read
 from crawler.export.formats.csv import restore
 from crawler.frontier.crawldb import Records
 from crawler.frontier.redis.connection import Backoff, Connection
@@ -85,7 +85,7 @@ def test_a_record_replaced_before_the_export_comes_once_and_last(crawl: Crawl, t
         (["failed"], ["failed:http", "failed:dns"]),
         (["failed:http", "redirected"], ["failed:http", "redirected"]),
         (["fetched", "dropped"], ["fetched", "dropped:robots"]),
-        ([], []),
+        (["fetched,failed:dns", "redirected"], ["fetched", "failed:dns", "redirected"]),
     ],
 )
 def test_outcomes_are_picked_whole_or_by_their_first_word(
@@ -93,14 +93,45 @@ def test_outcomes_are_picked_whole_or_by_their_first_word(
 ) -> None:
     every = ["fetched", "failed:http", "failed:dns", "dropped:robots", "redirected"]
     crawl.commit([page(n, outcome=outcome) for n, outcome in enumerate(every)])
-    assert export_to(tmp_path / "a.jsonl", crawl, outcomes=names).count == len(kept)
+    assert export_to(tmp_path / "a.jsonl", crawl, selection=Selection(names or ())).count == len(kept)
     assert [line["outcome"] for line in lines(tmp_path / "a.jsonl")] == kept
 
 
 @pytest.mark.parametrize("name", ["fail", "failed:", "failed:htt", "", "Fetched"])
 def test_an_unknown_outcome_is_named(name: str) -> None:
     with pytest.raises(UsageError, match="is no outcome; choose from dropped, failed, fetched"):
-        matching([name])
+        Selection([name])
+
+
+@pytest.mark.parametrize(
+    ("only", "status", "kept"),
+    [
+        ((), ("200",), [200]),
+        ((), ("3xx,404",), [301, 308, 404]),
+        ((), ("3XX", "200"), [200, 301, 308]),
+        (("failed",), ("4xx", "5xx"), [503]),
+        (("failed",), ("200",), []),
+    ],
+)
+def test_records_are_picked_by_status_and_both_filters_hold(
+    crawl: Crawl, tmp_path: Path, only: tuple[str, ...], status: tuple[str, ...], kept: list[int]
+) -> None:
+    statuses = [200, 301, 308, 404, 503, None]
+    outcome = {503: "failed:http", None: "failed:dns"}
+    crawl.commit([page(n, outcome=outcome.get(s, "fetched"), status=s) for n, s in enumerate(statuses)])
+    assert export_to(tmp_path / "a.jsonl", crawl, selection=Selection(only, status)).count == len(kept)
+    assert [line["status"] for line in lines(tmp_path / "a.jsonl")] == kept
+
+
+@pytest.mark.parametrize("status", ["20", "xxx", "2000", "2x", "0xx", "ok", ""])
+def test_what_is_no_status_is_named(status: str) -> None:
+    with pytest.raises(UsageError, match=r"--status .*: a status such as 200, or a class such as 3xx"):
+        Selection((), [status])
+
+
+def test_a_status_among_outcomes_is_guessed() -> None:
+    with pytest.raises(UsageError, match=r"'404' is no outcome \(--status 404\?\)"):
+        Selection(["404"])
 
 
 def test_progress_is_told(crawl: Crawl, tmp_path: Path) -> None:
@@ -273,7 +304,7 @@ def test_follow_reads_what_was_committed_just_before_the_crawl_was_over(crawl: C
 def test_follow_picks_outcomes_and_does_not_stop_at_those_passed_over(crawl: Crawl, tmp_path: Path) -> None:
     going = Following(lambda: crawl.commit([page(1, outcome="dropped:robots"), page(2)]))
     with open_writer(str(tmp_path / "a.jsonl"), follow=True) as writer:
-        result = follow(crawl.crawldb.records, writer, going.is_over, going.pause, outcomes=["dropped"])
+        result = follow(crawl.crawldb.records, writer, going.is_over, going.pause, selection=Selection(["dropped"]))
     assert result.count == 1
     assert [line["outcome"] for line in lines(tmp_path / "a.jsonl")] == ["dropped:robots"]
 

@@ -99,7 +99,7 @@ def resume(crawl: Crawl, output: str = OUT, **wanted: Any) -> Checkpoints:
     """One export with a state, to its end."""
     asked = Wanted(output, STATE, **wanted)
     with ExportState(STATE) as kept, Checkpoints(kept, crawl.frontier, asked) as made:
-        export(crawl.crawldb.records, made.writer, after=made.cursor, outcomes=asked.outcomes, note=made.note)
+        export(crawl.crawldb.records, made.writer, after=made.cursor, selection=asked.selection, note=made.note)
     return made
 
 

@@ -100,7 +100,7 @@ class CheckedMachine(RuleBasedStateMachine):
                 return "OK", *templates
             case CrawlState():
                 numbers = result.accepted, result.queued, result.leased, result.ended, result.sources
-                return "OK", result.state, *numbers, result.wait_ms
+                return "OK", result.state, *numbers, result.wait_ms, result.held
             case Leased():
                 return self._told_leases(result)
             case frozenset() | int():
@@ -114,9 +114,10 @@ class CheckedMachine(RuleBasedStateMachine):
         self.known = [*self.known, *leased.leases][-MAX_KNOWN:]
         numbers = leased.accepted, leased.queued, leased.leased, leased.ended, leased.sources
         rows = [
-            (x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble, x.standing) for x in leased.leases
+            (x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble, x.standing, x.cause)
+            for x in leased.leases
         ]
-        return leased.status, leased.wait_ms, *numbers, rows
+        return leased.status, leased.wait_ms, *numbers, leased.held, rows
 
     def _attempt(self, method: Callable[..., Any], *args: Any) -> Callable[[], Reply]:
         def act() -> Reply:
@@ -191,6 +192,8 @@ class CheckedMachine(RuleBasedStateMachine):
             assert told == {key: getattr(host, key) for key in told}
             assert shot.number(name, "latency") == (host.latency or 0)
             assert shot.hosts[name].get("undo") == host.undo
+            assert (shot.number(name, "done"), shot.number(name, "errors")) == (host.done, host.errors)
+            assert ("blocked" in shot.hosts[name], shot.hosts[name].get("trouble", "")) == (host.blocked, host.trouble)
             assert (shot.number(name, "answers"), "late" in shot.hosts[name]) == (host.answers, host.late)
             assert shot.hosts[name].get("site", name) == host.site
             assert shot.hosts[name].get("failing_since") == (
@@ -217,7 +220,10 @@ class CheckedMachine(RuleBasedStateMachine):
         assert {url_id for url_id, page in shot.pages.items() if "at" in page} == set(model.latest)
         assert shot.failed == model.failed
         assert (shot.seen, shot.roots, shot.sources) == (model.seen, model.roots, model.sources)
-        for name in ("refused:budget", "refused:site-budget", "refused:site-hosts", "drained"):
+        assert (shot.blocked, shot.counters.get("held", 0)) == (model.blocked, model.held)
+        assert shot.failing == {name: host.trouble_ms for name, host in model.hosts.items() if host.trouble}
+        assert {url_id: page["to"].decode() for url_id, page in shot.pages.items() if "to" in page} == model.targets
+        for name in ("refused:budget", "refused:site-budget", "refused:site-hosts", "refused:blocked", "drained"):
             assert shot.counters.get(name, 0) == model.counters[name]
         assert {url_id: page["d"].decode() for url_id, page in shot.pages.items() if "d" in page} == model.duplicates
         assert shot.sites == model.sites

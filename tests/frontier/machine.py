@@ -28,7 +28,14 @@ PAGE_EVENTS: Final[tuple[Event, ...]] = ("ok", "ok", "none", "unsent", "slow", "
 ROBOTS_EVENTS: Final[tuple[Event, ...]] = (
     *("ok", "ok", "robots", "dead", "untrusted", "fail", "hang", "crash", "crash", "late"),
 )
-OUTCOMES: Final = ("fetched", "fetched", "redirected", "dropped:robots", "dropped:trap", "failed:http", "failed:dns")
+OUTCOMES: Final = (
+    *("fetched", "fetched", "redirected", "redirected", "missing", "denied"),
+    *("dropped:robots", "dropped:trap", "failed:http", "failed:dns"),
+)
+TROUBLES: Final = st.sampled_from(("", "", "http 503 Service Unavailable", "connect refused"))
+BLOCKABLE: Final = st.lists(
+    st.sampled_from((*HOSTS, "*.b.example", "*.example", "x.example")), min_size=1, max_size=2, unique=True
+)
 ADDRESSES: Final = ("", "192.0.2.1", "192.0.2.2")
 TEMPLATES: Final = ("a.example/cal?d=*", "b.example/0")
 numbers = st.integers(0, 23)
@@ -138,6 +145,7 @@ class FrontierMachine(CheckedMachine):
                 "latency_ms": st.sampled_from((None, 200, 4_000)),
                 "ip": st.sampled_from(ADDRESSES),
                 "handling_ms": HANDLING,
+                "trouble": TROUBLES,
             }
         ),
     )
@@ -161,11 +169,13 @@ class FrontierMachine(CheckedMachine):
         latency_ms: int | None = None,
         ip: str = "",
         handling_ms: int = 0,
+        trouble: str = "",
     ) -> None:
         url = lease.entry().request.url
         url_id = self.frontier.id(url)
         number = int(url.rpartition("/")[2].partition("?")[0])
         digest = str(number % 2 + 7) if digested else ""  # the content of a URL stays, and others have the same
+        target = self.frontier.id(requests[0].url) if outcome == "redirected" and requests else ""
         ending = Commit(
             lease,
             url_id,
@@ -178,11 +188,15 @@ class FrontierMachine(CheckedMachine):
             latency_ms=latency_ms,
             ip=ip,
             handling_ms=handling_ms,
+            trouble=trouble,
+            target=target,
+            loop=record_of(url, "failed:redirect-loop") if target else b"",
         )
         if event == "unsent":
             self.nothing_was_sent(lease)
         end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
         expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests), handling=handling_ms)
+        expect = partial(expect, trouble=trouble, target=target)
         self._send(self.frontier.commit_call(ending), partial(expect, digest=digest, latency=latency_ms, ip=ip))
 
     @rule(
@@ -191,14 +205,15 @@ class FrontierMachine(CheckedMachine):
         charge=st.sampled_from((Charge.NONE, Charge.RETRY, Charge.CRASH)),
         rest_ms=st.sampled_from((0, 2500)),
         alone_ms=st.sampled_from((0, 4000)),
+        trouble=TROUBLES,
     )
-    def retry(self, n: int, event: Event, charge: int, rest_ms: int, alone_ms: int) -> None:
+    def retry(self, n: int, event: Event, charge: int, rest_ms: int, alone_ms: int, trouble: str) -> None:
         lease = self._known(n)
         if lease is None:
             return
-        call = self.frontier.retry_call(lease, event, charge=charge, rest_ms=rest_ms, alone_ms=alone_ms)
+        options = {"charge": charge, "rest_ms": rest_ms, "alone_ms": alone_ms, "trouble": trouble}
         end = partial(self.model.retry, lease.token, self._what(lease), event)
-        self._send(call, partial(end, rest_ms=rest_ms, charge=charge, alone_ms=alone_ms))
+        self._send(self.frontier.retry_call(lease, event, **options), partial(end, **options))
 
     @rule(
         n=numbers,
@@ -206,16 +221,16 @@ class FrontierMachine(CheckedMachine):
         ttl=st.sampled_from((3, 86_400)),
         delay=st.sampled_from((None, None, 2)),
         rest_ms=st.sampled_from((0, 1000)),
-        ip=st.sampled_from(ADDRESSES),
+        more=st.fixed_dictionaries({"ip": st.sampled_from(ADDRESSES), "trouble": TROUBLES}),
     )
-    def robots(self, n: int, event: Event, ttl: int, delay: int | None, rest_ms: int, ip: str) -> None:
+    def robots(self, n: int, event: Event, ttl: int, delay: int | None, rest_ms: int, more: dict[str, str]) -> None:
         lease = self._known(n, "R")
         if lease is None:
             return
-        call = self.frontier.robots_call(lease, event, text=b"x", ttl=ttl, crawl_delay=delay, rest_ms=rest_ms, ip=ip)
+        call = self.frontier.robots_call(lease, event, text=b"x", ttl=ttl, crawl_delay=delay, rest_ms=rest_ms, **more)
         end = partial(self.model.robots, lease.token, self._what(lease), event)
         ms = None if delay is None else delay * 1000
-        self._send(call, partial(end, ttl=ttl * 1000, delay=ms, rest_ms=rest_ms, ip=ip))
+        self._send(call, partial(end, ttl=ttl * 1000, delay=ms, rest_ms=rest_ms, **more))
 
     @rule(n=numbers, of=few)
     def release(self, n: int, of: int) -> None:
@@ -291,6 +306,21 @@ class FrontierMachine(CheckedMachine):
         for act, expect in self.packings[-1 - back :][:2]:
             self._compare(act, expect)
 
+    # -- blocked hosts -------------------------------------------------------------------------------------------------
+
+    @rule(names=BLOCKABLE, found=st.booleans())
+    def block(self, names: list[str], found: bool) -> None:
+        """One that dies between its two calls has not *found* the hosts; nor has one that comes before they are met."""
+        self._send(self.frontier.block_call(names), partial(self.model.block, names, ()))
+        if found:
+            self._send(self.frontier.block_call(names, HOSTS), partial(self.model.block, names, HOSTS))
+
+    @rule(names=BLOCKABLE, found=st.booleans())
+    def unblock(self, names: list[str], found: bool) -> None:
+        self._send(self.frontier.unblock_call(names), partial(self.model.unblock, names, ()))
+        if found:
+            self._send(self.frontier.unblock_call(names, HOSTS), partial(self.model.unblock, names, HOSTS))
+
     # -- traps ---------------------------------------------------------------------------------------------------------
 
     @rule(name=st.sampled_from(TEMPLATES), n=st.sampled_from((1, 30, 99, 100)), kinds=st.sampled_from((1, 5, 60)))
@@ -323,8 +353,9 @@ class FrontierMachine(CheckedMachine):
         assert not repair(self.frontier.shard)
         hosts = sorted(host_names(self.frontier.shard))
         assert self.frontier.repair("hosts", hosts) == (0, 0)
-        assert self.frontier.repair("entries", hosts) == (0, self.model.queued)
-        assert self.frontier.repair("counts", [self.model.queued, *self.model.numbers()]) == (0, 0)
+        assert self.frontier.repair("entries", hosts) == (self.model.held, self.model.queued)
+        counts = [self.model.queued, *self.model.numbers(), self.model.held]
+        assert self.frontier.repair("counts", counts) == (0, 0)
 
     @rule(ms=MOMENTS)
     def advance(self, ms: int) -> None:
@@ -366,7 +397,7 @@ class FrontierMachine(CheckedMachine):
     ) -> None:
         if lease.kind == "P":
             if lease.unreachable:
-                self._commit(lease, "failed:host-unreachable", "none")
+                self._commit(lease, "failed:connect", "none")
             else:
                 event: Event = "unsent" if outcome.startswith("dropped") else "ok"
                 self._commit(lease, outcome, event, 0, requests, digested=digested, ip=ADDRESSES[1])
@@ -388,7 +419,14 @@ class FrontierMachine(CheckedMachine):
             self.link.close()
 
     def _drain(self) -> None:
+        """To its end but for what is held, then all of it."""
         self._do(self._attempt(self.frontier.resume), partial(self.model.become, "running"))
+        self._exhaust()
+        names = sorted(self.model.blocked)
+        self._send(self.frontier.unblock_call(names, HOSTS), partial(self.model.unblock, names, HOSTS))
+        self._exhaust()
+
+    def _exhaust(self) -> None:
         for _ in range(200):
             self.known.clear()
             self.reap(50)
@@ -397,7 +435,7 @@ class FrontierMachine(CheckedMachine):
             for lease in list(self.known):
                 self._end_well(lease)
             if not self.known:
-                if self.model.queued + self.model.pages_out + len(self.model.leases) == 0:
+                if self.model.queued - self.model.held + self.model.pages_out + len(self.model.leases) == 0:
                     break
                 if self.model.limits.max_pages is not None and self.model.told_state()[1] == "limit":
                     break
@@ -405,7 +443,7 @@ class FrontierMachine(CheckedMachine):
         else:
             raise AssertionError("the crawl does not come to its end")
         self._move(60_000)
-        done = self.model.queued == 0
+        done = self.model.queued == self.model.held
         assert self.frontier.done() == done
 
     def _until_something(self) -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from crawler import url as urls
-from crawler.frontier.messages import HostFacts, Limits, Shares
+from crawler.frontier.messages import HostFacts, HostTrouble, Limits, Shares
 
 Reply = tuple[Any, ...]
 
@@ -55,6 +55,11 @@ class Host:
     site: str = ""
     undo: str | None = None
     """Token of the latest lease, while its delay may be given back."""
+    blocked: bool = False
+    trouble: str = ""
+    trouble_ms: int = 0
+    done: int = 0
+    errors: int = 0
 
     @property
     def standing(self) -> str:
@@ -112,6 +117,9 @@ ADAPTED_MAX: Final = 30_000
 IP_WAIT: Final = 250
 PACKED_WAIT: Final = 20
 WINDOW, MIN_FRESH, MAX_PRINTS = 100, 10, 1000
+MAX_REDIRECTS: Final = 20
+FINAL_ANSWERS: Final = ("fetched", "missing", "denied")
+"""What counts for --max-pages."""
 
 
 @dataclass(slots=True)
@@ -171,6 +179,10 @@ class Model:
         self.starts: dict[str, int] = {}
         self.crowds = False
         self.site_ips: dict[str, str] = {}
+        self.blocked: set[str] = set()
+        """Names: hosts, and `*.name`."""
+        self.targets: dict[str, str] = {}
+        """id of a URL that redirects -> id of the URL that it redirects to."""
 
     # -- what can be seen ----------------------------------------------------------------------------------------------
 
@@ -189,8 +201,16 @@ class Model:
         return {
             name: host.due
             for name, host in self.hosts.items()
-            if host.queued and host.in_flight < slots and not host.asking
+            if host.queued and host.in_flight < slots and not host.asking and not host.blocked
         }
+
+    @property
+    def held(self) -> int:
+        return sum(host.queued for host in self.hosts.values() if host.blocked)
+
+    @property
+    def fetched(self) -> int:
+        return sum(outcome in FINAL_ANSWERS for outcome, _ in self.ended.values())
 
     @property
     def open_sources(self) -> int:
@@ -244,6 +264,8 @@ class Model:
     def _room(self, put: Put, seeded: bool) -> tuple[float, str]:
         """How many more URLs the budgets of a host and its site allow, and the budget that ends first."""
         limits = self.limits
+        if self._is_blocked(put.host):
+            return 0, "blocked"
         if put.priority == 0:
             return math.inf, ""
         accepted = self.hosts[put.host].accepted if put.host in self.hosts else 0
@@ -285,10 +307,9 @@ class Model:
             return self._told(self.state.upper(), [])
         room = in_all
         if self.limits.max_pages is not None:
-            fetched = sum(outcome == "fetched" for outcome, _ in self.ended.values())
-            if fetched >= self.limits.max_pages:
+            if self.fetched >= self.limits.max_pages:
                 return self._told("LIMIT", [])
-            room = min(in_all, max(self.limits.max_pages - fetched - self.pages_out, 0))
+            room = min(in_all, max(self.limits.max_pages - self.fetched - self.pages_out, 0))
         if in_all and not room:
             return self._told("OK", [], least_wait=1000)
         return self._told("OK", self._hand_out(tokens[:room], shares, term, worker))
@@ -299,10 +320,10 @@ class Model:
         for token in tokens:
             out = self.leases[token]
             host = self.hosts[out.host]
-            facts = host.robots_rev, self._delay(host), self._trouble(host), host.standing
+            facts = host.robots_rev, self._delay(host), self._trouble(host), host.standing, host.trouble
             leases.append((token, out.kind, out.host, out.entry, *facts))
         wait = max(wait, least_wait) if wait >= 0 else wait
-        return status, wait, *self.numbers(), self.open_sources, leases
+        return status, wait, *self.numbers(), self.open_sources, self.held, leases
 
     def _hand_out(self, tokens: list[str], shares: Shares, term: int, worker: str) -> list[str]:
         """Proven hosts first, but for what new ones are sure of; then who was passed over; then failing ones."""
@@ -517,28 +538,37 @@ class Model:
         latency: int | None = None,
         ip: str = "",
         handling: int = 0,
+        trouble: str = "",
+        target: str = "",
     ) -> Reply:
         if not self._owned(token, what):
             done = url_id in self.ended and self.ended[url_id][1] == token
             return ("OK", 0, 0, 0, url_id in self.duplicates) if done else ("LEASE_LOST",)
         out = self._end(token)
         assert out.id == url_id
+        if target and self._leads_to(target, url_id):
+            outcome = "failed:redirect-loop"
+        self.targets.pop(url_id, None)
+        if target:
+            self.targets[url_id] = target
         self.ended[url_id] = outcome, token
         self.commits += 1
         self.committed.append((self.commits, url_id))
         self.latest[url_id] = self.commits
+        host = self.hosts[out.host]
+        host.done += 1
         if outcome.startswith("failed:") or outcome == "dropped:trap":
             self.failed[url_id] = self.now
+            host.errors += 1
         self.duplicates.pop(url_id, None)
         if digest and self.digests.setdefault(digest, url_id) != url_id:
             self.duplicates[url_id] = self.digests[digest]
         told = (0, 0, 0) if url_id in self.duplicates else self._accept(puts)
-        host = self.hosts[out.host]
         if latency is not None:
             host.latency = latency if host.latency is None else math.floor(host.latency * 0.6 + latency * 0.4)
         if ip and ip != host.ip:
             self._answered_by(host, ip)
-        self._apply_event(host, event, is_page=True)
+        self._apply_event(host, event, trouble, is_page=True)
         if event == "unsent" and out.group in self.starts:
             self.starts[out.group] -= self._interval(host)
         if event == "unsent" and host.undo == token:
@@ -546,6 +576,14 @@ class Model:
         self._rest(host, rest_ms)
         self._labour(host, handling, token)
         return "OK", *told, url_id in self.duplicates
+
+    def _leads_to(self, at: str | None, end: str) -> bool:
+        """Whether known redirects lead from one URL to another."""
+        for _ in range(MAX_REDIRECTS):
+            if at is None or at == end:
+                return at == end
+            at = self.targets.get(at)
+        return False
 
     def _answered_by(self, host: Host, ip: str) -> None:
         host.ip = ip
@@ -581,6 +619,7 @@ class Model:
         rest_ms: int,
         ip: str = "",
         handling: int = 0,
+        trouble: str = "",
     ) -> Reply:
         if not self._owned(token, what):
             return ("LEASE_LOST",)
@@ -593,7 +632,7 @@ class Model:
             host.delay = delay or 0
         if ip:
             self._answered_by(host, ip)
-        self._apply_event(host, event)
+        self._apply_event(host, event, trouble)
         self._rest(host, rest_ms)
         self._labour(host, handling, token)
         return ("OK",)
@@ -608,13 +647,14 @@ class Model:
         charge: int,
         alone_ms: int,
         handling: int = 0,
+        trouble: str = "",
     ) -> Reply:
         if not self._owned(token, what):
             return ("LEASE_LOST",)
         out = self._end(token)
         host = self.hosts[out.host]
         was_failing = host.failing_since is not None and event != "none"
-        self._apply_event(host, event, is_page=out.kind == "P")
+        self._apply_event(host, event, trouble, is_page=out.kind == "P")
         if out.kind == "P":
             self._requeue(out, 0 if event == "fail" and was_failing else charge, front=False)
             if charge >= CRASH and not (event == "fail" and was_failing):
@@ -650,6 +690,7 @@ class Model:
             del self.failed[put.id]
             del self.ended[put.id]
             self.latest.pop(put.id, None)
+            self.targets.pop(put.id, None)
             self.duplicates.pop(put.id, None)
             host = self.hosts[put.host]
             host.failing_since, host.late, host.backoff, host.backoff_until = None, False, 0, 0
@@ -702,6 +743,33 @@ class Model:
             host.queues[1].extend(host.packed.pop(0))
         return "OK", 0
 
+    # -- blocked hosts -------------------------------------------------------------------------------------------------
+
+    def block(self, names: Sequence[str], hosts: Sequence[str]) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        self.blocked.update(names)
+        known = [self.hosts[name] for name in hosts if name in self.hosts and self._is_blocked(name)]
+        newly = [host for host in known if not host.blocked]
+        for host in newly:
+            host.blocked = True
+        return "OK", len(newly), sum(host.queued for host in newly)
+
+    def unblock(self, names: Sequence[str], hosts: Sequence[str]) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        were = len(self.blocked & set(names))
+        self.blocked -= set(names)
+        known = [self.hosts[name] for name in hosts if name in self.hosts and not self._is_blocked(name)]
+        freed = [host for host in known if host.blocked]
+        for host in freed:
+            host.blocked = False
+        return "OK", were, sum(host.queued for host in freed)
+
+    def _is_blocked(self, host: str) -> bool:
+        labels = host.partition(":")[0].split(".")
+        return host in self.blocked or any(f"*.{'.'.join(labels[n:])}" in self.blocked for n in range(len(labels)))
+
     # -- hosts ---------------------------------------------------------------------------------------------------------
 
     def _delay(self, host: Host) -> int:
@@ -724,7 +792,11 @@ class Model:
             return TROUBLES.get(since or 0, "")
         return "away" if patience > 0 and self.now - since > patience else ""
 
-    def _apply_event(self, host: Host, event: str, *, is_page: bool = False) -> None:
+    def _apply_event(self, host: Host, event: str, trouble: str, *, is_page: bool = False) -> None:
+        knows = event not in ("none", "unsent")
+        if event != "late" and (knows or trouble):
+            host.trouble_ms = host.trouble_ms if host.trouble and trouble else self.now if trouble else 0
+            host.trouble = trouble
         match event:
             case "none" | "unsent":
                 return
@@ -811,9 +883,8 @@ class Model:
     def told_state(self) -> Reply:
         state = self.state
         if state == "running" and self.limits.max_pages is not None and not self.pages_out:
-            fetched = sum(outcome == "fetched" for outcome, _ in self.ended.values())
-            state = "limit" if fetched >= self.limits.max_pages else state
-        return "OK", state, *self.numbers(), self.open_sources, self.wait()
+            state = "limit" if self.fetched >= self.limits.max_pages else state
+        return "OK", state, *self.numbers(), self.open_sources, self.wait(), self.held
 
     def facts(self, name: str, site: str) -> HostFacts:
         """explain: how a host stands, and how the rules judge it."""
@@ -827,9 +898,14 @@ class Model:
             trouble=self._trouble(host),  # type: ignore[arg-type]
             waits=self._waits(host),
             refusal=room[1] if room[0] <= 0 else "",
+            cause=HostTrouble.of(host.trouble, host.trouble_ms),
+            done=host.done,
+            errors=host.errors,
         )
 
-    def _waits(self, host: Host) -> Literal["", "robots", "slot", "due"]:
+    def _waits(self, host: Host) -> Literal["", "blocked", "robots", "slot", "due"]:
+        if host.blocked:
+            return "blocked"
         if host.asking or host.in_flight >= self.limits.per_host:
             return "robots" if host.asking else "slot"
         return "due" if host.due > self.now else ""

@@ -77,6 +77,10 @@ class Snapshot:
     ip_of: dict[str, str] = field(default_factory=dict)
     outbox: dict[str, str] = field(default_factory=dict)
     parcels: dict[int, list[str]] = field(default_factory=dict)
+    blocked: set[str] = field(default_factory=set)
+    """Names that are blocked: hosts, and `*.name`."""
+    failing: dict[str, int] = field(default_factory=dict)
+    """Host -> since when it has a trouble."""
     wake: int = 0
     other: list[str] = field(default_factory=list)
 
@@ -105,7 +109,7 @@ class Snapshot:
                 self.deadlines = _scores(value)
             case "ready" | "ready_proven" | "ready_failing":
                 self.indexes[what] = _scores(value)
-            case "failed" | "sources" | "busy" | "starts":
+            case "failed" | "sources" | "busy" | "starts" | "failing":
                 setattr(self, what, _scores(value))
             case "host":
                 self.hosts[rest] = {k.decode(): v.decode() for k, v in _pairs(value)}
@@ -123,8 +127,8 @@ class Snapshot:
                 self.records = [(at.decode(), fields[1].decode()) for at, fields in value]
             case "seen":
                 self.seen.update(i.decode() for i in value)
-            case "roots":
-                self.roots = {root.decode() for root in value}
+            case "roots" | "blocked":
+                setattr(self, what, {name.decode() for name in value})
             case "workers":
                 self.workers = {k.decode(): v for k, v in _pairs(value)}
             case "digests":
@@ -200,6 +204,12 @@ class Snapshot:
         assert outcomes == len(self.pages)
         assert len(self.seen) == counted["accepted"]
         assert set(self.ip_of) <= set(self.leased)
+        assert self.counters.get("held", 0) == sum(
+            self.queued_of(host) for host, facts in self.hosts.items() if "blocked" in facts
+        )
+        assert self.failing == {
+            host: int(facts["trouble_ms"]) for host, facts in self.hosts.items() if "trouble" in facts
+        }
         assert self.ips == Counter(name for names in self.ip_of.values() for name in names.split("\n") if name)
         self._check_records()
 
@@ -212,6 +222,7 @@ class Snapshot:
         assert sum(lease.kind == "R" for lease in held) <= 1, host
         slots = int(self.meta["per_host"])
         leasable = self.queued_of(host) > 0 and len(held) < slots and asking is None
+        leasable = leasable and "blocked" not in self.hosts[host]
         places = {name: index[host] for name, index in self.indexes.items() if host in index}
         assert places == ({self.standing(host): self.number(host, "due")} if leasable else {}), host
 
@@ -224,7 +235,7 @@ class Snapshot:
             if "at" in page:
                 assert page["at"].decode() == last[url_id]
             elif url_id not in self.failed:  # drained
-                assert set(page) <= {"m", "token", "d"}
+                assert set(page) <= {"m", "token", "d", "to"}
         assert set(self.failed) <= set(self.pages)
         assert {page["d"].decode() for page in self.pages.values() if "d" in page} <= set(self.digests.values())
 

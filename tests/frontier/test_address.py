@@ -15,6 +15,7 @@ from crawler.errors import RedisAway, RedisUnavailable, UsageError
 from crawler.frontier.redis.address import OPTIONS, Address, shown
 from crawler.frontier.redis.connection import Connection
 from tests.redis_for_tests import PrivateRedis
+from tests.servers import Server, page
 from tests.tls_door import TlsDoor
 
 SECRET = "geheim-73"
@@ -224,6 +225,12 @@ def test_one_speaks_tls_and_the_other_does_not(redis_server: PrivateRedis, autho
         port = plain.getsockname()[1]
         with linked(f"rediss://127.0.0.1:{port}", 0.1) as link, pytest.raises(RedisAway):
             link.ask(link.client.ping)
+
+
+def test_a_web_server_in_place_of_redis_is_named() -> None:
+    with Server("127.0.0.1") as web:
+        web.otherwise = page(b"a page")
+        assert "is a web server: name the port at which Redis listens" in refused(f"redis://127.0.0.1:{web.port}")
 
 
 def test_a_server_without_tls_is_told_from_one_that_is_slow(redis_server: PrivateRedis) -> None:

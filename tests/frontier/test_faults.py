@@ -149,6 +149,12 @@ FAULTS: Final = {
     ),
     "a tail is forgotten": Fault(" and length(host, 'tail') > 0 then", " and false then", ("lease",)),
     "new pages overtake those that are packed": Fault("OVERFLOW or is_long)", "OVERFLOW)"),
+    "a blocked host is ready": Fault("h[4] or h[8]", "h[4]"),
+    "what goes back to a blocked host is not held": Fault("  hold(lease.host, 1)\n", ""),
+    "links to blocked hosts are accepted": Fault("if is_blocked(host) then", "if false then", ("put", "commit")),
+    "a host is unblocked though another name blocks it": Fault("not is_blocked(host) and ", "", ("unblock",)),
+    "a trouble that is over is kept": Fault("    if was then\n", "    if false then\n"),
+    "a circle of redirects is not found": Fault("    if from == to then\n", "    if false then\n", ("commit",)),
     "revive leaves the record": Fault("    redis.call('DEL', page)\n", "", ("revive",)),
 }
 

@@ -220,7 +220,7 @@ def test_after_the_patience_a_host_hands_out_its_urls_as_unreachable(make: Make)
     leases = crawl.lease(30)
     assert [x.unreachable for x in leases] == [True] * 30
     for lease in leases:
-        crawl.commit(lease, "failed:host-unreachable", event="none")
+        crawl.commit(lease, "failed:connect", event="none")
     assert crawl.frontier.state().word == "done"
 
 

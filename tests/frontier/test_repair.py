@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import NoCrawl
+from crawler.frontier import blocks
 from crawler.frontier.repair import Repaired, host_names, repair
 from tests.frontier.crawls import Crawl, Make
 
@@ -163,7 +164,7 @@ def test_a_list_that_vanishes_while_the_crawl_runs_is_lost_as_well(make: Make) -
     crawl.lease(3)
     assert crawl.crawldb.counters()["lost"] == 3
     assert len(finish(crawl)) == len(URLS) - 3
-    assert crawl.frontier.repair("counts", [0, 9, 0, 0, 6]) == (0, 3)
+    assert crawl.frontier.repair("counts", [0, 9, 0, 0, 6, 0]) == (0, 3)
     crawl.link.client.flushdb()
 
 
@@ -204,8 +205,8 @@ def test_sent_twice_it_finds_nothing_more(make: Make) -> None:
     names = sorted(host_names(crawl.frontier.shard))
     assert crawl.frontier.repair("entries", names) == crawl.frontier.repair("entries", names) == (0, 8)
     crawl.link.client.hset(key(crawl, "counters"), "queued", 99)
-    assert crawl.frontier.repair("counts", [8, 9, 99, 0, 1]) == (1, 0)
-    assert crawl.frontier.repair("counts", [8, 9, 99, 0, 1]) == (0, 0)
+    assert crawl.frontier.repair("counts", [8, 9, 99, 0, 1, 0]) == (1, 0)
+    assert crawl.frontier.repair("counts", [8, 9, 99, 0, 1, 0]) == (0, 0)
     assert crawl.frontier.repair("hosts", names) == (3, 0)
     assert crawl.frontier.repair("hosts", names) == (0, 0)
 
@@ -217,7 +218,7 @@ def test_counts_that_moved_meanwhile_are_left_alone(make: Make) -> None:
     stamp = [9, 0, 2, 1]
     entries = crawl.frontier.repair("entries", sorted(host_names(crawl.frontier.shard)))[1]
     crawl.one()
-    assert crawl.frontier.repair("counts", [entries, *stamp]) == (0, 0)
+    assert crawl.frontier.repair("counts", [entries, *stamp, 0]) == (0, 0)
     assert crawl.frontier.state().odd
     assert finish(crawl) == set(URLS)
     crawl.snapshot()
@@ -227,5 +228,21 @@ def test_a_crawl_that_is_gone_is_not_repaired(crawl: Crawl) -> None:
     crawl.frontier.delete()
     crawl.crawldb.sweep()
     with pytest.raises(NoCrawl):
-        crawl.frontier.repair("counts", [0, 0, 0, 0, 0])
+        crawl.frontier.repair("counts", [0, 0, 0, 0, 0, 0])
     assert crawl.link.client.keys("crawler:*") == []
+
+
+@pytest.mark.parametrize("held", ["0", "9", "-3", "nan", None])
+def test_the_count_of_what_is_held(crawl: Crawl, held: str | None) -> None:
+    """Else a crawl with blocked hosts would never be done, or be done too soon."""
+    crawl.put(*(f"http://{host}/{n}" for host in ("a.example", "b.example") for n in range(3)))
+    blocks.block(crawl.frontier.frontier, ["a.example"])
+    for lease in crawl.lease():
+        crawl.commit(lease)
+    counters = crawl.frontier.keys.counters
+    crawl.link.client.hdel(counters, "held") if held is None else crawl.link.client.hset(counters, "held", held)
+    assert crawl.frontier.state().odd
+    assert not crawl.frontier.done()
+    assert repair(crawl.frontier.shard).counts
+    assert crawl.frontier.done()
+    assert crawl.snapshot().counters["held"] == 3

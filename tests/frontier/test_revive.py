@@ -108,7 +108,7 @@ def test_a_host_that_was_given_up_is_asked_again(make: Make) -> None:
     crawl.advance(2)
     for lease in crawl.lease():
         assert lease.unreachable
-        crawl.commit(lease, "failed:host-unreachable", event="none")
+        crawl.commit(lease, "failed:connect", event="none")
     assert crawl.frontier.revive([ONE]) == 1
     assert not crawl.one().unreachable
 

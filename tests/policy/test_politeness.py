@@ -35,12 +35,14 @@ def test_events_are_those_of_the_frontier() -> None:
         (200, "fetched", "ok"),
         (204, "fetched", "ok"),
         (299, "fetched", "ok"),
-        (304, "fetched", "ok"),
-        (300, "fetched", "ok"),
-        (401, "fetched", "ok"),
-        (404, "fetched", "ok"),
-        (410, "fetched", "ok"),
-        (451, "fetched", "ok"),
+        (304, "failed:http", "ok"),
+        (300, "failed:http", "ok"),
+        (400, "denied", "ok"),
+        (401, "denied", "ok"),
+        (403, "denied", "ok"),
+        (404, "missing", "ok"),
+        (410, "missing", "ok"),
+        (451, "denied", "ok"),
         (501, "failed:http", "ok"),
         (505, "failed:http", "ok"),
         (600, "failed:http", "ok"),
@@ -56,13 +58,61 @@ def test_final_at_the_first_try(status: int, outcome: str, event: str) -> None:
 @pytest.mark.parametrize("status", sorted(politeness.REDIRECTS))
 def test_redirects_need_a_location(status: int) -> None:
     assert judge(_answer(status, ("Location", "/x")), 0, 2, 0.5).outcome == "redirected"
-    assert judge(_answer(status), 0, 2, 0.5).outcome == "fetched"
-    assert judge(_answer(status, ("Location", "")), 0, 2, 0.5).outcome == "fetched"
+    assert judge(_answer(status), 0, 2, 0.5).outcome == "failed:http"
+    assert judge(_answer(status, ("Location", "")), 0, 2, 0.5).outcome == "failed:http"
 
 
 def test_a_body_that_was_not_read_is_dropped() -> None:
     assert judge(_answer(200, skipped=True), 0, 2, 0.5).outcome == "dropped:type"
-    assert judge(_answer(404, skipped=True), 0, 2, 0.5).outcome == "dropped:type"
+    assert judge(_answer(404, skipped=True), 0, 2, 0.5).outcome == "missing"
+
+
+@pytest.mark.parametrize(
+    ("result", "trouble"),
+    [
+        (_answer(200), ""),
+        (_answer(403), ""),
+        (_answer(404), ""),
+        (_answer(304), ""),
+        (_answer(429), "http 429 Too Many Requests"),
+        (_answer(503), "http 503 Service Unavailable"),
+        (_answer(500), "http 500 Internal Server Error"),
+        (_answer(501), "http 501 Not Implemented"),
+        (_answer(999), "http 999"),
+        (_failure("timeout"), "timeout why"),
+        (_failure("connect", sent=False), "connect why"),
+        (_failure("protocol"), "http why"),
+        (_failure("dns", sent=False), "dns why"),
+        (_failure("tls"), "tls why"),
+        (_failure("refused", sent=False), ""),
+        (_failure("expired", sent=False), ""),
+    ],
+    ids=lambda value: getattr(value, "kind", None) or str(getattr(value, "status", value)),
+)
+@pytest.mark.parametrize("tried", [0, 14])
+def test_what_is_wrong_with_a_host_is_known_at_the_first_try(
+    result: Response | FetchError, trouble: str, tried: int
+) -> None:
+    assert judge(result, tried, 2, 0.5).trouble == trouble
+
+
+@pytest.mark.parametrize(
+    ("result", "trouble"),
+    [
+        (_answer(200), ""),
+        (_answer(403), ""),
+        (_answer(404), ""),
+        (_answer(429), "robots robots.txt answered 429 Too Many Requests"),
+        (_answer(500), "robots robots.txt answered 500 Internal Server Error"),
+        (_failure("connect", sent=False), "connect why"),
+        (_failure("protocol"), "http why"),
+        (_failure("tls"), "tls why"),
+        (_failure("expired", sent=False), ""),
+    ],
+    ids=lambda value: getattr(value, "kind", None) or str(getattr(value, "status", value)),
+)
+def test_a_robots_txt_that_cannot_be_read_is_a_trouble_of_its_host(result: Response | FetchError, trouble: str) -> None:
+    assert judge_robots(result, 0).trouble == trouble
 
 
 @pytest.mark.parametrize(

@@ -130,6 +130,16 @@ def closed_port() -> int:
 # -- a generated graph -------------------------------------------------------------------------------------------------
 
 
+OUTCOMES = {
+    "redirect": "redirected",
+    "missing": "missing",
+    "noindex": "dropped:noindex",
+    "denied": "dropped:robots",
+    "pdf": "dropped:type",
+}
+"""Kind of a URL -> how it ends, if not as `fetched`."""
+
+
 @dataclass(slots=True)
 class Node:
     """One URL of the graph and what must become of it."""
@@ -147,9 +157,9 @@ class Node:
 
     @property
     def outcome(self) -> str:
-        return {"redirect": "redirected", "noindex": "dropped:noindex", "denied": "dropped:robots"}.get(
-            self.kind, "dropped:type" if self.kind == "pdf" else "fetched"
-        )
+        if self.kind == "redirect" and not self.children:  # it is served as a page
+            return "fetched"
+        return OUTCOMES.get(self.kind, "fetched")
 
     def ancestors(self) -> list[Node]:
         """The way up to the seed, itself not counted."""
@@ -238,13 +248,7 @@ class Graph:
 
     def expected(self) -> dict[str, tuple[str, int, str | None]]:
         """URL -> outcome, depth, via."""
-        return {
-            node.url: (self._outcome(node), node.depth, node.parent.url if node.parent else None) for node in self.nodes
-        }
-
-    @staticmethod
-    def _outcome(node: Node) -> str:
-        return "fetched" if node.kind == "redirect" and not node.children else node.outcome
+        return {node.url: (node.outcome, node.depth, node.parent.url if node.parent else None) for node in self.nodes}
 
     def found(self, records: Mapping[str, Mapping[str, object]]) -> dict[str, tuple[object, object, object]]:
         """The records as `expected` has them."""

@@ -286,5 +286,5 @@ def test_a_host_that_is_none_holds_nobody_up(
     assert "Traceback" not in done.err
     outcomes = sorted(record["outcome"] for record in commands.exported())
     status = commands.status()
-    assert outcomes[-1] == "failed:host-unreachable"
+    assert outcomes[-1] == "failed:connect"
     assert (status["state"], status["lost"] + outcomes.count("failed:bad-entry")) == ("done", 1)

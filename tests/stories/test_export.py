@@ -110,7 +110,7 @@ def test_what_is_drained_is_told_and_still_known(stored: Stored) -> None:
     ]
     assert _memory(stored) < memory - SIZE * 200
     assert stored.commands.run("export", "-o", "b.jsonl").lines == [
-        f"crawler: {SIZE:,} records were drained before: they are in the files written then, not in this one",
+        f"crawler: drained before, and so in the files written then, not in this one: {SIZE:,} records",
         "crawler: 0 records written to b.jsonl",
     ]
     told = json.loads(stored.commands.run("explain", page(3).url, "--json").out)

@@ -102,7 +102,7 @@ def test_listed_by_reason_host_and_time_and_tried_again(commands: Commands, site
             "url": two[0],
             "outcome": "failed:http",
             "status": 500,
-            "error": "status 500",
+            "error": "500 Internal Server Error",
             "attempts": 1,
             "depth": 1,
         },
@@ -127,7 +127,7 @@ def test_listed_by_reason_host_and_time_and_tried_again(commands: Commands, site
         assert line in said
     lines = commands.run("failed", "--list").out.splitlines()
     assert len(lines) == 7
-    assert sum(line.endswith("  status 500") for line in lines) == 4
+    assert sum(line.endswith("  500 Internal Server Error") for line in lines) == 4
     assert "\x1b" not in commands.run("failed", "--list").out
     # tried again, by each way to name them
     broken.mend()
@@ -169,7 +169,7 @@ def test_while_the_crawl_runs_and_is_paused(
     assert commands.run("seed", site.url("/"), bad, gone, *options).code == 0
     going = commands.start("work", "--workers", "1")
     wait_until(lambda: commands.status()["state"] == "done", "the crawl to end")
-    assert {letter["outcome"] for letter in listed(commands)} == {"failed:http", "failed:host-unreachable"}
+    assert {letter["outcome"] for letter in listed(commands)} == {"failed:http", "failed:connect"}
     site.serve("/bad", html(title="good"))
     away.come_back()
     away.serve("/", html(title="back"))

@@ -288,7 +288,8 @@ def titles(page):
 if __name__ == "__main__":
     hook = {"titles": titles, "none": None}[sys.argv[2]]
     try:
-        with Crawl(sys.argv[1], hook=hook, delay=0, workers=1, max_pages=int(sys.argv[3])) as crawl:
+        more = {"max_pages": int(sys.argv[3]), "no_hook": len(sys.argv) > 4}
+        with Crawl(sys.argv[1], hook=hook, delay=0, workers=1, **more) as crawl:
             print(crawl.run().hook_calls)
     except CrawlerError as error:
         print(f"{type(error).__name__}: {error}")
@@ -304,6 +305,8 @@ def test_a_hook_of_the_script_that_is_run_has_no_file_in_its_name(commands: Comm
     refused = commands.run(site.url("/"), "none", "3", python="script.py")
     assert refused.out.startswith("HookError: crawl 'default' has the hook titles, this command has none")
     _refused(commands, ("run", "-n", "1"), "add --hook FILE.py:titles")
+    without = commands.run(site.url("/"), "titles", "2", "no hook", python="script.py")
+    assert (without.code, without.out) == (0, "2\n"), without.err
     done = commands.run("run", "-n", "1", "--max-pages", "3", "--hook", "script.py:titles")
     assert done.code == 0, done.err
     again = commands.run(site.url("/"), "titles", "9", python="script.py")

@@ -77,7 +77,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run", URL, "--hook", "os:nothing_there"), ("os has no function nothing_there",)),
         (("run", URL, "--hook", "broken.py:f"), ("broken.py", "ZeroDivisionError")),
         (("run", URL, "-o", "no/where.jsonl"), ("no/where.jsonl", "folder does not exist")),
-        (("run", URL, "-o", "pages.xml"), ("pages.xml", ".jsonl")),
+        (("run", URL, "-o", "pages.xml"), ("pages.xml", ".xml", ".jsonl", "--format")),
+        (("run", URL, "-o", "pages"), ("pages: ", "no ending", ".jsonl", "--format")),
         (("run", URL, "--header", "nonsense"), ("header", "Name: value")),
         (("run", URL, "--redis", "localhost"), ("redis://",)),
         (("run", URL, "--log-file", "no/where.log"), ("no/where.log", "cannot be written")),
@@ -89,6 +90,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("export", "-o", "-", "--crawl", "other"), ("no crawl 'other'",)),
         (("export",), ("--output",)),
         (("export", "-o", "-", "--only", "everything"), ("'everything'", "fetched")),
+        (("export", "-o", "-", "--only", "200"), ("(--status 200?)",)),
+        (("export", "-o", "-", "--status", "20"), ("--status 20", "3xx")),
         (("export", "-o", "kept.jsonl", "--follow", "--only", "everything"), ("'everything'",)),
         (("set", "delay", "1"), ("no crawl 'default'",)),
         (("pause",), ("no crawl 'default'",)),
@@ -160,7 +163,7 @@ def test_lines_that_are_no_urls(commands: Commands, sites: Sites) -> None:
     assert (done.code, done.out) == (0, ""), "a crawl of nothing was left behind"
     done = commands.run("seed", "mixed.txt", "--delay", "0", "--scope", "host")
     assert done.code == 2
-    assert "1 new URLs, 1 known, 2 refused" in done.lines[-1]
+    assert "1 new URL, 1 known, 2 refused" in done.lines[-1]
     assert "mixed.txt:2:" in done.err
     assert "mixed.txt:4:" in done.err
     done = commands.run("run", "-o", "-", "-n", "1")
@@ -238,6 +241,19 @@ def test_output_that_cannot_be_written(commands: Commands, sites: Sites) -> None
         assert done.code == 2
         assert "/dev/full cannot be written" in done.lines[-1]
         assert "Traceback" not in done.err
+
+
+def test_a_filter_that_nothing_matches_is_no_mistake(commands: Commands, sites: Sites) -> None:
+    """An empty file, exit code 0, and a word."""
+    url = sites.add().serve("/", html())
+    assert commands.run("run", url, "-n", "1").code == 0
+    for more in ((), ("--state", "a.state")):
+        done = commands.run("export", "-o", "a.jsonl", "--only", "fetched", "--status", "3xx", *more)
+        assert (done.code, (commands.folder / "a.jsonl").read_text()) == (0, "")
+        assert "0 records written to a.jsonl" in done.err
+        assert "no record matches --only fetched --status 3xx" in done.lines[-1]
+        (commands.folder / "a.jsonl").unlink()
+    assert [record["url"] for record in commands.exported("--only", "fetched,failed", "--status", "2xx")] == [url]
 
 
 def test_a_crawl_that_fetched_nothing_ends_with_4(commands: Commands, sites: Sites) -> None:

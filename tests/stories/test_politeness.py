@@ -109,7 +109,7 @@ def test_robots_txt_rules(commands: Commands, sites: Sites) -> None:
     assert found == (
         dict.fromkeys(allowed, "fetched")
         | dict.fromkeys(refused, "dropped:robots")
-        | {broken.url(path): "failed:host-unreachable" for path in ("/public", "/private", "/mine")}
+        | {broken.url(path): "failed:robots" for path in ("/public", "/private", "/mine")}
     )
     assert set(strict.asked()) == {ROBOTS, "/public"}
     assert set(broken.asked()) == {ROBOTS}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crawler.worker.outcome import IN_A_CIRCLE
 from tests.servers import Server, page
 from tests.stories.commands import Commands, Json, by_url, outcomes
 from tests.stories.sites import Sites, html
@@ -29,19 +30,21 @@ def test_redirects(commands: Commands, sites: Sites) -> None:
     site.redirect("/self", "/self")
     site.redirect("/out", other.url("/"))
     site.redirect("/bad", "http://[::1/")
-    site.serve("/nowhere", html(), 302)  # without a Location it is an answer like any other
+    site.serve("/nowhere", html(), 302)  # without a Location
     site.redirect("/back", "/")
     for n in range(30):
         site.redirect(f"/long{n}", f"/long{n + 1}")
     records = _crawl(commands, site.url("/"))
     found = {site.path_of(url): record for url, record in records.items()}
     assert {path: record["outcome"] for path, record in found.items() if "long" not in path} == {
-        **dict.fromkeys(("/", "/chain4", "/below", "/nowhere"), "fetched"),
+        **dict.fromkeys(("/", "/chain4", "/below"), "fetched"),
         **dict.fromkeys([f"/chain{n}" for n in range(4)], "redirected"),
-        **dict.fromkeys([f"/loop{n}" for n in range(3)], "redirected"),
+        **dict.fromkeys([f"/loop{n}" for n in range(2)], "redirected"),
         **dict.fromkeys(("/out", "/bad", "/back"), "redirected"),
-        "/self": "failed:redirect-loop",
+        **dict.fromkeys(("/self", "/loop2"), "failed:redirect-loop"),
+        "/nowhere": "failed:http",
     }
+    assert (found["/loop2"]["error"], found["/loop2"]["redirect_to"]) == (IN_A_CIRCLE, site.url("/loop0"))
     assert found["/chain4"]["depth"] == found["/chain0"]["depth"] == 1
     assert found["/below"]["depth"] == 2
     assert found["/chain1"]["via"] == site.url("/chain0")

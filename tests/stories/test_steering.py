@@ -99,7 +99,7 @@ def test_done_fresh_and_more(commands: Commands, sites: Sites) -> None:
     asked = len(site.seen)
     done = commands.run("run", urls[0], *options, "-o", "again.jsonl")
     assert done.code == 0
-    assert "is done: 4 pages are stored" in done.err
+    assert "is done with 4 pages" in done.err
     assert len(site.seen) == asked
     assert len((commands.folder / "again.jsonl").read_text().splitlines()) == 4
     done = commands.run("run", more[0], *options)

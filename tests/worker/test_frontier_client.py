@@ -67,7 +67,7 @@ class Setting:
         """Have the ends of all that is held sent with the next turn."""
         for lease in self.held:
             held = LeasedPage(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
-            ending = of_failure(held, "failed:http", "status 500")
+            ending = of_failure(held, "failed:http", "500 Internal Server Error")
             self.clients.submit_call(PendingCall(ending))
         self.held = []
 

@@ -142,10 +142,15 @@ def test_a_page_that_asks_not_to_be_kept() -> None:
 
 def test_an_answer_without_a_page() -> None:
     ending = endings.of_response(
-        _held(), "failed:http", _response(503, b"busy"), HostFeedback("slow", 5), error="status 503"
+        _held(), "failed:http", _response(503, b"busy"), HostFeedback("slow", 5), error="503 Service Unavailable"
     )
     record = Record.decode(ending.record)
-    assert (record.outcome, record.status, record.size, record.error) == ("failed:http", 503, 4, "status 503")
+    assert (record.outcome, record.status, record.size, record.error) == (
+        "failed:http",
+        503,
+        4,
+        "503 Service Unavailable",
+    )
     assert (ending.event, ending.rest_ms) == ("slow", 5)
 
 
@@ -155,8 +160,11 @@ def test_a_sitemap_that_failed_is_told_as_one_so_that_it_is_tried_again_as_one()
         assert (
             Record.decode(endings.of_response(held, outcome, _response(500), HostFeedback()).record).sitemap is marked
         )
-    loop = endings.of_redirect(held, _response(302), None, Discovered(), HostFeedback(), outcome="failed:redirect-loop")
-    assert Record.decode(loop.record).sitemap
+    too_many = endings.of_redirect(held, _response(302), None, Discovered(refused=Counter(hops=1)), HostFeedback())
+    assert Record.decode(too_many.record).sitemap
+    loop = endings.of_redirect(held, _response(302), URL, Discovered(), HostFeedback(), "7")
+    assert Record.decode(loop.loop).sitemap
+    assert not Record.decode(loop.record).sitemap
     assert not Record.decode(
         endings.of_redirect(held, _response(302), None, Discovered(), HostFeedback()).record
     ).sitemap

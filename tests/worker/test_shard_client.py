@@ -52,7 +52,7 @@ class Setting:
         """Have the end of one of the leased pages sent with the next turn."""
         lease = leased.leases[number]
         held = LeasedPage(lease, lease.entry(), self.frontier.id(lease.entry().request.url))
-        ending = of_failure(held, "failed:http", "status 500")
+        ending = of_failure(held, "failed:http", "500 Internal Server Error")
         self.client.pending.append(PendingCall(ending, links))
 
 

@@ -61,5 +61,6 @@ def _kind(output: str, format: str | None) -> tuple[str, bool]:
         return "jsonl", False
     _, dot, kind = file.removesuffix(".gz").rpartition(".")
     if not dot or kind not in FORMATS:
-        raise UsageError(f"{output}: the ending names the format: {endings('.')}; or name one by --format")
+        what = f"{dot}{kind} is no format here" if dot and kind else "it has no ending that names a format"
+        raise UsageError(f"{output}: {what}: end it in {endings('.')}, or name one, as in --format jsonl")
     return kind, file.endswith(".gz")

@@ -10,6 +10,7 @@ if no then
   return { no }
 end
 local behind = REST + tonumber(ARG.names)
+redis.call('DEL', PROBE) -- a taking away first, so that it goes through when Redis is full
 for i = REST, behind - 1 do
   redis.call('SADD', BLOCKED, ARGV[i])
 end

@@ -6,8 +6,8 @@
 --         fail (0: it does not, or it was given up at once), ms between two requests to it, why it is not asked any
 --         more or '' (see unreachable in shared/feedback.lua), why no page of it is leased now (robots: its robots.txt
 --         is requested; blocked; slot: all its slots are taken; due: it is not due) or '', which budget refuses another
---         link to it or '', what is wrong with it in words or '', since when (ms), how many of its URLs have ended, and
---         how many of them failed | NO_CRAWL
+--         link to it or '', what is wrong with it in words or '', since when (ms), how many of its URLs have
+--         ended, and how many of them failed | NO_CRAWL
 local no = refusal()
 if no then
   return { no }

@@ -6,11 +6,12 @@
 --       leases:  tokens. One without its row in `leased` goes; a row without its token ends, its URL goes back; a row
 --                that cannot be read goes; a deadline that no worker ever set is over.
 --       entries: hosts. Nothing is changed; their queues are counted.
---       counts:  how many entries all queues hold, and accepted, queued, leased and ended as they were before they
---                were counted. The crawl's counters, unless these moved; what was accepted and is nowhere is lost.
+--       counts:  how many entries all queues hold, accepted, queued, leased and ended as they were before they were
+--                counted, how many of the entries are of blocked hosts. The crawl's counters, unless these moved;
+--                what was accepted and is nowhere is lost.
 --       hosts:   hosts. Counts, fields and place in `ready` of each, by its queues and leases.
--- RETURNS OK, how many of these were repaired, and of `entries` how many there are, of `counts` how many URLs are lost
---         | NO_CRAWL
+-- RETURNS OK, how many of these were repaired (of `entries`: how many are of blocked hosts), and of `entries` how many
+--         there are, of `counts` how many URLs are lost | NO_CRAWL
 local MAX_TERM_MS = 30 * 86400000
 local NUMBERS = { 'due', 'delay', 'latency', 'accepted', 'backoff', 'backoff_until', 'failing_since', 'no_name_since',
   'robots_rev', 'robots_crashes', 'answers', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3' }
@@ -89,7 +90,6 @@ local function repair_host(host, out, asking)
       wrong = true
     end
   end
-  hold(host, entries - (number(h[1]) or 0))
   wrong = set(key, 'queued', h[1], entries) or wrong
   wrong = set(key, 'in_flight', h[2], out) or wrong
   if h[3] and not asking then
@@ -135,8 +135,8 @@ local function repair_addresses()
   end
 end
 
-local function repair_counts(entries, accepted, queued, leased, ended)
-  local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended', 'lost')
+local function repair_counts(entries, accepted, queued, leased, ended, of_blocked)
+  local c = redis.call('HMGET', COUNTERS, 'accepted', 'queued', 'leased', 'ended', 'lost', 'held')
   for i, before in ipairs({ accepted, queued, leased, ended }) do
     if math.modf(number(c[i]) or 0) ~= before then -- a reply contains whole numbers only
       return number(c[5]) or 0
@@ -153,7 +153,7 @@ local function repair_counts(entries, accepted, queued, leased, ended)
   local known = entries + pages + ended
   accepted = math.max(accepted, known)
   local right = { accepted = { c[1], accepted }, queued = { c[2], entries }, leased = { c[3], pages },
-    lost = { c[5], accepted - known } }
+    lost = { c[5], accepted - known }, held = { c[6], of_blocked } }
   for field, values in pairs(right) do
     if set(COUNTERS, field, values[1], values[2]) then
       repaired = repaired + 1
@@ -178,7 +178,11 @@ elseif part == 'hosts' then
   end
 elseif part == 'entries' then
   for i = REST, #ARGV do
-    more = more + entries_of(ARGV[i])
+    local n = entries_of(ARGV[i])
+    more = more + n
+    if redis.call('HEXISTS', host_key(ARGV[i]), 'blocked') == 1 then
+      repaired = repaired + n
+    end
   end
 else
   local n = {}

@@ -20,7 +20,4 @@ for i = behind, #ARGV do
   end
 end
 count('held', -held)
-if redis.call('SCARD', BLOCKED) == 0 and (number(redis.call('HGET', COUNTERS, 'held')) or 0) == 0 then
-  redis.call('HDEL', META, 'blocks')
-end
 return { 'OK', known, held }

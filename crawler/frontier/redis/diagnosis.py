@@ -80,6 +80,8 @@ def explained(
         return None
     if context is not None:
         return _refusal(place, context)
+    if _speaks_http(place):
+        return "is a web server: name the port at which Redis listens, 6379 by default"
     return "wants TLS: write rediss:// for redis://" if _speaks_tls(place) else None
 
 
@@ -121,10 +123,19 @@ def _speaks_tls(place: tuple[str, int]) -> bool:
 
 def _speaks_plainly(place: tuple[str, int]) -> bool:
     """Whether the server answers as Redis does without TLS, be it by a refusal."""
+    return _answer(place, b"PING\r\n")[:1] in (b"+", b"-")
+
+
+def _speaks_http(place: tuple[str, int]) -> bool:
+    """Whether a web server listens."""
+    return _answer(place, b"GET / HTTP/1.0\r\n\r\n").startswith(b"HTTP/")
+
+
+def _answer(place: tuple[str, int], question: bytes) -> bytes:
     with suppress(OSError), socket.create_connection(place, _LOOK) as plain:
-        plain.sendall(b"PING\r\n")
-        return plain.recv(1) in (b"+", b"-")
-    return False
+        plain.sendall(question)
+        return plain.recv(16)
+    return b""
 
 
 def _refusal(place: tuple[str, int], context: ssl.SSLContext) -> str | None:

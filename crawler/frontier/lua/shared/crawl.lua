@@ -16,7 +16,7 @@ local IPS_USED = m[17] -- leases were ever counted by address
 local FULL_SITE = m[22] -- it fills Redis: no new links of it
 local CROWDS = m[21] -- a site ever had more than MANY_HOSTS hosts
 local SLOW_PAGES = m[23] -- a page ever took HEAVY_MS: there may be sites in BUSY
-local BLOCKS = m[24] -- there are names in BLOCKED
+local BLOCKS = m[24] -- a name was ever put into BLOCKED
 local SHARDS = number(m[19]) or 1
 -- entries in the head of a host's pages; more go to its tail
 local OVERFLOW = math.max(number(m[20]) or DEFAULT_OVERFLOW, 1)

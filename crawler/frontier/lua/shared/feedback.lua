@@ -40,7 +40,8 @@ end
 -- Returns true when the host was failing before.
 local function apply_event(host, event, is_page, trouble)
   local key = host_key(host)
-  if event == 'none' or event == 'unsent' then
+  local knows = event ~= 'none' and event ~= 'unsent'
+  if not knows and trouble == '' then
     return false
   end
   local h = redis.call('HMGET', key, 'failing_since', 'late', 'answers', 'backoff', 'robots_crashes', 'trouble')
@@ -48,6 +49,9 @@ local function apply_event(host, event, is_page, trouble)
   local index = index_of(since, late, answers)
   if event ~= 'late' then
     set_trouble(host, trouble, h[6])
+  end
+  if not knows then
+    return false
   end
   if event == 'ok' or event == 'slow' then
     if is_page and answers < PROVEN_AFTER then

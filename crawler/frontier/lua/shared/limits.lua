@@ -33,6 +33,7 @@ local function odd()
   local rows = redis.call('HLEN', LEASED)
   local ready = redis.call('ZCARD', READY_PROVEN) + redis.call('ZCARD', READY) + redis.call('ZCARD', READY_FAILING)
   return queued < 0 or leased < 0 or rows ~= redis.call('ZCARD', LEASES)
+    or waiting < 0
     or (rows == 0 and leased ~= 0)
     or (rows == 0 and ready == 0 and waiting ~= 0)
     or (ready > 0 and waiting <= 0)
