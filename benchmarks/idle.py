@@ -11,6 +11,7 @@ import sys
 import threading
 
 from benchmarks.crawls import CRAWL
+from crawler.crawl.journal import Outlet
 from crawler.crawl.process import Job, build
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.redis.connection import Connection
@@ -37,7 +38,7 @@ def main() -> int:
             settings=Settings(),
             parent=os.getppid(),
         )
-        worker = build(job, watch, open_log(None, False, job.worker))
+        worker = build(job, watch, open_log(None, False, job.worker), Outlet(-1))
         threads.append(threading.Thread(target=worker.run, daemon=True))
         threads[-1].start()
     for thread in threads:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
+import stat
 import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from io import TextIOWrapper
+from pathlib import Path
 from typing import Final, TextIO
 
 import msgspec
 
 from crawler import owners
 from crawler.errors import UsageError
+from crawler.events import Ended, Event, encoded, stamp
 from crawler.text import escaped, printable
+
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,9 @@ class Log:
     """On stderr, and in the log file."""
     note: Callable[[str], None]
     """In the log file; on stderr only with -v."""
+    write: Callable[[Ended | Event], None]
+    """As `note`."""
+    file: LogFile | None = None
 
 
 ERASE: Final = "\r\x1b[J"
@@ -37,32 +45,101 @@ def is_dumb() -> bool:
     return os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
 
 
+_LOOK_AGAIN: Final = 1.0
+"""Seconds between checks whether the file was moved away, and between attempts to open it again."""
+
+
 class _JsonLines(logging.Formatter):
     def __init__(self, who: str) -> None:
         super().__init__()
         self._who = who
 
     def format(self, record: logging.LogRecord) -> str:
-        at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z"
-        line = {"at": at, "level": record.levelname.lower(), "who": self._who, "message": record.getMessage()}
+        if isinstance(record.msg, Ended | Event):
+            return encoded(record.msg).decode()
+        level, message = record.levelname.lower(), record.getMessage()
+        line = {"time": stamp(record.created), "level": level, "worker": self._who, "message": message}
         return escaped(msgspec.json.encode(line).decode())
 
 
-class _Lines(logging.FileHandler):
-    """A log file that cannot be written any more is given up. This is reported once, and the crawl continues."""
+class LogFile(logging.Handler):
+    """Appends whole lines, one write each, so several processes may share the file.
 
-    def _open(self) -> TextIOWrapper:
-        place = owners.resolved(self.baseFilename)  # no link of another user is followed
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | owners.nofollow(place)
-        return os.fdopen(os.open(place, flags, 0o666), "a", encoding="utf-8")
+    It never waits and never raises. While the file cannot be written, lines are dropped and counted. A file that was
+    moved away (logrotate) is replaced by a new one.
+    """
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the name is the library's
-        error = sys.exc_info()[1]
-        logger = logging.getLogger("crawler")
-        if self in logger.handlers:
-            logger.removeHandler(self)
-            reason = error.strerror if isinstance(error, OSError) else error
-            logger.warning("--log-file %s: cannot be written any more: %s; logging stops", self.baseFilename, reason)
+    def __init__(self, name: str, report: Report | None) -> None:
+        """*report* gets one message when the file cannot be written any more. Raises OSError, ValueError."""
+        super().__init__()
+        self._named = name
+        self.report = report or logging.getLogger("crawler").warning
+        self._place = Path(name).absolute()  # a hook may change the current folder
+        self._fd: int | None = self._open()
+        self._look_at = time.monotonic() + _LOOK_AGAIN
+        self._is_torn = False
+        """The last line was written in part."""
+        self._missing = 0
+        """Lines dropped since the last one that was written."""
+        self._has_reported = False
+        self.lost = 0
+        """Lines dropped in all."""
+
+    def _open(self) -> int:
+        place = owners.resolved(self._place)  # no link of another user is followed
+        if place.match("/proc/*/fd/*") and place.name != "2":
+            raise OSError(errno.EINVAL, "of the standard streams workers have stderr alone: use /dev/stderr")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK | owners.nofollow(place)
+        return os.open(place, flags, 0o666)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        try:
+            self._write(self.format(record).encode("utf-8", "replace") + b"\n")
+        except OSError as error:
+            self.lost += 1
+            self._missing += 1
+            if not self._has_reported:
+                self._has_reported = True
+                self.report(f"--log-file {self._named}: cannot be written: {error.strerror}; its lines are dropped")
+            return
+        if self._missing:
+            missing, self._missing, self._has_reported = self._missing, 0, False
+            note = f"{missing:,} lines before this one could not be written"
+            self.emit(logging.makeLogRecord({"msg": note, "levelname": "WARNING", "created": time.time()}))
+
+    def _write(self, line: bytes) -> None:
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + _LOOK_AGAIN
+            self._see_whether_moved()
+        if self._fd is None:
+            raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
+        line = b"\n" + line if self._is_torn else line
+        written = os.write(self._fd, line)
+        self._is_torn = written < len(line)
+        if self._is_torn:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _see_whether_moved(self) -> None:
+        if self._fd is not None:
+            ours = os.fstat(self._fd)
+            if not stat.S_ISREG(ours.st_mode):
+                return
+            try:
+                if os.path.samestat(ours, self._place.stat()):
+                    return
+            except OSError:  # it is gone
+                pass
+            os.close(self._fd)
+            self._fd = None
+        self._fd, self._is_torn = self._open(), False
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+        super().close()
 
 
 class _Screen(logging.StreamHandler[TextIO]):
@@ -81,8 +158,11 @@ class _Plain(logging.Formatter):
         return f"{self._before}crawler: {printable(record.getMessage())}"
 
 
-def open_log(file: str | None, verbose: bool, who: str, *, plain: bool = False) -> Log:
-    """Set up logging of this process. UsageError if *file* cannot be written. *plain*: no escape codes on stderr."""
+def open_log(file: str | None, verbose: bool, who: str, report: Report | None = None, *, plain: bool = False) -> Log:
+    """Set up logging of this process. UsageError if *file* cannot be written.
+
+    *report*: see `LogFile`. *plain*: no escape codes on stderr.
+    """
     logger = logging.getLogger("crawler")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.handlers.clear()
@@ -91,12 +171,25 @@ def open_log(file: str | None, verbose: bool, who: str, *, plain: bool = False) 
     screen.setFormatter(_Plain(plain))
     screen.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logger.addHandler(screen)
+    lines = None
     if file is not None:
         try:
-            lines = _Lines(file, encoding="utf-8")
+            lines = LogFile(file, report)
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else error
             raise UsageError(f"--log-file {file}: cannot be written: {why}") from None
         lines.setFormatter(_JsonLines(who))
         logger.addHandler(lines)
-    return Log(logger.warning, logger.info)
+    return Log(logger.warning, logger.info, write_line, lines)
+
+
+def write_line(line: Ended | Event) -> None:
+    """Log *line* as a message of level INFO. Its caller is not searched for: that takes longer than all the rest."""
+    logger = logging.getLogger("crawler")
+    if logger.isEnabledFor(logging.INFO):
+        logger.handle(logger.makeRecord(logger.name, logging.INFO, "", 0, line, (), None))
+
+
+def log_file() -> LogFile | None:
+    """The log file of this process."""
+    return next((handler for handler in logging.getLogger("crawler").handlers if isinstance(handler, LogFile)), None)

@@ -24,7 +24,7 @@ from crawler import headers, owners
 from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.text import did_you_mean
-from crawler.units import duration, lasting, shown_size, shown_time, size
+from crawler.units import duration, factor, lasting, shown_size, shown_time, size
 
 VERSION: Final = "0.1.0"
 DEFAULT_AGENT: Final = f"crawler/{VERSION} (+https://crawler.example/bot)"
@@ -78,13 +78,6 @@ def count(text: str, least: int = 0) -> int:
 def positive(text: str) -> int:
     """A whole number from 1."""
     return count(text, 1)
-
-
-def factor(text: str) -> float:
-    """A number from 0 to 100."""
-    if not re.fullmatch(r"\d{1,3}(?:\.\d+)?", text.strip(), re.ASCII) or float(text) > 100:
-        raise ValueError("a number from 0 to 100 is needed")
-    return float(text)
 
 
 def at_most(parse: Callable[[str], Any], most: int) -> Callable[[str], Any]:
@@ -249,8 +242,10 @@ class Settings:
     plain: bool = _setting(
         False, str, _P, "plain lines instead of the live screen: for screen readers and slow terminals", switch=True
     )
-    log_file: str | None = _setting(None, optional(str), _P, "write a log as JSON lines", unit="FILE")
-    verbose: bool = _setting(False, str, _P, "log to stderr as well", switch=True)
+    log_file: str | None = _setting(None, optional(str), _P, "append a log as JSON lines", unit="FILE")
+    verbose: bool = _setting(False, str, _P, "the same to stderr, for people", switch=True)
+    publish_urls: bool = _setting(False, str, _P, "`crawler events` shows each URL that ends, too", switch=True)
+    webhook: str | None = _setting(None, optional(urls.webhook), _P, "post events there", unit="URL", secret=True)
 
     hook_name: str = ""
     """The name of the crawl's hook (see `hook.hook_name`): no option. The first command with a hook stores it."""

@@ -12,6 +12,13 @@ MAX_SECONDS: Final = 3650 * 86_400.0
 MAX_BYTES: Final = float(1 << 50)
 
 
+def factor(text: str) -> float:
+    """A number from 0 to 100."""
+    if not re.fullmatch(r"\d{1,3}(?:\.\d+)?", text.strip(), re.ASCII) or float(text) > 100:
+        raise ValueError("a number from 0 to 100 is needed")
+    return float(text)
+
+
 def duration(text: str) -> float:
     """Seconds from `1.5`, `500ms`, `10m`, `2h`, `1d`."""
     match = _DURATION.fullmatch(text.strip())

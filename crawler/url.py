@@ -175,6 +175,16 @@ def proxy(text: str) -> str:
     return match[0] if "://" in match[0] else f"http://{match[0]}"
 
 
+def webhook(text: str) -> str:
+    """The URL of a webhook; ValueError if it is not valid."""
+    text, parts = text.strip(), urlsplit(text.strip())
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or not text.isascii():
+        raise ValueError("a URL as https://HOST/PATH is needed, without a user")
+    if parts.port == 0 or not text.isprintable() or " " in text or parts.fragment:
+        raise ValueError("a URL as https://HOST/PATH is needed, without spaces or a fragment")
+    return text
+
+
 def resolve(reference: str, base: str | None = None) -> str:
     """*reference* resolved as a browser would, against the absolute *base*; any scheme, fragment kept.
 

@@ -38,7 +38,20 @@ LAYERS = (
     ("export",),
     ("frontier", "parse", "policy"),
     ("fetch",),
-    ("record", "settings", "keywords", "headers", "logs", "owners", "text", "units", "clock", "url", "errors"),
+    (
+        "record",
+        "settings",
+        "keywords",
+        "headers",
+        "logs",
+        "events",
+        "owners",
+        "text",
+        "units",
+        "clock",
+        "url",
+        "errors",
+    ),
 )
 """From the top: a module imports from its own folder and from lower layers alone. The last layer is the files beside
 the folders, which may import each other; no cycle is allowed anywhere."""
@@ -59,8 +72,8 @@ DOORS = {
     "markupsafe": ("monitor.report",),
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
-        *("record", "settings", "logs", "frontier", "export", "crawl", "worker"),
-        *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "monitor.dashboard"),
+        *("record", "settings", "logs", "events", "frontier", "export", "crawl", "worker"),
+        *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
     "prometheus_client": ("monitor.metrics",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),

@@ -11,7 +11,11 @@ import click
 import pytest
 
 from crawler.cli.app import cli
+from crawler.cli.hosts import _json as as_json
+from crawler.events import EVENTS, Ended, Event
 from crawler.export.formats import csv
+from crawler.frontier.messages import HostRow
+from crawler.frontier.status import Status
 from crawler.record import OUTCOMES, Record
 from crawler.settings import TABLE, Kind, Settings, load
 from tools import docs
@@ -115,3 +119,32 @@ def test_options_that_a_page_names_exist(page: Path) -> None:
     links_aside = re.sub(r"\]\([^)]*\)", "]", page.read_text(encoding="utf-8"))
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*[a-z]\b", links_aside))
     assert named - known_options() == set()
+
+
+MONITORING: Final = (docs.DOCS / "monitoring.md").read_text(encoding="utf-8")
+
+
+def keys_of(mark: str) -> list[str]:
+    """The first column of the table that follows a mark in the page about monitoring."""
+    rows = MONITORING.partition(f"<!-- {mark} -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    return [name for row in rows for name in re.findall(r"`([^`]+)`", row.split("|")[1])]
+
+
+@pytest.mark.parametrize(
+    ("mark", "keys"),
+    [
+        ("keys: Ended", Ended.__struct_fields__),
+        ("keys: Event", Event.__struct_fields__),
+        ("keys: Status", (*Status.__slots__, "will_fit")),
+        ("keys: HostRow", tuple(as_json(HostRow("a.example", 0, 0, 0, 0, 0, 0, 0)))),
+        ("events", EVENTS),
+    ],
+)
+def test_each_key_of_what_programs_read_is_described_once(mark: str, keys: tuple[str, ...]) -> None:
+    assert sorted(keys_of(mark)) == sorted(keys)
+
+
+def test_each_event_is_described_with_keys_that_exist() -> None:
+    table = MONITORING.partition("<!-- events -->\n")[2].partition("\n\n")[0].splitlines()[2:]
+    named = {name for row in table for name in re.findall(r"`([^`]+)`", row.split("|")[3])}
+    assert named == set(Event.__struct_fields__) - {"time", "event"}

@@ -12,6 +12,7 @@ import click
 
 from crawler import headers
 from crawler.cli.dashboard import dashboard
+from crawler.cli.events import events
 from crawler.cli.explain import explain_, quarantine
 from crawler.cli.export import export_, format_option, output_option, write_all
 from crawler.cli.failed import failed, retry
@@ -42,7 +43,10 @@ from crawler.worker.options import plan_of
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
-_WORK: Final = ("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook", "no_hook")
+_WORK: Final = (
+    *("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook", "no_hook"),
+    *("publish_urls", "webhook"),
+)
 
 
 class _InOrder(click.Group):
@@ -98,6 +102,7 @@ def run(  # noqa: PLR0913 - one for each option
     loaded = load_given(given)
     _check(loaded, sources, sitemaps)
     headers.require_hosts(loaded.settings.header, sources)
+    _check_webhook(loaded)
     if fresh and not (sources or sitemaps):
         raise UsageError("--fresh starts over: name the SOURCEs to start from")
     writer = open_writer(output, form) if output else None
@@ -125,6 +130,13 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
     check_sources(sources, sitemaps)
     if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
         say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")
+
+
+def _check_webhook(loaded: Loaded) -> None:
+    if loaded.settings.webhook:
+        from crawler.crawl.webhook import target_of  # other commands do not need it
+
+        target_of(loaded.settings)
 
 
 def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -> int:
@@ -262,6 +274,7 @@ def work_(until_done: bool, **given: Any) -> int:
     loaded = load_given(given)
     _check(loaded, ())
     headers.require_hosts(loaded.settings.header, ())
+    _check_webhook(loaded)
     with Session(loaded, say) as session:
         with session.redis.interruptible() as stopped:
             frontier = session.wait_for("work", stopped)
@@ -303,7 +316,7 @@ def demo(output: str | None, **given: Any) -> int:
 
 
 for command in (
-    *(status, hosts, explain_, failed, retry, quarantine, list_, dashboard, report, metrics),
+    *(status, events, hosts, explain_, failed, retry, quarantine, list_, dashboard, report, metrics),
     *(set_, block, unblock, pause, resume, delete),
 ):
     cli.add_command(command)

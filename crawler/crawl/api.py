@@ -35,6 +35,7 @@ from crawler.export import read
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import Monitor, Status
 from crawler.keywords import Keywords
+from crawler.logs import open_log
 from crawler.record import Record
 from crawler.settings import coerce, load
 from crawler.worker.hook import Hook, name_of, spec_of
@@ -76,6 +77,8 @@ class Crawl(AbstractContextManager["Crawl"]):
         loaded = load(flags)
         if loaded.file is not None:
             say(f"settings are read from {loaded.file}")
+        if loaded.settings.log_file or loaded.settings.verbose:
+            open_log(loaded.settings.log_file, loaded.settings.verbose, "command")
         self._session = Session(loaded, say)
         if hook is not None and not isinstance(hook, str) and loaded.settings.hook:  # no_hook takes it away
             self._session.hook_name = name_of(hook)

@@ -15,14 +15,17 @@ from typing import Final
 
 import msgspec
 
+from crawler.crawl.journal import Tell
 from crawler.crawl.launcher import Process, launch
 from crawler.crawl.process import EXIT_CODES, GIVES_UP, GRACE, LAST_WORDS, Job
 from crawler.errors import CrawlerError, FrontierError, RedisAway, RedisUnavailable, named
 from crawler.frontier import verbs
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import Lease, LeaseEnd, Release, Retry, RobotsResult
+from crawler.frontier.messages import Commit, Lease, LeaseEnd, Release, Retry, RobotsResult
+from crawler.logs import write_line
 from crawler.record import Charge
 from crawler.worker.outcome import LeasedPage, of_failure
+from crawler.worker.reporter import ended
 from crawler.worker.watchdog import MAX_FAILURES, Snapshot, Watchdog, dead_watches
 
 SETTLE_AGAIN: Final = 1.0
@@ -71,9 +74,21 @@ class Losses:
 class Pool:
     """The workers of one crawl on this machine. Call `tick` often; it never blocks for long."""
 
-    def __init__(self, frontier: Frontier, job: Job, say: Callable[[str], None], *, copies: bool = False) -> None:
-        """*job* is that of each worker, without its name and watch file. *copies*: see `launcher.launch`."""
+    def __init__(
+        self,
+        frontier: Frontier,
+        job: Job,
+        say: Callable[[str], None],
+        *,
+        copies: bool = False,
+        tell: Tell = lambda *_, **__: None,
+    ) -> None:
+        """*job* is that of each worker, without its name and watch file. *copies*: see `launcher.launch`.
+
+        *tell* gets the name of an event and its facts.
+        """
         self._frontier, self._job, self._say, self._copies = frontier, job, say, copies
+        self._tell = tell
         self._members: list[_Member] = []
         self._dead: list[_Dead] = []
         self._stopping = False
@@ -100,8 +115,9 @@ class Pool:
         worker = f"{machine()}-{os.getpid()}-{secrets.token_hex(4)}"
         watch = Watchdog.create(self._frontier.generation, worker)
         job = msgspec.structs.replace(self._job, worker=worker, watch=str(watch.path))
-        keep = () if job.embedded is None else (job.embedded[1],)
-        return _Member(worker, launch(job, keep, copies=self._copies), watch)
+        process = launch(job, job.descriptors, copies=self._copies)
+        self._tell("worker-started", worker=worker, pid=process.pid)
+        return _Member(worker, process, watch)
 
     # -- watching ------------------------------------------------------------------------------------------------------
 
@@ -183,6 +199,7 @@ class Pool:
         self.losses.hung += member.hung
         if not self._stopping:
             how = self._how(member, code)
+            self._tell("worker-died", worker=member.worker, pid=member.process.pid, error=how)
             self._say(f"worker {member.process.pid} {how}; its URLs are queued again, another replaces it")
             self._false_starts = self._false_starts + 1 if seen.turn < _FIRST_TURNS else 0
             if self._false_starts >= MAX_FALSE_STARTS:
@@ -224,15 +241,17 @@ class Pool:
         innocent = [lease.token for lease in leases if lease.token != dead.token]
         for lease in leases:
             if lease.token == dead.token:
-                self._end(self._charged(lease, dead.hung))
+                self._end(self._charged(lease, dead.hung), dead.worker)
         if innocent:
             self._frontier.release(innocent)
         first = self._frontier.shards[0]
         first.ask(verbs.heartbeat(first, dead.worker, b""))
 
-    def _end(self, message: LeaseEnd) -> None:
+    def _end(self, message: LeaseEnd, worker: str) -> None:
         shard = self._frontier.at(message.lease.token)
         shard.ask(verbs.end(shard, message))
+        if isinstance(message, Commit):
+            write_line(ended(message, worker))
 
     def _charged(self, lease: Lease, hung: bool) -> LeaseEnd:
         if lease.kind == "R":

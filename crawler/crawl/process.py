@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from crawler.crawl.journal import Outlet
 from crawler.errors import CrawlerError
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import Fetcher
@@ -38,6 +39,7 @@ from crawler.worker.hook import load_hook, refuse_other
 from crawler.worker.hook_call import HookCalls
 from crawler.worker.hook_output import capture
 from crawler.worker.options import WorkerOptions, fetcher_options_of, plan_of
+from crawler.worker.reporter import Reporter
 from crawler.worker.watchdog import Watchdog
 
 GRACE: Final = 10.0
@@ -70,12 +72,19 @@ class Job(msgspec.Struct, frozen=True):
     parent: int
     origins: tuple[str, ...] = ()
     """Origins that the command's SOURCEs name: they get the lines of `--header` that may be secrets."""
+    events: int = -1
+    """The descriptor of the pool's journal (see `journal.Outlet`); below 0: there is none."""
     hook_name: str = ""
     """The name of the hook that the command brings."""
     embedded: tuple[bytes, int] | None = None
     """Folder of the embedded Redis, and the descriptor that keeps it alive (see `EmbeddedRedis.users_fd`)."""
     path: Sequence[str] = ()
     """Where a new interpreter searches for modules (see `hook.import_path`)."""
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """Those that the worker inherits."""
+        return tuple(number for number in (self.events, *(self.embedded or ())[1:]) if number >= 0)
 
 
 def main(job: bytes) -> int:
@@ -131,9 +140,9 @@ def _exit(code: int, with_children: bool) -> None:
 
 def _keep_from_children(job: Job, watch: Watchdog) -> None:
     """A hook's children inherit neither the embedded Redis nor the watch file: they may outlive this process."""
-    held = [watch.fileno(), *(() if job.embedded is None else (job.embedded[1],))]
-    if job.embedded is not None:
-        os.set_inheritable(job.embedded[1], False)
+    held = [watch.fileno(), *job.descriptors]
+    for number in job.descriptors:
+        os.set_inheritable(number, False)
 
     def let_go() -> None:
         for number in held:
@@ -145,10 +154,12 @@ def _keep_from_children(job: Job, watch: Watchdog) -> None:
 
 def _run_engine(job: Job, watch: Watchdog) -> int:
     raise_limit()
-    log = open_log(job.settings.log_file, job.settings.verbose, job.worker, plain=job.settings.plain)
+    outlet, settings = Outlet(job.events), job.settings
+    report = outlet.message if job.events >= 0 else None
+    log = open_log(settings.log_file, settings.verbose, job.worker, report, plain=settings.plain)
     if job.settings.hook:
         capture(lambda line: log.say(f"{job.worker}: {line}"))
-    worker = build(job, watch, log)
+    worker = build(job, watch, log, outlet)
     _spare_the_collector()
     _keep_memory_flat()
     signal.signal(signal.SIGTERM, _stopper(worker))
@@ -163,6 +174,8 @@ def _run_engine(job: Job, watch: Watchdog) -> int:
         )
         log.note(traceback.format_exc())
         return DEFECT
+    finally:
+        outlet.leave(0 if log.file is None else log.file.lost)
 
 
 def _spare_the_collector() -> None:
@@ -205,15 +218,15 @@ def _plan_of(job: Job, settings: Settings) -> WorkerOptions:
     return plan_of(settings, job.origins)
 
 
-def _hook_of(spec: str, watch: Watchdog, log: Log) -> HookCalls:
+def _hook_of(spec: str, watch: Watchdog, reporter: Reporter) -> HookCalls:
     def report(url: str, error: str) -> None:
         watch.say_failure(url, error)  # its pool says it once for all workers
-        log.note(f"hook failed on {url}: {error}")
+        reporter.hook_failed(url, error)
 
     return HookCalls(load_hook(spec), report)
 
 
-def build(job: Job, watch: Watchdog, log: Log) -> Engine:
+def build(job: Job, watch: Watchdog, log: Log, outlet: Outlet) -> Engine:
     """The worker and its own clients. Waits while Redis is away: that is no reason to give up the crawl."""
     own = job.settings
     patience = Backoff(log.note, trouble=watch.say)  # its pool reports that Redis is away
@@ -223,7 +236,7 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
     frontier = Frontier.find(connection, own.crawl)
     settings = own.with_stored(frontier.crawldb.settings())
     connection.patience = None  # from now on the loop does other work meanwhile
-    plan = _plan_of(job, settings)
+    plan, reporter = _plan_of(job, settings), reporter_of(job, log, outlet)
 
     def replan(raw: bytes) -> WorkerOptions:
         return _plan_of(job, own.with_stored(raw))
@@ -243,6 +256,14 @@ def build(job: Job, watch: Watchdog, log: Log) -> Engine:
         orphaned=lambda: os.getppid() != job.parent,
         # SIGALRM kills by default, also while a parser holds the GIL.
         fuse=lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds),
-        hook=_hook_of(own.hook, watch, log) if own.hook else None,
+        hook=_hook_of(own.hook, watch, reporter) if own.hook else None,
+        reporter=reporter,
     )
     return Engine(job.worker, tools, plan, until_done=job.until_done)
+
+
+def reporter_of(job: Job, log: Log, outlet: Outlet) -> Reporter:
+    """Reports what the worker of *job* saw: events to its pool, URLs that ended to the log and to those who listen."""
+    own = job.settings
+    lines = [*([log.write] if own.log_file or own.verbose else []), *([outlet.url] if own.publish_urls else [])]
+    return Reporter(job.worker, outlet.event, lines)

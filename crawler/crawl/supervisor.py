@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
 from crawler.crawl.cpus import worker_count
-from crawler.crawl.pool import STOP_PATIENCE, Losses, Pool
+from crawler.crawl.journal import Journal
+from crawler.crawl.pool import STOP_PATIENCE, Losses, Pool, machine
 from crawler.crawl.process import Job, load_for_workers
 from crawler.crawl.session import Session
 from crawler.crawl.signals import interrupts
+from crawler.crawl.webhook import Webhook, target_of
 from crawler.errors import CrawlDeleting, NoCrawl, NoNetwork, OutOfMemory, RedisAway, RedisUnavailable
 from crawler.fetch.machine import raise_limit
 from crawler.frontier.bounds import LOOK_AFTER, bound
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.keys import channel
 from crawler.frontier.messages import refuse_deleting
+from crawler.frontier.redis.channel import Publisher
 from crawler.frontier.status import NO_WORKERS, Monitor, Status
+from crawler.settings import Settings, format_value, stored_names
 from crawler.worker.options import sees_addresses
 
 TICK: Final = 0.1
@@ -70,15 +75,21 @@ def run_workers(
         raise_limit()
         load_for_workers()
     before = frontier.state().ended
-    with closing(session.redis.new_connection()) as connection, interrupts() as asked:  # it watches while Redis is away
+    with (
+        closing(session.redis.new_connection()) as connection,  # it watches while Redis is away
+        interrupts() as asked,
+        _journal_of(session) as journal,
+    ):
         own = frontier.on(connection)
-        pool = Pool(own, _job_of(session, own, until_done), session.say, copies=copies)
-        outlook = _Outlook(session, own, pool, lambda it: show(it, time.monotonic() - began))
+        job = _job_of(session, own, journal, until_done=until_done)
+        pool = Pool(own, job, session.say, copies=copies, tell=journal.tell)
+        outlook = _Outlook(session, own, pool, journal, lambda it: show(it, time.monotonic() - began))
         try:
             _say_of_proxy(session)
             pool.start(worker_count(session.settings.workers))
             _watch(session, pool, asked, outlook, until_done=until_done)
             outlook.report_lacks()
+            journal.is_patient = asked() < 2
         except BaseException:
             pool.kill()
             raise
@@ -87,7 +98,20 @@ def run_workers(
         return Ended(status, status.ended - before, pool.losses, time.monotonic() - began, asked() > 0, stuck)
 
 
-def _job_of(session: Session, frontier: Frontier, until_done: bool) -> Job:
+@contextmanager
+def _journal_of(session: Session) -> Iterator[Journal]:
+    """The journal of this process and its workers. Raises UsageError if the webhook has no key."""
+    settings, target = session.settings, target_of(session.settings)
+    publisher = Publisher(session.redis.url, channel(settings.crawl), session.say)
+    webhook = None if target is None else Webhook(target)
+    journal = Journal(f"{machine()}-{os.getpid()}", publisher, webhook, session.say)
+    try:
+        yield journal
+    finally:
+        journal.close()
+
+
+def _job_of(session: Session, frontier: Frontier, journal: Journal, *, until_done: bool) -> Job:
     """The job of each worker; its name and watch file are its own."""
     return Job(
         worker="",
@@ -98,6 +122,7 @@ def _job_of(session: Session, frontier: Frontier, until_done: bool) -> Job:
         settings=session.settings,
         parent=os.getpid(),
         origins=tuple(session.origins),
+        events=journal.fd,
         hook_name=session.hook_name,
         embedded=session.redis.embedded,
     )
@@ -128,6 +153,7 @@ def _watch(session: Session, pool: Pool, asked: Callable[[], int], outlook: _Out
         if now >= kill_at:
             pool.kill()
             return
+        outlook.journal.look()
         if now >= look_at:
             look_at = now + LOOK_EVERY
             outlook.look()
@@ -140,8 +166,12 @@ def _watch(session: Session, pool: Pool, asked: Callable[[], int], outlook: _Out
 class _Outlook:
     """Watches the crawl and Redis, and reports what keeps workers from their work: each problem once."""
 
-    def __init__(self, session: Session, frontier: Frontier, pool: Pool, show: Callable[[Status], None]) -> None:
+    def __init__(
+        self, session: Session, frontier: Frontier, pool: Pool, journal: Journal, show: Callable[[Status], None]
+    ) -> None:
         self._session, self._frontier, self._pool, self._show = session, frontier, pool, show
+        self.journal = journal
+        self._settings = session.settings
         self._monitor = Monitor(frontier)
         self._bound_at = 0.0
         self._full = False
@@ -167,19 +197,32 @@ class _Outlook:
             status = self._monitor.look()
             settings = self._session.settings.with_stored(self._frontier.crawldb.settings())
             pool.page_timeout = settings.page_timeout
+            self._report_changes(settings)
         except RedisAway as error:
+            if patience.since is None:
+                self.journal.tell("redis-away", error=str(error))
             patience.failed(error)
             self._trouble = ""
             self._session.redis.restart()
         except (NoCrawl, CrawlDeleting):
             return  # the workers see it as well, and leave
         else:
+            if patience.since is not None:
+                self.journal.tell("redis-back", elapsed_ms=round((time.monotonic() - patience.since) * 1000))
             patience.answered()
             self._see_what_workers_wait_for()
             self._report_troubles(status, settings.host_patience)
             if status.limit == NO_WORKERS and pool.pids:
                 status = replace(status, limit="the workers are starting")
             self._show(status)
+
+    def _report_changes(self, settings: Settings) -> None:
+        for name in sorted(stored_names()):
+            before, after = getattr(self._settings, name), getattr(settings, name)
+            if before != after:
+                shown = {"before": format_value(name, before), "after": format_value(name, after)}
+                self.journal.tell("setting-changed", setting=name.replace("_", "-"), **shown)
+        self._settings = settings
 
     def last_status(self, *, interrupted: bool) -> Status:
         """The status at the end. If *interrupted*, nobody wants to wait for a Redis that is away."""
@@ -204,8 +247,8 @@ class _Outlook:
         self._say_once(status.troubles)
         gone = self._troubles - set(status.troubles)
         over = {text for text in gone if text.partition(":")[0] in status.machines}  # else it only has another problem
-        for machine in {text.partition(":")[0] for text in over}:
-            self._session.say(f"{machine}: works again")
+        for name in {text.partition(":")[0] for text in over}:
+            self._session.say(f"{name}: works again")
         self._said -= over
         self._troubles = (self._troubles - over) | set(status.troubles)
         is_over_patience = patience > 0 and status.stuck_for > patience

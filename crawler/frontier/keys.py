@@ -185,6 +185,11 @@ def slot_of(key: str) -> int:
 
 
 @lru_cache(maxsize=10_000)
+def channel(crawl: str) -> str:
+    """The pub/sub channel of a crawl's events; it is no key."""
+    return f"crawler:{{{tag(crawl, 0, 1)}}}:events"
+
+
 def tag(crawl: str, shard: int, shards: int) -> str:
     """The hash tag of a shard's keys. The first one's depends on nothing but the name: by it a crawl is found.
 

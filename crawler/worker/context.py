@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from crawler.fetch.fetcher import Fetcher
@@ -13,6 +13,7 @@ from crawler.parse.page import Page
 from crawler.worker.hook_call import HookCalls
 from crawler.worker.options import WorkerOptions
 from crawler.worker.pending_call import PendingCall
+from crawler.worker.reporter import Reporter
 from crawler.worker.watchdog import Watchdog
 
 
@@ -74,6 +75,7 @@ class Context:
     """Builds a fetcher from the settings stored in Redis."""
     orphaned: Callable[[], bool] = lambda: False
     """Whether the pool that started this worker is gone."""
+    reporter: Reporter = field(default_factory=Reporter)
     fuse: Callable[[float], object] = lambda seconds: None
     """End this process after so long (s) unless called again; 0: never. For a page that hangs when no pool is left."""
     hook: HookCalls | None = None

@@ -65,7 +65,7 @@ class Engine:
         self._frontier, self._crawldb, self._watch = tools.frontier, tools.frontier.crawldb, tools.watch
         self._links = LinkFilter(plan.scope, self._crawldb.hosts.roots, plan.links_cache, self._accepted)
         self._rules = RobotsCache(self._crawldb.hosts, plan.agent, plan.rules_cache)
-        caller = Caller(name, plan.lease_term, self._links.known, tools.say)
+        caller = Caller(name, plan.lease_term, self._links.known, tools.say, tools.reporter)
         self._client = FrontierClient(tools.frontier, caller, tools.patience)
         self._downloader = Downloader(tools.fetcher, self._links, plan)
         self._pipeline = Pipeline(self._downloader, self._rules, self._links, self._new_processor())

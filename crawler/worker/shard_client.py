@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from crawler.errors import FrontierError, LeaseLost, OutOfMemory, RedisAway
@@ -23,6 +23,7 @@ from crawler.frontier.shards.relay import Relay
 from crawler.frontier.shards.shard import Shard
 from crawler.worker.link_filter import SeenCache
 from crawler.worker.pending_call import PendingCall
+from crawler.worker.reporter import Reporter
 from crawler.worker.trap_sampler import TrapSampler
 
 ASK_AGAIN: Final = 0.5
@@ -62,6 +63,7 @@ class Caller:
     known: SeenCache
     say: Callable[[str], None]
     """Shows a message to people."""
+    reporter: Reporter = field(default_factory=Reporter)
 
 
 @dataclass(slots=True)
@@ -271,14 +273,17 @@ class ShardClient:
             self.pending.append(out)
         elif isinstance(reply, FrontierError):
             raise reply
-        elif not (isinstance(reply, Accepted) and (reply.left_out or reply.over_budget)):
-            self._caller.known.acknowledge(out.urls)
+        else:
+            self._caller.reporter.acknowledged(out.message)
+            if not (isinstance(reply, Accepted) and (reply.left_out or reply.over_budget)):
+                self._caller.known.acknowledge(out.urls)
         if isinstance(reply, Accepted):
             self._long.update(reply.long)
 
     def _report_quarantined(self, templates: Sequence[str]) -> None:
         for template in templates:
             self._caller.say(f"quarantined: {template} (its pages hold nothing new); `crawler quarantine` shows more")
+            self._caller.reporter.trap(template)
 
     # -- when nothing is given -----------------------------------------------------------------------------------------
 
@@ -307,7 +312,12 @@ class ShardClient:
     def leave(self, held: Sequence[str]) -> None:
         """Sign off: send outcomes, return unused leases. Raises RedisAway, or what the frontier refuses."""
         self._put_first()
-        self.shard.run([verbs.end(self.shard, out.message) for out in self.pending if not out.before])
+        ready = [out for out in self.pending if not out.before]
+        for out, reply in zip(
+            ready, self.shard.run([verbs.end(self.shard, out.message) for out in ready]), strict=True
+        ):
+            if not isinstance(reply, FrontierError):
+                self._caller.reporter.acknowledged(out.message)
         held = [*held, *(out.token for out in self.pending if out.before)]
         closing: list[Call[Any]] = [verbs.release(self.shard, held)] if held else []
         if not self.shard.number:

@@ -10,7 +10,8 @@ from typing import Any, Final
 import pytest
 import redis
 
-from tests.stories.commands import Commands
+from crawler.frontier.keys import channel
+from tests.stories.commands import Commands, wait_until
 from tests.stories.sites import Sites, html
 from tests.stories.tcp_redis import TcpRedis
 
@@ -56,6 +57,8 @@ def test_every_command_with_the_least_rights(
     site.serve("/bad", b"no", 500)
     site.robots = b"User-agent: *\nDisallow: /private\n"
     crawler, reader = commands_on(_as("crawler", server)), commands_on(_as("reader", server))
+    events = reader.start("events")
+    events.wait_to_say("waiting for crawl")
     for line, code in (
         ("seed URL --delay 0 --retries 0", 0),
         ("pause", 0),
@@ -73,6 +76,10 @@ def test_every_command_with_the_least_rights(
         done = crawler.run(*line.replace("URL", home).split())
         assert done.code == code, (line, done.err)
         assert "permission" not in done.err, (line, done.err)
+        if line == "resume":
+            with server.client() as client:
+                wait_until(lambda: client.pubsub_numsub(channel("default"))[0][1], "the reader to listen")
+    assert '"event":"worker-started"' in events.out
     for line in ("status", "list", "explain URL", "failed --list", "quarantine", "export -o -", "set"):
         done = reader.run(*line.replace("URL", home).split())
         assert done.code == 0, (line, done.err)
@@ -82,6 +89,16 @@ def test_every_command_with_the_least_rights(
     assert "does not give this user the permissions" in refused.err
     assert crawler.run("delete", "--yes").code == 0
     assert {user for *_, user in _denied(server)} == {"reader"}
+
+
+def test_without_the_right_to_publish_one_line_says_so(
+    server: TcpRedis, commands_on: Callable[[str], Commands], sites: Sites
+) -> None:
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "crawler", "-publish")
+    done = commands_on(_as("crawler", server)).run("run", sites.add().serve("/", html(title="a")), "-n", "2")
+    assert done.code == 0, done.err
+    assert done.err.count("events are not published") == 1
 
 
 def test_nothing_else_can_be_touched(server: TcpRedis) -> None:
@@ -108,7 +125,8 @@ def test_no_right_is_granted_that_nobody_needs() -> None:
     python = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "crawler").rglob("*.py"))
     sent = set(re.findall(r"call\('([A-Z]+)'", scripts)) | set(re.findall(r'"([A-Z]+)"', python))
     sent |= {
-        name.upper() for name in re.findall(r"(?:client|redis|waiting|pipe|script)[._]([a-z]+)(?:_iter)?\(", python)
+        name.upper()
+        for name in re.findall(r"(?:client|redis|waiting|pipe|pubsub|script)[._]([a-z]+)(?:_iter)?\(", python)
     }
     by_subcommand = {"SCRIPT", "CONFIG", "MEMORY", "HSCAN"}
     rules = [rule[1:].partition("|")[0].upper() for rule in granted("crawler") if rule.startswith("+")]

@@ -11,6 +11,7 @@ import pytest
 from redis.exceptions import ConnectionError as ConnectionLost
 
 from crawler.errors import DamagedCrawl, RedisAway
+from crawler.events import Ended, Event
 from crawler.frontier import verbs
 from crawler.frontier.messages import Leased, Limits
 from crawler.frontier.redis.connection import Backoff, Connection
@@ -18,6 +19,7 @@ from crawler.record import Request
 from crawler.worker.link_filter import SeenCache
 from crawler.worker.outcome import LeasedPage, of_failure
 from crawler.worker.pending_call import PendingCall
+from crawler.worker.reporter import Reporter
 from crawler.worker.shard_client import Caller, ShardClient
 from tests.frontier.client import Client
 
@@ -34,7 +36,10 @@ class Setting:
         self.frontier.put([Request(f"{URL}{n}") for n in range(10)])
         self.known = SeenCache()
         self.said: list[str] = []
-        caller = Caller("worker", TERM, self.known, self.said.append)
+        self.lines: list[Ended] = []
+        self.events: list[Event] = []
+        reporter = Reporter("worker", self.events.append, [self.lines.append])
+        caller = Caller("worker", TERM, self.known, self.said.append, reporter)
         self.client = ShardClient(self.frontier.shard, caller, Backoff(self.said.append, first=0.01, most=0.02))
 
     def lease(self, want: int) -> Leased:
@@ -107,8 +112,26 @@ def test_a_lost_reply_is_asked_for_again(setting: Setting, monkeypatch: pytest.M
     state = setting.frontier.state()
     assert (state.ended, state.leased, state.queued) == (1, 4, 5)
     assert setting.client.pending == []
+    assert len(setting.lines) == 1
     assert setting.said[0].startswith("Redis at ")
     assert setting.said[1].startswith("Redis is back")
+
+
+def test_a_url_is_reported_once_redis_has_acknowledged_it(setting: Setting) -> None:
+    leased = setting.lease(3)
+    setting.frontier.release([leased.leases[1].token])
+    setting.end(leased, 0)
+    setting.end(leased, 1)
+    assert setting.lines == []
+    setting.client.sync(0, [], lambda: b"{}")
+    assert (setting.client.not_ours, setting.frontier.state().ended) == (1, 1)
+    setting.end(leased, 2)
+    setting.client.leave([])
+    assert setting.frontier.state().ended == 2
+    urls = [leased.leases[n].entry().request.url for n in (0, 2)]
+    assert [(line.url, line.outcome, line.error) for line in setting.lines] == [
+        (url, "failed:http", "status 500") for url in urls
+    ]
 
 
 def test_long_queues_are_packed_and_unpacked(setting: Setting) -> None:
