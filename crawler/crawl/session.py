@@ -58,9 +58,9 @@ class Session:
             return CrawlDb(self.redis.connection, self.settings.crawl)
         return self._frontier.crawldb
 
-    def find(self) -> Frontier:
-        """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
-        self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl)
+    def find(self, *, older: bool = False) -> Frontier:
+        """The existing crawl (see `Frontier.find`); its stored settings become this session's. Raises NoCrawl."""
+        self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl, older=older)
         self.settings = self.settings.with_stored(self.crawldb.settings())
         return frontier
 
