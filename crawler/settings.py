@@ -336,7 +336,7 @@ def parse_change(key: str, values: tuple[str, ...]) -> Any:
     if not values or (len(values) > 1 and not TABLE[key].many):
         raise UsageError(f"{name} takes {'values' if TABLE[key].many else 'one value'}: crawler set {name} VALUE")
     if TABLE[key].many:
-        return () if values == ("none",) else tuple(parse(key, value) for value in values)
+        return () if values in (("none",), ("",)) else tuple(parse(key, value) for value in values)
     return parse(key, values[0])
 
 

@@ -263,6 +263,7 @@ def test_changes() -> None:
     assert parse_change("max_pages", ("none",)) is None
     assert parse_change("include", ("a", "b")) == ("a", "b")
     assert parse_change("include", ("none",)) == ()
+    assert parse_change("include", ("",)) == ()
     _refused(lambda: parse_change("scope", ("host",)), "fixed", "--fresh")
     _refused(lambda: parse_change("workers", ("2",)), "belongs to a command", "--workers")
     _refused(lambda: parse_change("colour", ("2",)), "no setting of a crawl", "`crawler set`")

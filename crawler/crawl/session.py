@@ -74,10 +74,10 @@ class Session:
             " or `crawler seed`, or name where it is with --redis, --folder, --crawl"
         )
 
-    def find(self) -> Frontier:
-        """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
+    def find(self, *, older: bool = False) -> Frontier:
+        """The existing crawl (see `Frontier.find`); its stored settings become this session's. Raises NoCrawl."""
         try:
-            self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl)
+            self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl, older=older)
         except NoCrawl:
             raise self._no_crawl() from None
         self.settings = self.settings.with_stored(self.crawldb.settings())

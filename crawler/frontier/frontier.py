@@ -25,7 +25,7 @@ from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 from crawler.url import Form
 
-_OWN: Final = ("generation", "state", "created_ms", "ips_used", "crowds", "full_site", "slow_pages")
+_OWN: Final = ("generation", "state", "created_ms", "ips_used", "crowds", "full_site", "slow_pages", "blocks")
 """Fields of `meta` that each shard has for itself."""
 
 
@@ -61,11 +61,11 @@ class Frontier:
         return frontier
 
     @classmethod
-    def find(cls, connection: Connection, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
-        """The crawl of that name. Raises NoCrawl if there is none, DamagedCrawl (see `Identity.read`)."""
-        frontier = cls(connection, crawl, Identity.read(connection, crawl), clock=clock)
+    def find(cls, connection: Connection, crawl: str, *, older: bool = False, clock: str = SERVER_CLOCK) -> Frontier:
+        """The crawl of that name; with *older* to be read alone. Raises NoCrawl, DamagedCrawl (see `Identity.read`)."""
+        frontier = cls(connection, crawl, Identity.read(connection, crawl, older=older), clock=clock)
         first = frontier.shards[0]
-        if len(frontier.shards) > 1 and first.ask(verbs.state(first)).state != "deleting":
+        if len(frontier.shards) > 1 and not older and first.ask(verbs.state(first)).state != "deleting":
             frontier._complete()
         return frontier
 
