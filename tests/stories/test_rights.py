@@ -73,7 +73,17 @@ def test_every_command_with_the_least_rights(
         done = crawler.run(*line.replace("URL", home).split())
         assert done.code == code, (line, done.err)
         assert "permission" not in done.err, (line, done.err)
-    for line in ("status", "list", "explain URL", "failed --list", "quarantine", "export -o -", "set"):
+    for line in (
+        "status",
+        "list",
+        "explain URL",
+        "failed --list",
+        "quarantine",
+        "export -o -",
+        "set",
+        "metrics",
+        "report -o -",
+    ):
         done = reader.run(*line.replace("URL", home).split())
         assert done.code == 0, (line, done.err)
     assert _denied(server) == []
