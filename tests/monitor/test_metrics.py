@@ -92,6 +92,12 @@ def test_alerts_and_boards_name_numbers_that_exist(session: Session) -> None:
     assert len(asked) > 10
 
 
+def test_the_page_of_the_docs_names_each_number(session: Session) -> None:
+    end(session, [Record(url="http://a.example/", outcome="fetched", depth=0, status=200)])
+    page = (DEPLOY.parent / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    assert {name.split()[0] for name in numbers(Watched(session))} - named(page) == set()
+
+
 def tool(name: str) -> str:
     path = shutil.which(name)
     if path is None:
