@@ -17,6 +17,7 @@ CrawlerError
 │   └── LeaseLost         the lease ended and may belong to another worker: drop the work
 ├── HookError             a user's hook cannot be loaded, or is not that of the crawl
 ├── HookFailed            a user's hook failed whenever it was called
+├── OutputError           an output that was opened cannot be written
 ├── NoNetwork             no worker can resolve or connect, and that for too long
 └── NothingFetched        the crawl ended and not one page was fetched
 """
@@ -145,6 +146,12 @@ class HookFailed(CrawlerError):
     """The hook failed whenever it was called."""
 
     exit_code = 1
+
+
+class OutputError(CrawlerError):
+    """An output that was opened cannot be written: the disk is full, for example."""
+
+    exit_code = 5
 
 
 class NothingFetched(CrawlerError):

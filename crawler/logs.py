@@ -36,8 +36,15 @@ class Log:
     file: LogFile | None = None
 
 
-_ERASE: Final = "\r\x1b[2K"
-"""Clears the line of a terminal: the pool, another process, may have its live line there."""
+ERASE: Final = "\r\x1b[J"
+"""Clears what is below: the pool, another process, may have its live screen there."""
+
+
+def is_dumb() -> bool:
+    """Whether the terminal knows no escape codes."""
+    return os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
+
+
 _LOOK_AGAIN: Final = 1.0
 """Seconds between checks whether the file was moved away, and between attempts to open it again."""
 
@@ -143,18 +150,25 @@ class _Screen(logging.StreamHandler[TextIO]):
 
 
 class _Plain(logging.Formatter):
+    def __init__(self, plain: bool) -> None:
+        super().__init__()
+        self._before = "" if plain or is_dumb() or not os.isatty(2) else ERASE
+
     def format(self, record: logging.LogRecord) -> str:
-        return f"{_ERASE if os.isatty(2) else ''}crawler: {printable(record.getMessage())}"
+        return f"{self._before}crawler: {printable(record.getMessage())}"
 
 
-def open_log(file: str | None, verbose: bool, who: str, report: Report | None = None) -> Log:
-    """Set up logging of this process; UsageError if *file* cannot be written. *report*: see `LogFile`."""
+def open_log(file: str | None, verbose: bool, who: str, report: Report | None = None, *, plain: bool = False) -> Log:
+    """Set up logging of this process. UsageError if *file* cannot be written.
+
+    *report*: see `LogFile`. *plain*: no escape codes on stderr.
+    """
     logger = logging.getLogger("crawler")
     logger.setLevel(logging.DEBUG if verbose else logging.INFO)
     logger.handlers.clear()
     logger.propagate = False
     screen = _Screen(sys.stderr)
-    screen.setFormatter(_Plain())
+    screen.setFormatter(_Plain(plain))
     screen.setLevel(logging.DEBUG if verbose else logging.WARNING)
     logger.addHandler(screen)
     lines = None

@@ -65,21 +65,19 @@ class Meta:
     secret: bool = False
 
 
-def count(text: str) -> int:
-    """A whole number from 0."""
-    if not text.strip().isascii() or not text.strip().isdigit():
-        raise ValueError("a whole number from 0 is needed")
-    if len(text) > _MAX_DIGITS:
+def count(text: str, least: int = 0) -> int:
+    """A whole number from *least*."""
+    digits = text.strip()
+    if len(digits) > _MAX_DIGITS and digits.isdigit():
         raise ValueError(f"at most {_MAX_DIGITS} digits")
-    return int(text)
+    if not (digits.isascii() and digits.isdigit() and int(digits) >= least):
+        raise ValueError(f"a whole number from {least} is needed")
+    return int(digits)
 
 
 def positive(text: str) -> int:
     """A whole number from 1."""
-    value = count(text)
-    if value < 1:
-        raise ValueError("a whole number from 1 is needed")
-    return value
+    return count(text, 1)
 
 
 def at_most(parse: Callable[[str], Any], most: int) -> Callable[[str], Any]:
@@ -241,6 +239,9 @@ class Settings:
     trust_env: bool = _setting(False, str, _P, "use HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "function to call with each page", unit="MODULE:FUNCTION")
     no_hook: bool = _setting(False, str, _P, "work without a hook, also where the crawl has one", switch=True)
+    plain: bool = _setting(
+        False, str, _P, "plain lines instead of the live screen: for screen readers and slow terminals", switch=True
+    )
     log_file: str | None = _setting(None, optional(str), _P, "append a log as JSON lines", unit="FILE")
     verbose: bool = _setting(False, str, _P, "the same to stderr, for people", switch=True)
     publish_urls: bool = _setting(False, str, _P, "`crawler events` shows each URL that ends, too", switch=True)
@@ -335,7 +336,7 @@ def parse_change(key: str, values: tuple[str, ...]) -> Any:
     if not values or (len(values) > 1 and not TABLE[key].many):
         raise UsageError(f"{name} takes {'values' if TABLE[key].many else 'one value'}: crawler set {name} VALUE")
     if TABLE[key].many:
-        return () if values == ("none",) else tuple(parse(key, value) for value in values)
+        return () if values in (("none",), ("",)) else tuple(parse(key, value) for value in values)
     return parse(key, values[0])
 
 

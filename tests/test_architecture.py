@@ -38,7 +38,20 @@ LAYERS = (
     ("export",),
     ("frontier", "parse", "policy"),
     ("fetch",),
-    ("record", "settings", "headers", "logs", "events", "owners", "text", "units", "clock", "url", "errors"),
+    (
+        "record",
+        "settings",
+        "keywords",
+        "headers",
+        "logs",
+        "events",
+        "owners",
+        "text",
+        "units",
+        "clock",
+        "url",
+        "errors",
+    ),
 )
 """From the top: a module imports from its own folder and from lower layers alone. The last layer is the files beside
 the folders, which may import each other; no cycle is allowed anywhere."""
@@ -60,16 +73,19 @@ DOORS = {
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
         *("record", "settings", "logs", "events", "frontier", "export", "crawl", "worker"),
-        *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events"),
+        *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
     "prometheus_client": ("monitor.metrics",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
     "re2": ("policy.scope",),
     "redis": ("frontier.redis",),
     "requests": ("fetch.requests",),
+    "rich": ("monitor.live_screen",),
     "selectolax": ("parse.page",),
+    "starlette": ("monitor.dashboard.app",),
     "tldextract": ("url",),
     "urllib3": ("fetch.requests_connection",),
+    "uvicorn": ("monitor.dashboard.server",),
     "webencodings": ("parse.charset",),
 }
 """Library -> the only modules that may import it."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler import units
+from crawler import Crawl, units
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.fetch import ENGINES
+from crawler.keywords import Keywords
 from crawler.settings import TABLE, Kind, Settings, coerce, format_value, load, parse, parse_change
 
 
@@ -226,6 +228,23 @@ def test_a_misspelt_name_in_python_is_guessed(name: str, meant: str) -> None:
     _refused(lambda: coerce(name, 1), repr(name), f"did you mean {meant}?")
 
 
+def test_python_knows_the_settings_with_their_types() -> None:
+    """Editors complete them, and a type checker finds a misspelt one or another type."""
+    keywords, table = get_type_hints(Keywords), get_type_hints(Settings)
+    assert list(keywords) == [name for name in TABLE if name not in ("redis", "crawl", "hook")]
+    for name, hint in keywords.items():
+        assert TABLE[name].choices == (get_args(hint) if get_origin(hint) is Literal else ()), name
+        assert (NoneType in get_args(hint)) == (NoneType in get_args(table[name])), name
+        assert (hint is bool) == TABLE[name].switch, name
+    for wrong in (
+        lambda: Crawl(dely=1),  # type: ignore[call-arg]
+        lambda: Crawl(scope="planet"),  # type: ignore[arg-type]
+        lambda: Crawl(max_pages="many"),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(UsageError):
+            wrong()
+
+
 def test_what_decided_a_setting(tmp_path: Path) -> None:
     """Nothing for the command line, a variable before the file, and then the message names both."""
     file = tmp_path / "crawler.toml"
@@ -244,6 +263,7 @@ def test_changes() -> None:
     assert parse_change("max_pages", ("none",)) is None
     assert parse_change("include", ("a", "b")) == ("a", "b")
     assert parse_change("include", ("none",)) == ()
+    assert parse_change("include", ("",)) == ()
     _refused(lambda: parse_change("scope", ("host",)), "fixed", "--fresh")
     _refused(lambda: parse_change("workers", ("2",)), "belongs to a command", "--workers")
     _refused(lambda: parse_change("colour", ("2",)), "no setting of a crawl", "`crawler set`")

@@ -41,7 +41,7 @@ _MEANINGS: Final = {
     "fetched": "The server answered with a 2xx.",
     "redirected": "The answer is a redirect: see `redirect_to`.",
     "missing": "The server answered 404 or 410.",
-    "denied": "The server answered with another 4xx, except 408 and 429.",
+    "denied": "The server answered with another 4xx, except 408, 425 and 429.",
     "dropped:robots": "robots.txt disallows the URL.",
     "dropped:type": "The content is not text. Its body was not read.",
     "dropped:noindex": "The page asks not to be kept.",

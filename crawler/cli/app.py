@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from crawler import headers
+from crawler.cli.dashboard import dashboard
 from crawler.cli.events import events
 from crawler.cli.explain import explain_, quarantine
 from crawler.cli.export import export_, format_option, output_option, write_all
@@ -30,8 +31,9 @@ from crawler.crawl.purpose import Purpose
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
-from crawler.errors import CrawlerError, HookFailed, NothingFetched, UsageError
+from crawler.errors import CrawlerError, HookFailed, NothingFetched, OutputError, UsageError
 from crawler.export import Writer, open_writer
+from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
@@ -138,21 +140,16 @@ def _check_webhook(loaded: Loaded) -> None:
 
 
 def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -> int:
-    sources, sitemaps = purpose.sources, purpose.sitemaps
     frontier = session.create_or_join(purpose, runs=True)
     if session.made:
         _hint_at_contact(session)
-    seeded = session.seed(frontier, sources, sitemaps, _seeding)
-    line.clear()
-    if seeded.over_budget:
-        seeds = counted(seeded.over_budget, "seed")
-        say(f"dropped, beyond --max-pages-per-host or --max-pages-per-site: {seeds}")
+    code = 2 if _seed(session, frontier, purpose).refused else 0
     before = Monitor(frontier).look()
     if before.accepted == 0:
         session.discard(frontier)
         raise UsageError(
             "nothing to crawl: no line of the sources is a URL"
-            if sources or sitemaps
+            if purpose.sources or purpose.sitemaps
             else "give a URL or a file of URLs"
         )
     if before.done:
@@ -161,7 +158,7 @@ def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -
             f"crawl {before.crawl!r} is done with {pages} (`crawler status`, `crawler export`);"
             " name new URLs, with --add if they are of another site, or start over with --fresh"
         )
-        return _finish(session, writer, before, 2 if seeded.refused else 0)
+        return _finish(session, writer, before, code)
     if before.state == "paused":
         say(f"crawl {before.crawl!r} is paused: `crawler resume` continues it")
     ended = run_with_summary(session, frontier, until_done=True)
@@ -170,7 +167,21 @@ def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -
         _hint_after_interrupt(session, writer)
         return INTERRUPTED
     ended.refuse_stuck()
-    return _finish(session, writer, ended.status, 2 if seeded.refused else 0)
+    return _finish(session, writer, ended.status, code)
+
+
+def _seed(session: Session, frontier: Frontier, purpose: Purpose) -> Seeded:
+    try:
+        seeded = session.seed(frontier, purpose.sources, purpose.sitemaps, _seeding)
+    except KeyboardInterrupt:
+        if "-" in purpose.sources:
+            say("the crawl exists now: the rest of stdin needs `crawler run - --add`")
+        raise
+    line.clear()
+    if seeded.over_budget:
+        seeds = counted(seeded.over_budget, "seed")
+        say(f"dropped, beyond --max-pages-per-host or --max-pages-per-site: {seeds}")
+    return seeded
 
 
 def _finish(session: Session, writer: Writer | None, status: Status, code: int) -> int:
@@ -203,7 +214,9 @@ def _hint_after_interrupt(session: Session, writer: Writer | None) -> None:
     if writer is not None:
         writer.abort()
         say(f"{writer.output} was not written: the crawl is not done")
-    say(f"interrupted; continue with `{command_to_continue(session.loaded)}`")
+    again = command_to_continue(session.loaded)
+    secrets = "" if again.startswith("crawler ") else "set the variables that are not shown here, then "
+    say(f"interrupted; {secrets}continue with `{again}`")
     say(f"`{command_to_export(session.loaded)}` writes what is stored until now")
 
 
@@ -293,7 +306,7 @@ cli.add_command(fetch)
     epilog=examples("crawler demo", "crawler demo -n 4", "crawler demo -o pages.jsonl"),
 )
 @output_option("export the records")
-@settings("workers", "fetcher", delay=DEMO_DELAY)
+@settings("workers", "fetcher", "plain", delay=DEMO_DELAY)
 def demo(output: str | None, **given: Any) -> int:
     """Crawl a small site that this command serves on loopback: works offline, takes half a minute."""
     from crawler.cli.demo import run_demo  # only this command needs a web server
@@ -303,7 +316,7 @@ def demo(output: str | None, **given: Any) -> int:
 
 
 for command in (
-    *(status, events, hosts, explain_, failed, retry, quarantine, list_, report, metrics),
+    *(status, events, hosts, explain_, failed, retry, quarantine, list_, dashboard, report, metrics),
     *(set_, block, unblock, pause, resume, delete),
 ):
     cli.add_command(command)
@@ -322,7 +335,7 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _main(args: Sequence[str] | None) -> int:
     try:
-        return cli.main(args, prog_name="crawler", standalone_mode=False) or 0
+        return _run(args)
     except click.ClickException as error:
         say(click_message(error))
         return 2
@@ -340,9 +353,16 @@ def _main(args: Sequence[str] | None) -> int:
             return _defect(error, args)
         lead_stdout_nowhere()
         say(f"output cannot be written: {error.strerror}")
-        return 2
+        return OutputError.exit_code
     except Exception as error:
         return _defect(error, args)
+
+
+def _run(args: Sequence[str] | None) -> int:
+    try:
+        return cli.main(args, prog_name="crawler", standalone_mode=False) or 0
+    finally:
+        line.clear()
 
 
 def _defect(error: Exception, args: Sequence[str] | None) -> int:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterator
 from typing import Any, Final
 
 import click
@@ -20,9 +19,9 @@ from crawler.frontier.decode import number
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import workers_alive
 from crawler.monitor.explain import explain
-from crawler.parse.sitemap import lastmod_of
+from crawler.monitor.revive import revive
 from crawler.policy import traps
-from crawler.record import Record, Request
+from crawler.record import Record
 from crawler.text import counted, printable
 
 TRAP: Final = "dropped:trap"
@@ -94,19 +93,6 @@ def _revive(frontier: Frontier, crawldb: CrawlDb, template: str | None) -> int:
         return traps.trap_of(record.url, (template,)) is not None
 
     return sum(revive(frontier, ((at, record) for at, record in _dropped(crawldb) if meant(record))))
-
-
-def revive(frontier: Frontier, letters: Iterable[tuple[int, Record]]) -> Iterator[int]:
-    """Put dead letters (when they failed, and their records) back into their queues. Yields how many, call by call."""
-    left = iter(letters)
-    while batch := list(islice(left, verbs.MAX_REVIVED)):
-        yield frontier.revive([_request_of(record) for _, record in batch], max(at for at, _ in batch))
-
-
-def _request_of(record: Record) -> Request:
-    """The request that led to *record*."""
-    lastmod = None if record.lastmod is None else lastmod_of(record.lastmod)
-    return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
 
 
 def _unquarantine(frontier: Frontier, template: str) -> int:

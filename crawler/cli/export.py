@@ -92,7 +92,7 @@ def export_(  # noqa: PLR0913 - one for each option
     with Session(loaded, say, begins=following) as session:
         if following:
             return _follow(session, output, form, selection, not raw_cells)
-        session.find()
+        session.find(older=True)
         with open_writer(output, form, defuse=not raw_cells) as writer:
             write_all(session.crawldb, writer, selection)
     return 0
@@ -134,7 +134,7 @@ def _follow(session: Session, output: str, form: str | None, selection: Selectio
 def _resume(session: Session, state: ExportState, wanted: Wanted) -> int:
     """An export with a state: from where it stopped to the end, or for as long as the crawl runs."""
     with session.redis.interruptible() as stopped:
-        frontier = session.wait_for("export", stopped) if wanted.follow else session.find()
+        frontier = session.wait_for("export", stopped) if wanted.follow else session.find(older=not wanted.drain)
         if frontier is None:
             return INTERRUPTED
         with Checkpoints(state, frontier, wanted) as checkpoints:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from crawler import url as urls
-from crawler.cli.explain import TRAP, revive
+from crawler.cli.explain import TRAP
 from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
 from crawler.crawl.session import Session
@@ -22,6 +22,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.shards.records import Letter
 from crawler.frontier.status import workers_alive
 from crawler.monitor.explain import explain
+from crawler.monitor.revive import revive
 from crawler.record import OUTCOMES, Record
 from crawler.text import printable
 from crawler.units import duration
@@ -31,6 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 BAD_ENTRY: Final = "failed:bad-entry"
 UNREADABLE: Final = "unreadable"
 _FAILED: Final = "failed:"
+_SCOPE: Final = "dropped:scope"
+"""A URL that changed filters refuse: tried again where it is named, or its reason is."""
 _HOSTS_SHOWN: Final = 10
 _NOT_AGAIN: Final = {
     BAD_ENTRY: "a foreign client wrote it into a queue, so there is no URL to try again",
@@ -56,10 +59,10 @@ class Filter:
         return bool(self.reasons or self.hosts) or (self.since, self.until) != (None, None)
 
     def pick(self, crawldb: CrawlDb) -> Iterator[Letter]:
-        """The matching dead letters, oldest first; URLs dropped as a trap are not among them."""
+        """The matching dead letters, oldest first; what was dropped is there only if its reason is asked for."""
         for letter in crawldb.records.letters(self.since, self.until):
             reason = _reason(letter)
-            if reason == TRAP or (self.reasons and reason not in self.reasons):
+            if reason not in self.reasons if self.reasons else reason in (TRAP, _SCOPE):
                 continue
             if self.hosts and (letter.record is None or urls.host(letter.record.url) not in self.hosts):
                 continue
@@ -100,11 +103,11 @@ def _filter(
 
 
 def _outcome(name: str) -> str:
-    outcome = name if name.startswith(_FAILED) else _FAILED + name
+    outcome = name if name.startswith(_FAILED) or name == _SCOPE else _FAILED + name
     if outcome not in OUTCOMES:
         known = ", ".join(word.removeprefix(_FAILED) for word in OUTCOMES if word.startswith(_FAILED))
         hint = "; `crawler quarantine` has traps" if name in ("trap", TRAP) else ""
-        raise UsageError(f"--reason {name!r}: there are {known}{hint}")
+        raise UsageError(f"--reason {name!r}: there are {known}, {_SCOPE}{hint}")
     return outcome
 
 

@@ -2,32 +2,21 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from itertools import islice
-from typing import Any, Final
+from typing import Any
 
 import click
 
-from crawler import url as urls
 from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
 from crawler.crawl.session import Session
-from crawler.errors import InvalidURL, UsageError
+from crawler.errors import UsageError
 from crawler.frontier import blocks
 from crawler.frontier.messages import HostRow
+from crawler.monitor.dashboard.views import SORTS
 from crawler.text import printable
-
-_SORTS: Final[dict[str, Callable[[HostRow], Any]]] = {
-    "queued": lambda row: -row.queued,
-    "done": lambda row: -row.done,
-    "errors": lambda row: -row.errors,
-    "latency": lambda row: -row.latency_ms,
-    "due": lambda row: row.due_in_ms,
-    "name": lambda row: row.host,
-}
-_PATTERN: Final = re.compile(r"\*\.[^*/:\s]+")
 
 
 @click.command(
@@ -37,7 +26,7 @@ _PATTERN: Final = re.compile(r"\*\.[^*/:\s]+")
 @click.argument("match", required=False)
 @click.option("--failing", is_flag=True, help="only hosts that fail now")
 @click.option("--blocked", is_flag=True, help="only blocked hosts")
-@click.option("--sort", type=click.Choice(list(_SORTS)), default="queued", help="what comes first (queued)")
+@click.option("--sort", type=click.Choice(list(SORTS)), default="queued", help="what comes first (queued)")
 @click.option("--limit", type=click.IntRange(1), help="only so many")
 @click.option("--json", "as_json", is_flag=True, help="one JSON object a line on stdout")
 @settings(*OF_REDIS)
@@ -55,7 +44,7 @@ def hosts(
             if (row.trouble or not failing) and (row.blocked or not blocked)
         ]
         names = session.crawldb.hosts.blocked()
-    shown = list(islice(sorted(rows, key=_SORTS[sort]), limit))
+    shown = list(islice(sorted(rows, key=SORTS[sort]), limit))
     if as_json:
         for row in shown:
             echo_json(_json(row))
@@ -103,7 +92,7 @@ def block(names: tuple[str, ...], **given: Any) -> int:
     HOST is a name (for ports 80 and 443), name:port, or *.name for a name and all below it. What is queued stays.
     """
     with Session(load_given(given), say, begins=False) as session:
-        hosts, held = blocks.block(session.find(), list(map(_name, names)))
+        hosts, held = blocks.block(session.find(), list(map(blocks.name_of, names)))
         known = f"{hosts:,} known host{'' if hosts == 1 else 's'}"
         say(f"blocked: {', '.join(names)} ({known}, {held:,} URLs are held); `crawler unblock` hands them out again")
     return 0
@@ -115,21 +104,8 @@ def block(names: tuple[str, ...], **given: Any) -> int:
 def unblock(names: tuple[str, ...], **given: Any) -> int:
     """Hand out the URLs of HOST again, at once; HOST as it was blocked."""
     with Session(load_given(given), say, begins=False) as session:
-        known, waiting = blocks.unblock(session.find(), list(map(_name, names)))
+        known, waiting = blocks.unblock(session.find(), list(map(blocks.name_of, names)))
         if not known:
             raise UsageError(f"{', '.join(names)} is not blocked; `crawler hosts --blocked` lists what is")
         say(f"unblocked: {', '.join(names)} ({waiting:,} URLs wait again; links refused meanwhile are not remembered)")
     return 0
-
-
-def _name(given: str) -> str:
-    """A host as the crawl knows it. Raises UsageError."""
-    name = given.lower()
-    if _PATTERN.fullmatch(name):
-        return f"*.{_name(name[2:])}"
-    try:
-        if "/" in given or "*" in given:
-            raise InvalidURL(given, "invalid", "it is no host")
-        return urls.host(urls.canonicalize(f"http://{given}/")).removesuffix(":443")
-    except InvalidURL:
-        raise UsageError(f"{given!r}: a host is needed: example.org, example.org:8080 or *.example.org") from None

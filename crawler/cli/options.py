@@ -8,13 +8,14 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from crawler.cli.terminal import line
 from crawler.logs import open_log
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value, load, parse
 from crawler.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-OF_REDIS: Final = ("redis", "wait", "crawl", "folder", "log_file", "verbose")
+OF_REDIS: Final = ("redis", "wait", "crawl", "folder", "plain", "log_file", "verbose")
 """Settings of every command that connects to Redis."""
 OF_CRAWL: Final = tuple(name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
 """Settings that are stored with the crawl."""
@@ -59,7 +60,8 @@ def load_given(given: dict[str, Any]) -> Loaded:
     if loaded.file is not None:
         with suppress(OSError):  # nobody may be there to read it
             click.echo(printable(f"crawler: settings are read from {loaded.file}"), err=True)
-    open_log(loaded.settings.log_file, loaded.settings.verbose, "command")
+    line.plain |= loaded.settings.plain
+    open_log(loaded.settings.log_file, loaded.settings.verbose, "command", plain=line.plain)
     return loaded
 
 

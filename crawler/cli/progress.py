@@ -1,8 +1,7 @@
-"""Runs the workers of a command: a live line meanwhile, a summary at the end."""
+"""Runs the workers of a command: their progress meanwhile, a summary at the end."""
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
@@ -17,10 +16,33 @@ from crawler.text import printable
 
 if TYPE_CHECKING:
     from crawler.crawl.supervisor import Ended
+    from crawler.monitor.live_screen import LiveScreen
 
 FIRST: Final = 10.0
 LATER: Final = 60.0
 """Without a terminal there is a line after the first seconds, and then after so many more each."""
+
+
+class Progress:
+    """Shows the status of a crawl: the live screen, plain lines, or without a terminal a line a minute."""
+
+    def __init__(self) -> None:
+        self._screen: LiveScreen | None = None
+        self._next = FIRST
+
+    def __call__(self, status: Status, seconds: float) -> None:
+        """Show *status*, *seconds* after the beginning."""
+        text = screen.live(status, seconds)
+        line.show(text, lambda columns, rows: self._live_screen().frame(status, seconds, columns, rows))
+        if not line.on and seconds >= self._next:
+            self._next = seconds + LATER
+            say(text)
+
+    def _live_screen(self) -> LiveScreen:
+        from crawler.monitor.live_screen import LiveScreen  # loads a library that nothing else needs
+
+        self._screen = self._screen or LiveScreen()
+        return self._screen
 
 
 def run_with_summary(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
@@ -35,19 +57,3 @@ def run_with_summary(session: Session, frontier: Frontier, *, until_done: bool) 
         with suppress(OSError):  # nobody may be there to read it
             click.echo(printable(text), err=True)
     return ended
-
-
-class Progress:
-    """The live line of a terminal; on anything else a line now and then."""
-
-    def __init__(self) -> None:
-        self._next = FIRST
-
-    def __call__(self, status: Status, seconds: float) -> None:
-        """Show the crawl's *status* after *seconds*."""
-        text = screen.live(status, seconds)
-        if sys.stderr.isatty():
-            line.show(text)
-        elif seconds >= self._next:
-            self._next = seconds + LATER
-            say(text)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import click
 
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
+from crawler.cli.progress import Progress
 from crawler.cli.terminal import echo_json, line, say
 from crawler.crawl.session import Session, has_begun, place_of
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
@@ -25,7 +26,7 @@ from crawler.text import counted, printable
 from crawler.worker.hook import hook_name
 
 _CHANGEABLE: Final = [name.replace("_", "-") for name in OF_CRAWL if TABLE[name].kind is Kind.CHANGEABLE]
-_NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run`"
+_NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run URL`"
 
 
 @click.command(
@@ -33,7 +34,7 @@ _NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run`"
     epilog=examples("crawler status", "crawler status --json | jq .queued", "crawler status --watch"),
 )
 @click.option("--json", "as_json", is_flag=True, help="one JSON object on stdout")
-@click.option("--watch", is_flag=True, help="keep updating one line until the crawl is done")
+@click.option("--watch", is_flag=True, help="keep showing it until the crawl is done")
 @settings(*OF_REDIS)
 def status(as_json: bool, watch: bool, **given: Any) -> int:
     """Show the state of the crawl: counts, rate, workers, and what limits the speed now."""
@@ -51,14 +52,14 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
 
 
 def _watch(session: Session, monitor: Monitor, seen: Status, as_json: bool) -> Status:
-    """Update until the crawl is over or a signal arrives: one line that is overwritten, or one object a second."""
-    began = time.monotonic()
+    """Update until the crawl is over or a signal arrives: on the terminal, or one object a second."""
+    began, show = time.monotonic(), Progress()
     with session.redis.interruptible() as stopped:
         while not stopped() and seen.state not in OVER:
             if as_json:
                 echo_json(seen.as_json())
             else:
-                line.show(screen.live(seen, time.monotonic() - began))
+                show(seen, time.monotonic() - began)
             time.sleep(1.0 if as_json else 0.5)
             seen = monitor.look()
     line.clear()

@@ -1,4 +1,4 @@
-"""The terminal of a command: one live line, and messages for people on stderr."""
+"""The terminal of a command: its progress, and messages for people on stderr."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ import msgspec
 
 from crawler.export.files import lead_nowhere
 from crawler.export.stream import Patient
-from crawler.monitor.screen import LiveLine
+from crawler.monitor.display import Display
 from crawler.text import escaped, printable
 
-line = LiveLine()
+line = Display()
 
 
 def say(text: str) -> None:
     """Print a message on stderr; if nobody can read it, drop it."""
+    message = f"crawler: {printable(text)}"
     with suppress(OSError):
-        line.clear()
-        click.echo(f"crawler: {printable(text)}", err=True)
+        if not line.say(message):
+            click.echo(message, err=True)
 
 
 def echo_json(value: Any) -> None:

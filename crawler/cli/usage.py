@@ -17,6 +17,8 @@ from crawler.text import guess
 
 _FLAGS: Final = {"help": "--help", "version": "--version"}
 """Words that other programs take as commands."""
+_OF_OTHERS: Final = {"accept": "include", "reject": "exclude", "rate": "delay", "threads": "workers"}
+"""Names that other programs have for our options."""
 
 
 def click_message(error: click.ClickException) -> str:
@@ -26,7 +28,9 @@ def click_message(error: click.ClickException) -> str:
     if context is None or not (isinstance(error, click.NoSuchOption) or error.message.startswith("No such command")):
         return f"{error.format_message()} See `{path} --help`."
     if isinstance(error, click.NoSuchOption):
-        found = guess(error.option_name, _options(context))
+        known, name = _options(context), error.option_name.strip("-")
+        found = _OF_OTHERS.get(name, "")
+        found = found if found in known else guess(name, known)
         return _unknown(error.message, f"{path} --{found}" if found else "", path)
     name = error.message.split("'")[1]
     found = _FLAGS.get(name) or guess(name, getattr(context.command, "commands", ()))

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 
 from crawler import headers
 from crawler.crawl.launcher import check_hook
@@ -34,6 +34,7 @@ from crawler.errors import UsageError
 from crawler.export import read
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import Monitor, Status
+from crawler.keywords import Keywords
 from crawler.logs import open_log
 from crawler.record import Record
 from crawler.settings import coerce, load
@@ -59,13 +60,13 @@ class Crawl(AbstractContextManager["Crawl"]):
         hook: Hook | str | None = None,
         sitemaps: Sequence[str] = (),
         say: Say = _say,
-        **settings: Any,
+        **settings: Unpack[Keywords],
     ) -> None:
         """*seeds* are URLs or files of URLs, *sitemaps* URLs of sitemaps.
 
         *hook* gets each Page in a worker and returns the value of the record's `data`.
         """
-        flags = {setting: coerce(setting, value) for setting, value in settings.items()}
+        flags: dict[str, Any] = {setting: coerce(setting, value) for setting, value in settings.items()}
         flags["crawl"] = coerce("crawl", name)
         if redis is not None:
             flags["redis"] = redis

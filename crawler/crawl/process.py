@@ -154,8 +154,9 @@ def _keep_from_children(job: Job, watch: Watchdog) -> None:
 
 def _run_engine(job: Job, watch: Watchdog) -> int:
     raise_limit()
-    outlet = Outlet(job.events)
-    log = open_log(job.settings.log_file, job.settings.verbose, job.worker, outlet.message if job.events >= 0 else None)
+    outlet, settings = Outlet(job.events), job.settings
+    report = outlet.message if job.events >= 0 else None
+    log = open_log(settings.log_file, settings.verbose, job.worker, report, plain=settings.plain)
     if job.settings.hook:
         capture(lambda line: log.say(f"{job.worker}: {line}"))
     worker = build(job, watch, log, outlet)

@@ -13,7 +13,8 @@ from crawler import headers
 from crawler.crawl.purpose import NO_PURPOSE, Purpose
 from crawler.crawl.redis_access import RedisAccess, Say
 from crawler.crawl.seeds import Seeded, Seeder, lines
-from crawler.errors import CrawlExists, FixedSetting, NoCrawl
+from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
+from crawler.frontier import verbs
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
@@ -44,7 +45,12 @@ class Session:
         """Connect to Redis (see `RedisAccess.open`). Raises RedisUnavailable, NoCrawl."""
         if not self._begins and not has_begun(self.settings):
             raise self._no_crawl()
-        self.redis.open()
+        try:
+            self.redis.open()
+        except RedisUnavailable as error:
+            if decided := self.loaded.decided.get("redis"):
+                error.args = (f"{error} (its URL is from {decided})",)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
@@ -64,14 +70,14 @@ class Session:
 
     def _no_crawl(self) -> NoCrawl:
         return NoCrawl(
-            f"there is no crawl {self.settings.crawl!r} {place_of(self.loaded)}: begin one with `crawler run` or"
-            " `crawler seed`, or name where it is with --redis, --folder, --crawl"
+            f"there is no crawl {self.settings.crawl!r} {place_of(self.loaded)}: begin one with `crawler run URL`"
+            " or `crawler seed`, or name where it is with --redis, --folder, --crawl"
         )
 
-    def find(self) -> Frontier:
-        """The existing crawl; its stored settings become this session's. Raises NoCrawl."""
+    def find(self, *, older: bool = False) -> Frontier:
+        """The existing crawl (see `Frontier.find`); its stored settings become this session's. Raises NoCrawl."""
         try:
-            self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl)
+            self._frontier = frontier = Frontier.find(self.redis.connection, self.settings.crawl, older=older)
         except NoCrawl:
             raise self._no_crawl() from None
         self.settings = self.settings.with_stored(self.crawldb.settings())
@@ -132,7 +138,7 @@ class Session:
                 )
         self.change(frontier, changed)
         if sources := purpose.missing(frontier.crawldb.meta()):
-            frontier.configure(self.settings.encode(), limits_of(self.settings), sources=sources)
+            frontier.shards[0].ask(verbs.remember(frontier.shards[0], sources))
         if runs:
             self.claim_hook(frontier)
         return frontier

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from crawler.errors import CrawlerError, UsageError
+from crawler.errors import OutputError, UsageError
 from crawler.export.files import reason
 from crawler.export.stream import never
 from crawler.export.target import Target, append_to, check_appendable, open_target
@@ -113,7 +113,7 @@ class StreamWriter(Writer):
             return
         try:
             self.flush()
-        except CrawlerError:
+        except OutputError:
             return
         self._close()
 
@@ -141,7 +141,7 @@ class StreamWriter(Writer):
         return 0 if self.gone else taken
 
     def _guarded(self, step: Callable[..., None], *args: int) -> None:
-        """Do *step*. A reader that left is noted; any other failure aborts the target and becomes a CrawlerError."""
+        """Do *step*. A reader that left is noted; any other failure aborts the target and becomes an OutputError."""
         if not self._open:
             raise ValueError("the writer is closed")
         try:
@@ -151,7 +151,7 @@ class StreamWriter(Writer):
         except OSError as error:
             self._close()
             kept = self._target.kept
-            raise CrawlerError(f"{self.output} cannot be written: {reason(error)}; {kept}") from None
+            raise OutputError(f"{self.output} cannot be written: {reason(error)}; {kept}") from None
         except BaseException:  # Ctrl-C in the middle of a write
             self._close()
             raise

@@ -122,7 +122,8 @@ class Checkpoints:
 
     def _take(self) -> None:
         self._taken_at = time.monotonic()
-        self._frontier.state()  # raises NoCrawl if the crawl was started over: records read since may be of the new one
+        frontier = self._frontier
+        frontier.identity.confirm(frontier.connection, frontier.crawl)  # records read since may be of a new crawl
         self.writer.checkpoint()
         if self.writer.gone:
             return

@@ -20,7 +20,7 @@ from typing import Annotated, Final, Self
 import msgspec
 
 from crawler import owners
-from crawler.errors import CrawlerError, UsageError
+from crawler.errors import OutputError, UsageError
 from crawler.export import files
 from crawler.export.writer import KnownOutput
 
@@ -85,7 +85,7 @@ class ExportState:
         files.remove_orphans(self.path)
 
     def replace(self, mark: Mark) -> None:
-        """Replace the file's content by *mark*, synced. After a CrawlerError the new content may be there or not."""
+        """Replace the file's content by *mark*, synced. After an OutputError the new content may be there or not."""
         try:
             part, fd = files.new_part(self.path)
             try:
@@ -101,7 +101,7 @@ class ExportState:
             os.close(old)
             files.sync_folder(self.path.parent)
         except OSError as error:
-            raise CrawlerError(
+            raise OutputError(
                 f"{self.name} cannot be written: {files.reason(error)}; the same command continues from there"
             ) from None
 

@@ -25,7 +25,7 @@ class KnownOutput:
 class Writer(ABC):
     """Takes records until `finish` or `abort`. As a context manager it finishes, or aborts on an exception.
 
-    A failure to write is one CrawlerError, after which the writer is aborted. The attributes after `known` are for
+    A failure to write is one OutputError, after which the writer is aborted. The attributes after `known` are for
     outputs whose reader may be slow or leave; other writers leave them as they are here.
     """
 

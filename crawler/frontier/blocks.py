@@ -6,10 +6,13 @@ below it, whatever the port.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from crawler import url as urls
+from crawler.errors import InvalidURL, UsageError
 from crawler.frontier import verbs
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.redis.connection import Call
@@ -18,6 +21,21 @@ from crawler.frontier.shards.shard import Shard
 
 _SLICE: Final = 500
 """Hosts that one call blocks."""
+
+_PATTERN: Final = re.compile(r"\*\.[^*/:\s]+")
+
+
+def name_of(given: str) -> str:
+    """The host, or `*.name`, that a person means, as the crawl knows it. Raises UsageError."""
+    name = given.lower()
+    if _PATTERN.fullmatch(name):
+        return f"*.{name_of(name[2:])}"
+    try:
+        if "/" in given or "*" in given:
+            raise InvalidURL(given, "invalid", "it is no host")
+        return urls.host(urls.canonicalize(f"http://{given}/")).removesuffix(":443")
+    except InvalidURL:
+        raise UsageError(f"{given!r}: a host is needed: example.org, example.org:8080 or *.example.org") from None
 
 
 def block(frontier: Frontier, names: Sequence[str]) -> tuple[int, int]:

@@ -186,6 +186,11 @@ class Records:
         """
         return heapq.merge(*(shard.letters(since, until) for shard in self._shards), key=lambda letter: letter.at)
 
+    def latest(self, most: int) -> list[Letter]:
+        """The *most* dead letters that failed last, the latest first."""
+        found = chain.from_iterable(shard.latest(most) for shard in self._shards)
+        return sorted(found, key=lambda letter: -letter.at)[:most]
+
     def letter(self, url_id: str) -> Letter | None:
         """One dead letter; None for any other URL."""
         return _first(self._shards, lambda shard: shard.letter(url_id))
@@ -216,11 +221,19 @@ class Hosts:
         """All hosts that are known, or those whose names match the glob *match*; in no order."""
         return chain.from_iterable(shard.all(match) for shard in self._shards)
 
+    def rows(self, hosts: Sequence[str]) -> list[HostRow]:
+        """What is known of each of *hosts*."""
+        return _by_shard(hosts, self._home, ShardHosts.rows)
+
     def failing(self, most: int = 3) -> tuple[int, list[tuple[str, HostTrouble]]]:
         """How many hosts fail now, and the *most* that fail for longest, with what is wrong."""
         found = [shard.failing(most) for shard in self._shards]
         longest = sorted(chain.from_iterable(rows for _, rows in found), key=lambda row: row[1].since_ms)
         return sum(count for count, _ in found), longest[:most]
+
+    def resting(self) -> int:
+        """How many hosts with queued URLs fail, of those that fail for longest in each shard."""
+        return sum(shard.resting() for shard in self._shards)
 
     def blocked(self) -> list[str]:
         """The names that are blocked; they are the same in all shards."""

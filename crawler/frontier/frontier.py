@@ -6,10 +6,9 @@ first and taken away last, and a client that finds another one missing makes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any, Final
 
 from crawler.errors import DamagedCrawl, NoCrawl
@@ -26,7 +25,7 @@ from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 from crawler.url import Form
 
-_OWN: Final = ("generation", "state", "created_ms", "ips_used", "crowds", "full_site", "slow_pages")
+_OWN: Final = ("generation", "state", "created_ms", "ips_used", "crowds", "full_site", "slow_pages", "blocks")
 """Fields of `meta` that each shard has for itself."""
 
 
@@ -62,11 +61,11 @@ class Frontier:
         return frontier
 
     @classmethod
-    def find(cls, connection: Connection, crawl: str, *, clock: str = SERVER_CLOCK) -> Frontier:
-        """The crawl of that name. Raises NoCrawl if there is none, DamagedCrawl (see `Identity.read`)."""
-        frontier = cls(connection, crawl, Identity.read(connection, crawl), clock=clock)
+    def find(cls, connection: Connection, crawl: str, *, older: bool = False, clock: str = SERVER_CLOCK) -> Frontier:
+        """The crawl of that name; with *older* to be read alone. Raises NoCrawl, DamagedCrawl (see `Identity.read`)."""
+        frontier = cls(connection, crawl, Identity.read(connection, crawl, older=older), clock=clock)
         first = frontier.shards[0]
-        if len(frontier.shards) > 1 and first.ask(verbs.state(first)).state != "deleting":
+        if len(frontier.shards) > 1 and not older and first.ask(verbs.state(first)).state != "deleting":
             frontier._complete()
         return frontier
 
@@ -154,15 +153,9 @@ class Frontier:
 
     # -- the crawl as a whole ------------------------------------------------------------------------------------------
 
-    def configure(
-        self,
-        settings: bytes,
-        limits: Limits,
-        max_time: float | str | None = "-",
-        sources: Mapping[str, bytes] = MappingProxyType({}),
-    ) -> None:
-        """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it. Add *sources*."""
-        self._all(lambda shard: verbs.configure(shard, settings, limits, max_time, sources))
+    def configure(self, settings: bytes, limits: Limits, max_time: float | str | None = "-") -> None:
+        """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
+        self._all(lambda shard: verbs.configure(shard, settings, limits, max_time))
 
     def state(self) -> CrawlState:
         """What the crawl is at: the sums, and the gravest word. Of a shard that is gone: NoCrawl."""

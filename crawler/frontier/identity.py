@@ -21,6 +21,8 @@ from crawler.url import Form
 
 _SALT: Final = 16
 """Bytes."""
+_LAST: Final = "4"
+"""The schema of the last release: records of such a crawl can still be read."""
 _NAMES: Final = ("generation", "salt", "schema", "form", "shards")
 
 
@@ -41,8 +43,11 @@ class Identity:
         return cls(secrets.token_hex(8), secrets.token_bytes(_SALT), form, shards, sources)
 
     @classmethod
-    def read(cls, connection: Connection, crawl: str) -> Identity:
-        """Of the crawl of that name. Raises NoCrawl if there is none, DamagedCrawl if it cannot be worked on."""
+    def read(cls, connection: Connection, crawl: str, *, older: bool = False) -> Identity:
+        """Of the crawl of that name, with *older* also of one of the last release: its records can be read.
+
+        Raises NoCrawl if there is none, DamagedCrawl if it cannot be worked on.
+        """
         keys = Keys(crawl)
         connection = connection.at(keys.meta)
         with naming(connection, keys):
@@ -52,7 +57,7 @@ class Identity:
             raise NoCrawl(f"there is no crawl {crawl!r}: begin one with `crawler run` or `crawler seed`")
         if generation is None:
             replies.refuse("REMAINS")
-        if schema != str(SCHEMA):
+        if schema != str(SCHEMA) and not (older and schema == _LAST):
             raise _of_another_version(crawl, schema)
         try:
             return cls(_generation_of(generation), _salt_of(salt), _form_of(form or ""), _shards_of(shards))
@@ -60,6 +65,11 @@ class Identity:
             raise DamagedCrawl(
                 f"the `meta` of crawl {crawl!r} is damaged ({str(error)[:100]}): `crawler delete` takes the crawl away"
             ) from None
+
+    def confirm(self, connection: Connection, crawl: str) -> None:
+        """Raise NoCrawl if the crawl was deleted since, or started over."""
+        if self.read(connection, crawl, older=True).generation != self.generation:
+            replies.refuse("NO_CRAWL")
 
     def fields(self) -> dict[str, bytes]:
         """As fields of `meta`; the generation comes with every call."""
@@ -117,6 +127,11 @@ def _salt_of(text: str | None) -> bytes:
 
 
 def _of_another_version(crawl: str, schema: str | None) -> DamagedCrawl:
+    if schema == _LAST:
+        return DamagedCrawl(
+            f"crawl {crawl!r} was made by an earlier version of this program: `crawler export` (without --follow,"
+            " --drain) writes its records, `crawler run --fresh` replaces it, `crawler delete` takes it away"
+        )
     return DamagedCrawl(
         f"crawl {crawl!r} was made by another version of this program (its format is {schema!r:.20}, ours '{SCHEMA}'):"
         " use that version, or `crawler delete` it"

@@ -7,6 +7,7 @@ Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), 
 | key | type | holds |
 |---|---|---|
 | `meta` | HASH | generation, schema, state, salt, revisions, the settings that scripts need, all settings as JSON, \
+sources:<digest> (the arguments of a command that named SOURCEs, see crawl/purpose.py), \
 full_site (it fills Redis: no new links of it) |
 | `ready`, `ready_proven`, `ready_failing` | ZSET | host -> due in ms of the server's clock: the hosts to lease \
 from, each in one of the three: new, proven and failing ones (see `settle` and `index_of` in shared/hosts.lua) |

@@ -1,4 +1,4 @@
-"""What a crawl is at: one snapshot for the live line, `status`, the summary and programs."""
+"""What a crawl is at: one snapshot for the live screen, `status`, the summary and programs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.estimate import Estimate
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.memory import Footprint, measure
-from crawler.frontier.messages import HostFacts
+from crawler.frontier.messages import CrawlState, HostFacts
 from crawler.frontier.shards.crawldb import Heartbeat
 from crawler.record import OUTCOMES
+from crawler.text import counted
 
 WEIGH_AGAIN: Final = 5.0
 """Seconds after which Redis's memory is looked at again."""
-SILENT: Final = 10.0
-"""Seconds after its last heartbeat from which a worker does not count as alive."""
-
+_A_RATE: Final = 5.0
+"""Seconds from which on a rate says something."""
 MAX_FAILURES: Final = 5
 """Texts of failures of the hook that a status has."""
+SILENT: Final = 10.0
+"""Seconds after its last heartbeat from which a worker does not count as alive."""
 
 NO_WORKERS: Final = "no workers: start some with `crawler work`"
 """What a status reports as its limit as long as no worker has sent a heartbeat."""
@@ -86,6 +89,8 @@ class Status:
     """Those that fail for longest, up to three, each with the reason in words."""
     lost: int
     """URLs that were accepted and vanished from their queues: something else changed what is in Redis."""
+    seconds_left: float | None = None
+    """About how long the URLs that are queued will take (see estimate.py); None if that cannot be known."""
 
     @property
     def fetched(self) -> int:
@@ -132,6 +137,12 @@ class Monitor:
         self._before: list[tuple[float, int]] = []
         self._footprint = Footprint()
         self._weigh_at = 0.0
+        self._estimate = Estimate(self._crawldb.hosts)
+
+    @property
+    def _watches(self) -> bool:
+        """It has looked for long enough to know the rate."""
+        return self._before[-1][0] - self._before[0][0] >= _A_RATE
 
     def look(self) -> Status:
         """A snapshot now. Raises what the frontier raises: NoCrawl, RedisAway."""
@@ -141,7 +152,7 @@ class Monitor:
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
         footprint = self._weigh()
         failing, troubles = self._crawldb.hosts.failing()
-        left = state.queued + state.leased
+        left, rate = state.queued + state.leased, self._rate(state.ended)
         return Status(
             crawl=self._frontier.crawl,
             state=state.word,
@@ -157,8 +168,8 @@ class Monitor:
             **_of_workers(alive, len(heartbeats)),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
-            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state.word, hosts, first, failing),
-            rate=self._rate(state.ended),
+            limit=self._limited_by([_word(heartbeat) for heartbeat in alive], state, hosts, first),
+            rate=rate,
             redis_bytes=footprint.used,
             redis_limit=footprint.most,
             redis_bounded=footprint.bounded,
@@ -170,17 +181,15 @@ class Monitor:
             failing=failing,
             failing_hosts=[(host, trouble.text) for host, trouble in troubles],
             lost=counters.get("lost", 0),
+            seconds_left=self._estimate.seconds(state, rate) if self._watches else None,
         )
 
-    def _limited_by(
-        self, words: list[str], state: str, hosts: int, first: list[tuple[float, str]], failing: int
-    ) -> str:
-        next_host = self._frontier.explain(first[0][1] if first else "")
-        if hosts and failing >= hosts:
-            limit = _limit(words, state, hosts, 0.0)
-            return _only_failing(hosts, next_host) if limit.startswith(_POLITE) else limit
-        limit = _limit(words, state, hosts, next_host.delay_ms / 1000)
-        return limit + (unanswered(next_host) if limit.startswith(_POLITE) else "")
+    def _limited_by(self, words: list[str], state: CrawlState, hosts: int, first: list[tuple[float, str]]) -> str:
+        next_host, failing = self._frontier.explain(first[0][1] if first else ""), self._crawldb.hosts.resting()
+        hosts = 0 if state.leased and hosts <= failing else hosts  # the only ones that do not fail are being asked
+        polite = _polite(hosts, failing, next_host.delay_ms / 1000)
+        limit = _limit(words, state.word, polite)
+        return limit + (unanswered(next_host) if hosts and limit.startswith(polite) else "")
 
     def _weigh(self) -> Footprint:
         now = time.monotonic()
@@ -206,11 +215,10 @@ def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
 def _of_hook(counters: dict[str, int]) -> dict[str, Any]:
     failures = Counter(_under("hook_error:", counters)).most_common(MAX_FAILURES)
     counts = {name: counters.get(name, 0) for name in ("hook_calls", "hook_errors")}
-    return {**counts, "hook_failures": dict(failures)}
+    return counts | {"hook_failures": dict(failures)}
 
 
 _WAITS: Final = "waits: "
-_POLITE: Final = "waiting for politeness"
 _MAX_SAID: Final = 300
 """Characters of a worker's trouble that are shown."""
 
@@ -252,12 +260,6 @@ def _word(heartbeat: Heartbeat) -> str:
     )
 
 
-def _only_failing(hosts: int, first: HostFacts) -> str:
-    """What the speed depends on if only failing hosts have URLs; *first* is the next that is due."""
-    shown = "1 host that fails" if hosts == 1 else f"{hosts:,} hosts that fail"
-    return f"waiting for {shown}; the next is asked again in {math.ceil(first.rest_ms / 1000):,} s"
-
-
 def unanswered(host: HostFacts) -> str:
     """What to add where *host*, the next that is due, rests because it did not answer."""
     if host.trouble or not (host.backoff_ms and host.failing_ms and host.rest_ms):
@@ -265,8 +267,17 @@ def unanswered(host: HostFacts) -> str:
     return f"; the next did not answer, it is asked again in {math.ceil(host.rest_ms / 1000):,} s"
 
 
-def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
-    """What the speed depends on now, by what most workers say."""
+def _polite(hosts: int, failing: int, delay: float) -> str:
+    """What workers wait for while no host is due: *hosts* wait with URLs, *failing* of them fail."""
+    if not hosts:
+        return "waiting for answers"  # all hosts that have URLs are being asked just now
+    if hosts > failing:
+        return f"waiting for politeness: {counted(hosts - failing, 'host')}, delay {delay:g} s"
+    return f"waiting for {counted(hosts, 'host')} that {'fails' if hosts == 1 else 'fail'}"
+
+
+def _limit(limits: list[str], state: str, polite: str) -> str:
+    """What the speed depends on now, by what most workers say; *polite* is what politeness means now."""
     if state in ("paused", "done", "empty", "limit", "deleting"):
         return state
     if not limits:
@@ -276,15 +287,10 @@ def _limit(limits: list[str], state: str, hosts: int, delay: float) -> str:
         waiting = next(limit for limit in limits if limit.startswith(_WAITS)).removeprefix(_WAITS)
         if not well:
             return f"waiting: {waiting}"
-        return (
-            f"{_limit(well, state, hosts, delay)}; {len(limits) - len(well)} of {len(limits)} workers wait: {waiting}"
-        )
+        return f"{_limit(well, state, polite)}; {len(limits) - len(well)} of {len(limits)} workers wait: {waiting}"
     most = max(set(limits), key=limits.count)
-    shown = f"{hosts} host" if hosts == 1 else f"{hosts} hosts"
-    if most == "politeness" and hosts == 0:
-        most = "network"  # all hosts that have URLs are being asked just now
     return {
-        "politeness": f"{_POLITE}: {shown}, delay {delay:g} s",
+        "politeness": polite,
         "concurrency": "all transfers busy: raise --concurrency or add workers",
         "network": "waiting for answers",
         "links": "waiting for new links",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from types import MappingProxyType
 from typing import Any, Final, Literal
 
 from crawler.clock import since_boot
@@ -52,17 +51,16 @@ def create(shard: Shard, meta: Mapping[str, bytes]) -> Call[Any]:
     return shard.call("create", replies.ok, rest=_flat({name: value for name, value in fields.items() if value}))
 
 
-def configure(
-    shard: Shard,
-    settings: bytes,
-    limits: Limits,
-    max_time: float | str | None = "-",
-    sources: Mapping[str, bytes] = MappingProxyType({}),
-) -> Call[Any]:
-    """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it. Add *sources*."""
+def configure(shard: Shard, settings: bytes, limits: Limits, max_time: float | str | None = "-") -> Call[Any]:
+    """Change settings; *max_time* in seconds from now, None for no limit, "-" to leave it."""
     until = "-" if max_time == "-" else "" if max_time is None else str(_ms(float(max_time)))
-    changed: Mapping[str, str | bytes] = {"settings": settings, **limits.fields(), **sources}
+    changed: Mapping[str, str | bytes] = {"settings": settings, **limits.fields()}
     return shard.call("configure", replies.ok, max_time_ms=until, rest=_flat(changed))
+
+
+def remember(shard: Shard, sources: Mapping[str, bytes]) -> Call[Any]:
+    """Add fields to `meta` of the first shard by `configure`, which leaves all others (see `Identity.sources`)."""
+    return shard.call("configure", replies.ok, max_time_ms="-", rest=_flat(sources))
 
 
 def state(shard: Shard) -> Call[CrawlState]:

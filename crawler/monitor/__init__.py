@@ -1,1 +1,1 @@
-"""Looking at a crawl: the live line, the summary, and `explain`."""
+"""Looking at a crawl: the live screen, the summary, and `explain`."""

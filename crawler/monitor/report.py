@@ -192,7 +192,7 @@ def render(frontier: Frontier, settings: Settings, now: float) -> str:
     """The report of a crawl as HTML; *now* is in seconds since the epoch."""
     status, tally = Monitor(frontier).look(), Tally()
     tally.read(read(frontier.crawldb.records))
-    style = (PAGES / "report.css").read_text(encoding="utf-8")
+    style = "".join((PAGES / name).read_text(encoding="utf-8") for name in ("base.css", "report.css"))
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
         _environment()

@@ -1,86 +1,86 @@
-"""What a person sees of a crawl: the live line, the summary, `status`. Nothing from the web is shown unescaped."""
+"""A crawl in words: the line of its progress, the summary, `status`."""
 
 from __future__ import annotations
 
-import shutil
-import sys
-from contextlib import suppress
-from typing import Any, Final, TextIO
+from collections.abc import Iterator
+from typing import Any, Final
 
 from crawler.frontier.status import Status
-from crawler.text import printable
+from crawler.text import counted
 
 _TRAPS_SHOWN: Final = 10
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-class LiveLine:
-    """One line on a terminal that is overwritten; on anything else nothing is shown."""
-
-    def __init__(self, stream: TextIO | None = None) -> None:
-        self._stream = stream or sys.stderr
-        self._on = self._stream is not None and self._stream.isatty()
-        self._shown = False
-
-    def show(self, text: str) -> None:
-        """Write *text* over the last one, cut to the terminal's width."""
-        if self._on:
-            width = shutil.get_terminal_size((80, 24)).columns - 1
-            self._write(f"\r\x1b[2K{printable(text)[:width]}")
-            self._shown = True
-
-    def clear(self) -> None:
-        """Clear the line for other output."""
-        if self._shown:
-            self._write("\r\x1b[2K")
-            self._shown = False
-
-    def _write(self, text: str) -> None:
-        with suppress(OSError):  # a terminal that is closed, or is not ready: the crawl does not wait for it
-            self._stream.write(text)
-            self._stream.flush()
-
-
 def live(status: Status, seconds: float) -> str:
     """The line while a crawl runs: pages, rate, queue, errors, and what limits the speed now."""
     parts = [
-        f"{status.ended:,} pages",
+        counted(status.ended, "page"),
         f"{status.rate:.1f}/s",
         f"queue {status.queued:,}",
         f"errors {status.failed:,}",
-        *([_failing(status)] if status.failing else []),
+        *([failing(status)] if status.failing else []),
         status.limit,
+        *([time_left(status.seconds_left)] if status.seconds_left is not None else []),
         clock(seconds),
     ]
     return " | ".join(parts)
 
 
-def _failing(status: Status) -> str:
+def failing(status: Status) -> str:
     """How many hosts fail, and why the first ones do: `3 hosts failing: shop.example 503 Service Unavailable`."""
     shown = "; ".join(f"{host}: {text}" for host, text in status.failing_hosts)
     more = "; ..." if status.failing > len(status.failing_hosts) else ""
-    return f"{status.failing:,} host{'' if status.failing == 1 else 's'} failing: {shown}{more}"
+    return f"{counted(status.failing, 'host')} failing: {shown}{more}"
+
+
+def time_left(seconds: float) -> str:
+    """An estimate, no more exact than it is: `about 20 min for what is queued`."""
+    for length, unit, below in ((10, "s", 90), (60, "min", 5400), (3600, "h", 172_800), (86_400, "d", float("inf"))):
+        if seconds < below:
+            n = max(round(seconds / length), 1) * (10 if unit == "s" else 1)
+            return f"about {n:,} {unit} for what is queued"
+    return ""
+
+
+def hook_errors(status: Status) -> str:
+    """How often the hook failed: `48 of 48 calls failed`."""
+    return f"{status.hook_errors:,} of {counted(status.hook_calls, 'call')} failed"
+
+
+def hook_failures(status: Status) -> list[str]:
+    """The most frequent failures of the hook, each with its number."""
+    return [f"{n:>7,}  {text}" for text, n in status.hook_failures.items()]
 
 
 def summary(status: Status, here: int, seconds: float, losses: str = "") -> list[str]:
     """The lines at the end of a run in which *here* URLs ended."""
-    lines = [f"crawl {status.crawl!r}: {_state(status)}"]
     rate = here / seconds if seconds > 0 else 0.0
     before = f", {status.ended:,} in all" if here < status.ended else ""
-    lines.append(f"  {here:,} URLs ended in {clock(seconds)} ({rate:.1f}/s){before}, {size(status.bytes)} read")
-    lines += [f"  {n:>9,}  {_explained(outcome, status)}" for outcome, n in status.outcomes.items()]
-    if status.refused:
-        refused = ", ".join(f"{reason} {n:,}" for reason, n in sorted(status.refused.items(), key=lambda kv: -kv[1]))
-        lines.append(f"  links left out: {refused}")
-    if status.duplicates:
-        lines.append(f"  pages with content seen before: {status.duplicates:,} (see `duplicate_of`)")
-    lines += [f"  {text}" for text in _hook(status)]
-    if status.lost:
-        lines.append(f"  lost: {_lost(status)}")
-    lines += _quarantined(status)
-    if losses:
-        lines.append(f"  {losses}")
-    return lines
+    ended = f"{counted(here, 'URL')} ended in {clock(seconds)} ({rate:.1f}/s){before}, {size(status.bytes)} read"
+    lines = [f"crawl {status.crawl!r}: {_state(status)}", f"  {ended}"]
+    lines += [f"  {n:>9,}  {outcome}" for outcome, n in status.outcomes.items()]
+    refused = ", ".join(f"{reason} {n:,}" for reason, n in sorted(status.refused.items(), key=lambda kv: -kv[1]))
+    statuses = ", ".join(f"{code}: {n:,}" for code, n in sorted(status.statuses.items()))
+    notes = (
+        (set(status.statuses) - {"200"}, f"answers by status: {statuses}"),
+        (status.refused, f"links left out: {refused}"),
+        (status.duplicates, f"pages with content seen before: {status.duplicates:,} (see `duplicate_of`)"),
+        (status.hook_calls and not status.hook_errors, f"hook: {counted(status.hook_calls, 'call')}, none failed"),
+        (status.hook_errors, f"hook: {hook_errors(status)}:"),
+        *((True, f"  {text}") for text in hook_failures(status)),
+        (status.failing, f"hosts that fail (`crawler hosts --failing`): {status.failing:,}"),
+        *((True, f"  {host}: {why}") for host, why in status.failing_hosts),
+        (status.held, f"not fetched: {held(status)}"),
+        (status.lost, f"lost: {lost(status)}"),
+    )
+    lines += [f"  {text}" for is_so, text in notes if is_so]
+    return [*lines, *_quarantined(status), *([f"  {losses}"] if losses else [])]
+
+
+def held(status: Status) -> str:
+    """What is kept from being fetched by `crawler block`."""
+    return f"{counted(status.held, 'URL')} of blocked hosts (`crawler hosts --blocked`)"
 
 
 def _quarantined(status: Status) -> list[str]:
@@ -93,36 +93,21 @@ def _quarantined(status: Status) -> list[str]:
     return [*lines, f"    and {more:,} more templates"] if more else lines
 
 
-def _hook(status: Status) -> list[str]:
-    """How often the hook was called and failed, and how."""
-    if not status.hook_calls:
-        return []
-    if not status.hook_errors:
-        return [f"hook: {status.hook_calls:,} calls, none failed"]
-    failures = [f"  {n:>7,}  {text}" for text, n in status.hook_failures.items()]
-    return [f"hook: {status.hook_errors:,} of {status.hook_calls:,} calls failed:", *failures]
-
-
-def _lost(status: Status) -> str:
-    return f"{status.lost:,} URLs, which a foreign client removed from their queues in Redis"
+def lost(status: Status) -> str:
+    """What was accepted and is gone."""
+    return f"{counted(status.lost, 'URL')}, which a foreign client removed from their queues in Redis"
 
 
 def _state(status: Status) -> str:
-    left = f"{status.queued + status.leased:,} URLs are left"
+    left = status.queued - status.held + status.leased
+    left_over = f"{counted(left, 'URL')} {'is' if left == 1 else 'are'} left"
     return {
         "done": "done",
-        "limit": f"stopped at its limit; {left}",
-        "paused": f"paused; {left}",
+        "limit": f"stopped at its limit; {left_over}",
+        "paused": f"paused; {left_over}",
         "empty": "empty: nothing was seeded",
         "deleting": "being deleted",
-    }.get(status.state, f"not done; {left}")
-
-
-def _explained(outcome: str, status: Status) -> str:
-    if outcome != "fetched" or set(status.statuses) <= {"200"}:
-        return outcome
-    shown = ", ".join(f"{code}: {n:,}" for code, n in sorted(status.statuses.items()))
-    return f"{outcome} (all answers by status: {shown})"
+    }.get(status.state, f"not done; {left_over}")
 
 
 def status_lines(status: Status) -> list[str]:
@@ -130,34 +115,46 @@ def status_lines(status: Status) -> list[str]:
     rows: list[tuple[str, Any]] = [
         ("state", status.state),
         ("now", status.limit),
-        ("accepted", f"{status.accepted:,} URLs"),
+        ("accepted", counted(status.accepted, "URL")),
         ("ended", f"{status.ended:,} ({status.rate:.1f}/s)"),
-        ("queued", f"{status.queued:,} on {status.hosts_waiting:,} waiting hosts"),
+        ("queued", f"{status.queued:,} on {counted(status.hosts_waiting, 'waiting host')}"),
         ("leased", f"{status.leased:,}"),
         ("workers", _workers(status)),
         ("read", size(status.bytes)),
-        ("Redis", _memory(status)),
+        ("Redis", memory(status)),
     ]
-    lines = [f"crawl {status.crawl!r}", *(f"  {name:<9} {value}" for name, value in rows)]
     for title, counts in (("outcomes", status.outcomes), ("statuses", status.statuses), ("left out", status.refused)):
         if counts:
-            lines.append(f"  {title:<9} " + ", ".join(f"{name} {n:,}" for name, n in counts.items()))
+            rows.append((title, ", ".join(f"{name} {n:,}" for name, n in counts.items())))
+    return [
+        f"crawl {status.crawl!r}",
+        *(f"  {name:<9} {value}" for name, value in (*rows, *_notes(status))),
+        *_quarantined(status),
+    ]
+
+
+def _notes(status: Status) -> Iterator[tuple[str, str]]:
+    """What is not so in every crawl."""
     if status.will_fit is False:
         whose = "Redis's maxmemory" if status.redis_bounded else "the memory of Redis's machine"
-        lines.append(f"  warning   that is more than {whose}: `crawler export --drain` frees what is written")
+        yield "warning", f"that is more than {whose}: `crawler export --drain` frees what is written"
     if status.duplicates:
-        lines.append(f"  {'copies':<9} {status.duplicates:,} pages have the content of another one")
-    lines += [f"  {text}" for text in _hook(status)]
+        copies = counted(status.duplicates, "page")
+        yield "copies", f"{copies} {'has' if status.duplicates == 1 else 'have'} the content of another one"
+    if status.hook_errors:
+        yield "hook", hook_errors(status)
+        yield from (("", text) for text in hook_failures(status))
     if status.failing:
-        lines.append(f"  {'failing':<9} {_failing(status)} (`crawler hosts --failing`)")
+        yield "failing", f"{counted(status.failing, 'host')} (`crawler hosts --failing`)"
+    for host, why in status.failing_hosts:
+        yield "", f"  {host}: {why}"
     if status.held:
-        lines.append(f"  {'held':<9} {status.held:,} URLs of blocked hosts (`crawler hosts --blocked`)")
+        yield "held", held(status)
     if status.lost:
-        lines.append(f"  {'lost':<9} {_lost(status)}")
-    return lines + _quarantined(status)
+        yield "lost", lost(status)
 
 
-def _memory(status: Status) -> str:
+def memory(status: Status) -> str:
     """The memory that Redis uses, its limit if it has one, and what the rest will need."""
     if status.redis_bytes is None:
         return "unknown"
@@ -166,7 +163,8 @@ def _memory(status: Status) -> str:
         text += f" of {size(status.redis_limit)}"
     if status.needed_bytes is not None:
         left = status.queued + status.leased
-        text += f"; the {left:,} URLs that are left will need about {size(status.needed_bytes)} more"
+        are = "is" if left == 1 else "are"
+        text += f"; the {counted(left, 'URL')} that {are} left will need about {size(status.needed_bytes)} more"
     return text
 
 

@@ -100,7 +100,7 @@ class Scope:
             return "hops"
         if self.traps and (trap := self.trap(url)):
             return trap
-        return self._filtered(url.encode()) if self._excludes or self._includes else None
+        return self.filtered(url)
 
     def trap(self, url: str) -> str | None:
         """One of REFUSALS if the canonical *url* alone shows a trap; else None."""
@@ -108,10 +108,14 @@ class Scope:
             return "trap-length"
         return _path_trap(url) if url.count("/") > _PLAIN_SLASHES else None
 
-    def _filtered(self, url: bytes) -> str | None:
-        if any(pattern.search(url) for pattern in self._excludes):
+    def filtered(self, url: str) -> str | None:
+        """The one of REFUSALS by which a filter refuses the canonical *url*; else None."""
+        if not (self._excludes or self._includes):
+            return None
+        raw = url.encode()
+        if any(pattern.search(raw) for pattern in self._excludes):
             return "exclude"
-        if self._includes and not any(pattern.search(url) for pattern in self._includes):
+        if self._includes and not any(pattern.search(raw) for pattern in self._includes):
             return "include"
         return None
 

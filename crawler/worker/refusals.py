@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from crawler.frontier.messages import HostTrouble
+from crawler.policy.scope import REFUSALS
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.outcome import LeasedPage
 from crawler.worker.robots_cache import RobotsCache
@@ -34,6 +35,9 @@ def refusal_of(held: LeasedPage, links: LinkFilter, rules: RobotsCache | None) -
     exempt = request.sitemap or (request.found_on is None and request.depth == 0)  # seeds, and what is read once
     if not exempt and (trap := links.trap_of(request.url)):
         return "dropped:trap", f"quarantined: {trap}"
+    # Of seeds and their redirects (depth 0), and of sitemaps, the filters never were asked.
+    if request.depth and not request.sitemap and (why := links.scope.filtered(request.url)):
+        return "dropped:scope", f"the filters were changed: {REFUSALS[why]}"
     if rules is not None and not rules.allows(lease, entry.request.url):
         return "dropped:robots", "robots.txt disallows it"
     return None

@@ -91,6 +91,8 @@ def end_of(url: str) -> tuple[str, list[str]]:
         return ("failed:redirect-loop", []) if target == url else ("redirected", [target])
     if got.headers.get_content_type() != "text/html":
         return "dropped:type", []
+    if got.status == 404:
+        return "missing", []
     charset = re.search(rb'charset="([\w-]+)"', got.body)
     tags = Tags()
     tags.feed(got.body.decode(charset[1].decode() if charset else got.headers.get_content_charset() or "ascii"))
@@ -192,7 +194,7 @@ def test_a_broken_link_is_a_404_page(demo: DemoSite) -> None:
     got = get(f"http://{demo.hosts['shop']}/item/7")
     assert got.status == 404
     assert b"<h1>Nothing here</h1>" in got.body
-    assert demo.expected_outcomes()[f"http://{demo.hosts['shop']}/item/7"] == "fetched"
+    assert demo.expected_outcomes()[f"http://{demo.hosts['shop']}/item/7"] == "missing"
 
 
 def test_gzip_is_for_those_who_accept_it(demo: DemoSite) -> None:

@@ -288,7 +288,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path, name: s
     (tmp_path / name).write_bytes(b"old")
     process = script(FULL, tmp_path / name)
     _, err = process.communicate(timeout=150)
-    assert process.returncode == 2
+    assert process.returncode == 5
     assert err.decode() == f"{tmp_path / name} cannot be written: File too large; the file is as it was before\n"
     assert (tmp_path / name).read_bytes() == b"old"
     assert names(tmp_path) == [name]
@@ -297,7 +297,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_old_file(tmp_path: Path, name: s
 def test_a_full_disk_while_following_leaves_whole_lines(tmp_path: Path) -> None:
     process = script(FULL, tmp_path / "a.jsonl", "follow")
     _, err = process.communicate(timeout=150)
-    assert process.returncode == 2
+    assert process.returncode == 5
     assert err.decode().endswith("File too large; what was written before is whole\n")
     raw = (tmp_path / "a.jsonl").read_bytes()
     assert SMALL - 1000 < len(raw) <= SMALL
@@ -320,7 +320,7 @@ def test_a_full_stdout_is_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         process = script("with open_writer('-') as writer:\n    writer.write(page(1))", stdout=full)
         _, err = process.communicate(timeout=150)
-    assert process.returncode == 2
+    assert process.returncode == 5
     assert err == b"stdout cannot be written: No space left on device; what was written before is whole\n"
 
 
@@ -328,7 +328,7 @@ def test_a_file_behind_stdout_whose_disk_is_full_ends_with_a_whole_line(tmp_path
     with (tmp_path / "a.jsonl").open("wb") as file:
         process = script(FULL, "-", stdout=file)
         _, err = process.communicate(timeout=60)
-    assert process.returncode == 2
+    assert process.returncode == 5
     assert err.decode() == "stdout cannot be written: File too large; what was written before is whole\n"
     raw = (tmp_path / "a.jsonl").read_bytes()
     assert SMALL - 1000 < len(raw) <= SMALL

@@ -30,7 +30,7 @@ ROBOTS_EVENTS: Final[tuple[Event, ...]] = (
 )
 OUTCOMES: Final = (
     *("fetched", "fetched", "redirected", "redirected", "missing", "denied"),
-    *("dropped:robots", "dropped:trap", "failed:http", "failed:dns"),
+    *("dropped:robots", "dropped:trap", "dropped:scope", "failed:http", "failed:dns"),
 )
 TROUBLES: Final = st.sampled_from(("", "", "http 503 Service Unavailable", "connect refused"))
 BLOCKABLE: Final = st.lists(

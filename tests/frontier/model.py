@@ -557,9 +557,9 @@ class Model:
         self.latest[url_id] = self.commits
         host = self.hosts[out.host]
         host.done += 1
-        if outcome.startswith("failed:") or outcome == "dropped:trap":
+        host.errors += outcome.startswith("failed:")
+        if outcome.startswith("failed:") or outcome in ("dropped:trap", "dropped:scope"):
             self.failed[url_id] = self.now
-            host.errors += 1
         self.duplicates.pop(url_id, None)
         if digest and self.digests.setdefault(digest, url_id) != url_id:
             self.duplicates[url_id] = self.digests[digest]

@@ -93,3 +93,11 @@ def test_a_crawl_that_is_being_deleted_refuses(crawl: Crawl) -> None:
     with pytest.raises(CrawlDeleting):
         crawl.frontier.configure(b"{}", Limits())
     assert crawl.snapshot().meta == before
+
+
+def test_what_is_remembered_changes_nothing_else(crawl: Crawl) -> None:
+    before = crawl.snapshot().meta
+    for _ in range(2):
+        crawl.frontier.remember({"sources:1": b"http://a.example/"})
+    after = crawl.snapshot().meta
+    assert after == before | {"sources:1": "http://a.example/", "settings_rev": "2"}

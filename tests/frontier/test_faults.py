@@ -67,7 +67,7 @@ end
 if ARGV[17] ~= '' and leads_to(ARGV[17], id) then
   outcome, record = 'failed:redirect-loop', ARGV[18]
 end
-local failed = string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap'
+local failed = string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap' or outcome == 'dropped:scope'
 redis.call('XLEN', RECORDS) -- these too: see sound
 if failed then
   redis.call('ZCARD', FAILED)

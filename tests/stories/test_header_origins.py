@@ -128,7 +128,7 @@ def test_seeds_of_other_commands_get_nothing(commands: Commands, sites: Sites, e
         where.serve("/", html(["/next"]))
     assert commands.run("seed", before.url("/"), "--allow-private", "--delay", "0").code == 0
     commands.write("urls.txt", f"# two\n{site.url('/')}\n\n{other.url('/')}\n")
-    assert crawl(commands, engine, "urls.txt").code == 0
+    assert crawl(commands, engine, "urls.txt", "--add").code == 0
     assert asked(before) == got(site) == got(other) == {ROBOTS, "/", "/next"}
     assert got(before) == set()
 

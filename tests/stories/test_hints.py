@@ -66,6 +66,7 @@ def test_hook_output_and_header_are_not_lost(commands: Commands, sites: Sites) -
     options = ("--hook", "my hook.py:title", "-o", "a b.jsonl", "--crawl", "mine", "--header", header)
     done = _interrupted(commands, site, url, *options)
     command = _suggested(done, "run")
+    assert "set the variables that are not shown here" in done.err
     assert _in_shell(commands, command).returncode != 0
     assert _in_shell(commands, _suggested(done, "export")).returncode == 0
     assert 0 < len(_records(commands)) < PAGES + 1

@@ -135,11 +135,12 @@ def test_the_line_of_a_crawl_does_not_ask_for_workers_that_are_starting(commands
     ours, theirs = os.openpty()
     arguments = [sys.executable, "-m", "crawler", "run", site.url("/0"), *RUN]
     process = subprocess.Popen(
-        arguments, cwd=commands.folder, env=commands.env, stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs
-    )
+        arguments, cwd=commands.folder, env=commands.env | {"TERM": "xterm"},
+        stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+    )  # fmt: skip
     os.close(theirs)
     shown = b""
-    while len(site.seen) < 20 or b"pages |" not in shown:
+    while len(site.seen) < 20 or b"in flight" not in shown:
         shown += os.read(ours, 65_536)
     process.terminate()
     with suppress(OSError):  # the other end is closed

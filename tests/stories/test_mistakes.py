@@ -68,6 +68,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run", URL, "--dealy", "1"), ("--dealy", "`crawler run --delay`", "--help")),
         (("run", URL, "--depth", "1"), ("--depth", "`crawler run --max-depth`")),
         (("run", URL, "--js"), ("No such option '--js'. See",)),
+        (("run", URL, "--accept", "a"), ("`crawler run --include`",)),
+        (("run", URL, "--max-pages", "1k"), ("max-pages", "'1k'", "from 1")),
         (("help",), ("`crawler --help`",)),
         (("version",), ("`crawler --version`",)),
         (("statsu",), ("`crawler status`",)),
@@ -142,7 +144,7 @@ def test_redis_that_is_not_there(commands_on: Callable[[str], Commands]) -> None
     commands = commands_on(f"redis://:MARK@127.0.0.1:{closed_port()}/0")
     for arguments in (("run", URL), ("seed", URL), ("work",), ("status",), ("export", "-o", "a.jsonl"), ("list",)):
         done = commands.run(*arguments)
-        _refused(done, 3, "Redis", "cannot be reached")
+        _refused(done, 3, "Redis", "cannot be reached", "from CRAWLER_REDIS")
         assert "MARK" not in done.err
     assert not (commands.folder / "a.jsonl").exists()
     assert not (commands.folder / ".crawler").exists()
@@ -238,7 +240,7 @@ def test_output_that_cannot_be_written(commands: Commands, sites: Sites) -> None
     assert not site.seen
     if Path("/dev/full").exists():
         done = commands.run("run", url, "-o", "/dev/full", "--format", "jsonl", "--delay", "0", "-n", "1")
-        assert done.code == 2
+        assert done.code == 5
         assert "/dev/full cannot be written" in done.lines[-1]
         assert "Traceback" not in done.err
 

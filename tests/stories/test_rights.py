@@ -72,6 +72,9 @@ def test_every_command_with_the_least_rights(
         ("status --json", 0),
         ("list", 0),
         ("explain URL", 0),
+        ("hosts --failing", 0),
+        ("block *.example.org 127.0.0.1", 0),
+        ("unblock *.example.org 127.0.0.1", 0),
     ):
         done = crawler.run(*line.replace("URL", home).split())
         assert done.code == code, (line, done.err)
@@ -80,7 +83,7 @@ def test_every_command_with_the_least_rights(
             with server.client() as client:
                 wait_until(lambda: client.pubsub_numsub(channel("default"))[0][1], "the reader to listen")
     assert '"event":"worker-started"' in events.out
-    for line in ("status", "list", "explain URL", "failed --list", "quarantine", "export -o -", "set"):
+    for line in ("status", "hosts", "list", "explain URL", "failed --list", "quarantine", "export -o -", "set"):
         done = reader.run(*line.replace("URL", home).split())
         assert done.code == 0, (line, done.err)
     assert _denied(server) == []

@@ -70,7 +70,7 @@ def test_a_reader_that_leaves_and_a_disk_that_is_full(commands: Commands, sites:
     assert "Traceback" not in left.stderr
     assert "defect" not in left.stderr
     full = _shell(commands, f"crawler {command} > /dev/full")
-    assert full.returncode == 2
+    assert full.returncode == 5
     assert full.stderr == "crawler: output cannot be written: No space left on device\n"
     nowhere = _shell(commands, f"crawler {command} 2> /dev/full")
     assert (nowhere.returncode, bool(nowhere.stdout)) == (0, True)

@@ -106,7 +106,7 @@ def _end_of(url: str, site: Site, answer: Answer | None) -> tuple[str, tuple[str
     if refused > allowed:
         return "dropped:robots", ()
     if answer is None:
-        return "fetched", ()  # a 404 is an answer too
+        return "missing", ()
     if answer.location is not None:
         return ("failed:redirect-loop", ()) if answer.location == url else ("redirected", answer.links)
     if not answer.content_type.startswith("text/"):

@@ -54,7 +54,7 @@ end
 if ARG.target ~= '' and leads_to(ARG.target, id) then
   outcome, record = 'failed:redirect-loop', ARG.loop
 end
-local failed = string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap'
+local failed = string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap' or outcome == 'dropped:scope'
 redis.call('XLEN', RECORDS) -- these too: see sound
 if failed then
   redis.call('ZCARD', FAILED)
@@ -110,7 +110,7 @@ local key = host_key(host)
 local h = redis.call('HMGET', key, 'queued', 'in_flight', 'due', 'asking', 'latency', 'ip', 'failing_since', 'backoff',
   'backoff_until', 'late', 'answers', 'trouble', 'done', 'errors', 'blocked')
 changed[2] = (number(h[13]) or 0) + 1
-if failed then
+if string.sub(outcome, 1, 7) == 'failed:' then
   changed[3], changed[4] = 'errors', (number(h[14]) or 0) + 1
 end
 if latency then

@@ -14,6 +14,8 @@ from crawler.frontier.shards.reader import Reader
 
 _MAX_ROBOTS: Final = 1 << 20  # bytes of a robots.txt: twice what is stored of one (`robots.MAX_BYTES`)
 
+_MAX_RESTING: Final = 100
+"""Hosts that fail of which it is looked whether any URL waits for them."""
 _OF_ROW: Final = (
     *("queued", "in_flight", "done", "errors", "latency", "due", "delay", "trouble", "trouble_ms", "blocked"),
 )
@@ -52,12 +54,19 @@ class ShardHosts:
     def all(self, match: str = "") -> Iterator[HostRow]:
         """All hosts that are known, or those whose names match the glob *match*; in no order."""
         for keys in self._shard.scan("SCAN", match=f"{self._keys.pattern('host:')[:-1]}{match or '*'}"):
-            names = [key.removeprefix(self._keys.host("").encode()) for key in keys]
-            *found, clock, delay = self._shard.read(
-                *(("HMGET", key, *_OF_ROW) for key in keys), ("TIME",), ("HGET", self._keys.meta, "delay")
-            )
-            now, least = decode.now_ms(clock), decode.number(delay)
-            yield from (_row(name, facts, now, least) for name, facts in zip(names, found, strict=True))
+            yield from self._rows(keys)
+
+    def rows(self, hosts: Sequence[str]) -> list[HostRow]:
+        """What is known of each of *hosts*."""
+        return list(self._rows([self._keys.host(host).encode() for host in hosts]))
+
+    def _rows(self, keys: Sequence[bytes]) -> Iterator[HostRow]:
+        names = [key.removeprefix(self._keys.host("").encode()) for key in keys]
+        *found, clock, delay = self._shard.read(
+            *(("HMGET", key, *_OF_ROW) for key in keys), ("TIME",), ("HGET", self._keys.meta, "delay")
+        )
+        now, least = decode.now_ms(clock), decode.number(delay)
+        return (_row(name, facts, now, least) for name, facts in zip(names, found, strict=True))
 
     def failing(self, most: int) -> tuple[int, list[tuple[str, HostTrouble]]]:
         """How many hosts fail now, and the *most* that fail for longest, with what is wrong."""
@@ -72,6 +81,14 @@ class ShardHosts:
             for (name, at), text in zip(pairs, words, strict=True)
         ]
         return int(count), [(name, trouble) for name, trouble in found if trouble is not None]
+
+    def resting(self) -> int:
+        """How many hosts with queued URLs fail, of those that fail for longest."""
+        (names,) = self._shard.read(("ZRANGE", self._keys.failing, 0, _MAX_RESTING - 1))
+        queued = self._shard.read(
+            *(("HGET", self._keys.host(name.decode("utf-8", "replace")), "queued") for name in names)
+        )
+        return sum(decode.number(n) > 0 for n in queued)
 
     def blocked(self) -> list[str]:
         """The names that are blocked."""

@@ -135,12 +135,20 @@ class ShardRecords:
         last = (float("-inf") if since is None else float(since), b"")
         most = float(newest[1]) if until is None else min(float(newest[1]), until - 1)
         while rows := self._behind(last, most):
-            ids = [url_id.decode("utf-8", "replace") for url_id, _ in rows]
-            pages = self._shard.read(*(("HMGET", self._keys.page(url_id), "m") for url_id in ids))
-            for url_id, (_, at), (raw,) in zip(ids, rows, pages, strict=True):
-                if raw is not None:  # else it was revived just now
-                    yield Letter(url_id, decode.whole(at), self._record_or_none(url_id, raw))
+            yield from self._letters(rows)
             last = rows[-1][1], rows[-1][0]
+
+    def latest(self, most: int) -> list[Letter]:
+        """The *most* dead letters that failed last, the latest first."""
+        (raw,) = self._shard.read(("ZRANGE", self._keys.failed, -most, -1, "WITHSCORES"))
+        return list(self._letters([(url_id, float(at)) for url_id, at in decode.pairs(raw)]))[::-1]
+
+    def _letters(self, rows: Sequence[tuple[bytes, float]]) -> Iterator[Letter]:
+        ids = [url_id.decode("utf-8", "replace") for url_id, _ in rows]
+        pages = self._shard.read(*(("HMGET", self._keys.page(url_id), "m") for url_id in ids))
+        for url_id, (_, at), (raw,) in zip(ids, rows, pages, strict=True):
+            if raw is not None:  # else it was revived just now
+                yield Letter(url_id, decode.whole(at), self._record_or_none(url_id, raw))
 
     def _behind(self, last: tuple[float, bytes], most: float) -> list[tuple[bytes, float]]:
         """The next rows of `failed` behind (score, member), by score and member, of scores up to *most*."""

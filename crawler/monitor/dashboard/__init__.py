@@ -1,0 +1,1 @@
+"""`crawler dashboard`: a page that shows a crawl and steers it."""
