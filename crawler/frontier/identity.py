@@ -51,9 +51,9 @@ class Identity:
         keys = Keys(crawl)
         connection = connection.at(keys.meta)
         with naming(connection, keys):
-            found: Any = connection.ask(lambda: connection.client.hmget(keys.meta, _NAMES))
+            exists, found = connection.ask(lambda: _look(connection, keys))
         generation, salt, schema, form, shards = (None if raw is None else raw.decode("latin-1") for raw in found)
-        if generation is None and not connection.ask(lambda: connection.client.exists(*keys.fixed)):
+        if generation is None and not exists:
             raise NoCrawl(f"there is no crawl {crawl!r}: begin one with `crawler run` or `crawler seed`")
         if generation is None:
             replies.refuse("REMAINS")
@@ -76,6 +76,14 @@ class Identity:
         form = " ".join(one.name for one in fields(self.form) if getattr(self.form, one.name))
         words = {"schema": str(SCHEMA), "salt": self.salt.hex(), "form": form, "shards": str(self.shards)}
         return {name: word.encode() for name, word in words.items()} | dict(self.sources)
+
+
+def _look(connection: Connection, keys: Keys) -> list[Any]:
+    """How many fixed keys exist, and then what `meta` contains. In this order: the crawl may be made meanwhile."""
+    pipe = connection.client.pipeline(transaction=False)
+    pipe.exists(*keys.fixed)
+    pipe.hmget(keys.meta, _NAMES)
+    return pipe.execute()
 
 
 def shards_known(connection: Connection, crawl: str) -> int:

@@ -140,3 +140,22 @@ def test_a_full_redis_makes_no_crawl(link: Connection) -> None:
     with pytest.raises(OutOfMemory):
         Client.create(link, "test", b"{}", Limits(), clock=CLOCK)
     assert link.client.keys("crawler:*") == []
+
+
+def test_a_crawl_that_is_made_while_it_is_looked_for_is_not_taken_for_remains(
+    link: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is asked before it is made, and after."""
+    ask, made = link.ask, list[bool]()
+
+    def ask_and_make(question: Callable[[], object]) -> object:
+        reply = ask(question)
+        if not made:
+            made.append(True)
+            Client.create(link, "late", SETTINGS, Limits())
+        return reply
+
+    monkeypatch.setattr(link, "ask", ask_and_make)
+    with pytest.raises(NoCrawl):
+        Frontier.find(link, "late")
+    assert Frontier.find(link, "late").state().state == "running"

@@ -211,6 +211,26 @@ def follower_lines(out: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
+def test_a_crawl_from_python_has_a_log_too(commands: Commands, sites: Sites) -> None:
+    site = sites.add()
+    home = site.serve("/", html(["/a"]))
+    commands.write(
+        "script.py",
+        f"""
+from crawler import Crawl
+
+if __name__ == "__main__":
+    with Crawl("{home}", delay=0, workers=2, log_file="log") as crawl:
+        crawl.run()
+""",
+    )
+    done = commands.run(python="script.py")
+    assert done.code == 0, done.err
+    found = lines(commands.folder / "log")
+    assert {line["url"] for line in ended(found)} == {home, site.url("/a")}
+    assert [line["event"] for line in events(found)] == ["worker-started"] * 2
+
+
 def test_a_webhook_without_a_key_is_refused(commands: Commands, sites: Sites) -> None:
     home = sites.add().serve("/", html())
     done = commands.run("run", home, "--webhook", "https://example.org/x")

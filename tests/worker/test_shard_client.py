@@ -130,7 +130,7 @@ def test_a_url_is_reported_once_redis_has_acknowledged_it(setting: Setting) -> N
     assert setting.frontier.state().ended == 2
     urls = [leased.leases[n].entry().request.url for n in (0, 2)]
     assert [(line.url, line.outcome, line.error) for line in setting.lines] == [
-        (url, "failed:http", "status 500") for url in urls
+        (url, "failed:http", "500 Internal Server Error") for url in urls
     ]
 
 

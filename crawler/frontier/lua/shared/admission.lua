@@ -75,6 +75,7 @@ local function accept(k, a, seeded)
         long[#long + 1] = host
       end
       add(hash, 'queued', #fresh)
+      hold(host, #fresh) -- its name was unblocked just now, and itself is next
       local is_first = redis.call('HSETNX', hash, 'due', T) == 1
       if is_first and SET_HOSTS then
         inherit(host)
