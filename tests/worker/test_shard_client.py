@@ -38,7 +38,7 @@ class Setting:
         self.said: list[str] = []
         self.lines: list[Ended] = []
         self.events: list[Event] = []
-        reporter = Reporter("worker", self.events.append, [self.lines.append])
+        reporter = Reporter("worker", self.events.append, [self.lines.extend])
         caller = Caller("worker", TERM, self.known, self.said.append, reporter)
         self.client = ShardClient(self.frontier.shard, caller, Backoff(self.said.append, first=0.01, most=0.02))
 
@@ -130,7 +130,7 @@ def test_a_url_is_reported_once_redis_has_acknowledged_it(setting: Setting) -> N
     assert setting.frontier.state().ended == 2
     urls = [leased.leases[n].entry().request.url for n in (0, 2)]
     assert [(line.url, line.outcome, line.error) for line in setting.lines] == [
-        (url, "failed:http", "status 500") for url in urls
+        (url, "failed:http", "500 Internal Server Error") for url in urls
     ]
 
 
