@@ -49,6 +49,7 @@ class Keywords(TypedDict, total=False):
     max_size: Number
     max_links: int
     max_text: Number
+    hook_on: Literal["pages", "all"]
     outlinks: bool
     parse_all: bool
     allow_private: bool
@@ -62,5 +63,9 @@ class Keywords(TypedDict, total=False):
     header: Strings
     proxy: str | None
     trust_env: bool
+    no_hook: bool
+    plain: bool
     log_file: str | None
     verbose: bool
+    publish_urls: bool
+    webhook: str | None

@@ -157,6 +157,19 @@ def test_compose_seeds_only_when_asked() -> None:
     assert seed["restart"] == "no"
 
 
+def test_compose_monitors_only_when_asked_and_on_loopback() -> None:
+    services = COMPOSE["services"]
+    for name in ("metrics", "prometheus", "grafana"):
+        assert services[name]["profiles"] == ["monitoring"]
+    assert services["grafana"]["ports"] == ["127.0.0.1:3000:3000"]
+    mounted = [
+        line for name in ("prometheus", "grafana") for line in services[name]["volumes"] if line.startswith("./")
+    ]
+    assert [line for line in mounted if not (ROOT / line.partition(":")[0]).is_file()] == []
+    targets = yaml.safe_load((ROOT / "deploy" / "prometheus.yml").read_text())["scrape_configs"][0]["static_configs"]
+    assert targets == [{"targets": ["metrics:9464"]}]
+
+
 def test_no_secrets_are_written_down() -> None:
     for name in ("docker-compose.yml", "Dockerfile"):
         assert not re.search(

@@ -208,7 +208,9 @@ class Snapshot:
             self.queued_of(host) for host, facts in self.hosts.items() if "blocked" in facts
         )
         assert self.failing == {
-            host: int(facts["trouble_ms"]) for host, facts in self.hosts.items() if "trouble" in facts
+            host: int(facts["trouble_ms"])
+            for host, facts in self.hosts.items()
+            if "trouble" in facts and self.number(host, "queued") + self.number(host, "in_flight") > 0
         }
         assert self.ips == Counter(name for names in self.ip_of.values() for name in names.split("\n") if name)
         self._check_records()

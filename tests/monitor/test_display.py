@@ -149,5 +149,6 @@ def test_a_worker_erases_the_screen_of_its_pool_before_it_logs(
     terminal: Terminal, monkeypatch: pytest.MonkeyPatch, plain: bool, before: str
 ) -> None:
     monkeypatch.setattr("sys.stderr", terminal.stream)
+    monkeypatch.setattr("os.isatty", lambda _: True)
     logs.open_log(None, True, "worker", plain=plain).note("a note\x1b[2J")
     assert terminal.read() == f"{before}crawler: a note\ufffd[2J\r\n"

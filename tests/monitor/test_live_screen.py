@@ -71,7 +71,7 @@ def test_nothing_is_shown_of_what_is_not_known() -> None:
 
 
 def test_a_hook_that_fails_is_shown() -> None:
-    assert "it failed on 48 of 50 pages" in plain(drawn(status(hook_errors=48, hook_calls=50)))
+    assert "48 of 50 calls failed" in plain(drawn(status(hook_errors=48, hook_calls=50)))
 
 
 def test_a_site_cannot_draw_on_it() -> None:

@@ -57,7 +57,7 @@ def test_the_numbers_are_those_of_the_crawl(session: Session) -> None:
     }
     assert found["crawler_responses_total 200"] == 3
     assert found["crawler_received_bytes_total"] == 30
-    assert found["crawler_hosts_failing"] == 1
+    assert found["crawler_hosts_failing"] == 0  # all its URLs have ended
     states = {name.split()[1]: value for name, value in found.items() if name.startswith("crawler_state ")}
     assert {state for state, value in states.items() if value} == {session.find().state().word}
 
@@ -90,6 +90,12 @@ def test_alerts_and_boards_name_numbers_that_exist(session: Session) -> None:
     asked = named(" ".join([*(rule["expr"] for rule in rules), *targets]))
     assert asked <= there
     assert len(asked) > 10
+
+
+def test_the_page_of_the_docs_names_each_number(session: Session) -> None:
+    end(session, [Record(url="http://a.example/", outcome="fetched", depth=0, status=200)])
+    page = (DEPLOY.parent / "docs" / "dashboard.md").read_text(encoding="utf-8")
+    assert {name.split()[0] for name in numbers(Watched(session))} - named(page) == set()
 
 
 def tool(name: str) -> str:

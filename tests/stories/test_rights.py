@@ -83,7 +83,18 @@ def test_every_command_with_the_least_rights(
             with server.client() as client:
                 wait_until(lambda: client.pubsub_numsub(channel("default"))[0][1], "the reader to listen")
     assert '"event":"worker-started"' in events.out
-    for line in ("status", "hosts", "list", "explain URL", "failed --list", "quarantine", "export -o -", "set"):
+    for line in (
+        "status",
+        "hosts",
+        "list",
+        "explain URL",
+        "failed --list",
+        "quarantine",
+        "export -o -",
+        "set",
+        "metrics",
+        "report -o -",
+    ):
         done = reader.run(*line.replace("URL", home).split())
         assert done.code == 0, (line, done.err)
     assert _denied(server) == []
