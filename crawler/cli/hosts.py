@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
-from typing import Any
+from typing import Any, cast, get_args
 
 import click
 
@@ -14,8 +14,11 @@ from crawler.cli.terminal import echo_json, say
 from crawler.crawl.session import Session
 from crawler.errors import UsageError
 from crawler.frontier import blocks
-from crawler.frontier.messages import HostRow
+from crawler.frontier.crawldb import CrawlDb
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.messages import HostRow, OfHost
 from crawler.monitor.dashboard.views import SORTS
+from crawler.settings import TABLE, format_value, parse_change
 from crawler.text import printable
 
 
@@ -109,3 +112,24 @@ def unblock(names: tuple[str, ...], **given: Any) -> int:
             raise UsageError(f"{', '.join(names)} is not blocked; `crawler hosts --blocked` lists what is")
         say(f"unblocked: {', '.join(names)} ({waiting:,} URLs wait again; links refused meanwhile are not remembered)")
     return 0
+
+
+def set_for_hosts(frontier: Frontier, key: str, values: tuple[str, ...], hosts: Sequence[str]) -> int:
+    """`crawler set KEY VALUE --host HOST...`."""
+    names = list(map(blocks.name_of, hosts))
+    if key not in get_args(OfHost):
+        raise UsageError(f"{key.replace('_', '-')} is a setting of the whole crawl: --host is for delay and per-host")
+    value = None if values == ("none",) else parse_change(key, values)
+    stored = "" if value is None else f"{round(value * 1000) if key == 'delay' else value}"
+    known = blocks.set_for(frontier, names, cast(OfHost, key), stored)
+    shown = "as the crawl's" if value is None else format_value(key, value)
+    say(f"{key.replace('_', '-')} of {', '.join(names)}: {shown} ({known:,} known host{'' if known == 1 else 's'})")
+    return 0
+
+
+def settings_of_hosts(crawldb: CrawlDb) -> Iterator[str]:
+    """The settings of single hosts, a line each."""
+    for of, value in sorted(crawldb.hosts.settings().items()):
+        key, _, name = of.partition(" ")
+        shown = format_value(key, value / 1000 if key == "delay" else value) if key in TABLE else value
+        yield f"{key.replace('_', '-'):<20} {shown}  ({name})"

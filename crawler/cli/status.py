@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import click
 
+from crawler.cli.hosts import set_for_hosts, settings_of_hosts
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import Progress
 from crawler.cli.terminal import echo_json, line, say
@@ -105,15 +106,20 @@ def list_(as_json: bool, **given: Any) -> int:
     + examples(
         "crawler set delay 2s                    or delay=2s",
         "crawler set max-pages none --crawl big",
+        "crawler set delay 5s --host example.org",
         "crawler set delay                       show it",
         "crawler set                             show all",
     ),
 )
 @click.argument("name", required=False)
 @click.argument("values", nargs=-1, metavar="[VALUE]...")
+@click.option("--host", "hosts", metavar="HOST", multiple=True, help="for this host alone (delay, per-host)")
 @settings(*OF_REDIS)
-def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
-    """Change a setting of the crawl; its workers apply it within seconds. Without VALUE: show it. Without NAME: all."""
+def set_(name: str | None, values: tuple[str, ...], hosts: tuple[str, ...], **given: Any) -> int:
+    """Change a setting of the crawl; its workers apply it within seconds. Without VALUE: show it. Without NAME: all.
+
+    With --host it counts for HOST in place of the crawl's: a name, name:port, or *.name for a name and all below it.
+    """
     name, equals, value = (name or "").partition("=")
     values = (value, *values) if equals else values
     with Session(load_given(given), say, begins=False) as session:
@@ -121,10 +127,14 @@ def set_(name: str | None, values: tuple[str, ...], **given: Any) -> int:
         if not name:
             click.echo("\n".join(_shown(key, session.settings) for key in OF_CRAWL))
             click.echo(printable(f"{'hook':<20} {session.settings.hook_name or 'none'}"))
+            for line in settings_of_hosts(session.crawldb):
+                click.echo(printable(line))
             return 0
         if name == "hook":
             return _set_hook(session, frontier, values)
         key = stored_key(name)
+        if hosts:
+            return set_for_hosts(frontier, key, values, hosts)
         if not values:
             click.echo(printable(format_value(key, getattr(session.settings, key))))
             return 0

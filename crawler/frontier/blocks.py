@@ -1,4 +1,4 @@
-"""Blocked hosts: none of their URLs is handed out or accepted until they are unblocked.
+"""Blocked hosts: none of their URLs is handed out or accepted until they are unblocked. And settings of single hosts.
 
 A name is a host as the crawl knows it (with its port if that is not the scheme's own), or `*.name` for a name with all
 below it, whatever the port.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -15,6 +16,7 @@ from crawler import url as urls
 from crawler.errors import InvalidURL, UsageError
 from crawler.frontier import verbs
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.messages import OfHost
 from crawler.frontier.redis.connection import Call
 from crawler.frontier.shards.hosts import ShardHosts
 from crawler.frontier.shards.shard import Shard
@@ -48,6 +50,12 @@ def unblock(frontier: Frontier, names: Sequence[str]) -> tuple[int, int]:
     """Unblock *names*; how many of them were blocked, and how many URLs wait again."""
     found = [_of_shard(shard, names, verbs.unblock) for shard in frontier.shards]
     return max(known for known, _, _ in found), sum(waiting for _, _, waiting in found)
+
+
+def set_for(frontier: Frontier, names: Sequence[str], setting: OfHost, value: str) -> int:
+    """Set what counts for the hosts that *names* mean (see `verbs.set_host`); how many of them are known."""
+    verb = partial(verbs.set_host, setting=setting, value=value)
+    return sum(_of_shard(shard, names, verb)[2] for shard in frontier.shards)
 
 
 def _of_shard(shard: Shard, names: Sequence[str], verb: Callable[..., Call[tuple[int, int]]]) -> tuple[int, int, int]:

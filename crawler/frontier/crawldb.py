@@ -239,6 +239,10 @@ class Hosts:
         """The names that are blocked; they are the same in all shards."""
         return self._shards[0].blocked()
 
+    def settings(self) -> dict[str, int]:
+        """What counts for single hosts in place of the crawl's settings: `delay NAME` in ms, `per_host NAME`."""
+        return self._shards[0].settings()
+
     def queued(self, host: str, priority: int) -> Iterator[bytes]:
         """The entries of one of a host's queues, the next one first; read in slices while others take from it."""
         return self._home(host).queued(host, priority)

@@ -25,7 +25,17 @@ from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 from crawler.url import Form
 
-_OWN: Final = ("generation", "state", "created_ms", "ips_used", "crowds", "full_site", "slow_pages", "blocks")
+_OWN: Final = (
+    "generation",
+    "state",
+    "created_ms",
+    "ips_used",
+    "crowds",
+    "full_site",
+    "slow_pages",
+    "blocks",
+    "host_settings",
+)
 """Fields of `meta` that each shard has for itself."""
 
 

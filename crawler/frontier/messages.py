@@ -17,6 +17,9 @@ Trouble = Literal["", "dns", "tls", "hang", "crash", "away"]
 """Why a host is not asked any more: no such name, no trust, a robots.txt that hangs or kills workers, or away for
 longer than the patience."""
 
+OfHost = Literal["delay", "per_host"]
+"""Settings that single hosts can have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -364,7 +367,7 @@ class HostRow:
     latency_ms: int
     due_in_ms: int
     delay_ms: int
-    """What its robots.txt asks for, at least the crawl's own."""
+    """What its robots.txt asks for, at least its own setting or the crawl's."""
     trouble: HostTrouble | None = None
     blocked: bool = False
 

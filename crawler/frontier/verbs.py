@@ -23,6 +23,7 @@ from crawler.frontier.messages import (
     Leased,
     LeaseEnd,
     Limits,
+    OfHost,
     OutboxBatch,
     Quarantined,
     Release,
@@ -349,9 +350,21 @@ def unblock(shard: Shard, names: Sequence[str], hosts: Sequence[str] = ()) -> Ca
     return _of_hosts(shard, "unblock", names, hosts)
 
 
-def _of_hosts(shard: Shard, verb: str, names: Sequence[str], hosts: Sequence[str]) -> Call[tuple[int, int]]:
+def set_host(
+    shard: Shard, names: Sequence[str], hosts: Sequence[str] = (), *, setting: OfHost, value: str
+) -> Call[tuple[int, int]]:
+    """Set what counts for the hosts in *names* in place of the crawl's own setting; an empty *value* takes it away.
+
+    *hosts* are known ones that match; the second number is how many there are.
+    """
+    return _of_hosts(shard, "set_host", names, hosts, setting=setting, value=value)
+
+
+def _of_hosts(
+    shard: Shard, verb: str, names: Sequence[str], hosts: Sequence[str], **named: str
+) -> Call[tuple[int, int]]:
     keys = list(map(shard.keys.host, hosts))
-    return shard.call(verb, replies.two_numbers, keys=keys, names=len(names), rest=[*names, *hosts])
+    return shard.call(verb, replies.two_numbers, keys=keys, names=len(names), rest=[*names, *hosts], **named)
 
 
 # -- long queues (see overflow.py) -------------------------------------------------------------------------------------

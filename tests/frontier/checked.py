@@ -19,6 +19,8 @@ from tests.frontier.model import MANY_HOSTS, Host, Model, Put, Reply
 from tests.frontier.snapshot import Snapshot
 
 MAX_KNOWN: Final = 40
+OWN_SLOTS: Final = 2
+"""The most that a test gives a host by a setting of its own."""
 HOSTS: Final = ("a.example", "w.b.example:8080", "b.example")
 ODD_VIA: Final = str(int.from_bytes(b"\x0a \x00\x0d\xff %1", "big") >> 1)
 """An id whose bytes would hurt whoever splits or prints entries."""
@@ -186,12 +188,14 @@ class CheckedMachine(RuleBasedStateMachine):
             due = shot.number(name, "due")
             assert due >= self.dues.get(name, 0)
             self.dues[name] = due
-            assert name in self.flooded or shot.number(name, "in_flight") <= self.model.limits.per_host
+            assert name in self.flooded or shot.number(name, "in_flight") <= max(self.model.limits.per_host, OWN_SLOTS)
         for name, host in self.model.hosts.items():
             told = {key: shot.number(name, key) for key in ("due", "in_flight", "accepted", "robots_rev", "delay")}
             assert told == {key: getattr(host, key) for key in told}
             assert shot.number(name, "latency") == (host.latency or 0)
             assert shot.hosts[name].get("undo") == host.undo
+            own = {setting: shot.hosts[name].get(f"own_{setting}") for setting in ("delay", "per_host")}
+            assert {setting: int(value) for setting, value in own.items() if value is not None} == host.own
             assert (shot.number(name, "done"), shot.number(name, "errors")) == (host.done, host.errors)
             assert ("blocked" in shot.hosts[name], shot.hosts[name].get("trouble", "")) == (host.blocked, host.trouble)
             assert (shot.number(name, "answers"), "late" in shot.hosts[name]) == (host.answers, host.late)
@@ -220,8 +224,13 @@ class CheckedMachine(RuleBasedStateMachine):
         assert {url_id for url_id, page in shot.pages.items() if "at" in page} == set(model.latest)
         assert shot.failed == model.failed
         assert (shot.seen, shot.roots, shot.sources) == (model.seen, model.roots, model.sources)
+        assert shot.host_settings == {" ".join(of): str(value) for of, value in model.host_settings.items()}
         assert (shot.blocked, shot.counters.get("held", 0)) == (model.blocked, model.held)
-        assert shot.failing == {name: host.trouble_ms for name, host in model.hosts.items() if host.trouble}
+        assert shot.failing == {
+            name: host.trouble_ms
+            for name, host in model.hosts.items()
+            if host.trouble and (host.queued or host.in_flight)
+        }
         assert {url_id: page["to"].decode() for url_id, page in shot.pages.items() if "to" in page} == model.targets
         for name in ("refused:budget", "refused:site-budget", "refused:site-hosts", "refused:blocked", "drained"):
             assert shot.counters.get(name, 0) == model.counters[name]

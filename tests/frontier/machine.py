@@ -321,6 +321,18 @@ class FrontierMachine(CheckedMachine):
         if found:
             self._send(self.frontier.unblock_call(names, HOSTS), partial(self.model.unblock, names, HOSTS))
 
+    @rule(
+        names=BLOCKABLE,
+        value=st.sampled_from((("delay", "0"), ("delay", "3000"), ("delay", ""), ("per_host", "2"), ("per_host", ""))),
+        found=st.booleans(),
+    )
+    def set_host(self, names: list[str], value: tuple[str, str], found: bool) -> None:
+        options: dict[str, Any] = {"setting": value[0], "value": value[1]}
+        self._send(self.frontier.set_host_call(names, **options), partial(self.model.set_host, names, (), **options))
+        if found:
+            call = self.frontier.set_host_call(names, HOSTS, **options)
+            self._send(call, partial(self.model.set_host, names, HOSTS, **options))
+
     # -- traps ---------------------------------------------------------------------------------------------------------
 
     @rule(name=st.sampled_from(TEMPLATES), n=st.sampled_from((1, 30, 99, 100)), kinds=st.sampled_from((1, 5, 60)))

@@ -56,6 +56,8 @@ class Host:
     undo: str | None = None
     """Token of the latest lease, while its delay may be given back."""
     blocked: bool = False
+    own: dict[str, int] = field(default_factory=dict)
+    """Settings that count in place of the crawl's."""
     trouble: str = ""
     trouble_ms: int = 0
     done: int = 0
@@ -146,6 +148,12 @@ class Template:
     prints: set[str] = field(default_factory=set)
 
 
+def _names(host: str) -> list[str]:
+    """The names that may mean a host, the nearest first."""
+    labels = host.partition(":")[0].split(".")
+    return [host, *(f"*.{'.'.join(labels[n:])}" for n in range(len(labels)))]
+
+
 class Model:
     """One crawl. `now` is moved by the test."""
 
@@ -181,6 +189,8 @@ class Model:
         self.site_ips: dict[str, str] = {}
         self.blocked: set[str] = set()
         """Names: hosts, and `*.name`."""
+        self.host_settings: dict[tuple[str, str], int] = {}
+        """Setting and name -> value."""
         self.targets: dict[str, str] = {}
         """id of a URL that redirects -> id of the URL that it redirects to."""
 
@@ -197,11 +207,10 @@ class Model:
     @property
     def ready(self) -> dict[str, int]:
         """Host -> due of those that may be leased from: queued entries, a free slot, no robots lease out."""
-        slots = self.limits.per_host
         return {
             name: host.due
             for name, host in self.hosts.items()
-            if host.queued and host.in_flight < slots and not host.asking and not host.blocked
+            if host.queued and host.in_flight < self._slots(host) and not host.asking and not host.blocked
         }
 
     @property
@@ -285,6 +294,8 @@ class Model:
         """Queue it behind the others of its group, in *queue*."""
         is_new, is_page = put.host not in self.hosts, put.priority != 0
         host = self.hosts.setdefault(put.host, Host(due=self.now, site=put.site or put.host))
+        if is_new:
+            host.own = self._own(put.host)
         if put.site:
             of_site, hosts = self.sites.get(put.site, (0, 0))
             self.sites[put.site] = of_site + is_page, hosts + is_new
@@ -412,7 +423,7 @@ class Model:
         """One host's turn at these tokens: how many it takes."""
         host, most = self.hosts[name], len(tokens)
         if not self._unreachable(host):
-            most = min(most, 1 if self._delay(host) else most, self.limits.per_host - host.in_flight)
+            most = min(most, 1 if self._delay(host) else most, self._slots(host) - host.in_flight)
             if most > 0 and not self._take_turn(host, shares):
                 most = 0
             most = min(most, self._room_at_ip(host, most))
@@ -767,13 +778,32 @@ class Model:
         return "OK", were, sum(host.queued for host in freed)
 
     def _is_blocked(self, host: str) -> bool:
-        labels = host.partition(":")[0].split(".")
-        return host in self.blocked or any(f"*.{'.'.join(labels[n:])}" in self.blocked for n in range(len(labels)))
+        return not self.blocked.isdisjoint(_names(host))
+
+    def set_host(self, names: Sequence[str], hosts: Sequence[str], *, setting: str, value: str) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        for name in names:
+            self.host_settings.pop((setting, name), None)
+            if value:
+                self.host_settings[setting, name] = int(value)
+        known = [name for name in hosts if name in self.hosts]
+        for name in known:
+            self.hosts[name].own = self._own(name)
+        return "OK", 0, len(known)
+
+    def _own(self, host: str) -> dict[str, int]:
+        """By each setting's nearest name."""
+        found = {(s, n): self.host_settings.get((s, n)) for s in ("delay", "per_host") for n in reversed(_names(host))}
+        return {setting: value for (setting, _), value in found.items() if value is not None}
+
+    def _slots(self, host: Host) -> int:
+        return host.own.get("per_host", self.limits.per_host)
 
     # -- hosts ---------------------------------------------------------------------------------------------------------
 
     def _delay(self, host: Host) -> int:
-        delay = max(self.limits.delay_ms, host.delay)
+        delay = max(host.own.get("delay", self.limits.delay_ms), host.delay)
         if not delay or not host.latency or not self.limits.adaptive:
             return delay
         return max(delay, min(math.floor(host.latency * self.limits.adaptive), ADAPTED_MAX))
@@ -906,7 +936,7 @@ class Model:
     def _waits(self, host: Host) -> Literal["", "blocked", "robots", "slot", "due"]:
         if host.blocked:
             return "blocked"
-        if host.asking or host.in_flight >= self.limits.per_host:
+        if host.asking or host.in_flight >= self._slots(host):
             return "robots" if host.asking else "slot"
         return "due" if host.due > self.now else ""
 

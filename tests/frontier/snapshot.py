@@ -79,6 +79,7 @@ class Snapshot:
     parcels: dict[int, list[str]] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
     """Names that are blocked: hosts, and `*.name`."""
+    host_settings: dict[str, str] = field(default_factory=dict)
     failing: dict[str, int] = field(default_factory=dict)
     """Host -> since when it has a trouble."""
     wake: int = 0
@@ -119,6 +120,8 @@ class Snapshot:
                 self.robots[rest] = value
             case "page":
                 self.pages[rest] = {k.decode(): v for k, v in _pairs(value)}
+            case "host_settings":
+                self.host_settings = {k.decode(): v.decode() for k, v in _pairs(value)}
             case "outbox":
                 self.outbox = {k.decode(): v.decode() for k, v in _pairs(value)}
             case "parcels":
@@ -222,7 +225,7 @@ class Snapshot:
         assert self.number(host, "in_flight") == len(held), host
         assert (asking is not None) == any(lease.kind == "R" for lease in held), host
         assert sum(lease.kind == "R" for lease in held) <= 1, host
-        slots = int(self.meta["per_host"])
+        slots = int(self.hosts[host].get("own_per_host", self.meta["per_host"]))
         leasable = self.queued_of(host) > 0 and len(held) < slots and asking is None
         leasable = leasable and "blocked" not in self.hosts[host]
         places = {name: index[host] for name, index in self.indexes.items() if host in index}

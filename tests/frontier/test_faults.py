@@ -121,9 +121,9 @@ FAULTS: Final = {
         "      else\n        fresh[#fresh + 1] = ARGV[a + 1]\n      end\n      a, k",
         ("put",),
     ),
-    "pages are leased while robots.txt is asked for": Fault("< SLOTS and not asking", "< SLOTS"),
+    "pages are leased while robots.txt is asked for": Fault("< slots_of(slots) and not asking", "< slots_of(slots)"),
     "a host whose robots lease was just given is ready": Fault(
-        "f.asking or asked, f.index)", "f.asking, f.index)", ("lease",)
+        "f.asking or asked, f.index,", "f.asking, f.index,", ("lease",)
     ),
     "a host that answers is forgotten": Fault("h[1], h[2], due", "0, h[2], due", ("commit",)),
     "a host that answers need not rest": Fault("h[2], due, h[4], ", "h[2], T, h[4], ", ("commit",)),
@@ -136,7 +136,7 @@ FAULTS: Final = {
     "the starts of a group are not counted": Fault("redis.call('ZADD', STARTS, f.next_start, f.group)", "", ("lease",)),
     "a repeated lease gives more": Fault("  if #held > 0 then", "  if #held > want then", ("lease",)),
     "a lease does not move the host's due": Fault("T + f.delay)\n", "T)\n", ("lease",)),
-    "more are leased than there are slots": Fault(", SLOTS - f.in_flight)", ")", ("lease",)),
+    "more are leased than there are slots": Fault(", slots_of(f.slots) - f.in_flight)", ")", ("lease",)),
     "extend revives what was reaped": Fault(
         "  if redis.call('ZREM', LEASES, ARGV[i]) == 1 then", "  if T > 0 then", ("extend",)
     ),
@@ -154,6 +154,8 @@ FAULTS: Final = {
     "links to blocked hosts are accepted": Fault("if is_blocked(host) then", "if false then", ("put", "commit")),
     "a host is unblocked though another name blocks it": Fault("not is_blocked(host) and ", "", ("unblock",)),
     "a trouble that is over is kept": Fault("    if was then\n", "    if false then\n"),
+    "a new host does not get what was set for it": Fault("if is_first and SET_HOSTS then", "if false then", ("put",)),
+    "a host's own delay does not count": Fault("number(own) or DELAY", "DELAY"),
     "a circle of redirects is not found": Fault("    if from == to then\n", "    if false then\n", ("commit",)),
     "revive leaves the record": Fault("    redis.call('DEL', page)\n", "", ("revive",)),
 }

@@ -106,6 +106,7 @@ CALLS: dict[str, Callable[[Crawl], Call[Any]]] = {
     "configure": lambda crawl: crawl.call("configure", (), ["", "delay", "5"]),
     "block": lambda crawl: crawl.frontier.block_call(["a.example"], ["a.example"]),
     "unblock": lambda crawl: crawl.frontier.unblock_call(["a.example"], ["a.example"]),
+    "set_host": lambda crawl: crawl.frontier.set_host_call(["a.example"], ["a.example"], setting="delay", value="5"),
     "bound": lambda crawl: crawl.call("bound", (), ["a.example"]),
     "open": lambda crawl: crawl.call("open", (), ["seeder", 5]),
     "close": lambda crawl: crawl.call("close", (), ["seeder"]),

@@ -79,6 +79,14 @@ def test_a_page_that_comes_back_between_its_two_calls_is_counted(crawl: Crawl) -
     assert crawl.snapshot().counters["held"] == 0
 
 
+def test_a_url_that_is_accepted_between_its_two_calls_is_counted(held: Crawl) -> None:
+    held.frontier.unblock([A])
+    assert held.put(f"http://{A}/new").new == 1
+    assert held.snapshot().counters["held"] == 4
+    assert unblock(held, A) == (0, 4)
+    assert len(held.lease()) == 4
+
+
 def test_it_may_be_repeated(held: Crawl) -> None:
     unblock(held, A)
     before = held.snapshot()

@@ -218,6 +218,41 @@ def test_it_survives_no_fresh_start(commands: Commands, sites: Sites) -> None:
     assert commands.status()["outcomes"] == {"fetched": 1}
 
 
+# -- settings of single hosts ------------------------------------------------------------------------------------------
+
+
+def test_a_delay_of_one_host_is_obeyed_while_workers_run(commands: Commands, sites: Sites) -> None:
+    slow, fast = sites.add(), sites.add("127.0.0.2")
+    urls = [url for site in (slow, fast) for url in filled(site, 12)]
+    source = commands.write("seeds.txt", "\n".join(urls))
+    assert commands.run("seed", source, "--delay", "0").code == 0
+    done = commands.run("set", "delay", "300ms", "--host", slow.authority)
+    assert (done.code, done.lines) == (0, [f"crawler: delay of {slow.authority}: 0.3s (1 known host)"])
+    assert f"delay                0.3s  ({slow.authority})" in commands.run("set").out.splitlines()
+    going = commands.start("run", "--workers", "2")
+    wait_until(lambda: slow.asked_of_pages().total() >= 6, "six pages of the slow host")
+    assert fast.asked_of_pages().total() == 12
+    assert min(slow.gaps()) > 0.25
+    assert commands.run("set", "delay", "none", "--host", slow.authority).code == 0
+    assert going.wait().code == 0
+    assert set(commands.records()) == set(urls)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("set", "max-pages", "5", "--host", "a.example"), "a setting of the whole crawl"),
+        (("set", "delay", "soon", "--host", "a.example"), "delay: "),
+        (("set", "delay", "1s", "--host", "http://a.example/x"), "a host is needed"),
+        (("set", "per-host", "0", "--host", "a.example"), "per-host: "),
+    ],
+)
+def test_what_cannot_be_set_for_a_host(commands: Commands, arguments: tuple[str, ...], said: str) -> None:
+    assert commands.run("seed", "http://a.example/").code == 0
+    done = commands.run(*arguments)
+    assert (done.code, said in done.lines[-1]) == (2, True), done.err
+
+
 # -- filters that are changed ------------------------------------------------------------------------------------------
 
 

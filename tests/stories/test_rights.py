@@ -73,6 +73,7 @@ def test_every_command_with_the_least_rights(
         ("list", 0),
         ("explain URL", 0),
         ("hosts --failing", 0),
+        ("set delay 1ms --host *.example.org", 0),
         ("block *.example.org 127.0.0.1", 0),
         ("unblock *.example.org 127.0.0.1", 0),
     ):

@@ -108,7 +108,8 @@ end
 local host, changed = lease.host, { 'done', 1 }
 local key = host_key(host)
 local h = redis.call('HMGET', key, 'queued', 'in_flight', 'due', 'asking', 'latency', 'ip', 'failing_since', 'backoff',
-  'backoff_until', 'late', 'answers', 'trouble', 'done', 'errors', 'blocked')
+  'backoff_until', 'late', 'answers', 'trouble', 'done', 'errors', 'blocked',
+  'own_per_host')
 changed[2] = (number(h[13]) or 0) + 1
 if string.sub(outcome, 1, 7) == 'failed:' then
   changed[3], changed[4] = 'errors', (number(h[14]) or 0) + 1
@@ -136,7 +137,7 @@ if plain and answers < PROVEN_AFTER then -- as `apply_event` does
 end
 redis.call('HSET', key, unpack(changed))
 if plain then
-  settle_as(host, h[1], h[2], due, h[4], index_of(nil, nil, answers))
+  settle_as(host, h[1], h[2], due, h[4], index_of(nil, nil, answers), h[16])
 else
   apply_event(host, event, true, ARG.trouble)
   if event == 'unsent' then

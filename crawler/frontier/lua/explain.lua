@@ -13,14 +13,16 @@ if no then
   return { no }
 end
 local out, h = { 'OK' }, redis.call('HMGET', KEYS[OWN_KEYS], 'queued', 'in_flight', 'accepted', 'latency', 'delay',
-  'backoff', 'due', 'failing_since', 'asking', 'done', 'errors', 'trouble', 'trouble_ms', 'blocked')
+  'backoff', 'due', 'failing_since', 'asking', 'done', 'errors', 'trouble', 'trouble_ms', 'blocked',
+  'own_delay', 'own_per_host')
 for i = 1, 6 do
   out[i + 1] = number(h[i]) or 0
 end
 local rest_ms, since = math.max((number(h[7]) or 0) - T, 0), number(h[8])
-out[8], out[9], out[10] = rest_ms, since and since > CRASHES and T - since or 0, host_delay(h[5], h[4])
+out[8], out[9], out[10] = rest_ms, since and since > CRASHES and T - since or 0, host_delay(h[5], h[4], h[15])
 out[11] = unreachable(since) or ''
-out[12] = h[14] and 'blocked' or h[9] and 'robots' or out[3] >= SLOTS and 'slot' or rest_ms > 0 and 'due' or ''
+out[12] = h[14] and 'blocked' or h[9] and 'robots' or out[3] >= slots_of(h[16]) and 'slot' or rest_ms > 0 and 'due'
+  or ''
 local room, why = room_of(KEYS[OWN_KEYS], ARG.host, ARG.site)
 out[13] = is_blocked(ARG.host) and 'blocked' or room > 0 and '' or why
 out[14], out[15], out[16], out[17] = h[12] or '', number(h[13]) or 0, number(h[10]) or 0, number(h[11]) or 0

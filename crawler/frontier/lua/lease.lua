@@ -50,13 +50,14 @@ end
 local function facts(host)
   local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'delay', 'failing_since', 'robots_rev', 'asking',
     'latency', 'ip', 'due', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3', 'late', 'answers',
-    'site', 'trouble')
+    'site', 'trouble', 'own_delay', 'own_per_host')
   return {
     host = host,
     queued = number(h[1]) or 0,
     counted = number(h[1]) and true, -- else its count is lost, or something else wrote it
     in_flight = number(h[2]) or 0,
-    delay = host_delay(h[3], h[7]),
+    delay = host_delay(h[3], h[7], h[18]),
+    slots = h[19],
     unreachable = unreachable(number(h[4])),
     robots_rev = number(h[5]) or 0,
     asking = h[6],
@@ -317,7 +318,7 @@ local function lease_from(f, most)
     low[#low + 1] = f.host
   end
   if gave and f.queued > 0 then
-    settle_as(f.host, f.queued, f.in_flight, f.due, f.asking or asked, f.index)
+    settle_as(f.host, f.queued, f.in_flight, f.due, f.asking or asked, f.index, f.slots)
   else
     if f.queued == 0 then
       take_in(f)
@@ -360,7 +361,7 @@ local function lease_of(f, share)
     most = 0
   end
   if not f.unreachable then
-    most = math.min(most, f.delay > 0 and 1 or NEVER, SLOTS - f.in_flight)
+    most = math.min(most, f.delay > 0 and 1 or NEVER, slots_of(f.slots) - f.in_flight)
   end
   if f.ip and not f.unreachable then
     local of_ip = PER_IP - (number(redis.call('HGET', IPS, f.ip)) or 0)

@@ -17,13 +17,26 @@ _MAX_ROBOTS: Final = 1 << 20  # bytes of a robots.txt: twice what is stored of o
 _MAX_RESTING: Final = 100
 """Hosts that fail of which it is looked whether any URL waits for them."""
 _OF_ROW: Final = (
-    *("queued", "in_flight", "done", "errors", "latency", "due", "delay", "trouble", "trouble_ms", "blocked"),
+    *(
+        "queued",
+        "in_flight",
+        "done",
+        "errors",
+        "latency",
+        "due",
+        "delay",
+        "trouble",
+        "trouble_ms",
+        "blocked",
+        "own_delay",
+    ),
 )
 
 
 def _row(name: bytes, facts: Sequence[bytes | None], now: int, least: int) -> HostRow:
     queued, in_flight, done, errors, latency, due, delay = (decode.number(value) for value in facts[:7])
-    words, since, blocked = facts[7:]
+    words, since, blocked, own = facts[7:]
+    least = least if own is None else decode.number(own)
     trouble = HostTrouble.of((words or b"").decode("utf-8", "replace"), decode.number(since))
     due_in, host = max(due - now, 0), name.decode("utf-8", "replace")
     return HostRow(
@@ -94,6 +107,11 @@ class ShardHosts:
         """The names that are blocked."""
         (found,) = self._shard.read(("SMEMBERS", self._keys.blocked))
         return sorted(name.decode("utf-8", "replace") for name in found)
+
+    def settings(self) -> dict[str, int]:
+        """What counts for single hosts in place of the crawl's settings."""
+        (found,) = self._shard.read(("HGETALL", self._keys.host_settings))
+        return {name.decode("utf-8", "replace"): decode.number(value) for name, value in decode.pairs(found)}
 
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
         """The stored robots.txt of each origin; none where it is not known, or cannot be read."""

@@ -75,7 +75,12 @@ local function accept(k, a, seeded)
         long[#long + 1] = host
       end
       add(hash, 'queued', #fresh)
-      if redis.call('HSETNX', hash, 'due', T) == 1 and site ~= '' then
+      hold(host, #fresh) -- its name was unblocked just now, and itself is next
+      local is_first = redis.call('HSETNX', hash, 'due', T) == 1
+      if is_first and SET_HOSTS then
+        inherit(host)
+      end
+      if is_first and site ~= '' then
         if add(SITES, site .. ' hosts', 1) > MANY_HOSTS and not CROWDS then
           CROWDS = '1'
           redis.call('HSET', META, 'crowds', 1)

@@ -4,7 +4,7 @@
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
   'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
   'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards', 'overflow', 'crowds', 'full_site',
-  'slow_pages', 'blocks')
+  'slow_pages', 'blocks', 'host_settings')
 local GENERATION, STATE = m[1], m[2]
 local DELAY, SLOTS, ROBOTS = number(m[3]) or 0, math.max(number(m[4]) or 1, 1), m[5] == '1'
 local MAX_PAGES, MAX_PAGES_PER_HOST = number(m[6]), number(m[7])
@@ -17,6 +17,7 @@ local FULL_SITE = m[22] -- it fills Redis: no new links of it
 local CROWDS = m[21] -- a site ever had more than MANY_HOSTS hosts
 local SLOW_PAGES = m[23] -- a page ever took HEAVY_MS: there may be sites in BUSY
 local BLOCKS = m[24] -- a name was ever put into BLOCKED
+local SET_HOSTS = m[25] -- or into HOST_SETTINGS
 local SHARDS = number(m[19]) or 1
 -- entries in the head of a host's pages; more go to its tail
 local OVERFLOW = math.max(number(m[20]) or DEFAULT_OVERFLOW, 1)

@@ -28,22 +28,39 @@ local function unplace(host)
   redis.call('ZREM', READY_FAILING, host)
 end
 
--- is_blocked: whether a host is in BLOCKED, or below one of its names (`*.name`, whatever the port)
-local function is_blocked(host)
-  if not BLOCKS then
-    return false
-  end
-  if redis.call('SISMEMBER', BLOCKED, host) == 1 then
-    return true
-  end
-  local name = string.gsub(host, ':%d+$', '')
+-- names_of: the names that may mean a host, the nearest first: its own, then `*.name` for its name and those above it
+local function names_of(host)
+  local names, name = { host }, string.gsub(host, ':%d+$', '')
   while name do
-    if redis.call('SISMEMBER', BLOCKED, '*.' .. name) == 1 then
-      return true
-    end
+    names[#names + 1] = '*.' .. name
     name = string.match(name, '^[^.]+%.(.+)$')
   end
+  return names
+end
+
+-- is_blocked: whether one of them is in BLOCKED
+local function is_blocked(host)
+  for _, name in ipairs(BLOCKS and names_of(host) or {}) do
+    if redis.call('SISMEMBER', BLOCKED, name) == 1 then
+      return true
+    end
+  end
   return false
+end
+
+-- inherit: a host gets the settings of the nearest name that has any; without one it obeys those of the crawl
+local function inherit(host)
+  for _, setting in ipairs({ 'delay', 'per_host' }) do
+    local own
+    for _, name in ipairs(names_of(host)) do
+      own = own or redis.call('HGET', HOST_SETTINGS, setting .. ' ' .. name)
+    end
+    if own then
+      redis.call('HSET', host_key(host), 'own_' .. setting, own)
+    else
+      redis.call('HDEL', host_key(host), 'own_' .. setting)
+    end
+  end
 end
 
 -- hold: so many more entries of a host are queued; those of a blocked one are held
@@ -53,11 +70,16 @@ local function hold(host, n)
   end
 end
 
+-- slots_of: leases that a host may have out, by its own setting
+local function slots_of(own)
+  return math.max(number(own) or SLOTS, 1)
+end
+
 -- settle: a host is in its index at `due` exactly when it has queued entries, a free slot and no robots lease out,
 -- and is not blocked. It is in FAILING exactly when it has a trouble, and entries or leases.
 -- settle_as: the same where these facts of it are known.
-local function settle_as(host, queued, in_flight, due, asking, index)
-  if (number(queued) or 0) > 0 and (number(in_flight) or 0) < SLOTS and not asking then
+local function settle_as(host, queued, in_flight, due, asking, index, slots)
+  if (number(queued) or 0) > 0 and (number(in_flight) or 0) < slots_of(slots) and not asking then
     if redis.call('ZADD', index, number(due) or T, host) == 1 then
       wake()
     end
@@ -68,8 +90,8 @@ end
 
 local function settle(host)
   local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'due', 'asking', 'failing_since', 'late',
-    'answers', 'blocked', 'trouble', 'trouble_ms')
-  settle_as(host, h[1], h[2], h[3], h[4] or h[8], index_of(h[5], h[6], h[7]))
+    'answers', 'blocked', 'trouble', 'trouble_ms', 'own_per_host')
+  settle_as(host, h[1], h[2], h[3], h[4] or h[8], index_of(h[5], h[6], h[7]), h[11])
   if h[9] and (number(h[1]) or 0) + (number(h[2]) or 0) > 0 then
     redis.call('ZADD', FAILING, 'NX', number(h[10]) or T, host)
   elseif h[9] then
@@ -77,10 +99,11 @@ local function settle(host)
   end
 end
 
--- host_delay: ms between two requests to a host: the crawl's, its robots.txt's, or what its latency asks for.
+-- host_delay: ms between two requests to a host: its own setting, else the crawl's; its robots.txt's, or what its
+-- latency asks for.
 -- Without any delay nothing is adapted: a delay of 0 asks for speed.
-local function host_delay(crawl_delay, latency)
-  local delay = math.max(DELAY, number(crawl_delay) or 0)
+local function host_delay(crawl_delay, latency, own)
+  local delay = math.max(number(own) or DELAY, number(crawl_delay) or 0)
   if delay > 0 and ADAPTIVE > 0 then
     delay = math.max(delay, math.min(math.floor((number(latency) or 0) * ADAPTIVE / 1000), ADAPTED_MAX_MS))
   end
@@ -102,6 +125,6 @@ end
 
 -- rest_again: a lease of this host was broken off, maybe after its request was sent: the delay begins anew.
 local function rest_again(host)
-  local h = redis.call('HMGET', host_key(host), 'delay', 'latency')
-  rest(host, host_delay(h[1], h[2]))
+  local h = redis.call('HMGET', host_key(host), 'delay', 'latency', 'own_delay')
+  rest(host, host_delay(h[1], h[2], h[3]))
 end

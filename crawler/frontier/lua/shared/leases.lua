@@ -79,8 +79,8 @@ local function give_back(host, token, group)
   local key = host_key(host)
   local next_start = group and number(redis.call('ZSCORE', STARTS, group))
   if next_start then
-    local h = redis.call('HMGET', key, 'delay', 'latency')
-    redis.call('ZADD', STARTS, next_start - start_interval(host_delay(h[1], h[2])), group)
+    local h = redis.call('HMGET', key, 'delay', 'latency', 'own_delay')
+    redis.call('ZADD', STARTS, next_start - start_interval(host_delay(h[1], h[2], h[3])), group)
   end
   if redis.call('HGET', key, 'undo') == token then
     redis.call('HDEL', key, 'undo')
