@@ -118,7 +118,8 @@ def set_for_hosts(frontier: Frontier, crawldb: CrawlDb, key: str, values: tuple[
     """`crawler set KEY [VALUE] --host HOST...`."""
     names = list(map(blocks.name_of, hosts))
     if key not in get_args(OfHost):
-        raise UsageError(f"{key.replace('_', '-')} is a setting of the whole crawl: --host is for delay and per-host")
+        possible = ", ".join(get_args(OfHost)).replace("_", "-")
+        raise UsageError(f"{key.replace('_', '-')} is a setting of the whole crawl: --host is for {possible}")
     if not values:
         stored_here = crawldb.hosts.settings()
         for name in names:

@@ -113,7 +113,9 @@ def list_(as_json: bool, **given: Any) -> int:
 )
 @click.argument("name", required=False)
 @click.argument("values", nargs=-1, metavar="[VALUE]...")
-@click.option("--host", "hosts", metavar="HOST", multiple=True, help="for this host alone (delay, per-host)")
+@click.option(
+    "--host", "hosts", metavar="HOST", multiple=True, help="for this host alone (delay, per-host, max-pages-per-host)"
+)
 @settings(*OF_REDIS)
 def set_(name: str | None, values: tuple[str, ...], hosts: tuple[str, ...], **given: Any) -> int:
     """Change a setting of the crawl; its workers apply it within seconds. Without VALUE: show it. Without NAME: all.

@@ -240,7 +240,7 @@ class Hosts:
         return self._shards[0].blocked()
 
     def settings(self) -> dict[str, int]:
-        """What counts for single hosts in place of the crawl's settings: `delay NAME` in ms, `per_host NAME`."""
+        """What counts for single hosts in place of the crawl's: `delay NAME` in ms, `per_host NAME`, and so on."""
         return self._shards[0].settings()
 
     def queued(self, host: str, priority: int) -> Iterator[bytes]:

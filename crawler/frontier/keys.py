@@ -12,8 +12,8 @@ full_site (it fills Redis: no new links of it) |
 | `ready`, `ready_proven`, `ready_failing` | ZSET | host -> due in ms of the server's clock: the hosts to lease \
 from, each in one of the three: new, proven and failing ones (see `settle` and `index_of` in shared/hosts.lua) |
 | `blocked` | SET | hosts whose URLs are not handed out, and `*.name` for a name with all below it |
-| `host_settings` | HASH | `delay NAME` (ms) or `per_host NAME` -> what counts for these hosts in place of the \
-crawl's |
+| `host_settings` | HASH | `delay NAME` (ms), `per_host NAME` or `max_pages_per_host NAME` -> what \
+counts for these hosts in place of the crawl's |
 | `failing` | ZSET | host with queued or leased URLs -> since when it has a trouble, in ms |
 | `busy` | ZSET | site whose pages take long to handle -> until when others go first, in ms |
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, \

@@ -17,7 +17,7 @@ Trouble = Literal["", "dns", "tls", "hang", "crash", "away"]
 """Why a host is not asked any more: no such name, no trust, a robots.txt that hangs or kills workers, or away for
 longer than the patience."""
 
-OfHost = Literal["delay", "per_host"]
+OfHost = Literal["delay", "per_host", "max_pages_per_host"]
 """Settings that single hosts can have."""
 
 

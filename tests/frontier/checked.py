@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, get_args
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
 from crawler.errors import CrawlDeleting, FrontierError, LeaseLost, NoCrawl
-from crawler.frontier.messages import Accepted, CrawlState, Lease, Leased, Limits, Quarantined
+from crawler.frontier.messages import Accepted, CrawlState, Lease, Leased, Limits, OfHost, Quarantined
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.shards.outbox import site_key
 from crawler.record import Request
@@ -194,7 +194,7 @@ class CheckedMachine(RuleBasedStateMachine):
             assert told == {key: getattr(host, key) for key in told}
             assert shot.number(name, "latency") == (host.latency or 0)
             assert shot.hosts[name].get("undo") == host.undo
-            own = {setting: shot.hosts[name].get(f"own_{setting}") for setting in ("delay", "per_host")}
+            own = {setting: shot.hosts[name].get(f"own_{setting}") for setting in get_args(OfHost)}
             assert {setting: int(value) for setting, value in own.items() if value is not None} == host.own
             assert (shot.number(name, "done"), shot.number(name, "errors")) == (host.done, host.errors)
             assert ("blocked" in shot.hosts[name], shot.hosts[name].get("trouble", "")) == (host.blocked, host.trouble)

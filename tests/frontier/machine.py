@@ -323,7 +323,17 @@ class FrontierMachine(CheckedMachine):
 
     @rule(
         names=BLOCKABLE,
-        value=st.sampled_from((("delay", "0"), ("delay", "3000"), ("delay", ""), ("per_host", "2"), ("per_host", ""))),
+        value=st.sampled_from(
+            (
+                ("delay", "0"),
+                ("delay", "3000"),
+                ("delay", ""),
+                ("per_host", "2"),
+                ("per_host", ""),
+                ("max_pages_per_host", "3"),
+                ("max_pages_per_host", ""),
+            )
+        ),
         found=st.booleans(),
     )
     def set_host(self, names: list[str], value: tuple[str, str], found: bool) -> None:

@@ -9,10 +9,10 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from crawler import url as urls
-from crawler.frontier.messages import HostFacts, HostTrouble, Limits, Shares
+from crawler.frontier.messages import HostFacts, HostTrouble, Limits, OfHost, Shares
 
 Reply = tuple[Any, ...]
 
@@ -281,8 +281,10 @@ class Model:
         of_site, hosts = self.sites.get(put.site, (0, 0)) if put.site else (accepted, 0)
         is_new = put.host not in self.hosts
         room, why = math.inf, "budget"
-        if limits.max_pages_per_host is not None:
-            room = limits.max_pages_per_host - accepted
+        own = self._own(put.host) if is_new else self.hosts[put.host].own
+        most = own.get("max_pages_per_host", limits.max_pages_per_host)
+        if most is not None:
+            room = most - accepted
         if limits.max_pages_per_site is not None and limits.max_pages_per_site - of_site < room:
             room, why = limits.max_pages_per_site - of_site, "site-budget"
         most_hosts = limits.max_hosts_per_site
@@ -794,7 +796,7 @@ class Model:
 
     def _own(self, host: str) -> dict[str, int]:
         """By each setting's nearest name."""
-        found = {(s, n): self.host_settings.get((s, n)) for s in ("delay", "per_host") for n in reversed(_names(host))}
+        found = {(s, n): self.host_settings.get((s, n)) for s in get_args(OfHost) for n in reversed(_names(host))}
         return {setting: value for (setting, _), value in found.items() if value is not None}
 
     def _slots(self, host: Host) -> int:

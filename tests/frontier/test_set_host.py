@@ -57,6 +57,19 @@ def test_slots_of_its_own(make: Make) -> None:
     assert A not in crawl.snapshot().ready
 
 
+def test_a_budget_of_its_own(make: Make) -> None:
+    crawl = make(max_pages_per_host=2)
+    blocks.set_for(crawl.frontier.frontier, [A, "*.c.example"], "max_pages_per_host", "3")
+    for host, room in ((A, 3), (B, 2), ("c.example", 3)):
+        asked = [f"http://{host}/{n}" for n in range(5)]
+        assert (crawl.put(*asked).new, crawl.put(*asked).new) == (room, 0)
+        assert crawl.frontier.explain(host).refusal == "budget"
+    blocks.set_for(crawl.frontier.frontier, [A], "max_pages_per_host", "4")
+    assert crawl.put(*(f"http://{A}/{n}" for n in range(5))).new == 1
+    blocks.set_for(crawl.frontier.frontier, [A], "max_pages_per_host", "")
+    assert crawl.put(f"http://{A}/9").new == 0
+
+
 def test_hosts_that_are_met_later_obey_the_nearest_name(make: Make) -> None:
     crawl = make(delay_ms=1000)
     assert set_delay(crawl, "3000", "*.example") == 0

@@ -1,7 +1,7 @@
 -- set_host.lua: a setting of some hosts, which counts for them in place of the crawl's; also for those met later.
 -- KEYS  of each known host
 -- ARGS  setting, value, names
---       setting: delay (ms) or per_host; value: '' takes it away
+--       setting: delay (ms), per_host or max_pages_per_host; value: '' takes it away
 -- REST  as many names: a host, or `*.name` for a name and all below it; then known hosts that match one
 -- RETURNS OK 0, how many known hosts there are | NO_CRAWL | DELETING
 local no = refusal() or deleting()

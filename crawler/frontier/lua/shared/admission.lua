@@ -3,11 +3,12 @@
 -- room_of: how many more URLs of a host are accepted, and by which budget; '' as site: the host is a site by itself.
 -- seeded: they are seeds, which the limit of hosts a site does not bind.
 local function room_of(hash, host, site, seeded)
-  local h = redis.call('HMGET', hash, 'accepted', 'due')
+  local h = redis.call('HMGET', hash, 'accepted', 'due', 'own_max_pages_per_host')
   local accepted, is_new = number(h[1]) or 0, not h[2]
   local room, why = NEVER, 'budget'
-  if MAX_PAGES_PER_HOST then
-    room = MAX_PAGES_PER_HOST - accepted
+  local most = number(SET_HOSTS and is_new and set_for(host, 'max_pages_per_host') or h[3]) or MAX_PAGES_PER_HOST
+  if most then
+    room = most - accepted
   end
   local of_site, hosts = accepted, 0
   if site ~= '' and (MAX_PAGES_PER_SITE or (is_new and MAX_HOSTS_PER_SITE)) then

@@ -48,13 +48,19 @@ local function is_blocked(host)
   return false
 end
 
--- inherit: a host gets the settings of the nearest name that has any; without one it obeys those of the crawl
+-- set_for: a setting of the nearest name that has it; without one a host obeys that of the crawl
+local function set_for(host, setting)
+  local own
+  for _, name in ipairs(names_of(host)) do
+    own = own or redis.call('HGET', HOST_SETTINGS, setting .. ' ' .. name)
+  end
+  return own
+end
+
+-- inherit: a host gets its settings
 local function inherit(host)
-  for _, setting in ipairs({ 'delay', 'per_host' }) do
-    local own
-    for _, name in ipairs(names_of(host)) do
-      own = own or redis.call('HGET', HOST_SETTINGS, setting .. ' ' .. name)
-    end
+  for _, setting in ipairs({ 'delay', 'per_host', 'max_pages_per_host' }) do
+    local own = set_for(host, setting)
     if own then
       redis.call('HSET', host_key(host), 'own_' .. setting, own)
     else
