@@ -79,7 +79,10 @@ class Event(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
 def encoded(line: Ended | Event) -> bytes:
     """One line of JSON without its end. Nothing in it can control a terminal."""
-    return escaped(msgspec.json.encode(line).decode()).encode()
+    raw = msgspec.json.encode(line)
+    if raw.isascii() and b"\x7f" not in raw:  # it has escaped all other controls
+        return raw
+    return escaped(raw.decode()).encode()
 
 
 def stamp(seconds: float | None = None) -> str:

@@ -8,7 +8,7 @@ import os
 import stat
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -31,7 +31,7 @@ class Log:
     """On stderr, and in the log file."""
     note: Callable[[str], None]
     """In the log file; on stderr only with -v."""
-    write: Callable[[Ended | Event], None]
+    write: Callable[[Sequence[Ended | Event]], None]
     """As `note`."""
     file: LogFile | None = None
 
@@ -45,6 +45,7 @@ def is_dumb() -> bool:
     return os.environ.get("TERM", "").lower() in ("", "dumb", "unknown")
 
 
+_END: Final = b"\n"[0]
 _LOOK_AGAIN: Final = 1.0
 """Seconds between checks whether the file was moved away, and between attempts to open it again."""
 
@@ -63,7 +64,7 @@ class _JsonLines(logging.Formatter):
 
 
 class LogFile(logging.Handler):
-    """Appends whole lines, one write each, so several processes may share the file.
+    """Appends whole lines, some with each write, so several processes may share the file.
 
     It never waits and never raises. While the file cannot be written, lines are dropped and counted. A file that was
     moved away (logrotate) is replaced by a new one.
@@ -94,11 +95,20 @@ class LogFile(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
+        self.append(self.format(record).encode("utf-8", "replace") + b"\n")
+
+    def append(self, lines: bytes) -> None:
+        """Write whole lines."""
+        whole = 0
         try:
-            self._write(self.format(record).encode("utf-8", "replace") + b"\n")
+            written = self._write(lines)
+            whole = lines.count(b"\n", 0, written)
+            if written < len(lines):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         except OSError as error:
-            self.lost += 1
-            self._missing += 1
+            missing = lines.count(b"\n") - whole
+            self.lost += missing
+            self._missing += missing
             if not self._has_reported:
                 self._has_reported = True
                 self.report(f"--log-file {self._named}: cannot be written: {error.strerror}; its lines are dropped")
@@ -108,17 +118,17 @@ class LogFile(logging.Handler):
             note = f"{missing:,} lines before this one could not be written"
             self.emit(logging.makeLogRecord({"msg": note, "levelname": "WARNING", "created": time.time()}))
 
-    def _write(self, line: bytes) -> None:
+    def _write(self, lines: bytes) -> int:
+        """Returns how many of the bytes were written."""
         if time.monotonic() >= self._look_at:
             self._look_at = time.monotonic() + _LOOK_AGAIN
             self._see_whether_moved()
         if self._fd is None:
             raise OSError(errno.ENOENT, os.strerror(errno.ENOENT))
-        line = b"\n" + line if self._is_torn else line
-        written = os.write(self._fd, line)
-        self._is_torn = written < len(line)
-        if self._is_torn:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        before = b"\n" if self._is_torn else b""
+        written = os.write(self._fd, before + lines) - len(before)
+        self._is_torn = written < 0 or (0 < written < len(lines) and lines[written - 1] != _END)
+        return max(written, 0)
 
     def _see_whether_moved(self) -> None:
         if self._fd is not None:
@@ -180,7 +190,7 @@ def open_log(file: str | None, verbose: bool, who: str, report: Report | None = 
             raise UsageError(f"--log-file {file}: cannot be written: {why}") from None
         lines.setFormatter(_JsonLines(who))
         logger.addHandler(lines)
-    return Log(logger.warning, logger.info, write_line, lines)
+    return Log(logger.warning, logger.info, write_lines, lines)
 
 
 def write_line(line: Ended | Event) -> None:
@@ -188,6 +198,17 @@ def write_line(line: Ended | Event) -> None:
     logger = logging.getLogger("crawler")
     if logger.isEnabledFor(logging.INFO):
         logger.handle(logger.makeRecord(logger.name, logging.INFO, "", 0, line, (), None))
+
+
+def write_lines(lines: Sequence[Ended | Event]) -> None:
+    """The same for many, of this process's own handlers: a log file gets them with one write."""
+    logger = logging.getLogger("crawler")
+    for handler in logger.handlers:
+        if isinstance(handler, LogFile):
+            handler.append(b"".join([encoded(line) + b"\n" for line in lines]))
+        elif handler.level <= logging.INFO:
+            for line in lines:
+                handler.handle(logger.makeRecord(logger.name, logging.INFO, "", 0, line, (), None))
 
 
 def log_file() -> LogFile | None:

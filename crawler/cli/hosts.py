@@ -114,11 +114,16 @@ def unblock(names: tuple[str, ...], **given: Any) -> int:
     return 0
 
 
-def set_for_hosts(frontier: Frontier, key: str, values: tuple[str, ...], hosts: Sequence[str]) -> int:
-    """`crawler set KEY VALUE --host HOST...`."""
+def set_for_hosts(frontier: Frontier, crawldb: CrawlDb, key: str, values: tuple[str, ...], hosts: Sequence[str]) -> int:
+    """`crawler set KEY [VALUE] --host HOST...`."""
     names = list(map(blocks.name_of, hosts))
     if key not in get_args(OfHost):
         raise UsageError(f"{key.replace('_', '-')} is a setting of the whole crawl: --host is for delay and per-host")
+    if not values:
+        stored_here = crawldb.hosts.settings()
+        for name in names:
+            click.echo(printable(_shown(key, stored_here.get(f"{key} {name}"))))
+        return 0
     value = None if values == ("none",) else parse_change(key, values)
     stored = "" if value is None else f"{round(value * 1000) if key == 'delay' else value}"
     known = blocks.set_for(frontier, names, cast(OfHost, key), stored)
@@ -131,5 +136,11 @@ def settings_of_hosts(crawldb: CrawlDb) -> Iterator[str]:
     """The settings of single hosts, a line each."""
     for of, value in sorted(crawldb.hosts.settings().items()):
         key, _, name = of.partition(" ")
-        shown = format_value(key, value / 1000 if key == "delay" else value) if key in TABLE else value
-        yield f"{key.replace('_', '-'):<20} {shown}  ({name})"
+        yield f"{key.replace('_', '-'):<20} {_shown(key, value)}  ({name})"
+
+
+def _shown(key: str, stored: int | None) -> str:
+    """A setting of a host as stored: a delay in ms."""
+    if stored is None:
+        return "as the crawl's"
+    return format_value(key, stored / 1000 if key == "delay" else stored) if key in TABLE else str(stored)

@@ -134,7 +134,7 @@ def set_(name: str | None, values: tuple[str, ...], hosts: tuple[str, ...], **gi
             return _set_hook(session, frontier, values)
         key = stored_key(name)
         if hosts:
-            return set_for_hosts(frontier, key, values, hosts)
+            return set_for_hosts(frontier, session.crawldb, key, values, hosts)
         if not values:
             click.echo(printable(format_value(key, getattr(session.settings, key))))
             return 0

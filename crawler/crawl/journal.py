@@ -9,7 +9,7 @@ import os
 import select
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from fcntl import fcntl
 from typing import Any, Final, Protocol
@@ -50,9 +50,10 @@ class Outlet:
         """Report an event."""
         self._send(_EVENT, encoded(event))
 
-    def url(self, line: Ended) -> None:
-        """Report a URL that ended, for those who listen to the channel."""
-        self._send(_URL, encoded(line))
+    def urls(self, lines: Sequence[Ended]) -> None:
+        """Report URLs that ended, for those who listen to the channel."""
+        for line in lines:
+            self._send(_URL, encoded(line))
 
     def message(self, text: str) -> None:
         """Have the pool show a message; of several workers' equal ones it shows one."""

@@ -265,5 +265,5 @@ def build(job: Job, watch: Watchdog, log: Log, outlet: Outlet) -> Engine:
 def reporter_of(job: Job, log: Log, outlet: Outlet) -> Reporter:
     """Reports what the worker of *job* saw: events to its pool, URLs that ended to the log and to those who listen."""
     own = job.settings
-    lines = [*([log.write] if own.log_file or own.verbose else []), *([outlet.url] if own.publish_urls else [])]
+    lines = [*([log.write] if own.log_file or own.verbose else []), *([outlet.urls] if own.publish_urls else [])]
     return Reporter(job.worker, outlet.event, lines)

@@ -192,6 +192,9 @@ def render(frontier: Frontier, settings: Settings, now: float) -> str:
     """The report of a crawl as HTML; *now* is in seconds since the epoch."""
     status, tally = Monitor(frontier).look(), Tally()
     tally.read(read(frontier.crawldb.records))
+    troubles = _troubles(list(frontier.crawldb.hosts.all()))
+    for host in troubles:  # also those of which no URL has ended yet
+        _row(tally.hosts, host)
     style = "".join((PAGES / name).read_text(encoding="utf-8") for name in ("base.css", "report.css"))
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
@@ -201,7 +204,7 @@ def render(frontier: Frontier, settings: Settings, now: float) -> str:
             **_numbers(status, tally),
             style=Markup(style),
             style_digest=digest,
-            troubles=_troubles(list(frontier.crawldb.hosts.all())),
+            troubles=troubles,
             settings=_changed(settings),
             made=rfc3339(now),
         )

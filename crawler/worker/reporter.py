@@ -39,10 +39,11 @@ class Reporter:
         self,
         worker: str = "",
         tell: Callable[[Event], None] | None = None,
-        lines: Sequence[Callable[[Ended], None]] = (),
+        lines: Sequence[Callable[[Sequence[Ended]], None]] = (),
     ) -> None:
-        """*tell* gets each event, *lines* get each URL that ended."""
+        """*tell* gets each event, *lines* get the URLs that ended, with each `flush`."""
         self._worker, self._tell, self._lines = worker, tell, lines
+        self._ended: list[Ended] = []
         self._failing: dict[str, float] = {}
         """Host that fails -> when it is reported next, on the monotonic clock."""
 
@@ -56,9 +57,14 @@ class Reporter:
         elif message.event == "ok" and (self._failing.pop(lease.host, 0.0) or lease.cause):
             self._event("host-recovered", host=lease.host)
         if self._lines and isinstance(message, Commit):
-            line = ended(message, self._worker)
+            self._ended.append(ended(message, self._worker))
+
+    def flush(self) -> None:
+        """Write the lines of all URLs that ended: once for all that Redis acknowledged in one reply."""
+        if self._ended:
             for take in self._lines:
-                take(line)
+                take(self._ended)
+            self._ended = []
 
     def trap(self, template: str) -> None:
         """A template was quarantined."""

@@ -226,8 +226,11 @@ class ShardClient:
         replies = self.shard.run(calls)
         self._set_timers(now)
         self.pending = waiting
-        for out, reply in zip(ready, replies, strict=False):
-            self._acknowledge(out, reply)
+        try:
+            for out, reply in zip(ready, replies, strict=False):
+                self._acknowledge(out, reply)
+        finally:
+            self._caller.reporter.flush()
         for reply in replies:
             if isinstance(reply, Quarantined):
                 self._report_quarantined(reply.templates)
@@ -318,6 +321,7 @@ class ShardClient:
         ):
             if not isinstance(reply, FrontierError):
                 self._caller.reporter.acknowledged(out.message)
+        self._caller.reporter.flush()
         held = [*held, *(out.token for out in self.pending if out.before)]
         closing: list[Call[Any]] = [verbs.release(self.shard, held)] if held else []
         if not self.shard.number:

@@ -141,7 +141,7 @@ def test_on_a_terminal_hosts_are_left_to_the_live_line(monkeypatch: pytest.Monke
 
 
 def test_urls_go_to_the_channel_alone(setting: Setting) -> None:
-    setting.outlets[0].url(ended("http://a.example/"))
+    setting.outlets[0].urls([ended("http://a.example/")])
     setting.journal.look()
     assert [line["url"] for line in setting.channel.lines] == ["http://a.example/"]
     assert setting.webhook.lines == []
@@ -157,12 +157,12 @@ def test_equal_messages_of_workers_are_said_once(setting: Setting) -> None:
 def test_what_does_not_fit_is_dropped_and_counted_and_nobody_waits(setting: Setting) -> None:
     began = time.monotonic()
     for n in range(50_000):
-        setting.outlets[0].url(ended(f"http://a.example/{n}"))
+        setting.outlets[0].urls([ended(f"http://a.example/{n}")])
     assert time.monotonic() - began < 10
     setting.journal.look()
     kept = len(setting.channel.lines)
     assert 100 < kept < 50_000
-    setting.outlets[0].url(ended("http://a.example/" + "x" * select.PIPE_BUF))  # may not arrive in one piece
+    setting.outlets[0].urls([ended("http://a.example/" + "x" * select.PIPE_BUF)])  # may not arrive in one piece
     setting.outlets[0].leave(7)
     setting.journal.look()
     setting.journal.close()

@@ -229,6 +229,8 @@ def test_a_delay_of_one_host_is_obeyed_while_workers_run(commands: Commands, sit
     done = commands.run("set", "delay", "300ms", "--host", slow.authority)
     assert (done.code, done.lines) == (0, [f"crawler: delay of {slow.authority}: 0.3s (1 known host)"])
     assert f"delay                0.3s  ({slow.authority})" in commands.run("set").out.splitlines()
+    assert commands.run("set", "delay", "--host", slow.authority).out == "0.3s\n"
+    assert commands.run("set", "delay", "--host", fast.authority).out == "as the crawl's\n"
     going = commands.start("run", "--workers", "2")
     wait_until(lambda: slow.asked_of_pages().total() >= 6, "six pages of the slow host")
     assert fast.asked_of_pages().total() == 12

@@ -22,10 +22,11 @@ class Reported:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.lines: list[Ended] = []
-        self.reporter = Reporter("w", self.events.append, [self.lines.append])
+        self.reporter = Reporter("w", self.events.append, [self.lines.extend])
 
     def sees(self, message: LeaseEnd) -> None:
         self.reporter.acknowledged(message)
+        self.reporter.flush()
 
     @property
     def names(self) -> list[tuple[str, str]]:

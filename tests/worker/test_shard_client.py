@@ -38,7 +38,7 @@ class Setting:
         self.said: list[str] = []
         self.lines: list[Ended] = []
         self.events: list[Event] = []
-        reporter = Reporter("worker", self.events.append, [self.lines.append])
+        reporter = Reporter("worker", self.events.append, [self.lines.extend])
         caller = Caller("worker", TERM, self.known, self.said.append, reporter)
         self.client = ShardClient(self.frontier.shard, caller, Backoff(self.said.append, first=0.01, most=0.02))
 

@@ -84,7 +84,9 @@ class Dashboard:
     async def _begin(self, request: Request) -> Response:
         session = self._access.begin(request.headers.get(ACTION_HEADER, ""))
         if session is None:
-            return _error(401, "this address was used already: restart `crawler dashboard` for a new one")
+            return _error(
+                401, "this address is wrong or was used already: start `crawler dashboard` again for a new one"
+            )
         response = _json({"action_token": self._access.action_token})
         secure = request.url.scheme == "https"
         response.set_cookie(self._access.cookie, session, httponly=True, samesite="strict", secure=secure)

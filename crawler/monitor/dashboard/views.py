@@ -66,7 +66,8 @@ class Views:
 
     def failures(self, frontier: Frontier) -> dict[str, Any]:
         """The causes of the latest failures, and what is wrong with hosts now."""
-        letters = frontier.crawldb.records.latest(_LETTERS)
+        latest = frontier.crawldb.records.latest(_LETTERS)
+        letters = [one for one in latest if one.record is None or one.record.outcome.startswith("failed:")]
         failing = [row for row in self._all(frontier) if row.trouble is not None]
         troubles = Counter((row.trouble.kind, row.trouble.text) for row in failing if row.trouble is not None)
         return {

@@ -24,7 +24,8 @@ function link(url) {
 function table(columns, rows, none) {
   if (!rows.length) return make("p", { class: "soft" }, none);
   const head = columns.map(([title, , number]) => make("th", number ? { class: "n" } : {}, title));
-  const body = rows.map((row) => make("tr", {}, ...columns.map(([, cell, number]) => make("td", number ? { class: "n" } : {}, cell(row)))));
+  const data = ([title, cell, number], row) => make("td", { "data-label": title, ...(number ? { class: "n" } : {}) }, cell(row));
+  const body = rows.map((row) => make("tr", {}, ...columns.map((column) => data(column, row))));
   return make("table", {}, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...body));
 }
 
@@ -161,7 +162,7 @@ const lists = {
     const failed = Object.fromEntries(Object.entries(outcomes).filter(([name]) => name.startsWith("failed:")));
     fill("failed-outcomes", bars(failed, (outcome) => outcome === "failed:bad-entry" ? "" : button("Retry", "retry", { outcome })));
     fill("troubles", table([["cause", (row) => make("span", { class: "mark failed" }, row.kind)], ["in words", (row) => row.text], ["hosts", (row) => count(row.hosts), 1]], found.troubles, "No host fails now."));
-    $("looked-at").textContent = found.looked_at ? `The latest ${count(found.looked_at)} URLs that failed.` : "";
+    $("looked-at").textContent = found.looked_at ? `Looked at: the latest ${count(found.looked_at)}.` : "";
     fill("causes", table([
       ["outcome", (row) => make("span", { class: "mark failed" }, row.outcome)], ["cause", (row) => row.error], ["URLs", (row) => count(row.urls), 1],
       ["latest", (row) => new Date(row.latest).toLocaleTimeString(), 1], ["for example", (row) => link(row.url)],
