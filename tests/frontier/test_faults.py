@@ -154,7 +154,6 @@ FAULTS: Final = {
     "links to blocked hosts are accepted": Fault("if is_blocked(host) then", "if false then", ("put", "commit")),
     "a host is unblocked though another name blocks it": Fault("not is_blocked(host) and ", "", ("unblock",)),
     "a trouble that is over is kept": Fault("    if was then\n", "    if false then\n"),
-    "a new host does not get what was set for it": Fault("if is_first and SET_HOSTS then", "if false then", ("put",)),
     "a host's own delay does not count": Fault("number(own) or DELAY", "DELAY"),
     "a circle of redirects is not found": Fault("    if from == to then\n", "    if false then\n", ("commit",)),
     "revive leaves the record": Fault("    redis.call('DEL', page)\n", "", ("revive",)),

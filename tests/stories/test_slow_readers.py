@@ -216,7 +216,8 @@ def test_the_same_command_completes_what_was_interrupted(long_lines: Case, numbe
     count = unpacked.count(b"\n") - unpacked.count(b"url,outcome,")
     assert (code, long_lines.state()["records"]) == (130, count)
     assert count < SIZE
-    assert f"crawler: {count} records written to stdout, {count} in all" in said
+    counted = f"{count} record" if count == 1 else f"{count} records"
+    assert f"crawler: {counted} written to stdout, {count} in all" in said
     assert "the same command continues" in said
     rest = long_lines.commands.folder / "rest"
     with rest.open("wb") as out:

@@ -102,7 +102,7 @@ def test_done_fresh_and_more(commands: Commands, sites: Sites) -> None:
     assert "is done with 4 pages" in done.err
     assert len(site.seen) == asked
     assert len((commands.folder / "again.jsonl").read_text().splitlines()) == 4
-    done = commands.run("run", more[0], *options)
+    done = commands.run("run", more[0], "--add", *options)
     assert done.code == 0
     assert set(commands.records()) == {*urls, *more}
     done = commands.run("run", urls[1], *options, "--fresh", "--yes", "--scope", "prefix")

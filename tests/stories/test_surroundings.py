@@ -77,7 +77,7 @@ def test_a_reader_that_leaves_and_a_disk_that_is_full(commands: Commands, sites:
 
 
 def test_a_log_whose_disk_is_full(commands: Commands, sites: Sites) -> None:
-    """It is given up, said once by each process, and the crawl goes on."""
+    """Its lines are dropped, which is said, and the crawl continues."""
     commands.write("hook.py", BROKEN)
     seed = _site(sites).url("/")
     commands.run("seed", seed, "--delay", "0")
@@ -85,8 +85,8 @@ def test_a_log_whose_disk_is_full(commands: Commands, sites: Sites) -> None:
     assert done.code == 0, done.err
     records = by_url(done.records())
     assert sorted(record["outcome"] for record in records.values()) == ["failed:crash", "fetched", "fetched"]
-    assert done.err.count("handling ") == 3
-    assert done.err.count("cannot be written any more: No space left on device; logging stops") == 1
+    assert done.err.count("handling http") == 3
+    assert done.err.count("cannot be written: No space left on device; its lines are dropped") >= 1
     assert "Traceback" not in done.err
 
 
