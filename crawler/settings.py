@@ -429,7 +429,9 @@ def _from_toml(file: Path, setting: str, value: Any) -> Any:
 
 
 def format_value(setting: str, value: Any) -> str:
-    """A value as a person writes it; secrets are not shown."""
+    """A value as a person writes it; secrets are not shown. *setting* is one of TABLE or `stored_names`."""
+    if setting == "hook_name":
+        return value or "none"
     meta = TABLE[setting]
     if meta.secret and value:
         return "(set)"

@@ -73,7 +73,7 @@ def dashboard(session: Session) -> Iterator[Served]:
     urls = ("http://b.example/0", "http://b.example/1")
     end(session, [page, *(Record(url=url, outcome="failed:http", depth=0, **hostile) for url in urls)])
     client = client_of(session)
-    client.put([Request("http://c.example/"), Request("http://c.example/2")])
+    client.put([Request("http://c.example/"), Request("http://c.example/2"), Request("http://b.example/2")])
     facts = json.dumps({"limit": MARKUP, "pages": 7, "trouble": MARKUP}).encode()
     client.shard.ask(verbs.heartbeat(client.shard, MARKUP, facts))
     with served(session) as made:
@@ -126,7 +126,7 @@ def test_each_page_shows_the_crawl_and_markup_stays_text(context: BrowserContext
     assert "token" not in page.url
     assert page.title() == "Crawl default"
     assert "failed:http" in page.inner_text("#outcomes")
-    assert page.inner_text("#charts section:nth-child(2) .now") == "2"
+    assert page.inner_text("#charts section:nth-child(2) .now") == "3"
     assert MARKUP in page.inner_text("#failing-list")
     go(seen, "hosts")
     page.wait_for_selector("#hosts-table tr:nth-child(3)")
@@ -158,7 +158,7 @@ def test_buttons_steer_the_crawl(context: BrowserContext, dashboard: Served, ses
     page.fill("#block input", "*.example")
     page.click("#block button")
     page.wait_for_selector("#blocked:not([hidden]) button")
-    assert frontier.state().held == 2
+    assert frontier.state().held == 3
     page.click("#blocked button")
     page.wait_for_selector("#blocked", state="hidden")
     assert frontier.state().held == 0
@@ -170,7 +170,7 @@ def test_buttons_steer_the_crawl(context: BrowserContext, dashboard: Served, ses
     page.wait_for_selector("#message:has-text('delay is 3s')")
     go(seen, "failures")
     page.click("#failed-outcomes button")
-    wait_until(lambda: frontier.state().queued == 4, "the URLs are queued again")
+    wait_until(lambda: frontier.state().queued == 5, "the URLs are queued again")
     page.reload()
     page.wait_for_selector("#state:has-text('waiting')")
     seen.check()

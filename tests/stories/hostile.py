@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import gzip
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ssl import SSLContext
 from typing import Final, NamedTuple
 
@@ -85,6 +85,13 @@ class Stage:
         """The same for a URL to begin with."""
         self.seeds.append(url)
         return self.found(url, outcomes, optional=False, **says)
+
+    def closes(self, urls: Sequence[str]) -> None:
+        """*urls* redirect in a circle: the one that closes it ends as a loop, the others as redirects."""
+        for url in urls:
+            known = self.right.get(url, Right(SENT_ON))
+            self.right[url] = replace(known, outcomes=(*SENT_ON, "failed:redirect-loop"))
+        self.checks.append(lambda records: [records[url]["outcome"] for url in urls].count("failed:redirect-loop") == 1)
 
     def never_asked(self, site: Server) -> None:
         self.checks.append(lambda _: not site.seen)
@@ -162,7 +169,7 @@ ANSWERS: Final = (
     Answer(21, "switching protocols unasked", raw(head(101)), EITHER),
     Answer(22, "20,000 interim answers", raw(head(100) * 20_000, head(200, [("Content-Length", "0")])), BROKEN),
     Answer(23, "204 with a body", raw(head(204) + PLAIN), says=NOTHING | {"status": 204}),
-    Answer(23, "304 unasked, with a body", raw(head(304) + PLAIN), says=NOTHING | {"status": 304}),
+    Answer(23, "304 unasked, with a body", raw(head(304) + PLAIN), BROKEN, NOTHING | {"status": 304}),
     Answer(23, "206 unasked", sized(document, status=206), says=PART | {"status": 206}),
     Answer(24, "status 1000", lined(b"", b"HTTP/1.1 1000 OK"), BROKEN),
     Answer(24, "status 099", lined(b"", b"HTTP/1.1 099 OK"), BROKEN),

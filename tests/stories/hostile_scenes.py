@@ -167,7 +167,7 @@ def a_million_links(stage: Stage) -> None:
     site.pages["/many"] = sized(million_links("/many"))  # made now, so that the crawl need not wait for it
     stage.seed(site.url("/many"), HEAVY, title="/many", truncated=True)
     for n in range(MAX_LINKS):
-        stage.found(site.url(f"/many/{n}"), (*READ, "dropped:trap"), optional=True, status=404)
+        stage.found(site.url(f"/many/{n}"), ("missing", "dropped:trap"), optional=True, status=404)
 
 
 # -- redirects and URLs ------------------------------------------------------------------------------------------------
@@ -195,8 +195,7 @@ def loops_and_a_chain_of_a_thousand(stage: Stage) -> None:
     for n in range(21):
         outcomes = SENT_ON if n < 20 else (*SENT_ON, "failed:redirect-loop")
         stage.found(site.url(f"/chain/{n}"), outcomes, redirect_to=site.url(f"/chain/{n + 1}"))
-    for n in range(3):
-        stage.found(site.redirect(f"/loop/{n}", f"/loop/{(n + 1) % 3}"), SENT_ON)
+    stage.closes([site.redirect(f"/loop/{n}", f"/loop/{(n + 1) % 3}") for n in range(3)])
     stage.found(site.redirect("/self", "/self"), ("failed:redirect-loop",))
     stage.index(site, ["/chain/0", "/loop/0", "/self"])
 
@@ -241,6 +240,8 @@ def redirects_to_what_was_seen_and_back(stage: Stage) -> None:
     to_https = {"/scheme": secure.on("/scheme", page(b"", 301, [("Location", site.url("/scheme"))]))}
     sends_on(stage, site, paths | to_https, {path: site.url(target) for path, target in paths.items()})
     stage.seed(secure.url("/scheme"), SENT_ON, redirect_to=site.url("/scheme"))
+    stage.closes([site.url("/slash"), site.url("/slash/")])
+    stage.closes([site.url("/scheme"), secure.url("/scheme")])
 
 
 @scene(39)
@@ -265,7 +266,7 @@ def locations_of_every_kind(stage: Stage) -> None:
     sends_on(stage, site, locations, targets | {"/backslashes": "http://other.example/x"})
     for path, location in (("/missing", None), ("/empty", "")):
         locate(site, path, location)
-        stage.seed(site.url(path), READ, status=302)
+        stage.seed(site.url(path), ("failed:http",), status=302)
 
 
 @scene(40)

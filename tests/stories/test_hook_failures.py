@@ -55,7 +55,7 @@ def test_a_hook_that_fails_on_every_page(commands: Commands, sites: Sites) -> No
     assert "the hook failed in all of its 13 calls" in done.lines[-1]
     status = commands.status()
     assert (status["hook_calls"], status["hook_errors"], status["hook_failures"]) == (13, 13, {TEXT: 13})
-    assert f"  hook: 13 of 13 calls failed:\n         13  {TEXT}\n" in commands.run("status").out
+    assert f"  hook      13 of 13 calls failed\n                 13  {TEXT}\n" in commands.run("status").out
     assert {record["error"] for record in commands.records().values()} == {f"hook: {TEXT}"}
     assert {record["outcome"] for record in commands.records().values()} == {"fetched"}
 
@@ -75,7 +75,8 @@ def test_a_hook_that_fails_on_some_pages(commands: Commands, sites: Sites) -> No
     failures = ["KeyError: 'price' (product.py, line 4)", "TypeError: JSON cannot hold data['when']['now']: "]
     said = [line for line in done.lines if "hook failed" in line]
     assert len(said) == 2
-    logged = [json.loads(line)["message"] for line in (commands.folder / "log").read_text().splitlines()]
+    events = [json.loads(line) for line in (commands.folder / "log").read_text().splitlines()]
+    logged = [event["error"] for event in events if event.get("event") == "hook-failed"]
     for failure in failures:
         assert sum(failure in line for line in said) == 1
         assert sum(failure in line for line in logged) == 1
@@ -89,7 +90,7 @@ def test_that_nothing_was_fetched_weighs_more(commands: Commands, sites: Sites) 
     commands.write("product.py", FAILS)
     done = commands.run("run", bad, *OPTIONS, "--retries", "0", "--hook-on", "all", "--hook", "product.py:item")
     assert done.code == 4, done.err
-    assert "hook: 1 of 1 calls failed" in done.err
+    assert "hook: 1 of 1 call failed" in done.err
     assert outcomes(commands.records()) == {bad: "failed:http"}
 
 
@@ -198,11 +199,13 @@ def test_what_a_hook_prints_and_logs(commands: Commands, sites: Sites) -> None:
     done = commands.run(*arguments)
     assert (done.code, len(done.records())) == (0, 2), done.err
     logged = [json.loads(line) for line in (commands.folder / "log").read_text().splitlines()]
-    worker = logged[0]["who"]
+    worker = logged[0]["worker"]
     lines = ["printed start", "to stderr", "INFO:root:logged", "bytes", "no end", "printed page 0"]
     for line in lines:
         assert f"crawler: {worker}: {line}\n" in done.err
-    assert [entry["message"] for entry in logged][: len(lines)] == [f"{worker}: {line}" for line in lines]
+    assert [entry["message"] for entry in logged if "message" in entry][: len(lines)] == [
+        f"{worker}: {line}" for line in lines
+    ]
     assert done.err.count("child\n") == 2
     done = commands.run("fetch", site.url("/"), "--hook", "product.py:item", "--json")
     assert json.loads(done.out)["data"] == 1
@@ -275,7 +278,7 @@ def test_a_worker_that_came_without_a_hook_leaves_when_the_crawl_gets_one(
     left = going.wait()
     assert left.code == 2
     assert "has the hook product:item, this command has none" in left.err
-    assert staying.process.poll() is None
+    assert staying.process.poll() is None, staying.wait().err
 
 
 SCRIPT: Final = """

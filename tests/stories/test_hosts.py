@@ -50,7 +50,7 @@ def test_busy_hosts_are_left_alone_then_asked_again(commands: Commands, sites: S
     assert [(records[url]["outcome"], records[url]["status"]) for url in final] == [
         ("failed:http", 500),
         ("failed:http", 501),
-        ("fetched", 404),
+        ("missing", 404),
     ]
     assert {url: faulty.asked()[faulty.path_of(url)] for url in final} == final
     times = [seen.time for seen in told.seen]
