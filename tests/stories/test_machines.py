@@ -86,7 +86,7 @@ def test_a_machine_without_dns_leaves_all_to_the_other(
             commands_on, redis_server, server, engine, lambda folder: machine(folder, name_server=address)
         )
     assert ended == {"fetched": HOSTS * PAGES}
-    assert said.err.count("cannot resolve any name") == 1
+    assert said.err.count("crawler: elsewhere: cannot resolve any name") == 1
 
 
 @needs_root
@@ -99,7 +99,7 @@ def test_a_machine_without_a_network_leaves_all_to_the_other(
         commands_on, redis_server, server, engine, lambda folder: machine(folder, names=NAMES, network=network)
     )
     assert ended == {"fetched": HOSTS * PAGES}
-    assert said.err.count("cannot connect to any host") == 1
+    assert said.err.count("crawler: elsewhere: cannot connect to any host") == 1
 
 
 # -- one machine alone -------------------------------------------------------------------------------------------------

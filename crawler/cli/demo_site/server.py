@@ -94,8 +94,17 @@ class DemoSite:
             if url in outcomes or urls.host(url) not in sites:
                 continue
             outcomes[url], links = _end_of(url, sites[urls.host(url)], self._answers.get(url))
+            if outcomes[url] == "redirected" and self._closes_a_loop(url, outcomes):
+                outcomes[url] = "failed:redirect-loop"
             waiting.extend(links)
         return outcomes
+
+    def _closes_a_loop(self, url: str, outcomes: Mapping[str, str]) -> bool:
+        """Whether the redirect of *url* leads back to it by redirects that have ended."""
+        at = self._answers[url].location
+        while at is not None and at != url and outcomes.get(at) == "redirected":
+            at = self._answers[at].location
+        return at == url
 
 
 def _end_of(url: str, site: Site, answer: Answer | None) -> tuple[str, tuple[str, ...]]:
@@ -108,7 +117,7 @@ def _end_of(url: str, site: Site, answer: Answer | None) -> tuple[str, tuple[str
     if answer is None:
         return "missing", ()
     if answer.location is not None:
-        return ("failed:redirect-loop", ()) if answer.location == url else ("redirected", answer.links)
+        return "redirected", answer.links
     if not answer.content_type.startswith("text/"):
         return "dropped:type", ()
     return ("dropped:noindex" if answer.noindex else "fetched"), answer.links
