@@ -19,7 +19,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import HostRow, OfHost
 from crawler.monitor.dashboard.views import SORTS
 from crawler.settings import TABLE, format_value, parse_change
-from crawler.text import printable
+from crawler.text import counted, printable
 
 
 @click.command(
@@ -96,7 +96,7 @@ def block(names: tuple[str, ...], **given: Any) -> int:
     """
     with Session(load_given(given), say, begins=False) as session:
         hosts, held = blocks.block(session.find(), list(map(blocks.name_of, names)))
-        known = f"{hosts:,} known host{'' if hosts == 1 else 's'}"
+        known = counted(hosts, "known host")
         say(f"blocked: {', '.join(names)} ({known}, {held:,} URLs are held); `crawler unblock` hands them out again")
     return 0
 
@@ -114,14 +114,14 @@ def unblock(names: tuple[str, ...], **given: Any) -> int:
     return 0
 
 
-def set_for_hosts(frontier: Frontier, crawldb: CrawlDb, key: str, values: tuple[str, ...], hosts: Sequence[str]) -> int:
+def set_for_hosts(frontier: Frontier, key: str, values: tuple[str, ...], hosts: Sequence[str]) -> int:
     """`crawler set KEY [VALUE] --host HOST...`."""
     names = list(map(blocks.name_of, hosts))
     if key not in get_args(OfHost):
         possible = ", ".join(get_args(OfHost)).replace("_", "-")
         raise UsageError(f"{key.replace('_', '-')} is a setting of the whole crawl: --host is for {possible}")
     if not values:
-        stored_here = crawldb.hosts.settings()
+        stored_here = frontier.crawldb.hosts.settings()
         for name in names:
             click.echo(printable(_shown(key, stored_here.get(f"{key} {name}"))))
         return 0
@@ -129,7 +129,7 @@ def set_for_hosts(frontier: Frontier, crawldb: CrawlDb, key: str, values: tuple[
     stored = "" if value is None else f"{round(value * 1000) if key == 'delay' else value}"
     known = blocks.set_for(frontier, names, cast(OfHost, key), stored)
     shown = "as the crawl's" if value is None else format_value(key, value)
-    say(f"{key.replace('_', '-')} of {', '.join(names)}: {shown} ({known:,} known host{'' if known == 1 else 's'})")
+    say(f"{key.replace('_', '-')} of {', '.join(names)}: {shown} ({counted(known, 'known host')})")
     return 0
 
 

@@ -128,7 +128,7 @@ def set_(name: str | None, values: tuple[str, ...], hosts: tuple[str, ...], **gi
         frontier = session.find()
         if not name:
             click.echo("\n".join(_shown(key, session.settings) for key in OF_CRAWL))
-            click.echo(printable(f"{'hook':<20} {session.settings.hook_name or 'none'}"))
+            click.echo(printable(f"{'hook':<20} {format_value('hook_name', session.settings.hook_name)}"))
             for line in settings_of_hosts(session.crawldb):
                 click.echo(printable(line))
             return 0
@@ -136,7 +136,7 @@ def set_(name: str | None, values: tuple[str, ...], hosts: tuple[str, ...], **gi
             return _set_hook(session, frontier, values)
         key = stored_key(name)
         if hosts:
-            return set_for_hosts(frontier, session.crawldb, key, values, hosts)
+            return set_for_hosts(frontier, key, values, hosts)
         if not values:
             click.echo(printable(format_value(key, getattr(session.settings, key))))
             return 0
@@ -154,7 +154,7 @@ def _shown(key: str, stored: Settings) -> str:
 def _set_hook(session: Session, frontier: Frontier, values: Sequence[str]) -> int:
     """Show the name of the crawl's hook, or change it."""
     if not values:
-        click.echo(printable(session.settings.hook_name or "none"))
+        click.echo(printable(format_value("hook_name", session.settings.hook_name)))
         return 0
     if len(values) > 1:
         raise UsageError("give one hook: FILE.py:FUNCTION, module:FUNCTION, or none")

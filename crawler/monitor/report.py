@@ -25,7 +25,7 @@ from crawler.export import read
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import HostRow
 from crawler.frontier.status import Monitor, Status
-from crawler.monitor.screen import clock, size
+from crawler.monitor.screen import cause, clock, size
 from crawler.record import Record
 from crawler.settings import TABLE, Kind, Settings, format_value
 from crawler.text import printable, rfc3339
@@ -127,7 +127,7 @@ class Tally:
         if record.depth == 0 and record.via is None and len(self.seeds) < _EXAMPLES * 4:
             self.seeds.append(record.url)
         if record.outcome.startswith("failed:"):
-            _row(self.causes, (record.outcome, _cause(record)), (record.outcome, _OTHERS)).add(record)
+            _row(self.causes, (record.outcome, cause(record)), (record.outcome, _OTHERS)).add(record)
         if record.duplicate_of is not None:
             _count(self.copied, record.duplicate_of)
         if record.size is not None:
@@ -151,10 +151,6 @@ def _row(rows: dict[Any, Row], key: Any, others: Any = _OTHERS) -> Row:
 
 def _count(counter: Counter[str], key: str) -> None:
     counter[key if key in counter or len(counter) < _KEPT else _OTHERS] += 1
-
-
-def _cause(record: Record) -> str:
-    return (record.error or (f"status {record.status}" if record.status else ""))[:200]
 
 
 def _ranges(bounds: Sequence[int], counts: Counter[int], shown: Callable[[int], str]) -> list[tuple[str, int]]:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from crawler.frontier.status import Status
+from crawler.record import Record
 from crawler.text import counted
 
 _TRAPS_SHOWN: Final = 10
+_MAX_CAUSE: Final = 200
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -76,6 +78,11 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
     )
     lines += [f"  {text}" for is_so, text in notes if is_so]
     return [*lines, *_quarantined(status), *([f"  {losses}"] if losses else [])]
+
+
+def cause(record: Record) -> str:
+    """Why a URL failed: its error, else its status; at most 200 characters."""
+    return (record.error or (f"status {record.status}" if record.status else ""))[:_MAX_CAUSE]
 
 
 def held(status: Status) -> str:

@@ -13,6 +13,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import HostRow
 from crawler.frontier.shards.records import Letter
 from crawler.monitor.explain import explain
+from crawler.monitor.screen import cause
 from crawler.settings import TABLE, Kind, Settings, format_value
 
 SORTS: Final[dict[str, Callable[[HostRow], Any]]] = {
@@ -113,10 +114,9 @@ def _causes(letters: list[Letter]) -> list[dict[str, Any]]:
     counts, latest = Counter[tuple[str, str]](), dict[tuple[str, str], Letter]()
     for letter in letters:
         record = letter.record
-        error = "" if record is None else record.error or (f"status {record.status}" if record.status else "")
-        cause = ("unreadable" if record is None else record.outcome, error[:200])
-        counts[cause] += 1
-        latest.setdefault(cause, letter)
+        found = ("unreadable", "") if record is None else (record.outcome, cause(record))
+        counts[found] += 1
+        latest.setdefault(found, letter)
     return [
         {
             **{"outcome": outcome, "error": error, "urls": n, "latest": latest[outcome, error].when},
