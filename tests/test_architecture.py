@@ -46,6 +46,7 @@ LAYERS = (
         "logs",
         "events",
         "owners",
+        "pattern",
         "text",
         "units",
         "clock",
@@ -69,6 +70,7 @@ DOORS = {
     "hyperscan": ("parse.signs",),
     "isal": ("worker.contents",),
     "jinja2": ("monitor.report",),
+    "jmespath": ("parse.json_path",),
     "markupsafe": ("monitor.report",),
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
@@ -77,7 +79,7 @@ DOORS = {
     ),
     "prometheus_client": ("monitor.metrics",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
-    "re2": ("policy.scope",),
+    "re2": ("pattern",),
     "redis": ("frontier.redis",),
     "requests": ("fetch.requests",),
     "rich": ("monitor.live_screen",),

@@ -49,6 +49,21 @@ _MAX_NESTED: Final = 32
 """How many shadow roots within each other are opened."""
 
 
+def select(root: Tree | Node, selector: str) -> list[Node]:
+    """The elements in *root* that match *selector*, each once. ValueError if it is not a selector."""
+    try:
+        nodes = root.css(selector)
+    except (SelectolaxError, UnicodeEncodeError):
+        raise ValueError(f"not a CSS selector: {selector!r}") from None
+    # Lexbor repeats an element that several parts of a list match.
+    return list({node.mem_id: node for node in nodes}.values()) if "," in selector else nodes
+
+
+def check_selector(selector: str) -> None:
+    """Raise ValueError if *selector* cannot be used."""
+    select(_nursery, selector)
+
+
 def read(html: bytes) -> tuple[Tree, bool]:
     """The tree of a whole document, UTF-8, whose shadow roots are closed; whether it was flattened (see `bounds`)."""
     html, is_flat = bounded(html)
