@@ -47,6 +47,7 @@ LAYERS = (
         "events",
         "owners",
         "pattern",
+        "rule_names",
         "text",
         "units",
         "clock",

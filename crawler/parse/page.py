@@ -20,6 +20,8 @@ from crawler.record import Link
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
+    from crawler.parse.match import Match
+
 Tree = LexborHTMLParser
 Node = LexborNode
 Tagged = tuple[int, Node]
@@ -161,6 +163,10 @@ class Page:
     """The body is HTML and was parsed."""
     skimmed: bool = False
     """Only the head was parsed, since no link leads to anything new: `outlinks` and `refused` are empty."""
+    data: dict[str, Any] | None = None
+    """What is known of it as named values: structured data (with `--store data`), and what a rule found."""
+    match: Match | None = None
+    """What the rule found that matches its URL."""
     tree: Tree | None = None
     """The parsed document, as long as nothing has changed it; use `css`."""
     _soup: BeautifulSoup | None = None

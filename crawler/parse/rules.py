@@ -7,12 +7,13 @@ nothing is absent; `Match` says why.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.parse.json_path import JsonPath
+from crawler.parse.match import Match
 from crawler.parse.page import Node, Tree, clean, select, tag_ids, valid
 from crawler.parse.structured import Document, objects
 from crawler.parse.values import Order, iso_date, number
@@ -95,24 +96,6 @@ class Rule:
         return [one.name for one in self.fields] + [f"items.{one.name}" for one in of_items]
 
 
-@dataclass(slots=True)
-class Match:
-    """What a rule found on a page."""
-
-    rule: str
-    fields: dict[str, Any] = field(default_factory=dict)
-    items: list[dict[str, Any]] = field(default_factory=list)
-    missing: dict[str, str] = field(default_factory=dict)
-    """Fields that found nothing, those of items with `items.` before them: why."""
-    errors: list[str] = field(default_factory=list)
-    """What went wrong, in words. What was found before stays."""
-
-    @property
-    def data(self) -> dict[str, Any]:
-        """The fields, and the items if there are any."""
-        return self.fields | {"items": self.items} if self.items else self.fields
-
-
 @dataclass(frozen=True, slots=True)
 class Rules:
     """The rules of a crawl, in their order."""
@@ -124,10 +107,16 @@ class Rules:
         raw = url.encode()
         return next((rule for rule in self.rules if rule.matches is None or rule.matches.search(raw)), None)
 
+    def __bool__(self) -> bool:
+        return bool(self.rules)
+
     def apply(self, url: str, document: Document) -> Match | None:
         """What the first rule that matches *url* finds in *document*; None if none matches."""
         rule = self.of(url)
         return None if rule is None else _Reading(rule, document).match()
+
+
+NO_RULES: Final = Rules()
 
 
 class _TooLarge(Exception):

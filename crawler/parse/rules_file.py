@@ -14,10 +14,9 @@ from crawler.parse.page import check_selector
 from crawler.parse.rules import Field, Items, Rule, Rules, Type
 from crawler.parse.values import Order
 from crawler.pattern import compile_pattern
+from crawler.rule_names import MAX_RULE_SET
 from crawler.text import did_you_mean
 
-MAX_FILE: Final = 64 << 10
-"""Bytes of a file of rules."""
 MAX_RULES: Final = 100
 MAX_FIELDS: Final = 500
 """Of all rules together: each is counted in Redis."""
@@ -40,22 +39,13 @@ Path = tuple[str | int, ...]
 @lru_cache(maxsize=8)
 def read_rules(text: str, source: str) -> Rules:
     """The rules in *text*. *source* is the file's name for messages. UsageError names what is wrong, and where."""
-    if len(text) > MAX_FILE:
-        raise UsageError(f"{source}: it has more than {MAX_FILE >> 10} KiB")
+    if len(text) > MAX_RULE_SET:
+        raise UsageError(f"{source}: it has more than {MAX_RULE_SET:,} characters")
     try:
         values = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise UsageError(f"{source}: it is not TOML: {str(error)[:200]}") from None
     return _File(source, _lines(text)).rules(values)
-
-
-def rule_names(text: str) -> list[str]:
-    """The names of the rules in *text*, which may be damaged: then those that can be read."""
-    try:
-        rules = tomllib.loads(text).get("rule", [])
-    except (tomllib.TOMLDecodeError, RecursionError, ValueError):
-        return []
-    return [str(rule.get("name")) for rule in rules if isinstance(rule, dict)] if isinstance(rules, list) else []
 
 
 class _File:

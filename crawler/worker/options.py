@@ -11,6 +11,8 @@ from crawler.fetch.fetcher import FetcherOptions
 from crawler.fetch.request_headers import environment_proxies
 from crawler.frontier.messages import Limits
 from crawler.parse.extract import ExtractOptions
+from crawler.parse.rules import NO_RULES, Rules
+from crawler.parse.rules_file import read_rules
 from crawler.policy.robots import product_token
 from crawler.policy.scope import Scope, ScopeKind
 from crawler.settings import Settings
@@ -81,6 +83,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
             max_links=settings.max_links,
             max_text=settings.max_text,
             want=wanted(settings),
+            rules=rules_of(settings),
             agent=agent,
             obey_nofollow=not settings.ignore_nofollow,
             obey_noindex=not settings.ignore_noindex,
@@ -95,7 +98,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         timeout=settings.timeout,
         page_timeout=settings.page_timeout,
         max_size=settings.max_size,
-        skims=not (wanted(settings) or settings.parse_all),
+        skims=not (wanted(settings) or settings.parse_all or settings.rule_set),
         allow_private=settings.allow_private,
         proxied=settings.proxy is not None or settings.trust_env,
         form=form_of(settings),
@@ -116,6 +119,12 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
 def wanted(settings: Settings) -> frozenset[str]:
     """What the crawl stores of a page besides its record."""
     return frozenset(settings.store) - {"meta"}
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The extraction rules of the crawl. UsageError if they cannot be used: a file was checked, Redis is an input."""
+    source = f"the rules stored in crawl {settings.crawl!r} (`crawler set rules FILE` replaces them)"
+    return read_rules(settings.rule_set, source) if settings.rule_set else NO_RULES
 
 
 def sees_addresses(settings: Settings) -> bool:
