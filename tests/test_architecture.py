@@ -53,6 +53,7 @@ LAYERS = (
         "clock",
         "url",
         "errors",
+        "fingerprint",
     ),
 )
 """From the top: a module imports from its own folder and from lower layers alone. The last layer is the files beside
