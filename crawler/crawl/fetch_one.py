@@ -98,7 +98,7 @@ class _FetchOne:
         self._memory = _Memory(plan.scope.roots_of(url))
         self._rules = RobotsCache(self._memory, plan.agent, plan.rules_cache)
         links = LinkFilter(plan.scope, self._memory.are_roots)
-        callbacks = Callbacks(HookCalls(load_hook(settings.hook)) if settings.hook else None, say=say)
+        callbacks = self._callbacks = Callbacks(HookCalls(load_hook(settings.hook)) if settings.hook else None, say=say)
         processor = Processor(self._memory, links, plan, callbacks)
         fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, origins))
         self._downloader = Downloader(fetcher, links, plan)
@@ -109,6 +109,7 @@ class _FetchOne:
 
     def close(self) -> None:
         self._downloader.close()
+        self._callbacks.documents.close()
 
     def run(self, request: Request) -> Fetched:
         if urls.has_bad_port(request.url):

@@ -65,6 +65,8 @@ class Status:
     Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int
     """Pages whose content another page had before."""
+    documents: int
+    """PDF and DOCX that were not read, because a worker's machine lacks `crawler[documents]`."""
     hook_calls: int
     """Calls of the user's hook."""
     hook_errors: int
@@ -164,6 +166,7 @@ class Monitor:
             outcomes={name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
             statuses=_under("status:", counters),
             refused=_under("refused:", counters),
+            documents=counters.get("documents", 0),
             bytes=counters.get("bytes", 0),
             **_of_workers(alive, len(heartbeats)),
             hosts_waiting=hosts,

@@ -68,6 +68,7 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         (set(status.statuses) - {"200"}, f"answers by status: {statuses}"),
         (status.refused, f"links left out: {refused}"),
         (status.duplicates, f"pages with content seen before: {status.duplicates:,} (see `duplicate_of`)"),
+        (status.documents, documents_left_out(status)),
         (status.hook_calls and not status.hook_errors, f"hook: {counted(status.hook_calls, 'call')}, none failed"),
         (status.hook_errors, f"hook: {hook_errors(status)}:"),
         *((True, f"  {text}") for text in hook_failures(status)),
@@ -78,6 +79,12 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
     )
     lines += [f"  {text}" for is_so, text in notes if is_so]
     return [*lines, *_quarantined(status), *([f"  {losses}"] if losses else [])]
+
+
+def documents_left_out(status: Status) -> str:
+    """How many documents were not read, and what reads them."""
+    were = "was" if status.documents == 1 else "were"
+    return f"{counted(status.documents, 'document')} {were} left out: pip install 'crawler[documents]'"
 
 
 def cause(record: Record) -> str:
@@ -148,6 +155,8 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
     if status.duplicates:
         copies = counted(status.duplicates, "page")
         yield "copies", f"{copies} {'has' if status.duplicates == 1 else 'have'} the content of another one"
+    if status.documents:
+        yield "documents", documents_left_out(status)
     if status.hook_errors:
         yield "hook", hook_errors(status)
         yield from (("", text) for text in hook_failures(status))

@@ -13,10 +13,10 @@ from html import escape, unescape
 from importlib.util import find_spec
 from typing import Final, Literal
 
+from crawler.fetch.mime import DOCX, PDF
+
 Kind = Literal["pdf", "docx"]
 
-PDF: Final = "application/pdf"
-DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _KINDS: Final[dict[str, Kind]] = {PDF: "pdf", "application/x-pdf": "pdf", DOCX: "docx"}
 UNSURE: Final = (
     "application/octet-stream",
@@ -59,7 +59,7 @@ def are_readable() -> bool:
     return all(find_spec(name) is not None for name in _NEEDED)
 
 
-def kind_of(content_type: str, body: bytes) -> Kind | None:
+def kind_of(content_type: str, body: bytes = b"") -> Kind | None:
     """Which document *body* is, whose header names *content_type* (lower case, "" for none); None if it is none."""
     if kind := _KINDS.get(content_type):
         return kind

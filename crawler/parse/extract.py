@@ -167,7 +167,7 @@ class Extractor:
             skims = skims and not is_xhtml(response.computed_type, response.body)
             if skims and (skimmed := self._skim(page, html, settled, were_accepted)):
                 return skimmed
-            self._read_html(page, html)
+            self.read_html(page, html)
         else:
             _Reader(page, self.options, self._resolver).read([], page.url)
             if response.body and is_text(response):
@@ -235,7 +235,8 @@ class Extractor:
                 opened.append(target)
         return not opened or (were_accepted is not None and were_accepted(list(dict.fromkeys(opened))))
 
-    def _read_html(self, page: Page, html: bytes) -> None:
+    def read_html(self, page: Page, html: bytes) -> None:
+        """Fill *page* from its *html*, UTF-8."""
         response, options = page.response, self.options
         tree, page.is_flat = read(html)
         page.tree = tree

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from crawler import headers
 from crawler.fetch.fetcher import FetcherOptions
 from crawler.fetch.request_headers import environment_proxies
 from crawler.frontier.messages import Limits
+from crawler.parse import documents
 from crawler.parse.extract import ExtractOptions
 from crawler.policy.robots import product_token
 from crawler.policy.scope import Scope, ScopeKind
@@ -30,6 +31,9 @@ READ_TYPES: Final = (
 ACCEPT_PAGES: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 """The Accept header for pages: some servers give HTML only to clients that name it, as browsers do."""
 
+Documents = Literal["read", "missed", "unwanted"]
+"""Whether PDF and DOCX are read; missed: they would be, if the extra `documents` were installed."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
@@ -45,6 +49,7 @@ class WorkerOptions:
     timeout: float
     page_timeout: float
     max_size: int
+    documents: Documents
     skims: bool
     """Pages may be read by their heads alone: nothing else of them is stored."""
     allow_private: bool
@@ -95,6 +100,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         timeout=settings.timeout,
         page_timeout=settings.page_timeout,
         max_size=settings.max_size,
+        documents=documents_of(settings),
         skims=not (wanted(settings) or settings.parse_all),
         allow_private=settings.allow_private,
         proxied=settings.proxy is not None or settings.trust_env,
@@ -116,6 +122,13 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
 def wanted(settings: Settings) -> frozenset[str]:
     """What the crawl stores of a page besides its record."""
     return frozenset(settings.store) - {"meta"}
+
+
+def documents_of(settings: Settings) -> Documents:
+    """What becomes of PDF and DOCX. A crawl that stores records alone does not read megabytes for a few links."""
+    if not wanted(settings) and settings.hook is None:
+        return "unwanted"
+    return "read" if documents.are_readable() else "missed"
 
 
 def sees_addresses(settings: Settings) -> bool:
