@@ -421,7 +421,7 @@ def format_value(setting: str, value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, tuple):
-        return ", ".join(value) or "none"
+        return ("," if meta.choices else ", ").join(value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if meta.unit == "TIME":
