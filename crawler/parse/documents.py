@@ -37,7 +37,9 @@ _MAX_OFFSET: Final = 1024
 """Bytes that may stand before a PDF's header: readers accept that many."""
 _HEADING = re.compile(r"<h([1-6])>(.*?)</h\1>", re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
-_FILE_NAME = re.compile(r"(?:microsoft word - .*|untitled.*|\S*\.(?:docx?|dvi|tex|pdf|odt|indd|fm|pages|rtf|xml))", re.I)
+_FILE_NAME = re.compile(
+    r"(?:microsoft word - .*|untitled.*|\S*\.(?:docx?|dvi|tex|pdf|odt|indd|fm|pages|rtf|xml))", re.I
+)
 """Titles that a program wrote, not a person."""
 _LANG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8}){0,4}")
 _FIRST: Final = 20_000

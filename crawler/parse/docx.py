@@ -106,18 +106,15 @@ def _no_source(image: Any) -> dict[str, str]:
 
 
 def _read_meta(found: Docx, file: ZipFile) -> None:
-    """The core properties (ECMA-376 part 2, 11). Their language is not read: LibreOffice writes that of its own menus."""
+    """The core properties (ECMA-376 part 2, 11), but not their language: LibreOffice writes that of its own menus."""
     try:
         with file.open("docProps/core.xml") as part:
             raw = part.read(_PIECE)
     except KeyError:
         return
     values = {name.decode(): value.decode("utf-8", "replace") for name, value in reversed(_META.findall(raw))}
-    found.title, found.lang = values.get("title", ""), values.get("language", "")
-    found.subject = values.get("subject") or values.get("description", "")
-
-
-    found.title, found.subject, found.lang = map(unescape, (found.title, found.subject, found.lang))
+    found.title = unescape(values.get("title", ""))
+    found.subject = unescape(values.get("subject") or values.get("description", ""))
 
 
 # -- what mammoth cannot read ------------------------------------------------------------------------------------------
@@ -212,4 +209,3 @@ class _Paragraphs:
 
     def _refuse(self, *_: object) -> None:
         raise ValueError("no document of Word has a DTD")
-

@@ -165,7 +165,9 @@ class Page:
     @property
     def html(self) -> str:
         """The body as text in the encoding found; of a document, the HTML that it was converted to."""
-        return self.made.decode() if self.made is not None else decode(self.response.body, self.charset or DEFAULT_CHARSET)
+        return (
+            self.made.decode() if self.made is not None else decode(self.response.body, self.charset or DEFAULT_CHARSET)
+        )
 
     def json(self) -> Any:
         """The body parsed as JSON (RFC 8259); ValueError if it is none."""

@@ -1,6 +1,6 @@
 """PDF to lines of text with their places, and to links. The only module that uses pypdfium2 (PDFium).
 
-PDFium is C++, and a PDF may be hostile: whoever calls this runs it in a process that may die (`worker.document_reader`).
+PDFium is C++, and a PDF may be hostile: `worker.document_reader` runs this in a process that may die.
 Source: ISO 32000-2.
 """
 

@@ -26,8 +26,9 @@ _MAX_PAGES: Final = 20_000
 
 def with_new_root(body: bytes) -> bytes | None:
     """*body* with objects appended by which its pages can be found; None if it has none."""
-    numbers, pages, packed = [0], {}, []
-    room = _MAX_UNPACKED
+    numbers, room = [0], _MAX_UNPACKED
+    pages: dict[int, None] = {}
+    packed: list[bytes] = []
     for number, head, at in _objects(body):
         numbers.append(number)
         if _PAGE.search(head):
@@ -68,7 +69,8 @@ def _unpack(head: bytes, body: bytes, at: int) -> Iterator[tuple[int, bytes]]:
     words = data[:start].split()[: 2 * int(count[1])]
     if not all(map(bytes.isdigit, words)):
         return
-    pairs = [(int(number[:10]), start + int(offset[:10])) for number, offset in zip(words[::2], words[1::2], strict=False)]
+    places = zip(words[::2], words[1::2], strict=False)
+    pairs = [(int(number[:10]), start + int(offset[:10])) for number, offset in places]
     ends = [begin for _, begin in pairs[1:]] + [len(data)]
     for (number, begin), end in zip(pairs, ends, strict=False):
         if begin < end:
