@@ -21,6 +21,7 @@ from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import NO_SHARES, Lease, Leased, LeaseEnd, Release, Retry, RobotsResult, Shares
 from crawler.frontier.originals import Originals
 from crawler.worker.context import Callbacks, Context, Tally
+from crawler.worker.document_reader import DocumentReader
 from crawler.worker.downloader import MAX_RESULTS, Download, Downloader
 from crawler.worker.frontier_client import FrontierClient
 from crawler.worker.health_check import LOOK, MachineHealth
@@ -69,6 +70,7 @@ class Engine:
         caller = Caller(name, plan.lease_term, self._links.known, tools.say, tools.reporter)
         self._client = FrontierClient(tools.frontier, caller, tools.patience)
         self._downloader = Downloader(tools.fetcher, self._links, plan)
+        self._documents = DocumentReader()
         self._pipeline = Pipeline(self._downloader, self._rules, self._links, self._new_processor())
         self._machine_health = MachineHealth(self._crawldb, proxied=plan.proxied)
         self._cpu_shares = CpuShares()
@@ -290,7 +292,7 @@ class Engine:
 
     def _new_processor(self) -> Processor:
         sample = self._client.sample if self.plan.quarantine else None
-        callbacks = Callbacks(self.tools.hook, sample, self.tools.say, self._watch.enter)
+        callbacks = Callbacks(self.tools.hook, sample, self.tools.say, self._watch.enter, self._documents)
         return Processor(Originals(self._frontier), self._links, self.plan, callbacks)
 
     # -- what was leased -----------------------------------------------------------------------------------------------
