@@ -19,7 +19,7 @@ from tools.docs import DOCS
 
 PAGE: Final = (DOCS / "analysis.md").read_text(encoding="utf-8")
 QUESTIONS: Final = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL))
-LEAST: Final = dict(zip(QUESTIONS, (15, 7, 2, 2, 5), strict=True))
+LEAST: Final = dict(zip(QUESTIONS, (10, 7, 2, 2, 5), strict=True))
 """Rows that each answer has at least."""
 
 
