@@ -72,14 +72,14 @@ class Storage(ABC):
         """Release it to others."""
 
 
-def open_storage(output: str) -> Storage | None:
-    """The storage that *output* names, not locked yet; None if it names a single file or stdout.
+def is_storage(output: str) -> bool:
+    """Whether *output* names a storage: it ends with a slash, or is a folder. Else it is one file, or stdout."""
+    return output != "-" and (output.endswith("/") or Path(output).is_dir())
 
-    It is one if it ends with a slash, or is a folder. A new folder is created by `lock`.
-    """
-    if output == "-" or not (output.endswith("/") or Path(output).is_dir()):
-        return None
-    return LocalFolder(output)
+
+def open_storage(output: str) -> Storage | None:
+    """The storage that *output* names, not locked yet; None if it names none. A new folder is created by `lock`."""
+    return LocalFolder(output) if is_storage(output) else None
 
 
 class LocalFolder(Storage):

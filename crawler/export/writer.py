@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from crawler.record import Record
+from crawler.errors import UsageError
+from crawler.export.shape import Shape
+from crawler.record import CONTENTS, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,12 @@ class Writer(ABC):
     """Whether a reader decides how fast it takes the output."""
     cut = b""
     """What was written of a record that its reader left unfinished when the export was asked to end."""
+    columns: tuple[str, ...] | None = ()
+    """The columns for what hooks and rules found; None: not known yet, `expect` must come before the first record."""
+
+    def expect(self, columns: tuple[str, ...]) -> None:
+        """These are the columns for what hooks and rules found."""
+        self.columns = columns
 
     @abstractmethod
     def write(self, record: Record) -> None:
@@ -74,6 +82,112 @@ class Writer(ABC):
             self.finish()
         else:
             self.abort()
+
+
+class Container(ABC):
+    """An output that keeps its own state: a folder, a database. Locked against other exports until `close`."""
+
+    name: str
+    """As the user named it."""
+
+    @abstractmethod
+    def read_state(self) -> bytes | None:
+        """The state in it; None if it is new. UsageError if it holds something else."""
+
+    @abstractmethod
+    def write_state(self, state: bytes) -> None:
+        """Replace the state, and make it survive a power loss. OutputError if that fails."""
+
+    @abstractmethod
+    def writer(self, known: KnownOutput) -> Writer:
+        """A writer that continues it after what is *known* of it. Its `checkpoint` precedes `write_state`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release it to others. What was created and got no state is removed."""
+
+
+@dataclass(frozen=True)
+class Format(ABC):
+    """A kind of output. It opens writers; UsageError, with nothing changed, if that cannot be."""
+
+    name: str
+    """For people and states. An output is continued by the format of the same name."""
+
+    pages_only = False
+    """It takes pages of the site alone, see `Selection.pages`; else every record."""
+
+    has_pages = False
+    """It keeps pages beside their items, so it takes those without items, too."""
+
+    def contains_state(self, output: str) -> bool:
+        """Whether *output* keeps its own state, see `container`."""
+        return False
+
+    def shaped(self, shape: Shape) -> Format:
+        """The same with rows of this shape. UsageError if it has no rows."""
+        if shape.plain:
+            return self
+        raise UsageError(f"{self.name} has no columns: --fields and --items are for jsonl, csv, parquet and sqlite")
+
+    def packed(self, ending: str) -> Format | None:
+        """The same compressed (`gz`, `zst`); None if it is no stream of bytes. Then stdout cannot take it either."""
+        return None
+
+    def contents(self, stored: Collection[str]) -> frozenset[str]:
+        """Which of the contents that a crawl stores are needed. UsageError if it cannot do without others."""
+        return frozenset(CONTENTS)
+
+    def container(self, output: str) -> Container | None:
+        """*output* as one that keeps its own state, locked; None if its state is a file of its own."""
+        return None
+
+    @abstractmethod
+    def checkpoint(self) -> None:
+        """Make all that was taken survive a power loss; `known` covers it from then on."""
+
+    @abstractmethod
+    def finish(self) -> None:
+        """Complete the output and make it durable. Nothing if the writer is closed already."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Give up. A resumable output ends at its last checkpoint, any other is as it was before, unless it is live."""
+
+    def heed(self, stopped: Callable[[], bool]) -> None:  # noqa: B027 - only a writer that waits has to
+        """Begin no record once *stopped*, if a reader decides how long the next one takes."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self.abort()
+
+
+class Container(ABC):
+    """An output that keeps its own state: a folder, a database. Locked against other exports until `close`."""
+
+    name: str
+    """As the user named it."""
+
+    @abstractmethod
+    def read_state(self) -> bytes | None:
+        """The state in it; None if it is new. UsageError if it holds something else."""
+
+    @abstractmethod
+    def write_state(self, state: bytes) -> None:
+        """Replace the state, and make it survive a power loss. OutputError if that fails."""
+
+    @abstractmethod
+    def writer(self, known: KnownOutput) -> Writer:
+        """A writer that continues it after what is *known* of it. Its `checkpoint` precedes `write_state`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release it to others. What was created and got no state is removed."""
 
 
 @dataclass(frozen=True)
