@@ -61,9 +61,7 @@ class ByteStream(Format):
             return None
         ending = ".".join(filter(None, (self.ending, self.packing)))
         learns = self.learn is not None
-        return FolderOfParts(
-            storage, ending, lambda part: StreamWriter(self, output, FileInPlace(part)), learns=learns
-        )
+        return FolderOfParts(storage, ending, lambda part: StreamWriter(self, output, FileInPlace(part)), learns=learns)
 
     def check(self, output: str) -> None:
         check_appendable(output)

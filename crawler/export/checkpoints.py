@@ -92,7 +92,7 @@ class Checkpoints:
         self._state, self._frontier, self._wanted = state, frontier, wanted
         before, output = state.mark, state.name_of(wanted.output)
         if before is not None:
-            _check_same(before, state, frontier, wanted)
+            check_same(before, state, frontier, wanted)
         resumes = before is not None and before.output == output
         if before is not None and resumes and before.format != wanted.form.name:
             raise UsageError(f"{wanted.output} holds {before.format}, not {wanted.form.name}: continue in a new file")
@@ -212,7 +212,7 @@ class Checkpoints:
             self.writer.abort()
 
 
-def _check_same(mark: Mark, state: State, frontier: Frontier, wanted: Wanted) -> None:
+def check_same(mark: Mark, state: State, frontier: Frontier, wanted: Wanted) -> None:
     """UsageError unless *mark* is of this crawl and this kind of export."""
     name, other = state.name, state.instead
     if mark.crawl != frontier.crawl:
@@ -231,9 +231,7 @@ def _check_same_records(mark: Mark, state: State, wanted: Wanted) -> None:
     selection, shape = wanted.selection, wanted.shape
     if (mark.only, mark.status, mark.unique) != (*selection.names, selection.unique):
         picked = as_options(mark.only, mark.status, mark.unique) or "all records"
-        raise UsageError(
-            f"{state.name} is the state of an export of {picked}: ask for the same, or {state.instead}"
-        )
+        raise UsageError(f"{state.name} is the state of an export of {picked}: ask for the same, or {state.instead}")
     if (tuple(mark.fields), mark.items) != (shape.fields, shape.items):
         fields = f"--fields {','.join(mark.fields)}" if mark.fields else "all fields"
         raise UsageError(

@@ -6,7 +6,7 @@ Memory is bounded: one batch at a time, sized by the weight of the last one, and
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from crawler.record import CONTENTS, Record
 _BATCH: Final = 100
 """Most records requested at a time."""
 _WEIGHT: Final = 8 * 1024 * 1024
-"""Most characters of text in a batch; a single text may have a million."""
+"""Most bytes of contents in a batch; a single text may have a million."""
 _REMEMBERED: Final = 20_000
 """URLs remembered by id: most pages were found on a page that was exported shortly before."""
 _FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
@@ -46,7 +46,6 @@ class ExportResult:
             raise FrontierError(f"{count} left out: {self.why}")
 
 
-_ALL_CONTENTS: Final = frozenset(CONTENTS)
 _SAMPLE: Final = 2_000
 """Records whose `data` decides which columns there are, and of how many records at most they are looked for."""
 _LOOKED_AT: Final = 20_000
@@ -59,12 +58,12 @@ def _never() -> bool:
     return False
 
 
-def read(records: Records) -> Iterator[Record]:
-    """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
+def read(records: Records, contents: Collection[str] = CONTENTS) -> Iterator[Record]:
+    """All records so far with these of their *contents*, in the order of their commits; URLs in place of ids.
 
     Raises FrontierError at the end if some could not be read.
     """
-    reading = _Reading(records, ALL)
+    reading = _Reading(records, ALL, contents)
     for batch, _ in reading.batches(START):
         yield from reading.named(batch)
     reading.so_far(0, START).refuse_left_out()
@@ -79,15 +78,14 @@ class Export:
         writer: Writer,
         *,
         selection: Selection = ALL,
-        contents: frozenset[str] = _ALL_CONTENTS,
         note: Note | None = None,
         stopped: Callable[[], bool] = _never,
     ) -> None:
-        """An export ends with the batch during which *stopped* becomes true. Of *contents* alone Redis is asked."""
+        """An export ends with the batch during which *stopped* becomes true."""
         self._records, self._writer, self._note, self._stopped = records, writer, note, stopped
         writer.heed(stopped)
         self._selection = selection
-        self._reading = _Reading(records, selection, contents | ({"data"} if selection.items else set()))
+        self._reading = _Reading(records, selection, {*writer.contents, *(["data"] if selection.items else [])})
 
     def run(self, after: str = START) -> ExportResult:
         """Write all records after the cursor *after*. Records that cannot be read are left out, and counted."""
@@ -143,7 +141,7 @@ class Export:
         """The columns for what hooks and rules found: the keys in the first records."""
         found: list[Any] = []
         seen = 0
-        for batch, _ in _Reading(self._records, self._selection, frozenset({"data"})).batches(START):
+        for batch, _ in _Reading(self._records, self._selection, ("data",)).batches(START):
             found += [stored.record.data for stored in batch if stored.record.data is not None]
             seen += _BATCH
             if len(found) >= _SAMPLE or seen >= _LOOKED_AT:
@@ -156,7 +154,7 @@ class Export:
 class _Reading:
     """Reads the *wanted* records with some of their contents, in batches of bounded size."""
 
-    def __init__(self, records: Records, wanted: Selection, contents: frozenset[str] = _ALL_CONTENTS) -> None:
+    def __init__(self, records: Records, wanted: Selection, contents: Collection[str]) -> None:
         self._records, self._wanted, self._contents = records, wanted, contents
         self._origins = _Origins(records)
         self._most = 50
@@ -174,7 +172,7 @@ class _Reading:
         """What follows *cursor*, batch by batch, each with the cursor after it."""
         while True:
             try:
-                batch, reached = self._records.read(cursor, self._most)
+                batch, reached = self._records.read(cursor, self._most, self._contents)
             except UnreadableRecord as error:
                 self.leave_out(str(error))
                 batch, reached = [], error.cursor
@@ -192,13 +190,13 @@ class _Reading:
 
 def _next_size(most: int, batch: Sequence[Stored]) -> int:
     """How many records to request next: as many as the weight allows, if they are like those of *batch*."""
-    weight = sum(len(stored.record.text or "") for stored in batch)
+    weight = sum(stored.weight for stored in batch)
     fitting = len(batch) * _WEIGHT // max(weight, 1) if batch else most
     return max(1, min(fitting, 2 * most, _BATCH))
 
 
 class _Origins:
-    """Replaces the ids in `via` and `duplicate_of` by URLs; ids not known (any more) are left out."""
+    """Replaces the ids in records by URLs; ids not known (any more) are left out."""
 
     def __init__(self, records: Records) -> None:
         self._records = records

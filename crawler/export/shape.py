@@ -1,7 +1,7 @@
 """What a row of an export holds: the fields of a record, those that `--fields` names, or those of one of its items.
 
-    --fields url,title,data.price     a path leads into what a hook or a rule found, and into links
-    --items                           a row an item: the URL of its page, then its own fields
+--fields url,title,data.price     a path leads into what a hook or a rule found, and into links
+--items                           a row an item: the URL of its page, then its own fields
 """
 
 from __future__ import annotations
@@ -130,7 +130,8 @@ def divide(data: Any, columns: Sequence[str]) -> tuple[dict[str, Any], Any]:
     if not isinstance(data, dict):
         return {}, data
     own = {key: data[key] for key in columns if key in data}
-    return own, {key: value for key, value in data.items() if key not in own} or None
+    rest = {key: value for key, value in data.items() if key not in own}
+    return own, None if own and not rest else rest
 
 
 def _field(record: Record, path: str) -> Any:

@@ -1,6 +1,6 @@
 """Finds the type of a column from its values: the narrowest that holds them all, nested ones included.
 
-    1, 2.5  -> a number     {"a": 1}, {"b": "x"} -> a struct of a and b     1, "x" -> text (JSON where it is no string)
+1, 2.5  -> a number     {"a": 1}, {"b": "x"} -> a struct of a and b     1, "x" -> text (JSON where it is no string)
 """
 
 from __future__ import annotations

@@ -35,6 +35,8 @@ class Writer(ABC):
     """Its name, for people."""
     known: KnownOutput = KnownOutput()
     """What a resumed export needs to know, as of the opening or the last checkpoint."""
+    contents: Collection[str] = CONTENTS
+    """Names in `record.CONTENTS` that it writes; no others are read for it."""
     gone = False
     """The reader of a pipe has left (`| head`) with all it wanted: no error. More records are discarded."""
     waits = False
@@ -116,13 +118,8 @@ class Format(ABC):
 
     pages_only = False
     """It takes pages of the site alone, see `Selection.pages`; else every record."""
-
     has_pages = False
     """It keeps pages beside their items, so it takes those without items, too."""
-
-    def contains_state(self, output: str) -> bool:
-        """Whether *output* keeps its own state, see `container`."""
-        return False
 
     def shaped(self, shape: Shape) -> Format:
         """The same with rows of this shape. UsageError if it has no rows."""
@@ -131,80 +128,23 @@ class Format(ABC):
         raise UsageError(f"{self.name} has no columns: --fields and --items are for jsonl, csv, parquet and sqlite")
 
     def packed(self, ending: str) -> Format | None:
-        """The same compressed (`gz`, `zst`); None if it is no stream of bytes. Then stdout cannot take it either."""
+        """The same compressed (`gz`, `zst`); None if it cannot be. A format that can is a stream: stdout takes it."""
         return None
 
-    def contents(self, stored: Collection[str]) -> frozenset[str]:
+    def contents(self, stored: Collection[str]) -> Collection[str]:
         """Which of the contents that a crawl stores are needed. UsageError if it cannot do without others."""
-        return frozenset(CONTENTS)
+        return CONTENTS
+
+    def hint(self, stored: Collection[str]) -> str:
+        """What a user should know of an output of a crawl that stores this; empty if it is as expected."""
+        return ""
+
+    def contains_state(self, output: str) -> bool:
+        """Whether *output* keeps its own state, see `container`."""
+        return False
 
     def container(self, output: str) -> Container | None:
         """*output* as one that keeps its own state, locked; None if its state is a file of its own."""
-        return None
-
-    @abstractmethod
-    def checkpoint(self) -> None:
-        """Make all that was taken survive a power loss; `known` covers it from then on."""
-
-    @abstractmethod
-    def finish(self) -> None:
-        """Complete the output and make it durable. Nothing if the writer is closed already."""
-
-    @abstractmethod
-    def abort(self) -> None:
-        """Give up. A resumable output ends at its last checkpoint, any other is as it was before, unless it is live."""
-
-    def heed(self, stopped: Callable[[], bool]) -> None:  # noqa: B027 - only a writer that waits has to
-        """Begin no record once *stopped*, if a reader decides how long the next one takes."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        if kind is None:
-            self.finish()
-        else:
-            self.abort()
-
-
-class Container(ABC):
-    """An output that keeps its own state: a folder, a database. Locked against other exports until `close`."""
-
-    name: str
-    """As the user named it."""
-
-    @abstractmethod
-    def read_state(self) -> bytes | None:
-        """The state in it; None if it is new. UsageError if it holds something else."""
-
-    @abstractmethod
-    def write_state(self, state: bytes) -> None:
-        """Replace the state, and make it survive a power loss. OutputError if that fails."""
-
-    @abstractmethod
-    def writer(self, known: KnownOutput) -> Writer:
-        """A writer that continues it after what is *known* of it. Its `checkpoint` precedes `write_state`."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release it to others. What was created and got no state is removed."""
-
-
-@dataclass(frozen=True)
-class Format(ABC):
-    """A kind of output. It opens writers; UsageError, with nothing changed, if that cannot be."""
-
-    name: str
-    """For people and states. An output is continued by the format of the same name."""
-
-    @property
-    def raw(self) -> Format:
-        """The same with values as they are, for programs."""
-        return self
-
-    @property
-    def gzip(self) -> Format | None:
-        """The same compressed; None if it is no stream of bytes. Then stdout cannot take it either."""
         return None
 
     @abstractmethod

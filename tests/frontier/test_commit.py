@@ -24,7 +24,7 @@ def lease(crawl: Crawl) -> Lease:
 
 def test_the_record_is_stored_and_the_lease_ends(crawl: Crawl, lease: Lease) -> None:
     text = zlib.compress("Grüße".encode())
-    assert crawl.commit(lease, text=text) == Accepted(0, 0, 0)
+    assert crawl.commit(lease, contents={"text": text}) == Accepted(0, 0, 0)
     shot = crawl.snapshot()
     url_id = crawl.frontier.id(URL)
     page = shot.pages[url_id]
@@ -224,7 +224,7 @@ def test_more_links_than_a_script_takes_are_refused_before_they_are_sent(crawl: 
 def test_a_full_redis_still_takes_pages_with_their_links(crawl: Crawl, lease: Lease) -> None:
     crawl.link.client.config_set("maxmemory", 1)
     links = [f"http://b.example/{n}" for n in range(20)]
-    assert crawl.commit(lease, links=links, text=b"x" * 5000, roots=["b.example"]) == Accepted(20, 0, 0)
+    assert crawl.commit(lease, links=links, contents={"text": b"x" * 5000}, roots=["b.example"]) == Accepted(20, 0, 0)
     assert crawl.snapshot().counters["ended"] == 1
 
 
@@ -256,8 +256,8 @@ def test_a_page_with_the_content_of_another_is_its_duplicate(crawl: Crawl) -> No
     """Its links and its text are not taken, and its record says whose copy it is."""
     crawl.put(URL, "http://b.example/copy")
     one, copy = crawl.lease()
-    assert crawl.commit(one, digest="77", links=["http://a.example/x/"], text=b"t") == Accepted(1, 0, 0)
-    told = crawl.commit(copy, digest="77", links=["http://b.example/x/"], text=b"t")
+    assert crawl.commit(one, digest="77", links=["http://a.example/x/"], contents={"text": b"t"}) == Accepted(1, 0, 0)
+    told = crawl.commit(copy, digest="77", links=["http://b.example/x/"], contents={"text": b"t"})
     assert told == Accepted(0, 0, 0, left_out=True)
     shot = crawl.snapshot()
     copy_id = crawl.frontier.id("http://b.example/copy")

@@ -42,9 +42,7 @@ def format_of(output: str, format: str | None = None, shape: Shape = ALL_FIELDS)
     plain = FORMATS[kind].shaped(shape)
     form = plain.packed(packing) if packing else plain
     if form is None or (output == "-" and plain.packed("gz") is None):
-        raise UsageError(
-            f"{plain.name} is no stream of bytes: name an output that is not stdout, without .gz and .zst"
-        )
+        raise UsageError(f"{plain.name} is no stream of bytes: name an output that is not stdout, without .gz and .zst")
     return form
 
 
@@ -57,10 +55,12 @@ def format_named(name: str) -> Format | None:
 
 def endings(dot: str = "") -> str:
     """What may be asked for, for people."""
-    return ", ".join(
-        ("" if "." in kind else dot) + kind + "".join(f"[.{ending}]" for ending in PACKERS if form.packed(ending))
-        for kind, form in FORMATS.items()
-    )
+    return ", ".join(f"{'' if '.' in kind else dot}{kind}{_packings(form)}" for kind, form in FORMATS.items())
+
+
+def _packings(form: Format) -> str:
+    found = "|".join(f".{ending}" for ending in PACKERS if form.packed(ending))
+    return f"[{found}]" if found else ""
 
 
 def _kind(output: str, format: str | None) -> tuple[str, str]:

@@ -2,8 +2,8 @@
 
 An unknown value is an empty cell, and what is no text, number or truth value is JSON. What a hook or rule found gets a
 column for each key, `data.KEY`: those of the first records that were found when the file was begun. The rest stays in
-`data`. NUL, which most readers of CSV refuse, is written as
-U+FFFD. Texts can be longer than readers accept by default: Python's `csv.field_size_limit()` is 128 KiB.
+`data`. NUL, which most readers of CSV refuse, is written as U+FFFD. Texts can be longer than readers accept by default:
+Python's `csv.field_size_limit()` is 128 KiB.
 
 A spreadsheet runs a cell that begins like a formula, and the author of a page chose its title. So such cells get an
 apostrophe in front (OWASP "CSV Injection"; ASVS 5.0, 1.2.10). Where the list separator is `;` or TAB, as in most of
@@ -109,7 +109,8 @@ class _Columns:
         if self._shape.plain:
             return self._line(self._cells_of(record))
         return b"".join(
-            self._line([_cell(name, row.get(name)) for name in self.names]) for row in map(self._placed, self._shape.rows(record))
+            self._line([_cell(name, row.get(name)) for name in self.names])
+            for row in map(self._placed, self._shape.rows(record))
         )
 
     def _cells_of(self, record: Record) -> list[tuple[str, bool]]:

@@ -20,6 +20,7 @@ from crawler.text import escaped
 # Each begins with plain bytes: so it is searched for much faster than _UNSAFE.
 _C1: Final = re.compile(rb"\xc2[\x80-\x9f]")
 _LINE_ENDS: Final = re.compile(rb"\xe2\x80[\xa8\xa9]")
+_ODD: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 _UNSAFE: Final = re.compile(rb"\x7f|\xc2[\x80-\x9f]|\xe2\x80[\xa8\xa9]")
 
 
@@ -43,6 +44,11 @@ def _shaped(shape: Shape) -> ByteStream:
         return b"".join(_line(msgspec.json.encode(row)) for row in shape.rows(record))
 
     return replace(FORMAT, encode=encode_rows, rows=shape)
+
+
+def text_line(value: str) -> str:
+    """A string as JSON on one line, without characters that YAML refuses or that end a line for some."""
+    return _ODD.sub(lambda found: f"\\u{ord(found[0]):04x}", msgspec.json.encode(value).decode())
 
 
 def _escape(found: re.Match[bytes]) -> bytes:

@@ -84,7 +84,9 @@ class LlmsWriter(Writer):
         self._target.finish()
 
     def _lines(self) -> Iterator[str]:
-        roots = self._pages.execute("SELECT title, description, host FROM pages ORDER BY depth, length(url), url LIMIT 1")
+        roots = self._pages.execute(
+            "SELECT title, description, host FROM pages ORDER BY depth, length(url), url LIMIT 1"
+        )
         title, description, host = roots.fetchone() or ("No pages", None, "")
         yield f"# {_line(title or host, _MAX_NAME)}"
         if description:

@@ -48,6 +48,12 @@ class Markdown(ByteStream):
             )
         return frozenset({source})
 
+    def hint(self, stored: Collection[str]) -> str:
+        source = source_of(stored)
+        if source in (None, SOURCES[0]):
+            return ""
+        return f"the crawl stores no Markdown, so this is its {source}: --store markdown keeps headings and tables"
+
     def container(self, output: str) -> Container | None:
         storage = open_storage(output)
         if storage is None:

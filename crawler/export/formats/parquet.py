@@ -122,8 +122,8 @@ class ParquetWriter(Writer):
     def _finish(self) -> None:
         if self._kept is not None:
             self._file = _File(self._target, self._kept.types())
-            for self._rows in self._kept.groups():
-                self._flush()
+            for rows in self._kept.groups():
+                self._file.write(rows)
             self._kept.close()
         elif self._rows:
             self._flush()

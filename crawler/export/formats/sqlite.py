@@ -84,7 +84,9 @@ class Database(Container):
 
     def read_state(self) -> bytes | None:
         try:
-            tables = [name for (name,) in self.connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+            tables = [
+                name for (name,) in self.connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            ]
             if _STATE in tables:
                 row = self.connection.execute(f"SELECT state FROM {_STATE}").fetchone()
                 if row:
@@ -217,7 +219,9 @@ class _Table:
 
     def upsert(self, row: dict[str, Any]) -> None:
         """Insert *row*, or put it in the place of that of the same URL."""
-        sets = ", ".join(f"{_quoted(column)} = excluded.{_quoted(column)}" for column in self._columns if column != "url")
+        sets = ", ".join(
+            f"{_quoted(column)} = excluded.{_quoted(column)}" for column in self._columns if column != "url"
+        )
         clause = f" ON CONFLICT (url) DO UPDATE SET {sets}" if sets else " ON CONFLICT (url) DO NOTHING"
         self._insert(row, clause)
 
