@@ -6,22 +6,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crawler.crawl.api import Crawl
+    from crawler.api.crawl import Crawl
     from crawler.errors import CrawlerError
     from crawler.parse.page import Page
     from crawler.record import Record
-    from crawler.worker.hook_call import Drop
+    from crawler.worker.hook_result import Drop, Request
 
 __version__: str
 
-__all__ = ["Crawl", "CrawlerError", "Drop", "Page", "Record", "__version__"]
+__all__ = ["Crawl", "CrawlerError", "Drop", "Page", "Record", "Request", "__version__"]
 
 _FACE = {
-    "Crawl": "crawl.api",
+    "Crawl": "api.crawl",
     "CrawlerError": "errors",
-    "Drop": "worker.hook_call",
+    "Drop": "worker.hook_result",
     "Page": "parse.page",
     "Record": "record",
+    "Request": "worker.hook_result",
 }
 
 

@@ -10,8 +10,8 @@ Number = int | float | str
 Strings = str | Sequence[str]
 
 
-class Keywords(TypedDict, total=False):
-    """What `Crawl` takes besides its own parameters. None is "no limit"."""
+class Fixed(TypedDict, total=False):
+    """Settings that are fixed when a crawl is created."""
 
     scope: Literal["host", "site", "prefix", "all"]
     store: Literal["meta", "text"]
@@ -20,6 +20,11 @@ class Keywords(TypedDict, total=False):
     strip_sessions: bool
     sort_query: bool
     one_scheme: bool
+
+
+class Changeable(TypedDict, total=False):
+    """Settings that may change while a crawl runs. None is "no limit"."""
+
     delay: Number
     per_host: int
     per_ip: int | None
@@ -54,6 +59,11 @@ class Keywords(TypedDict, total=False):
     parse_all: bool
     allow_private: bool
     insecure: bool
+
+
+class OfProcess(TypedDict, total=False):
+    """Settings of one program: they are not stored."""
+
     wait: bool
     folder: str
     workers: int | None
@@ -69,3 +79,7 @@ class Keywords(TypedDict, total=False):
     verbose: bool
     publish_urls: bool
     webhook: str | None
+
+
+class Keywords(Fixed, Changeable, OfProcess, total=False):
+    """What `Crawl` takes besides its own parameters."""

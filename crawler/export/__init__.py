@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crawler.export.checkpoints import Checkpoints, Wanted
-from crawler.export.exporter import Export, ExportResult, read
+from crawler.export.exporter import Export, ExportResult, follow, read
 from crawler.export.formats import open_writer
 from crawler.export.selection import Selection
 from crawler.export.state import ExportState
@@ -17,6 +17,7 @@ __all__ = [
     "Selection",
     "Wanted",
     "Writer",
+    "follow",
     "open_writer",
     "read",
 ]

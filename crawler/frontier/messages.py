@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -370,6 +370,11 @@ class HostRow:
     """What its robots.txt asks for, at least its own setting or the crawl's."""
     trouble: HostTrouble | None = None
     blocked: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields for programs, with the words and the kind of the trouble; None if there is none."""
+        words, kind = (None, None) if self.trouble is None else (self.trouble.text, self.trouble.kind)
+        return asdict(self) | {"trouble": words, "trouble_kind": kind}
 
 
 @dataclass(frozen=True, slots=True)

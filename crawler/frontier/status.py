@@ -31,7 +31,7 @@ NO_WORKERS: Final = "no workers: start some with `crawler work`"
 """What a status reports as its limit as long as no worker has sent a heartbeat."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Status:
     """One snapshot. Counts are since the crawl began; `rate` is pages a second since the snapshot before."""
 
@@ -119,9 +119,12 @@ class Status:
         """Nothing is left to do."""
         return self.state == "done"
 
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, and `will_fit`."""
         return {name: getattr(self, name) for name in (*self.__slots__, "will_fit")}
+
+    def __repr__(self) -> str:
+        return f"<Status of crawl {self.crawl!r}: {self.state}, {self.ended:,} ended, {self.queued:,} queued>"
 
 
 def workers_alive(crawldb: CrawlDb) -> bool:

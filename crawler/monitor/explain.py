@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from crawler import url as urls
 from crawler.frontier.frontier import Frontier
@@ -13,6 +13,7 @@ from crawler.policy import robots
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
 from crawler.record import Entry, Record
 from crawler.settings import Settings
+from crawler.text import printable
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import plan_of
 
@@ -68,6 +69,15 @@ class Explanation:
     origins: list[str] = field(default_factory=list)
     """The pages through which it was found, the nearest first, up to the seed."""
     record: Record | None = None
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, self.lines()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known, for programs."""
+        found = {name: getattr(self, name) for name in self.__slots__ if name != "record"}
+        found |= {"record": None if self.record is None else self.record.to_dict()}
+        return {name: value for name, value in found.items() if value not in (None, "", [], {})}
 
     def lines(self) -> list[str]:
         """The explanation for a person."""

@@ -17,7 +17,7 @@ from crawler.frontier.messages import Commit, Event, Lease
 from crawler.parse.page import Page
 from crawler.record import Entry, Record, Request
 from crawler.text import rfc3339
-from crawler.worker.hook_call import NOT_CALLED, HookResult
+from crawler.worker.hook_result import NOT_CALLED, HookResult
 
 try:  # the same output as zlib, in a third of the time
     from isal.isal_zlib import compress

@@ -25,7 +25,7 @@ from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import Verdict, judge
 from crawler.record import Charge, Request
 from crawler.worker.context import NO_CALLBACKS, Callbacks
-from crawler.worker.hook_call import NOT_CALLED, HookResult
+from crawler.worker.hook_result import NOT_CALLED, HookResult
 from crawler.worker.link_filter import LinkFilter, is_private_name
 from crawler.worker.options import READ_TYPES, WorkerOptions
 from crawler.worker.outcome import (

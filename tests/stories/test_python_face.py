@@ -45,7 +45,7 @@ if __name__ == "__main__":
     for wrong in (
         lambda: Crawl(colour="red"),
         lambda: Crawl(delay="soon"),
-        lambda: Crawl(hook=lambda page: None),
+        lambda: Crawl(hook=lambda: None),
         lambda: Crawl("no such file", workers=1).run(),
         lambda: Crawl(name="a b"),
         lambda: Crawl(workers=0),
@@ -101,7 +101,7 @@ def test_steps_and_mistakes(commands: Commands, sites: Sites) -> None:
     assert len(errors) == 6
     assert errors[0].startswith("UsageError: 'colour' is no setting")
     assert errors[1].startswith("UsageError: delay: 'soon'")
-    assert "top of a module" in errors[2]
+    assert errors[2].startswith("HookError: hook: <lambda>() cannot be called with one argument")
     assert "no such file" in errors[3]
     assert errors[4].startswith("UsageError: crawl")
     assert errors[5].startswith("UsageError: workers")

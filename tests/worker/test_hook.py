@@ -1,4 +1,4 @@
-"""A user's hook: how it is named, and how what it returns becomes data."""
+"""A user's hook: how it is found, and how it is named."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import pytest
 
 from crawler.errors import HookError
 from crawler.worker import hook as hooks
-from crawler.worker import hook_call
 
 
 @pytest.fixture
@@ -75,17 +74,6 @@ def test_a_module_whose_error_has_many_lines(folder: Path) -> None:
     _refused("long:hook", "one two")
 
 
-@pytest.mark.parametrize("value", [None, 0, 1.5, True, "text", {"a": 1}, [1, 2], (1, 2)])
-def test_plain_values_are_kept(value: Any) -> None:
-    assert hook_call.data_of(value) == value
-
-
-def test_generators_become_lists() -> None:
-    assert hook_call.data_of(n for n in range(3)) == [0, 1, 2]
-    assert hook_call.data_of({"b": 1}.keys()) == ["b"]
-    assert hook_call.data_of(iter(())) == []
-
-
 @pytest.mark.parametrize(
     "code",
     [
@@ -98,14 +86,6 @@ def test_generators_become_lists() -> None:
 def test_an_async_function_is_refused_when_it_is_loaded(folder: Path, code: str) -> None:
     (folder / "waits.py").write_text(code)
     _refused("waits.py:hook", "async", "plain function")
-
-
-def test_a_coroutine_that_a_hook_returns_is_an_error() -> None:
-    async def later() -> int:
-        return 1
-
-    with pytest.raises(TypeError, match="coroutine"):
-        hook_call.data_of(later())
 
 
 @pytest.mark.parametrize(

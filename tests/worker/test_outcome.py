@@ -19,7 +19,7 @@ from crawler.frontier.messages import Lease
 from crawler.parse.page import Page
 from crawler.record import Entry, Record, Request
 from crawler.worker import outcome as endings
-from crawler.worker.hook_call import HookResult
+from crawler.worker.hook_result import HookResult
 from crawler.worker.outcome import Discovered, HostFeedback, LeasedPage
 
 URL = "https://example.org/a?b"
