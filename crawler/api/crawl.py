@@ -242,7 +242,7 @@ class Crawl(AbstractContextManager["Crawl"]):
         """Change settings: `crawl.set(delay="2s")`. Workers on all machines apply them within seconds.
 
         With *host* (a name, name:port, or *.name for a name and all below it) they hold for that host alone, or for
-        several; possible are delay, per_host and max_pages_per_host. None takes such a setting away.
+        several; possible are delay, per_host and max_pages_per_host. "none" takes such a setting away.
         """
         frontier, session = self._access.find(), self._access.session
         of_hosts = {key: _of_host(key, value) for key, value in changes.items()} if host is not None else {}
@@ -380,4 +380,4 @@ def _change(key: str, value: Any) -> Any:
 
 def _of_host(key: str, value: Any) -> Any:
     check_of_host(stored_key(key))
-    return None if value is None else coerce(key, value)
+    return None if value in (None, "none") else coerce(key, value)

@@ -17,15 +17,18 @@ from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import Commit, HostTrouble, Lease, Retry, RobotsResult
 from crawler.headers import origin_of
+from crawler.parse.page import Page
 from crawler.policy import robots
 from crawler.policy.politeness import status_words
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
-from crawler.record import Charge, Entry, Record, Request
+from crawler.record import Charge, Entry, Link, Record, Request
 from crawler.settings import Settings
+from crawler.worker.contents import unpacked
 from crawler.worker.context import Callbacks
 from crawler.worker.downloader import Downloader
 from crawler.worker.hook import load_hook
 from crawler.worker.hook_call import HOOK_ERROR, HookCalls
+from crawler.worker.hook_result import NOT_CALLED, HookResult
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import fetcher_options_of, plan_of
 from crawler.worker.outcome import LeasedPage, of_failure
@@ -45,6 +48,8 @@ class Fetched:
 
     record: Record
     steps: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    """The further URLs that the hook asks for, and what a crawl would do with each."""
 
 
 def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetched:
@@ -53,7 +58,7 @@ def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetch
     Raises InvalidURL, HookError, and HookFailed if the hook fails.
     """
     url = urls.given(url)
-    one = _FetchOne(replace(settings, retries=0, outlinks=True), url, say)
+    one = _FetchOne(replace(settings, retries=0, store=tuple({*settings.store, "links"})), url, say)
     try:
         return one.run(Request(url))
     finally:
@@ -74,7 +79,7 @@ class _Memory:
     def first_with(self, token: str, digest: str) -> str | None:
         return None
 
-    def has_text(self, token: str, url: str) -> bool:
+    def has_contents(self, token: str, url: str) -> bool:
         return False
 
     def named_by(self, token: str, url_id: str) -> str | None:
@@ -90,14 +95,25 @@ class _Memory:
         return [candidate in self.roots for candidate in candidates]
 
 
+class _LastCall(HookCalls):
+    """A hook, and the result of its last call."""
+
+    last: HookResult = NOT_CALLED
+
+    def call(self, page: Page) -> HookResult:
+        self.last = super().call(page)
+        return self.last
+
+
 class _FetchOne:
     def __init__(self, settings: Settings, url: str, say: Callable[[str], None]) -> None:
         origins = [origin_of(url)]
         plan = self._plan = plan_of(settings, origins)
         self._memory = _Memory(plan.scope.roots_of(url))
         self._rules = RobotsCache(self._memory, plan.agent, plan.rules_cache)
-        links = LinkFilter(plan.scope, self._memory.are_roots)
-        callbacks = Callbacks(HookCalls(load_hook(settings.hook)) if settings.hook else None, say=say)
+        links = self._links = LinkFilter(plan.scope, self._memory.are_roots)
+        self._hook = _LastCall(load_hook(settings.hook)) if settings.hook else None
+        callbacks = Callbacks(self._hook, say=say)
         processor = Processor(self._memory, links, plan, callbacks)
         fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, origins))
         self._downloader = Downloader(fetcher, links, plan)
@@ -123,13 +139,24 @@ class _FetchOne:
                 raise CrawlerError("this machine has no file descriptors left")
             record = Record.decode(ended.message.record)
             if record.outcome != "redirected":
-                return Fetched(_whole(record, ended, ended.message), self._steps)
+                return Fetched(_whole(record, ended, ended.message), self._steps, self._asked_for(request.depth))
             self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
             if not ended.message.requests:
                 self._note_refusal(record, ended.message)
                 return Fetched(record, self._steps)
             self._memory.roots.update(ended.message.roots)
             request = ended.message.requests[0]
+
+    def _asked_for(self, depth: int) -> list[str]:
+        """What became of each URL that the hook asked for on a page of this *depth*."""
+        found = []
+        for asked in self._hook.last.requests if self._hook is not None else ():
+            at = depth + 1 if asked.depth is None else asked.depth
+            refused = self._links.admit([self._plan.form.apply(asked.url)], depth=at, via=_ONLY)[1]
+            why = [f"refused: {(REFUSALS | LATER_REFUSALS).get(reason, reason)}" for reason in refused]
+            front = ", to the front of its host's queue" if asked.priority else ""
+            found.append(f"{asked.url} ({''.join(why) or f'depth {at}{front}'})")
+        return found
 
     def _note_refusal(self, record: Record, commit: Commit) -> None:
         for tally in commit.tallies:
@@ -214,9 +241,8 @@ def _bad_target(response: Response) -> str | None:
 
 
 def _whole(record: Record, ended: PendingCall, commit: Commit) -> Record:
-    """The record with its text, and with the links of a sitemap. Raises HookFailed if the hook failed."""
+    """The record with its contents, and with the links of a sitemap. Raises HookFailed if the hook failed."""
     if record.error and record.error.startswith(HOOK_ERROR):
         raise HookFailed(f"the hook failed: {record.error.removeprefix(HOOK_ERROR)}")
-    text = zlib.decompress(commit.text).decode() if commit.text else None
-    outlinks = list(ended.urls) if record.sitemap else record.outlinks
-    return msgspec.structs.replace(record, text=text, outlinks=outlinks)
+    record = record.with_contents(unpacked(commit.contents))
+    return msgspec.structs.replace(record, links=[Link(url=url) for url in ended.urls]) if record.sitemap else record

@@ -76,14 +76,13 @@ def run_workers(
     if copies:  # they need not do the same again
         raise_limit()
         load_for_workers()
-    before = frontier.state().ended
     with (
         closing(session.redis.new_connection()) as connection,  # it watches while Redis is away
         interrupts() as signals,
         _journal_of(session) as journal,
     ):
-        asked = _Asked(signals, stops)
-        own = frontier.on(connection)
+        asked, own = _Asked(signals, stops), frontier.on(connection)
+        before = session.redis.patience.through(own.state).ended
         job = _job_of(session, own, journal, until_done=until_done)
         pool = Pool(own, job, session.say, copies=copies, tell=journal.tell)
         outlook = _Outlook(session, own, pool, journal, lambda it: show(it, time.monotonic() - began))

@@ -256,7 +256,7 @@ def test_hosts_are_listed_set_and_blocked(sites: Sites, own: dict[str, Any]) -> 
             crawl.unblock(host)
         crawl.set(delay="70ms", host=host)
         assert [row.delay_ms for row in crawl.hosts(host)] == [70]
-        crawl.set(delay=None, host=[host])
+        crawl.set(delay="none", host=[host])
         crawl.set(delay="30ms")
         assert [row.delay_ms for row in crawl.hosts()] == [30]
         for wrong in (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import types
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -105,13 +104,6 @@ def test_an_async_function_is_refused_when_it_is_loaded(folder: Path, code: str)
 )
 def test_a_crawl_remembers_a_hook_by_a_name_without_places(spec: str, name: str) -> None:
     assert hooks.hook_name(spec) == name
-
-
-def test_a_function_of_the_script_that_runs_is_named_alone() -> None:
-    assert hooks.name_of(hooks.hook_name) == "hook:hook_name"  # type: ignore[arg-type]
-    own = types.FunctionType(_refused.__code__, {"__spec__": None, "__file__": __file__}, "item")
-    own.__module__, own.__qualname__ = "__main__", "item"
-    assert hooks.name_of(own) == "item"
 
 
 @pytest.mark.parametrize(
