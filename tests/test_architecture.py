@@ -42,6 +42,7 @@ LAYERS = (
     (
         "record",
         "settings",
+        "fielddocs",
         "keywords",
         "headers",
         "logs",

@@ -37,24 +37,27 @@ class Background:
         self._run, self._stops = run, stops
         self._ended: Ended | None = None
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="crawler", daemon=True)
+        # Not Thread.join: if a signal interrupts it, it takes the thread for ended (CPython 3.11).
+        self._over = threading.Event()
         atexit.register(self.stop)
-        self._thread.start()
+        threading.Thread(target=self._work, name="crawler", daemon=True).start()
 
     def _work(self) -> None:
         try:
             self._ended = self._run(self._stops)
         except BaseException as error:  # raised again where `result` is asked for
             self._error = error
+        finally:
+            self._over.set()
 
     @property
     def is_over(self) -> bool:
         """Whether the workers have ended."""
-        return not self._thread.is_alive()
+        return self._over.is_set()
 
     def wait(self, seconds: float) -> None:
         """Wait for the end, at most *seconds*."""
-        self._thread.join(seconds)
+        self._over.wait(seconds)
 
     def stop(self) -> None:
         """Ask the workers to finish what is in flight, and wait for their end. Ctrl-C meanwhile ends them at once."""
@@ -63,13 +66,13 @@ class Background:
             self._stops.ask()
         while not self.is_over:
             try:
-                self._thread.join()
+                self._over.wait()
             except KeyboardInterrupt:
                 self._stops.ask()
 
     def result(self) -> Ended:
         """How it ended; waits for that. Raises what ended it."""
-        self._thread.join()
+        self._over.wait()
         atexit.unregister(self.stop)
         if self._error is not None:
             raise self._error

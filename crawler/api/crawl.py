@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from os import PathLike, fsdecode
 from types import TracebackType
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 from crawler import headers
 from crawler.api.access import Access, Sources, loaded_of, purpose_of, say_on_stderr, sources_of
@@ -32,12 +32,12 @@ from crawler.monitor.explain import Explanation, explain
 from crawler.record import Record
 from crawler.settings import TABLE, Kind, coerce, stored_key
 from crawler.text import counted
-from crawler.worker.hook import Hook
+from crawler.worker.hook import Hook, hook_name
 
 Path = str | PathLike[str]
 
 
-class Crawl(AbstractContextManager["Crawl"]):
+class Crawl:
     """A crawl by name, on an embedded Redis or on *redis*.
 
         from crawler import Crawl, Page
@@ -93,7 +93,12 @@ class Crawl(AbstractContextManager["Crawl"]):
     def __repr__(self) -> str:
         return f"<Crawl {self._access.loaded.settings.crawl!r} {place_of(self._access.loaded)}>"
 
+    def __enter__(self) -> Self:
+        """Nothing is opened yet."""
+        return self
+
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        """Close it."""
         self.close()
 
     def close(self) -> None:
@@ -238,16 +243,19 @@ class Crawl(AbstractContextManager["Crawl"]):
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def set(self, *, host: Strings | None = None, **changes: Unpack[Changeable]) -> None:
+    def set(self, *, host: Strings | None = None, hook: str | None = None, **changes: Unpack[Changeable]) -> None:
         """Change settings: `crawl.set(delay="2s")`. Workers on all machines apply them within seconds.
 
         With *host* (a name, name:port, or *.name for a name and all below it) they hold for that host alone, or for
-        several; possible are delay, per_host and max_pages_per_host. "none" takes such a setting away.
+        several; possible are delay, per_host and max_pages_per_host. "none" takes such a setting away. *hook* is the
+        name of the crawl's hook from now on; workers with another one leave. "none": it has none.
         """
         frontier, session = self._access.find(), self._access.session
         of_hosts = {key: _of_host(key, value) for key, value in changes.items()} if host is not None else {}
         if host is None:
             session.change(frontier, {key: _change(key, value) for key, value in changes.items()})
+        if hook is not None:
+            session.set_hook(frontier, "" if hook == "none" else hook_name(hook))
         for key, value in of_hosts.items():
             set_for(frontier, key, value, _several(host))
 

@@ -36,23 +36,39 @@ class Status:
     """One snapshot. Counts are since the crawl began; `rate` is pages a second since the snapshot before."""
 
     crawl: str
+    """The name of the crawl."""
     state: str
+    """running, waiting, seeding, empty, paused, limit, done, or deleting."""
     accepted: int
+    """URLs that were ever accepted."""
     queued: int
+    """URLs that wait, those of blocked hosts included."""
     leased: int
+    """URLs that workers have."""
     ended: int
+    """URLs that have an outcome."""
     sources: int
+    """Seeders at work."""
     outcomes: dict[str, int]
+    """Outcome -> URLs."""
     statuses: dict[str, int]
+    """HTTP status -> answers."""
     refused: dict[str, int]
+    """Reason -> links that were left out."""
     bytes: int
+    """Bytes of decoded bodies."""
     workers: int
+    """Workers that gave a sign of life in the last 10 s."""
     silent_workers: int
+    """Workers that did not, and are not known to have ended."""
     hosts_waiting: int
+    """Hosts with queued URLs."""
     wait_ms: int
+    """Milliseconds until the next host is due; -1: nothing is queued."""
     limit: str
     """What the speed depends on now, in words."""
     rate: float
+    """Pages a second over the last ten seconds."""
     redis_bytes: int | None
     """What Redis uses, whatever for; None if it does not report that."""
     redis_limit: int | None

@@ -47,7 +47,9 @@ class Explanation:
     url: str
     """In the crawl's form."""
     given: str
+    """The URL as it was given."""
     id: str
+    """Its id in this crawl."""
     state: str = "unknown"
     """unknown, queued, leased, the outcome, or accepted if its place was not found."""
     where: str | None = None
@@ -69,6 +71,7 @@ class Explanation:
     origins: list[str] = field(default_factory=list)
     """The pages through which it was found, the nearest first, up to the seed."""
     record: Record | None = None
+    """Its record, if it has ended."""
 
     def __str__(self) -> str:
         return "\n".join(map(printable, self.lines()))

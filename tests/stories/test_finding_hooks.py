@@ -128,7 +128,7 @@ def test_under_a_profiler(commands: Commands, script: Callable[..., str]) -> Non
 
 @pytest.mark.parametrize("how", ["-c", "stdin"])
 def test_what_was_typed_in_is_sent_to_the_workers(commands: Commands, script: Callable[..., str], how: str) -> None:
-    text = script("def clean(text): return text")
+    text = script("def clean(text): return text.upper()")
     _found(_python(commands, "-c", text) if how == "-c" else _python(commands, stdin=text))
 
 
