@@ -124,6 +124,8 @@ class OfProcess(TypedDict, total=False):
     """Fetch through this proxy."""
     trust_env: bool
     """Use HTTP_PROXY and ~/.netrc."""
+    rules: str | None
+    """File of extraction rules, which is stored with the crawl."""
     no_hook: bool
     """Work without a hook, also where the crawl has one."""
     plain: bool

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 @pytest.mark.parametrize("name", crawler._WITH_FIELDS)
 def test_help_describes_each_field(name: str) -> None:
     found = getattr(crawler, name)
-    shown = pydoc.render_doc(found, renderer=pydoc.plaintext)
+    shown = pydoc.plain(pydoc.render_doc(found))
     texts = {field: text for field, text in fielddocs.texts_of(found).items() if not field.startswith("_")}
     assert all(texts.values()), [field for field, text in texts.items() if not text]
     assert all(f"{field}: {text[:20]}" in shown for field, text in texts.items())
@@ -38,7 +38,7 @@ def test_help_describes_each_method(name: str) -> None:
 
 
 def test_help_of_a_crawl_shows_how_it_is_used() -> None:
-    shown = pydoc.render_doc(crawler.Crawl, renderer=pydoc.plaintext)
+    shown = pydoc.plain(pydoc.render_doc(crawler.Crawl))
     assert "for record in crawl:" in shown
     assert "__main__" in shown
     assert max(len(line) for line in inspect.getdoc(crawler.Crawl).splitlines()) <= 120  # type: ignore[union-attr]

@@ -13,6 +13,7 @@ from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.launcher import check_hook
 from crawler.crawl.process import IN_WORKER
 from crawler.crawl.purpose import Purpose
+from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import check_sources
 from crawler.crawl.session import Session
 from crawler.errors import HookError, NoCrawl, UsageError
@@ -114,6 +115,7 @@ class Access:
                 self.session.claim_hook(self._frontier)
             return self._frontier
         check_sources(self.purpose.sources, self.purpose.sitemaps)
+        with_rules(self.loaded.settings)  # report mistakes in them before anything is created
         session = self._begin_session(begins=begins)
         session.begins = session.begins or begins
         if self.fresh:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from os import PathLike, fsdecode
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -12,7 +11,7 @@ from crawler import headers
 from crawler.api.access import Access, Sources, loaded_of, purpose_of, say_on_stderr, sources_of
 from crawler.api.background import Background, Stops
 from crawler.api.progress import NO_PROGRESS, Say, progress_for
-from crawler.api.rows import check_fields, rows_of
+from crawler.api.rows import ExportOptions, Path, contents_of, rows_of, several, shape_of, wanted_of
 from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.hosts import check_of_host, listed, set_for
 from crawler.crawl.seeds import Seeded, check_sources
@@ -20,7 +19,7 @@ from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
 from crawler.crawl.supervisor import Ended, run_workers
 from crawler.errors import HookError, UsageError
-from crawler.export import Export, Selection, follow, open_writer, read
+from crawler.export import Output, Selection, follow, read
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import HostRow
@@ -33,8 +32,6 @@ from crawler.record import Record
 from crawler.settings import TABLE, Kind, coerce, stored_key
 from crawler.text import counted
 from crawler.worker.hook import Hook, hook_name
-
-Path = str | PathLike[str]
 
 
 class Crawl:
@@ -257,7 +254,7 @@ class Crawl:
         if hook is not None:
             session.set_hook(frontier, "" if hook == "none" else hook_name(hook))
         for key, value in of_hosts.items():
-            set_for(frontier, key, value, _several(host))
+            set_for(frontier, key, value, several(host))
 
     def block(self, *hosts: str) -> int:
         """Hand out no URL of these hosts until `unblock`, and accept none; how many queued URLs are held."""
@@ -284,10 +281,10 @@ class Crawl:
         The rest is as in `failed`. `run` then fetches them; workers that are running do so at once.
         """
         frontier, retried = self._access.find(), Retried()
-        chosen = Filter.of(frontier.crawldb, _several(reason), _several(host), since, until)
+        chosen = Filter.of(frontier.crawldb, several(reason), several(host), since, until)
         if urls is not None and chosen:
             raise UsageError("retry: name urls, or choose by reason, host, since, until")
-        named = None if urls is None else _several(urls)
+        named = None if urls is None else several(urls)
         access = self._access
         of_urls = letters_of(frontier, access.session.settings, named or (), retried, access.say)
         retry(frontier, chosen.pick(frontier.crawldb) if named is None else of_urls, retried)
@@ -327,10 +324,10 @@ class Crawl:
         returned, with its own keys beside `url`. *only* are outcomes ("fetched", "failed"), *status* HTTP statuses
         ("200", "4xx").
         """
-        names, chosen = check_fields(_several(fields)), Selection(_several(only), _several(status))
-        for record in self.records():
+        shape, chosen = shape_of(fields, items=items), Selection(several(only), several(status))
+        for record in read(self._access.find(older=True).crawldb.records, contents_of(shape)):
             if record in chosen:
-                yield from rows_of(record, names, items=items)
+                yield from rows_of(record, shape)
 
     def hosts(
         self, match: str = "", *, failing: bool = False, blocked: bool = False, sort: str = "queued"
@@ -350,7 +347,7 @@ class Crawl:
         *since* and *until* are times ago ("2h") or dates ("2026-01-31T12:00:00Z").
         """
         crawldb = self._access.find().crawldb
-        chosen = Filter.of(crawldb, _several(reason), _several(host), since, until)
+        chosen = Filter.of(crawldb, several(reason), several(host), since, until)
         yield from failures(crawldb, chosen.pick(crawldb))
 
     def explain(self, url: str) -> Explanation:
@@ -358,24 +355,27 @@ class Crawl:
         frontier = self._access.find()
         return explain(frontier, self._access.session.settings, url)
 
-    def export(self, output: Path, *, format: str | None = None, only: Strings = (), status: Strings = ()) -> int:
-        """Write the records so far to a file, which appears whole at the end; how many were written.
+    def export(self, output: Path, **options: Unpack[ExportOptions]) -> int:
+        """Write the records so far to a file, a folder or a database; returns how many were written.
 
-        The ending of *output* decides the format, or *format*. *only* and *status* are as in `rows`.
+        The ending of *output* decides the format: "pages.jsonl", "pages.csv.gz", "pages.parquet", "pages.sqlite",
+        "site.md" and others (docs/records.md); with a / at the end it is a folder. A file appears whole at the end.
+
+        format: its name, if the ending does not show it.
+        fields, items, only, status: as in `rows`.
+        unique: of copies and near copies the earliest page alone.
+        raw_cells: CSV: do not escape cells that a spreadsheet would run.
+        state: a file for the progress: the same export again adds only what is new.
+        drain: free Redis of each record that is safely in the output.
         """
-        chosen = Selection(_several(only), _several(status))
-        records = self._access.find(older=True).crawldb.records
-        with open_writer(fsdecode(output), format) as writer:
-            result = Export(records, writer, selection=chosen).run()
-            writer.finish()
-        result.refuse_left_out()
-        return result.count
-
-
-def _several(given: Strings | None) -> Sequence[str]:
-    if given is None:
-        return ()
-    return (given,) if isinstance(given, str) else tuple(given)
+        with Output(wanted_of(output, options)) as opened:
+            frontier = self._access.find(older=not opened.wanted.drain)
+            stored = self._access.session.settings.store
+            if hint := opened.wanted.form.hint(stored):
+                self._access.say(hint)
+            written = opened.write(frontier, stored)
+        written.result.refuse_left_out()
+        return written.records
 
 
 def _change(key: str, value: Any) -> Any:
