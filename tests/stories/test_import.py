@@ -60,6 +60,7 @@ def test_a_spider_of_scrapy_redis_moves_over(commands: Commands, site: Site, sho
     assert commands.status()["refused"]["seen-before"] >= 2
     why = commands.run("explain", site.url("/old/3?a=2&b=1"))
     assert "refused as a link: seen-before: another crawl has fetched it" in why.out
+    assert "it waited in the crawl that `crawler import` took over" in commands.run("explain", site.url(WAITING[0])).out
     assert "was named as a seed" in commands.run("explain", site.url("/")).out
 
 
