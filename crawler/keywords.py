@@ -41,6 +41,7 @@ class Keywords(TypedDict, total=False):
     ignore_sitemaps: bool
     sitemap_only: bool
     follow_duplicates: bool
+    near_duplicates: bool
     ignore_traps: bool
     timeout: Number
     page_timeout: Number

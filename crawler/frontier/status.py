@@ -65,6 +65,8 @@ class Status:
     Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int
     """Pages whose content another page had before."""
+    near_duplicates: int
+    """Pages whose text is nearly that of an earlier page."""
     hook_calls: int
     """Calls of the user's hook."""
     hook_errors: int
@@ -175,6 +177,7 @@ class Monitor:
             redis_bounded=footprint.bounded,
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
             duplicates=counters.get("duplicates", 0),
+            near_duplicates=counters.get("near_duplicates", 0),
             **_of_hook(counters),
             quarantined=sorted(self._crawldb.traps()),
             held=state.held,
