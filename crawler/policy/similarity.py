@@ -50,9 +50,9 @@ class _Values(dict[str, int]):
 
     def __missing__(self, word: str) -> int:
         value = self._value(word)
-        if len(self) >= _MAX_KNOWN:
-            self.clear()
         if len(word) <= _MAX_WORD:
+            if len(self) >= _MAX_KNOWN:
+                self.clear()
             self[word] = value
         return value
 

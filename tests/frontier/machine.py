@@ -427,8 +427,8 @@ class FrontierMachine(CheckedMachine):
                 self._commit(lease, "failed:connect", "none")
             else:
                 event: Event = "unsent" if outcome.startswith("dropped") else "ok"
-                more = {"digested": digested, "similar": len(requests)}
-                self._commit(lease, outcome, event, 0, requests, ip=ADDRESSES[1], **more)
+                more: dict[str, Any] = {"digested": digested, "similar": len(requests), "ip": ADDRESSES[1]}
+                self._commit(lease, outcome, event, 0, requests, **more)
             return
         end = partial(self.model.robots, lease.token, self._what(lease), "ok")
         self._send(self.frontier.robots_call(lease, "ok"), partial(end, ttl=86_400_000, delay=None, rest_ms=0))

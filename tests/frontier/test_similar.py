@@ -153,7 +153,7 @@ def test_what_a_foreign_client_puts_into_a_band_does_no_harm(crawl: Crawl, forei
     client.hset(band, field, foreign)
     first, second = end_all(crawl, TEXT, with_bits(2))
     assert (near(crawl, first), near(crawl, second)) == (None, first)
-    kept = client.hget(band, field)
+    kept: Any = client.hget(band, field)
     assert len(kept) <= 16 * NEAR_MAX
     client.hset(band, field, kept[-16:])  # without what is not the crawl's
 

@@ -16,25 +16,23 @@ local function read_bands(hash)
   return bands
 end
 
--- ones: how many bits of a number of 32 bits are set
-local function ones(x)
-  x = x - bit.band(bit.rshift(x, 1), 0x55555555)
-  x = bit.band(x, 0x33333333) + bit.band(bit.rshift(x, 2), 0x33333333)
-  x = bit.band(x + bit.rshift(x, 4), 0x0F0F0F0F)
-  x = x + bit.rshift(x, 8)
-  return bit.band(x + bit.rshift(x, 16), 63)
-end
-
 -- near_to: the id of the first page in `bands` whose hash is near that of `entry`, which is not its own; nil: none is.
 local function near_to(bands, entry)
-  local high, low = struct.unpack('>I4I4', entry)
+  local band, rshift, bxor, unpack_at = bit.band, bit.rshift, bit.bxor, struct.unpack
+  local function ones(x) -- how many of 32 bits are set
+    x = x - band(rshift(x, 1), 0x55555555)
+    x = band(x, 0x33333333) + band(rshift(x, 2), 0x33333333)
+    x = band(x + rshift(x, 4), 0x0F0F0F0F)
+    x = x + rshift(x, 8)
+    return band(x + rshift(x, 16), 63)
+  end
+  local high, low = unpack_at('>I4I4', entry)
   local id = string.sub(entry, 9)
-  for _, band in ipairs(bands) do
-    for at = 1, #band.entries, NEAR_ENTRY do
-      local other_high, other_low = struct.unpack('>I4I4', band.entries, at)
-      local differ = ones(bit.bxor(high, other_high))
-      if differ <= NEAR_BITS and differ + ones(bit.bxor(low, other_low)) <= NEAR_BITS then
-        local other = string.sub(band.entries, at + 8, at + NEAR_ENTRY - 1)
+  for _, found in ipairs(bands) do
+    for at = 1, #found.entries, NEAR_ENTRY do
+      local differ = ones(bxor(high, (unpack_at('>I4', found.entries, at))))
+      if differ <= NEAR_BITS and differ + ones(bxor(low, (unpack_at('>I4', found.entries, at + 4)))) <= NEAR_BITS then
+        local other = string.sub(found.entries, at + 8, at + NEAR_ENTRY - 1)
         if other ~= id then
           return other
         end
