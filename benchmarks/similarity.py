@@ -1,9 +1,9 @@
 """Near duplicates: how well they are told from other pages, and what looking for them costs.
 
 `make bench-similarity`. Real pages are changed: 1, 5, 10, 20 or 50 percent of their words, each drawn by itself, are
-replaced by words of other pages (three in five), left out, or followed by such a word. For each part it prints in how many
-bits the hashes differ on average, how many of the changed pages are near by that, and how many the frontier finds. Then
-how many pairs of different pages count as near, what a commit costs Redis, and what a page takes of its memory.
+replaced by words of other pages (three in five), left out, or followed by such a word. For each part it prints in how
+many bits the hashes differ on average, how many of the changed pages are near by that, and how many the frontier finds.
+Then how many pairs of different pages count as near, what a commit costs Redis, and what a page takes of its memory.
 """
 
 from __future__ import annotations

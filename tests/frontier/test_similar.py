@@ -39,7 +39,7 @@ def end_again(crawl: Crawl, url_id: str, **options: Any) -> None:
     """A page that has ended is crawled and ends once more."""
     url = crawl.crawldb.records.urls([url_id])[url_id]
     crawl.link.client.zadd(crawl.frontier.keys.failed, {url_id: 0})
-    page = crawl.link.client.hgetall(crawl.frontier.keys.page(url_id))
+    page: Any = crawl.link.client.hgetall(crawl.frontier.keys.page(url_id))
     crawl.frontier.revive([Request(url)])
     lease = crawl.one()
     crawl.link.client.hset(crawl.frontier.keys.page(url_id), mapping=page)
@@ -141,7 +141,8 @@ def test_a_band_keeps_its_latest_pages(crawl: Crawl) -> None:
     ids = end_all(crawl, *(shared | bits for bits in rest))
     assert {near(crawl, url_id) for url_id in ids} == {None}
     key = crawl.frontier.keys.near(shared)[0]
-    ((_, packed),) = crawl.link.client.hgetall(key).items()
+    found: Any = crawl.link.client.hgetall(key)
+    ((_, packed),) = found.items()
     kept = [str(int.from_bytes(packed[at + 8 : at + 16], "big")) for at in range(0, len(packed), 16)]
     assert kept == ids[-NEAR_MAX:]
 

@@ -124,7 +124,7 @@ class ShardRecords:
         key, fields = self._keys.page(url_id), [CONTENT_FIELDS[name] for name in contents]
         (page,) = self._shard.read(("HMGET", key, "m", "d", "n", *fields))
         packed = dict(zip(contents, page[3:], strict=True))
-        return decode.record(key, *page[:3], packed)[0] if page[0] else None
+        return decode.record(key, page[0], page[1], page[2], packed)[0] if page[0] else None
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of stored pages by id; those that are not stored (any more) are absent, and what cannot be read."""
