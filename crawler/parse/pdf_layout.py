@@ -22,6 +22,9 @@ _LARGER: Final = 1.12
 """A heading's letters are larger than the body's by this factor."""
 _MAX_HEADING: Final = 200
 """Characters; what is longer is a paragraph in large letters."""
+_MIN_PITCH: Final = 0.8
+_MAX_PITCH: Final = 2.5
+"""Lines of one paragraph are that far apart, in sizes of their letters."""
 _APART: Final = 1.25
 """A gap between lines that is larger than the usual one by this factor separates paragraphs."""
 _INDENT: Final = 0.8
@@ -78,7 +81,7 @@ class _Style(NamedTuple):
 def to_html(pages: Sequence[PdfPage]) -> str:
     """The content of `<body>` for a document of these *pages*."""
     style = _style(pages)
-    edges = _edges(pages)
+    edges = [_apart(page, found, style) for page, found in zip(pages, _edges(pages), strict=True)]
     blocks: list[Block] = []
     for number, page in enumerate(pages):
         _add_page(blocks, page, edges[number], style)
@@ -104,8 +107,8 @@ def _style(pages: Sequence[PdfPage]) -> _Style:
         for line in page.lines:
             letters[_half_points(line)] += len(line.text)
             rights[round(line.right / 5) * 5] += 1
-            if before is not None and 0 < before.y - line.y < 4 * line.size and line.size:
-                gaps[round((before.y - line.y) / line.size, 1)] += 1
+            if before is not None and before.size == line.size and _MIN_PITCH < _gap(before, line) < _MAX_PITCH:
+                gaps[round(_gap(before, line), 1)] += 1
             before = line
     body = letters.most_common(1)[0][0] if letters else 0
     total = sum(letters.values())
@@ -113,7 +116,7 @@ def _style(pages: Sequence[PdfPage]) -> _Style:
     levels = {size: min(level, 5) for level, size in enumerate(_merged(large), 1)}
     for size in large:  # sizes that differ by rounding only have one level
         levels.setdefault(size, next(levels[near] for near in (size + 1, size - 1, *levels) if near in levels))
-    pitch = gaps.most_common(1)[0][0] if gaps else 1.2
+    pitch = max(gaps, key=lambda gap: (gaps[gap], -gap), default=1.2)
     return _Style(body / 2, pitch, levels, _full(rights))
 
 
@@ -152,6 +155,21 @@ def _edges(pages: Sequence[PdfPage]) -> list[set[int]]:
         known = {place for other in _near(places, at) for place in other}
         found[at] |= {number for number, key in own.items() if key[0] in known and pages[at].lines[number].size}
     return found
+
+
+def _apart(page: PdfPage, found: set[int], style: _Style) -> set[int]:
+    """Those of the lines *found* at the edges that stand apart from the text."""
+    order = sorted(range(len(page.lines)), key=lambda number: -page.lines[number].y)
+    kept: set[int] = set()
+    for way in (order, order[::-1]):
+        count = next((at for at, number in enumerate(way) if number not in found), len(way))
+        while (
+            0 < count < len(way)
+            and abs(_gap(page.lines[way[count - 1]], page.lines[way[count]])) < style.pitch * _APART
+        ):
+            count -= 1
+        kept.update(way[:count])
+    return kept
 
 
 def _near(items: Sequence[_T], at: int) -> list[_T]:
