@@ -46,11 +46,14 @@ LAYERS = (
         "logs",
         "events",
         "owners",
+        "pattern",
+        "rule_names",
         "text",
         "units",
         "clock",
         "url",
         "errors",
+        "fingerprint",
     ),
 )
 """From the top: a module imports from its own folder and from lower layers alone. The last layer is the files beside
@@ -69,6 +72,7 @@ DOORS = {
     "hyperscan": ("parse.signs",),
     "isal": ("worker.contents",),
     "jinja2": ("monitor.report",),
+    "jmespath": ("parse.json_path",),
     "markupsafe": ("monitor.report",),
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
@@ -79,7 +83,7 @@ DOORS = {
     "prometheus_client": ("monitor.metrics",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
     "pypdfium2": ("parse.pdf",),
-    "re2": ("policy.scope",),
+    "re2": ("pattern",),
     "redis": ("frontier.redis",),
     "requests": ("fetch.requests",),
     "rich": ("monitor.live_screen",),

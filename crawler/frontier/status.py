@@ -73,6 +73,14 @@ class Status:
     """Pages on which the user's hook raised something, or returned what cannot be stored."""
     hook_failures: dict[str, int]
     """The most frequent of them: their texts, and how often each came."""
+    rules: dict[str, int]
+    """Extraction rules that matched, and the number of pages."""
+    rule_fields: dict[str, int]
+    """Their fields that found something, as `rule.field` or `rule.items.field`, and the number of pages."""
+    rule_errors: int
+    """Pages on which a rule failed."""
+    rule_failures: dict[str, int]
+    """The most frequent of these failures: their texts, and how often each came."""
     quarantined: list[str]
     """Templates whose URLs are not fetched, because their pages held nothing new."""
     troubles: list[str]
@@ -179,6 +187,7 @@ class Monitor:
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
             duplicates=counters.get("duplicates", 0),
             **_of_hook(counters),
+            **_of_rules(counters),
             quarantined=sorted(self._crawldb.traps()),
             held=state.held,
             failing=failing,
@@ -219,6 +228,16 @@ def _of_hook(counters: dict[str, int]) -> dict[str, Any]:
     failures = Counter(_under("hook_error:", counters)).most_common(MAX_FAILURES)
     counts = {name: counters.get(name, 0) for name in ("hook_calls", "hook_errors")}
     return counts | {"hook_failures": dict(failures)}
+
+
+def _of_rules(counters: dict[str, int]) -> dict[str, Any]:
+    counts = _under("rule:", counters)
+    return {
+        "rules": {name: n for name, n in counts.items() if "." not in name},
+        "rule_fields": {name: n for name, n in counts.items() if "." in name},
+        "rule_errors": counters.get("rule_errors", 0),
+        "rule_failures": dict(Counter(_under("rule_error:", counters)).most_common(MAX_FAILURES)),
+    }
 
 
 _WAITS: Final = "waits: "

@@ -55,6 +55,11 @@ def hook_failures(status: Status) -> list[str]:
     return [f"{n:>7,}  {text}" for text, n in status.hook_failures.items()]
 
 
+def of_rules(status: Status) -> str:
+    """On how many pages each extraction rule matched: `product 120 pages, release 3 pages`."""
+    return ", ".join(f"{name} {counted(n, 'page')}" for name, n in status.rules.items())
+
+
 def summary(status: Status, here: int, seconds: float, losses: str = "") -> list[str]:
     """The lines at the end of a run in which *here* URLs ended."""
     rate = here / seconds if seconds > 0 else 0.0
@@ -72,6 +77,9 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         (status.hook_calls and not status.hook_errors, f"hook: {counted(status.hook_calls, 'call')}, none failed"),
         (status.hook_errors, f"hook: {hook_errors(status)}:"),
         *((True, f"  {text}") for text in hook_failures(status)),
+        (status.rules, f"rules: {of_rules(status)}"),
+        (status.rule_errors, f"rules failed on {counted(status.rule_errors, 'page')}:"),
+        *((True, f"  {n:>7,}  {text}") for text, n in status.rule_failures.items()),
         (status.failing, f"hosts that fail (`crawler hosts --failing`): {status.failing:,}"),
         *((True, f"  {host}: {why}") for host, why in status.failing_hosts),
         (status.held, f"not fetched: {held(status)}"),
@@ -160,6 +168,11 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
     if status.hook_errors:
         yield "hook", hook_errors(status)
         yield from (("", text) for text in hook_failures(status))
+    if status.rules:
+        yield "rules", of_rules(status)
+    if status.rule_errors:
+        yield "", f"they failed on {counted(status.rule_errors, 'page')}"
+        yield from (("", f"{n:>7,}  {text}") for text, n in status.rule_failures.items())
     if status.failing:
         yield "failing", f"{counted(status.failing, 'host')} (`crawler hosts --failing`)"
     for host, why in status.failing_hosts:

@@ -33,10 +33,13 @@ from crawler.parse.page import (
     tag_ids,
     valid,
 )
+from crawler.parse.page_data import read_data
 from crawler.parse.page_links import MAX_PLACES, Place, page_links
 from crawler.parse.resolver import EDGE, Resolver, folder_of
+from crawler.parse.rules import NO_RULES, Rules
 from crawler.parse.signs import scanner
 from crawler.parse.skim import MARK, MAX_NEW, SettledLinks, end_of_head, look_at, reference, spellings
+from crawler.parse.structured import Document
 from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.parse.xhtml import is_xhtml
 
@@ -85,6 +88,7 @@ class ExtractOptions:
     """`rel=canonical` is a link like others; it is read either way."""
     form: urls.Form = field(default_factory=urls.Form)
     """Which spellings of a URL the crawl treats as one."""
+    rules: Rules = NO_RULES
     cache: int = 16 << 20
     """Approximate bytes of resolved references that are cached."""
 
@@ -254,6 +258,9 @@ class Extractor:
         reader.read(tagged, base, tree.root)
         if page.noindex:
             return
+        if options.rules or "data" in options.want:
+            document = Document(tree, base, page.lang or "")
+            read_data(page, document, options.rules, structured="data" in options.want)
         if "links" in options.want:
             page.links = page_links(reader.places, html)
         if nodes is not None:

@@ -20,6 +20,8 @@ from crawler.record import Link
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
+    from crawler.parse.match import Match
+
 Tree = LexborHTMLParser
 Node = LexborNode
 Tagged = tuple[int, Node]
@@ -47,6 +49,21 @@ _HOSTS: Final = frozenset(
 ) | {f"h{level}" for level in range(1, 7)}
 _MAX_NESTED: Final = 32
 """How many shadow roots within each other are opened."""
+
+
+def select(root: Tree | Node, selector: str) -> list[Node]:
+    """The elements in *root* that match *selector*, each once. ValueError if it is not a selector."""
+    try:
+        nodes = root.css(selector)
+    except (SelectolaxError, UnicodeEncodeError):
+        raise ValueError(f"not a CSS selector: {selector!r}") from None
+    # Lexbor repeats an element that several parts of a list match.
+    return list({node.mem_id: node for node in nodes}.values()) if "," in selector else nodes
+
+
+def check_selector(selector: str) -> None:
+    """Raise ValueError if *selector* cannot be used."""
+    select(_nursery, selector)
 
 
 def read(html: bytes) -> tuple[Tree, bool]:
@@ -150,6 +167,10 @@ class Page:
     """The HTML that a document (PDF, DOCX) was converted to, in UTF-8; it stands for the body."""
     damage: str | None = None
     """What of a document could not be read, and why."""
+    data: dict[str, Any] | None = None
+    """What is known of it as named values: structured data (with `--store data`), and what a rule found."""
+    match: Match | None = None
+    """What the rule found that matches its URL."""
     tree: Tree | None = None
     """The parsed document, as long as nothing has changed it; use `css`."""
     _soup: BeautifulSoup | None = None

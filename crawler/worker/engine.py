@@ -31,6 +31,7 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.pipeline import Pipeline
 from crawler.worker.processor import Processor
 from crawler.worker.robots_cache import RobotsCache
+from crawler.worker.seen_before import SeenBefore
 from crawler.worker.shard_client import ASK_AGAIN, Caller, SyncResult
 from crawler.worker.shares import GRACE, CpuShares, shares
 
@@ -279,6 +280,8 @@ class Engine:
         self._refit = self._crawldb.settings()
         self.plan = self.tools.replan(self._refit)
         self._links.renew(self.plan.scope)
+        hosts = self._crawldb.hosts
+        self._links.seen_before = SeenBefore(hosts.seen_before) if hosts.has_seen_before() else None
         self._rules.agent = self.plan.agent
         self._client.set_term(self.plan.lease_term)
         self._pipeline.processor = self._new_processor()

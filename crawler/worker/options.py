@@ -12,6 +12,8 @@ from crawler.fetch.request_headers import environment_proxies
 from crawler.frontier.messages import Limits
 from crawler.parse import documents
 from crawler.parse.extract import ExtractOptions
+from crawler.parse.rules import NO_RULES, Rules
+from crawler.parse.rules_file import read_rules
 from crawler.policy.robots import product_token
 from crawler.policy.scope import Scope, ScopeKind
 from crawler.settings import Settings
@@ -86,6 +88,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
             max_links=settings.max_links,
             max_text=settings.max_text,
             want=wanted(settings),
+            rules=rules_of(settings),
             agent=agent,
             obey_nofollow=not settings.ignore_nofollow,
             obey_noindex=not settings.ignore_noindex,
@@ -101,7 +104,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         page_timeout=settings.page_timeout,
         max_size=settings.max_size,
         documents=documents_of(settings),
-        skims=not (wanted(settings) or settings.parse_all),
+        skims=not (wanted(settings) or settings.parse_all or settings.rule_set),
         allow_private=settings.allow_private,
         proxied=settings.proxy is not None or settings.trust_env,
         form=form_of(settings),
@@ -126,9 +129,15 @@ def wanted(settings: Settings) -> frozenset[str]:
 
 def documents_of(settings: Settings) -> Documents:
     """What becomes of PDF and DOCX. A crawl that stores records alone does not read megabytes for a few links."""
-    if not wanted(settings) and settings.hook is None:
+    if not (wanted(settings) or settings.hook is not None or settings.rule_set):
         return "unwanted"
     return "read" if documents.are_readable() else "missed"
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The extraction rules of the crawl. UsageError if they cannot be used: a file was checked, Redis is an input."""
+    source = f"the rules stored in crawl {settings.crawl!r} (`crawler set rules FILE` replaces them)"
+    return read_rules(settings.rule_set, source) if settings.rule_set else NO_RULES
 
 
 def sees_addresses(settings: Settings) -> bool:

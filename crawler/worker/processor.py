@@ -39,6 +39,7 @@ from crawler.worker.outcome import (
     of_response,
     of_sitemap,
 )
+from crawler.worker.page_data import PageData
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
@@ -81,6 +82,7 @@ class Processor:
         self._reported: set[str] = set()
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
+        self._page_data = PageData(callbacks.say)
 
     def id(self, url: str) -> str:
         """The id of a canonical URL."""
@@ -272,7 +274,7 @@ class Processor:
 
     def _page(self, held: LeasedPage, response: Response, rest: HostFeedback) -> PendingCall:
         page = self._read(held, response)
-        hook = self._call_hook(held, page)
+        hook = self._page_data.merge(page, self._call_hook(held, page))
         request, original, error = held.entry.request, self._canonical_elsewhere(held, page), hook.error
         requests, refused = self._follow(held, page, original)
         roots: Sequence[str] = ()
