@@ -104,12 +104,12 @@ def pdf_without_end(pages: Sequence[str]) -> bytes:
         packed.append(
             (page, f"<</Type/Page/MediaBox[0 0 612 792]/Contents {content} 0 R/Resources<</Font<</F 1 0 R>>>>>>")
         )
-    offsets, at = [], 0
-    for number, content in packed:
-        offsets.append(f"{number} {at}")
-        at += len(content) + 1
+    offsets, place = [], 0
+    for number, page_object in packed:
+        offsets.append(f"{number} {place}")
+        place += len(page_object) + 1
     head = (" ".join(offsets) + " ").encode()
-    stream = zlib.compress(head + " ".join(content for _, content in packed).encode())
+    stream = zlib.compress(head + " ".join(page_object for _, page_object in packed).encode())
     about = b"<</Type/ObjStm/N %d/First %d/Filter/FlateDecode/Length %d>>" % (len(packed), len(head), len(stream))
     return b"".join((*parts, b"50 0 obj\n", about, b"\nstream\n", stream, b"\nendstream\nendobj\n51 0 obj\n<</Ty"))
 

@@ -174,7 +174,6 @@ class Monitor:
             outcomes={name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
             statuses=_under("status:", counters),
             refused=_under("refused:", counters),
-            documents=counters.get("documents", 0),
             bytes=counters.get("bytes", 0),
             **_of_workers(alive, len(heartbeats)),
             hosts_waiting=hosts,
@@ -185,14 +184,13 @@ class Monitor:
             redis_limit=footprint.most,
             redis_bounded=footprint.bounded,
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
-            duplicates=counters.get("duplicates", 0),
+            **_of_pages(counters),
             **_of_hook(counters),
             **_of_rules(counters),
             quarantined=sorted(self._crawldb.traps()),
             held=state.held,
             failing=failing,
             failing_hosts=[(host, trouble.text) for host, trouble in troubles],
-            lost=counters.get("lost", 0),
             seconds_left=self._estimate.seconds(state, rate) if self._watches else None,
         )
 
@@ -222,6 +220,10 @@ class Monitor:
 
 def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
     return {name.removeprefix(prefix): n for name, n in sorted(counters.items()) if name.startswith(prefix)}
+
+
+def _of_pages(counters: dict[str, int]) -> dict[str, Any]:
+    return {name: counters.get(name, 0) for name in ("duplicates", "documents", "lost")}
 
 
 def _of_hook(counters: dict[str, int]) -> dict[str, Any]:

@@ -160,11 +160,7 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
     if status.will_fit is False:
         whose = "Redis's maxmemory" if status.redis_bounded else "the memory of Redis's machine"
         yield "warning", f"that is more than {whose}: `crawler export --drain` frees what is written"
-    if status.duplicates:
-        copies = counted(status.duplicates, "page")
-        yield "copies", f"{copies} {'has' if status.duplicates == 1 else 'have'} the content of another one"
-    if status.documents:
-        yield "documents", documents_left_out(status)
+    yield from _of_pages(status)
     if status.hook_errors:
         yield "hook", hook_errors(status)
         yield from (("", text) for text in hook_failures(status))
@@ -181,6 +177,15 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
         yield "held", held(status)
     if status.lost:
         yield "lost", lost(status)
+
+
+def _of_pages(status: Status) -> Iterator[tuple[str, str]]:
+    """Pages that were stored without their contents."""
+    if status.duplicates:
+        copies = counted(status.duplicates, "page")
+        yield "copies", f"{copies} {'has' if status.duplicates == 1 else 'have'} the content of another one"
+    if status.documents:
+        yield "documents", documents_left_out(status)
 
 
 def memory(status: Status) -> str:

@@ -81,22 +81,10 @@ class WorkerOptions:
 
 def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
     """The worker's options. *origins* are those that the command's SOURCEs name."""
-    agent = product_token(settings.user_agent)
     return WorkerOptions(
         scope=scope_of(settings),
-        extract=ExtractOptions(
-            max_links=settings.max_links,
-            max_text=settings.max_text,
-            want=wanted(settings),
-            rules=rules_of(settings),
-            agent=agent,
-            obey_nofollow=not settings.ignore_nofollow,
-            obey_noindex=not settings.ignore_noindex,
-            follow_canonical=settings.canonical != "ignore",
-            form=form_of(settings),
-            cache=settings.cache_size // 4,
-        ),
-        agent=agent,
+        extract=extract_options_of(settings),
+        agent=product_token(settings.user_agent),
         obey_robots=not settings.ignore_robots,
         retries=settings.retries,
         lease_term=settings.lease_term,
@@ -119,6 +107,22 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         links_cache=settings.cache_size // 2,
         rules_cache=settings.cache_size // 4,
         origin_headers=headers.divide(settings.header, origins)[1],
+    )
+
+
+def extract_options_of(settings: Settings) -> ExtractOptions:
+    """What is read of a page."""
+    return ExtractOptions(
+        max_links=settings.max_links,
+        max_text=settings.max_text,
+        want=wanted(settings),
+        rules=rules_of(settings),
+        agent=product_token(settings.user_agent),
+        obey_nofollow=not settings.ignore_nofollow,
+        obey_noindex=not settings.ignore_noindex,
+        follow_canonical=settings.canonical != "ignore",
+        form=form_of(settings),
+        cache=settings.cache_size // 4,
     )
 
 
