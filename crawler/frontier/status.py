@@ -171,10 +171,7 @@ class Monitor:
             leased=state.leased,
             ended=state.ended,
             sources=state.sources,
-            outcomes={name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
-            statuses=_under("status:", counters),
-            refused=_under("refused:", counters),
-            bytes=counters.get("bytes", 0),
+            **_of_pages(counters),
             **_of_workers(alive, len(heartbeats)),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
@@ -184,7 +181,6 @@ class Monitor:
             redis_limit=footprint.most,
             redis_bounded=footprint.bounded,
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
-            **_of_pages(counters),
             **_of_hook(counters),
             **_of_rules(counters),
             quarantined=sorted(self._crawldb.traps()),
@@ -222,14 +218,20 @@ def _under(prefix: str, counters: dict[str, int]) -> dict[str, int]:
     return {name.removeprefix(prefix): n for name, n in sorted(counters.items()) if name.startswith(prefix)}
 
 
-def _of_pages(counters: dict[str, int]) -> dict[str, Any]:
-    return {name: counters.get(name, 0) for name in ("duplicates", "documents", "lost")}
-
-
 def _of_hook(counters: dict[str, int]) -> dict[str, Any]:
     failures = Counter(_under("hook_error:", counters)).most_common(MAX_FAILURES)
     counts = {name: counters.get(name, 0) for name in ("hook_calls", "hook_errors")}
     return counts | {"hook_failures": dict(failures)}
+
+
+def _of_pages(counters: dict[str, int]) -> dict[str, Any]:
+    """What became of the URLs that ended, as fields of Status."""
+    return {
+        "outcomes": {name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
+        "statuses": _under("status:", counters),
+        "refused": _under("refused:", counters),
+        **{name: counters.get(name, 0) for name in ("documents", "bytes", "duplicates", "lost")},
+    }
 
 
 def _of_rules(counters: dict[str, int]) -> dict[str, Any]:

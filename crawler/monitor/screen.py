@@ -160,15 +160,12 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
     if status.will_fit is False:
         whose = "Redis's maxmemory" if status.redis_bounded else "the memory of Redis's machine"
         yield "warning", f"that is more than {whose}: `crawler export --drain` frees what is written"
-    yield from _of_pages(status)
-    if status.hook_errors:
-        yield "hook", hook_errors(status)
-        yield from (("", text) for text in hook_failures(status))
-    if status.rules:
-        yield "rules", of_rules(status)
-    if status.rule_errors:
-        yield "", f"they failed on {counted(status.rule_errors, 'page')}"
-        yield from (("", f"{n:>7,}  {text}") for text, n in status.rule_failures.items())
+    if status.duplicates:
+        copies = counted(status.duplicates, "page")
+        yield "copies", f"{copies} {'has' if status.duplicates == 1 else 'have'} the content of another one"
+    if status.documents:
+        yield "documents", documents_left_out(status)
+    yield from _notes_of_extraction(status)
     if status.failing:
         yield "failing", f"{counted(status.failing, 'host')} (`crawler hosts --failing`)"
     for host, why in status.failing_hosts:
@@ -179,13 +176,16 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
         yield "lost", lost(status)
 
 
-def _of_pages(status: Status) -> Iterator[tuple[str, str]]:
-    """Pages that were stored without their contents."""
-    if status.duplicates:
-        copies = counted(status.duplicates, "page")
-        yield "copies", f"{copies} {'has' if status.duplicates == 1 else 'have'} the content of another one"
-    if status.documents:
-        yield "documents", documents_left_out(status)
+def _notes_of_extraction(status: Status) -> Iterator[tuple[str, str]]:
+    """What the user's hook and rules did."""
+    if status.hook_errors:
+        yield "hook", hook_errors(status)
+        yield from (("", text) for text in hook_failures(status))
+    if status.rules:
+        yield "rules", of_rules(status)
+    if status.rule_errors:
+        yield "", f"they failed on {counted(status.rule_errors, 'page')}"
+        yield from (("", f"{n:>7,}  {text}") for text, n in status.rule_failures.items())
 
 
 def memory(status: Status) -> str:

@@ -163,14 +163,14 @@ class Page:
     """The body is HTML, or a document that was converted to it, and was parsed."""
     skimmed: bool = False
     """Only the head was parsed, since no link leads to anything new: `outlinks` and `refused` are empty."""
-    made: bytes | None = None
-    """The HTML that a document (PDF, DOCX) was converted to, in UTF-8; it stands for the body."""
-    damage: str | None = None
-    """What of a document could not be read, and why."""
     data: dict[str, Any] | None = None
     """What is known of it as named values: structured data (with `--store data`), and what a rule found."""
     match: Match | None = None
     """What the rule found that matches its URL."""
+    made: bytes | None = None
+    """The HTML that a document (PDF, DOCX) was converted to, in UTF-8; it stands for the body."""
+    damage: str | None = None
+    """What of a document could not be read, and why."""
     tree: Tree | None = None
     """The parsed document, as long as nothing has changed it; use `css`."""
     _soup: BeautifulSoup | None = None

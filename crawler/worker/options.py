@@ -83,7 +83,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
     """The worker's options. *origins* are those that the command's SOURCEs name."""
     return WorkerOptions(
         scope=scope_of(settings),
-        extract=extract_options_of(settings),
+        extract=_extract_options(settings),
         agent=product_token(settings.user_agent),
         obey_robots=not settings.ignore_robots,
         retries=settings.retries,
@@ -91,8 +91,8 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         timeout=settings.timeout,
         page_timeout=settings.page_timeout,
         max_size=settings.max_size,
-        documents=documents_of(settings),
         skims=not (wanted(settings) or settings.parse_all or settings.rule_set),
+        documents=documents_of(settings),
         allow_private=settings.allow_private,
         proxied=settings.proxy is not None or settings.trust_env,
         form=form_of(settings),
@@ -110,8 +110,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
     )
 
 
-def extract_options_of(settings: Settings) -> ExtractOptions:
-    """What is read of a page."""
+def _extract_options(settings: Settings) -> ExtractOptions:
     return ExtractOptions(
         max_links=settings.max_links,
         max_text=settings.max_text,
@@ -131,17 +130,17 @@ def wanted(settings: Settings) -> frozenset[str]:
     return frozenset(settings.store) - {"meta"}
 
 
-def documents_of(settings: Settings) -> Documents:
-    """What becomes of PDF and DOCX. A crawl that stores records alone does not read megabytes for a few links."""
-    if not (wanted(settings) or settings.hook is not None or settings.rule_set):
-        return "unwanted"
-    return "read" if documents.are_readable() else "missed"
-
-
 def rules_of(settings: Settings) -> Rules:
     """The extraction rules of the crawl. UsageError if they cannot be used: a file was checked, Redis is an input."""
     source = f"the rules stored in crawl {settings.crawl!r} (`crawler set rules FILE` replaces them)"
     return read_rules(settings.rule_set, source) if settings.rule_set else NO_RULES
+
+
+def documents_of(settings: Settings) -> Documents:
+    """What becomes of PDF and DOCX. A crawl that stores records alone does not read megabytes for a few links."""
+    if not (wanted(settings) or settings.hook or settings.rule_set):
+        return "unwanted"
+    return "read" if documents.are_readable() else "missed"
 
 
 def sees_addresses(settings: Settings) -> bool:
