@@ -18,6 +18,7 @@ from crawler.parse.pdf_line import Line, PdfPage
 _T = TypeVar("_T")
 Kind = Literal["heading", "paragraph", "bullet", "number", "code", "edge"]
 
+_LISTS: Final[dict[Kind, str]] = {"bullet": "ul", "number": "ol"}
 _LARGER: Final = 1.12
 """A heading's letters are larger than the body's by this factor."""
 _MAX_HEADING: Final = 200
@@ -204,8 +205,10 @@ def _add_page(blocks: list[Block], page: PdfPage, edges: set[int], style: _Style
 
 
 def _put_edges(blocks: list[Block], edges: list[Block]) -> None:
-    """Put the *edges* of a page before its last block, which may continue on the next page."""
+    """Put the *edges* of a page before its last block or list, which may continue on the next page."""
     at = max(len(blocks) - 1, 0)
+    while at and blocks[at].kind in _LISTS and blocks[at - 1].kind == blocks[at].kind:
+        at -= 1
     blocks[at:at] = edges
 
 
@@ -254,7 +257,8 @@ def _continues(block: Block, line: Line, style: _Style) -> bool:
     if _NUMBER.match(line.text) and (block.kind == "number" or line.x < before.x + 1):
         return False
     if is_higher:  # the next column or page
-        return not _ENDS.search(before.text) and line.text[:1].islower()
+        is_full = before.right > style.right - 4 * before.size
+        return not _ENDS.search(before.text) and (is_full or line.text[:1].islower())
     return gap <= style.pitch * _APART and not _begins_paragraph(block, line, style)
 
 
@@ -307,7 +311,7 @@ def _written(blocks: Sequence[Block]) -> str:
     parts: list[str] = []
     opened = ""
     for at, block in enumerate(blocks):
-        wanted = {"bullet": "ul", "number": "ol"}.get(block.kind, "")
+        wanted = _LISTS.get(block.kind, "")
         if opened and (wanted != opened or (wanted == "ol" and block.level != blocks[at - 1].level + 1)):
             parts.append(f"</{opened}>")
             opened = ""
