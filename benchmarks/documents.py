@@ -35,8 +35,17 @@ PACKAGES: Final = (
     *("debian-reference-en", "debian-reference-de", "debian-reference-ja", "debmake-doc", "developers-reference"),
     *("developers-reference-de", "developers-reference-ja", "gnuplot-doc", "installation-guide-amd64", "octave-doc"),
     *("libmpfr-doc", "maint-guide-es", "maint-guide-fr", "maint-guide-ja", "maint-guide-zh-cn", "r-doc-pdf"),
+    *(
+        "debian-faq-it",
+        "debian-faq-nl",
+        "debian-handbook",
+        "debian-reference-fr",
+        "debian-reference-zh-tw",
+        "maint-guide",
+    ),
+    *("maint-guide-de", "maint-guide-it", "maint-guide-ru"),
 )
-PANDOC: Final = ("pandoc", "pandoc-data")
+PANDOC: Final = ("pandoc", "pandoc-data", "liblua5.3-0")
 PDFS: Final = 65
 DOCXS: Final = 35
 MAX_TEXT: Final = 1 << 20
@@ -93,13 +102,22 @@ def _pdfs(roots: list[Path]) -> Iterator[tuple[str, bytes]]:
 
 
 def _docxs(roots: list[Path], into: Path) -> Iterator[tuple[str, bytes]]:
-    program, data = (docs.fetched(docs.Package(name, "usr")) for name in PANDOC)
+    program, data, library = (docs.fetched(docs.Package(name, "usr")) for name in PANDOC)
+    env = os.environ | {"LD_LIBRARY_PATH": str(next(library.rglob("*.so*")).parent)}
     every = [path for root in roots for path in sorted(root.rglob("*.html")) if path.is_file()]
     pages = [path for path in every if 8_000 < path.stat().st_size < 200_000]
     made = into / "made.docx"
     for path in pages[:: max(len(pages) // DOCXS, 1)][:DOCXS]:
-        command = [program / "bin/pandoc", f"--data-dir={data / 'share/pandoc/data'}", "-f", "html", "-o", made, path]
-        if not subprocess.run(command, capture_output=True, check=False, timeout=120).returncode:
+        command: list[str | Path] = [
+            program / "bin/pandoc",
+            f"--data-dir={data / 'share/pandoc/data'}",
+            "-f",
+            "html",
+            "-o",
+            made,
+            path,
+        ]
+        if not subprocess.run(command, capture_output=True, check=False, timeout=120, env=env).returncode:
             yield f"{path.stem.replace('.', '-')}.docx", made.read_bytes()
     made.unlink(missing_ok=True)
 
@@ -164,8 +182,11 @@ def main() -> int:
     print(f"\n{HEAD}\n|---|---|--:|--:|--:|--:|--:|--:|--:|", *rows(records, alone), sep="\n")
     errors = Counter(re.sub(r"[\d,]+", "N", record["error"]) for record in records if "error" in record)
     print("\nerrors:", *(f"{count:>5}  {words}" for words, count in errors.most_common()), sep="\n")
-    print("\nlanguages:", ", ".join(f"{name} {n}" for name, n in Counter(r.get("lang") for r in records).most_common()))
-    print(f"\n{len(records)} URLs crawled in {took:.0f} s by one worker; no worker died")
+    print(
+        "\nlanguages:",
+        ", ".join(f"{name} {n}" for name, n in Counter(r.get("lang") for r in records if r.get("text")).most_common()),
+    )
+    print(f"\n{len(alone)} files, {len(records)} URLs crawled in {took:.0f} s by one worker; no worker died")
     print(
         f"most memory: the helper {most_alone / 1e6:.0f} MB, in the crawl the worker or its helper {most / 1e6:.0f} MB"
     )

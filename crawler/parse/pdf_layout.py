@@ -346,6 +346,6 @@ def _code(block: Block) -> str:
         if before is not None and _gap(before, row) > 1.8:
             lines.append("")
         indent = min(round((row.x - block.left) / width), 80) if width > 0 else 0
-        lines.append(" " * indent + _CONTROLS.sub("", row.text.replace("\x02", "-")).translate(_LIGATURES))
+        lines.append(" " * indent + clean(row.text.replace("\x02", "-")))
         before = row
     return "\n".join(lines)
