@@ -1,8 +1,8 @@
 """Two hundred PDF and DOCX files, half of them damaged, in one crawl: what comes out. `make bench-documents`.
 
-The PDFs are those of Debian's packages; DOCX are made of their HTML by Debian's pandoc. Each file has a damaged copy:
-cut in half, with 300 wrong bytes, or without its directory. First each file is read alone, as a worker reads it, for
-time and memory. Then one worker crawls them all from nginx.
+The PDFs are those of Debian's packages; DOCX are made of their HTML by LibreOffice, if it is on PATH. Each file has a
+damaged copy: cut in half, with 300 wrong bytes, or without its directory. First each file is read alone, as a worker
+reads it, for time and memory. Then one worker crawls them all from nginx.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import gzip
 import os
 import random
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -45,7 +46,8 @@ PACKAGES: Final = (
     ),
     *("maint-guide-de", "maint-guide-it", "maint-guide-ru"),
 )
-PANDOC: Final = ("pandoc", "pandoc-data", "liblua5.3-0")
+OFFICE: Final = "soffice"
+"""LibreOffice (Debian: `apt install libreoffice-writer-nogui`)."""
 PDFS: Final = 65
 DOCXS: Final = 35
 MAX_TEXT: Final = 1 << 20
@@ -79,7 +81,7 @@ def damaged(body: bytes, how: str) -> bytes:
 def collect(into: Path) -> None:
     """Write the files, and a page that links to them all."""
     roots = [docs.fetched(docs.Package(name, "usr/share/doc")) for name in PACKAGES]
-    files = [*_pdfs(roots), *_docxs(roots, into)]
+    files = [*_pdfs(roots), *_docxs(roots)]
     for number, (name, body) in enumerate(files):
         (into / f"{number:03}-whole-{name}").write_bytes(body)
         how = ("cut", "bytes", "no directory")[number % 3]
@@ -101,25 +103,21 @@ def _pdfs(roots: list[Path]) -> Iterator[tuple[str, bytes]]:
         yield f"{path.name.partition('.pdf')[0]}.pdf", gzip.decompress(raw) if path.suffix == ".gz" else raw
 
 
-def _docxs(roots: list[Path], into: Path) -> Iterator[tuple[str, bytes]]:
-    program, data, library = (docs.fetched(docs.Package(name, "usr")) for name in PANDOC)
-    env = os.environ | {"LD_LIBRARY_PATH": str(next(library.rglob("*.so*")).parent)}
+def _docxs(roots: list[Path]) -> Iterator[tuple[str, bytes]]:
+    if shutil.which(OFFICE) is None:
+        print(f"no DOCX: {OFFICE} is not on PATH (Debian: apt install libreoffice-writer-nogui)", file=sys.stderr)
+        return
     every = [path for root in roots for path in sorted(root.rglob("*.html")) if path.is_file()]
     pages = [path for path in every if 8_000 < path.stat().st_size < 200_000]
-    made = into / "made.docx"
-    for path in pages[:: max(len(pages) // DOCXS, 1)][:DOCXS]:
-        command: list[str | Path] = [
-            program / "bin/pandoc",
-            f"--data-dir={data / 'share/pandoc/data'}",
-            "-f",
-            "html",
-            "-o",
-            made,
-            path,
-        ]
-        if not subprocess.run(command, capture_output=True, check=False, timeout=120, env=env).returncode:
-            yield f"{path.stem.replace('.', '-')}.docx", made.read_bytes()
-    made.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="crw-office-") as folder:
+        sources = [Path(folder) / f"{number}.html" for number in range(DOCXS)]
+        for source, page in zip(sources, pages[:: max(len(pages) // DOCXS, 1)], strict=False):
+            source.write_bytes(page.read_bytes())
+        made = [f"-env:UserInstallation=file://{folder}/profile", "--convert-to", "docx:MS Word 2007 XML"]
+        command = [OFFICE, "--headless", *made, "--outdir", folder, *map(str, sources)]
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True)
+        for path in sorted(Path(folder).glob("*.docx")):
+            yield path.name, path.read_bytes()
 
 
 def read_alone(folder: Path) -> tuple[list[Read], int]:
