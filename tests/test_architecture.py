@@ -53,6 +53,7 @@ LAYERS = (
         "clock",
         "url",
         "errors",
+        "fingerprint",
     ),
 )
 """From the top: a module imports from its own folder and from lower layers alone. The last layer is the files beside
@@ -78,8 +79,10 @@ DOORS = {
         *("record", "settings", "logs", "events", "frontier", "export", "crawl", "worker"),
         *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
+    "mammoth": ("parse.docx",),
     "prometheus_client": ("monitor.metrics",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
+    "pypdfium2": ("parse.pdf",),
     "re2": ("pattern",),
     "redis": ("frontier.redis",),
     "requests": ("fetch.requests",),

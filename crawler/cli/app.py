@@ -18,6 +18,7 @@ from crawler.cli.export import export_, format_option, output_option, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
 from crawler.cli.hosts import block, hosts, unblock
+from crawler.cli.imports import import_
 from crawler.cli.metrics import metrics
 from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
@@ -259,6 +260,9 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
         refused = f", {seeded.refused:,} refused" if seeded.refused else ""
         say(f"{counted(seeded.new, 'new URL')}, {seeded.seen:,} known{over}{refused}; crawl {session.settings.crawl!r}")
         return 2 if seeded.refused else 0
+
+
+cli.add_command(import_)
 
 
 @cli.command(

@@ -105,7 +105,7 @@ class _FetchOne:
         self._rules = RobotsCache(self._memory, plan.agent, plan.rules_cache)
         links = LinkFilter(plan.scope, self._memory.are_roots)
         hook = HookCalls(load_hook(settings.hook)) if settings.hook else None
-        callbacks = Callbacks(hook, sample=self._note_match, say=say)
+        callbacks = self._callbacks = Callbacks(hook, sample=self._note_match, say=say)
         processor = Processor(self._memory, links, plan, callbacks)
         fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, origins))
         self._downloader = Downloader(fetcher, links, plan)
@@ -117,6 +117,7 @@ class _FetchOne:
 
     def close(self) -> None:
         self._downloader.close()
+        self._callbacks.documents.close()
 
     def _note_match(self, _url: str, page: Page) -> None:
         self._match = page.match

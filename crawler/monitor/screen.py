@@ -73,6 +73,7 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         (set(status.statuses) - {"200"}, f"answers by status: {statuses}"),
         (status.refused, f"links left out: {refused}"),
         (status.duplicates, f"pages with content seen before: {status.duplicates:,} (see `duplicate_of`)"),
+        (status.documents, documents_left_out(status)),
         (status.hook_calls and not status.hook_errors, f"hook: {counted(status.hook_calls, 'call')}, none failed"),
         (status.hook_errors, f"hook: {hook_errors(status)}:"),
         *((True, f"  {text}") for text in hook_failures(status)),
@@ -86,6 +87,12 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
     )
     lines += [f"  {text}" for is_so, text in notes if is_so]
     return [*lines, *_quarantined(status), *([f"  {losses}"] if losses else [])]
+
+
+def documents_left_out(status: Status) -> str:
+    """How many documents were not read, and what reads them."""
+    were = "was" if status.documents == 1 else "were"
+    return f"{counted(status.documents, 'document')} {were} left out: pip install 'crawler[documents]'"
 
 
 def cause(record: Record) -> str:
@@ -156,14 +163,9 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
     if status.duplicates:
         copies = counted(status.duplicates, "page")
         yield "copies", f"{copies} {'has' if status.duplicates == 1 else 'have'} the content of another one"
-    if status.hook_errors:
-        yield "hook", hook_errors(status)
-        yield from (("", text) for text in hook_failures(status))
-    if status.rules:
-        yield "rules", of_rules(status)
-    if status.rule_errors:
-        yield "", f"they failed on {counted(status.rule_errors, 'page')}"
-        yield from (("", f"{n:>7,}  {text}") for text, n in status.rule_failures.items())
+    if status.documents:
+        yield "documents", documents_left_out(status)
+    yield from _notes_of_extraction(status)
     if status.failing:
         yield "failing", f"{counted(status.failing, 'host')} (`crawler hosts --failing`)"
     for host, why in status.failing_hosts:
@@ -172,6 +174,18 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
         yield "held", held(status)
     if status.lost:
         yield "lost", lost(status)
+
+
+def _notes_of_extraction(status: Status) -> Iterator[tuple[str, str]]:
+    """What the user's hook and rules did."""
+    if status.hook_errors:
+        yield "hook", hook_errors(status)
+        yield from (("", text) for text in hook_failures(status))
+    if status.rules:
+        yield "rules", of_rules(status)
+    if status.rule_errors:
+        yield "", f"they failed on {counted(status.rule_errors, 'page')}"
+        yield from (("", f"{n:>7,}  {text}") for text, n in status.rule_failures.items())
 
 
 def memory(status: Status) -> str:

@@ -160,13 +160,17 @@ class Page:
     is_flat: bool = False
     """The document was too deep, or had too many names, to be parsed as it is (`bounds`)."""
     is_html: bool = False
-    """The body is HTML and was parsed."""
+    """The body is HTML, or a document that was converted to it, and was parsed."""
     skimmed: bool = False
     """Only the head was parsed, since no link leads to anything new: `outlinks` and `refused` are empty."""
     data: dict[str, Any] | None = None
     """What is known of it as named values: structured data (with `--store data`), and what a rule found."""
     match: Match | None = None
     """What the rule found that matches its URL."""
+    made: bytes | None = None
+    """The HTML that a document (PDF, DOCX) was converted to, in UTF-8; it stands for the body."""
+    damage: str | None = None
+    """What of a document could not be read, and why."""
     tree: Tree | None = None
     """The parsed document, as long as nothing has changed it; use `css`."""
     _soup: BeautifulSoup | None = None
@@ -181,8 +185,10 @@ class Page:
 
     @property
     def html(self) -> str:
-        """The body as text in the encoding found."""
-        return decode(self.response.body, self.charset or DEFAULT_CHARSET)
+        """The body as text in the encoding found; of a document, the HTML that it was converted to."""
+        return (
+            self.made.decode() if self.made is not None else decode(self.response.body, self.charset or DEFAULT_CHARSET)
+        )
 
     def json(self) -> Any:
         """The body parsed as JSON (RFC 8259); ValueError if it is none."""
@@ -203,7 +209,8 @@ class Page:
     def document(self) -> Tree:
         """The parsed document of a page that is HTML."""
         if self.tree is None:
-            self.tree = read(source(self.response, self.charset or DEFAULT_CHARSET))[0]
+            html = source(self.response, self.charset or DEFAULT_CHARSET) if self.made is None else self.made
+            self.tree = read(html)[0]
             open_shadow_roots(self.tree)
         return self.tree
 

@@ -41,6 +41,7 @@ REFUSALS: Final = {
 LATER_REFUSALS: Final = {
     "port": "its port belongs to another protocol, browsers refuse it too; no seed names the host with this port",
     "trap-template": "its template was quarantined: pages of it hold nothing new",
+    "seen-before": "another crawl has fetched it, by the fingerprints that `crawler import` brought along",
     "sitemap-nesting": "too many sitemap indexes in a row led to it",
     "sitemap-unreadable": "it was named as a sitemap and is none that can be read",
     "sitemap-hosts": "its robots.txt names sitemaps on too many other hosts",
