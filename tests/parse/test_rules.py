@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -12,7 +14,7 @@ from crawler.errors import UsageError
 from crawler.parse.match import Match
 from crawler.parse.page import read
 from crawler.parse.rules import MAX_ITEMS, MAX_SIZE, MAX_VALUES
-from crawler.parse.rules_file import read_rules
+from crawler.parse.rules_file import FIELD_KEYS, RULE_KEYS, TYPES, read_rules
 from crawler.parse.structured import Document
 from crawler.rule_names import MAX_RULE_SET, rule_names
 
@@ -274,3 +276,24 @@ def test_the_names_of_rules_are_read_from_whatever_is_stored() -> None:
     assert rule_names(PRODUCT) == ["product"]
     for damaged in ("", "x", "rule = 3", "rule = [3]", "[[rule]]\nname = 3", "\x00", "a = " + "[" * 5000):
         assert rule_names(damaged) in ([], ["3"])
+
+
+# -- what the documentation says ---------------------------------------------------------------------------------------
+
+
+def test_the_page_of_rules_shows_rules_that_work_and_names_each_key() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", text, re.DOTALL)
+    assert [rule.name for block in blocks for rule in read_rules(block, "docs").rules] == [
+        "product",
+        "release",
+        "product",
+    ]
+    tables = [set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) for part in text.split("\n\n")]
+    for keys in (RULE_KEYS, FIELD_KEYS, TYPES):
+        assert set(keys) in tables
+
+
+def test_the_example_has_rules_that_work() -> None:
+    text = (Path(__file__).parents[2] / "examples" / "rules.toml").read_text(encoding="utf-8")
+    assert [rule.name for rule in read_rules(text, "rules.toml").rules] == ["api", "release", "product"]

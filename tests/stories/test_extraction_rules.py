@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import pyarrow.parquet
 import pytest
 
 from crawler.frontier.keys import Keys
@@ -204,7 +207,7 @@ def test_three_kinds_of_real_pages(commands: Commands, sites: Sites) -> None:
     done = commands.run("run", site.url("/"), *RUN, "--max-depth", "1", "--rules", rules, "-o", "-")
     assert done.code == 0, done.err
     assert "nothing was found" not in done.err
-    data = {site.path_of(url): record.get("data") for url, record in by_url(done.records()).items()}
+    data: dict[str, Any] = {site.path_of(url): record.get("data") for url, record in by_url(done.records()).items()}
     api, release, product = (data[path] for path in places)
     assert api["module"] == "fnmatch"
     assert [item["name"] for item in api["items"]] == [
@@ -227,3 +230,17 @@ def test_three_kinds_of_real_pages(commands: Commands, sites: Sites) -> None:
             {"seller": "Tide & Sons", "price": 1260, "delivery": "2024-06-12"},
         ],
     }
+    for name in ("items.csv", "items.parquet"):
+        done = commands.run("export", "-o", name, "--items", "--fields", "url,name,seller,price,change")
+        assert done.code == 0, done.err
+    table = pyarrow.parquet.read_table(commands.folder / "items.parquet").to_pylist()
+    with (commands.folder / "items.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(table) == 4 + 26 + 2
+    of_product = [row for row in table if row["url"].endswith("/product/1.html")]
+    assert [(row["seller"], row["price"]) for row in of_product] == [
+        ("Little Ebb Lamps", 1199.5),
+        ("Tide & Sons", 1260),
+    ]
+    assert [row["name"] for row in rows if row["name"]] == [item["name"] for item in api["items"]]
+    assert [row["change"] for row in rows if row["change"]] == [item["change"] for item in release["items"]]
