@@ -15,7 +15,7 @@ from crawler.frontier.keys import Keys
 from crawler.frontier.redis.connection import Connection
 from crawler.parse.rules import MAX_VALUES
 from tests.redis_for_tests import PrivateRedis
-from tests.stories.commands import Commands, by_url
+from tests.stories.commands import Commands, by_url, wait_until
 from tests.stories.sites import Site, Sites, html
 
 ROOT = Path(__file__).parent.parent.parent
@@ -244,3 +244,25 @@ def test_three_kinds_of_real_pages(commands: Commands, sites: Sites) -> None:
     ]
     assert [row["name"] for row in rows if row["name"]] == [item["name"] for item in api["items"]]
     assert [row["change"] for row in rows if row["change"]] == [item["change"] for item in release["items"]]
+
+
+def test_workers_apply_new_rules_while_they_run(commands: Commands, shop: Site) -> None:
+    """And old pages keep their data."""
+    commands.write("other.toml", '[[rule]]\nname = "other"\nfields = { head = "h1" }')
+    assert commands.run("seed", shop.url("/tea"), *RUN[:2], "--max-depth", "0", "--rules", "rules.toml").code == 0
+    commands.start("work", "-n", "1")
+    wait_until(lambda: commands.status()["ended"] == 1, "the first page")
+    assert commands.run("set", "rules", "other.toml").code == 0
+    assert commands.run("seed", shop.url("/tea/copy")).code == 0
+    wait_until(lambda: commands.status()["ended"] == 2, "the second page")
+    data = {shop.path_of(url): record["data"] for url, record in commands.records().items()}
+    assert data == {"/tea": DATA, "/tea/copy": {"head": "Tea"}}
+    assert commands.run("set", "rules", "none").code == 0
+
+
+def test_rules_may_be_named_in_the_file_of_settings(commands: Commands, shop: Site) -> None:
+    commands.write("crawler.toml", 'rules = "rules.toml"\ndelay = 0\nmax-depth = 0\n')
+    assert commands.run("run", shop.url("/tea")).code == 0
+    assert commands.records()[shop.url("/tea")]["data"] == DATA
+    (commands.folder / "rules.toml").unlink()
+    assert commands.run("status").code == 0
