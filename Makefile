@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-similarity bench-hostile bench-hosts bench-documents bench-language lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-similarity bench-hostile bench-hosts bench-documents bench-language bench-rules lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ bench-documents: compiled ## read and crawl 200 PDF and DOCX files, half of them
 
 bench-language: compiled ## score how often the language of a text is found
 	$(BIN)/python -m benchmarks.language $(ARGS)
+
+bench-rules: $(VENV)/.dev ## measure rules and structured data: milliseconds a page
+	$(BIN)/python -m benchmarks.rules $(ARGS)
 
 bench-hosts: compiled ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)
