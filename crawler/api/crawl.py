@@ -356,7 +356,7 @@ class Crawl:
         return explain(frontier, self._access.session.settings, url)
 
     def export(self, output: Path, **options: Unpack[ExportOptions]) -> int:
-        """Write the records so far to a file, a folder or a database; returns how many were written.
+        """Write the records so far to a file, a folder or a database; returns how many records were written.
 
         The ending of *output* decides the format: "pages.jsonl", "pages.csv.gz", "pages.parquet", "pages.sqlite",
         "site.md" and others (docs/records.md); with a / at the end it is a folder. A file appears whole at the end.
