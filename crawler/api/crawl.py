@@ -162,7 +162,10 @@ class Crawl:
         `duplicate_of` of a record are URLs. A URL that comes twice was tried again: the later record holds.
         """
         with ends_in_order(), self._running():
-            frontier, before = self._begin()
+            try:
+                frontier, before = self._begin()
+            except HookError as error:  # as in `run`
+                raise error.with_traceback(None) from None
             if before.done:
                 yield from read(frontier.crawldb.records)
                 return
