@@ -59,6 +59,7 @@ GROUND = LAYERS[-1]
 
 DOORS = {
     "ada_url": ("url",),
+    "backports": ("export.packers",),
     "bs4": ("parse.page", "parse.charset"),
     "brotli": ("fetch.decode",),
     "certifi": ("fetch.request_headers",),
@@ -76,6 +77,7 @@ DOORS = {
         *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
     "prometheus_client": ("monitor.metrics",),
+    "pyarrow": ("export.formats.parquet",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
     "re2": ("policy.scope",),
     "redis": ("frontier.redis",),
