@@ -174,6 +174,11 @@ class Leased(msgspec.Struct, frozen=True):
         """Nothing is queued, leased, being seeded or on its way to another shard: the crawl may be done."""
         return self.queued - self.held + self.leased + self.sources + self.pending == 0
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing was leased, perhaps because nothing is left: a full Redis does not keep a crawl from its end."""
+        return self.status in ("OK", "OOM") and not self.leases
+
     def limit(self, wanted: int) -> str:
         """What the speed of a worker that asked for *wanted* leases depends on now, in one word."""
         if self.status != "OK":

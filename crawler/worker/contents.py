@@ -20,12 +20,14 @@ except ImportError:  # there are no wheels for rare processors
     _LEVEL = 1
 
 _TEXTS: Final = tuple(name for name in CONTENTS if name not in ("links", "data"))
+_OF_ALL: Final = tuple(name for name in _TEXTS if name != "html")
+"""What a document that is not HTML has, too."""
 
 
 def contents_of(page: Page, want: Collection[str], data: Any = None) -> dict[str, bytes]:
     """What of *page* is stored, by its name in CONTENTS. *data* is the value of the record's field of that name."""
     found: dict[str, bytes] = {}
-    for name in _TEXTS:
+    for name in _TEXTS if page.is_html else _OF_ALL:
         if name in want and (text := getattr(page, name)) is not None:
             found[name] = compress(text.encode("utf-8", "replace")[:MAX_CONTENT], _LEVEL)
     if "links" in want and page.is_html:
