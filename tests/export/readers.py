@@ -24,19 +24,19 @@ def rows(output: str | Path) -> list[Row]:
     if path.name.endswith((".md", ".md.gz")):
         return [{"url": url} for url in re.findall(r"^Source: <(.*)>$", path.read_text(), re.MULTILINE)]
     files = sorted(map(str, path.glob("part-*"))) if path.is_dir() else [str(path)]
-    return [row for file in files for row in _by_duckdb(file)]
+    return _by_duckdb([file for file in files if Path(file).stat().st_size])
 
 
-def _by_duckdb(file: str) -> list[Row]:
-    size = "maximum_object_size=100000000"
-    readers = {"csv": "read_csv(?, header=true)", "jsonl": f"read_json(?, format='newline_delimited', {size})"}
-    kind = next((name for name in readers if f".{name}" in file), "")
-    if kind and not Path(file).stat().st_size:
+def _by_duckdb(files: list[str]) -> list[Row]:
+    if not files:
         return []
+    readers = {
+        "csv": "read_csv($1, header=true, union_by_name=true)",
+        "jsonl": "read_json($1, format='newline_delimited', maximum_object_size=100000000, union_by_name=true)",
+    }
+    kind = next((name for name in readers if f".{name}" in files[0]), "")
     with duckdb.connect() as database:
-        if file.endswith(".zst"):
-            database.execute("SET autoload_known_extensions = true")
-        found = database.execute(f"SELECT * FROM {readers.get(kind, 'read_parquet(?)')}", [file])
+        found = database.execute(f"SELECT * FROM {readers.get(kind, 'read_parquet($1, union_by_name=true)')}", [files])
         names = [column[0] for column in found.description or ()]
         return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
 
