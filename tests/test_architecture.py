@@ -75,6 +75,7 @@ DOORS = {
         *("record", "settings", "logs", "events", "frontier", "export", "crawl", "worker"),
         *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
+    "obstore": ("export.bucket",),
     "prometheus_client": ("monitor.metrics",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
     "re2": ("policy.scope",),

@@ -1,0 +1,388 @@
+"""A bucket of S3, or of a server that speaks its protocol: requests by obstore, repeated while the bucket is away.
+
+Credentials, region and endpoint come from the environment (`AWS_...`, see docs/s3.md). No message contains a part of
+them, nor of what the server says beside its error code.
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import logging
+import os
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+from crawler.errors import UsageError
+
+if TYPE_CHECKING:
+    from obstore import PutMode
+    from obstore.store import ClientConfig
+
+PATIENCE: Final = 600.0
+"""Seconds for which a bucket may be away."""
+_ANSWER_LIMIT: Final = 120.0
+"""Seconds for one request with its body."""
+_PIECE: Final = 5 * 1024 * 1024
+"""Bytes of a piece of a multipart upload, the least that S3 takes. What is no longer goes in one request."""
+_MAX_PIECES: Final = 9_000
+"""S3 takes 10,000."""
+_AT_ONCE: Final = 4
+"""Pieces that are sent at a time."""
+_FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.5, 20.0, 2.0
+"""Seconds between attempts, and how they grow."""
+_MAX_KEY: Final = 900
+"""Bytes of a key as it is given; S3 takes 1,024, and a folder needs names in it."""
+
+_URL: Final = re.compile(r"s3://([^/]*)(?:/(.*))?", re.IGNORECASE | re.DOTALL)
+_BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
+_CODE: Final = re.compile(r"<Code>(\w{1,60})</Code>")
+_STATUS: Final = re.compile(r"status code: (\d{3})")
+_CAUSE: Final = re.compile(r'Os \{\s+code: \d+,\s+kind: \w+,\s+message: "([^"]{1,60})"')
+_METADATA: Final = re.compile(r"performing \w+ http://169\.254\.")
+"""In errors of obstore that looked for the credentials of a machine in a cloud, as the last resort."""
+
+NO_CREDENTIALS: Final = (
+    "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (profiles in ~/.aws are not read)"
+)
+_RIGHTS: Final = "the key needs s3:PutObject, GetObject, ListBucket, DeleteObject and AbortMultipartUpload"
+_REGION: Final = "the bucket is in another region: set AWS_REGION"
+_WORDS: Final = {
+    "NoSuchBucket": "there is no such bucket: create it first, or correct its name",
+    "InvalidBucketName": "this is no name of a bucket",
+    "AccessDenied": f"access denied: {_RIGHTS}",
+    "AllAccessDisabled": "access denied: the bucket is closed",
+    "AccountProblem": "access denied: the account has a problem",
+    "InvalidAccessKeyId": "the server does not know the access key: check AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL",
+    "SignatureDoesNotMatch": "the secret key is wrong: check AWS_SECRET_ACCESS_KEY",
+    "InvalidToken": "the session token is wrong: check AWS_SESSION_TOKEN",
+    "ExpiredToken": "the session token has expired: set a new one",
+    "TokenRefreshRequired": "the session token has expired: set a new one",
+    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
+    "RequestExpired": "the clock of this machine is wrong: set it",
+    "PermanentRedirect": _REGION,
+    "AuthorizationHeaderMalformed": _REGION,
+    "IllegalLocationConstraintException": _REGION,
+}
+"""What an error code of S3 means. Such an error does not pass by itself."""
+_PASSING: Final = {
+    *("SlowDown", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "NoSuchUpload"),
+    *("InternalError", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded"),
+}
+_PASSING_STATUSES: Final = (408, 425, 429, 500, 502, 503, 504, 507)
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+
+class BucketError(OSError):
+    """A request failed. `away` says that the bucket could not be reached, else it refused."""
+
+    def __init__(self, why: str, *, away: bool = False) -> None:
+        super().__init__(why)
+        self.away = away
+
+
+class Changed(Exception):
+    """A conditional put was refused: the object is there already, or is another one than was expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why a request failed."""
+
+    why: str
+    passing: bool = False
+    """The same request may succeed later."""
+    missing: bool = False
+    """The object does not exist."""
+    changed: bool = False
+    """A condition did not hold."""
+
+
+class Bucket:
+    """One bucket; threads may share it. UsageError if the environment or the library does not allow to use it.
+
+    Each request is repeated for *patience* seconds while the bucket is away. All raise BucketError.
+    """
+
+    def __init__(self, name: str, patience: float = PATIENCE, answer_limit: float = _ANSWER_LIMIT) -> None:
+        self.name, self._patience = name, patience
+        self._obstore = _library()
+        self._store = self._open(name, answer_limit)
+        self._answered = False
+        self._closing = threading.Event()
+
+    def close(self) -> None:
+        """Give up what is being repeated."""
+        self._closing.set()
+
+    def impatient(self) -> Bucket:
+        """The same bucket, whose requests are not repeated for long, and in silence."""
+        found = copy.copy(self)
+        found._patience = 0.0
+        return found
+
+    def _open(self, name: str, answer_limit: float) -> Any:
+        from obstore.exceptions import BaseError
+        from obstore.store import S3Store
+
+        try:
+            return S3Store(
+                name,
+                config={"disable_bulk_delete": True},  # several servers do not know it
+                client_options=_client_options(_endpoint(), answer_limit),
+                retry_config={
+                    "max_retries": 3,  # so that one lost piece does not cost the whole upload
+                    "backoff": {"init_backoff": timedelta(seconds=0.1), "max_backoff": timedelta(seconds=1), "base": 2},
+                },
+            )
+        except (BaseError, ValueError, TypeError) as error:
+            why = str(error).partition("\n")[0][:120]
+            raise UsageError(f"s3://{name}: the AWS_ variables cannot be used: {why}") from None
+
+    def put(self, key: str, data: bytes | Path) -> None:
+        """Put an object, whole or not at all."""
+        if isinstance(data, bytes):
+            self._ask(lambda: self._obstore.put(self._store, key, data, use_multipart=False))
+        else:
+            self._ask(lambda: self._upload(key, data))
+
+    def put_if(self, key: str, data: bytes, tag: str | None) -> str | None:
+        """Put *data* if the object is still the one with *tag*, None: if there is none; its new tag. Else Changed.
+
+        A server that knows no conditions puts it anyway.
+        """
+        mode: PutMode = "create" if tag is None else {"e_tag": tag}
+        try:
+            put = self._ask(lambda: self._obstore.put(self._store, key, data, mode=mode), changed=True)
+            found: str | None = put["e_tag"]
+        except Changed:
+            now = self.get(key)  # perhaps our own: its acknowledgement was lost, and the request repeated
+            if now is None or now[0] != data:
+                raise
+            found = now[1]
+        return found
+
+    def get(self, key: str) -> tuple[bytes, str | None] | None:
+        """The content of an object and its tag, if it exists."""
+
+        def read() -> tuple[bytes, str | None]:
+            found = self._obstore.get(self._store, key)
+            return bytes(found.bytes()), found.meta["e_tag"]
+
+        found: tuple[bytes, str | None] | None = self._ask(read, missing=True)
+        return found
+
+    def keys(self, folder: str) -> Iterator[str]:
+        """All keys that begin with *folder* and a slash, in order; for an empty *folder* all."""
+        last: str | None = None
+        while page := self._ask(partial(self._page, folder, last)):
+            last = page[-1]
+            yield from page
+
+    def _page(self, folder: str, after: str | None) -> list[str]:
+        """The next keys: of one request, so that one that fails can be repeated without losing some."""
+        found = self._obstore.list(self._store, folder or None, offset=after, chunk_size=1000)
+        return [each["path"] for each in next(iter(found), ())]
+
+    def delete(self, key: str) -> None:
+        """Delete an object; nothing if there is none."""
+        self._ask(lambda: self._obstore.delete(self._store, key), missing=True)
+
+    def check_writable(self, key: str) -> None:
+        """BucketError if *key* cannot be written to. Begins an upload and aborts it: nothing becomes visible."""
+
+        def probe() -> None:
+            body = _Body(io.BytesIO(), stop=True)
+            try:
+                self._obstore.put(self._store, key, body, use_multipart=True)
+            except OSError:
+                if body.error is None:
+                    raise
+
+        self._ask(probe)
+
+    def _upload(self, key: str, path: Path) -> None:
+        size = path.stat().st_size
+        if size <= _PIECE:
+            self._obstore.put(self._store, key, path.read_bytes(), use_multipart=False)
+            return
+        with path.open("rb") as file:
+            body = _Body(file)
+            try:
+                piece = max(_PIECE, size // _MAX_PIECES + 1)
+                self._obstore.put(
+                    self._store, key, body, use_multipart=True, chunk_size=piece, max_concurrency=_AT_ONCE
+                )
+            except BaseException:
+                if body.error is not None:
+                    raise body.error from None
+                raise
+
+    def _ask(self, request: Callable[[], T], *, missing: bool = False, changed: bool = False) -> Any:
+        """The answer to *request*; None if the object does not exist and that is *missing*, Changed for *changed*."""
+        from obstore.exceptions import BaseError
+
+        began, pause = 0.0, _FIRST_PAUSE
+        while True:
+            try:
+                answer = request()
+            except (BaseError, FileNotFoundError) as error:
+                trouble = trouble_of(error)
+            else:
+                self._answered = True
+                return answer
+            if trouble.missing and missing:
+                return None
+            if trouble.changed and changed:
+                raise Changed
+            if not (trouble.passing or (trouble.why == NO_CREDENTIALS and self._answered)):
+                raise BucketError(trouble.why)
+            began = began or self._away(trouble.why)
+            if time.monotonic() - began + pause > self._patience or self._closing.wait(pause * random.uniform(0.5, 1)):
+                raise BucketError(f"{trouble.why}, for {_shown(self._patience)}", away=True)
+            pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
+
+    def _away(self, why: str) -> float:
+        """Say that the bucket is away; returns since when."""
+        if self._patience:
+            log.warning("s3://%s: %s; trying again for up to %s", self.name, why, _shown(self._patience))
+        return time.monotonic()
+
+
+class _Body:
+    """What an upload reads. An error or Ctrl-C ends the upload, which obstore then aborts; `error` is what it was."""
+
+    def __init__(self, file: IO[bytes], *, stop: bool = False) -> None:
+        self._file, self._stop = file, stop
+        self.error: BaseException | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            if self._stop:
+                raise InterruptedError
+            return self._file.read(size)
+        except BaseException as error:
+            self.error = error
+            raise
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def is_url(output: str) -> bool:
+    """Whether *output* names a bucket."""
+    return output[:5].lower() == "s3://"
+
+
+def parts_of(output: str) -> tuple[str, str]:
+    """Bucket and key of `s3://BUCKET/KEY`; the key keeps its last slash. UsageError if it cannot be used."""
+    found = _URL.fullmatch(output)
+    if found is None:
+        raise UsageError(f"{output!r} is no URL of a bucket: name s3://BUCKET/FOLDER/ or s3://BUCKET/KEY")
+    bucket, key = found[1], found[2] or ""
+    if "@" in bucket:
+        raise UsageError("a URL of S3 holds no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY instead")
+    if not _BUCKET.fullmatch(bucket):
+        raise UsageError(f"{output!r}: {bucket!r} is no name of a bucket: 3 letters or more, digits, dots and hyphens")
+    if any(part in ("", ".", "..") for part in key.removesuffix("/").split("/")) and key:
+        raise UsageError(f"{output!r}: a key has no empty part, and none that is . or ..")
+    if re.search(r"[\x00-\x1f\x7f?#]", key):
+        raise UsageError(f"{output!r}: a key has no control character, ? or #; options come from AWS_ variables")
+    if len(key.encode()) > _MAX_KEY:
+        raise UsageError(f"{output[:60]!r}...: a key has at most {_MAX_KEY} bytes")
+    return bucket, key
+
+
+def trouble_of(error: Exception) -> Trouble:
+    """What *error* of obstore means. It has the answer of the server in its text, the cause in its debug text."""
+    text = str(error)
+    code = found[1] if (found := _CODE.search(text)) else ""
+    status = int(found[1]) if (found := _STATUS.search(text)) else 0
+    if _METADATA.search(text):
+        return Trouble(NO_CREDENTIALS)
+    if code in _WORDS:
+        return Trouble(_WORDS[code])
+    if "redirect without LOCATION" in text:
+        return Trouble(_REGION)
+    if code in _PASSING or status in _PASSING_STATUSES:
+        return Trouble(f"the server answered {status or ''} {code}".replace("  ", " ").rstrip(), passing=True)
+    if type(error).__name__ == "InvalidPathError":
+        return Trouble("it holds a key with an empty part, or one that is . or ..: name another folder")
+    if not status:
+        return _broken(text)
+    why = f"the server answered {status}{' ' if code else ''}{code}: is AWS_ENDPOINT_URL that of an S3 server?"
+    changed = status in (409, 412) or type(error).__name__ == "PreconditionError"
+    return Trouble(why, missing=code == "NoSuchKey" and not changed, changed=changed)
+
+
+def _broken(text: str) -> Trouble:
+    """What is wrong with a connection; the debug text says it after `inner`."""
+    text = text.rpartition(" inner: ")[2]
+    if "InvalidCertificate" in text:
+        return Trouble("its certificate is not trusted: name the file of its authority in AWS_CA_BUNDLE")
+    if "kind: Timeout" in text or "TimedOut" in text:
+        return Trouble("it does not answer in time", passing=True)
+    if "dns error" in text or "failed to lookup" in text:
+        return Trouble("its name cannot be resolved", passing=True)
+    if found := _CAUSE.search(text):
+        return Trouble(found[1].lower(), passing=True)
+    return Trouble("the connection broke", passing=True)
+
+
+def _library() -> Any:
+    try:
+        import obstore
+    except ModuleNotFoundError:
+        raise UsageError("s3:// needs obstore: install it with `pip install 'crawler[s3]'`") from None
+    return obstore
+
+
+def _endpoint() -> str | None:
+    """The server's address, as the environment has it; UsageError if it is none, and for half of the credentials."""
+    environ = os.environ
+    if bool(environ.get("AWS_ACCESS_KEY_ID")) != bool(environ.get("AWS_SECRET_ACCESS_KEY")):
+        raise UsageError("s3:// needs both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: one of them is not set")
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    name = next((name for name in names if environ.get(name)), None)
+    if name is None:
+        return None
+    try:
+        split = urlsplit(environ[name])
+        usable = split.scheme in ("http", "https") and split.hostname and split.port != 0
+        if not usable or split.username is not None:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"{name} is no address of a server: https://HOST or http://HOST:PORT is needed") from None
+    return environ[name]
+
+
+def _client_options(endpoint: str | None, answer_limit: float) -> ClientConfig:
+    options: ClientConfig = {
+        "timeout": timedelta(seconds=answer_limit),
+        "connect_timeout": timedelta(seconds=min(answer_limit, 10)),
+        "allow_http": endpoint is not None and endpoint.startswith("http://"),
+    }
+    if authority := os.environ.get("AWS_CA_BUNDLE"):
+        try:
+            options["root_certificate"] = Path(authority).read_bytes()
+        except OSError as error:
+            raise UsageError(f"AWS_CA_BUNDLE: {authority} cannot be read: {error.strerror}") from None
+    return options
+
+
+def _shown(seconds: float) -> str:
+    return f"{seconds / 60:g} minutes" if seconds >= 120 else f"{seconds:g} seconds"

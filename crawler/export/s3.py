@@ -1,0 +1,243 @@
+"""Exports into S3: a folder of a bucket for parts, or one object.
+
+    s3://BUCKET/FOLDER/      a folder: each file in it is an object that appears whole; so is the export's state
+    s3://BUCKET/KEY.jsonl    one object: written to a temporary file first, uploaded when it is complete
+
+Memory is bounded: a part, or an object, is a temporary file (in TMPDIR) until it is uploaded. Files up to 5 MiB go in
+one request, longer ones in pieces (multipart upload), of which readers see nothing before the last step.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from crawler.errors import OutputError, UsageError
+from crawler.export import files
+from crawler.export.bucket import PATIENCE, Bucket, BucketError, is_url, parts_of
+from crawler.export.lease import LEASE, Lease
+from crawler.export.places import Storage
+from crawler.export.writer import Format, KnownOutput, Writer
+from crawler.record import Record
+
+_LOCK: Final = ".lock"
+_AT_ONCE: Final = 16
+"""Small files that are put at a time: each of them waits for an answer of 20 to 100 ms."""
+_SCRATCH: Final = "crawler-export-"
+
+
+def is_folder(output: str) -> bool:
+    """Whether *output* names a folder of a bucket: it ends with a slash, or is a whole bucket."""
+    return is_url(output) and parts_of(output)[1][-1:] in ("", "/")
+
+
+class S3Folder(Storage):
+    """A folder of a bucket. *patience* and *lease* are seconds, and other ones only in tests."""
+
+    def __init__(self, name: str, patience: float = PATIENCE, lease: float = LEASE) -> None:
+        self.name = name
+        bucket, key = parts_of(name)
+        self._folder = key.removesuffix("/")
+        self._bucket, self._lease_seconds = Bucket(bucket, patience), lease
+        self._lease: Lease | None = None
+        self._scratch: Scratch | None = None
+        self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="put")
+        self._puts: dict[str, Future[None]] = {}
+        """Those of small files that are not known to have succeeded, by name."""
+
+    def lock(self) -> None:
+        with opening(self.name):
+            self._lease = Lease(self._bucket, self._key(_LOCK), self.name, self._lease_seconds)
+
+    def names(self) -> Iterator[str]:
+        self.sync()
+        start = f"{self._folder}/" if self._folder else ""
+        for key in self._bucket.keys(self._folder):
+            if key.startswith(start) and key != start + _LOCK:
+                yield key.removeprefix(start)
+
+    def read(self, name: str) -> bytes | None:
+        self._finish(name)
+        found = self._bucket.get(self._key(name))
+        return None if found is None else found[0]
+
+    def put(self, name: str, content: bytes | Path) -> None:
+        self._check()
+        self._finish(name)
+        if isinstance(content, Path):
+            self._bucket.put(self._key(name), content)
+            content.unlink(missing_ok=True)
+            return
+        if len(self._puts) >= 2 * _AT_ONCE:
+            self._finish(next(iter(self._puts)))
+        self._puts[name] = self._pool.submit(self._bucket.put, self._key(name), content)
+
+    def delete(self, name: str) -> None:
+        self._check()
+        self._finish(name)
+        self._bucket.delete(self._key(name))
+
+    def sync(self) -> None:
+        for name in list(self._puts):
+            self._finish(name)
+
+    def scratch(self) -> Path:
+        self._scratch = self._scratch or Scratch()
+        return self._scratch.new_file()
+
+    def close(self) -> None:
+        self._bucket.close()
+        self._pool.shutdown(cancel_futures=True)
+        if self._lease is not None:
+            self._lease.release()
+            self._lease = None
+        if self._scratch is not None:
+            self._scratch.close()
+            self._scratch = None
+
+    def _key(self, name: str) -> str:
+        return f"{self._folder}/{name}" if self._folder else name
+
+    def _check(self) -> None:
+        if self._lease is not None:
+            self._lease.check()
+
+    def _finish(self, name: str) -> None:
+        if name in self._puts:
+            self._puts[name].result()
+            del self._puts[name]
+
+
+@dataclass(frozen=True)
+class S3Object(Format):
+    """A format whose output is one object. It appears at the end, as a whole, so it cannot be continued."""
+
+    form: Format
+    """The same as a file."""
+
+    def check(self, output: str) -> None:
+        raise UsageError(
+            f"{output}: one object of a bucket cannot be continued: for --state, --drain and what grows name a folder,"
+            f" as in {output[: output.rindex('/') + 1]}pages/ --format {output.rpartition('.')[2]}"
+        )
+
+    def open(self, output: str, *, follow: bool) -> Writer:
+        """The object appears at the end with *follow*, too."""
+        bucket, key = parts_of(output)
+        target = Bucket(bucket)
+        with opening(output):
+            target.check_writable(key)
+        scratch = Scratch()
+        try:
+            inner = self.form.open(str(scratch.path / key.rpartition("/")[2]), follow=False)
+        except BaseException:
+            scratch.close()
+            raise
+        return ObjectWriter(output, inner, scratch, target)
+
+    def resume(self, output: str, known: KnownOutput | None, *, follow: bool) -> Writer:
+        self.check(output)
+        raise AssertionError("check refuses every object")
+
+
+class ObjectWriter(Writer):
+    """Writes to a temporary file, and uploads it at `finish`. Files that a format makes beside it go up before it."""
+
+    def __init__(self, output: str, inner: Writer, scratch: Scratch, bucket: Bucket) -> None:
+        self.output = output
+        self._inner, self._scratch, self._bucket = inner, scratch, bucket
+        self._folder, _, self._file = parts_of(output)[1].rpartition("/")
+
+    def write(self, record: Record) -> None:
+        self._inner.write(record)
+
+    def checkpoint(self) -> None:
+        """Nothing: the object is not there yet."""
+
+    def finish(self) -> None:
+        if self._scratch.closed:
+            return
+        self._inner.finish()
+        try:
+            for name in sorted(self._scratch.names(), key=lambda name: name == self._file):
+                self._bucket.put(f"{self._folder}/{name}".lstrip("/"), self._scratch.path / name)
+        except OSError as error:
+            raise OutputError(
+                f"{self.output} cannot be written: {files.reason(error)}; it is as it was before"
+            ) from None
+        finally:
+            self._scratch.close()
+
+    def abort(self) -> None:
+        self._inner.abort()
+        self._scratch.close()
+
+
+class Scratch:
+    """A folder for temporary files (in TMPDIR), locked for life. A new one removes those that killed processes left."""
+
+    def __init__(self) -> None:
+        for old in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
+            with suppress(OSError):
+                _remove_unless_used(old)
+        try:
+            self.path, self._fd = _locked_folder()
+        except OSError as error:
+            raise OutputError(f"no temporary file can be made: {files.reason(error)}; set TMPDIR to a folder") from None
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is gone."""
+        return self._fd < 0
+
+    def new_file(self) -> Path:
+        """A new, empty file."""
+        fd, name = tempfile.mkstemp(dir=self.path)
+        os.close(fd)
+        return Path(name)
+
+    def names(self) -> list[str]:
+        """All files in it."""
+        return [path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file()]
+
+    def close(self) -> None:
+        """Remove it, with all in it."""
+        if not self.closed:
+            shutil.rmtree(self.path, ignore_errors=True)
+            os.close(self._fd)
+            self._fd = -1
+
+
+def _locked_folder() -> tuple[Path, int]:
+    while True:
+        path = Path(tempfile.mkdtemp(prefix=_SCRATCH))
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        if not files.locked_by_another(fd) and path.exists():
+            return path, fd
+        os.close(fd)  # another process took it for one that was left, before it was locked
+
+
+def _remove_unless_used(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        if os.fstat(fd).st_uid == os.geteuid() and not files.locked_by_another(fd):
+            shutil.rmtree(path)
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def opening(output: str) -> Iterator[None]:
+    """What the bucket refuses before anything was written is a UsageError; a bucket that is away is an OutputError."""
+    try:
+        yield
+    except BucketError as error:
+        kind = OutputError if error.away else UsageError
+        raise kind(f"{output} cannot be written to: {error}") from None
