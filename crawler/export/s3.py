@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +23,6 @@ from crawler.export import files
 from crawler.export.bucket import PATIENCE, Bucket, BucketError, is_url, parts_of
 from crawler.export.lease import LEASE, Lease
 from crawler.export.places import Storage
-from crawler.export.writer import Format, KnownOutput, Writer
-from crawler.record import Record
 
 _LOCK: Final = ".lock"
 _AT_ONCE: Final = 16
@@ -115,68 +112,27 @@ class S3Folder(Storage):
             del self._puts[name]
 
 
-@dataclass(frozen=True)
-class S3Object(Format):
-    """A format whose output is one object. It appears at the end, as a whole, so it cannot be continued."""
+class Upload:
+    """A temporary file that becomes one object at `finish`: whole, or not at all.
 
-    form: Format
-    """The same as a file."""
+    UsageError, with nothing changed, if the object cannot be written. `finish` raises BucketError.
+    """
 
-    def check(self, output: str) -> None:
-        raise UsageError(
-            f"{output}: one object of a bucket cannot be continued: for --state, --drain and what grows name a folder,"
-            f" as in {output[: output.rindex('/') + 1]}pages/ --format {output.rpartition('.')[2]}"
-        )
-
-    def open(self, output: str, *, follow: bool) -> Writer:
-        """The object appears at the end with *follow*, too."""
-        bucket, key = parts_of(output)
-        target = Bucket(bucket)
+    def __init__(self, output: str, patience: float = PATIENCE) -> None:
+        name, self._key = parts_of(output)
+        self._bucket = Bucket(name, patience)
         with opening(output):
-            target.check_writable(key)
-        scratch = Scratch()
-        try:
-            inner = self.form.open(str(scratch.path / key.rpartition("/")[2]), follow=False)
-        except BaseException:
-            scratch.close()
-            raise
-        return ObjectWriter(output, inner, scratch, target)
-
-    def resume(self, output: str, known: KnownOutput | None, *, follow: bool) -> Writer:
-        self.check(output)
-        raise AssertionError("check refuses every object")
-
-
-class ObjectWriter(Writer):
-    """Writes to a temporary file, and uploads it at `finish`. Files that a format makes beside it go up before it."""
-
-    def __init__(self, output: str, inner: Writer, scratch: Scratch, bucket: Bucket) -> None:
-        self.output = output
-        self._inner, self._scratch, self._bucket = inner, scratch, bucket
-        self._folder, _, self._file = parts_of(output)[1].rpartition("/")
-
-    def write(self, record: Record) -> None:
-        self._inner.write(record)
-
-    def checkpoint(self) -> None:
-        """Nothing: the object is not there yet."""
+            self._bucket.check_writable(self._key)
+        self._scratch = Scratch()
+        self.path = self._scratch.new_file()
 
     def finish(self) -> None:
-        if self._scratch.closed:
-            return
-        self._inner.finish()
-        try:
-            for name in sorted(self._scratch.names(), key=lambda name: name == self._file):
-                self._bucket.put(f"{self._folder}/{name}".lstrip("/"), self._scratch.path / name)
-        except OSError as error:
-            raise OutputError(
-                f"{self.output} cannot be written: {files.reason(error)}; it is as it was before"
-            ) from None
-        finally:
-            self._scratch.close()
+        """Upload the file."""
+        self._bucket.put(self._key, self.path)
+        self.close()
 
-    def abort(self) -> None:
-        self._inner.abort()
+    def close(self) -> None:
+        """Remove the file; may be called more than once."""
         self._scratch.close()
 
 
@@ -192,24 +148,15 @@ class Scratch:
         except OSError as error:
             raise OutputError(f"no temporary file can be made: {files.reason(error)}; set TMPDIR to a folder") from None
 
-    @property
-    def closed(self) -> bool:
-        """Whether it is gone."""
-        return self._fd < 0
-
     def new_file(self) -> Path:
         """A new, empty file."""
         fd, name = tempfile.mkstemp(dir=self.path)
         os.close(fd)
         return Path(name)
 
-    def names(self) -> list[str]:
-        """All files in it."""
-        return [path.relative_to(self.path).as_posix() for path in self.path.rglob("*") if path.is_file()]
-
     def close(self) -> None:
         """Remove it, with all in it."""
-        if not self.closed:
+        if self._fd >= 0:
             shutil.rmtree(self.path, ignore_errors=True)
             os.close(self._fd)
             self._fd = -1

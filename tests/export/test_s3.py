@@ -18,10 +18,11 @@ import pytest
 from crawler.errors import OutputError, UsageError
 from crawler.export import lease
 from crawler.export.bucket import Bucket, BucketError
-from crawler.export.formats import jsonl
+from crawler.export.formats import open_writer
 from crawler.export.lease import Lease, Lock
-from crawler.export.s3 import S3Folder, S3Object, Scratch, is_folder
+from crawler.export.s3 import S3Folder, Scratch, is_folder
 from crawler.export.storage import open_storage
+from crawler.export.target import check_appendable
 from tests.export.conftest import page
 from tests.export.moto_server import MotoServer
 from tests.export.s3_server import BUCKET, S3Server
@@ -237,8 +238,9 @@ def test_a_process_that_stood_still_renews_its_lease_before_it_writes(
 # -- one object --------------------------------------------------------------------------------------------------------
 
 
-def test_an_object_appears_whole_at_the_end(either: None) -> None:
-    writer = S3Object(jsonl.FORMAT.name, jsonl.FORMAT).open(OBJECT, follow=True)
+@pytest.mark.parametrize("follow", [False, True])
+def test_an_object_appears_whole_at_the_end(either: None, follow: bool) -> None:
+    writer = open_writer(OBJECT, follow=follow)
     for n in range(3):
         writer.write(page(n))
         writer.flush()
@@ -254,13 +256,13 @@ def test_an_object_appears_whole_at_the_end(either: None) -> None:
 
 def test_an_object_that_is_given_up_stays_as_it_was(server: S3Server) -> None:
     server.write("pages.jsonl", b"old")
-    writer = S3Object(jsonl.FORMAT.name, jsonl.FORMAT).open(OBJECT, follow=False)
+    writer = open_writer(OBJECT)
     writer.write(page(1))
     writer.abort()
-    writer = S3Object(jsonl.FORMAT.name, jsonl.FORMAT).open(OBJECT, follow=False)
+    writer = open_writer(OBJECT)
     writer.write(page(1))
     server.fail(method="PUT", status=403, code="AccessDenied")
-    with pytest.raises(OutputError, match=r"pages\.jsonl cannot be written: access denied.*; it is as it was before"):
+    with pytest.raises(OutputError, match=r"pages\.jsonl cannot be written: access denied.*; the object is as it was"):
         writer.finish()
     assert server.objects() == {"pages.jsonl": b"old"}
     assert (server.uploads, list(Path(tempfile.gettempdir()).iterdir())) == ([], [])
@@ -269,9 +271,9 @@ def test_an_object_that_is_given_up_stays_as_it_was(server: S3Server) -> None:
 def test_an_object_that_cannot_be_written_is_refused_before_the_first_record(server: S3Server) -> None:
     server.fail(status=403, code="AccessDenied")
     with pytest.raises(UsageError, match=r"pages\.jsonl cannot be written to: access denied"):
-        S3Object(jsonl.FORMAT.name, jsonl.FORMAT).open(OBJECT, follow=False)
-    with pytest.raises(UsageError, match=r"name a folder, as in s3://crawls/pages/ --format jsonl"):
-        S3Object(jsonl.FORMAT.name, jsonl.FORMAT).check(OBJECT)
+        open_writer(OBJECT)
+    with pytest.raises(UsageError, match=r"a folder of parts has them: -o s3://crawls/pages\.jsonl/"):
+        check_appendable(OBJECT)
 
 
 def test_temporary_files_of_killed_exports_are_removed(tmp_path: Path) -> None:
