@@ -112,11 +112,11 @@ class Trouble:
 class Bucket:
     """One bucket; threads may share it. UsageError if the environment or the library does not allow to use it.
 
-    Each request is repeated for *patience* seconds while the bucket is away. All raise BucketError.
+    Each request is repeated for *patience* seconds (PATIENCE) while the bucket is away. All raise BucketError.
     """
 
-    def __init__(self, name: str, patience: float = PATIENCE, answer_limit: float = _ANSWER_LIMIT) -> None:
-        self.name, self._patience = name, patience
+    def __init__(self, name: str, patience: float | None = None, answer_limit: float = _ANSWER_LIMIT) -> None:
+        self.name, self._patience = name, PATIENCE if patience is None else patience
         self._obstore = _library()
         self._store = self._open(name, answer_limit)
         self._answered = False

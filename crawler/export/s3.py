@@ -20,7 +20,7 @@ from typing import Final
 
 from crawler.errors import OutputError, UsageError
 from crawler.export import files
-from crawler.export.bucket import PATIENCE, Bucket, BucketError, is_url, parts_of
+from crawler.export.bucket import Bucket, BucketError, is_url, parts_of
 from crawler.export.lease import LEASE, Lease
 from crawler.export.places import Storage
 
@@ -38,7 +38,7 @@ def is_folder(output: str) -> bool:
 class S3Folder(Storage):
     """A folder of a bucket. *patience* and *lease* are seconds, and other ones only in tests."""
 
-    def __init__(self, name: str, patience: float = PATIENCE, lease: float = LEASE) -> None:
+    def __init__(self, name: str, patience: float | None = None, lease: float = LEASE) -> None:
         self.name = name
         bucket, key = parts_of(name)
         self._folder = key.removesuffix("/")
@@ -118,7 +118,7 @@ class Upload:
     UsageError, with nothing changed, if the object cannot be written. `finish` raises BucketError.
     """
 
-    def __init__(self, output: str, patience: float = PATIENCE) -> None:
+    def __init__(self, output: str, patience: float | None = None) -> None:
         name, self._key = parts_of(output)
         self._bucket = Bucket(name, patience)
         with opening(output):
