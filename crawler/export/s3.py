@@ -120,6 +120,8 @@ class Upload:
 
     def __init__(self, output: str, patience: float | None = None) -> None:
         name, self._key = parts_of(output)
+        if is_folder(output):
+            raise UsageError(f"{output} is a folder: name an object in it")
         self._bucket = Bucket(name, patience)
         with opening(output):
             self._bucket.check_writable(self._key)

@@ -22,23 +22,25 @@ from crawler.export import files, s3
 from crawler.export.bucket import is_url
 from crawler.export.places import Storage
 
-__all__ = ["LocalFolder", "Storage", "open_storage"]
+__all__ = ["LocalFolder", "Storage", "is_storage", "open_storage"]
 
 _SYNC_ALONE: Final = 8
 """Up to so many files are synced one by one; for more of them the whole file system is cheaper."""
 _ORPHAN: Final = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 
-def open_storage(output: str) -> Storage | None:
-    """The storage that *output* names, not locked yet; None if it names a single file or stdout.
-
-    It is one if it ends with a slash, or is a folder or a bucket. A new folder is created by `lock`.
-    """
+def is_storage(output: str) -> bool:
+    """Whether *output* names a storage: it ends with a slash, or is a folder or a bucket. Else it is one file."""
     if is_url(output):
-        return s3.S3Folder(output) if s3.is_folder(output) else None
-    if output == "-" or not (output.endswith("/") or Path(output).is_dir()):
+        return s3.is_folder(output)
+    return output != "-" and (output.endswith("/") or Path(output).is_dir())
+
+
+def open_storage(output: str) -> Storage | None:
+    """The storage that *output* names, not locked yet; None if it names none. A new folder is created by `lock`."""
+    if not is_storage(output):
         return None
-    return LocalFolder(output)
+    return s3.S3Folder(output) if is_url(output) else LocalFolder(output)
 
 
 class LocalFolder(Storage):

@@ -32,6 +32,11 @@ class S3Server:
         assert self._process.stdout is not None
         self.port = int(self._process.stdout.readline())
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """SIGKILL, and wait for its end."""
         self._process.kill()
@@ -41,7 +46,8 @@ class S3Server:
         """Wait until it has ended by itself."""
         assert self._process.stdout is not None
         self._process.wait(60)
-        self._process.stdout.close()
+        if not self._process.stdout.closed:
+            self._process.stdout.close()
 
     @property
     def endpoint(self) -> str:
@@ -95,5 +101,5 @@ class S3Server:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._process.poll() is None:
+        if self.alive:
             self.kill()
