@@ -269,6 +269,15 @@ class Handler(BaseHTTPRequestHandler):
         )
 
 
+class Server(ThreadingHTTPServer):
+    """Takes many connections at once; one that breaks is no event."""
+
+    request_queue_size = 64
+
+    def handle_error(self, *_: object) -> None:
+        """Say nothing."""
+
+
 def etag(data: bytes) -> str:
     """The ETag of an object."""
     return f'"{hashlib.md5(data, usedforsecurity=False).hexdigest()}"'
@@ -277,7 +286,7 @@ def etag(data: bytes) -> str:
 def main(folder: str, port: str, certificate: str = "") -> None:
     """Serve *folder* on *port* of loopback until killed, by TLS if there is the file of a *certificate*."""
     Handler.world = World(Path(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
+    server = Server(("127.0.0.1", int(port)), Handler)
     if certificate:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate)

@@ -92,6 +92,10 @@ class S3Server:
         """Put an object there by another way."""
         (self.folder / "objects" / BUCKET / quote(key, safe="")).write_bytes(data)
 
+    def delete(self, key: str) -> None:
+        """Delete an object by another way."""
+        (self.folder / "objects" / BUCKET / quote(key, safe="")).unlink()
+
     @property
     def uploads(self) -> list[str]:
         """Multipart uploads that are neither complete nor aborted."""
