@@ -63,6 +63,7 @@ class Keywords(TypedDict, total=False):
     header: Strings
     proxy: str | None
     trust_env: bool
+    rules: str | None
     no_hook: bool
     plain: bool
     log_file: str | None

@@ -19,6 +19,7 @@ from crawler.cli.export import export_, output_options, wanted_of, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
 from crawler.cli.hosts import block, hosts, unblock
+from crawler.cli.imports import import_
 from crawler.cli.metrics import metrics
 from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
@@ -29,6 +30,7 @@ from crawler.cli.usage import click_message, command_to_continue, command_to_exp
 from crawler.crawl import signals
 from crawler.crawl.cpus import worker_count
 from crawler.crawl.purpose import Purpose
+from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
@@ -46,6 +48,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
 _WORK: Final = (
     *("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook", "no_hook"),
+    "rules",
     *("publish_urls", "webhook"),
 )
 
@@ -121,7 +124,7 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
         from crawler.crawl.launcher import check_hook  # loads all that a worker needs; other commands do not
 
         check_hook(loaded.settings.hook)
-    plan_of(loaded.settings)
+    plan_of(with_rules(loaded.settings))
     worker_count(loaded.settings.workers)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
@@ -242,7 +245,7 @@ def _seeding(seeded: Seeded) -> None:
 )
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
 @click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
-@settings(*OF_CRAWL, *OF_REDIS)
+@settings(*OF_CRAWL, "rules", *OF_REDIS)
 def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> int:
     """Put URLs into the frontier: URLs, files of URLs (one a line, # comments, gzip), or - for stdin.
 
@@ -267,6 +270,9 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
         return 2 if seeded.refused else 0
 
 
+cli.add_command(import_)
+
+
 @cli.command(
     "work",
     short_help="run worker processes on this machine",
@@ -289,6 +295,7 @@ def work_(until_done: bool, **given: Any) -> int:
         if frontier is None:
             return INTERRUPTED
         session.claim_hook(frontier)
+        session.bring_rules(frontier)
         ended = run_with_summary(session, frontier, until_done=until_done)
         _hint_at_failures(ended.status)
         ended.refuse_stuck()

@@ -9,9 +9,11 @@ import click
 
 from crawler.cli.terminal import line, say
 from crawler.crawl.session import Session
+from crawler.errors import CrawlerError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import Status
 from crawler.monitor import screen
+from crawler.settings import Settings
 from crawler.text import printable
 
 if TYPE_CHECKING:
@@ -48,12 +50,23 @@ class Progress:
 def run_with_summary(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
     """Run workers until the crawl is over or a signal arrives, and print how it ended."""
     from crawler.crawl.supervisor import run_workers  # loads all that a worker needs; other commands do not
+    from crawler.monitor.rule_notes import rule_notes
+    from crawler.worker.options import rules_of
 
     ended = run_workers(session, frontier, until_done=until_done, show=Progress(), copies=True)
     line.clear()
     lost = ended.losses
     losses = f"workers: {lost.died} died, {lost.hung} were killed on a page that hung" if lost.died or lost.hung else ""
-    for text in screen.summary(ended.status, ended.here, ended.seconds, losses):
+    notes = [f"  {note}" for note in rule_notes(rules_of(_settings_now(session, frontier)), ended.status)]
+    for text in [*screen.summary(ended.status, ended.here, ended.seconds, losses), *notes]:
         with suppress(OSError):  # nobody may be there to read it
             click.echo(printable(text), err=True)
     return ended
+
+
+def _settings_now(session: Session, frontier: Frontier) -> Settings:
+    """The settings of the crawl, in which `crawler set` may have changed the rules."""
+    try:
+        return session.settings.with_stored(frontier.crawldb.settings())
+    except CrawlerError:  # Redis is away, or the crawl was deleted
+        return session.settings

@@ -26,6 +26,7 @@ from crawler.crawl.launcher import check_hook
 from crawler.crawl.process import IN_WORKER
 from crawler.crawl.purpose import Purpose
 from crawler.crawl.redis_access import Say
+from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import ends_in_order, forget, left_by
@@ -98,6 +99,7 @@ class Crawl(AbstractContextManager["Crawl"]):
             raise UsageError('a worker is importing this script: put its crawl under `if __name__ == "__main__":`')
         if self._frontier is None:
             check_sources(self._seeds, self._sitemaps)
+            with_rules(self._session.settings)  # report mistakes in them before anything is created
             self._session.__enter__()
             try:
                 self._frontier = self._session.create_or_join(Purpose(self._seeds, self._sitemaps), runs=runs)

@@ -12,11 +12,14 @@ import msgspec
 
 from crawler import url as urls
 from crawler.clock import since_boot
+from crawler.crawl.rule_set import with_rules
 from crawler.errors import CrawlerError, HookFailed, InvalidURL
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import Commit, HostTrouble, Lease, Retry, RobotsResult
 from crawler.headers import origin_of
+from crawler.parse.match import Match
+from crawler.parse.page import Page
 from crawler.policy import robots
 from crawler.policy.politeness import status_words
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
@@ -46,6 +49,8 @@ class Fetched:
 
     record: Record
     steps: list[str] = field(default_factory=list)
+    match: Match | None = None
+    """What the extraction rule found that matches its URL."""
 
 
 def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetched:
@@ -54,6 +59,7 @@ def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetch
     Raises InvalidURL, HookError, and HookFailed if the hook fails.
     """
     url = urls.given(url)
+    settings = with_rules(settings)
     one = _FetchOne(replace(settings, retries=0, store=tuple({*settings.store, "links"})), url, say)
     try:
         return one.run(Request(url))
@@ -98,17 +104,23 @@ class _FetchOne:
         self._memory = _Memory(plan.scope.roots_of(url))
         self._rules = RobotsCache(self._memory, plan.agent, plan.rules_cache)
         links = LinkFilter(plan.scope, self._memory.are_roots)
-        callbacks = Callbacks(HookCalls(load_hook(settings.hook)) if settings.hook else None, say=say)
+        hook = HookCalls(load_hook(settings.hook)) if settings.hook else None
+        callbacks = self._callbacks = Callbacks(hook, sample=self._note_match, say=say)
         processor = Processor(self._memory, links, plan, callbacks)
         fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, origins))
         self._downloader = Downloader(fetcher, links, plan)
         self._pipeline = Pipeline(self._downloader, self._rules, links, processor)
         self._steps: list[str] = []
+        self._match: Match | None = None
         self._answers: dict[str, FetchResult] = {}
         """What was answered to the request for the robots.txt of each origin."""
 
     def close(self) -> None:
         self._downloader.close()
+        self._callbacks.documents.close()
+
+    def _note_match(self, _url: str, page: Page) -> None:
+        self._match = page.match
 
     def run(self, request: Request) -> Fetched:
         if urls.has_bad_port(request.url):
@@ -124,7 +136,7 @@ class _FetchOne:
                 raise CrawlerError("this machine has no file descriptors left")
             record = Record.decode(ended.message.record)
             if record.outcome != "redirected":
-                return Fetched(_whole(record, ended, ended.message), self._steps)
+                return Fetched(_whole(record, ended, ended.message), self._steps, self._match)
             self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
             if not ended.message.requests:
                 self._note_refusal(record, ended.message)

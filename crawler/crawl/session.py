@@ -12,6 +12,7 @@ from typing import Any, Self
 from crawler import headers
 from crawler.crawl.purpose import NO_PURPOSE, Purpose
 from crawler.crawl.redis_access import RedisAccess, Say
+from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import Seeded, Seeder, lines
 from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
 from crawler.frontier import verbs
@@ -105,6 +106,7 @@ class Session:
         Raises UsageError if *purpose* is not that of the crawl, FixedSetting if a fixed setting was named with another
         value, NoCrawl if the command may create none.
         """
+        self.settings = with_rules(self.settings)
         plan_of(self.settings)  # report what cannot be used before anything is created
         if not self._begins:
             return self._join(purpose, runs)
@@ -136,6 +138,7 @@ class Session:
                     f"crawl {asked.crawl!r} was begun with --{flag} {format_value(name, there)}, which cannot change:"
                     f" leave it out, name another --crawl, or start over with `crawler run --fresh`"
                 )
+        self.bring_rules(frontier)
         self.change(frontier, changed)
         if sources := purpose.missing(frontier.crawldb.meta()):
             frontier.shards[0].ask(verbs.remember(frontier.shards[0], sources))
@@ -157,6 +160,19 @@ class Session:
         """Make *name* that of the crawl's hook; workers with another one leave. Empty: it has none."""
         self.say(f"hook: {self.settings.hook_name or 'none'} -> {name or 'none'}")
         self._store(frontier, {"hook_name": name})
+
+    def bring_rules(self, frontier: Frontier) -> None:
+        """Make the rules that this command brings, if it does, those of the crawl."""
+        if self.loaded.settings.rules is not None:
+            self.set_rules(frontier, with_rules(self.loaded.settings).rule_set)
+
+    def set_rules(self, frontier: Frontier, text: str) -> None:
+        """Make *text* the crawl's extraction rules, and report that. Empty: it has none."""
+        if text == self.settings.rule_set:
+            return
+        before, after = (format_value("rule_set", rules) for rules in (self.settings.rule_set, text))
+        self.say(f"rules: {before} -> {after}; pages that were fetched before keep their data")
+        self._store(frontier, {"rule_set": text})
 
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
         """Change settings of the crawl, and report which."""

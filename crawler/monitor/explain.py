@@ -15,6 +15,7 @@ from crawler.record import Entry, Record
 from crawler.settings import Settings
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import plan_of
+from crawler.worker.seen_before import SeenBefore
 
 MAX_SEARCHED: Final = 1_000_000
 """Queue entries that are searched for the place of a URL."""
@@ -105,6 +106,8 @@ class _Explainer:
         self._plan = plan_of(settings)
         self._links = LinkFilter(self._plan.scope, self._crawldb.hosts.roots)
         self._links.set_quarantined(self._crawldb.traps())
+        hosts = self._crawldb.hosts
+        self._seen_before = SeenBefore(hosts.seen_before) if hosts.has_seen_before() else None
 
     def explain(self, given: str) -> Explanation:
         url = self._frontier.form.apply(urls.given(given))
@@ -225,6 +228,8 @@ class _Explainer:
             reason = "scope"
         if reason is None and urls.has_bad_port(url) and not self._links.is_named(url):
             reason = "port"
+        if reason is None and depth and self._seen_before is not None and self._seen_before.of([url]):
+            reason = "seen-before"
         if reason is None and result.state == "unknown":
             reason = facts.refusal or None
         if reason is not None:

@@ -10,6 +10,7 @@ from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.redis.connection import Backoff
 from crawler.parse.page import Page
+from crawler.worker.document_reader import DocumentReader
 from crawler.worker.hook_call import HookCalls
 from crawler.worker.options import WorkerOptions
 from crawler.worker.pending_call import PendingCall
@@ -52,6 +53,8 @@ class Callbacks:
     """Shows a message to people."""
     enter: Callable[..., object] = lambda *_: None
     """Notes the stage of the work, and the token of the lease (see `Watchdog.enter`)."""
+    documents: DocumentReader = field(default_factory=DocumentReader)
+    """Converts PDF and DOCX."""
 
 
 NO_CALLBACKS: Final = Callbacks()

@@ -149,7 +149,7 @@ def of_page(held: LeasedPage, page: Page, found: Discovered, rest: HostFeedback,
     """
     response, original = page.response, found.original
     outcome = _DROPPED if found.hook.is_dropped else "dropped:noindex" if page.noindex else "fetched"
-    fields = _response_fields(held, outcome, response, found.error or (_FLAT if page.is_flat else None))
+    fields = _response_fields(held, outcome, response, found.error or page.damage or (_FLAT if page.is_flat else None))
     fields["link_count"] = page.links_total
     if outcome != "fetched":
         fields |= {"charset": page.charset, "canonical": page.canonical}

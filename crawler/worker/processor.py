@@ -25,9 +25,10 @@ from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import Verdict, judge
 from crawler.record import Charge, Request
 from crawler.worker.context import NO_CALLBACKS, Callbacks
+from crawler.worker.documents import Documents
 from crawler.worker.hook_call import NOT_CALLED, HookResult
 from crawler.worker.link_filter import LinkFilter, is_private_name
-from crawler.worker.options import READ_TYPES, WorkerOptions
+from crawler.worker.options import WorkerOptions
 from crawler.worker.outcome import (
     Discovered,
     HostFeedback,
@@ -38,6 +39,7 @@ from crawler.worker.outcome import (
     of_response,
     of_sitemap,
 )
+from crawler.worker.page_data import PageData
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
@@ -72,6 +74,7 @@ class Processor:
         self._stored = stored
         self._links = links
         self._extractor = Extractor(plan.extract)
+        self._documents = Documents(plan, self._extractor, callbacks.documents)
         self.plan = plan
         self._hook, self._sample = callbacks.hook, callbacks.sample
         self.say, self.enter = callbacks.say, callbacks.enter
@@ -79,6 +82,7 @@ class Processor:
         self._reported: set[str] = set()
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
+        self._page_data = PageData(callbacks.say)
 
     def id(self, url: str) -> str:
         """The id of a canonical URL."""
@@ -114,7 +118,7 @@ class Processor:
         May raise RedisAway if a root of the scope has to be looked up. Then process the same result again.
         """
         is_sitemap = held.entry.request.sitemap
-        judged = result if is_sitemap else _as_page(result)
+        judged = result if is_sitemap else self._documents.as_page(result)
         verdict = judge(judged, held.entry.retries, self.plan.retries, random.random())
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
@@ -135,6 +139,7 @@ class Processor:
         on_all = self.plan.hook_on_all and not is_sitemap
         hook = self._call_hook(held, self._extractor.extract(result)) if on_all else NOT_CALLED
         commit = of_response(held, verdict.outcome, result, rest, error=verdict.error, hook=hook)
+        commit = self._documents.with_missed(commit, result)
         return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
@@ -269,7 +274,7 @@ class Processor:
 
     def _page(self, held: LeasedPage, response: Response, rest: HostFeedback) -> PendingCall:
         page = self._read(held, response)
-        hook = self._call_hook(held, page)
+        hook = self._page_data.merge(page, self._call_hook(held, page))
         request, original, error = held.entry.request, self._canonical_elsewhere(held, page), hook.error
         requests, refused = self._follow(held, page, original)
         roots: Sequence[str] = ()
@@ -300,6 +305,8 @@ class Processor:
     def _read(self, held: LeasedPage, response: Response) -> Page:
         """The page. It is read by its head alone if nothing else is needed and no link on it leads to anything new."""
         plan = self.plan
+        if document := self._documents.read(response, self.clock):
+            return document
         most = plan.scope.max_depth
         follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)
         if not (plan.skims and self._hook is None):
@@ -421,13 +428,6 @@ class Processor:
 
 _MAX_REFRESH: Final = 10
 """A meta refresh of a seed within these seconds is a redirect that takes its root along."""
-
-
-def _as_page(result: FetchResult) -> FetchResult:
-    """The answer as if only bodies of pages were read: a hook for which all are read changes no outcome."""
-    if isinstance(result, Response) and not result.computed_type.startswith(READ_TYPES):
-        return msgspec.structs.replace(result, skipped=True)
-    return result
 
 
 def _too_many(hops: int) -> str:

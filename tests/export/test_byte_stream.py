@@ -91,9 +91,7 @@ def test_an_unknown_ending_names_the_known_ones(tmp_path: Path, name: str) -> No
 
 @pytest.mark.parametrize("format", ["pdf", "", ".gz", "gz", "csv.gz.gz", "a/csv"])
 def test_an_unknown_format_names_the_known_ones(format: str) -> None:
-    with pytest.raises(
-        UsageError, match=r"choose from jsonl\[\.gz\|\.zst\], ndjson\[\.gz\|\.zst\], csv\[\.gz\|\.zst\]"
-    ):
+    with pytest.raises(UsageError, match=r"choose from jsonl\[\.gz\|\.zst\], ndjson\[\.gz\|\.zst\], csv"):
         open_writer("-", format)
 
 
