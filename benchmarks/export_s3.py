@@ -1,4 +1,4 @@
-"""How fast records get into a bucket: `crawler export -o s3://...` in several formats. `make bench-export-s3`.
+"""How fast records get into a bucket: `crawler export -o s3://...` in several formats. `make bench-bucket`.
 
 The records are those of `export.py`. The server is the one of the tests: it writes each object to a file. It shares the
 machine, but its CPU is not counted. Between two machines the time for an answer adds up instead: once for each part and

@@ -40,6 +40,8 @@ _AT_ONCE: Final = 4
 """Pieces that are sent at a time."""
 _FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.5, 20.0, 2.0
 """Seconds between attempts, and how they grow."""
+_MAX_READ: Final = 16 * 1024 * 1024
+"""Bytes of an object that is read: what an export reads is small."""
 _MAX_KEY: Final = 900
 """Bytes of a key as it is given; S3 takes 1,024, and a folder needs names in it."""
 
@@ -174,10 +176,12 @@ class Bucket:
         return found
 
     def get(self, key: str) -> tuple[bytes, str | None] | None:
-        """The content of an object and its tag, if it exists."""
+        """The content of a small object and its tag, if it exists."""
 
         def read() -> tuple[bytes, str | None]:
             found = self._obstore.get(self._store, key)
+            if found.meta["size"] > _MAX_READ:
+                raise BucketError(f"{key} has {found.meta['size']:,} bytes, and should have a few: name another folder")
             return bytes(found.bytes()), found.meta["e_tag"]
 
         found: tuple[bytes, str | None] | None = self._ask(read, missing=True)

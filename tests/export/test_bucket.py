@@ -78,6 +78,12 @@ def test_a_long_list_is_whole_also_when_a_page_of_it_fails(server: S3Server, buc
     assert len(list(bucket.keys(""))) == 253
 
 
+def test_a_large_object_is_not_read(server: S3Server, bucket: Bucket) -> None:
+    server.write("pages/.lock", b"x" * 17 * MB)
+    with pytest.raises(BucketError, match="has 17,825,792 bytes, and should have a few"):
+        bucket.get("pages/.lock")
+
+
 def test_a_put_may_depend_on_what_is_there(bucket: Bucket) -> None:
     first = bucket.put_if("key", b"1", None)
     with pytest.raises(Changed):

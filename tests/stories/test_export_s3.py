@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crawler.frontier.redis.connection import Connection
+from crawler.record import Request
 from tests.export.conftest import Crawl, page
 from tests.export.s3_server import BUCKET, SECRET, S3Server
-from tests.stories.commands import Commands, Done, Json, by_url
+from tests.stories.commands import Commands, Done, Json, by_url, wait_until
 from tests.stories.sites import Sites, html
 
 SIZE = 300
@@ -61,12 +65,12 @@ def stored(redis_url: str, commands_on: Callable[[str], Commands], server: S3Ser
     link.close()
 
 
-def one_line(done: Done, code: int) -> str:
+def refusal(done: Done, code: int) -> str:
     """What a command said that failed: one line, no secret in it."""
     assert done.code == code, done.err
     assert SECRET not in done.err + done.out
     assert "Traceback" not in done.err
-    lines = [line for line in done.lines if "trying again" not in line]
+    lines = [line for line in done.lines if "trying again" not in line and "may be locked" not in line]
     assert len(lines) == 1, done.err
     return lines[0]
 
@@ -95,6 +99,91 @@ def test_a_run_writes_its_records_into_a_bucket(commands: Commands, server: S3Se
 
 
 @pytest.mark.parametrize(
+    ("folder", "flags"),
+    [
+        ("pages.jsonl/", ()),
+        ("pages.csv.gz/", ()),
+        ("pages.jsonl.zst/", ()),
+        ("parts/", ("--format", "parquet")),
+        ("docs/", ("--format", "markdown")),
+    ],
+)
+def test_a_folder_of_a_bucket_holds_what_a_folder_here_holds(
+    stored: Stored, folder: str, flags: tuple[str, ...]
+) -> None:
+    done = stored.export(folder, *flags)
+    assert done.code == 0, done.err
+    assert stored.commands.run("export", "-o", folder, *flags).code == 0
+    here = stored.commands.folder / folder
+    files = {f"{folder}{path.relative_to(here)}": path.read_bytes() for path in here.rglob("*") if path.is_file()}
+    assert len(files) > 1
+    assert stored.server.objects() == files
+    again = stored.export(folder, *flags)
+    assert (again.code, stored.server.objects()) == (0, files)
+    assert f"0 records written to s3://{BUCKET}/{folder}, 300 in all" in again.err
+
+
+@pytest.mark.parametrize("name", ["pages.parquet", "pages.sqlite", "site.md", "sitemap.xml.gz", "llms.txt"])
+def test_an_object_of_any_format_holds_what_a_file_holds(stored: Stored, name: str) -> None:
+    done = stored.export(name)
+    assert done.code == 0, done.err
+    assert stored.commands.run("export", "-o", name).code == 0
+    (found,) = stored.server.objects().values()
+    if name.endswith(".sqlite"):
+        copy = stored.commands.folder / "copy.sqlite"
+        copy.write_bytes(found)
+        assert rows_of(copy) == rows_of(stored.commands.folder / name)
+    else:
+        assert found == (stored.commands.folder / name).read_bytes()
+    assert list(stored.commands.temporary.glob("crawler-export-*")) == []
+
+
+def rows_of(database: Path) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(database)) as connection:
+        return connection.execute("SELECT * FROM pages ORDER BY url").fetchall()
+
+
+def test_a_folder_grows_while_the_crawl_runs(commands: Commands, server: S3Server, sites: Sites) -> None:
+    commands.env.update(server.environment)
+    site = sites.add()
+    site.serve("/", html([f"/{n}" for n in range(40)]))
+    for n in range(40):
+        site.serve(f"/{n}", html())
+    place = f"s3://{BUCKET}/site.jsonl/"
+    going = commands.start("export", "-o", place, "--follow", "--drain")
+    assert commands.run("run", site.url("/"), "--delay", "0").code == 0
+    done = going.wait()
+    assert done.code == 0, done.err
+    parts = [data for key, data in server.objects().items() if "/part-" in key]
+    found = by_url([json.loads(line) for data in parts for line in data.splitlines()])
+    assert {site.url(f"/{n}") for n in range(40)} <= set(found)
+    assert commands.exported() == []  # Redis is free of them
+
+
+def test_a_run_continues_its_folder(commands: Commands, server: S3Server, sites: Sites) -> None:
+    commands.env.update(server.environment)
+    site = sites.add()
+    first, second = site.serve("/one", html()), site.serve("/two", html())
+    place = f"s3://{BUCKET}/site.jsonl/"
+    assert commands.run("run", first, "--delay", "0", "-o", place).code == 0
+    assert commands.run("run", second, "--delay", "0", "--add", "-o", place).code == 0
+    parts = {key: data for key, data in server.objects().items() if "/part-" in key}
+    found = by_url([json.loads(line) for data in parts.values() for line in data.splitlines()])
+    assert (len(parts), {first, second} <= set(found)) == (2, True)
+
+
+def test_a_second_export_into_a_folder_is_refused_until_the_first_is_gone(stored: Stored) -> None:
+    stored.crawl.frontier.put([Request("http://example.org/that-waits")])  # the crawl is not done
+    first = stored.commands.start("export", "-o", f"s3://{BUCKET}/pages.jsonl/", "--follow")
+    wait_until(lambda: "pages.jsonl/.lock" in stored.server.objects(), "the lock")
+    assert "is being written by another export: stop it" in refusal(stored.export("pages.jsonl/"), 2)
+    first.kill()
+    assert stored.export("pages.jsonl/").code == 0
+    parts = [data for key, data in stored.server.objects().items() if "/part-" in key]
+    assert set(by_url([json.loads(line) for data in parts for line in data.splitlines()])) == stored.urls
+
+
+@pytest.mark.parametrize(
     ("variables", "output", "words"),
     [
         ({"AWS_ACCESS_KEY_ID": "AKIDOFNOBODY"}, "pages.jsonl", "check AWS_ACCESS_KEY_ID"),
@@ -111,7 +200,7 @@ def test_what_cannot_work_is_one_line_and_exit_code_2(
 ) -> None:
     stored.commands.env.update(variables)
     name, *flags = output.split(" ")
-    assert words in one_line(stored.export(name, *flags), 2)
+    assert words in refusal(stored.export(name, *flags), 2)
     assert stored.server.objects() == {}
 
 
@@ -128,16 +217,16 @@ def test_what_the_server_refuses_is_one_line_and_exit_code_2(
     stored: Stored, status: int, code: str, words: str
 ) -> None:
     stored.server.fail(status=status, code=code)
-    assert words in one_line(stored.export("pages.jsonl"), 2)
+    assert words in refusal(stored.export("pages.jsonl"), 2)
 
 
 def test_a_bucket_that_stays_away_ends_with_exit_code_5(stored: Stored) -> None:
     stored.commands.write("impatient.py", IMPATIENT)
     stored.server.fail(method="PUT", key="pages.jsonl", status=503, code="SlowDown", times=999)
-    line = one_line(stored.export("pages.jsonl", python="impatient.py"), 5)
+    line = refusal(stored.export("pages.jsonl", python="impatient.py"), 5)
     assert "the server answered 503 SlowDown, for 1 seconds; the object is as it was before" in line
     stored.server.kill()
-    line = one_line(stored.export("pages.jsonl", python="impatient.py"), 5)
+    line = refusal(stored.export("pages.jsonl", python="impatient.py"), 5)
     assert "connection refused, for 1 seconds" in line
     stored.server.start()
     assert stored.server.objects() == {}
@@ -149,5 +238,5 @@ def test_a_bucket_that_stays_away_ends_with_exit_code_5(stored: Stored) -> None:
 def test_without_obstore_one_line_says_what_to_install(stored: Stored) -> None:
     hidden = "import sys; sys.modules['obstore'] = None\nfrom crawler.cli.app import main\nmain()\n"
     stored.commands.write("hidden.py", hidden)
-    assert "pip install 'crawler[s3]'" in one_line(stored.export("pages.jsonl", python="hidden.py"), 2)
+    assert "pip install 'crawler[s3]'" in refusal(stored.export("pages.jsonl", python="hidden.py"), 2)
     assert stored.commands.run("export", "-o", "local.jsonl", python="hidden.py").code == 0
