@@ -24,15 +24,16 @@ MAX_METHODS = 20
 
 MAX_LINE_OF_LUA = 120
 FUNCTION_OF_LUA = re.compile(r"^( *)(?:local )?function ([\w.]+)\(.*?^\1end\b", re.MULTILINE | re.DOTALL)
-LONG_FUNCTIONS_OF_LUA = {"accept": 74, "apply_event": 69, "lease_from": 57}
+LONG_FUNCTIONS_OF_LUA = {"accept": 78, "apply_event": 69, "lease_from": 57}
 """Function -> lines that it may have. They run for every page, and Redis makes each function of a script anew at every
 call: split, they would cost more. Their parts share their locals, too."""
 
 LAYERS = (
     ("__main__",),
     ("cli",),
-    ("monitor",),
     (PACKAGE,),  # what `import crawler` offers
+    ("api",),
+    ("monitor",),
     ("crawl",),
     ("worker",),
     ("export",),
@@ -41,6 +42,7 @@ LAYERS = (
     (
         "record",
         "settings",
+        "fielddocs",
         "keywords",
         "headers",
         "logs",
@@ -61,6 +63,7 @@ the folders, which may import each other; no cycle is allowed anywhere."""
 GROUND = LAYERS[-1]
 
 DOORS = {
+    "IPython": ("api.progress",),
     "ada_url": ("url",),
     "bs4": ("parse.page", "parse.charset"),
     "brotli": ("fetch.decode",),
@@ -68,6 +71,7 @@ DOORS = {
     "chardet": ("parse.guess",),
     "chardetng_py": ("parse.guess",),
     "click": ("cli",),
+    "cloudpickle": ("crawl.hook_code",),
     "hiredis": ("frontier.redis",),
     "hyperscan": ("parse.signs",),
     "isal": ("worker.contents",),
@@ -97,6 +101,8 @@ DOORS = {
 }
 """Library -> the only modules that may import it."""
 
+UNPICKLES = "crawl.hook_code"
+"""The one module that may: what a worker's own parent sends it through a pipe, never what was in Redis."""
 FORBIDDEN_IMPORTS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "marshal", "shelve"}
 """They run what they read, and Redis is an input."""
 
@@ -237,7 +243,8 @@ def check_nothing_is_evaluated(folder: Path) -> list[str]:
     problems = []
     for name, path in modules(folder).items():
         for line, dotted in imported(path, folder):
-            if dotted.partition(".")[0] in FORBIDDEN_IMPORTS or dotted == "yaml.load":
+            is_forbidden = dotted.partition(".")[0] in FORBIDDEN_IMPORTS and name != UNPICKLES
+            if is_forbidden or dotted == "yaml.load":
                 problems.append(f"{name}, line {line}: imports {dotted}")
         problems += [
             f"{name}, line {node.lineno}: calls {called}"

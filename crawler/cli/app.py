@@ -34,7 +34,7 @@ from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
-from crawler.errors import CrawlerError, HookFailed, NothingFetched, OutputError, UsageError
+from crawler.errors import CrawlerError, NothingFetched, OutputError, UsageError
 from crawler.export import Output
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
@@ -201,15 +201,8 @@ def _finish(session: Session, output: Output | None, status: Status, code: int) 
         write_all(session, session.find(), output)
     if status.fetched == 0 and status.state in OVER:
         raise NothingFetched("nothing was fetched: `crawler status`, `crawler failed` and `crawler fetch URL` tell why")
-    _refuse_failed_hook(session, status)
+    session.refuse_failed_hook(status)
     return code
-
-
-def _refuse_failed_hook(session: Session, status: Status) -> None:
-    if session.settings.hook and status.hook_errors and status.hook_errors == status.hook_calls:
-        raise HookFailed(
-            f"the hook failed in all of its {status.hook_calls:,} calls: correct it, then start over with --fresh"
-        )
 
 
 def _hint_at_contact(session: Session) -> None:
@@ -300,7 +293,7 @@ def work_(until_done: bool, **given: Any) -> int:
         _hint_at_failures(ended.status)
         ended.refuse_stuck()
         if not ended.interrupted:
-            _refuse_failed_hook(session, ended.status)
+            session.refuse_failed_hook(ended.status)
         return INTERRUPTED if ended.interrupted and until_done else 0
 
 

@@ -52,7 +52,8 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     if as_json:
         echo_json(found.record if links else msgspec.structs.replace(found.record, links=None))
     else:
-        lines = [*found.steps, *_lines(found.record, links=links), *_matched(found, loaded.settings.rules)]
+        requests = [f"  {'request':<14} {text}" for text in found.requests]
+        lines = [*found.steps, *_lines(found.record, links=links), *_matched(found, loaded.settings.rules), *requests]
         click.echo("\n".join(map(printable, lines)))
     code = 0 if found.record.outcome == "fetched" else 4
     if loaded.settings.hook:

@@ -37,7 +37,7 @@ from crawler.worker.options import plan_of
 @click.option("--requests-key", metavar="KEY", help="its SCHEDULER_QUEUE_KEY, if that was set")
 @click.option("--dupefilter-key", metavar="KEY", help="its SCHEDULER_DUPEFILTER_KEY, if that was set")
 @click.option("--dry-run", is_flag=True, help="show what is there, and change nothing")
-@settings(*OF_CRAWL, *OF_REDIS)
+@settings(*OF_CRAWL, "rules", *OF_REDIS)
 def import_(
     source: str,
     spider: str | None,

@@ -12,7 +12,6 @@ import click
 
 from crawler.cli.hosts import set_for_hosts, settings_of_hosts
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
-from crawler.cli.progress import Progress
 from crawler.cli.terminal import echo_json, line, say
 from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.session import Session, has_begun, place_of
@@ -22,6 +21,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
+from crawler.monitor.progress import Progress
 from crawler.policy import robots
 from crawler.settings import TABLE, Kind, Settings, format_value, parse_change, stored_key
 from crawler.text import counted, printable
@@ -47,7 +47,7 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
         seen = monitor.look()
         seen = _watch(session, monitor, seen, as_json) if watch else seen
         if as_json:
-            echo_json(seen.as_json())
+            echo_json(seen.to_dict())
         else:
             click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
     return 0
@@ -55,11 +55,11 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
 
 def _watch(session: Session, monitor: Monitor, seen: Status, as_json: bool) -> Status:
     """Update until the crawl is over or a signal arrives: on the terminal, or one object a second."""
-    began, show = time.monotonic(), Progress()
+    began, show = time.monotonic(), Progress(line, say)
     with session.redis.interruptible() as stopped:
         while not stopped() and seen.state not in OVER:
             if as_json:
-                echo_json(seen.as_json())
+                echo_json(seen.to_dict())
             else:
                 show(seen, time.monotonic() - began)
             time.sleep(1.0 if as_json else 0.5)
@@ -90,7 +90,7 @@ def list_(as_json: bool, **given: Any) -> int:
                 say(f"{name}: {error}")
                 continue
             if as_json:
-                echo_json(seen.as_json())
+                echo_json(seen.to_dict())
             else:
                 click.echo(f"{name:<24} {seen.state:<9} {seen.ended:>12,} ended {seen.queued:>12,} queued")
         if not names:

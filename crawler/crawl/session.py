@@ -14,12 +14,13 @@ from crawler.crawl.purpose import NO_PURPOSE, Purpose
 from crawler.crawl.redis_access import RedisAccess, Say
 from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import Seeded, Seeder, lines
-from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
+from crawler.errors import CrawlExists, FixedSetting, HookFailed, NoCrawl, RedisUnavailable
 from crawler.frontier import verbs
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
 from crawler.frontier.redis.address import shown
+from crawler.frontier.status import Status
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
 from crawler.worker.hook import hook_name, refuse_other
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
@@ -37,14 +38,17 @@ class Session:
         """This session created the crawl."""
         self.hook_name = hook_name(loaded.settings.hook or "")
         """The name of the hook that this command brings."""
+        self.hook_code = b""
+        """The hook itself, if workers cannot import it."""
         self.origins: set[str] = set()
         """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
-        self._begins = begins
+        self.begins = begins
+        """The command may create a crawl."""
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
         """Connect to Redis (see `RedisAccess.open`). Raises RedisUnavailable, NoCrawl."""
-        if not self._begins and not has_begun(self.settings):
+        if not self.begins and not has_begun(self.settings):
             raise self._no_crawl()
         try:
             self.redis.open()
@@ -108,7 +112,7 @@ class Session:
         """
         self.settings = with_rules(self.settings)
         plan_of(self.settings)  # report what cannot be used before anything is created
-        if not self._begins:
+        if not self.begins:
             return self._join(purpose, runs)
         if runs:
             self.settings = replace(self.settings, hook_name=self.hook_name)
@@ -195,6 +199,13 @@ class Session:
         """Delete the crawl and everything it stored, even if it is damaged; returns how many keys there were."""
         self._frontier = None
         return delete(self.redis.connection, self.settings.crawl)
+
+    def refuse_failed_hook(self, status: Status) -> None:
+        """Raise HookFailed if all calls of the hook failed."""
+        if self.settings.hook and status.hook_errors and status.hook_errors == status.hook_calls:
+            raise HookFailed(
+                f"the hook failed in all of its {status.hook_calls:,} calls: correct it, then start over with --fresh"
+            )
 
     def discard(self, frontier: Frontier) -> None:
         """Delete a crawl that this session created and that got no URL: its settings should not bind the next one."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from crawler.export.checkpoints import Checkpoints, Wanted
-from crawler.export.exporter import Export, ExportResult, read
+from crawler.export.exporter import Export, ExportResult, follow, read
 from crawler.export.formats import open_writer
 from crawler.export.output import How, Output, Written
 from crawler.export.selection import Selection
@@ -23,6 +23,7 @@ __all__ = [
     "Wanted",
     "Writer",
     "Written",
+    "follow",
     "open_writer",
     "read",
 ]

@@ -69,6 +69,27 @@ def read(records: Records, contents: Collection[str] = CONTENTS) -> Iterator[Rec
     reading.so_far(0, START).refuse_left_out()
 
 
+def follow(records: Records, is_over: Callable[[], bool], pause: Callable[[float], None]) -> Iterator[Record]:
+    """Like `read`, then new records as they are committed, until *is_over* and one more read finds nothing.
+
+    *pause* waits for a number of seconds.
+    """
+    reading, cursor, wait = _Reading(records, ALL, CONTENTS), START, _FIRST_PAUSE
+    while True:
+        over, before = is_over(), cursor  # asked before reading: what was committed until then is read now
+        for batch, reached in reading.batches(before):
+            cursor = reached
+            yield from reading.named(batch)
+        if cursor != before:
+            wait = _FIRST_PAUSE
+        elif over:
+            break
+        else:
+            pause(wait)
+            wait = min(wait * _PAUSE_GROWTH, _MAX_PAUSE)
+    reading.so_far(0, cursor).refuse_left_out()
+
+
 class Export:
     """Copies the records of a crawl to a writer, which stays open. Ends early when the writer is `gone`."""
 

@@ -31,28 +31,44 @@ NO_WORKERS: Final = "no workers: start some with `crawler work`"
 """What a status reports as its limit as long as no worker has sent a heartbeat."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Status:
     """One snapshot. Counts are since the crawl began; `rate` is pages a second since the snapshot before."""
 
     crawl: str
+    """The name of the crawl."""
     state: str
+    """running, waiting, seeding, empty, paused, limit, done, or deleting."""
     accepted: int
+    """URLs that were ever accepted."""
     queued: int
+    """URLs that wait, those of blocked hosts included."""
     leased: int
+    """URLs that workers have."""
     ended: int
+    """URLs that have an outcome."""
     sources: int
+    """Seeders at work."""
     outcomes: dict[str, int]
+    """Outcome -> URLs."""
     statuses: dict[str, int]
+    """HTTP status -> answers."""
     refused: dict[str, int]
+    """Reason -> links that were left out."""
     bytes: int
+    """Bytes of decoded bodies."""
     workers: int
+    """Workers that gave a sign of life in the last 10 s."""
     silent_workers: int
+    """Workers that did not, and are not known to have ended."""
     hosts_waiting: int
+    """Hosts with queued URLs."""
     wait_ms: int
+    """Milliseconds until the next host is due; -1: nothing is queued."""
     limit: str
     """What the speed depends on now, in words."""
     rate: float
+    """Pages a second over the last ten seconds."""
     redis_bytes: int | None
     """What Redis uses, whatever for; None if it does not report that."""
     redis_limit: int | None
@@ -129,9 +145,12 @@ class Status:
         """Nothing is left to do."""
         return self.state == "done"
 
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, and `will_fit`."""
         return {name: getattr(self, name) for name in (*self.__slots__, "will_fit")}
+
+    def __repr__(self) -> str:
+        return f"<Status of crawl {self.crawl!r}: {self.state}, {self.ended:,} ended, {self.queued:,} queued>"
 
 
 def workers_alive(crawldb: CrawlDb) -> bool:

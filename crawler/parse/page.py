@@ -120,15 +120,24 @@ COMMENT: Final = parse("<p><!---->").css("p")[0].first_child.tag_id  # type: ign
 
 @dataclass(slots=True)
 class Page:
-    """One response, read. Fields are None if unknown; every string is valid UTF-8 without NUL."""
+    """One answer, read: what a hook gets. Fields are None if unknown; every string is valid UTF-8 without NUL.
+
+    For what the fields do not have: `css` selects elements, `json` and `soup` parse the body, `html` is its text, and
+    `response.body` its bytes.
+    """
 
     url: str
+    """The URL in its canonical form."""
     response: Response
+    """The answer: status, headers, body (bytes, decoded by Content-Encoding), truncated, content_type, elapsed."""
     charset: str | None = None
     """The encoding's WHATWG name; None if the body is not text."""
     title: str | None = None
+    """The text of `<title>`."""
     description: str | None = None
+    """The page's own description (`<meta name=description>`, else that of OpenGraph)."""
     lang: str | None = None
+    """The language that the page declares (BCP 47)."""
     canonical: str | None = None
     """The canonical form of the URL that the page names as its own (`rel=canonical`)."""
     noindex: bool = False
@@ -136,9 +145,13 @@ class Page:
     nofollow: bool = False
     """The page asks that none of its links be followed, and this crawl obeys; `outlinks` is empty then."""
     text: str | None = None
+    """The visible text; None unless the crawl stores it."""
     text_truncated: bool = False
+    """A text was cut at `--max-text`."""
     main: str | None = None
+    """The text of the main content; None unless the crawl stores it."""
     markdown: str | None = None
+    """The main content as Markdown; None unless the crawl stores it."""
     whole_page: bool = False
     """No main content was found: `main` and `markdown` have all of the text."""
     links: list[Link] = field(default_factory=list)
@@ -177,10 +190,12 @@ class Page:
 
     @property
     def status(self) -> int:
+        """The HTTP status code."""
         return self.response.status
 
     @property
     def headers(self) -> Headers:
+        """The header of the answer: `headers.get("etag")` in any case, `headers.all(name)` for all lines."""
         return self.response.headers
 
     @property

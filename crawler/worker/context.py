@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
@@ -39,6 +39,22 @@ class Tally:
         """The counters for the heartbeat. *lost*: commits that came too late, their leases had been given to others."""
         counts = {"pages": self.pages, "bytes": self.bytes, "errors": self.errors, "retried": self.retried}
         return counts | {"lost": self.lost + lost}
+
+
+class Stored(Protocol):
+    """What is stored of other pages (see `frontier.originals`). Each lookup is in the shard of a lease's *token*."""
+
+    def id(self, url: str) -> str:
+        """The id of a canonical URL."""
+
+    def first_with(self, token: str, digest: str) -> str | None:
+        """The id of the first page with this content."""
+
+    def has_contents(self, token: str, url: str) -> bool:
+        """Whether the page of *url* is stored with its contents."""
+
+    def named_by(self, token: str, url_id: str) -> str | None:
+        """The URL that a page names as its canonical."""
 
 
 @dataclass(frozen=True, slots=True)

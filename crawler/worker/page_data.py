@@ -9,7 +9,7 @@ import msgspec
 
 from crawler.parse.match import Match
 from crawler.parse.page import Page
-from crawler.worker.hook_call import HookResult
+from crawler.worker.hook_result import HookResult
 from crawler.worker.watchdog import MAX_FAILURES
 
 RULE_ERROR: Final = "rule "

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -24,9 +24,10 @@ from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import Verdict, judge
 from crawler.record import Charge, Request
-from crawler.worker.context import NO_CALLBACKS, Callbacks
+from crawler.worker.context import NO_CALLBACKS, Callbacks, Stored
 from crawler.worker.documents import Documents
-from crawler.worker.hook_call import NOT_CALLED, HookResult
+from crawler.worker.hook_requests import joined, requests_of
+from crawler.worker.hook_result import NOT_CALLED, HookResult
 from crawler.worker.link_filter import LinkFilter, is_private_name
 from crawler.worker.options import WorkerOptions
 from crawler.worker.outcome import (
@@ -47,22 +48,6 @@ from crawler.worker.sitemap_requests import SitemapRequests
 
 MAX_REPORTED: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
-
-
-class Stored(Protocol):
-    """What is stored of other pages (see `frontier.originals`). Each lookup is in the shard of a lease's *token*."""
-
-    def id(self, url: str) -> str:
-        """The id of a canonical URL."""
-
-    def first_with(self, token: str, digest: str) -> str | None:
-        """The id of the first page with this content."""
-
-    def has_contents(self, token: str, url: str) -> bool:
-        """Whether the page of *url* is stored with its contents."""
-
-    def named_by(self, token: str, url_id: str) -> str | None:
-        """The URL that a page names as its canonical."""
 
 
 class Processor:
@@ -138,9 +123,11 @@ class Processor:
             return read(held, result, rest)
         on_all = self.plan.hook_on_all and not is_sitemap
         hook = self._call_hook(held, self._extractor.extract(result)) if on_all else NOT_CALLED
-        commit = of_response(held, verdict.outcome, result, rest, error=verdict.error, hook=hook)
-        commit = self._documents.with_missed(commit, result)
-        return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
+        requests, refused = self._of_hook(held, hook)
+        now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
+        found = Discovered(now, refused=refused, hook=hook, error=verdict.error)
+        commit = self._documents.with_missed(of_response(held, verdict.outcome, result, rest, found), result)
+        return self._outgoing(commit, requests, later, failed=commit.outcome.startswith("failed"))
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
         alone_ms, took_ms = round(verdict.alone * 1000), self.clock.took_ms
@@ -206,7 +193,7 @@ class Processor:
         return PendingCall(Retry(held.lease, rest.event, charge, rest.rest_ms, alone_ms, respelled))
 
     def _loop(self, held: LeasedPage, response: Response, rest: HostFeedback, error: str) -> PendingCall:
-        commit = of_response(held, "failed:redirect-loop", response, rest, error=error)
+        commit = of_response(held, "failed:redirect-loop", response, rest, Discovered(error=error))
         return self._outgoing(commit, failed=True)
 
     def _report_lost_headers(self, before: str, after: str) -> None:
@@ -286,10 +273,12 @@ class Processor:
                 refused -= Counter(scope=1)
             requests, roots, error = list(moved.requests), moved.roots, error or moved.error
         refused.update(page.refused)
+        own, counts = self._of_hook(held, hook)
+        requests, refused = joined(own, requests), refused + counts
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
-        # A user who names a URL wants its links, even if it looks like a copy of another seed.
+        # A user who names a URL wants its links, even if it looks like a copy; and so does a hook that makes requests.
         spared = ANY
-        if requests and request.depth and not self.plan.all_links:
+        if requests and request.depth and not (self.plan.all_links or own):
             spared = self._alias(request.url)
         is_stored, copy = self._original_of(held, original)
         found = Discovered(
@@ -408,6 +397,13 @@ class Processor:
         finally:
             self.clock.leave_out(time.thread_time() - before)
             self.enter("handle", held.lease.token)
+
+    def _of_hook(self, held: LeasedPage, hook: HookResult) -> tuple[list[Request], Counter[str]]:
+        """The requests that a hook made, and the count of those that are refused."""
+        if not hook.requests:
+            return [], Counter()
+        with self._asking(held.lease.token):
+            return requests_of(hook, held, self._links, self.plan.form)
 
     def _admit(
         self, held: LeasedPage, outlinks: Sequence[str], depth: int, hops: int = 0
