@@ -15,7 +15,6 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -23,6 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 from crawler.errors import UsageError
+from crawler.export.bucket_errors import NO_CREDENTIALS, trouble_of
 
 if TYPE_CHECKING:
     from obstore import PutMode
@@ -40,6 +40,8 @@ _AT_ONCE: Final = 4
 """Pieces that are sent at a time."""
 _FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.5, 20.0, 2.0
 """Seconds between attempts, and how they grow."""
+_LOOK: Final = 0.2
+"""Seconds between looks whether to give up."""
 _MAX_READ: Final = 16 * 1024 * 1024
 """Bytes of an object that is read: what an export reads is small."""
 _MAX_KEY: Final = 900
@@ -47,68 +49,33 @@ _MAX_KEY: Final = 900
 
 _URL: Final = re.compile(r"s3://([^/]*)(?:/(.*))?", re.IGNORECASE | re.DOTALL)
 _BUCKET: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,253}[A-Za-z0-9]")
-_CODE: Final = re.compile(r"<Code>(\w{1,60})</Code>")
-_STATUS: Final = re.compile(r"status code: (\d{3})")
-_CAUSE: Final = re.compile(r'Os \{\s+code: \d+,\s+kind: \w+,\s+message: "([^"]{1,60})"')
-_METADATA: Final = re.compile(r"performing \w+ http://169\.254\.")
-"""In errors of obstore that looked for the credentials of a machine in a cloud, as the last resort."""
-
-NO_CREDENTIALS: Final = (
-    "no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (profiles in ~/.aws are not read)"
-)
-_RIGHTS: Final = "the key needs s3:PutObject, GetObject, ListBucket, DeleteObject and AbortMultipartUpload"
-_REGION: Final = "the bucket is in another region: set AWS_REGION"
-_WORDS: Final = {
-    "NoSuchBucket": "there is no such bucket: create it first, or correct its name",
-    "InvalidBucketName": "this is no name of a bucket",
-    "AccessDenied": f"access denied: {_RIGHTS}",
-    "AllAccessDisabled": "access denied: the bucket is closed",
-    "AccountProblem": "access denied: the account has a problem",
-    "InvalidAccessKeyId": "the server does not know the access key: check AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL",
-    "SignatureDoesNotMatch": "the secret key is wrong: check AWS_SECRET_ACCESS_KEY",
-    "InvalidToken": "the session token is wrong: check AWS_SESSION_TOKEN",
-    "ExpiredToken": "the session token has expired: set a new one",
-    "TokenRefreshRequired": "the session token has expired: set a new one",
-    "RequestTimeTooSkewed": "the clock of this machine is wrong: set it",
-    "RequestExpired": "the clock of this machine is wrong: set it",
-    "PermanentRedirect": _REGION,
-    "AuthorizationHeaderMalformed": _REGION,
-    "IllegalLocationConstraintException": _REGION,
+_TYPES: Final = {
+    "csv": "text/csv; charset=utf-8",
+    "gz": "application/gzip",  # RFC 6713
+    "json": "application/json",
+    "jsonl": "application/jsonl",
+    "md": "text/markdown; charset=utf-8",  # RFC 7763
+    "parquet": "application/vnd.apache.parquet",
+    "sqlite": "application/vnd.sqlite3",
+    "txt": "text/plain; charset=utf-8",
+    "xml": "application/xml",
+    "zst": "application/zstd",  # RFC 8878
 }
-"""What an error code of S3 means. Such an error does not pass by itself."""
-_PASSING: Final = {
-    *("SlowDown", "RequestTimeout", "OperationAborted", "ConditionalRequestConflict", "NoSuchUpload"),
-    *("InternalError", "ServiceUnavailable", "Throttling", "ThrottlingException", "RequestLimitExceeded"),
-}
-_PASSING_STATUSES: Final = (408, 425, 429, 500, 502, 503, 504, 507)
-
+"""Ending -> media type."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
 class BucketError(OSError):
-    """A request failed. `away` says that the bucket could not be reached, else it refused."""
+    """A request failed. `away` says that the bucket could not be reached, else it refused; `code` is S3's own word."""
 
-    def __init__(self, why: str, *, away: bool = False) -> None:
+    def __init__(self, why: str, *, away: bool = False, code: str = "") -> None:
         super().__init__(why)
-        self.away = away
+        self.away, self.code = away, code
 
 
 class Changed(Exception):
     """A conditional put was refused: the object is there already, or is another one than was expected."""
-
-
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """Why a request failed."""
-
-    why: str
-    passing: bool = False
-    """The same request may succeed later."""
-    missing: bool = False
-    """The object does not exist."""
-    changed: bool = False
-    """A condition did not hold."""
 
 
 class Bucket:
@@ -123,6 +90,11 @@ class Bucket:
         self._store = self._open(name, answer_limit)
         self._answered = False
         self._closing = threading.Event()
+        self._stopped: Callable[[], bool] = self._closing.is_set
+
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        """Repeat nothing once *stopped*."""
+        self._stopped = lambda: stopped() or self._closing.is_set()
 
     def close(self) -> None:
         """Give up what is being repeated."""
@@ -155,25 +127,26 @@ class Bucket:
     def put(self, key: str, data: bytes | Path) -> None:
         """Put an object, whole or not at all."""
         if isinstance(data, bytes):
-            self._ask(lambda: self._obstore.put(self._store, key, data, use_multipart=False))
+            self._ask(lambda: self._put(key, data))
         else:
             self._ask(lambda: self._upload(key, data))
 
-    def put_if(self, key: str, data: bytes, tag: str | None) -> str | None:
-        """Put *data* if the object is still the one with *tag*, None: if there is none; its new tag. Else Changed.
+    def put_if(self, key: str, data: bytes, tag: str | None) -> None:
+        """Put *data* if the object is still the one with *tag*, None: if there is none. Else Changed.
 
         A server that knows no conditions puts it anyway.
         """
         mode: PutMode = "create" if tag is None else {"e_tag": tag}
         try:
-            put = self._ask(lambda: self._obstore.put(self._store, key, data, mode=mode), changed=True)
-            found: str | None = put["e_tag"]
+            self._ask(lambda: self._obstore.put(self._store, key, data, mode=mode), changed=True)
         except Changed:
             now = self.get(key)  # perhaps our own: its acknowledgement was lost, and the request repeated
             if now is None or now[0] != data:
                 raise
-            found = now[1]
-        return found
+        except BucketError as error:
+            if error.code != "NotImplemented":
+                raise
+            self.put(key, data)
 
     def get(self, key: str) -> tuple[bytes, str | None] | None:
         """The content of a small object and its tag, if it exists."""
@@ -216,17 +189,25 @@ class Bucket:
 
         self._ask(probe)
 
+    def _put(self, key: str, data: bytes) -> None:
+        self._obstore.put(self._store, key, data, use_multipart=False, attributes={"Content-Type": type_of(key)})
+
     def _upload(self, key: str, path: Path) -> None:
         size = path.stat().st_size
         if size <= _PIECE:
-            self._obstore.put(self._store, key, path.read_bytes(), use_multipart=False)
+            self._put(key, path.read_bytes())
             return
         with path.open("rb") as file:
             body = _Body(file)
             try:
-                piece = max(_PIECE, size // _MAX_PIECES + 1)
                 self._obstore.put(
-                    self._store, key, body, use_multipart=True, chunk_size=piece, max_concurrency=_AT_ONCE
+                    self._store,
+                    key,
+                    body,
+                    attributes={"Content-Type": type_of(key)},
+                    use_multipart=True,
+                    chunk_size=max(_PIECE, size // _MAX_PIECES + 1),
+                    max_concurrency=_AT_ONCE,
                 )
             except BaseException:
                 if body.error is not None:
@@ -251,11 +232,20 @@ class Bucket:
             if trouble.changed and changed:
                 raise Changed
             if not (trouble.passing or (trouble.why == NO_CREDENTIALS and self._answered)):
-                raise BucketError(trouble.why)
+                raise BucketError(trouble.why, code=trouble.code)
             began = began or self._away(trouble.why)
-            if time.monotonic() - began + pause > self._patience or self._closing.wait(pause * random.uniform(0.5, 1)):
+            if time.monotonic() - began + pause > self._patience:
                 raise BucketError(f"{trouble.why}, for {_shown(self._patience)}", away=True)
+            if self._pause(pause * random.uniform(0.5, 1)):
+                raise BucketError(trouble.why, away=True)
             pause = min(pause * _PAUSE_GROWTH, _MAX_PAUSE)
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait; true at once when it is time to give up."""
+        until = time.monotonic() + seconds
+        while not (ended := self._stopped()) and (left := until - time.monotonic()) > 0:
+            self._closing.wait(min(left, _LOOK))
+        return ended
 
     def _away(self, why: str) -> float:
         """Say that the bucket is away; returns since when."""
@@ -311,40 +301,9 @@ def parts_of(output: str) -> tuple[str, str]:
     return bucket, key
 
 
-def trouble_of(error: Exception) -> Trouble:
-    """What *error* of obstore means. It has the answer of the server in its text, the cause in its debug text."""
-    text = str(error)
-    code = found[1] if (found := _CODE.search(text)) else ""
-    status = int(found[1]) if (found := _STATUS.search(text)) else 0
-    if _METADATA.search(text):
-        return Trouble(NO_CREDENTIALS)
-    if code in _WORDS:
-        return Trouble(_WORDS[code])
-    if "redirect without LOCATION" in text:
-        return Trouble(_REGION)
-    if code in _PASSING or status in _PASSING_STATUSES:
-        return Trouble(f"the server answered {status or ''} {code}".replace("  ", " ").rstrip(), passing=True)
-    if type(error).__name__ == "InvalidPathError":
-        return Trouble("it holds a key with an empty part, or one that is . or ..: name another folder")
-    if not status:
-        return _broken(text)
-    why = f"the server answered {status}{' ' if code else ''}{code}: is AWS_ENDPOINT_URL that of an S3 server?"
-    changed = status in (409, 412) or type(error).__name__ == "PreconditionError"
-    return Trouble(why, missing=code == "NoSuchKey" and not changed, changed=changed)
-
-
-def _broken(text: str) -> Trouble:
-    """What is wrong with a connection; the debug text says it after `inner`."""
-    text = text.rpartition(" inner: ")[2]
-    if "InvalidCertificate" in text:
-        return Trouble("its certificate is not trusted: name the file of its authority in AWS_CA_BUNDLE")
-    if "kind: Timeout" in text or "TimedOut" in text:
-        return Trouble("it does not answer in time", passing=True)
-    if "dns error" in text or "failed to lookup" in text:
-        return Trouble("its name cannot be resolved", passing=True)
-    if found := _CAUSE.search(text):
-        return Trouble(found[1].lower(), passing=True)
-    return Trouble("the connection broke", passing=True)
+def type_of(key: str) -> str:
+    """The media type for an object of this name, for those who serve the bucket as a site."""
+    return _TYPES.get(key.rpartition(".")[2].lower(), "application/octet-stream")
 
 
 def _library() -> Any:

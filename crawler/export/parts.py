@@ -105,6 +105,9 @@ class PartsWriter(Writer):
         self._learns = folder.learns
         self.columns = None if folder.learns else ()
 
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        self._folder.storage.heed(stopped)
+
     def _new(self) -> tuple[Path, Writer]:
         path = self._folder.storage.scratch()
         return path, self._begin(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 
@@ -43,6 +43,9 @@ class Storage(ABC):
 
     def sync(self) -> None:  # noqa: B027 - where `put` returns only when the content is safe there is nothing to do
         """Make all that was put and deleted survive a power loss."""
+
+    def heed(self, stopped: Callable[[], bool]) -> None:  # noqa: B027 - only a place that may be away has to
+        """Once *stopped*, do not wait for the place if it is away."""
 
     @abstractmethod
     def scratch(self) -> Path:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -84,6 +84,9 @@ class S3Folder(Storage):
     def sync(self) -> None:
         for name in list(self._puts):
             self._finish(name)
+
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        self._bucket.heed(stopped)
 
     def scratch(self) -> Path:
         self._scratch = self._scratch or Scratch()

@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import obstore
 import pytest
 import trustme
 
 from crawler.errors import UsageError
 from crawler.export.bucket import Bucket, BucketError, Changed, parts_of
+from tests.export.moto_server import MotoServer
 from tests.export.s3_server import BUCKET, KEY, SECRET, S3Server
 
 MB = 1024 * 1024
@@ -84,24 +86,64 @@ def test_a_large_object_is_not_read(server: S3Server, bucket: Bucket) -> None:
         bucket.get("pages/.lock")
 
 
-def test_a_put_may_depend_on_what_is_there(bucket: Bucket) -> None:
-    first = bucket.put_if("key", b"1", None)
+def tag(bucket: Bucket) -> str | None:
+    """The tag of the object `key`."""
+    found = bucket.get("key")
+    return None if found is None else found[1]
+
+
+def test_a_put_may_depend_on_what_is_there(server: S3Server, bucket: Bucket) -> None:
+    bucket.put_if("key", b"1", None)
+    first = tag(bucket)
     with pytest.raises(Changed):
         bucket.put_if("key", b"2", None)
-    second = bucket.put_if("key", b"3", first)
+    bucket.put_if("key", b"3", first)
     with pytest.raises(Changed):
         bucket.put_if("key", b"4", first)
-    found = bucket.get("key")
-    assert found == (b"3", second)
+    assert server.objects() == {"key": b"3"}
+    second = tag(bucket)
     bucket.delete("key")
     with pytest.raises(Changed):
         bucket.put_if("key", b"5", second)
 
 
+def test_a_server_without_conditions_gets_a_plain_put(server: S3Server, bucket: Bucket) -> None:
+    server.fail(method="PUT", status=501, code="NotImplemented", times=4)
+    bucket.put_if("key", b"1", None)
+    assert server.objects() == {"key": b"1"}
+
+
+def test_an_object_has_its_media_type(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    kinds = {
+        "sitemap.xml": "application/xml",
+        "llms.txt": "text/plain; charset=utf-8",
+        "docs/a.md": "text/markdown; charset=utf-8",
+        "pages.jsonl.gz": "application/gzip",
+        "pages": "application/octet-stream",
+    }
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * 6 * MB)
+    with MotoServer() as moto:
+        for name, value in moto.environment.items():
+            monkeypatch.setenv(name, value)
+        bucket = Bucket(BUCKET)
+        for key, kind in kinds.items():
+            for content in (b"small", large):
+                bucket.put(key, content)
+                assert obstore.get(bucket._store, key).attributes["Content-Type"] == kind
+
+
+def test_the_endpoint_of_s3_alone_comes_first(server: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server.endpoint)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "https://nowhere.invalid")
+    Bucket(BUCKET).put("key", b"content")
+    assert server.objects() == {"key": b"content"}
+
+
 def test_a_conditional_put_whose_acknowledgement_is_lost_counts_once(server: S3Server, bucket: Bucket) -> None:
     server.fail(method="PUT", die="after")
-    done: list[str | None] = []
-    putting = threading.Thread(target=lambda: done.append(bucket.put_if("key", b"mine", None)))
+    done: list[None] = []
+    putting = threading.Thread(target=lambda: done.append(bucket.put_if("key", b"mine", None)))  # type: ignore[func-returns-value]
     putting.start()
     server.wait()
     server.start()
@@ -185,6 +227,21 @@ def test_a_server_that_does_not_answer_counts_as_away(server: S3Server) -> None:
     bucket = Bucket(BUCKET, patience=0.5, answer_limit=0.2)
     with pytest.raises(BucketError, match="it does not answer in time"):
         bucket.put("key", b"content")
+
+
+def test_what_is_repeated_ends_when_it_is_stopped(server: S3Server) -> None:
+    server.kill()
+    bucket = Bucket(BUCKET, patience=600)
+    asked: list[None] = []
+
+    def stopped() -> bool:
+        asked.append(None)
+        return len(asked) > 2
+
+    bucket.heed(stopped)
+    with pytest.raises(BucketError, match="connection refused"):
+        bucket.put("key", b"content")
+    assert len(asked) == 3
 
 
 def test_closing_ends_the_waiting(server: S3Server) -> None:
