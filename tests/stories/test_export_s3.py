@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from crawler import Crawl
 from crawler.frontier.redis.connection import Connection
 from crawler.record import Request
-from tests.export.conftest import Crawl, page
+from tests.export import conftest
+from tests.export.conftest import page
 from tests.export.s3_server import BUCKET, SECRET, S3Server
 from tests.stories.commands import Commands, Done, Json, by_url, wait_until
 from tests.stories.sites import Sites, html
@@ -34,7 +36,7 @@ class Stored:
     """Commands that can reach the server, and a crawl of SIZE records."""
 
     commands: Commands
-    crawl: Crawl
+    crawl: conftest.Crawl
     server: S3Server
 
     def export(self, output: str, *flags: str, python: str | None = None) -> Done:
@@ -57,7 +59,7 @@ def server(tmp_path: Path) -> Iterator[S3Server]:
 @pytest.fixture
 def stored(redis_url: str, commands_on: Callable[[str], Commands], server: S3Server) -> Iterator[Stored]:
     link = Connection(redis_url)
-    crawl = Crawl.create(link, "default")
+    crawl = conftest.Crawl.create(link, "default")
     crawl.commit([page(n) for n in range(SIZE)])
     commands = commands_on(redis_url)
     commands.env.update(server.environment)
@@ -141,6 +143,16 @@ def test_an_object_of_any_format_holds_what_a_file_holds(stored: Stored, name: s
 def rows_of(database: Path) -> list[tuple[Any, ...]]:
     with closing(sqlite3.connect(database)) as connection:
         return connection.execute("SELECT * FROM pages ORDER BY url").fetchall()
+
+
+def test_python_exports_into_a_bucket_too(stored: Stored, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in stored.server.environment.items():
+        monkeypatch.setenv(name, value)
+    with Crawl(redis=stored.crawl.url) as crawl:
+        assert crawl.export(f"s3://{BUCKET}/pages.jsonl/") == SIZE
+        assert crawl.export(f"s3://{BUCKET}/pages.jsonl/") == 0
+        assert crawl.export(f"s3://{BUCKET}/pages.jsonl") == SIZE
+    assert set(stored.lines("pages.jsonl")) == set(stored.lines("pages.jsonl/part-00001.jsonl")) == stored.urls
 
 
 def test_a_folder_grows_while_the_crawl_runs(commands: Commands, server: S3Server, sites: Sites) -> None:
