@@ -88,7 +88,7 @@ class Bucket:
         self.name, self._patience = name, PATIENCE if patience is None else patience
         self._obstore = _library()
         self._store = self._open(name, answer_limit)
-        self._answered = False
+        self._answered = self._is_away = False
         self._closing = threading.Event()
         self._stopped: Callable[[], bool] = self._closing.is_set
 
@@ -225,7 +225,7 @@ class Bucket:
             except (BaseError, FileNotFoundError) as error:
                 trouble = trouble_of(error)
             else:
-                self._answered = True
+                self._answered, self._is_away = True, False
                 return answer
             if trouble.missing and missing:
                 return None
@@ -248,8 +248,9 @@ class Bucket:
         return ended
 
     def _away(self, why: str) -> float:
-        """Say that the bucket is away; returns since when."""
-        if self._patience:
+        """Say once that the bucket is away; returns since when."""
+        if self._patience and not self._is_away:
+            self._is_away = True
             log.warning("s3://%s: %s; trying again for up to %s", self.name, why, _shown(self._patience))
         return time.monotonic()
 

@@ -110,6 +110,18 @@ def test_a_small_file_that_could_not_be_put_fails_at_sync(server: S3Server) -> N
     storage.close()
 
 
+def test_many_files_that_have_to_wait_are_one_line(server: S3Server, caplog: pytest.LogCaptureFixture) -> None:
+    storage = S3Folder(FOLDER)
+    storage.lock()
+    server.fail(method="PUT", status=503, code="SlowDown", times=100)
+    for n in range(10):
+        storage.put(f"{n}.md", b"")
+    storage.sync()
+    storage.close()
+    assert len(server.objects()) == 10
+    assert len(caplog.messages) == 1
+
+
 @pytest.mark.parametrize("fault", ["NoSuchBucket", "AccessDenied"])
 def test_a_folder_that_cannot_be_written_to_is_refused_when_it_is_locked(server: S3Server, fault: str) -> None:
     server.fail(status=404 if fault == "NoSuchBucket" else 403, code=fault, method="PUT")
