@@ -162,6 +162,19 @@ def test_keys_of_other_names(link: Connection, redis_server: PrivateRedis) -> No
         assert [line.text for line in shop.lines()] == [f"{SITE}/"]
 
 
+def test_a_dupefilter_alone_needs_no_spider(link: Connection, redis_server: PrivateRedis) -> None:
+    """Scrapy's own scheduler with the filter of scrapy-redis: its key has a time in place of a name."""
+    link.client.sadd("dupefilter:1700000000", "0" * 40)
+    with spider(redis_server, None, dupefilter="dupefilter:1700000000") as found:
+        assert list(found.fingerprints()) == [b"\0" * 20]
+        assert list(found.lines()) == []
+        assert found.found().endswith("0 start URLs, 0 waiting requests, 1 fingerprint")
+    said: list[str] = []
+    with pytest.raises(UsageError, match="has no keys of a spider"), spider(redis_server, None, said, dupefilter="nix"):
+        pass
+    assert said[0].endswith("has no key nix, or it is empty")
+
+
 def test_long_keys_are_read_whole(link: Connection, redis_server: PrivateRedis) -> None:
     link.client.rpush("shop:start_urls", *(f"{SITE}/{n}" for n in range(1234)))
     link.client.sadd("shop:dupefilter", *(f"{n:040x}" for n in range(5678)))
