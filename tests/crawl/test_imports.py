@@ -69,6 +69,14 @@ def test_a_waiting_request_keeps_its_url_and_depth() -> None:
     assert requests.of_request(pickled(meta={"depth": "x"}), "").depth == 1
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_requests_of_older_versions_are_read(protocol: int) -> None:
+    """Scrapy took protocol 2 for long, in which bytes are made by a call."""
+    value = pickle.loads(pickled(headers={b"Referer": [b"x"]}))
+    line = requests.of_request(pickle.dumps(value, protocol), "")
+    assert (line.text, line.depth, line.odd) == (f"{SITE}/a?b=1", 3, "")
+
+
 @pytest.mark.parametrize(
     ("raw", "odd"),
     [
