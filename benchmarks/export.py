@@ -88,7 +88,9 @@ def commit_again(shard: Shard, pages: Sequence[tuple[Record, bytes]], count: int
             url = each.entry().request.url
             again = msgspec.structs.replace(record, url=url, via=None, duplicate_of=None)
             calls.append(
-                verbs.commit(shard, Commit(each, shard.id(url), record.outcome, again.encode(), text, event="ok"))
+                verbs.commit(
+                    shard, Commit(each, shard.id(url), record.outcome, again.encode(), {"text": text}, event="ok")
+                )
             )
             done += 1
         shard.run(calls)

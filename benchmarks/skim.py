@@ -155,7 +155,7 @@ def check(folder: Path, seed: int, most: int, times: int, tally: Tally) -> None:
     chance = random.Random(seed)
     if len(found) > most:
         found = sorted(chance.sample(found, most))
-    options = ExtractOptions(want_text=False, agent="crawler")
+    options = ExtractOptions(want=frozenset(), agent="crawler")
     for path in found:
         html = path.read_bytes()
         url = f"http://site.example/{path.relative_to(folder).as_posix()}".replace("#", "%23").replace("?", "%3F")

@@ -8,13 +8,14 @@ from typing import Literal, TypedDict
 Number = int | float | str
 """Seconds or bytes as a number, or with a unit, such as "500ms" or "10MiB"."""
 Strings = str | Sequence[str]
+Content = Literal["meta", "text", "main", "markdown", "html", "links", "data"]
 
 
 class Keywords(TypedDict, total=False):
     """What `Crawl` takes besides its own parameters. None is "no limit"."""
 
     scope: Literal["host", "site", "prefix", "all"]
-    store: Literal["meta", "text"]
+    store: Content | Sequence[Content]
     shards: int
     strip_tracking: bool
     strip_sessions: bool
@@ -50,7 +51,6 @@ class Keywords(TypedDict, total=False):
     max_links: int
     max_text: Number
     hook_on: Literal["pages", "all"]
-    outlinks: bool
     parse_all: bool
     allow_private: bool
     insecure: bool

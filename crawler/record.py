@@ -34,6 +34,12 @@ OUTCOMES: Final = (
 )
 """The closed list of outcomes: each accepted URL ends in exactly one."""
 
+CONTENTS: Final = ("text", "main", "markdown", "html", "links", "data")
+"""What a record may hold of the page itself: each is stored on its own, and read only where it is wanted."""
+
+MAX_CONTENT: Final = 60 << 20
+"""Bytes of the largest of them, uncompressed; more is cut."""
+
 _HEAD = struct.Struct(">BBBBQ")  # attempts, depth, hops, flags, id of via
 _LASTMOD_SIZE = 4
 # Flags: the scheme's number; it is a sitemap; four bytes of `lastmod` follow.
@@ -154,11 +160,25 @@ def _is_host(host: str) -> bool:
         return False
 
 
+class Link(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A link on a page, wherever it leads."""
+
+    url: str
+    """In canonical form, as `url` of the target's own record."""
+    text: str | None = None
+    """What a reader clicks on, up to 500 characters: the text, else the `alt` of an image."""
+    rel: str | None = None
+    """The words of its `rel`, in lower case, with spaces between; `refresh` for a meta refresh."""
+    line: int | None = None
+    """The line of the page's source in which it begins, from 1. None for a link of the HTTP header."""
+
+
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What is stored of a URL, one JSON object; fields that are unknown are absent.
 
     The texts under the fields are the table in docs/records.md: the meaning, then when the field is present.
-    Inside Redis `via` and `duplicate_of` are ids; `named` puts URLs in their place.
+    Inside Redis `via`, `duplicate_of` and `near_duplicate_of` are ids; `named` puts URLs in their place. The fields of
+    CONTENTS are stored beside it.
     """
 
     url: str
@@ -174,10 +194,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     description: str | None = None
     """The page's own description (`<meta>`). Present: if an HTML page has one."""
     lang: str | None = None
-    """Language that the page declares. Present: if an HTML page has one."""
+    """Language that the page declares, else the one that its text is in (BCP 47). Present: if either is known."""
     text: str | None = None
     """The visible text, cut at `--max-text`. Present: with `--store text`, if the page is text
     and not a copy of another one."""
+    main: str | None = None
+    """The text of the main content, without navigation, cut at `--max-text`. Present: with `--store main`, where `text`
+    would be."""
+    markdown: str | None = None
+    """The main content as Markdown (GFM), cut at `--max-text`. Present: with `--store markdown`, where `text`
+    would be."""
+    html: str | None = None
+    """The source of the page, decoded. Present: with `--store html`, if the page is HTML and not a copy."""
+    whole_page: bool = False
+    """No main content was found, so `main` and `markdown` have all of the text. Present: if true."""
     content_type: str | None = None
     """The `Content-Type` of the answer, up to 500 characters. Present: if the answer has one."""
     charset: str | None = None
@@ -199,11 +229,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     the text then stays until that page is stored). Present: if there is such a page."""
     canonical: str | None = None
     """URL that the page names as its canonical one, in canonical form. Present: if an HTML page names one."""
-    links: int | None = None
+    near_duplicate_of: str | None = None
+    """URL of an earlier page of the crawl with nearly the same text. Present: if there is such a page."""
+    link_count: int | None = None
     """Number of links on the page, before scope; of a sitemap, the number of locations. Present: if they were counted,
     which they are not on a page that was skimmed."""
-    outlinks: list[str] | None = None
-    """The links of the page, each once, in canonical form. Present: with `--outlinks`."""
+    links: list[Link] | None = None
+    """The links of the page in their order, before scope: `{url, text, rel, line}`. Present: with `--store links`,
+    if the page is HTML and not a copy."""
     etag: str | None = None
     """The `ETag` of the answer, up to 500 characters. Present: if the answer has one."""
     last_modified: str | None = None
@@ -225,18 +258,20 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What the user's hook returned. Present: if a hook returned anything."""
 
     def named(self, urls: Mapping[str, str]) -> Record:
-        """This record with URLs in place of ids in `via` and `duplicate_of`; what *urls* does not know is left out."""
-        if self.via is None and self.duplicate_of is None:
+        """This record with URLs in place of the `ids`; what *urls* does not know is left out."""
+        if self.via is None and self.duplicate_of is None and self.near_duplicate_of is None:
             return self
         original = self.duplicate_of or ""
         if not original.startswith("http"):
             original = urls.get(original, "")
-        return msgspec.structs.replace(self, via=urls.get(self.via or ""), duplicate_of=original or None)
+        near = urls.get(self.near_duplicate_of or "")
+        via = urls.get(self.via or "")
+        return msgspec.structs.replace(self, via=via, duplicate_of=original or None, near_duplicate_of=near)
 
     @property
     def ids(self) -> list[str]:
-        """The ids in `via` and `duplicate_of`, as long as it is not `named`."""
-        return [i for i in (self.via, self.duplicate_of) if i and i.isdigit()]
+        """The ids in `via`, `duplicate_of` and `near_duplicate_of`, as long as it is not `named`."""
+        return [i for i in (self.via, self.duplicate_of, self.near_duplicate_of) if i and i.isdigit()]
 
     def encode(self) -> bytes:
         """The record as one line of JSON in UTF-8."""
@@ -249,6 +284,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
             return _decoder.decode(raw)
         except RecursionError:
             raise msgspec.ValidationError("it is nested too deep") from None
+
+    def with_contents(self, contents: Mapping[str, bytes]) -> Record:
+        """This record with its *contents*, each by its name in CONTENTS: text in UTF-8, `links` and `data` as JSON.
+
+        Raises msgspec.DecodeError for JSON that is none, or is nested too deep.
+        """
+        found: dict[str, Any] = {}
+        for name, raw in contents.items():
+            if name in _JSON:
+                try:
+                    found[name] = _JSON[name].decode(raw)
+                except RecursionError:
+                    raise msgspec.ValidationError("it is nested too deep") from None
+            else:
+                found[name] = raw.decode("utf-8", "replace")
+        return msgspec.structs.replace(self, **found) if found else self
 
     def implausible(self) -> str:
         """One word for what no worker would write in it, so a foreign client did; empty if it is plausible."""
@@ -289,3 +340,7 @@ class Stub(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
 _stub_decoder = msgspec.json.Decoder(Stub)
+_JSON: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
+    "links": msgspec.json.Decoder(list[Link]),
+    "data": msgspec.json.Decoder(),
+}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from decimal import Decimal
 from enum import StrEnum
@@ -23,8 +23,21 @@ import msgspec
 from crawler import headers, owners
 from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
+from crawler.record import CONTENTS
 from crawler.text import did_you_mean
-from crawler.units import duration, factor, lasting, shown_size, shown_time, size
+from crawler.units import (
+    at_most,
+    count,
+    duration,
+    factor,
+    flag,
+    lasting,
+    optional,
+    positive,
+    shown_size,
+    shown_time,
+    size,
+)
 
 VERSION: Final = "0.1.0"
 DEFAULT_AGENT: Final = f"crawler/{VERSION} (+https://crawler.example/bot)"
@@ -38,9 +51,6 @@ MAX_TEXT: Final = 16 << 20
 """Characters of one page's text."""
 MAX_HOOK_NAME: Final = 200
 """Characters."""
-_MAX_DIGITS: Final = 15
-"""Digits of a count: Redis's scripts keep counts as doubles."""
-_NONE: Final = ("", "none", "no", "off")
 
 
 class Kind(StrEnum):
@@ -61,35 +71,9 @@ class Meta:
     unit: str = ""
     choices: tuple[str, ...] = ()
     many: bool = False
+    """It takes several values; one text may hold several of its `choices`, with commas."""
     switch: bool = False
     secret: bool = False
-
-
-def count(text: str, least: int = 0) -> int:
-    """A whole number from *least*."""
-    digits = text.strip()
-    if len(digits) > _MAX_DIGITS and digits.isdigit():
-        raise ValueError(f"at most {_MAX_DIGITS} digits")
-    if not (digits.isascii() and digits.isdigit() and int(digits) >= least):
-        raise ValueError(f"a whole number from {least} is needed")
-    return int(digits)
-
-
-def positive(text: str) -> int:
-    """A whole number from 1."""
-    return count(text, 1)
-
-
-def at_most(parse: Callable[[str], Any], most: int) -> Callable[[str], Any]:
-    """*parse*, and at most *most*."""
-
-    def bounded(text: str) -> Any:
-        value = parse(text)
-        if value > most:
-            raise ValueError(f"at most {most}")
-        return value
-
-    return bounded
 
 
 def lease_seconds(text: str) -> float:
@@ -119,21 +103,6 @@ def name(text: str) -> str:
     return text
 
 
-def flag(text: str) -> bool:
-    """A switch in the environment, in a file or for `set`."""
-    value = text.strip().lower()
-    if value in ("1", "true", "yes", "on"):
-        return True
-    if value in ("0", "false", "no", "off", ""):
-        return False
-    raise ValueError("yes or no is needed")
-
-
-def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
-    """*parse*, with `none` for "no limit"."""
-    return lambda text: None if text.strip().lower() in _NONE else parse(text)
-
-
 def _setting(default: Any, parse: Callable[[str], Any], kind: Kind, help: str, **more: Any) -> Any:
     meta = {"meta": Meta(parse, kind, help, **more)}
     if more.get("switch"):
@@ -149,7 +118,9 @@ class Settings:
     """The table. Times are in seconds, sizes in bytes, None is "no limit"."""
 
     scope: str = _setting("site", str, _F, "which links belong to the crawl", choices=("host", "site", "prefix", "all"))
-    store: str = _setting("text", str, _F, "what to store of a page", choices=("meta", "text"))
+    store: tuple[str, ...] = _setting(
+        ("text",), str, _F, "what to store of a page: one or more, with commas", choices=("meta", *CONTENTS), many=True
+    )
     shards: int = _setting(
         1,
         at_most(positive, MAX_SHARDS),
@@ -206,7 +177,6 @@ class Settings:
         "call the hook for pages of text with status 2xx, or for all answers but redirects; then all bodies are read",
         choices=("pages", "all"),
     )
-    outlinks: bool = _setting(False, str, _C, "store each page's links in its record", switch=True)
     parse_all: bool = _setting(
         False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
     )
@@ -264,7 +234,10 @@ class Settings:
             values = msgspec.json.decode(raw, type=dict[str, Any])
             known = {}
             for name in stored_names() & values.keys():
-                known[name] = msgspec.convert(values[name], _types()[name])
+                value = values[name]
+                if name == "store" and isinstance(value, str):  # as the last release stored it
+                    value = (value,)
+                known[name] = msgspec.convert(value, _types()[name])
                 _check_stored(name, known[name])
         except (msgspec.DecodeError, RecursionError, UsageError) as error:
             if isinstance(error, UsageError):
@@ -313,6 +286,18 @@ def parse(setting: str, text: str) -> Any:
         raise UsageError(f"{setting.replace('_', '-')}: {shown} cannot be used: {error}") from None
 
 
+def parse_values(setting: str, texts: Iterable[str]) -> tuple[Any, ...]:
+    """*texts* as the value of a *setting* that takes several; UsageError says what is wrong."""
+    choices = TABLE[setting].choices
+    if not choices:
+        return tuple(parse(setting, text) for text in texts)
+    named = {parse(setting, item.strip()) for text in texts for item in text.split(",")}
+    found = [choice for choice in choices if choice in named]
+    if not found:
+        raise UsageError(f"{setting.replace('_', '-')}: name at least one of {', '.join(choices)}")
+    return tuple(found[1:] if found[0] == "meta" and len(found) > 1 else found)  # `meta` is stored in any case
+
+
 def stored_key(name: str) -> str:
     """The key of a setting of the crawl that `crawler set` names; UsageError, with a guess, if there is none."""
     key = name.removeprefix("--").replace("-", "_")
@@ -336,7 +321,7 @@ def parse_change(key: str, values: tuple[str, ...]) -> Any:
     if not values or (len(values) > 1 and not TABLE[key].many):
         raise UsageError(f"{name} takes {'values' if TABLE[key].many else 'one value'}: crawler set {name} VALUE")
     if TABLE[key].many:
-        return () if values in (("none",), ("",)) else tuple(parse(key, value) for value in values)
+        return () if values in (("none",), ("",)) else parse_values(key, values)
     return parse(key, values[0])
 
 
@@ -348,7 +333,7 @@ def coerce(setting: str, value: Any) -> Any:
     meta = TABLE[setting]
     if meta.many:
         items = [value] if isinstance(value, str) else value or ()
-        return tuple(parse(setting, str(item)) for item in items)
+        return parse_values(setting, map(str, items))
     if value is None:
         return parse(setting, "none")
     return parse(setting, ("yes" if value else "no") if isinstance(value, bool) else str(value))
@@ -387,9 +372,8 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, Any]:
     for setting, meta in TABLE.items():
         text = environ.get(ENV_PREFIX + setting.upper())
         if text:  # an empty one counts as not set: compose files and shells leave a variable out that way
-            items = [line for line in text.splitlines() if line.strip()] if meta.many else [text]
-            values = tuple(parse(setting, item) for item in items)
-            found[setting] = values if meta.many else values[0]
+            lines = (line for line in text.splitlines() if line.strip())
+            found[setting] = parse_values(setting, lines) if meta.many else parse(setting, text)
     return found
 
 
@@ -422,8 +406,7 @@ def _from_toml(file: Path, setting: str, value: Any) -> Any:
         name = setting.replace("_", "-")
         raise UsageError(f"{file}: {name}: {'a list of values' if many else 'one value'} is needed")
     try:
-        found = tuple(parse(setting, str(item)) for item in items)
-        return found if many else found[0]
+        return parse_values(setting, map(str, items)) if many else parse(setting, str(value))
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from None
 
@@ -438,7 +421,7 @@ def format_value(setting: str, value: Any) -> str:
     if value is None:
         return "none"
     if isinstance(value, tuple):
-        return ", ".join(value) or "none"
+        return ("," if meta.choices else ", ").join(value) or "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if meta.unit == "TIME":

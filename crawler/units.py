@@ -1,15 +1,20 @@
-"""Parses and formats times and sizes as people write them."""
+"""Parses and formats times, sizes, counts and switches as people write them."""
 
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE | re.ASCII)
 _SECONDS: Final = {"ms": 0.001, "s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgt]?)(i?)b?", re.IGNORECASE | re.ASCII)
 MAX_SECONDS: Final = 3650 * 86_400.0
 MAX_BYTES: Final = float(1 << 50)
+
+_MAX_DIGITS: Final = 15
+"""Digits of a count: Redis's scripts keep counts as doubles."""
+_NONE: Final = ("", "none", "no", "off")
 
 
 def factor(text: str) -> float:
@@ -64,3 +69,45 @@ def shown_size(size: int) -> str:
         if size >= length and size % length == 0:
             return f"{size // length}{unit}"
     return str(size)
+
+
+def count(text: str, least: int = 0) -> int:
+    """A whole number from *least*."""
+    digits = text.strip()
+    if len(digits) > _MAX_DIGITS and digits.isdigit():
+        raise ValueError(f"at most {_MAX_DIGITS} digits")
+    if not (digits.isascii() and digits.isdigit() and int(digits) >= least):
+        raise ValueError(f"a whole number from {least} is needed")
+    return int(digits)
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    return count(text, 1)
+
+
+def at_most(parse: Callable[[str], Any], most: int) -> Callable[[str], Any]:
+    """*parse*, and at most *most*."""
+
+    def bounded(text: str) -> Any:
+        value = parse(text)
+        if value > most:
+            raise ValueError(f"at most {most}")
+        return value
+
+    return bounded
+
+
+def flag(text: str) -> bool:
+    """A switch in the environment, in a file or for `set`."""
+    value = text.strip().lower()
+    if value in ("1", "true", "yes", "on"):
+        return True
+    if value in ("0", "false", "no", "off", ""):
+        return False
+    raise ValueError("yes or no is needed")
+
+
+def optional(parse: Callable[[str], Any]) -> Callable[[str], Any]:
+    """*parse*, with `none` for "no limit"."""
+    return lambda text: None if text.strip().lower() in _NONE else parse(text)

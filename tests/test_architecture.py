@@ -67,7 +67,7 @@ DOORS = {
     "click": ("cli",),
     "hiredis": ("frontier.redis",),
     "hyperscan": ("parse.signs",),
-    "isal": ("worker.outcome",),
+    "isal": ("worker.contents",),
     "jinja2": ("monitor.report",),
     "markupsafe": ("monitor.report",),
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.

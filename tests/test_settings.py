@@ -14,7 +14,7 @@ from crawler import Crawl, units
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.fetch import ENGINES
 from crawler.keywords import Keywords
-from crawler.settings import TABLE, Kind, Settings, coerce, format_value, load, parse, parse_change
+from crawler.settings import TABLE, Kind, Settings, coerce, format_value, load, parse, parse_change, parse_values
 
 
 def _refused(wrong: Any, *words: str) -> None:
@@ -132,7 +132,9 @@ def test_what_is_shown_can_be_given(setting: str) -> None:
     """The default of each setting, as `crawler set` shows it, is read back as itself."""
     default = getattr(Settings(), setting)
     shown = format_value(setting, default)
-    if TABLE[setting].many or (default is None and setting == "workers"):
+    if TABLE[setting].many and default:
+        assert parse_values(setting, [shown]) == default
+    elif TABLE[setting].many or (default is None and setting == "workers"):
         assert shown == "none"
     else:
         assert parse(setting, shown) == default
@@ -148,12 +150,13 @@ def test_what_names_a_setting(tmp_path: Path) -> None:
     """Flag over environment over file over default; those that were named are known."""
     file = tmp_path / "crawler.toml"
     file.write_text(
-        'delay = "2s"\nuser-agent = "file/1"\nmax-pages = 5\nexclude = ["a", "b"]\ninclude = "c"\noutlinks = true\n'
+        'delay = "2s"\nuser-agent = "file/1"\nmax-pages = 5\nexclude = ["a", "b"]\ninclude = "c"\n'
+        'store = ["links", "text"]\n'
     )
     environ = {"CRAWLER_DELAY": "3", "CRAWLER_USER_AGENT": "env/1", "CRAWLER_HEADER": "X: y", "OTHER": "1"}
     loaded = load({"delay": 4.0}, environ, file)
     assert loaded.named == {
-        *("delay", "user_agent", "max_pages", "exclude", "include", "outlinks", "header"),
+        *("delay", "user_agent", "max_pages", "exclude", "include", "store", "header"),
     }
     assert loaded.settings == Settings(
         delay=4.0,
@@ -161,7 +164,7 @@ def test_what_names_a_setting(tmp_path: Path) -> None:
         max_pages=5,
         exclude=("a", "b"),
         include=("c",),
-        outlinks=True,
+        store=("text", "links"),
         header=("X: y",),
     )
 
@@ -228,12 +231,19 @@ def test_a_misspelt_name_in_python_is_guessed(name: str, meant: str) -> None:
     _refused(lambda: coerce(name, 1), repr(name), f"did you mean {meant}?")
 
 
+def _choices(hint: Any) -> tuple[Any, ...]:
+    """What a type checker lets be given: of one value, or of each of several."""
+    if get_origin(hint) is Literal:
+        return get_args(hint)
+    return next((found for part in get_args(hint) if (found := _choices(part))), ())
+
+
 def test_python_knows_the_settings_with_their_types() -> None:
     """Editors complete them, and a type checker finds a misspelt one or another type."""
     keywords, table = get_type_hints(Keywords), get_type_hints(Settings)
     assert list(keywords) == [name for name in TABLE if name not in ("redis", "crawl", "hook")]
     for name, hint in keywords.items():
-        assert TABLE[name].choices == (get_args(hint) if get_origin(hint) is Literal else ()), name
+        assert TABLE[name].choices == _choices(hint), name
         assert (NoneType in get_args(hint)) == (NoneType in get_args(table[name])), name
         assert (hint is bool) == TABLE[name].switch, name
     for wrong in (

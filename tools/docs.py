@@ -19,7 +19,7 @@ from crawler import record
 from crawler.cli.app import cli
 from crawler.cli.options import OF_CRAWL
 from crawler.export.formats import csv, endings
-from crawler.record import OUTCOMES, Record
+from crawler.record import OUTCOMES, Link, Record
 from crawler.settings import TABLE, Kind, Meta, Settings, format_value
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
@@ -32,7 +32,7 @@ _JSON: Final = {
     bool: "boolean",
     str | None: "string",
     int | None: "integer",
-    list[str] | None: "array of strings",
+    list[Link] | None: "array of objects",
     Any: "any JSON",
 }
 """The types of fields, as JSON has them."""

@@ -20,7 +20,7 @@ _OPTIONS: Final = (
     *("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private"),
     *("ignore_robots", "insecure", "hook", "hook_on", "verbose"),
 )
-_HIDDEN: Final = ("outlinks", "text", "depth", "hops", "attempts")
+_HIDDEN: Final = ("links", "text", "depth", "hops", "attempts")
 
 
 @click.command(
@@ -43,7 +43,7 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     with redirect_stdout(sys.stderr):  # what a hook prints
         found = fetch_one(url, loaded.settings, say)
     if as_json:
-        echo_json(found.record if links else msgspec.structs.replace(found.record, outlinks=None))
+        echo_json(found.record if links else msgspec.structs.replace(found.record, links=None))
     else:
         click.echo("\n".join(printable(text) for text in [*found.steps, *_lines(found.record, links=links)]))
     code = 0 if found.record.outcome == "fetched" else 4
@@ -59,7 +59,7 @@ def _lines(record: Record, *, links: bool) -> list[str]:
     shown = [f"  {name:<14} {_short(value)}" for name, value in rows if value not in (None, False)]
     if record.text:
         shown.append(f"  {'text':<14} {_short(record.text)} ({len(record.text):,} characters)")
-    return shown + [f"  link           {link}" for link in record.outlinks or () if links]
+    return shown + [f"  link           {link.url}" for link in record.links or () if links]
 
 
 def _short(value: object) -> str:

@@ -10,7 +10,7 @@ import click
 
 from crawler.cli.terminal import line
 from crawler.logs import open_log
-from crawler.settings import TABLE, Kind, Loaded, Settings, format_value, load, parse
+from crawler.settings import TABLE, Kind, Loaded, Settings, format_value, load, parse, parse_values
 from crawler.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -53,7 +53,7 @@ def load_given(given: dict[str, Any]) -> Loaded:
         if value is None or value == ():
             continue
         if TABLE[name].many:
-            flags[name] = tuple(parse(name, item) for item in value)
+            flags[name] = parse_values(name, value)
         else:
             flags[name] = value if isinstance(value, bool) else parse(name, value)
     loaded = load(flags)

@@ -20,8 +20,9 @@ from crawler.headers import origin_of
 from crawler.policy import robots
 from crawler.policy.politeness import status_words
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
-from crawler.record import Charge, Entry, Record, Request
+from crawler.record import Charge, Entry, Link, Record, Request
 from crawler.settings import Settings
+from crawler.worker.contents import unpacked
 from crawler.worker.context import Callbacks
 from crawler.worker.downloader import Downloader
 from crawler.worker.hook import load_hook
@@ -53,7 +54,7 @@ def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetch
     Raises InvalidURL, HookError, and HookFailed if the hook fails.
     """
     url = urls.given(url)
-    one = _FetchOne(replace(settings, retries=0, outlinks=True), url, say)
+    one = _FetchOne(replace(settings, retries=0, store=tuple({*settings.store, "links"})), url, say)
     try:
         return one.run(Request(url))
     finally:
@@ -74,7 +75,7 @@ class _Memory:
     def first_with(self, token: str, digest: str) -> str | None:
         return None
 
-    def has_text(self, token: str, url: str) -> bool:
+    def has_contents(self, token: str, url: str) -> bool:
         return False
 
     def named_by(self, token: str, url_id: str) -> str | None:
@@ -214,9 +215,8 @@ def _bad_target(response: Response) -> str | None:
 
 
 def _whole(record: Record, ended: PendingCall, commit: Commit) -> Record:
-    """The record with its text, and with the links of a sitemap. Raises HookFailed if the hook failed."""
+    """The record with its contents, and with the links of a sitemap. Raises HookFailed if the hook failed."""
     if record.error and record.error.startswith(HOOK_ERROR):
         raise HookFailed(f"the hook failed: {record.error.removeprefix(HOOK_ERROR)}")
-    text = zlib.decompress(commit.text).decode() if commit.text else None
-    outlinks = list(ended.urls) if record.sitemap else record.outlinks
-    return msgspec.structs.replace(record, text=text, outlinks=outlinks)
+    record = record.with_contents(unpacked(commit.contents))
+    return msgspec.structs.replace(record, links=[Link(url=url) for url in ended.urls]) if record.sitemap else record

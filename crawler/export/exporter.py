@@ -6,7 +6,7 @@ Memory is bounded: one batch at a time, sized by the weight of the last one, and
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,12 +15,12 @@ from crawler.export.selection import ALL, Selection
 from crawler.export.writer import Writer
 from crawler.frontier.crawldb import Records
 from crawler.frontier.shards.records import START, Stored
-from crawler.record import Record
+from crawler.record import CONTENTS, Record
 
 _BATCH: Final = 100
 """Most records requested at a time."""
 _WEIGHT: Final = 8 * 1024 * 1024
-"""Most characters of text in a batch; a single text may have a million."""
+"""Most bytes of contents in a batch; a single text may have a million."""
 _REMEMBERED: Final = 20_000
 """URLs remembered by id: most pages were found on a page that was exported shortly before."""
 _FIRST_PAUSE, _MAX_PAUSE, _PAUSE_GROWTH = 0.2, 1.0, 1.5
@@ -53,12 +53,12 @@ def _never() -> bool:
     return False
 
 
-def read(records: Records) -> Iterator[Record]:
-    """All records so far, in the order of their commits; `via` and `duplicate_of` are URLs.
+def read(records: Records, contents: Collection[str] = CONTENTS) -> Iterator[Record]:
+    """All records so far with these of their *contents*, in the order of their commits; URLs in place of ids.
 
     Raises FrontierError at the end if some could not be read.
     """
-    reading = _Reading(records, ALL)
+    reading = _Reading(records, ALL, contents)
     for batch, _ in reading.batches(START):
         yield from reading.named(batch)
     reading.so_far(0, START).refuse_left_out()
@@ -79,7 +79,7 @@ class Export:
         """An export ends with the batch during which *stopped* becomes true."""
         self._records, self._writer, self._note, self._stopped = records, writer, note, stopped
         writer.heed(stopped)
-        self._reading = _Reading(records, selection)
+        self._reading = _Reading(records, selection, writer.contents)
 
     def run(self, after: str = START) -> ExportResult:
         """Write all records after the cursor *after*. Records that cannot be read are left out, and counted."""
@@ -133,8 +133,8 @@ class Export:
 class _Reading:
     """Reads the *wanted* records, in batches of bounded size."""
 
-    def __init__(self, records: Records, wanted: Selection) -> None:
-        self._records, self._wanted = records, wanted
+    def __init__(self, records: Records, wanted: Selection, contents: Collection[str]) -> None:
+        self._records, self._wanted, self._contents = records, wanted, contents
         self._origins = _Origins(records)
         self._most = 50
         self._left_out, self._why = 0, ""
@@ -151,7 +151,7 @@ class _Reading:
         """What follows *cursor*, batch by batch, each with the cursor after it."""
         while True:
             try:
-                batch, reached = self._records.read(cursor, self._most)
+                batch, reached = self._records.read(cursor, self._most, self._contents)
             except UnreadableRecord as error:
                 self.leave_out(str(error))
                 batch, reached = [], error.cursor
@@ -169,13 +169,13 @@ class _Reading:
 
 def _next_size(most: int, batch: Sequence[Stored]) -> int:
     """How many records to request next: as many as the weight allows, if they are like those of *batch*."""
-    weight = sum(len(stored.record.text or "") for stored in batch)
+    weight = sum(stored.weight for stored in batch)
     fitting = len(batch) * _WEIGHT // max(weight, 1) if batch else most
     return max(1, min(fitting, 2 * most, _BATCH))
 
 
 class _Origins:
-    """Replaces the ids in `via` and `duplicate_of` by URLs; ids not known (any more) are left out."""
+    """Replaces the ids in records by URLs; ids not known (any more) are left out."""
 
     def __init__(self, records: Records) -> None:
         self._records = records

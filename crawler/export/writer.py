@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from crawler.record import Record
+from crawler.record import CONTENTS, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Writer(ABC):
     """Its name, for people."""
     known: KnownOutput = KnownOutput()
     """What a resumed export needs to know, as of the opening or the last checkpoint."""
+    contents: Collection[str] = CONTENTS
+    """Names in `record.CONTENTS` that it writes; no others are read for it."""
     gone = False
     """The reader of a pipe has left (`| head`) with all it wanted: no error. More records are discarded."""
     waits = False

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from typing import TypeVar
@@ -22,7 +22,7 @@ from crawler.frontier.shards.crawldb import Heartbeat, ShardDb
 from crawler.frontier.shards.hosts import ShardHosts
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.records import START, Letter, ShardRecords, Stored
-from crawler.record import Record
+from crawler.record import CONTENTS, Record
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -118,19 +118,21 @@ class Records:
     def _cursors(self, cursor: str) -> list[str]:
         return cursor.split(",") if "," in cursor else [cursor] * len(self._shards)
 
-    def read(self, after: str = START, most: int = 500) -> tuple[list[Stored], str]:
-        """The next records behind the cursor *after*, about *most*, and the new cursor.
+    def read(
+        self, after: str = START, most: int = 500, contents: Collection[str] = CONTENTS
+    ) -> tuple[list[Stored], str]:
+        """The next records behind the cursor *after*, about *most*, with these of their *contents*, and the new cursor.
 
         A record that was committed again since is at its later place only. An unchanged cursor means: no more yet.
         Raises UnreadableRecord, which has the cursor behind it, if the next one is none. They are fewer where their
-        texts are long.
+        contents are long.
         """
         found: list[Stored] = []
         reached = []
         cursors = self._cursors(after)
         for number, shard in enumerate(self._shards):
             try:
-                more, cursor = shard.read(cursors[number], -(-most // len(self._shards)))
+                more, cursor = shard.read(cursors[number], -(-most // len(self._shards)), contents)
             except UnreadableRecord as error:
                 cursors[number] = error.cursor
                 raise UnreadableRecord(str(error), ",".join(cursors)) from None
@@ -168,9 +170,9 @@ class Records:
         each = zip(self._shards, self._cursors(cursor), last.split(","), strict=False)
         return ",".join(shard.standing(place, page) for shard, place, page in each) if last else START
 
-    def get(self, url_id: str) -> Record | None:
-        """The record of one URL, if it has ended."""
-        return _first(self._shards, lambda shard: shard.get(url_id))
+    def get(self, url_id: str, contents: Collection[str] = ()) -> Record | None:
+        """The record of one URL with these of its *contents*, if it has ended."""
+        return _first(self._shards, lambda shard: shard.get(url_id, contents))
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of stored pages by id; those that are not stored (any more) are absent, and what cannot be read."""

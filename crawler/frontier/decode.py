@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal
 
@@ -29,19 +29,37 @@ def lease(token: bytes, value: bytes) -> tuple[str, Lease]:
     return names[0], Lease(names[1], kind, names[2], raw, 0, 0, "", 0.0)
 
 
-def record(key: str, page: Sequence[bytes | None]) -> Record:
-    """The record in the fields `m`, `t` and `d` of the page at *key*; UnreadableRecord where it is none."""
+def record(
+    key: str, raw: bytes | None, copy_of: bytes | None, packed: Mapping[str, bytes | None]
+) -> tuple[Record, int]:
+    """The record in the field `m` of the page at *key*, with `d` and its *packed* contents, and the bytes of these.
+
+    Raises UnreadableRecord where it is none.
+    """
     try:
-        found = Record.decode(page[0] or b"")
+        found = _record(raw or b"")
         if why := found.implausible():
             raise ValueError(f"its {why} is none")
-        text = unpacked(page[1]).decode("utf-8", "replace") if page[1] else None
+        contents = {name: unpacked(data) for name, data in packed.items() if data}
+        found = found.with_contents(contents)
     except (msgspec.DecodeError, ValueError) as error:
         raise _unreadable(key, error) from None
-    if text is None and page[2] is None:
-        return found
-    original = page[2].decode("utf-8", "replace") if page[2] else found.duplicate_of
-    return msgspec.structs.replace(found, text=text, duplicate_of=original)
+    if copy_of is not None:
+        found = msgspec.structs.replace(found, duplicate_of=copy_of.decode("utf-8", "replace"))
+    return found, sum(map(len, contents.values()))
+
+
+def _record(raw: bytes) -> Record:
+    """The record *raw*; one of the last release is read as one of this release."""
+    try:
+        return Record.decode(raw)
+    except msgspec.ValidationError:
+        if b'"links":' not in raw:
+            raise
+        fields = msgspec.json.decode(raw, type=dict[str, Any])
+        fields["link_count"] = fields.pop("links")
+        links = [{"url": url} for url in fields.pop("outlinks", None) or ()] or None
+        return msgspec.convert({**fields, "links": links}, Record)
 
 
 def stub(key: str, raw: bytes | None) -> Stub:

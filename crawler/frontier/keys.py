@@ -28,9 +28,9 @@ segment.py), and the newest ones |
 | `leases` | ZSET | token -> deadline in ms |
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
 | `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
-| `page:<id>` | HASH | `m` record as JSON, `t` zlib text, `at` its stream id, `token` of its commit, `d` id of the \
-page with the same content, `to` id of the URL that it redirects to; once it is drained, `m` is a stub (of a dead \
-letter still the record), and no `t`, no `at` |
+| `page:<id>` | HASH | `m` record as JSON, its contents (zlib) in the fields of CONTENT_FIELDS, `at` its stream id, \
+`token` of its commit, `d` id of the page with the same content, `to` id of the URL that it redirects to; once it is \
+drained, `m` is a stub (of a dead letter still the record), and there are no contents, no `at` |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id of the first page that had it |
 | `sites` | HASH | site -> URLs accepted, `<site> hosts` -> hosts; where it is needed `<site> ip` (the address that \
 answered last), `<site> cost`, `<site> probe` (the lease that is to show whether its pages still take long) |
@@ -65,8 +65,11 @@ from itertools import chain, count
 from typing import Final, Literal, TypeAlias
 from zlib import crc32
 
+from crawler.record import CONTENTS
 from crawler.url import site_of_host
 
+CONTENT_FIELDS: Final = {name: name for name in CONTENTS} | {"text": "t"}
+"""The field of `page:<id>` that holds each of a page's contents."""
 BUCKETS: Final = 65_536
 """`seen` sets over all shards of a crawl; a set of up to 4,096 ids stays packed at about 10 bytes an id."""
 SLOTS: Final = 16_384

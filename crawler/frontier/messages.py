@@ -174,6 +174,11 @@ class Leased(msgspec.Struct, frozen=True):
         """Nothing is queued, leased, being seeded or on its way to another shard: the crawl may be done."""
         return self.queued - self.held + self.leased + self.sources + self.pending == 0
 
+    @property
+    def is_over(self) -> bool:
+        """Nothing was leased, perhaps because nothing is left: a full Redis does not keep a crawl from its end."""
+        return self.status in ("OK", "OOM") and not self.leases
+
     def limit(self, wanted: int) -> str:
         """What the speed of a worker that asked for *wanted* leases depends on now, in one word."""
         if self.status != "OK":
@@ -196,8 +201,8 @@ class Commit(msgspec.Struct, frozen=True):
     id: str
     outcome: str
     record: bytes
-    text: bytes = b""
-    """The page's text, zlib."""
+    contents: Mapping[str, bytes] = msgspec.field(default_factory=dict)
+    """What is kept of the page itself, by its name in `record.CONTENTS`, zlib. A copy keeps `data` alone."""
     event: Event = "none"
     rest_ms: int = 0
     latency_ms: int | None = None
@@ -208,7 +213,7 @@ class Commit(msgspec.Struct, frozen=True):
     ip: str = ""
     """The address that answered, where it is known."""
     copy: str = ""
-    """The id of a page that names this one as its canonical: once this one's text is stored, its own is not needed."""
+    """The id of a page that names this one as its canonical: once this one is stored, its contents are not needed."""
     handling_ms: int = 0
     """How long a worker's CPU was busy with it."""
     trouble: str = ""

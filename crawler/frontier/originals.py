@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.keys import CONTENT_FIELDS
 from crawler.record import Record
 
 
@@ -24,10 +25,11 @@ class Originals:
         (found,) = shard.read(("HGET", shard.keys.digests(digest), digest))
         return None if found is None else str(found.decode("utf-8", "replace"))
 
-    def has_text(self, token: str, url: str) -> bool:
-        """Whether the page of *url* is stored with its text."""
+    def has_contents(self, token: str, url: str) -> bool:
+        """Whether the page of *url* is stored with contents of which a copy needs none."""
         shard = self._frontier.at(token)
-        return bool(shard.read(("HEXISTS", shard.keys.page(shard.id(url)), "t"))[0])
+        fields = [field for name, field in CONTENT_FIELDS.items() if name != "data"]
+        return any(shard.read(("HMGET", shard.keys.page(shard.id(url)), *fields))[0])
 
     def named_by(self, token: str, url_id: str) -> str | None:
         """The URL that a stored page names as its canonical and is the duplicate of, or None."""

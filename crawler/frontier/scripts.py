@@ -18,11 +18,11 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
-from crawler.frontier.keys import FIXED
+from crawler.frontier.keys import CONTENT_FIELDS, FIXED
 from crawler.frontier.messages import Limits
 from crawler.record import ENTRY, Charge
 
-SCHEMA: Final = 5
+SCHEMA: Final = 6
 """Version of keys and entries; a crawl of another one is refused."""
 NEVER: Final = (1 << 53) - 1
 """A time that does not come. Scripts count in doubles: whatever they store is less."""
@@ -34,6 +34,7 @@ LABOUR_MAX_MS: Final = 300_000
 
 IN_LUA: Final = {
     "SCHEMA": f"'{SCHEMA}'",
+    "DATA": f"'{CONTENT_FIELDS['data']}'",
     **{name.upper(): f"KEYS[{n}]" for n, name in enumerate(FIXED, 1)},
     "OWN_KEYS": len(FIXED) + 1,  # where a verb's own keys begin
     **{"NEVER": NEVER, "CRASH": Charge.CRASH, "DEFAULT_OVERFLOW": Limits().overflow},

@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from crawler.clock import since_boot
 from crawler.frontier import replies
 from crawler.frontier import segment as segments
+from crawler.frontier.keys import CONTENT_FIELDS
 from crawler.frontier.messages import (
     Accepted,
     Commit,
@@ -218,6 +219,10 @@ def end(shard: Shard, message: LeaseEnd) -> Call[Any]:
             return release(shard, [message.lease.token])
 
 
+def _contents(contents: Mapping[str, bytes]) -> list[str | bytes | int]:
+    return _flat({CONTENT_FIELDS[name]: packed for name, packed in contents.items()})
+
+
 def commit(shard: Shard, page: Commit) -> Call[Accepted]:
     """End a page's lease with its outcome, record and requests. Refused with LeaseLost.
 
@@ -229,7 +234,7 @@ def commit(shard: Shard, page: Commit) -> Call[Accepted]:
         "commit",
         replies.committed,
         keys=[*own, *keys],
-        rest=[*_flat(page.tallies), *groups],
+        rest=[*_contents(page.contents), *_flat(page.tallies), *groups],
         token=page.lease.token,
         held=page.lease.what,
         id=page.id,
@@ -238,7 +243,7 @@ def commit(shard: Shard, page: Commit) -> Call[Accepted]:
         latency_ms="" if page.latency_ms is None else page.latency_ms,
         outcome=page.outcome,
         record=page.record,
-        text=page.text,
+        contents=len(page.contents),
         digest=page.digest,
         spared=page.spared,
         ip=page.ip,

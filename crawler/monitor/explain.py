@@ -89,7 +89,7 @@ class Explanation:
 
 
 def _record_lines(record: Record) -> list[str]:
-    hidden = ("url", "outcome", "text", "outlinks", "via", "depth")
+    hidden = ("url", "outcome", "via", "depth")
     rows = [(name, getattr(record, name)) for name in record.__struct_fields__ if name not in hidden]
     return [f"  {name:<14} {' '.join(str(value).split())[:120]}" for name, value in rows if value not in (None, False)]
 
@@ -113,7 +113,7 @@ class _Explainer:
         result.robots = self._robots(url)
         facts = self._frontier.explain(urls.host(url))
         result.host = _shown(facts)
-        record = self._crawldb.records.get(result.id)
+        record = self._crawldb.records.get(result.id, ("data",))
         via, is_seed, depth, hops = None, False, 1, 0
         if record is not None:
             result.state, via, is_seed = record.outcome, record.via, record.via is None

@@ -32,6 +32,7 @@ from crawler.parse.page import (
     tag_ids,
     valid,
 )
+from crawler.parse.page_links import MAX_PLACES, Place, page_links
 from crawler.parse.resolver import EDGE, Resolver, folder_of
 from crawler.parse.signs import scanner
 from crawler.parse.skim import MARK, MAX_NEW, SettledLinks, end_of_head, look_at, reference, spellings
@@ -68,7 +69,8 @@ Ask = Callable[[Sequence[str]], bool]
 class ExtractOptions:
     """What to read of a page, and how much."""
 
-    want_text: bool
+    want: frozenset[str]
+    """Names in `record.CONTENTS`."""
     agent: str
     """The crawler's product token, as in robots.txt: names it in `<meta name=...>` and X-Robots-Tag."""
     max_links: int = 6000
@@ -136,7 +138,8 @@ class Extractor:
     def __init__(self, options: ExtractOptions) -> None:
         self.options = options
         self._resolver = Resolver(options.form, options.cache)
-        scanner(*(visible.SIGNS if options.want_text else skim.SIGNS))  # later no descriptor may be left to import it
+        # Later there may be no descriptor left to import it.
+        scanner(*(visible.SIGNS if "text" in options.want else skim.SIGNS))
 
     def extract(
         self,
@@ -175,7 +178,7 @@ class Extractor:
         response, options = page.response, self.options
         markup = "xml" in response.computed_type
         page.charset = find_charset(response.body, response.headers.combined("content-type"), markup, response.url)
-        if options.want_text and not page.noindex:
+        if "text" in options.want and not page.noindex:
             sample = response.body[: 4 * options.max_text + 4]
             text, truncated = cut(valid(decode(sample, page.charset)), options.max_text)
             page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
@@ -183,7 +186,7 @@ class Extractor:
     def _skim(self, page: Page, html: bytes, settled: SettledLinks | None, were_accepted: Ask | None) -> Page | None:
         """What *page* is by its head alone; None if that is not possible. *page* itself stays as it is."""
         end = end_of_head(html)
-        if end < 0 or self.options.want_text:
+        if end < 0 or self.options.want:
             return None
         rest = html[end:]
         look = look_at(rest)
@@ -237,15 +240,20 @@ class Extractor:
         tree, page.is_flat = read(html)
         page.tree = tree
         # One walk finds both; without text, selecting in C makes far fewer objects.
-        nodes = find_nodes(tree) if options.want_text else None
+        nodes = find_nodes(tree) if "text" in options.want else None
         tagged = _tagged(tree) if nodes is None else nodes.tagged
         tags = {tag for tag, _ in tagged}
         if _TEMPLATE in tags and open_shadow_roots(tree):
             nodes = None if nodes is None else find_nodes(tree)
             tagged = _tagged(tree) if nodes is None else nodes.tagged
         base = _base(tagged, response.url) if _BASE in tags else response.url
-        _Reader(page, options, self._resolver).read(tagged, base, tree.root)
-        if nodes is not None and not page.noindex:
+        reader = _Reader(page, options, self._resolver)
+        reader.read(tagged, base, tree.root)
+        if page.noindex:
+            return
+        if "links" in options.want:
+            page.links = page_links(reader.places, html)
+        if nodes is not None:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
             page.tree = None
 
@@ -286,6 +294,8 @@ class _Reader:
         self.total = 0
         self.social: str | None = None
         self.refreshed = False
+        self.places: list[Place] = []
+        self.keeps_places = "links" in options.want
 
     def _relative_to(self, base: str, legacy: bool) -> None:
         """References are relative to *base* from here on; *legacy*: their queries are in the page's own encoding."""
@@ -309,15 +319,15 @@ class _Reader:
                 attributes = node.attributes
                 href = attributes.get("href")
                 if href is not None:
-                    take(href, attributes.get("rel"))
+                    take(href, attributes.get("rel"), node)
             elif tag == _META:
-                self._meta(node.attributes)
+                self._meta(node.attributes, node)
             elif tag == _LINK:
-                self._link(node.attributes)
+                self._link(node.attributes, node)
             elif tag == _TITLE:
                 self._title(node)
             elif tag in _FRAMES and (src := node.attributes.get("src")):
-                take(src, None)
+                take(src, None, node)
         self._finish(root)
 
     def _header(self, headers: Headers) -> None:
@@ -327,8 +337,8 @@ class _Reader:
         if refresh := headers.get("refresh"):
             self._refresh(refresh)
 
-    def take(self, reference: str, rel: str | None) -> str | None:
-        """Add one link; returns its canonical URL if it has one, refused or not."""
+    def take(self, reference: str, rel: str | None, node: Node | None = None) -> str | None:
+        """Add one link, of the element *node* or of the header; returns its canonical URL if it has one."""
         if self.local and (not reference or reference[0] == "#"):
             return None
         if self.legacy:
@@ -336,6 +346,8 @@ class _Reader:
         self.total += 1
         full = len(self.out) >= self.options.max_links
         target = self.table.get(reference) or ("cap" if full else self._resolve(reference))
+        if self.keeps_places and target not in _REFUSALS and len(self.places) < MAX_PLACES:
+            self.places.append((target, reference, rel, node))
         if target in self.out:
             return target
         if target in _REFUSALS:
@@ -358,7 +370,7 @@ class _Reader:
     def _refuse(self, reason: str) -> None:
         self.refused[reason] = self.refused.get(reason, 0) + 1
 
-    def _link(self, attributes: dict[str, str | None]) -> None:
+    def _link(self, attributes: dict[str, str | None], node: Node | None = None) -> None:
         """`<link>`: next, prev, canonical, and alternates that are HTML (feeds have no links that are read here)."""
         rel, href = attributes.get("rel"), attributes.get("href")
         if not rel or not href:
@@ -371,11 +383,11 @@ class _Reader:
                 found = self._resolve(href)
                 target = None if found in _REFUSALS else found
             else:
-                target = self.take(href, rel)
+                target = self.take(href, rel, node)
             if "canonical" in words and self.page.canonical is None:
                 self.page.canonical = target
 
-    def _meta(self, attributes: dict[str, str | None]) -> None:
+    def _meta(self, attributes: dict[str, str | None], node: Node) -> None:
         content = attributes.get("content")
         if not content:
             return
@@ -387,13 +399,13 @@ class _Reader:
         elif name == "og:description":
             self.social = self.social or clean(content, self.options.max_field)
         elif (attributes.get("http-equiv") or "").lower() == "refresh" and not self.refreshed:
-            self._refresh(content)
+            self._refresh(content, node)
 
-    def _refresh(self, content: str) -> None:
+    def _refresh(self, content: str, node: Node | None = None) -> None:
         parsed = parse_refresh(content)
         self.refreshed = parsed is not None
         if parsed and parsed[1]:
-            target = self.take(parsed[1], None)
+            target = self.take(parsed[1], "refresh", node)
             self.page.refresh = target if target != self.page.url else None
             self.page.refresh_after = parsed[0]
 

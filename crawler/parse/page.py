@@ -15,6 +15,7 @@ from crawler.fetch.fetcher import Headers, Response
 from crawler.parse.bounds import bounded
 from crawler.parse.charset import DEFAULT_CHARSET, as_utf8, decode
 from crawler.parse.xhtml import as_html, is_xhtml
+from crawler.record import Link
 
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
@@ -119,6 +120,12 @@ class Page:
     """The page asks that none of its links be followed, and this crawl obeys; `outlinks` is empty then."""
     text: str | None = None
     text_truncated: bool = False
+    main: str | None = None
+    markdown: str | None = None
+    whole_page: bool = False
+    """No main content was found: `main` and `markdown` have all of the text."""
+    links: list[Link] = field(default_factory=list)
+    """All links in the order of the document, also repeated and refused ones; only where the crawl stores them."""
     outlinks: list[str] = field(default_factory=list)
     """Canonical URLs, distinct, in the order of the document, at most `ExtractOptions.max_links`."""
     links_total: int | None = 0

@@ -327,7 +327,7 @@ class Engine:
                 self.reason = "gone"
             elif self.until_done and leased.status == "LIMIT" and leased.leased == 0:
                 self.reason = "limit"
-            elif leased.status == "OK" and not leased.leases and self._client.is_done(leased) and self.until_done:
+            elif leased.is_over and self._client.is_done(leased) and self.until_done:
                 self.reason = "done"
 
     def _idle(self, leased: Leased | None) -> None:

@@ -45,9 +45,8 @@ class WorkerOptions:
     timeout: float
     page_timeout: float
     max_size: int
-    keep_outlinks: bool
     skims: bool
-    """Pages may be read by their heads alone: neither their text nor their links are stored."""
+    """Pages may be read by their heads alone: nothing else of them is stored."""
     allow_private: bool
     proxied: bool
     """A proxy may resolve and connect, so an answer proves nothing about this machine's network."""
@@ -81,7 +80,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         extract=ExtractOptions(
             max_links=settings.max_links,
             max_text=settings.max_text,
-            want_text=settings.store == "text",
+            want=wanted(settings),
             agent=agent,
             obey_nofollow=not settings.ignore_nofollow,
             obey_noindex=not settings.ignore_noindex,
@@ -96,8 +95,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         timeout=settings.timeout,
         page_timeout=settings.page_timeout,
         max_size=settings.max_size,
-        keep_outlinks=settings.outlinks,
-        skims=settings.store == "meta" and not (settings.outlinks or settings.parse_all),
+        skims=not (wanted(settings) or settings.parse_all),
         allow_private=settings.allow_private,
         proxied=settings.proxy is not None or settings.trust_env,
         form=form_of(settings),
@@ -113,6 +111,11 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         rules_cache=settings.cache_size // 4,
         origin_headers=headers.divide(settings.header, origins)[1],
     )
+
+
+def wanted(settings: Settings) -> frozenset[str]:
+    """What the crawl stores of a page besides its record."""
+    return frozenset(settings.store) - {"meta"}
 
 
 def sees_addresses(settings: Settings) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -15,25 +15,17 @@ from crawler.errors import without_credentials
 from crawler.fetch.fetcher import Response
 from crawler.frontier.messages import Commit, Event, Lease
 from crawler.parse.page import Page
-from crawler.record import Entry, Record, Request
+from crawler.record import CONTENTS, Entry, Record, Request
 from crawler.text import rfc3339
+from crawler.worker.contents import contents_of, data_of
 from crawler.worker.hook_call import NOT_CALLED, HookResult
-
-try:  # the same output as zlib, in a third of the time
-    from isal.isal_zlib import compress
-
-    _TEXT_LEVEL = 2
-except ImportError:  # there are no wheels for rare processors
-    from zlib import compress
-
-    _TEXT_LEVEL = 1
 
 MAX_FIELD: Final = 500
 """Longest error or header kept in a record, in characters."""
 IN_A_CIRCLE: Final = "it redirects in a circle"
 
-_OWN_WAY: Final = {"url", "text", "outlinks"}
-"""Fields of both, of which the record gets other values."""
+_OWN_WAY: Final = {"url", *CONTENTS}
+"""Fields of both, of which the record gets other values, or that are stored on their own."""
 _OF_PAGE: Final = [name for name in Record.__struct_fields__ if name in Page.__dataclass_fields__.keys() - _OWN_WAY]
 """The fields that a record takes from a page: those of the same name."""
 
@@ -64,14 +56,13 @@ class Discovered(msgspec.Struct, frozen=True):
     refused: Counter[str] = msgspec.field(default_factory=Counter)
     hook: HookResult = NOT_CALLED
     error: str | None = None
-    outlinks: list[str] | None = None
     spared: str = ""
     """See Commit, also for `copy`."""
     copy: str = ""
     original: str | None = None
     """The URL that the page names as its canonical form."""
     is_original_stored: bool = True
-    """Whether that is stored with its text."""
+    """Whether that is stored with its contents."""
 
 
 class HostFeedback(msgspec.Struct, frozen=True):
@@ -108,7 +99,7 @@ def of_failure(
     )
     said = rest.event, rest.rest_ms
     return Commit(
-        held.lease, held.id, outcome, record.encode(), b"", *said, handling_ms=handling_ms, trouble=rest.trouble
+        held.lease, held.id, outcome, record.encode(), {}, *said, handling_ms=handling_ms, trouble=rest.trouble
     )
 
 
@@ -133,8 +124,7 @@ def of_response(
 ) -> Commit:
     """The outcome of a URL whose answer has no page to parse: an error status, or a type that is not read."""
     fields = _response_fields(held, _DROPPED if hook.is_dropped else outcome, response, hook.error or error)
-    fields["data"] = hook.data
-    return _commit(held, fields, response, rest, Discovered(hook=hook))
+    return _commit(held, fields, response, rest, Discovered(hook=hook), contents=data_of(hook.data))
 
 
 def of_redirect(
@@ -152,26 +142,29 @@ def of_redirect(
     return _commit(held, fields, response, rest, found, target=target_id, loop=loop)
 
 
-def of_page(held: LeasedPage, page: Page, found: Discovered, rest: HostFeedback) -> Commit:
-    """The outcome of a page that was read and parsed. Its text is kept unless its original is stored with its own."""
+def of_page(held: LeasedPage, page: Page, found: Discovered, rest: HostFeedback, want: Collection[str] = ()) -> Commit:
+    """The outcome of a page that was read and parsed.
+
+    Its contents that the crawl *want*s are kept, unless its original is stored with its own.
+    """
     response, original = page.response, found.original
     outcome = _DROPPED if found.hook.is_dropped else "dropped:noindex" if page.noindex else "fetched"
     fields = _response_fields(held, outcome, response, found.error or (_FLAT if page.is_flat else None))
-    fields["links"] = page.links_total
+    fields["link_count"] = page.links_total
     if outcome != "fetched":
         fields |= {"charset": page.charset, "canonical": page.canonical}
         return _commit(held, fields, response, rest, found)
     for name in _OF_PAGE:  # a quick loop: what is shorter takes twice as long
         fields[name] = getattr(page, name)
-    fields |= {"outlinks": found.outlinks, "data": found.hook.data, "duplicate_of": original}
+    fields["duplicate_of"] = original
     if original is not None and found.is_original_stored:
-        return _commit(held, fields, response, rest, found)
-    text = b"" if page.text is None else compress(page.text.encode("utf-8", "replace"), _TEXT_LEVEL)
+        return _commit(held, fields, response, rest, found, contents=data_of(found.hook.data))
+    contents = contents_of(page, want, found.hook.data)
     # Stubs with nothing but a refresh are often identical, yet lead to different places.
     # A page that names its original must not count as the first with this content: the original does.
     comparable = response.body and not response.truncated and page.refresh is None and original is None
     digest = _bits(fields["digest"]) if comparable else ""
-    return _commit(held, fields, response, rest, found, text=text, digest=digest, copy=found.copy)
+    return _commit(held, fields, response, rest, found, contents=contents, digest=digest, copy=found.copy)
 
 
 def of_sitemap(
@@ -179,7 +172,7 @@ def of_sitemap(
 ) -> Commit:
     """The outcome of a sitemap with this number of *locations*; None: it cannot be read as a sitemap."""
     fields = _response_fields(held, "fetched", response, found.error)
-    fields |= {"links": locations, "sitemap": True}
+    fields |= {"link_count": locations, "sitemap": True}
     return _commit(held, fields, response, rest, found)
 
 

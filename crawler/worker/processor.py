@@ -56,8 +56,8 @@ class Stored(Protocol):
     def first_with(self, token: str, digest: str) -> str | None:
         """The id of the first page with this content."""
 
-    def has_text(self, token: str, url: str) -> bool:
-        """Whether the page of *url* is stored with its text."""
+    def has_contents(self, token: str, url: str) -> bool:
+        """Whether the page of *url* is stored with its contents."""
 
     def named_by(self, token: str, url_id: str) -> str | None:
         """The URL that a page names as its canonical."""
@@ -281,17 +281,16 @@ class Processor:
                 refused -= Counter(scope=1)
             requests, roots, error = list(moved.requests), moved.roots, error or moved.error
         refused.update(page.refused)
-        outlinks = page.outlinks if self.plan.keep_outlinks else None
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         # A user who names a URL wants its links, even if it looks like a copy of another seed.
         spared = ANY
         if requests and request.depth and not self.plan.all_links:
             spared = self._alias(request.url)
-        is_stored, copy = self._texts(held, page, original)
+        is_stored, copy = self._original_of(held, original)
         found = Discovered(
-            now, roots, refused, hook, error, outlinks, spared, copy, original=original, is_original_stored=is_stored
+            now, roots, refused, hook, error, spared, copy, original=original, is_original_stored=is_stored
         )
-        commit = of_page(held, page, found, rest)
+        commit = of_page(held, page, found, rest, self.plan.extract.want)
         if later and spared != ANY and self._is_copy(commit):
             later = []  # else they would be put before the commit finds out
         if self._sample is not None:
@@ -341,17 +340,17 @@ class Processor:
         with self._asking(held.lease.token):
             return canonical if canonical in self._links.inside([canonical]) else None
 
-    def _texts(self, held: LeasedPage, page: Page, original: str | None) -> tuple[bool, str]:
-        """Whether the *original* of *page* is stored with its text, and the id of a copy that no longer needs its text.
+    def _original_of(self, held: LeasedPage, original: str | None) -> tuple[bool, str]:
+        """Whether a page's *original* is stored with its contents, and the id of a copy that no longer needs its own.
 
-        Until then a copy keeps its text: its original may fail, be disallowed, or name the copy in turn.
+        Until then a copy keeps them: its original may fail, be disallowed, or name the copy in turn.
         """
         request = held.entry.request
-        if not self.plan.obey_canonical or page.text is None:
+        if not (self.plan.obey_canonical and self.plan.extract.want):
             return True, ""
         token, via = held.lease.token, request.found_on
         with self._asking(token):
-            if original is not None and self._stored.has_text(token, original):
+            if original is not None and self._stored.has_contents(token, original):
                 return True, ""
             named = self._stored.named_by(token, via) if via else None
         identity = self.plan.form.identity

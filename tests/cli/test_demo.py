@@ -182,7 +182,7 @@ def test_what_must_not_be_followed_is_not_expected(demo: DemoSite) -> None:
 
 
 def test_the_crawlers_own_eyes_see_the_same_links() -> None:
-    extractor = Extractor(ExtractOptions(want_text=True, agent="anybot"))
+    extractor = Extractor(ExtractOptions(want=frozenset({"text"}), agent="anybot"))
     pages = {url: answer for url, answer in build(ORIGINS, 1).items() if answer.content_type.startswith("text/html")}
     for url, answer in pages.items():
         if answer.location is None:

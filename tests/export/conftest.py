@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import Any
 
 import msgspec
 import pytest
@@ -17,7 +18,7 @@ from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Commit, Lease, Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.shard import Shard
-from crawler.record import Record, Request
+from crawler.record import CONTENTS, Record, Request
 from crawler.url import Form
 
 NO_VIAS: Mapping[str, str] = MappingProxyType({})
@@ -70,9 +71,20 @@ class Crawl:
 
     def _ending(self, record: Record, lease: Lease, vias: Mapping[str, str]) -> Commit:
         via = vias.get(record.url)
-        stored = msgspec.structs.replace(record, text=None, via=None if via is None else self.frontier.id(via))
-        text = b"" if record.text is None else zlib.compress(record.text.encode())
-        return Commit(lease, self.frontier.id(record.url), record.outcome, stored.encode(), text=text)
+        contents = {name: getattr(record, name) for name in CONTENTS if getattr(record, name) is not None}
+        bare = msgspec.structs.replace(record, **dict.fromkeys(contents))
+        stored = msgspec.structs.replace(bare, via=None if via is None else self.frontier.id(via))
+        return Commit(
+            lease,
+            self.frontier.id(record.url),
+            record.outcome,
+            stored.encode(),
+            {name: zlib.compress(_encoded(value)) for name, value in contents.items()},
+        )
+
+
+def _encoded(value: Any) -> bytes:
+    return value.encode("utf-8", "replace") if isinstance(value, str) else msgspec.json.encode(value)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from crawler.export.formats import csv as csv_format
 from crawler.export.formats import jsonl
-from crawler.record import OUTCOMES, Record
+from crawler.record import OUTCOMES, Link, Record
 from tests.export.conftest import page
 
 WORDS = st.text(st.characters(blacklist_categories=["Cs"]), max_size=30)
@@ -33,13 +33,14 @@ exact = settings(derandomize=True, deadline=None)
 
 def field_values(name: str) -> st.SearchStrategy[Any]:
     kinds: dict[str, st.SearchStrategy[Any]] = {
-        **dict.fromkeys(("status", "size", "links", "elapsed_ms", "attempts"), st.none() | NUMBERS),
+        **dict.fromkeys(("status", "size", "link_count", "elapsed_ms", "attempts"), st.none() | NUMBERS),
         "depth": NUMBERS,
         "hops": NUMBERS,
         "sitemap": st.booleans(),
         "outcome": st.sampled_from(OUTCOMES),
         "truncated": st.booleans(),
-        "outlinks": st.none() | st.lists(NASTY, max_size=3),
+        "whole_page": st.booleans(),
+        "links": st.none() | st.lists(st.builds(Link, url=NASTY, text=st.none() | NASTY), max_size=3),
         "data": DATA,
         "url": NASTY,
     }
@@ -68,7 +69,7 @@ def shown(record: Record) -> dict[str, str]:
         elif isinstance(value, str) and name != "data":
             cells[name] = value.replace("\0", "\ufffd")
         else:
-            cells[name] = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+            cells[name] = msgspec.json.encode(value).decode()
     return cells
 
 
@@ -100,7 +101,7 @@ def test_csv_round_trip_of_raw_values(records: list[Record]) -> None:
     assert tuple(header) == csv_format.FIELDS
     for record, row in zip(records, body, strict=True):
         cells, wanted = dict(zip(header, row, strict=True)), shown(record)
-        for name in ("data", "outlinks"):
+        for name in ("data", "links"):
             assert json.loads(cells.pop(name) or "null") == json.loads(wanted.pop(name) or "null")
         assert cells == wanted
 
@@ -212,7 +213,7 @@ def test_numbers_stay_numbers_and_data_is_json(data: Any, cell: str) -> None:
 
 def test_truth_values_and_what_is_unknown() -> None:
     cells = only(csv_format.encode(page(1, truncated=True)))
-    assert (cells["truncated"], cells["error"], cells["outlinks"]) == ("true", "", "")
+    assert (cells["truncated"], cells["error"], cells["links"]) == ("true", "", "")
     assert only(csv_format.encode(page(1)))["truncated"] == "false"
 
 

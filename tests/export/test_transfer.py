@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from crawler.export.formats.csv import restore
 from crawler.frontier.crawldb import Records
 from crawler.frontier.redis.connection import Backoff, Connection
 from crawler.frontier.shards.records import Stored
-from crawler.record import Request
+from crawler.record import Link, Request
 from tests.export.conftest import Crawl, page
 from tests.export.exports import export, follow
 
@@ -177,13 +177,15 @@ def test_a_record_that_cannot_be_read_is_left_out_and_told_at_the_end(
 
 
 def test_csv_comes_out_of_redis_as_it_went_in(crawl: Crawl, tmp_path: Path) -> None:
-    crawl.commit([page(1, title='a,"b"\r\n=c', data={"x": [1, None]}, outlinks=["http://example.org/"]), page(2)])
+    crawl.commit(
+        [page(1, title='a,"b"\r\n=c', data={"x": [1, None]}, links=[Link(url="http://example.org/")]), page(2)]
+    )
     export_to(tmp_path / "a.csv.gz", crawl)
     with gzip.open(tmp_path / "a.csv.gz", "rt", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["title"] for row in rows] == ['a,"b"\r\n\'=c', "Page 2"]
     assert restore(rows[0]["title"]) == 'a,"b"\r\n=c'
-    assert (rows[0]["data"], rows[0]["outlinks"]) == ('{"x":[1,null]}', '["http://example.org/"]')
+    assert (rows[0]["data"], rows[0]["links"]) == ('{"x":[1,null]}', '[{"url":"http://example.org/"}]')
     assert (rows[1]["data"], rows[1]["size"], rows[1]["truncated"]) == ("", "1002", "false")
 
 
@@ -227,9 +229,9 @@ class Batches:
         self.records = records
         self.asked: list[int] = []
 
-    def read(self, after: str, most: int) -> tuple[list[Stored], str]:
+    def read(self, after: str, most: int, contents: Collection[str]) -> tuple[list[Stored], str]:
         self.asked.append(most)
-        return self.records.read(after, most)
+        return self.records.read(after, most, contents)
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         return self.records.urls(ids)

@@ -9,7 +9,7 @@ import pytest
 from crawler.errors import LeaseLost, NoCrawl
 from crawler.frontier.messages import Accepted, Event, Lease
 from crawler.frontier.verbs import MAX_REQUESTS
-from crawler.record import Record, Request
+from crawler.record import CONTENTS, Record, Request
 from tests.frontier.crawls import Crawl, Make
 
 URL = "http://a.example/1"
@@ -24,7 +24,7 @@ def lease(crawl: Crawl) -> Lease:
 
 def test_the_record_is_stored_and_the_lease_ends(crawl: Crawl, lease: Lease) -> None:
     text = zlib.compress("Grüße".encode())
-    assert crawl.commit(lease, text=text) == Accepted(0, 0, 0)
+    assert crawl.commit(lease, contents={"text": text}) == Accepted(0, 0, 0)
     shot = crawl.snapshot()
     url_id = crawl.frontier.id(URL)
     page = shot.pages[url_id]
@@ -224,7 +224,7 @@ def test_more_links_than_a_script_takes_are_refused_before_they_are_sent(crawl: 
 def test_a_full_redis_still_takes_pages_with_their_links(crawl: Crawl, lease: Lease) -> None:
     crawl.link.client.config_set("maxmemory", 1)
     links = [f"http://b.example/{n}" for n in range(20)]
-    assert crawl.commit(lease, links=links, text=b"x" * 5000, roots=["b.example"]) == Accepted(20, 0, 0)
+    assert crawl.commit(lease, links=links, contents={"text": b"x" * 5000}, roots=["b.example"]) == Accepted(20, 0, 0)
     assert crawl.snapshot().counters["ended"] == 1
 
 
@@ -256,8 +256,8 @@ def test_a_page_with_the_content_of_another_is_its_duplicate(crawl: Crawl) -> No
     """Its links and its text are not taken, and its record says whose copy it is."""
     crawl.put(URL, "http://b.example/copy")
     one, copy = crawl.lease()
-    assert crawl.commit(one, digest="77", links=["http://a.example/x/"], text=b"t") == Accepted(1, 0, 0)
-    told = crawl.commit(copy, digest="77", links=["http://b.example/x/"], text=b"t")
+    assert crawl.commit(one, digest="77", links=["http://a.example/x/"], contents={"text": b"t"}) == Accepted(1, 0, 0)
+    told = crawl.commit(copy, digest="77", links=["http://b.example/x/"], contents={"text": b"t"})
     assert told == Accepted(0, 0, 0, left_out=True)
     shot = crawl.snapshot()
     copy_id = crawl.frontier.id("http://b.example/copy")
@@ -266,6 +266,31 @@ def test_a_page_with_the_content_of_another_is_its_duplicate(crawl: Crawl) -> No
     record = crawl.crawldb.records.get(copy_id)
     assert record is not None
     assert record.duplicate_of == crawl.frontier.id(URL)
+
+
+def test_of_a_copy_only_the_data_is_kept(crawl: Crawl) -> None:
+    """It may differ: a hook sees the address."""
+    crawl.put(URL, "http://b.example/copy")
+    one, copy = crawl.lease()
+    contents = {name: zlib.compress(b"[]") for name in CONTENTS}
+    crawl.commit(one, digest="77", contents=contents)
+    crawl.commit(copy, digest="77", contents=contents)
+    first, second = crawl.crawldb.records.read()[0]
+    assert [name for name in CONTENTS if getattr(first.record, name) is not None] == list(CONTENTS)
+    assert [name for name in CONTENTS if getattr(second.record, name) is not None] == ["data"]
+    (bare, _), _ = crawl.crawldb.records.read(contents=["html", "links"])
+    assert (bare.record.text, bare.record.html, bare.record.links, bare.weight) == (None, "[]", [], 4)
+
+
+def test_a_copy_keeps_its_contents_until_its_canonical_page_is_stored(crawl: Crawl) -> None:
+    crawl.put(URL, "http://a.example/canonical")
+    copy, one = crawl.lease()
+    contents = {name: zlib.compress(b"[]") for name in ("html", "data")}
+    crawl.commit(copy, contents=contents)
+    crawl.commit(one, contents=contents, copy=crawl.frontier.id(URL))
+    first, second = crawl.crawldb.records.read()[0]
+    assert (first.record.html, first.record.data) == (None, [])
+    assert (second.record.html, second.record.data) == ("[]", [])
 
 
 def test_a_repeated_commit_of_a_duplicate_says_so_again(crawl: Crawl) -> None:

@@ -60,11 +60,11 @@ def test_records_come_in_the_order_of_their_commits(crawl: Crawl) -> None:
 
 def test_a_record_carries_its_place_id_and_text(crawl: Crawl) -> None:
     crawl.put(A)
-    crawl.commit(crawl.one(), text=zlib.compress("Grüße aus Köln".encode()))
+    crawl.commit(crawl.one(), contents={"text": zlib.compress("Grüße aus Köln".encode())})
     ((stored,), after) = crawl.crawldb.records.read()
     assert (stored.id, stored.at) == (crawl.frontier.id(A), after)
     assert stored.record == Record(url=A, outcome="fetched", depth=0, text="Grüße aus Köln")
-    assert crawl.crawldb.records.get(stored.id) == stored.record
+    assert crawl.crawldb.records.get(stored.id, ["text"]) == stored.record
 
 
 def test_a_cursor_goes_on_where_it_stopped(crawl: Crawl) -> None:

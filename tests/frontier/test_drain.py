@@ -39,11 +39,9 @@ def ending(crawl: Crawl, lease: Lease, outcome: str = "fetched", digest: str = "
         via=request.found_on,
         status=200,
         title="A title",
-        outlinks=[f"{A}{n}" for n in range(50)],
-        data={"a": [1, None]},
     )
     url_id = crawl.frontier.id(request.url)
-    return Commit(lease, url_id, outcome, record.encode(), text=TEXT, digest=digest)
+    return Commit(lease, url_id, outcome, record.encode(), contents={"text": TEXT}, digest=digest)
 
 
 def end(crawl: Crawl, *requests: Request, outcome: str = "fetched", digest: str = "") -> None:

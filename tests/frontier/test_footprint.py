@@ -22,7 +22,7 @@ def end(crawl: Crawl, n: int, size: int = TEXT) -> None:
     first = crawl.frontier.state().accepted
     crawl.put(*(f"http://a.example/{first + k}" for k in range(n)))
     for lease in crawl.lease(n):
-        crawl.commit(lease, text=dice.randbytes(size))
+        crawl.commit(lease, contents={"text": dice.randbytes(size)})
 
 
 def look(crawl: Crawl) -> Status:

@@ -66,7 +66,7 @@ SHAPES: dict[str, bytes] = {
 
 def _read(body: bytes, want_text: bool = True) -> Page:
     headers = Headers([("content-type", "text/html; charset=utf-8")])
-    return Extractor(ExtractOptions(want_text=want_text, agent="a")).extract(
+    return Extractor(ExtractOptions(want=frozenset({"text"} if want_text else ()), agent="a")).extract(
         Response("http://h.example/", 200, headers, body)
     )
 

@@ -37,7 +37,8 @@ def read(
     **options: Any,
 ) -> Page:
     raw = body.encode() if isinstance(body, str) else body
-    settings = ExtractOptions(**{"want_text": True, "agent": "ourbot", **options})
+    want = frozenset({"text"} if options.pop("want_text", True) else ())
+    settings = ExtractOptions(**{"want": want, "agent": "ourbot", **options})
     return Extractor(settings).extract(Response(url, status, Headers(headers), raw))
 
 
@@ -156,7 +157,7 @@ def test_queries_are_in_the_encoding_of_the_page() -> None:
 
 
 def test_one_extractor_keeps_encodings_apart() -> None:
-    extractor = Extractor(ExtractOptions(want_text=False, agent="ourbot"))
+    extractor = Extractor(ExtractOptions(want=frozenset(), agent="ourbot"))
     found = [
         extractor.extract(
             Response(URL, 200, Headers([("content-type", f"text/html; charset={name}")]), "<a href='?я'>".encode(name))
@@ -686,18 +687,22 @@ def test_links_are_those_of_a_plain_reading_with_and_without_the_cache(
     pages: list[tuple[str, list[tuple[str, str]], bool]],
 ) -> None:
     """One extractor for text and one without share nothing but the rule; each remembers what earlier pages had."""
-    warm = {want: Extractor(ExtractOptions(want_text=want, agent="ourbot")) for want in (True, False)}
+    warm = {
+        want: Extractor(ExtractOptions(want=frozenset({"text"} if want else ()), agent="ourbot"))
+        for want in (True, False)
+    }
     for url, links, want_text in pages:
         html = document(links)
         response = Response(url, 200, Headers([("content-type", "text/html;charset=utf-8")]), html.encode())
         found = warm[want_text].extract(response)
-        fresh = Extractor(ExtractOptions(want_text=not want_text, agent="ourbot")).extract(response)
+        options = ExtractOptions(want=frozenset() if want_text else frozenset({"text"}), agent="ourbot")
+        fresh = Extractor(options).extract(response)
         assert found.outlinks == fresh.outlinks == slow_links(html, url)
         assert (found.refused, found.links_total) == (fresh.refused, fresh.links_total)
 
 
 def test_hosts_without_a_path_do_not_share_references() -> None:
-    extractor = Extractor(ExtractOptions(want_text=False, agent="ourbot"))
+    extractor = Extractor(ExtractOptions(want=frozenset(), agent="ourbot"))
     for url in ("http://a.example", "http://b.example"):
         page = extractor.extract(Response(url, 200, Headers([("content-type", "text/html")]), b"<a href=x>"))
         assert page.outlinks == [f"{url}/x"]
@@ -705,7 +710,7 @@ def test_hosts_without_a_path_do_not_share_references() -> None:
 
 @pytest.mark.parametrize("size", [1 << 16, 16 << 20])
 def test_the_cache_is_bounded(size: int) -> None:
-    extractor = Extractor(ExtractOptions(want_text=False, agent="ourbot", cache=size))
+    extractor = Extractor(ExtractOptions(want=frozenset(), agent="ourbot", cache=size))
     resolver = extractor._resolver
     for number in range(12):
         body = "".join(f"<a href=/{number}/{i}/{'x' * 3000}>" for i in range(400)).encode()

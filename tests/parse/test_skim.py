@@ -23,7 +23,7 @@ from crawler.parse.skim import MAX_NEW, SettledLinks, spellings
 from crawler.worker.trap_sampler import MIN_PAGES, TrapSampler
 
 URL = "http://site.example/a/b.html"
-OPTIONS = ExtractOptions(want_text=False, agent="crawler")
+OPTIONS = ExtractOptions(want=frozenset(), agent="crawler")
 DATA = Path(__file__).parents[1] / "data" / "links"
 HEAD = "<!doctype html><html lang=en><head><title>a title</title>"
 REST = '</head><body><a href="x.html">x</a>'
@@ -142,7 +142,7 @@ def test_a_head_that_cannot_be_told_from_the_rest_is_parsed(html: str) -> None:
 
 
 def test_text_is_never_wanted_of_a_skimmed_page() -> None:
-    extractor = Extractor(ExtractOptions(want_text=True, agent="crawler"))
+    extractor = Extractor(ExtractOptions(want=frozenset({"text"}), agent="crawler"))
     page = extractor.extract(_response(HEAD + REST), skims=True)
     assert (page.skimmed, page.text) == (False, "x")
 

@@ -71,7 +71,9 @@ def _dead_letter(link: Connection) -> Client:
     (lease,) = (one for one in frontier.lease(1, 90.0, "w").leases)
     url = lease.entry().request.url
     record = Record(url=url, outcome="failed:http", depth=0)
-    frontier.commit(Commit(lease, frontier.id(url), "failed:http", record.encode(), text=zlib.compress(b"text")))
+    frontier.commit(
+        Commit(lease, frontier.id(url), "failed:http", record.encode(), contents={"text": zlib.compress(b"text")})
+    )
     return frontier
 
 

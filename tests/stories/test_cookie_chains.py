@@ -221,7 +221,7 @@ def test_nothing_of_a_cookie_is_kept(
         call.answer(html(title="home"))
 
     site.pages["/"] = look
-    records = crawl(commands, site.url("/"), "-v", "--log-file", "log.jsonl", "--outlinks")
+    records = crawl(commands, site.url("/"), "-v", "--log-file", "log.jsonl", "--store", "text,html,links")
     assert records[site.url("/")]["title"] == "home"
     with server.client() as client:
         kept = [client.dump(key) or b"" for key in client.scan_iter()]

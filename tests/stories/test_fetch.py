@@ -85,9 +85,12 @@ def test_a_robots_file_is_asked_for_once_an_origin(commands: Commands, sites: Si
 def test_the_links_of_a_page_and_of_a_sitemap(commands: Commands, sites: Sites) -> None:
     site = sites.add()
     odd_site(site)
-    assert shown(commands, site.url("/page"), "--links")["outlinks"] == [site.url("/a"), "http://b.example/"]
-    assert "outlinks" not in shown(commands, site.url("/page"))
-    assert shown(commands, site.url("/map.xml"), "--links")["outlinks"] == [site.url("/a")]
+    assert shown(commands, site.url("/page"), "--links")["links"] == [
+        {"url": site.url("/a"), "text": "link", "line": 1},
+        {"url": "http://b.example/", "text": "link", "line": 1},
+    ]
+    assert "links" not in shown(commands, site.url("/page"))
+    assert shown(commands, site.url("/map.xml"), "--links")["links"] == [{"url": site.url("/a")}]
 
 
 def test_a_hook_is_called_and_its_failure_ends_the_command(commands: Commands, sites: Sites) -> None:

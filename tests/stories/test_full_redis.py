@@ -59,3 +59,20 @@ def test_a_crawl_larger_than_redis_goes_on_as_it_is_drained(
     assert commands.run("export", "-o", "pages.jsonl", "--drain").code == 0
     assert commands.written("pages.jsonl").keys() == {site.url(f"/{n}") for n in range(PAGES)}
     assert set(site.asked_of_pages().values()) == {1}
+
+
+def test_a_crawl_ends_although_its_last_page_filled_redis(
+    redis_server: PrivateRedis, commands_on: Callable[[str], Commands], sites: Sites
+) -> None:
+    """Nothing is left that would need memory, so nothing is waited for."""
+    site = sites.add()
+
+    def fill(call: Call) -> None:
+        with redis_server.client() as client:
+            client.config_set("maxmemory", 1)
+        call.answer(html(), 200)
+
+    site.pages["/last"] = fill
+    done = commands_on(redis_server.url).run("run", site.url("/last"), "--workers", "1")
+    assert done.code == 0, done.err
+    assert site.asked_of_pages() == {"/last": 1}

@@ -19,7 +19,7 @@ REFUSED = (
 
 @pytest.fixture
 def commands(redis_url: str, commands_on: Callable[[str], Commands]) -> Iterator[Commands]:
-    """On a Redis with a crawl of three records, one of them with an outcome that is no more."""
+    """On a Redis with a crawl of three records: one has an outcome that is no more, one has its links as they were."""
     link = Connection(redis_url)
     crawl = Crawl.create(link, "default")
     crawl.commit([page(0), page(1), page(2)])
@@ -28,7 +28,10 @@ def commands(redis_url: str, commands_on: Callable[[str], Commands]) -> Iterator
     record = link.client.hget(gone, "m")
     assert isinstance(record, bytes)
     link.client.hset(gone, "m", record.replace(b'"fetched"', b'"failed:host-unreachable"'))
-    link.client.hset(keys.meta, "schema", "4")
+    linked = keys.page(crawl.frontier.id(page(2).url))
+    old = b'{"links":2,"outlinks":["http://a.example/x"],"data":{"a":1},'
+    link.client.hset(linked, "m", page(2, text=None).encode().replace(b"{", old, 1))
+    link.client.hset(keys.meta, mapping={"schema": "4", "settings": '{"store":"text","outlinks":true}'})
     yield commands_on(redis_url)
     link.close()
 
@@ -40,6 +43,9 @@ def test_its_records_are_exported(commands: Commands, options: tuple[str, ...]) 
     records = commands.exported()
     assert [record["outcome"] for record in records] == ["fetched", "failed:host-unreachable", "fetched"]
     assert [record["url"] for record in records] == [page(n).url for n in range(3)]
+    assert [record["text"] for record in records] == [page(n).text for n in range(3)]
+    (*_, last) = records
+    assert (last["link_count"], last["links"], last["data"]) == (2, [{"url": "http://a.example/x"}], {"a": 1})
 
 
 @pytest.mark.parametrize(

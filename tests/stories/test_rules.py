@@ -282,12 +282,12 @@ def test_scope(commands: Commands, sites: Sites, scope: str, paths: set[str]) ->
 
 
 def test_many_links_on_a_page(commands: Commands, sites: Sites) -> None:
-    """More than one commit can take, and none of them is lost; --outlinks keeps them in the record."""
+    """More than one commit can take, and none of them is lost; --store links keeps them in the record."""
     site = sites.add()
     site.serve("/", html(f"/{n}" for n in range(2_500)))
-    done = commands.run("run", site.url("/"), "--delay", "0", "--workers", "1", "--max-pages", "1", "--outlinks")
+    done = commands.run("run", site.url("/"), "--delay", "0", "--workers", "1", "--max-pages", "1", "--store", "links")
     assert done.code == 0, done.err
     status = commands.status()
     assert (status["accepted"], status["queued"]) == (2_501, 2_500)
     (record,) = commands.exported()
-    assert len(record["outlinks"]) == record["links"] == 2_500
+    assert len(record["links"]) == record["link_count"] == 2_500

@@ -63,7 +63,7 @@ def test_every_format_by_way_of_robots_txt(commands: Commands, sites: Sites) -> 
         e: "dropped:robots",
     }
     assert (records[a]["via"], records[a]["depth"], records[a]["lastmod"]) == (maps[0], 1, "2024-02-03T03:05:06Z")
-    assert (records[maps[0]]["via"], records[maps[0]]["links"]) == (named, 1)
+    assert (records[maps[0]]["via"], records[maps[0]]["link_count"]) == (named, 1)
     assert {url for url, record in records.items() if record.get("sitemap")} == {named, *maps, site.url("/second.xml")}
     assert "lastmod" not in records[b]
 
@@ -219,4 +219,4 @@ def test_one_that_failed_is_tried_again_as_a_sitemap(commands: Commands, sites: 
     assert commands.run("retry", "--all").code == 0
     records = crawl(commands)
     assert outcomes(records) == dict.fromkeys([home, named, *found], "fetched")
-    assert (records[named]["sitemap"], records[named]["links"]) == (True, 2)
+    assert (records[named]["sitemap"], records[named]["link_count"]) == (True, 2)

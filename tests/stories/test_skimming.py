@@ -8,7 +8,7 @@ from tests.stories.commands import Commands, Json, by_url
 from tests.stories.sites import Site, Sites, html
 
 MENU = [f"/p{n}" for n in range(12)]
-OWN = ("fetched_at", "elapsed_ms", "links")
+OWN = ("fetched_at", "elapsed_ms", "link_count")
 """What differs between two crawls, and what is not counted on a page that was skimmed."""
 
 
@@ -36,8 +36,8 @@ def test_a_crawl_finds_the_same_by_skimming_and_by_parsing(commands: Commands, s
     parsed = _crawl(commands, site.url("/"), "--parse-all")
     skimmed = _crawl(commands, site.url("/"))
     assert len(parsed) == 1 + 2 * len(MENU)
-    assert {url for url, record in parsed.items() if "links" not in record} == set()
-    assert {url for url, record in skimmed.items() if "links" not in record} == {
+    assert {url for url, record in parsed.items() if "link_count" not in record} == set()
+    assert {url for url, record in skimmed.items() if "link_count" not in record} == {
         url for url in parsed if url.endswith("/own")
     }
     for records in (parsed, skimmed):
@@ -78,14 +78,14 @@ def test_pages_at_the_greatest_depth_are_skimmed(commands: Commands, sites: Site
     records = _crawl(commands, site.url("/"), "--max-depth", "1")
     assert records.keys() == {site.url("/"), site.url("/a")}
     assert records[site.url("/a")]["title"] == "the last"
-    assert "links" not in records[site.url("/a")]
+    assert "link_count" not in records[site.url("/a")]
 
 
 def test_links_are_counted_where_they_are_kept(commands: Commands, sites: Sites) -> None:
     site = sites.add()
     _serve_menu(site)
-    records = _crawl(commands, site.url("/"), "--outlinks")
-    assert {len(record["outlinks"]) for record in records.values()} == {len(MENU), len(MENU) + 1}
+    records = _crawl(commands, site.url("/"), "--store", "links")
+    assert {len(record["links"]) for record in records.values()} == {len(MENU), len(MENU) + 2}  # its canonical, too
 
 
 def test_what_was_leased_is_known(commands: Commands, sites: Sites) -> None:
@@ -94,4 +94,4 @@ def test_what_was_leased_is_known(commands: Commands, sites: Sites) -> None:
     site.serve("/", html(["/", "#top"], "alone", '<link rel="canonical" href="/">'))
     (record,) = _crawl(commands, site.url("/")).values()
     assert (record["title"], record["canonical"]) == ("alone", site.url("/"))
-    assert "links" not in record
+    assert "link_count" not in record

@@ -31,7 +31,7 @@ HERE: Final = Path(__file__).name
 
 
 def _page(body: bytes = SHOP, content_type: str = "text/html; charset=utf-8", url: str = URL) -> Page:
-    extractor = Extractor(ExtractOptions(want_text=True, agent="crawler"))
+    extractor = Extractor(ExtractOptions(want=frozenset({"text"}), agent="crawler"))
     return extractor.extract(Response(url, 200, Headers([("Content-Type", content_type)]), body))
 
 

@@ -17,7 +17,7 @@ from crawler import record as records
 from crawler.fetch.fetcher import Headers, Response
 from crawler.frontier.messages import Lease
 from crawler.parse.page import Page
-from crawler.record import Entry, Record, Request
+from crawler.record import Entry, Link, Record, Request
 from crawler.worker import outcome as endings
 from crawler.worker.hook_call import HookResult
 from crawler.worker.outcome import Discovered, HostFeedback, LeasedPage
@@ -26,7 +26,7 @@ URL = "https://example.org/a?b"
 SHARED: Final = sorted({field.name for field in dataclasses.fields(Page)} & set(Record.__struct_fields__))
 """The fields of the same name in a page and in its record."""
 TYPES: Final = get_type_hints(Record, vars(records))
-TAKEN: Final = [name for name in SHARED if name not in ("url", "text", "outlinks")]
+TAKEN: Final = [name for name in SHARED if name not in ("url", *records.CONTENTS)]
 """Those that the record takes as they are."""
 
 
@@ -59,10 +59,8 @@ def test_a_page() -> None:
         links_total=9,
     )
     requests = [Request("https://example.org/x", 3, 0, "42")]
-    found = Discovered(
-        requests, ["example.org"], Counter(scope=4, cap=1), HookResult({"price": 1}), None, ["https://example.org/x"]
-    )
-    ending = endings.of_page(_held(attempts=0x12), page, found, HostFeedback("ok", 750))
+    found = Discovered(requests, ["example.org"], Counter(scope=4, cap=1), HookResult({"price": 1}), None)
+    ending = endings.of_page(_held(attempts=0x12), page, found, HostFeedback("ok", 750), {"text", "main"})
     record = Record.decode(ending.record)
     assert record == Record(
         url=URL,
@@ -78,16 +76,15 @@ def test_a_page() -> None:
         digest=f"sha256:{hashlib.sha256(body).hexdigest()}",
         via="77",
         canonical="https://example.org/c",
-        links=9,
-        outlinks=["https://example.org/x"],
+        link_count=9,
         etag='"e"',
         last_modified="then",
         fetched_at=record.fetched_at,
         elapsed_ms=250,
         attempts=4,
-        data={"price": 1},
     )
-    assert zlib.decompress(ending.text) == b"text"
+    contents = {name: zlib.decompress(packed) for name, packed in ending.contents.items()}
+    assert contents == {"text": b"text", "data": b'{"price":1}'}
     assert ending.tallies == {"status:200": 1, "bytes": 7, "refused:scope": 4, "refused:cap": 1}
     assert (ending.event, ending.rest_ms, ending.latency_ms) == ("ok", 750, 125)
     assert (ending.requests, ending.roots, ending.outcome, ending.id) == (requests, ["example.org"], "fetched", "42")
@@ -120,9 +117,9 @@ def test_of_a_page_that_asks_not_to_be_kept_only_its_address_and_encoding_stay(v
 
 
 def test_the_url_the_text_and_the_links_have_ways_of_their_own() -> None:
-    page = Page("https://example.org/elsewhere", _response(), text="text", outlinks=["https://example.org/x"])
+    page = Page("https://example.org/elsewhere", _response(), text="text", links=[Link(url="x")])
     record = Record.decode(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
-    assert (record.url, record.text, record.outlinks) == (URL, None, None)
+    assert (record.url, record.text, record.links) == (URL, None, None)
 
 
 def test_a_page_that_asks_not_to_be_kept() -> None:
@@ -131,12 +128,10 @@ def test_a_page_that_asks_not_to_be_kept() -> None:
         URL, _response(200, b"secret"), title="secret", description="secret", lang="en", text="secret", noindex=True
     )
     requests = [Request("https://example.org/x", 3, 0, "42")]
-    ending = endings.of_page(
-        _held(), page, Discovered(requests, hook=HookResult("secret"), outlinks=["secret"]), HostFeedback("ok")
-    )
+    ending = endings.of_page(_held(), page, Discovered(requests, hook=HookResult("secret")), HostFeedback("ok"))
     assert ending.outcome == Record.decode(ending.record).outcome == "dropped:noindex"
     assert b"secret" not in ending.record
-    assert ending.text == b""
+    assert ending.contents == {}
     assert ending.requests == requests
 
 

@@ -37,7 +37,7 @@ def test_waiting_for_redis_is_no_hang(
         stages.append(watch.look().stage)
         return [True] * len(candidates)
 
-    plan = plan_of(Settings(store="meta" if answer == "skimmed" else "text"))
+    plan = plan_of(Settings(store=("meta" if answer == "skimmed" else "text",)))
     frontier = Frontier(Connection(redis_url), "default", Identity("generation", b"salt", Form()))
     handler = Processor(
         Originals(frontier), LinkFilter(plan.scope, is_root, accepted=is_root), plan, Callbacks(enter=watch.enter)

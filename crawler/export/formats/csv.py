@@ -1,6 +1,6 @@
 """CSV (RFC 4180): a header, then one line per record; UTF-8 without a byte order mark, lines end with CR LF.
 
-An unknown value is an empty cell. `outlinks` and `data` are JSON. NUL, which most readers of CSV refuse, is written as
+An unknown value is an empty cell. `links` and `data` are JSON. NUL, which most readers of CSV refuse, is written as
 U+FFFD. Texts can be longer than readers accept by default: Python's `csv.field_size_limit()` is 128 KiB.
 
 A spreadsheet runs a cell that begins like a formula, and the author of a page chose its title. So such cells get an

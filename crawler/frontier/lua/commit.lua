@@ -1,17 +1,19 @@
 -- commit.lua: end a page's lease with its one outcome: record, outlinks, counters and host state in one step.
 -- Why Lua: a record without its links, or links without the record, would lose or repeat work when a worker dies.
--- A page whose content another page had before is a duplicate: that is noted, its text and its links are not taken.
+-- A page whose content another page had before is a duplicate: that is noted, its contents (but `data`) and its links
+-- are not taken.
 -- KEYS  page, `digests` hash of the content if there is one, `parcels` streams of other shards (see post in
 --       shared/outbox.lua), then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
--- ARGS  token, held, id, event, rest_ms, latency_ms, outcome, record, text, digest, spared, ip, copy, handling_ms,
+-- ARGS  token, held, id, event, rest_ms, latency_ms, outcome, record, contents, digest, spared, ip, copy, handling_ms,
 --       trouble, target, loop, tallies
--- REST  as many tallies, each with its n; number of roots, roots, messages to other shards, groups of requests
+-- REST  as many contents, each its field and its bytes (zlib); as many tallies, each with its n; number of roots,
+--       roots, messages to other shards, groups of requests
 --       held: see owned in shared/leases.lua
---       latency_ms, text (zlib), digest (of the content), ip: '' where there is none
+--       latency_ms, digest (of the content), ip: '' where there is none
 --       spared: whose copy's links are taken too: '*' any, or an id
 --       trouble: what is wrong with the host, in words, or ''
 --       target: the id of the URL that this one redirects to, or ''; loop: the record to store if that leads back here
---       copy: the id of a page that names this one as its canonical, and needs no text of its own any more, or ''
+--       copy: the id of a page that names this one as its canonical, and needs no contents of its own any more, or ''
 -- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
 --         NO_CRAWL
 local MAX_REDIRECTS = 20
@@ -26,7 +28,7 @@ for k = OWN_KEYS + 1, SHARDS > 1 and #KEYS or 0 do
 end
 local PAGE, token, id = KEYS[OWN_KEYS], ARG.token, ARG.id
 local event, rest_ms, latency, outcome = ARG.event, tonumber(ARG.rest_ms), tonumber(ARG.latency_ms), ARG.outcome
-local record, text, digest, spared, ip, copy = ARG.record, ARG.text, ARG.digest, ARG.spared, ARG.ip, ARG.copy
+local record, digest, spared, ip, copy = ARG.record, ARG.digest, ARG.spared, ARG.ip, ARG.copy
 
 -- leads_to: whether the redirects of this shard that are known lead from one page to another
 local function leads_to(from, to)
@@ -77,11 +79,17 @@ local page = { 'm', record, 'at', at, 'token', token }
 if first then
   page[7], page[8] = 'd', first
   sums.duplicates = 1
-elseif text ~= '' then
-  page[7], page[8] = 't', text
-  if copy ~= '' then
-    redis.call('HDEL', PREFIX .. 'page:' .. copy, 't')
+end
+local a = REST
+for _ = 1, tonumber(ARG.contents) do
+  local field = ARGV[a]
+  if not first or field == DATA then
+    page[#page + 1], page[#page + 2] = field, ARGV[a + 1]
+    if copy ~= '' and field ~= DATA then
+      redis.call('HDEL', PREFIX .. 'page:' .. copy, field)
+    end
   end
+  a = a + 2
 end
 if ARG.target ~= '' then
   page[#page + 1], page[#page + 2] = 'to', ARG.target
@@ -91,7 +99,6 @@ if failed then
   redis.call('ZADD', FAILED, T, id)
 end
 
-local a = REST
 for _ = 1, tonumber(ARG.tallies) do
   sums[ARGV[a]] = (sums[ARGV[a]] or 0) + ARGV[a + 1]
   a = a + 2

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
 from crawler.errors import FrontierError, UnreadableRecord
 from crawler.frontier import decode
+from crawler.frontier.keys import CONTENT_FIELDS
 from crawler.frontier.messages import Exported
 from crawler.frontier.shards.reader import Reader
-from crawler.record import Record, Stub
+from crawler.record import CONTENTS, Record, Stub
 from crawler.text import rfc3339
 
 START: Final = "0-0"
 _BATCH: Final = 500
-_WEIGHT: Final = 8 << 20  # characters of text after which a batch of records ends
+_WEIGHT: Final = 8 << 20  # bytes of contents after which a batch of records ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,9 @@ class Stored:
     at: str
     id: str
     record: Record
-    """`via` and `duplicate_of` are still ids here; `text` is filled in."""
+    """`via` and `duplicate_of` are still ids here; it has the contents that were asked for."""
+    weight: int = 0
+    """Bytes of its contents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +53,36 @@ class ShardRecords:
     def __init__(self, shard: Reader) -> None:
         self._shard, self._keys = shard, shard.keys
 
-    def read(self, after: str = START, most: int = _BATCH) -> tuple[list[Stored], str]:
+    def read(
+        self, after: str = START, most: int = _BATCH, contents: Collection[str] = CONTENTS
+    ) -> tuple[list[Stored], str]:
         """The next *most* records behind the cursor *after*, in the order of their commits, and the new cursor.
+
+        Of *contents*, names in CONTENTS, no others are read.
 
         A record that was committed again since is at its later place only. An unchanged cursor means: no more yet.
         Raises UnreadableRecord, which has the cursor behind it, if the next one is none. They are fewer where their
-        texts are long.
+        contents are long.
         """
         (entries,) = self._shard.read(("XRANGE", self._keys.records, f"({after}", "+", "COUNT", most))
         if not entries:
             return [], after
         ids = decode.ids(entries)
-        pages = self._shard.read(*(("HMGET", self._keys.page(i), "m", "t", "d", "at") for i in ids))
+        fields = [CONTENT_FIELDS[name] for name in contents]
+        pages = self._shard.read(*(("HMGET", self._keys.page(i), "m", "d", "at", *fields) for i in ids))
         found: list[Stored] = []
         weight = 0
         for (at, _), url_id, page in zip(entries, ids, pages, strict=True):
-            if page[3] == at:
+            if page[2] == at:
                 try:
-                    record = self._record(url_id, page)
+                    packed = dict(zip(contents, page[3:], strict=True))
+                    record, size = decode.record(self._keys.page(url_id), page[0], page[1], packed)
                 except UnreadableRecord as error:
                     if found:
                         break  # the next call begins with it
                     raise UnreadableRecord(str(error), at.decode()) from None
-                found.append(Stored(at.decode(), url_id, record))
-                weight += len(record.text or "")
+                found.append(Stored(at.decode(), url_id, record, size))
+                weight += size
             after = at.decode()
             if weight >= _WEIGHT:
                 break
@@ -110,13 +119,12 @@ class ShardRecords:
     def _stub(self, url_id: str, raw: bytes | None) -> Stub:
         return decode.stub(self._keys.page(url_id), raw)
 
-    def _record(self, url_id: str, page: Sequence[bytes | None]) -> Record:
-        return decode.record(self._keys.page(url_id), page)
-
-    def get(self, url_id: str) -> Record | None:
-        """The record of one URL, if it has ended."""
-        (page,) = self._shard.read(("HMGET", self._keys.page(url_id), "m", "t", "d"))
-        return self._record(url_id, page) if page[0] else None
+    def get(self, url_id: str, contents: Collection[str] = ()) -> Record | None:
+        """The record of one URL with these of its *contents*, if it has ended."""
+        key, fields = self._keys.page(url_id), [CONTENT_FIELDS[name] for name in contents]
+        (page,) = self._shard.read(("HMGET", key, "m", "d", *fields))
+        packed = dict(zip(contents, page[2:], strict=True))
+        return decode.record(key, page[0], page[1], packed)[0] if page[0] else None
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of stored pages by id; those that are not stored (any more) are absent, and what cannot be read."""
@@ -178,6 +186,6 @@ class ShardRecords:
 
     def _record_or_none(self, url_id: str, raw: bytes) -> Record | None:
         try:
-            return self._record(url_id, (raw, None, None))
+            return decode.record(self._keys.page(url_id), raw, None, {})[0]
         except FrontierError:
             return None
