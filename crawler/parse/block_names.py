@@ -10,41 +10,40 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from crawler.parse.tokens import names
+
 NOTHING, CONTENT, OTHER, SECONDARY, HIDDEN = range(5)
 """No hint; the content; something else; something else that often wraps a whole page, too, like a sidebar; hidden."""
 
-_OTHER: Final = frozenset(
-    """nav navbar navheader navfooter navbuttons navi navigation subnav topnav menu submenu menubar breadcrumb breadcrumbs crumb crumbs pathway
-    pagination pager pagenav pagenavi paging paginator prevnext nextprev
-    share sharing shares sharedaddy sharebar social socials addthis addtoany shariff whatsapp linkedin pinterest follow
-    related recommend recommended recommendation recommendations similar teaser teasers promo promos promotion
-    trending popular mostread latest outbrain taboola readmore more also carousel slider
-    newsletter subscribe subscription signup login signin register registration search searchform
-    ad ads adv advert adverts advertisement advertising anzeige werbung sponsor sponsored sponsors banner
-    cookie cookies consent gdpr popup modal overlay lightbox tooltip paywall captcha
-    widget widgets toolbar toolbox tools tagcloud tags taglist tag keywords categories
-    meta metadata postmeta byline dateline timestamp published submitted author authors bio biography
-    caption credits credit copyright imprint impressum disclaimer legal noprint printfooter
-    rating ratings stars vote votes likes like print printer feedback
-    skip skiplink skiplinks topbar masthead logo branding dropdown offcanvas hamburger jump
-    navbox catlinks editsection cart basket wishlist
-    """.split()
+_OTHER: Final = names(
+    "nav navbar navheader navfooter navbuttons navi navigation subnav topnav menu submenu menubar"
+    " breadcrumb breadcrumbs crumb crumbs pathway pagination pager pagenav pagenavi paging paginator"
+    " prevnext nextprev share sharing shares sharedaddy sharebar social socials addthis addtoany shariff"
+    " whatsapp linkedin pinterest follow related recommend recommended recommendation recommendations"
+    " similar teaser teasers promo promos promotion trending popular mostread latest outbrain taboola"
+    " readmore more also carousel slider newsletter subscribe subscription signup login signin register"
+    " registration search searchform ad ads adv advert adverts advertisement advertising anzeige werbung"
+    " sponsor sponsored sponsors banner cookie cookies consent gdpr popup modal overlay lightbox tooltip"
+    " paywall captcha widget widgets toolbar toolbox tools tagcloud tags taglist tag keywords categories"
+    " meta metadata postmeta byline dateline timestamp published submitted author authors bio biography"
+    " caption credits credit copyright imprint impressum disclaimer legal noprint printfooter rating"
+    " ratings stars vote votes likes like print printer feedback skip skiplink skiplinks topbar masthead"
+    " logo branding dropdown offcanvas hamburger jump navbox catlinks editsection cart basket wishlist"
 )
-_SECONDARY: Final = frozenset(
-    """comment comments commentlist respond reply replies disqus discussion trackback trackbacks pingback
-    sidebar sidebars aside rail footer sphinxsidebar
-    """.split()
+_SECONDARY: Final = names(
+    "comment comments commentlist respond reply replies disqus discussion trackback trackbacks pingback"
+    " sidebar sidebars aside rail footer sphinxsidebar"
 )
-_CONTENT: Final = frozenset(
-    """article-body articlebody article__body article-content article__content article-text articletext body-content
-    entry-content entrycontent post-content postcontent post-body postbody post-entry post-text post__content
-    story-body storybody story-content content-body contentbody page-content main-content maincontent node-content
-    mw-parser-output markdown-body rst-content theme-doc-markdown entry post_content article_body article-main
-    field-name-body td-post-content blog-content news-content newstext hentry rustdoc-main
-    """.split()
+_CONTENT: Final = names(
+    "article-body articlebody article__body article-content article__content article-text articletext"
+    " body-content entry-content entrycontent post-content postcontent post-body postbody post-entry"
+    " post-text post__content story-body storybody story-content content-body contentbody page-content"
+    " main-content maincontent node-content mw-parser-output markdown-body rst-content theme-doc-markdown"
+    " entry post_content article_body article-main field-name-body td-post-content blog-content"
+    " news-content newstext hentry rustdoc-main"
 )
-_OTHER_ROLES: Final = frozenset(
-    "navigation banner contentinfo complementary search dialog alertdialog alert menu menubar toolbar tablist".split()
+_OTHER_ROLES: Final = names(
+    "navigation banner contentinfo complementary search dialog alertdialog alert menu menubar toolbar tablist"
 )
 _STATES: Final = (
     *("has-", "is-", "js-", "no-", "with-", "without-", "tag-", "category-", "label-", "type-", "col-", "field--"),

@@ -5,26 +5,38 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from crawler.parse.tokens import Token, unescape
+from crawler.parse.tokens import Token, names, unescape
 
 _LANGUAGE = re.compile(
-    r"""\b(?:language|lang|highlight-source|highlight-text|highlight|brush:\s?|src|src-|sourceCode\s|hljs\s|brush)[-_ ]?"""
-    r"""([A-Za-z][\w+#.-]*)|\bdata-(?:lang|language)="([\w+#.-]+)\""""
+    r"\b(?:language|lang|highlight-source|highlight-text|highlight|brush|src)-([A-Za-z][\w+#.-]*)"
+    r"|\bbrush:\s*([\w+#.-]+)|\b(?:sourceCode|hljs|prettyprint|rust|language)\s+([A-Za-z][\w+#.]*)(?![\w-])"
+    r"|\bdata-lang(?:uage)?=\"([\w+#.-]+)"
 )
-_NONE: Final = frozenset(
-    "default none text plain plaintext notranslate highlight txt code no nohighlight wrapper block container html-basic"
-    " source".split()
+_NONE: Final = names(
+    "default none text plain plaintext notranslate highlight txt code no nohighlight wrapper block"
+    " container html-basic source"
 )
-_SAME: Final = {"python3": "python", "ipython3": "python", "ipython": "python", "py": "python", "shell-session": "console"}
-_NUMBERS = re.compile(r'class="[^"]*\b(?:linenos?|linenodiv|blob-num|gutter|line-?numbers?|lnt|rouge-gutter|hljs-ln-numbers)\b')
-_CODE_TABLE = re.compile(r'class="[^"]*\b(?:highlighttable|rouge-table|codehilitetable|syntaxhighlighter|js-file-line-container|hljs-ln|lntable)\b')
+_SAME: Final = {
+    "python3": "python",
+    "ipython3": "python",
+    "ipython": "python",
+    "py": "python",
+    "shell-session": "console",
+}
+_NUMBERS = re.compile(
+    r'class="[^"]*\b(?:linenos?|linenodiv|blob-num|gutter|line-?numbers?|lnt|rouge-gutter|hljs-ln-numbers)\b'
+)
+_CODE_TABLE = re.compile(
+    r'class="[^"]*\b(?:highlighttable|rouge-table|codehilitetable|syntaxhighlighter|js-file-line-container|hljs-ln|lntable)\b'
+)
+_LINE = re.compile(r'class="line\b')
 _FRAGMENT = re.compile(r'class="[^"]*\bfragment\b')
 
 
 def language_of(attributes: str) -> str:
     """The language that *attributes* of a block and of those around it name; "" if none."""
     for found in _LANGUAGE.finditer(attributes):
-        name = (found[1] or found[2]).lower()
+        name = next(filter(None, found.groups())).lower()
         if name not in _NONE:
             return _SAME.get(name, name)
     return ""
@@ -40,9 +52,9 @@ def is_code_table(attributes: str) -> bool:
     return _CODE_TABLE.search(attributes) is not None
 
 
-def is_fragment(attributes: str) -> bool:
-    """Whether a block is a listing of Doxygen, whose lines are blocks."""
-    return _FRAGMENT.search(attributes) is not None
+def is_fragment(tokens: list[Token], at: int) -> bool:
+    """Whether the block that begins at *at* is a listing of Doxygen, whose lines are blocks."""
+    return _FRAGMENT.search(tokens[at][1]) is not None and _LINE.search(tokens[at + 1][1]) is not None
 
 
 def fenced(code: str, language: str) -> list[str]:
@@ -52,8 +64,8 @@ def fenced(code: str, language: str) -> list[str]:
     return [fence + language, *code.split("\n"), fence]
 
 
-_LINES: Final = frozenset("div p li tr table tbody ol ul h1 h2 h3 h4 h5 h6 dt dd section".split())
-_SKIPPED: Final = frozenset("button svg style script select template".split())
+_LINES: Final = names("div p li tr table tbody ol ul h1 h2 h3 h4 h5 h6 dt dd section")
+_SKIPPED: Final = names("button svg style script select template")
 
 
 def collect(tokens: list[Token], at: int, name: str) -> tuple[str, int]:

@@ -9,15 +9,19 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from crawler.parse.code_blocks import is_code_table, is_numbers
-from crawler.parse.tokens import Token, value_of
+from crawler.parse.code_blocks import is_code_table
+from crawler.parse.tokens import Token, names, value_of
 
 _MAX_COLUMNS: Final = 1_000
 _MAX_ROWS: Final = 65_534
 _MAX_EMPTY: Final = 20_000
 """Cells of a table that only spans make."""
-_ARRANGED: Final = frozenset("h1 h2 h3 h4 h5 h6 table pre form article section blockquote hr".split())
+_ARRANGED: Final = names("h1 h2 h3 h4 h5 h6 table pre form article section blockquote hr")
 """What a cell of data does not contain."""
+
+
+_ENDS: Final = [("/table", "", "")] * 100
+"""What the limit of tags may have cut off."""
 
 
 class Table:
@@ -36,7 +40,6 @@ class Table:
         self._rest = 1
         self._room = _MAX_EMPTY
         self._has_head = False
-        self._skips = False
 
     def row(self) -> None:
         """Begin or end a row."""
@@ -54,7 +57,7 @@ class Table:
         self._fill()
         self._span = _number(attributes, "colspan", _MAX_COLUMNS)
         self._rest = _number(attributes, "rowspan", _MAX_ROWS) - 1
-        self.is_open, self._skips = True, bool(attributes) and is_numbers(attributes)
+        self.is_open = True
 
     def _fill(self) -> None:
         """Leave the columns empty that cells of the rows above take."""
@@ -67,7 +70,7 @@ class Table:
         """End a cell that contains *text*."""
         self.is_open = False
         row = self._row
-        if row is None or self._skips:
+        if row is None:
             return
         span = min(self._span, 1 + self._room)
         for column in range(len(row), len(row) + span):
@@ -93,10 +96,8 @@ class Table:
             return [cell for row in rows for cell in (row[0].replace("\\|", "|"), "") if row[0]][:-1]
         head = rows.pop(0) if self._has_head and self._rows[0] is rows[0] else []
         head = [*head, *[""] * (width - len(head))][:width]
-        written = [head, ["---"] * width, *rows]
-        return [f"| {' | '.join(row[: max(_width(row), 1)])} |" for row in written[:1]] + [
-            f"| {' | '.join(row[: max(_width(row), 1)])} |" for row in written[1:]
-        ]
+        rows = [row[: max(_width(row), 1)] for row in rows]
+        return [f"| {' | '.join(row)} |" for row in (head, ["---"] * width, *rows)]
 
 
 def _width(row: list[str]) -> int:
@@ -118,7 +119,7 @@ def data_tables(tokens: list[Token]) -> frozenset[int]:
     """The tables, by the numbers of their tags, whose cells are data."""
     found: set[int] = set()
     open_tables: list[list[int]] = []  # tag, rows, cells, cells of heads, parts that are no data
-    for at, (name, attributes, _) in enumerate(tokens):
+    for at, (name, attributes, _) in enumerate([*tokens, *_ENDS]):
         if name == "table":
             if open_tables:
                 open_tables[-1][4] += 1

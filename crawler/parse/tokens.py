@@ -21,14 +21,18 @@ _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _XMP = re.compile(r"<(xmp|plaintext|listing)(?=[\s>])[^>]*>(.*?)</\1>", re.DOTALL)
 _SPAN = re.compile(r"</?span(?: [^>]*)?>")
 _NUMBERED = re.compile(
-    r'<span [^>]*class="[^">]*\b(?:linenos?|line-?numbers?|lnt?|hljs-ln-numbers)\b[^>]*>[^<]*</span>|</?span(?: [^>]*)?>'
+    r'<span [^>]*class="[^">]*\b(?:linenos?|line-?numbers?|lnt?|hljs-ln-numbers)\b[^>]*>'
+    r"(?:<a [^>]*>)?[^<]*(?:</a>)?</span>"
+    r"|</?span(?: [^>]*)?>"
 )
 _NUMBERS: Final = ("lineno", "line-n", 'class="ln', "hljs-ln")
-_SPAN_TAG = re.compile(r"<span [^>]*>")
-_MEANINGS: Final = ("katex", "math", "mwe-", "hidden", "editsection", "display:")
-"""What gives a `span` a meaning, among its attributes in lower case, without spaces."""
+_MEANINGS: Final = ("katex", "MathJax", "mwe-math", 'class="math', "editsection", "<span hidden", "<span style=")
+"""What gives a `span` a meaning."""
+_MAX_TOKENS: Final = 500_000
+"""Tags that are read: at some 200 bytes each this bounds the memory. More text than may be stored stands before."""
 _TEX: Final = "math/tex"
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0e-\x1f]")
+_CONTROLS: Final = "\x01\x02\x03\x04\x05\x06\x07"
+"""Characters that no page needs; the writer of Markdown marks its own text with them."""
 
 
 def tokens_of(tree: Tree) -> list[Token]:
@@ -41,19 +45,13 @@ def tokens_of(tree: Tree) -> list[Token]:
         html = _COMMENT.sub("", html)
     if "<xmp" in html or "<plaintext" in html:
         html = _XMP.sub(_preformatted, html)
-    if _CONTROLS.search(html):
-        html = _CONTROLS.sub("", html)
-    if "<span" in html and not _spans_mean(html):
+    if any(map(html.__contains__, _CONTROLS)):
+        html = html.translate(dict.fromkeys(map(ord, _CONTROLS)))
+    if "<span" in html and not any(map(html.__contains__, _MEANINGS)):
         html = (_NUMBERED if any(map(html.__contains__, _NUMBERS)) else _SPAN).sub("", html)
+    if len(html) > _MAX_TOKENS and (tags := html.count("<")) > _MAX_TOKENS:
+        html = html[: len(html) * _MAX_TOKENS // tags]
     return _TOKEN.findall(html)
-
-
-def _spans_mean(html: str) -> bool:
-    """Whether a `span` of *html* is a formula or hidden."""
-    if not any(map(html.__contains__, _MEANINGS)):
-        return False
-    tags = "".join(set(_SPAN_TAG.findall(html))).lower().replace(" ", "").replace("aria-hidden", "")
-    return any(map(tags.__contains__, _MEANINGS))
 
 
 def _raw(found: re.Match[str]) -> str:
@@ -77,6 +75,26 @@ def value_of(attributes: str, name: str) -> str | None:
         return "" if f" {name} " in f"{attributes} " else None
     begin = at + len(name) + 3
     return unescape(attributes[begin : attributes.find('"', begin)])
+
+
+def names(text: str) -> frozenset[str]:
+    """The names of tags or classes in *text*, which have spaces between."""
+    return frozenset(text.split())
+
+
+def end_of(tokens: list[Token], at: int) -> int:
+    """Where the element that begins at *at* ends."""
+    name = tokens[at][0]
+    closing, depth = f"/{name}", 1
+    for end in range(at + 1, len(tokens)):
+        tag = tokens[end][0]
+        if tag == name:
+            depth += 1
+        elif tag == closing:
+            depth -= 1
+            if not depth:
+                return end
+    return len(tokens) - 1
 
 
 def unescape(text: str) -> str:
