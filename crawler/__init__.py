@@ -6,23 +6,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from crawler.crawl.api import Crawl
+    from crawler.api.crawl import Crawl
     from crawler.errors import CrawlerError
+    from crawler.frontier.messages import HostRow
+    from crawler.frontier.status import Status
+    from crawler.monitor.dead_letters import Failure
+    from crawler.monitor.explain import Explanation
     from crawler.parse.page import Page
-    from crawler.record import Record
-    from crawler.worker.hook_call import Drop
+    from crawler.record import Link, Record
+    from crawler.worker.hook_result import Drop, Request
 
 __version__: str
 
-__all__ = ["Crawl", "CrawlerError", "Drop", "Page", "Record", "__version__"]
+__all__ = [
+    "Crawl",
+    "CrawlerError",
+    "Drop",
+    "Explanation",
+    "Failure",
+    "HostRow",
+    "Link",
+    "Page",
+    "Record",
+    "Request",
+    "Status",
+    "__version__",
+]
 
 _FACE = {
-    "Crawl": "crawl.api",
+    "Crawl": "api.crawl",
     "CrawlerError": "errors",
-    "Drop": "worker.hook_call",
+    "Drop": "worker.hook_result",
+    "Explanation": "monitor.explain",
+    "Failure": "monitor.dead_letters",
+    "HostRow": "frontier.messages",
+    "Link": "record",
     "Page": "parse.page",
     "Record": "record",
+    "Request": "worker.hook_result",
+    "Status": "frontier.status",
 }
+_WITH_FIELDS = ("Explanation", "Failure", "HostRow", "Link", "Page", "Record", "Status")
+"""Classes whose fields `help()` shows with their texts."""
 
 
 def __getattr__(name: str) -> Any:
@@ -34,4 +59,9 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.settings").VERSION
     if name not in _FACE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_FACE[name]}"), name)
+    found = getattr(import_module(f"{__name__}.{_FACE[name]}"), name)
+    if name in _WITH_FIELDS:
+        from crawler.fielddocs import described
+
+        described(found)
+    return found

@@ -85,6 +85,8 @@ class Request(msgspec.Struct, frozen=True):
     """It is to be read as a sitemap; then `depth` is the number of indexes that led to it."""
     lastmod: int | None = None
     """When the page last changed, according to a sitemap: seconds since the epoch, up to 2106."""
+    first: bool = False
+    """It goes to the front of its host's queue of pages when it is accepted; its entry does not keep that."""
 
     @property
     def found_on(self) -> str | None:
@@ -272,6 +274,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def ids(self) -> list[str]:
         """The ids in `via`, `duplicate_of` and `near_duplicate_of`, as long as it is not `named`."""
         return [i for i in (self.via, self.duplicate_of, self.near_duplicate_of) if i and i.isdigit()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields that are known, as plain values: what a line of JSON has."""
+        found: dict[str, Any] = msgspec.to_builtins(self)
+        return found
+
+    def __repr__(self) -> str:
+        shown = [self.url, self.outcome, *([] if self.status is None else [str(self.status)])]
+        return f"<Record {' '.join(shown)}{f' {self.title!r:.60}' if self.title else ''}>"
 
     def encode(self) -> bytes:
         """The record as one line of JSON in UTF-8."""

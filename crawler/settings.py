@@ -24,6 +24,7 @@ from crawler import headers, owners
 from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.record import CONTENTS
+from crawler.rule_names import MAX_RULE_SET, rule_names
 from crawler.text import did_you_mean
 from crawler.units import (
     at_most,
@@ -208,6 +209,9 @@ class Settings:
     proxy: str | None = _setting(None, optional(urls.proxy), _P, "fetch through this proxy", unit="URL", secret=True)
     trust_env: bool = _setting(False, str, _P, "use HTTP_PROXY and ~/.netrc", switch=True)
     hook: str | None = _setting(None, optional(str), _P, "function to call with each page", unit="MODULE:FUNCTION")
+    rules: str | None = _setting(
+        None, optional(str), _P, "file of extraction rules, which is stored with the crawl", unit="FILE"
+    )
     no_hook: bool = _setting(False, str, _P, "work without a hook, also where the crawl has one", switch=True)
     plain: bool = _setting(
         False, str, _P, "plain lines instead of the live screen: for screen readers and slow terminals", switch=True
@@ -219,6 +223,8 @@ class Settings:
 
     hook_name: str = ""
     """The name of the crawl's hook (see `hook.hook_name`): no option. The first command with a hook stores it."""
+    rule_set: str = ""
+    """The crawl's extraction rules: the text of the file that --rules names."""
 
     def encode(self) -> bytes:
         """The stored kinds as JSON: the content of `meta` in Redis."""
@@ -264,6 +270,10 @@ def _check_stored(setting: str, value: Any) -> None:
         if len(value) > MAX_HOOK_NAME or not value.isprintable():
             raise UsageError("hook-name: it is none")
         return
+    if setting == "rule_set":  # whoever applies the rules checks them
+        if len(value) > MAX_RULE_SET:
+            raise UsageError("rule-set: it is too long")
+        return
     for item in value if isinstance(value, tuple) else (value,):
         if item is not None and not isinstance(item, bool):
             parse(setting, format(Decimal(item), "f") if isinstance(item, int | float) else item)
@@ -271,7 +281,7 @@ def _check_stored(setting: str, value: Any) -> None:
 
 def stored_names() -> frozenset[str]:
     """Names of the settings that belong to the crawl, not to a process."""
-    return frozenset(n for n, meta in TABLE.items() if meta.kind is not Kind.PROCESS) | {"hook_name"}
+    return frozenset(n for n, meta in TABLE.items() if meta.kind is not Kind.PROCESS) | {"hook_name", "rule_set"}
 
 
 def parse(setting: str, text: str) -> Any:
@@ -415,6 +425,8 @@ def format_value(setting: str, value: Any) -> str:
     """A value as a person writes it; secrets are not shown. *setting* is one of TABLE or `stored_names`."""
     if setting == "hook_name":
         return value or "none"
+    if setting == "rule_set":
+        return ", ".join(rule_names(value)) or "none"
     meta = TABLE[setting]
     if meta.secret and value:
         return "(set)"

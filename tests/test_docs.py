@@ -11,7 +11,6 @@ import click
 import pytest
 
 from crawler.cli.app import cli
-from crawler.cli.hosts import _json as as_json
 from crawler.events import EVENTS, Ended, Event
 from crawler.export.formats import csv
 from crawler.frontier.messages import HostRow
@@ -136,7 +135,7 @@ def keys_of(mark: str) -> list[str]:
         ("keys: Ended", Ended.__struct_fields__),
         ("keys: Event", Event.__struct_fields__),
         ("keys: Status", (*Status.__slots__, "will_fit")),
-        ("keys: HostRow", tuple(as_json(HostRow("a.example", 0, 0, 0, 0, 0, 0, 0)))),
+        ("keys: HostRow", tuple(HostRow("a.example", 0, 0, 0, 0, 0, 0, 0).to_dict())),
         ("events", EVENTS),
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from crawler import Crawl, units
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.fetch import ENGINES
-from crawler.keywords import Keywords
+from crawler.keywords import Changeable, Fixed, Keywords, OfProcess
 from crawler.settings import TABLE, Kind, Settings, coerce, format_value, load, parse, parse_change, parse_values
 
 
@@ -241,7 +241,9 @@ def _choices(hint: Any) -> tuple[Any, ...]:
 def test_python_knows_the_settings_with_their_types() -> None:
     """Editors complete them, and a type checker finds a misspelt one or another type."""
     keywords, table = get_type_hints(Keywords), get_type_hints(Settings)
-    assert list(keywords) == [name for name in TABLE if name not in ("redis", "crawl", "hook")]
+    for kind, of_kind in {Kind.FIXED: Fixed, Kind.CHANGEABLE: Changeable, Kind.PROCESS: OfProcess}.items():
+        own = [name for name, meta in TABLE.items() if meta.kind is kind and name not in ("redis", "crawl", "hook")]
+        assert list(get_type_hints(of_kind)) == own
     for name, hint in keywords.items():
         assert TABLE[name].choices == _choices(hint), name
         assert (NoneType in get_args(hint)) == (NoneType in get_args(table[name])), name

@@ -5,12 +5,12 @@ In a page, the lines between `<!-- generated: NAME -->` and `<!-- end -->` are m
 
 from __future__ import annotations
 
-import ast
 import inspect
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from textwrap import wrap
 from typing import Any, Final, NamedTuple, get_type_hints
 
 import click
@@ -19,10 +19,15 @@ from crawler import record
 from crawler.cli.app import cli
 from crawler.cli.options import OF_CRAWL
 from crawler.export.formats import csv, endings
+from crawler.fielddocs import texts_of
 from crawler.record import OUTCOMES, Link, Record
 from crawler.settings import TABLE, Kind, Meta, Settings, format_value
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
+KEYWORDS: Final = DOCS.parent / "crawler" / "keywords.py"
+_KEYWORD: Final = re.compile(r"^    (\w+): .+$", re.MULTILINE)
+"""A setting in there."""
+_OLD_TEXT: Final = re.compile(r'^(    \w+: .+\n)    """[^"]*(?:"[^"]+)*"""\n', re.MULTILINE)
 PAGES: Final = ("records", "settings", "commands")
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
@@ -77,15 +82,8 @@ class Field(NamedTuple):
 
 def fields() -> list[Field]:
     """The fields of `Record` in its order, with the texts that stand under them."""
-    body = ast.parse(inspect.getsource(Record)).body[0]
-    assert isinstance(body, ast.ClassDef)
-    texts: dict[str, str] = {}
-    for node, following in zip(body.body, body.body[1:], strict=False):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            text = following.value if isinstance(following, ast.Expr) else None
-            texts[node.target.id] = str(text.value) if isinstance(text, ast.Constant) else ""
-    hints = get_type_hints(Record, vars(record))
-    return [_field(name, hints[name], " ".join(texts[name].split())) for name in Record.__struct_fields__]
+    texts, hints = texts_of(Record), get_type_hints(Record, vars(record))
+    return [_field(name, hints[name], texts[name]) for name in Record.__struct_fields__]
 
 
 def _field(name: str, hint: Any, text: str) -> Field:
@@ -257,14 +255,30 @@ def filled(text: str) -> str:
     return _PART.sub(lambda match: match[1] + "\n".join(PARTS[match[2]]()).rstrip() + "\n" + match[3], text)
 
 
+# -- the settings in Python --------------------------------------------------------------------------------------------
+
+
+def with_texts(source: str) -> str:
+    """The source of `crawler/keywords.py` with a text under each setting: what it means, and its default."""
+    without = _OLD_TEXT.sub(r"\1", source)
+    return _KEYWORD.sub(lambda found: "\n".join([found[0], *_text_of(found[1])]), without)
+
+
+def _text_of(name: str) -> list[str]:
+    default, meta = getattr(Settings(), name), TABLE[name]
+    shown = "" if meta.switch or default in (None, ()) else f" (default: {format_value(name, default)})"
+    text = f'"""{meta.help[0].upper()}{meta.help[1:]}{shown}."""'
+    return wrap(text, 119, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
+
+
 def main() -> None:
-    for name in PAGES:
-        path = DOCS / f"{name}.md"
+    made = {DOCS / f"{name}.md": filled for name in PAGES} | {KEYWORDS: with_texts}
+    for path, make in made.items():
         before = path.read_text(encoding="utf-8")
-        after = filled(before)
+        after = make(before)
         if after != before:
             path.write_text(after, encoding="utf-8")
-            print(f"docs/{name}.md is written anew", file=sys.stderr)
+            print(f"{path.relative_to(DOCS.parent)} is written anew", file=sys.stderr)
 
 
 if __name__ == "__main__":

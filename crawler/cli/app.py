@@ -6,6 +6,7 @@ import errno
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any, Final
 
 import click
@@ -14,10 +15,11 @@ from crawler import headers
 from crawler.cli.dashboard import dashboard
 from crawler.cli.events import events
 from crawler.cli.explain import explain_, quarantine
-from crawler.cli.export import export_, format_option, output_option, write_all
+from crawler.cli.export import export_, output_options, wanted_of, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
 from crawler.cli.hosts import block, hosts, unblock
+from crawler.cli.imports import import_
 from crawler.cli.metrics import metrics
 from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
@@ -28,11 +30,12 @@ from crawler.cli.usage import click_message, command_to_continue, command_to_exp
 from crawler.crawl import signals
 from crawler.crawl.cpus import worker_count
 from crawler.crawl.purpose import Purpose
+from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
-from crawler.errors import CrawlerError, HookFailed, NothingFetched, OutputError, UsageError
-from crawler.export import Writer, open_writer
+from crawler.errors import CrawlerError, NothingFetched, OutputError, UsageError
+from crawler.export import Output
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
@@ -45,6 +48,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
 _WORK: Final = (
     *("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook", "no_hook"),
+    "rules",
     *("publish_urls", "webhook"),
 )
 
@@ -78,17 +82,14 @@ def cli() -> None:
     ),
 )
 @click.argument("sources", nargs=-1, metavar="[SOURCE]...")
-@output_option("export the records when the crawl is done")
-@format_option
+@output_options("export the records when the crawl is done")
 @click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
 @click.option("--add", is_flag=True, help="add SOURCEs of other sites to a crawl that exists")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
 @settings(*OF_CRAWL, *_WORK, *OF_REDIS)
-def run(  # noqa: PLR0913 - one for each option
+def run(
     sources: tuple[str, ...],
-    output: str | None,
-    form: str | None,
     sitemaps: tuple[str, ...],
     add: bool,
     fresh: bool,
@@ -99,22 +100,22 @@ def run(  # noqa: PLR0913 - one for each option
 
     Ctrl-C stops cleanly; run the same command again to continue. Press it twice to stop at once.
     """
+    wanted = wanted_of(given)
     loaded = load_given(given)
     _check(loaded, sources, sitemaps)
     headers.require_hosts(loaded.settings.header, sources)
     _check_webhook(loaded)
     if fresh and not (sources or sitemaps):
         raise UsageError("--fresh starts over: name the SOURCEs to start from")
-    writer = open_writer(output, form) if output else None
-    try:
-        with Session(loaded, say, begins=bool(sources or sitemaps)) as session:
-            if fresh:
-                delete_crawl(session, yes, missing_ok=True)
-            return _seed_and_crawl(session, Purpose(sources, sitemaps, add), writer)
-    except BaseException:
-        if writer is not None:
-            writer.abort()
-        raise
+    with (
+        Output(wanted) if wanted else nullcontext() as output,
+        Session(loaded, say, begins=bool(sources or sitemaps)) as session,
+    ):
+        if fresh and output is not None:
+            output.refuse_state()
+        if fresh:
+            delete_crawl(session, yes, missing_ok=True)
+        return _seed_and_crawl(session, Purpose(sources, sitemaps, add), output)
 
 
 def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
@@ -123,7 +124,7 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
         from crawler.crawl.launcher import check_hook  # loads all that a worker needs; other commands do not
 
         check_hook(loaded.settings.hook)
-    plan_of(loaded.settings)
+    plan_of(with_rules(loaded.settings))
     worker_count(loaded.settings.workers)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
@@ -139,8 +140,10 @@ def _check_webhook(loaded: Loaded) -> None:
         target_of(loaded.settings)
 
 
-def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -> int:
+def _seed_and_crawl(session: Session, purpose: Purpose, output: Output | None) -> int:
     frontier = session.create_or_join(purpose, runs=True)
+    if output is not None:
+        _check_output(session, frontier, output)
     if session.made:
         _hint_at_contact(session)
     code = 2 if _seed(session, frontier, purpose).refused else 0
@@ -158,16 +161,16 @@ def _seed_and_crawl(session: Session, purpose: Purpose, writer: Writer | None) -
             f"crawl {before.crawl!r} is done with {pages} (`crawler status`, `crawler export`);"
             " name new URLs, with --add if they are of another site, or start over with --fresh"
         )
-        return _finish(session, writer, before, code)
+        return _finish(session, output, before, code)
     if before.state == "paused":
         say(f"crawl {before.crawl!r} is paused: `crawler resume` continues it")
     ended = run_with_summary(session, frontier, until_done=True)
     _hint_at_failures(ended.status)
     if ended.interrupted:
-        _hint_after_interrupt(session, writer)
+        _hint_after_interrupt(session, output)
         return INTERRUPTED
     ended.refuse_stuck()
-    return _finish(session, writer, ended.status, code)
+    return _finish(session, output, ended.status, code)
 
 
 def _seed(session: Session, frontier: Frontier, purpose: Purpose) -> Seeded:
@@ -184,20 +187,22 @@ def _seed(session: Session, frontier: Frontier, purpose: Purpose) -> Seeded:
     return seeded
 
 
-def _finish(session: Session, writer: Writer | None, status: Status, code: int) -> int:
-    if writer is not None:
-        write_all(session.crawldb, writer)
+def _check_output(session: Session, frontier: Frontier, output: Output) -> None:
+    """Find out before the crawl that its records cannot be exported as asked."""
+    try:
+        output.check(frontier, session.settings.store)
+    except UsageError:
+        session.discard(frontier)
+        raise
+
+
+def _finish(session: Session, output: Output | None, status: Status, code: int) -> int:
+    if output is not None:
+        write_all(session, session.find(), output)
     if status.fetched == 0 and status.state in OVER:
         raise NothingFetched("nothing was fetched: `crawler status`, `crawler failed` and `crawler fetch URL` tell why")
-    _refuse_failed_hook(session, status)
+    session.refuse_failed_hook(status)
     return code
-
-
-def _refuse_failed_hook(session: Session, status: Status) -> None:
-    if session.settings.hook and status.hook_errors and status.hook_errors == status.hook_calls:
-        raise HookFailed(
-            f"the hook failed in all of its {status.hook_calls:,} calls: correct it, then start over with --fresh"
-        )
 
 
 def _hint_at_contact(session: Session) -> None:
@@ -210,10 +215,9 @@ def _hint_at_failures(status: Status) -> None:
         say("`crawler failed` lists those that failed, `crawler retry` tries them again")
 
 
-def _hint_after_interrupt(session: Session, writer: Writer | None) -> None:
-    if writer is not None:
-        writer.abort()
-        say(f"{writer.output} was not written: the crawl is not done")
+def _hint_after_interrupt(session: Session, output: Output | None) -> None:
+    if output is not None:
+        say(f"{output.name} was not written: the crawl is not done")
     again = command_to_continue(session.loaded)
     secrets = "" if again.startswith("crawler ") else "set the variables that are not shown here, then "
     say(f"interrupted; {secrets}continue with `{again}`")
@@ -234,7 +238,7 @@ def _seeding(seeded: Seeded) -> None:
 )
 @click.argument("sources", nargs=-1, metavar="SOURCE...")
 @click.option("--sitemap", "sitemaps", metavar="URL", multiple=True, help="read this sitemap as well")
-@settings(*OF_CRAWL, *OF_REDIS)
+@settings(*OF_CRAWL, "rules", *OF_REDIS)
 def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> int:
     """Put URLs into the frontier: URLs, files of URLs (one a line, # comments, gzip), or - for stdin.
 
@@ -259,6 +263,9 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
         return 2 if seeded.refused else 0
 
 
+cli.add_command(import_)
+
+
 @cli.command(
     "work",
     short_help="run worker processes on this machine",
@@ -281,11 +288,12 @@ def work_(until_done: bool, **given: Any) -> int:
         if frontier is None:
             return INTERRUPTED
         session.claim_hook(frontier)
+        session.bring_rules(frontier)
         ended = run_with_summary(session, frontier, until_done=until_done)
         _hint_at_failures(ended.status)
         ended.refuse_stuck()
         if not ended.interrupted:
-            _refuse_failed_hook(session, ended.status)
+            session.refuse_failed_hook(ended.status)
         return INTERRUPTED if ended.interrupted and until_done else 0
 
 
@@ -305,14 +313,16 @@ cli.add_command(fetch)
     short_help="crawl a small site served by itself: works offline",
     epilog=examples("crawler demo", "crawler demo -n 4", "crawler demo -o pages.jsonl"),
 )
-@output_option("export the records")
+@output_options("export the records")
 @settings("workers", "fetcher", "plain", delay=DEMO_DELAY)
-def demo(output: str | None, **given: Any) -> int:
+def demo(**given: Any) -> int:
     """Crawl a small site that this command serves on loopback: works offline, takes half a minute."""
     from crawler.cli.demo import run_demo  # only this command needs a web server
 
+    wanted = wanted_of(given)
     loaded = load_given(given)
-    return run_demo(loaded, open_writer(output) if output else None)
+    with Output(wanted) if wanted else nullcontext() as output:
+        return run_demo(loaded, output)
 
 
 for command in (

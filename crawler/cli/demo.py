@@ -15,7 +15,7 @@ from crawler.cli.terminal import say
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError
-from crawler.export import Writer, read
+from crawler.export import Output, read
 from crawler.frontier.crawldb import CrawlDb
 from crawler.settings import Loaded
 
@@ -28,7 +28,7 @@ class DemoFailed(CrawlerError):
     exit_code = 1
 
 
-def run_demo(loaded: Loaded, writer: Writer | None) -> int:
+def run_demo(loaded: Loaded, output: Output | None) -> int:
     """Serve the site, crawl it, check it. Returns 130 if interrupted, else 0. Raises DemoFailed."""
     delay = loaded.settings.delay if "delay" in loaded.named else DEMO_DELAY
     with tempfile.TemporaryDirectory(prefix="crawler-demo-") as folder, DemoSite() as site:
@@ -40,8 +40,8 @@ def run_demo(loaded: Loaded, writer: Writer | None) -> int:
             frontier = session.create_or_join()
             session.seed(frontier, site.seeds)
             ended = run_with_summary(session, frontier, until_done=True)
-            if writer is not None:
-                write_all(session.crawldb, writer)
+            if output is not None:
+                write_all(session, frontier, output)
             if ended.interrupted:
                 return INTERRUPTED
             _compare(site.expected_outcomes(), _outcomes(session.crawldb))

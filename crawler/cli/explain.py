@@ -18,13 +18,13 @@ from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.decode import number
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.status import workers_alive
+from crawler.monitor.dead_letters import TRAP
 from crawler.monitor.explain import explain
 from crawler.monitor.revive import revive
 from crawler.policy import traps
 from crawler.record import Record
 from crawler.text import counted, printable
 
-TRAP: Final = "dropped:trap"
 HEARD: Final = 2.0
 """After these seconds every living worker knows of a release; until then it may drop more URLs."""
 

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from contextlib import redirect_stdout
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 import msgspec
 
 from crawler.cli.options import examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
+from crawler.crawl.rule_set import with_rules
 from crawler.policy import robots
 from crawler.record import Record
 from crawler.text import printable
 from crawler.worker.options import plan_of
 
+if TYPE_CHECKING:
+    from crawler.crawl.fetch_one import Fetched
+
 _OPTIONS: Final = (
     *("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private"),
-    *("ignore_robots", "insecure", "hook", "hook_on", "verbose"),
+    *("ignore_robots", "insecure", "hook", "hook_on", "rules", "verbose"),
 )
+_MAX_SHOWN: Final = 10
+"""Items that are shown to a person."""
 _HIDDEN: Final = ("links", "text", "depth", "hops", "attempts")
 
 
@@ -37,7 +44,7 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     from crawler.crawl.process import LAST_WORDS, end_within
 
     loaded = load_given(given)
-    plan_of(loaded.settings)
+    plan_of(with_rules(loaded.settings))
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
     with redirect_stdout(sys.stderr):  # what a hook prints
@@ -45,7 +52,9 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     if as_json:
         echo_json(found.record if links else msgspec.structs.replace(found.record, links=None))
     else:
-        click.echo("\n".join(printable(text) for text in [*found.steps, *_lines(found.record, links=links)]))
+        requests = [f"  {'request':<14} {text}" for text in found.requests]
+        lines = [*found.steps, *_lines(found.record, links=links), *_matched(found, loaded.settings.rules), *requests]
+        click.echo("\n".join(map(printable, lines)))
     code = 0 if found.record.outcome == "fetched" else 4
     if loaded.settings.hook:
         sys.stdout.flush()
@@ -60,6 +69,31 @@ def _lines(record: Record, *, links: bool) -> list[str]:
     if record.text:
         shown.append(f"  {'text':<14} {_short(record.text)} ({len(record.text):,} characters)")
     return shown + [f"  link           {link.url}" for link in record.links or () if links]
+
+
+def _matched(found: Fetched, rules: str | None) -> Iterator[str]:
+    """What the rules found, if any are given, and which fields found nothing."""
+    if rules is None:
+        return
+    match = found.match
+    if match is None:
+        yield f"rules {rules}: none was applied: none matches {found.record.url}, or it is no HTML page that is stored"
+        return
+    yield f"rule {match.rule!r}"
+    for name, value in match.fields.items():
+        yield f"  {name:<14} {_short(_as_json(value))}"
+    for number, item in enumerate(match.items[:_MAX_SHOWN], 1):
+        yield f"  item {number:<9} {_short(_as_json(item))}"
+    if len(match.items) > _MAX_SHOWN:
+        yield f"  ... {len(match.items):,} items in all"
+    for name, why in match.missing.items():
+        yield f"  {name:<14} nothing: {why}"
+    for error in match.errors:
+        yield f"  failed: {error}"
+
+
+def _as_json(value: object) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _short(value: object) -> str:

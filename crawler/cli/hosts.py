@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from itertools import islice
-from typing import Any, cast, get_args
+from typing import Any
 
 import click
 
 from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
+from crawler.crawl.hosts import SORTS, check_of_host, listed, set_for
 from crawler.crawl.session import Session
 from crawler.errors import UsageError
 from crawler.frontier import blocks
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import HostRow, OfHost
-from crawler.monitor.dashboard.views import SORTS
+from crawler.frontier.messages import HostRow
 from crawler.settings import TABLE, format_value, parse_change
 from crawler.text import counted, printable
 
@@ -41,31 +39,20 @@ def hosts(
     MATCH is a host, or a pattern such as '*.example.org'.
     """
     with Session(load_given(given), say, begins=False) as session:
-        rows = [
-            row
-            for row in session.find().crawldb.hosts.all(match or "")
-            if (row.trouble or not failing) and (row.blocked or not blocked)
-        ]
-        names = session.crawldb.hosts.blocked()
-    shown = list(islice(sorted(rows, key=SORTS[sort]), limit))
+        crawldb = session.find().crawldb
+        rows = listed(crawldb, match or "", failing=failing, blocked=blocked, sort=sort, limit=limit)
+        names = crawldb.hosts.blocked()
     if as_json:
-        for row in shown:
-            echo_json(_json(row))
+        for row in rows:
+            echo_json(row.to_dict())
         return 0
-    for line in _table(shown):
+    for line in _table(rows):
         click.echo(printable(line))
     if not rows:
         say("no such host" if match or failing or blocked else "the crawl has no hosts yet")
     if names and not match:
         say(f"blocked: {', '.join(names[:10])}{', ...' if len(names) > 10 else ''}")
     return 0
-
-
-def _json(row: HostRow) -> dict[str, Any]:
-    """A host for programs."""
-    trouble = row.trouble
-    found = asdict(row) | {"trouble": None if trouble is None else trouble.text}
-    return found | {"trouble_kind": None if trouble is None else trouble.kind}
 
 
 def _table(rows: Sequence[HostRow]) -> list[str]:
@@ -117,17 +104,14 @@ def unblock(names: tuple[str, ...], **given: Any) -> int:
 def set_for_hosts(frontier: Frontier, key: str, values: tuple[str, ...], hosts: Sequence[str]) -> int:
     """`crawler set KEY [VALUE] --host HOST...`."""
     names = list(map(blocks.name_of, hosts))
-    if key not in get_args(OfHost):
-        possible = ", ".join(get_args(OfHost)).replace("_", "-")
-        raise UsageError(f"{key.replace('_', '-')} is a setting of the whole crawl: --host is for {possible}")
+    check_of_host(key)
     if not values:
         stored_here = frontier.crawldb.hosts.settings()
         for name in names:
             click.echo(printable(_shown(key, stored_here.get(f"{key} {name}"))))
         return 0
     value = None if values == ("none",) else parse_change(key, values)
-    stored = "" if value is None else f"{round(value * 1000) if key == 'delay' else value}"
-    known = blocks.set_for(frontier, names, cast(OfHost, key), stored)
+    known = set_for(frontier, key, value, names)
     shown = "as the crawl's" if value is None else format_value(key, value)
     say(f"{key.replace('_', '-')} of {', '.join(names)}: {shown} ({counted(known, 'known host')})")
     return 0

@@ -12,8 +12,8 @@ import click
 
 from crawler.cli.hosts import set_for_hosts, settings_of_hosts
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
-from crawler.cli.progress import Progress
 from crawler.cli.terminal import echo_json, line, say
+from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.session import Session, has_begun, place_of
 from crawler.errors import DamagedCrawl, NoCrawl, UsageError
 from crawler.frontier.crawldb import crawls
@@ -21,6 +21,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
+from crawler.monitor.progress import Progress
 from crawler.policy import robots
 from crawler.settings import TABLE, Kind, Settings, format_value, parse_change, stored_key
 from crawler.text import counted, printable
@@ -46,7 +47,7 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
         seen = monitor.look()
         seen = _watch(session, monitor, seen, as_json) if watch else seen
         if as_json:
-            echo_json(seen.as_json())
+            echo_json(seen.to_dict())
         else:
             click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
     return 0
@@ -54,11 +55,11 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
 
 def _watch(session: Session, monitor: Monitor, seen: Status, as_json: bool) -> Status:
     """Update until the crawl is over or a signal arrives: on the terminal, or one object a second."""
-    began, show = time.monotonic(), Progress()
+    began, show = time.monotonic(), Progress(line, say)
     with session.redis.interruptible() as stopped:
         while not stopped() and seen.state not in OVER:
             if as_json:
-                echo_json(seen.as_json())
+                echo_json(seen.to_dict())
             else:
                 show(seen, time.monotonic() - began)
             time.sleep(1.0 if as_json else 0.5)
@@ -89,7 +90,7 @@ def list_(as_json: bool, **given: Any) -> int:
                 say(f"{name}: {error}")
                 continue
             if as_json:
-                echo_json(seen.as_json())
+                echo_json(seen.to_dict())
             else:
                 click.echo(f"{name:<24} {seen.state:<9} {seen.ended:>12,} ended {seen.queued:>12,} queued")
         if not names:
@@ -108,6 +109,7 @@ def list_(as_json: bool, **given: Any) -> int:
         "crawler set max-pages none --crawl big",
         "crawler set delay 5s --host example.org",
         "crawler set delay                       show it",
+        "crawler set rules rules.toml            replace the extraction rules",
         "crawler set                             show all",
     ),
 )
@@ -129,11 +131,14 @@ def set_(name: str | None, values: tuple[str, ...], hosts: tuple[str, ...], **gi
         if not name:
             click.echo("\n".join(_shown(key, session.settings) for key in OF_CRAWL))
             click.echo(printable(f"{'hook':<20} {format_value('hook_name', session.settings.hook_name)}"))
+            click.echo(printable(f"{'rules':<20} {format_value('rule_set', session.settings.rule_set)}"))
             for line in settings_of_hosts(session.crawldb):
                 click.echo(printable(line))
             return 0
         if name == "hook":
             return _set_hook(session, frontier, values)
+        if name == "rules":
+            return _set_rules(session, frontier, values)
         key = stored_key(name)
         if hosts:
             return set_for_hosts(frontier, key, values, hosts)
@@ -159,6 +164,17 @@ def _set_hook(session: Session, frontier: Frontier, values: Sequence[str]) -> in
     if len(values) > 1:
         raise UsageError("give one hook: FILE.py:FUNCTION, module:FUNCTION, or none")
     session.set_hook(frontier, "" if values[0] == "none" else hook_name(values[0]))
+    return 0
+
+
+def _set_rules(session: Session, frontier: Frontier, values: Sequence[str]) -> int:
+    """Print the crawl's extraction rules as they were in their file, or replace them."""
+    if not values:
+        click.echo("".join(f"{printable(text)}\n" for text in session.settings.rule_set.splitlines()), nl=False)
+        return 0
+    if len(values) > 1:
+        raise UsageError("give one file of rules: crawler set rules FILE, or none")
+    session.set_rules(frontier, "" if values[0] == "none" else read_rule_file(values[0]))
     return 0
 
 

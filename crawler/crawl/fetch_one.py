@@ -12,11 +12,14 @@ import msgspec
 
 from crawler import url as urls
 from crawler.clock import since_boot
+from crawler.crawl.rule_set import with_rules
 from crawler.errors import CrawlerError, HookFailed, InvalidURL
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import Commit, HostTrouble, Lease, Retry, RobotsResult
 from crawler.headers import origin_of
+from crawler.parse.match import Match
+from crawler.parse.page import Page
 from crawler.policy import robots
 from crawler.policy.politeness import status_words
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
@@ -27,6 +30,7 @@ from crawler.worker.context import Callbacks
 from crawler.worker.downloader import Downloader
 from crawler.worker.hook import load_hook
 from crawler.worker.hook_call import HOOK_ERROR, HookCalls
+from crawler.worker.hook_result import NOT_CALLED, HookResult
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import fetcher_options_of, plan_of
 from crawler.worker.outcome import LeasedPage, of_failure
@@ -46,6 +50,10 @@ class Fetched:
 
     record: Record
     steps: list[str] = field(default_factory=list)
+    match: Match | None = None
+    """What the extraction rule found that matches its URL."""
+    requests: list[str] = field(default_factory=list)
+    """The further URLs that the hook asks for, and what a crawl would do with each."""
 
 
 def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetched:
@@ -54,6 +62,7 @@ def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetch
     Raises InvalidURL, HookError, and HookFailed if the hook fails.
     """
     url = urls.given(url)
+    settings = with_rules(settings)
     one = _FetchOne(replace(settings, retries=0, store=tuple({*settings.store, "links"})), url, say)
     try:
         return one.run(Request(url))
@@ -91,24 +100,40 @@ class _Memory:
         return [candidate in self.roots for candidate in candidates]
 
 
+class _LastCall(HookCalls):
+    """A hook, and the result of its last call."""
+
+    last: HookResult = NOT_CALLED
+
+    def call(self, page: Page) -> HookResult:
+        self.last = super().call(page)
+        return self.last
+
+
 class _FetchOne:
     def __init__(self, settings: Settings, url: str, say: Callable[[str], None]) -> None:
         origins = [origin_of(url)]
         plan = self._plan = plan_of(settings, origins)
         self._memory = _Memory(plan.scope.roots_of(url))
         self._rules = RobotsCache(self._memory, plan.agent, plan.rules_cache)
-        links = LinkFilter(plan.scope, self._memory.are_roots)
-        callbacks = Callbacks(HookCalls(load_hook(settings.hook)) if settings.hook else None, say=say)
+        links = self._links = LinkFilter(plan.scope, self._memory.are_roots)
+        self._hook = _LastCall(load_hook(settings.hook)) if settings.hook else None
+        callbacks = self._callbacks = Callbacks(self._hook, sample=self._note_match, say=say)
         processor = Processor(self._memory, links, plan, callbacks)
         fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, origins))
         self._downloader = Downloader(fetcher, links, plan)
         self._pipeline = Pipeline(self._downloader, self._rules, links, processor)
         self._steps: list[str] = []
+        self._match: Match | None = None
         self._answers: dict[str, FetchResult] = {}
         """What was answered to the request for the robots.txt of each origin."""
 
     def close(self) -> None:
         self._downloader.close()
+        self._callbacks.documents.close()
+
+    def _note_match(self, _url: str, page: Page) -> None:
+        self._match = page.match
 
     def run(self, request: Request) -> Fetched:
         if urls.has_bad_port(request.url):
@@ -124,13 +149,25 @@ class _FetchOne:
                 raise CrawlerError("this machine has no file descriptors left")
             record = Record.decode(ended.message.record)
             if record.outcome != "redirected":
-                return Fetched(_whole(record, ended, ended.message), self._steps)
+                whole, asked_for = _whole(record, ended, ended.message), self._asked_for(request.depth)
+                return Fetched(whole, self._steps, self._match, asked_for)
             self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
             if not ended.message.requests:
                 self._note_refusal(record, ended.message)
                 return Fetched(record, self._steps)
             self._memory.roots.update(ended.message.roots)
             request = ended.message.requests[0]
+
+    def _asked_for(self, depth: int) -> list[str]:
+        """What became of each URL that the hook asked for on a page of this *depth*."""
+        found = []
+        for asked in self._hook.last.requests if self._hook is not None else ():
+            at = depth + 1 if asked.depth is None else asked.depth
+            refused = self._links.admit([self._plan.form.apply(asked.url)], depth=at, via=_ONLY)[1]
+            why = [f"refused: {(REFUSALS | LATER_REFUSALS).get(reason, reason)}" for reason in refused]
+            front = ", to the front of its host's queue" if asked.priority else ""
+            found.append(f"{asked.url} ({''.join(why) or f'depth {at}{front}'})")
+        return found
 
     def _note_refusal(self, record: Record, commit: Commit) -> None:
         for tally in commit.tallies:

@@ -20,10 +20,11 @@ from typing import Final, NoReturn, Protocol
 
 import msgspec
 
+from crawler.crawl.hook_code import LOADED
 from crawler.crawl.process import DEFECT, IN_WORKER, Job, live
 from crawler.crawl.signals import ASKING
 from crawler.errors import HookError
-from crawler.worker.hook import LOADED, import_path
+from crawler.worker.hook import import_path
 
 _PATH: Final = (
     "import gc, json, os, sys; gc.disable(); raw = sys.stdin.buffer.read();"
@@ -31,7 +32,7 @@ _PATH: Final = (
 )
 """How an interpreter starts that gets an object on stdin, its `path` as from `import_path`."""
 _START: Final = f"{_PATH}from crawler.crawl.process import main; gc.enable(); sys.exit(main(raw))"
-_TRY: Final = f"{_PATH}from crawler.worker.hook import try_out; gc.enable(); try_out(raw)"
+_TRY: Final = f"{_PATH}from crawler.crawl.hook_code import try_out; gc.enable(); try_out(raw)"
 
 
 class Process(Protocol):
@@ -87,15 +88,17 @@ def _begin(job: Job, keep: Sequence[int]) -> Process:
     return process
 
 
-def check_hook(spec: str) -> None:
-    """Raise HookError if workers could not load the hook *spec*. It is loaded in a separate process, which then ends.
+def check_hook(spec: str, code: bytes = b"") -> None:
+    """Raise HookError if workers could not load the hook *spec*, or its *code* if that is sent (see `hook_code`).
+
+    It is loaded in a separate process, which then ends.
 
     So threads that its module starts on import, or its exit, stay in that process.
     """
     with tempfile.TemporaryFile() as answer:
         done = subprocess.run(
             [*_python(_TRY), str(answer.fileno())],
-            input=msgspec.json.encode({"path": import_path(), "hook": spec}),
+            input=msgspec.json.encode({"path": import_path(), "hook": spec, "code": code}),
             stdout=subprocess.DEVNULL,
             pass_fds=[answer.fileno()],
             env=os.environ | {IN_WORKER: "1"},

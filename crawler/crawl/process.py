@@ -21,6 +21,7 @@ from typing import Final
 
 import msgspec
 
+from crawler.crawl import hook_code
 from crawler.crawl.journal import Outlet
 from crawler.errors import CrawlerError
 from crawler.fetch import open_fetcher
@@ -35,7 +36,7 @@ from crawler.settings import Settings
 from crawler.url import load_suffixes
 from crawler.worker.context import Context
 from crawler.worker.engine import Engine
-from crawler.worker.hook import load_hook, refuse_other
+from crawler.worker.hook import refuse_other
 from crawler.worker.hook_call import HookCalls
 from crawler.worker.hook_output import capture
 from crawler.worker.options import WorkerOptions, fetcher_options_of, plan_of
@@ -76,6 +77,8 @@ class Job(msgspec.Struct, frozen=True):
     """The descriptor of the pool's journal (see `journal.Outlet`); below 0: there is none."""
     hook_name: str = ""
     """The name of the hook that the command brings."""
+    hook_code: bytes = b""
+    """The hook itself, if it cannot be imported (see `hook_code`)."""
     embedded: tuple[bytes, int] | None = None
     """Folder of the embedded Redis, and the descriptor that keeps it alive (see `EmbeddedRedis.users_fd`)."""
     path: Sequence[str] = ()
@@ -218,12 +221,12 @@ def _plan_of(job: Job, settings: Settings) -> WorkerOptions:
     return plan_of(settings, job.origins)
 
 
-def _hook_of(spec: str, watch: Watchdog, reporter: Reporter) -> HookCalls:
+def _hook_of(job: Job, watch: Watchdog, reporter: Reporter) -> HookCalls:
     def report(url: str, error: str) -> None:
         watch.say_failure(url, error)  # its pool says it once for all workers
         reporter.hook_failed(url, error)
 
-    return HookCalls(load_hook(spec), report)
+    return HookCalls(hook_code.load(job.settings.hook or "", job.hook_code), report)
 
 
 def build(job: Job, watch: Watchdog, log: Log, outlet: Outlet) -> Engine:
@@ -256,7 +259,7 @@ def build(job: Job, watch: Watchdog, log: Log, outlet: Outlet) -> Engine:
         orphaned=lambda: os.getppid() != job.parent,
         # SIGALRM kills by default, also while a parser holds the GIL.
         fuse=lambda seconds: signal.setitimer(signal.ITIMER_REAL, seconds),
-        hook=_hook_of(own.hook, watch, reporter) if own.hook else None,
+        hook=_hook_of(job, watch, reporter) if own.hook else None,
         reporter=reporter,
     )
     return Engine(job.worker, tools, plan, until_done=job.until_done)

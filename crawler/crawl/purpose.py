@@ -57,7 +57,10 @@ class Purpose:
         return {} if known >= _MAX_KNOWN else {name: v for name, v in self.fields.items() if name not in meta}
 
     def check(self, crawldb: CrawlDb, scope: Scope, crawl: str) -> None:
-        """Raise UsageError if these SOURCEs are foreign to the crawl, which messages call *crawl*."""
+        """Raise UsageError if these SOURCEs are foreign to the crawl, which messages call *crawl*.
+
+        To a crawl that an import made, and that has no root yet, none is foreign.
+        """
         if self.add or not (self.sources or self.sitemaps):
             return
         ways = "continue it without a SOURCE, add them with --add, begin another one with --crawl NAME, or start over"
@@ -68,13 +71,16 @@ class Purpose:
             return
         given = chain((Line(url, url) for url in self.sitemaps), lines(self.sources))
         stranger = _stranger(crawldb, scope, given)
-        if stranger is not None:
-            begun = next((v.decode(errors="replace") for name, v in meta.items() if name.startswith(_FIELD)), "")
-            named = stranger.text if stranger.text == stranger.where else f"{stranger.where}: {stranger.text}"
-            raise UsageError(
-                f"{named} is not part of {crawl}" + (f", which was begun with {begun}" if begun else "") + ": add it to"
-                " that crawl with --add, give it a crawl of its own with --crawl NAME, or start over with --fresh"
-            )
+        if stranger is None:
+            return
+        begun = next((v.decode(errors="replace") for name, v in meta.items() if name.startswith(_FIELD)), "")
+        if not begun and next(crawldb.hosts.every_root(), None) is None:
+            return
+        named = stranger.text if stranger.text == stranger.where else f"{stranger.where}: {stranger.text}"
+        raise UsageError(
+            f"{named} is not part of {crawl}" + (f", which was begun with {begun}" if begun else "") + ": add it to"
+            " that crawl with --add, give it a crawl of its own with --crawl NAME, or start over with --fresh"
+        )
 
 
 NO_PURPOSE: Final = Purpose(())

@@ -71,6 +71,8 @@ class Line(NamedTuple):
     """Why it is no URL, though it may look like one."""
     hint: str = ""
     """What the file looks like, if not a list; on its first line."""
+    depth: int = 0
+    """Links between a seed and it: those of an import are no seeds."""
 
 
 def stripped(text: str) -> str:

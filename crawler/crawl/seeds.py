@@ -202,7 +202,7 @@ class Seeder:
         except InvalidURL as error:
             self._refuse(line, error)
         else:
-            self._batch.append(Request(url, sitemap=sitemap))
+            self._batch.append(Request(url, line.depth, sitemap=sitemap))
             if not sitemap:
                 self._seeded.name_origin(url)
         is_due = time.monotonic() - self._put_at > PUT_EVERY

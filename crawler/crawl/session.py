@@ -12,13 +12,15 @@ from typing import Any, Self
 from crawler import headers
 from crawler.crawl.purpose import NO_PURPOSE, Purpose
 from crawler.crawl.redis_access import RedisAccess, Say
+from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import Seeded, Seeder, lines
-from crawler.errors import CrawlExists, FixedSetting, NoCrawl, RedisUnavailable
+from crawler.errors import CrawlExists, FixedSetting, HookFailed, NoCrawl, RedisUnavailable
 from crawler.frontier import verbs
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
 from crawler.frontier.redis.address import shown
+from crawler.frontier.status import Status
 from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
 from crawler.worker.hook import hook_name, refuse_other
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
@@ -36,14 +38,17 @@ class Session:
         """This session created the crawl."""
         self.hook_name = hook_name(loaded.settings.hook or "")
         """The name of the hook that this command brings."""
+        self.hook_code = b""
+        """The hook itself, if workers cannot import it."""
         self.origins: set[str] = set()
         """Origins that the SOURCEs seeded by this session name: only they get a secret `--header`."""
-        self._begins = begins
+        self.begins = begins
+        """The command may create a crawl."""
         self._frontier: Frontier | None = None
 
     def __enter__(self) -> Self:
         """Connect to Redis (see `RedisAccess.open`). Raises RedisUnavailable, NoCrawl."""
-        if not self._begins and not has_begun(self.settings):
+        if not self.begins and not has_begun(self.settings):
             raise self._no_crawl()
         try:
             self.redis.open()
@@ -105,8 +110,9 @@ class Session:
         Raises UsageError if *purpose* is not that of the crawl, FixedSetting if a fixed setting was named with another
         value, NoCrawl if the command may create none.
         """
+        self.settings = with_rules(self.settings)
         plan_of(self.settings)  # report what cannot be used before anything is created
-        if not self._begins:
+        if not self.begins:
             return self._join(purpose, runs)
         if runs:
             self.settings = replace(self.settings, hook_name=self.hook_name)
@@ -136,6 +142,7 @@ class Session:
                     f"crawl {asked.crawl!r} was begun with --{flag} {format_value(name, there)}, which cannot change:"
                     f" leave it out, name another --crawl, or start over with `crawler run --fresh`"
                 )
+        self.bring_rules(frontier)
         self.change(frontier, changed)
         if sources := purpose.missing(frontier.crawldb.meta()):
             frontier.shards[0].ask(verbs.remember(frontier.shards[0], sources))
@@ -158,6 +165,19 @@ class Session:
         self.say(f"hook: {self.settings.hook_name or 'none'} -> {name or 'none'}")
         self._store(frontier, {"hook_name": name})
 
+    def bring_rules(self, frontier: Frontier) -> None:
+        """Make the rules that this command brings, if it does, those of the crawl."""
+        if self.loaded.settings.rules is not None:
+            self.set_rules(frontier, with_rules(self.loaded.settings).rule_set)
+
+    def set_rules(self, frontier: Frontier, text: str) -> None:
+        """Make *text* the crawl's extraction rules, and report that. Empty: it has none."""
+        if text == self.settings.rule_set:
+            return
+        before, after = (format_value("rule_set", rules) for rules in (self.settings.rule_set, text))
+        self.say(f"rules: {before} -> {after}; pages that were fetched before keep their data")
+        self._store(frontier, {"rule_set": text})
+
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
         """Change settings of the crawl, and report which."""
         different = {name: value for name, value in changed.items() if value != getattr(self.settings, name)}
@@ -179,6 +199,13 @@ class Session:
         """Delete the crawl and everything it stored, even if it is damaged; returns how many keys there were."""
         self._frontier = None
         return delete(self.redis.connection, self.settings.crawl)
+
+    def refuse_failed_hook(self, status: Status) -> None:
+        """Raise HookFailed if all calls of the hook failed."""
+        if self.settings.hook and status.hook_errors and status.hook_errors == status.hook_calls:
+            raise HookFailed(
+                f"the hook failed in all of its {status.hook_calls:,} calls: correct it, then start over with --fresh"
+            )
 
     def discard(self, frontier: Frontier) -> None:
         """Delete a crawl that this session created and that got no URL: its settings should not bind the next one."""

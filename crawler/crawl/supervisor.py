@@ -65,22 +65,24 @@ def run_workers(
     until_done: bool,
     show: Callable[[Status, float], None] = lambda *_: None,
     copies: bool = False,
+    stops: Callable[[], int] = lambda: 0,
 ) -> Ended:
     """Run worker processes until the crawl is over or a signal arrives. *show* gets a status twice a second.
 
-    *copies*: the process runs nothing else, so workers may be copies of it (see `launcher`).
+    *copies*: the process runs nothing else, so workers may be copies of it (see `launcher`). *stops*: how often the
+    program asked to stop; that counts as signals do.
     """
     began = time.monotonic()
     if copies:  # they need not do the same again
         raise_limit()
         load_for_workers()
-    before = frontier.state().ended
     with (
         closing(session.redis.new_connection()) as connection,  # it watches while Redis is away
-        interrupts() as asked,
+        interrupts() as signals,
         _journal_of(session) as journal,
     ):
-        own = frontier.on(connection)
+        asked, own = _Asked(signals, stops), frontier.on(connection)
+        before = session.redis.patience.through(own.state).ended
         job = _job_of(session, own, journal, until_done=until_done)
         pool = Pool(own, job, session.say, copies=copies, tell=journal.tell)
         outlook = _Outlook(session, own, pool, journal, lambda it: show(it, time.monotonic() - began))
@@ -124,6 +126,7 @@ def _job_of(session: Session, frontier: Frontier, journal: Journal, *, until_don
         origins=tuple(session.origins),
         events=journal.fd,
         hook_name=session.hook_name,
+        hook_code=session.hook_code,
         embedded=session.redis.embedded,
     )
 
@@ -134,8 +137,19 @@ def _say_of_proxy(session: Session) -> None:
         session.say(BEHIND_PROXY)
 
 
-def _watch(session: Session, pool: Pool, asked: Callable[[], int], outlook: _Outlook, *, until_done: bool) -> None:
-    """Tick the pool until its workers are gone. The first signal asks them to leave, the second ends them.
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """How often it was asked to stop."""
+
+    signals: Callable[[], int]
+    stops: Callable[[], int]
+
+    def __call__(self) -> int:
+        return self.signals() + self.stops()
+
+
+def _watch(session: Session, pool: Pool, asked: _Asked, outlook: _Outlook, *, until_done: bool) -> None:
+    """Tick the pool until its workers are gone. The first request asks them to leave, the second ends them.
 
     *until_done*: they are also asked to leave when no worker of the crawl can do anything.
     """
@@ -145,7 +159,8 @@ def _watch(session: Session, pool: Pool, asked: Callable[[], int], outlook: _Out
         if asked() > asked_before:
             asked_before = asked()
             if asked_before == 1:
-                session.say("stopping: pages in flight may finish; a second signal stops at once")
+                if asked.signals():
+                    session.say("stopping: pages in flight may finish; a second signal stops at once")
                 pool.stop()
                 kill_at = now + STOP_PATIENCE
             else:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
 from crawler.errors import OutputError, UsageError
 from crawler.export.files import reason
+from crawler.export.packers import NAMES, PACKERS, Ends, Packer
+from crawler.export.parts import FolderOfParts
+from crawler.export.shape import ALL_FIELDS, Shape
+from crawler.export.storage import is_storage, open_storage
 from crawler.export.stream import never
-from crawler.export.target import Target, append_to, check_appendable, open_target
-from crawler.export.writer import Format, KnownOutput, Writer
-from crawler.record import Record
+from crawler.export.target import FileInPlace, Target, append_to, check_appendable, open_target
+from crawler.export.writer import Container, Format, KnownOutput, Writer
+from crawler.record import CONTENTS, Record
 
 _HELD: Final = 256 * 1024
 """Bytes buffered before they are written."""
-_GZIP_LEVEL: Final = 6
-_GZIP_WINDOW: Final = 16 + zlib.MAX_WBITS
-"""zlib's setting for gzip (RFC 1952), with a header without name and time: equal records, equal bytes."""
 
 
 @dataclass(frozen=True)
@@ -27,25 +27,48 @@ class ByteStream(Format):
 
     encode: Callable[[Record], bytes]
     """The bytes of one record."""
+    ending: str
+    """Of its files."""
     harmless: Callable[[bytes], bytes]
     """Makes them safe for a terminal."""
     head: bytes = b""
     """How a file begins."""
-    encode_raw: Callable[[Record], bytes] | None = None
-    packed: bool = False
+    shape: Callable[[Shape], ByteStream] | None = None
+    """The same with other rows; None if it has no rows."""
+    learn: Callable[[tuple[str, ...]], ByteStream] | None = None
+    """The same with columns for what hooks and rules found; None if it needs none."""
+    rows: Shape = ALL_FIELDS
+    """What a row holds."""
+    packing: str = ""
+    """How it is compressed: `gz`, `zst`, or not."""
 
-    @property
-    def raw(self) -> Format:
-        if self.encode_raw is None:
-            return self
-        return replace(self, name=f"{self.name} with raw cells", encode=self.encode_raw, encode_raw=None)
+    def shaped(self, shape: Shape) -> Format:
+        return super().shaped(shape) if self.shape is None else self.shape(shape)
 
-    @property
-    def gzip(self) -> Format:
-        return replace(self, name=f"{self.name}, gzip", packed=True)
+    def packed(self, ending: str) -> Format:
+        return replace(self, name=f"{self.name}, {NAMES[ending]}", packing=ending)
+
+    def learned(self, columns: tuple[str, ...]) -> ByteStream:
+        """The same with columns for what hooks and rules found."""
+        return self if self.learn is None else replace(self.learn(columns), name=self.name, packing=self.packing)
+
+    def contains_state(self, output: str) -> bool:
+        return is_storage(output)
+
+    def container(self, output: str) -> Container | None:
+        storage = open_storage(output)
+        if storage is None:
+            return None
+        ending = ".".join(filter(None, (self.ending, self.packing)))
+        learns = self.learn is not None
+        return FolderOfParts(storage, ending, lambda part: StreamWriter(self, output, FileInPlace(part)), learns=learns)
 
     def check(self, output: str) -> None:
         check_appendable(output)
+
+    def contents(self, stored: Collection[str]) -> frozenset[str]:
+        read = self.rows.reads
+        return frozenset(CONTENTS) if read is None else frozenset(CONTENTS) & read
 
     def open(self, output: str, *, follow: bool) -> Writer:
         """A file appears whole at `finish`. With *follow* it is emptied at once and grows line by line.
@@ -62,13 +85,14 @@ class StreamWriter(Writer):
     """Writes records as bytes to one target, compressed or not. For a live target, `abort` writes what was taken."""
 
     def __init__(self, format: ByteStream, output: str, target: Target) -> None:
-        if target.terminal and format.packed:
+        if target.terminal and format.packing:
             target.abort()
             raise UsageError("compressed data cannot go to a terminal: name a file, or pipe the output of -")
         self.output = "stdout" if output == "-" else output
         self.known, self.waits = target.known, target.waits
         self._format, self._target = format, target
-        self._packer = _Packer(target.size == 0) if format.packed else None
+        self._packer = PACKERS[format.packing](target.size == 0) if format.packing else None
+        self.columns = () if format.learn is None else None
         self._held = [format.head] if target.size == 0 and format.head else []
         self._heads = len(self._held)
         """How many of the first buffered pieces are no records."""
@@ -81,6 +105,11 @@ class StreamWriter(Writer):
         if self.waits:
             self._stopped = stopped
 
+    def expect(self, columns: tuple[str, ...]) -> None:
+        self.columns, self._format = columns, self._format.learned(columns)
+        if self._heads:
+            self._held[0] = self._format.head
+
     def write(self, record: Record) -> None:
         line = self._format.encode(record)
         if self._target.terminal:
@@ -92,23 +121,23 @@ class StreamWriter(Writer):
 
     def flush(self) -> int:
         if self._target.live:
-            self._guarded(self._drain, zlib.Z_SYNC_FLUSH)
+            self._guarded(self._drain, Ends.ALL)
         return self._left_out
 
     def checkpoint(self) -> None:
-        """See Writer. This ends a gzip member."""
-        self._guarded(self._drain, zlib.Z_FINISH)
+        """See Writer. This ends a member (gzip) or frame (zstd)."""
+        self._guarded(self._drain, Ends.MEMBER)
         self._guarded(self._target.sync)
         self.known = self._target.known
 
     def finish(self) -> None:
         if self._open:
-            self._guarded(self._drain, zlib.Z_FINISH)
+            self._guarded(self._drain, Ends.MEMBER)
             self._guarded(self._target.finish)
             self._open = False
 
     def abort(self) -> None:
-        """See Writer. What a live target gets is without gzip's end."""
+        """See Writer. What a live target gets is without the end of its member."""
         if not self._open:
             return
         try:
@@ -117,13 +146,13 @@ class StreamWriter(Writer):
             return
         self._close()
 
-    def _drain(self, mode: int = zlib.Z_NO_FLUSH) -> None:
+    def _drain(self, ends: Ends = Ends.NOTHING) -> None:
         held, heads = self._held, self._heads
         self._held, self._heads, self._size = [], 0, 0
         left, taken = len(held), 0
         try:
             if self._packer is not None:
-                taken = self._drain_packed(self._packer, held, mode)
+                taken = self._drain_packed(self._packer, held, ends)
             else:
                 while taken < left and not (self.gone or self._stopped()):
                     taken += self._target.write(held[taken:], self._stopped)
@@ -131,16 +160,16 @@ class StreamWriter(Writer):
             self._left_out += min(left - taken, left - heads)
             self.cut = self._target.cut
 
-    def _drain_packed(self, packer: _Packer, held: list[bytes], mode: int) -> int:
+    def _drain_packed(self, packer: Packer, held: list[bytes], ends: Ends) -> int:
         """All of the compressed output must be written, else what follows it cannot be read."""
         taken = 0 if self.gone or self._stopped() else len(held)
-        data = packer.pack(b"".join(held[:taken]), mode)
+        data = packer.pack(b"".join(held[:taken]), ends)
         if data and not (self.gone or self._target.given_up):
             self._target.write([data], self._stopped, whole=True)
             self.gone = self._target.given_up  # what was taken cannot be read to its end
         return 0 if self.gone else taken
 
-    def _guarded(self, step: Callable[..., None], *args: int) -> None:
+    def _guarded(self, step: Callable[..., None], *args: Ends) -> None:
         """Do *step*. A reader that left is noted; any other failure aborts the target and becomes an OutputError."""
         if not self._open:
             raise ValueError("the writer is closed")
@@ -159,31 +188,3 @@ class StreamWriter(Writer):
     def _close(self) -> None:
         self._open = False
         self._target.abort()
-
-
-class _Packer:
-    """Compresses to gzip. After each end the next data begins a new member; a file of several is valid (RFC 1952)."""
-
-    def __init__(self, empty: bool) -> None:
-        self._empty = empty
-        """The file is empty: even without records it gets a member, because an empty file is no valid gzip."""
-        self._member: zlib._Compress | None = None
-        self._pending = False
-        """Something was taken since the last flush."""
-
-    def pack(self, data: bytes, mode: int) -> bytes:
-        """*data* compressed, as far as zlib's *mode* asks for it at once."""
-        if self._member is None:
-            if not data and not (mode == zlib.Z_FINISH and self._empty):
-                return b""
-            self._member = zlib.compressobj(_GZIP_LEVEL, zlib.DEFLATED, _GZIP_WINDOW)
-            self._empty = False
-        packed = self._member.compress(data)
-        self._pending = self._pending or bool(data)
-        if mode == zlib.Z_FINISH:
-            packed += self._member.flush(zlib.Z_FINISH)
-            self._member, self._pending = None, False
-        elif mode != zlib.Z_NO_FLUSH and self._pending:
-            packed += self._member.flush(mode)
-            self._pending = False
-        return packed

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -22,40 +22,62 @@ from crawler.export.drain import drain
 from crawler.export.exporter import ExportResult
 from crawler.export.formats import format_named, format_of
 from crawler.export.selection import ALL, Selection, as_options
-from crawler.export.state import ExportState, Mark
+from crawler.export.shape import ALL_FIELDS, Shape
+from crawler.export.state import ContainedState, ExportState, Mark, State
 from crawler.export.writer import Format
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported
 from crawler.frontier.shards.records import START, Stored
 
-EVERY_RECORDS: Final = 5_000
+EVERY_RECORDS: Final = 1_000
 EVERY_SECONDS: Final = 5.0
 """A checkpoint follows after this many records or seconds, whichever is first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """The request for an export with a state. Raises UsageError for what cannot work, before anything is opened."""
+    """The request for an export. Raises UsageError for what cannot work, before anything is opened."""
 
     output: str
-    state: str
+    state: str | None = None
+    """A file for the state; None: the output keeps it, or there is none."""
     format: str | None = None
     selection: Selection = ALL
-    defuse: bool = True
+    shape: Shape = ALL_FIELDS
     follow: bool = False
     drain: bool = False
+    form: Format = field(init=False)
+    """The format of the output."""
 
     def __post_init__(self) -> None:
-        self.form.check(self.output)
+        object.__setattr__(self, "form", format_of(self.output, self.format, self.shape))
+        selected = replace(
+            self.selection,
+            pages=self.form.pages_only,
+            items=self.shape.items and not self.form.has_pages,
+        )
+        object.__setattr__(self, "selection", selected)
         if self.drain and self.output == "-":
             raise UsageError("--drain needs a file to write to: nobody knows what becomes of a pipe's bytes")
-        if self.output != "-" and _same_file(self.output, self.state):
+        if self.form.contains_state(self.output):
+            if self.state is not None:
+                raise UsageError(f"{self.output} keeps its state itself: leave out --state {self.state}")
+        elif self.state is not None or self.drain:
+            self.form.check(self.output)
+        if self.state is not None and self.output != "-" and _same_file(self.output, self.state):
             raise UsageError(f"-o and --state name the same file, {self.output}: name another for the state")
 
-    @property
-    def form(self) -> Format:
-        """The format of the output."""
-        return format_of(self.output, self.format, defuse=self.defuse)
+    def open_state(self) -> State | None:
+        """The state of this export, locked; None if it has none, so that it is written as a whole.
+
+        With *drain* there has to be one: beside the output, if no other is named.
+        """
+        container = self.form.container(self.output)
+        if container is not None:
+            return ContainedState(container)
+        if self.state is None and not self.drain:
+            return None
+        return ExportState(self.state if self.state is not None else f"{self.output}.state")
 
 
 class Checkpoints:
@@ -65,18 +87,20 @@ class Checkpoints:
     counts the records freed so far.
     """
 
-    def __init__(self, state: ExportState, frontier: Frontier, wanted: Wanted) -> None:
+    def __init__(self, state: State, frontier: Frontier, wanted: Wanted) -> None:
         """Open the output as *state* knows it. UsageError, with nothing changed, if it belongs to another export."""
         self._state, self._frontier, self._wanted = state, frontier, wanted
         before, output = state.mark, state.name_of(wanted.output)
         if before is not None:
-            _check_same(before, state.name, frontier, wanted)
+            check_same(before, state, frontier, wanted)
         resumes = before is not None and before.output == output
         if before is not None and resumes and before.format != wanted.form.name:
             raise UsageError(f"{wanted.output} holds {before.format}, not {wanted.form.name}: continue in a new file")
         known = before.known if before is not None and resumes else None
-        self.writer = wanted.form.resume(wanted.output, known, follow=wanted.follow)
+        self.writer = state.writer(wanted.form, wanted.output, known, follow=wanted.follow)
         try:
+            if before is not None and resumes and before.columns is not None and self.writer.columns is None:
+                self.writer.expect(tuple(before.columns))
             if before is not None and not resumes:
                 _cut_back(before, state.output_of(before))
             self._mark = self._first_mark(before, output)
@@ -96,9 +120,17 @@ class Checkpoints:
         crawl, generation = self._frontier.crawl, self._frontier.generation
         only, status = self._wanted.selection.names
         mark = before or Mark(
-            crawl=crawl, generation=generation, output=output, format=form, only=only, status=status, cursor=START
+            crawl=crawl, generation=generation, output=output, format=form, only=only, status=status, cursor=START,
+            unique=self._wanted.selection.unique, fields=list(self._wanted.shape.fields),
+            items=self._wanted.shape.items,
+        )  # fmt: skip
+        return msgspec.structs.replace(
+            mark, output=output, format=form, length=known.length, tail=known.tail, columns=self._columns
         )
-        return msgspec.structs.replace(mark, output=output, format=form, length=known.length, tail=known.tail)
+
+    @property
+    def _columns(self) -> list[str] | None:
+        return None if self.writer.columns is None else list(self.writer.columns)
 
     @property
     def records(self) -> int:
@@ -135,6 +167,7 @@ class Checkpoints:
             records=self._began_with + self._noted.count,
             length=known.length,
             tail=known.tail,
+            columns=self._columns,
             piped=before.piped or (before.output is None and self._noted.count > 0),
         )
         self._state.replace(mark)
@@ -161,9 +194,9 @@ class Checkpoints:
         The last entry goes last, so it exists if anything is left. If it is gone, or belongs to another page now, Redis
         may have lost its last second. Then the entries before it need not be those that were written.
         """
-        outcomes, statuses = self._wanted.selection.outcomes, self._wanted.selection.statuses
-        if statuses is not None:
-            return  # what stays of a record has no status: only what this export writes is freed
+        outcomes = self._wanted.selection.outcomes
+        if not self._wanted.selection.by_outcome:
+            return  # what stays of a record has no status and no content: only what this export writes is freed
         until = self._frontier.crawldb.records.standing(self._mark.cursor, self._mark.last)
         if until != START:
             self._drain(
@@ -179,20 +212,31 @@ class Checkpoints:
             self.writer.abort()
 
 
-def _check_same(mark: Mark, name: str, frontier: Frontier, wanted: Wanted) -> None:
+def check_same(mark: Mark, state: State, frontier: Frontier, wanted: Wanted) -> None:
     """UsageError unless *mark* is of this crawl and this kind of export."""
-    other = "name another --state and a new -o"
+    name, other = state.name, state.instead
     if mark.crawl != frontier.crawl:
         raise UsageError(f"{name} is the state of an export of crawl {mark.crawl!r}, not {frontier.crawl!r}: {other}")
     if mark.generation != frontier.generation:
         raise UsageError(f"crawl {mark.crawl!r} was started over since {name} was written: {other}")
-    if (mark.only, mark.status) != wanted.selection.names:
-        picked = as_options(mark.only, mark.status) or "all records"
-        raise UsageError(f"{name} is the state of an export of {picked}: ask for the same, or {other}")
+    _check_same_records(mark, state, wanted)
     if wanted.drain and mark.piped:
         raise UsageError(
             f"{name} is the state of an export to stdout, of which nobody knows what was kept: without --drain, or"
             f" {other}"
+        )
+
+
+def _check_same_records(mark: Mark, state: State, wanted: Wanted) -> None:
+    selection, shape = wanted.selection, wanted.shape
+    if (mark.only, mark.status, mark.unique) != (*selection.names, selection.unique):
+        picked = as_options(mark.only, mark.status, mark.unique) or "all records"
+        raise UsageError(f"{state.name} is the state of an export of {picked}: ask for the same, or {state.instead}")
+    if (tuple(mark.fields), mark.items) != (shape.fields, shape.items):
+        fields = f"--fields {','.join(mark.fields)}" if mark.fields else "all fields"
+        raise UsageError(
+            f"{state.name} is the state of an export of {fields}{' with --items' if mark.items else ''}:"
+            f" ask for the same, or {state.instead}"
         )
 
 

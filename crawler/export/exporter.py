@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from crawler.errors import FrontierError, UnreadableRecord
 from crawler.export.selection import ALL, Selection
+from crawler.export.shape import columns_of, items_of
 from crawler.export.writer import Writer
 from crawler.frontier.crawldb import Records
 from crawler.frontier.shards.records import START, Stored
@@ -45,6 +46,10 @@ class ExportResult:
             raise FrontierError(f"{count} left out: {self.why}")
 
 
+_SAMPLE: Final = 2_000
+"""Records whose `data` decides which columns there are, and of how many records at most they are looked for."""
+_LOOKED_AT: Final = 20_000
+
 Note = Callable[[ExportResult, Sequence[Stored]], None]
 """Called after each batch with the progress and what was just written; also with nothing while the export waits."""
 
@@ -64,6 +69,27 @@ def read(records: Records, contents: Collection[str] = CONTENTS) -> Iterator[Rec
     reading.so_far(0, START).refuse_left_out()
 
 
+def follow(records: Records, is_over: Callable[[], bool], pause: Callable[[float], None]) -> Iterator[Record]:
+    """Like `read`, then new records as they are committed, until *is_over* and one more read finds nothing.
+
+    *pause* waits for a number of seconds.
+    """
+    reading, cursor, wait = _Reading(records, ALL, CONTENTS), START, _FIRST_PAUSE
+    while True:
+        over, before = is_over(), cursor  # asked before reading: what was committed until then is read now
+        for batch, reached in reading.batches(before):
+            cursor = reached
+            yield from reading.named(batch)
+        if cursor != before:
+            wait = _FIRST_PAUSE
+        elif over:
+            break
+        else:
+            pause(wait)
+            wait = min(wait * _PAUSE_GROWTH, _MAX_PAUSE)
+    reading.so_far(0, cursor).refuse_left_out()
+
+
 class Export:
     """Copies the records of a crawl to a writer, which stays open. Ends early when the writer is `gone`."""
 
@@ -79,7 +105,8 @@ class Export:
         """An export ends with the batch during which *stopped* becomes true."""
         self._records, self._writer, self._note, self._stopped = records, writer, note, stopped
         writer.heed(stopped)
-        self._reading = _Reading(records, selection, writer.contents)
+        self._selection = selection
+        self._reading = _Reading(records, selection, {*writer.contents, *(["data"] if selection.items else [])})
 
     def run(self, after: str = START) -> ExportResult:
         """Write all records after the cursor *after*. Records that cannot be read are left out, and counted."""
@@ -110,6 +137,8 @@ class Export:
         """Write what follows the cursor."""
         result = so_far
         for batch, cursor in self._reading.batches(so_far.cursor):
+            if batch and self._writer.columns is None:
+                self._writer.expect(self._columns())
             written = []
             for stored, record in zip(batch, self._reading.named(batch), strict=True):
                 try:
@@ -129,9 +158,22 @@ class Export:
                 break
         return result
 
+    def _columns(self) -> tuple[str, ...]:
+        """The columns for what hooks and rules found: the keys in the first records."""
+        found: list[Any] = []
+        seen = 0
+        for batch, _ in _Reading(self._records, self._selection, ("data",)).batches(START):
+            found += [stored.record.data for stored in batch if stored.record.data is not None]
+            seen += _BATCH
+            if len(found) >= _SAMPLE or seen >= _LOOKED_AT:
+                break
+        if self._selection.items:
+            return columns_of((item for data in found for item in items_of(data) or ()), without=("url", "data"))
+        return columns_of(found)
+
 
 class _Reading:
-    """Reads the *wanted* records, in batches of bounded size."""
+    """Reads the *wanted* records with some of their contents, in batches of bounded size."""
 
     def __init__(self, records: Records, wanted: Selection, contents: Collection[str]) -> None:
         self._records, self._wanted, self._contents = records, wanted, contents

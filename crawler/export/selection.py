@@ -1,4 +1,4 @@
-"""Which records an export writes: by outcome and by HTTP status."""
+"""Which records an export writes: by outcome and by HTTP status, without copies, only pages, only those with items."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crawler.errors import UsageError
+from crawler.export.shape import items_of
 from crawler.record import OUTCOMES, Record
 
 
@@ -21,6 +22,12 @@ class Selection:
 
     only: Collection[str] = ()
     status: Collection[str] = ()
+    unique: bool = False
+    """Of copies and near copies the earliest."""
+    pages: bool = False
+    """Only what a reader would call a page of the site: see `is_page`."""
+    items: bool = False
+    """Only records in which a hook or a rule found items."""
     outcomes: frozenset[str] | None = field(init=False)
     statuses: frozenset[int] | None = field(init=False)
 
@@ -33,9 +40,18 @@ class Selection:
         object.__setattr__(self, "statuses", statuses)
 
     def __contains__(self, record: Record) -> bool:
-        return (self.outcomes is None or record.outcome in self.outcomes) and (
-            self.statuses is None or record.status in self.statuses
+        return (
+            (self.outcomes is None or record.outcome in self.outcomes)
+            and (self.statuses is None or record.status in self.statuses)
+            and not (self.unique and is_copy(record))
+            and not (self.pages and not is_page(record))
+            and not (self.items and items_of(record.data) is None)
         )
+
+    @property
+    def by_outcome(self) -> bool:
+        """Whether the outcome alone decides."""
+        return self.statuses is None and not (self.unique or self.pages or self.items)
 
     @property
     def names(self) -> tuple[list[str] | None, list[str] | None]:
@@ -43,10 +59,26 @@ class Selection:
         return _items(self.only), _items(self.status)
 
 
-def as_options(only: Collection[str] | None, status: Collection[str] | None) -> str:
+def is_copy(record: Record) -> bool:
+    """Whether an earlier page of the crawl has the same content, or nearly the same."""
+    return record.duplicate_of is not None or record.near_duplicate_of is not None
+
+
+def is_page(record: Record) -> bool:
+    """Whether it was fetched, is no copy and no sitemap, and names no other page as its canonical one."""
+    return (
+        record.outcome == "fetched"
+        and record.duplicate_of is None
+        and not record.sitemap
+        and record.canonical in (None, record.url)
+    )
+
+
+def as_options(only: Collection[str] | None, status: Collection[str] | None, unique: bool = False) -> str:
     """A selection as a command has it; empty for all."""
     named = {"--only": only, "--status": status}
-    return " ".join(f"{flag} {','.join(items)}" for flag, items in named.items() if items)
+    options = [f"{flag} {','.join(items)}" for flag, items in named.items() if items]
+    return " ".join([*options, *(["--unique"] if unique else [])])
 
 
 def _items(values: Collection[str]) -> list[str] | None:

@@ -1,4 +1,6 @@
-"""The state file of an export: records its progress, so that the same command resumes there.
+"""The state of an export: records its progress, so that the same command resumes there.
+
+A folder, a database and a bucket keep their state themselves (`ContainedState`), for a stream it is a file beside it:
 
     {"version":1,"crawl":"default","generation":"7c…","output":"pages.jsonl","format":"jsonl","length":52144,
      "tail":"5f…","only":null,"status":null,"cursor":"1893456000123-0","last":"77","records":41,"piped":false}
@@ -12,6 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +25,7 @@ import msgspec
 from crawler import owners
 from crawler.errors import OutputError, UsageError
 from crawler.export import files
-from crawler.export.writer import KnownOutput
+from crawler.export.writer import Container, Format, KnownOutput, Writer
 
 VERSION: Final = 1
 
@@ -50,6 +53,14 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """The id of its page, by which the entry is identified."""
     records: _Count = 0
     """Written so far, into all outputs of this state."""
+    unique: bool = False
+    """Copies are left out."""
+    fields: list[str] = []
+    """The fields that were asked for; none: all."""
+    items: bool = False
+    """A row is an item."""
+    columns: list[str] | None = None
+    """Columns for what hooks and rules found; None while they are not known."""
     piped: bool = False
     """Some of them went to stdout, where nothing can be synced."""
 
@@ -59,17 +70,85 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
         return KnownOutput(self.length, self.tail)
 
 
-class ExportState:
-    """The file of a state, locked until `close`. `mark` is its content; None while it is new.
+class State(ABC):
+    """Where a mark is kept; locked until `close`. `mark` is its content; None while it is new."""
+
+    name: str
+    """For people."""
+    mark: Mark | None = None
+    instead: str
+    """What to name in the command in order to begin another export."""
+
+    @abstractmethod
+    def replace(self, mark: Mark) -> None:
+        """Replace the mark, synced. After an OutputError the new one may be there or not."""
+
+    @abstractmethod
+    def name_of(self, output: str) -> str | None:
+        """*output* as a mark names it; None for stdout."""
+
+    @abstractmethod
+    def output_of(self, mark: Mark) -> Path | None:
+        """The file that *mark* names, if it may be another than that of the next export."""
+
+    @abstractmethod
+    def writer(self, form: Format, output: str, known: KnownOutput | None, *, follow: bool) -> Writer:
+        """A writer that continues *output* after what is *known* of it; None: it must be new or empty."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release it to others; what was created but not used is removed."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+class ContainedState(State):
+    """The state that an output keeps itself: wherever it is moved to, it continues there."""
+
+    instead = "name another output"
+
+    def __init__(self, container: Container) -> None:
+        self.name, self._container = container.name, container
+        try:
+            raw = container.read_state()
+            self.mark = decoded(raw, self.name, self.instead) if raw else None
+        except BaseException:
+            container.close()
+            raise
+
+    def replace(self, mark: Mark) -> None:
+        self._container.write_state(msgspec.json.encode(mark))
+        self.mark = mark
+
+    def name_of(self, output: str) -> str | None:
+        return "."
+
+    def output_of(self, mark: Mark) -> Path | None:
+        return None
+
+    def writer(self, form: Format, output: str, known: KnownOutput | None, *, follow: bool) -> Writer:
+        return self._container.writer(known or KnownOutput())
+
+    def close(self) -> None:
+        self._container.close()
+
+
+class ExportState(State):
+    """A file.
 
     UsageError if it cannot be used: it is no state, another export holds it, it cannot be written.
     """
+
+    instead = "name another --state and a new -o"
 
     def __init__(self, name: str) -> None:
         if not name:
             raise UsageError("name a file for the state")
         self.name = name
-        self.mark: Mark | None = None
         try:
             self.path = owners.resolved(name)
             self._fd, self._made = _locked(self.path, name)
@@ -85,7 +164,6 @@ class ExportState:
         files.remove_orphans(self.path)
 
     def replace(self, mark: Mark) -> None:
-        """Replace the file's content by *mark*, synced. After an OutputError the new content may be there or not."""
         try:
             part, fd = files.new_part(self.path)
             try:
@@ -106,28 +184,22 @@ class ExportState:
             ) from None
 
     def name_of(self, output: str) -> str | None:
-        """*output* as a mark names it."""
         if output == "-":
             return None
         path = Path(os.path.realpath(output))
         return str(path.relative_to(self.path.parent)) if path.is_relative_to(self.path.parent) else str(path)
 
     def output_of(self, mark: Mark) -> Path | None:
-        """The file that *mark* names; None for stdout."""
         return None if mark.output is None else self.path.parent / mark.output
 
+    def writer(self, form: Format, output: str, known: KnownOutput | None, *, follow: bool) -> Writer:
+        return form.resume(output, known, follow=follow)
+
     def close(self) -> None:
-        """Release it to others; a file that was created but not used is removed."""
         if self.mark is None and self._made:
             with suppress(OSError):
                 self.path.unlink()
         os.close(self._fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.close()
 
 
 def _locked(path: Path, name: str) -> tuple[int, bool]:
@@ -152,17 +224,18 @@ class _Version(msgspec.Struct):
 
 def _read(fd: int, name: str) -> Mark | None:
     raw = os.pread(fd, 1 << 20, 0)
-    if not raw:
-        return None
+    return decoded(raw, name, ExportState.instead) if raw else None
+
+
+def decoded(raw: bytes, name: str, instead: str) -> Mark:
+    """The mark that *raw* is; UsageError if it is none of this version."""
     try:
         version = msgspec.json.decode(raw, type=_Version).version
         if version != VERSION:
             raise UsageError(
                 f"{name} was written by another version of this program (state {version}, this one knows {VERSION}):"
-                " use that one, or name another --state and a new -o"
+                f" use that one, or {instead}"
             )
         return msgspec.json.decode(raw, type=Mark)
     except msgspec.DecodeError as error:
-        raise UsageError(
-            f"{name} is no state of an export, or a broken one ({error}): name another --state and a new -o"
-        ) from None
+        raise UsageError(f"{name} is no state of an export, or a broken one ({error}): {instead}") from None

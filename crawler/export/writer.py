@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from crawler.errors import UsageError
+from crawler.export.shape import Shape
 from crawler.record import CONTENTS, Record
 
 
@@ -41,6 +43,12 @@ class Writer(ABC):
     """Whether a reader decides how fast it takes the output."""
     cut = b""
     """What was written of a record that its reader left unfinished when the export was asked to end."""
+    columns: tuple[str, ...] | None = ()
+    """The columns for what hooks and rules found; None: not known yet, `expect` must come before the first record."""
+
+    def expect(self, columns: tuple[str, ...]) -> None:
+        """These are the columns for what hooks and rules found."""
+        self.columns = columns
 
     @abstractmethod
     def write(self, record: Record) -> None:
@@ -78,6 +86,29 @@ class Writer(ABC):
             self.abort()
 
 
+class Container(ABC):
+    """An output that keeps its own state: a folder, a database. Locked against other exports until `close`."""
+
+    name: str
+    """As the user named it."""
+
+    @abstractmethod
+    def read_state(self) -> bytes | None:
+        """The state in it; None if it is new. UsageError if it holds something else."""
+
+    @abstractmethod
+    def write_state(self, state: bytes) -> None:
+        """Replace the state, and make it survive a power loss. OutputError if that fails."""
+
+    @abstractmethod
+    def writer(self, known: KnownOutput) -> Writer:
+        """A writer that continues it after what is *known* of it. Its `checkpoint` precedes `write_state`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release it to others. What was created and got no state is removed."""
+
+
 @dataclass(frozen=True)
 class Format(ABC):
     """A kind of output. It opens writers; UsageError, with nothing changed, if that cannot be."""
@@ -85,14 +116,35 @@ class Format(ABC):
     name: str
     """For people and states. An output is continued by the format of the same name."""
 
-    @property
-    def raw(self) -> Format:
-        """The same with values as they are, for programs."""
-        return self
+    pages_only = False
+    """It takes pages of the site alone, see `Selection.pages`; else every record."""
+    has_pages = False
+    """It keeps pages beside their items, so it takes those without items, too."""
 
-    @property
-    def gzip(self) -> Format | None:
-        """The same compressed; None if it is no stream of bytes. Then stdout cannot take it either."""
+    def shaped(self, shape: Shape) -> Format:
+        """The same with rows of this shape. UsageError if it has no rows."""
+        if shape.plain:
+            return self
+        raise UsageError(f"{self.name} has no columns: --fields and --items are for jsonl, csv, parquet and sqlite")
+
+    def packed(self, ending: str) -> Format | None:
+        """The same compressed (`gz`, `zst`); None if it cannot be. A format that can is a stream: stdout takes it."""
+        return None
+
+    def contents(self, stored: Collection[str]) -> Collection[str]:
+        """Which of the contents that a crawl stores are needed. UsageError if it cannot do without others."""
+        return CONTENTS
+
+    def hint(self, stored: Collection[str]) -> str:
+        """What a user should know of an output of a crawl that stores this; empty if it is as expected."""
+        return ""
+
+    def contains_state(self, output: str) -> bool:
+        """Whether *output* keeps its own state, see `container`."""
+        return False
+
+    def container(self, output: str) -> Container | None:
+        """*output* as one that keeps its own state, locked; None if its state is a file of its own."""
         return None
 
     @abstractmethod

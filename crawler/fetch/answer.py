@@ -52,7 +52,7 @@ class Answer:
         self.received = 0
         """Bytes of the body, as received."""
         self._framing = 0
-        self._sniffs = False
+        self._sniffs = self._is_unsure = False
         self._lines: list[bytes] = []
         self._count = 0
         self._bytes = 0
@@ -96,8 +96,9 @@ class Answer:
         types = self.request.types
         if types is not None:
             kind = headers.media_type.essence
-            self.skipped = bool(kind) and not kind.startswith(types)
-            self._sniffs = not kind
+            self._is_unsure = kind in self.request.unsure
+            self._sniffs = not kind or self._is_unsure
+            self.skipped = not self._sniffs and not kind.startswith(types)
         if headers.get("location") and len(set(headers.all("location"))) > 1:
             raise BadAnswer("several Location lines that differ")
         if headers.get("content-encoding"):
@@ -135,7 +136,8 @@ class Answer:
     def _sniff(self) -> None:
         """Judge the type of a body by its beginning if no header names it."""
         self._sniffs = False
-        if not mime.sniff(self._chunks).startswith(self.request.types or ""):
+        found = mime.sniff(self._chunks)
+        if not found.startswith(self.request.types or "") or (self._is_unsure and found.startswith("text/")):
             self.skipped, self.truncated = True, False
             self._chunks = bytearray()
 

@@ -90,6 +90,8 @@ class FetchRequest(msgspec.Struct, frozen=True):
     """Content types whose bodies are read, as prefixes (`text/`, `application/xhtml+xml`); None: all. If the header
     names none, the first bytes decide. The body of another type is not read further, and `skipped` is set.
     """
+    unsure: tuple[str, ...] = ()
+    """Types that say only that a body is a file. Its first bytes decide then, and text is not meant."""
     connect_timeout: float = 10.0
     first_byte_timeout: float = 20.0
     """From the start of the transfer to the first byte of the answer's header."""

@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 SNIFFED: Final = 1445
 """How many bytes at the beginning of a body are examined (MIME Sniffing 5.2: the resource header)."""
 
+PDF: Final = "application/pdf"
+DOCX: Final = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 _UNKNOWN: Final = frozenset({"", "*/*", "unknown/unknown", "application/unknown"})
 _SHORT: Final = 200
 """Longest value that is cached, in characters."""
@@ -34,11 +36,13 @@ _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 # Beginnings without a binary byte. `BM` of the standard (a bitmap) is left out: words begin so, and a bitmap
 # has binary bytes right after it.
 _SIGNATURES: Final = (
-    (re.compile(rb"%PDF-"), "application/pdf"),
+    (re.compile(rb"%PDF-"), PDF),
     (re.compile(rb"%!PS-Adobe-"), "application/postscript"),
     (re.compile(rb"GIF8[79]a"), "image/gif"),
     (re.compile(rb"RIFF....WEBPVP", re.DOTALL), "image/webp"),
 )
+# A ZIP file, beginning with what a DOCX may begin with; so may other files of Office, which the standard does not know.
+_OFFICE = re.compile(rb"PK\x03\x04.{26}(?:\[Content_Types\]\.xml|_rels/|word/|docProps/|customXml/)", re.DOTALL)
 _BOMS: Final = ((b"\xef\xbb\xbf", "utf-8"), (b"\xfe\xff", "utf-16-be"), (b"\xff\xfe", "utf-16-le"))
 
 
@@ -100,5 +104,7 @@ def sniff(body: bytes | bytearray) -> str:
         return "text/html"
     if _XML.match(sample):
         return "text/xml"
+    if _OFFICE.match(sample):
+        return DOCX
     known = next((kind for sign, kind in _SIGNATURES if sign.match(sample)), None)
     return known or ("application/octet-stream" if _BINARY.search(sample) else "text/plain")

@@ -15,7 +15,7 @@ from typing import TypeVar
 from crawler import url as urls
 from crawler.errors import UnreadableRecord
 from crawler.frontier import decode
-from crawler.frontier.keys import Keys, crawl_of_meta, shard_of
+from crawler.frontier.keys import Keys, crawl_of_meta, shard_of, shard_of_number
 from crawler.frontier.messages import Exported, HostRow, HostTrouble, Lease
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.crawldb import Heartbeat, ShardDb
@@ -268,6 +268,14 @@ class Hosts:
     def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
         """Which of the URLs, each by its host and its id, were ever accepted."""
         return _by_shard(places, lambda place: self._home(place[0]), ShardHosts.accepted)
+
+    def has_seen_before(self) -> bool:
+        """Whether fingerprints of another crawl were imported."""
+        return self._shards[0].has_seen_before()
+
+    def seen_before(self, numbers: Sequence[int]) -> list[bool]:
+        """Which of the numbers of fingerprints were imported."""
+        return _by_shard(numbers, lambda n: self._shards[shard_of_number(n, len(self._shards))], ShardHosts.seen_before)
 
 
 def _first(shards: Sequence[S], ask: Callable[[S], T | None]) -> T | None:

@@ -28,6 +28,8 @@ segment.py), and the newest ones |
 | `leases` | ZSET | token -> deadline in ms |
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
 | `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
+| `seen_before:<bucket>` | SET | 63 bits of each fingerprint that was imported (see fingerprint.py): links to \
+what they stand for are refused |
 | `page:<id>` | HASH | `m` record as JSON, its contents (zlib) in the fields of CONTENT_FIELDS, `at` its stream id, \
 `token` of its commit, `d` id of the page with the same content, `to` id of the URL that it redirects to; once it is \
 drained, `m` is a stub (of a dead letter still the record), and there are no contents, no `at` |
@@ -155,6 +157,10 @@ class Keys:
         """The set that an id belongs to."""
         return f"{self.prefix}seen:{int(url_id) % self._buckets}"
 
+    def seen_before(self, number: int) -> str:
+        """The set that the number of a fingerprint belongs to."""
+        return f"{self.prefix}seen_before:{number % self._buckets}"
+
     def digests(self, digest: str) -> str:
         """The hash that a content's digest (63 bits, decimal) belongs to."""
         return f"{self.prefix}digests:{int(digest) % DIGEST_BUCKETS}"
@@ -176,7 +182,8 @@ FIXED: Final[dict[str, str]] = {name: kind.lower() for name, kind in Keys.__anno
 """Name -> type of the keys that every script gets first, in this order. `scripts.py` names them in Lua."""
 _KIND_OF: Final = FIXED | {
     **dict.fromkeys(("host", "page", "digests", "template"), "hash"),
-    **{"queue": "list", "parcels": "stream", "robots": "string", "seen": "set", "prints": "set"},
+    **{"queue": "list", "parcels": "stream", "robots": "string"},
+    **dict.fromkeys(("seen", "seen_before", "prints"), "set"),
 }
 """Type of each key, by the first part of its name."""
 KINDS: Final = tuple(sorted(set(_KIND_OF.values())))
@@ -209,6 +216,11 @@ def tag(crawl: str, shard: int, shards: int) -> str:
     wanted = (first + shard) % shards
     names = chain([plain], (f"{plain}-{n}" for n in count(1)))
     return next(name for name in names if slot_of(name) * shards // SLOTS == wanted)
+
+
+def shard_of_number(number: int, shards: int) -> int:
+    """The shard in which the number of a fingerprint lives: it does not show its host."""
+    return (number >> 32) % shards
 
 
 @lru_cache(maxsize=100_000)

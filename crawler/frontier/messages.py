@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -365,16 +365,30 @@ class HostRow:
     """One host in a list. Times are in milliseconds."""
 
     host: str
+    """Its name, with the port if that is not the one of the scheme."""
     queued: int
+    """URLs that wait."""
     in_flight: int
+    """URLs that workers have."""
     done: int
+    """URLs that have ended."""
     errors: int
+    """Those that failed."""
     latency_ms: int
+    """Time to the first byte, smoothed."""
     due_in_ms: int
+    """Until its next request."""
     delay_ms: int
     """What its robots.txt asks for, at least its own setting or the crawl's."""
     trouble: HostTrouble | None = None
+    """What is wrong with it now; None if nothing is."""
     blocked: bool = False
+    """It is blocked: none of its URLs is handed out."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields for programs, with the words and the kind of the trouble; None if there is none."""
+        words, kind = (None, None) if self.trouble is None else (self.trouble.text, self.trouble.kind)
+        return asdict(self) | {"trouble": words, "trouble_kind": kind}
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,28 +31,44 @@ NO_WORKERS: Final = "no workers: start some with `crawler work`"
 """What a status reports as its limit as long as no worker has sent a heartbeat."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Status:
     """One snapshot. Counts are since the crawl began; `rate` is pages a second since the snapshot before."""
 
     crawl: str
+    """The name of the crawl."""
     state: str
+    """running, waiting, seeding, empty, paused, limit, done, or deleting."""
     accepted: int
+    """URLs that were ever accepted."""
     queued: int
+    """URLs that wait, those of blocked hosts included."""
     leased: int
+    """URLs that workers have."""
     ended: int
+    """URLs that have an outcome."""
     sources: int
+    """Seeders at work."""
     outcomes: dict[str, int]
+    """Outcome -> URLs."""
     statuses: dict[str, int]
+    """HTTP status -> answers."""
     refused: dict[str, int]
+    """Reason -> links that were left out."""
     bytes: int
+    """Bytes of decoded bodies."""
     workers: int
+    """Workers that gave a sign of life in the last 10 s."""
     silent_workers: int
+    """Workers that did not, and are not known to have ended."""
     hosts_waiting: int
+    """Hosts with queued URLs."""
     wait_ms: int
+    """Milliseconds until the next host is due; -1: nothing is queued."""
     limit: str
     """What the speed depends on now, in words."""
     rate: float
+    """Pages a second over the last ten seconds."""
     redis_bytes: int | None
     """What Redis uses, whatever for; None if it does not report that."""
     redis_limit: int | None
@@ -65,12 +81,22 @@ class Status:
     Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int
     """Pages whose content another page had before."""
+    documents: int
+    """PDF and DOCX that were not read, because a worker's machine lacks `crawler[documents]`."""
     hook_calls: int
     """Calls of the user's hook."""
     hook_errors: int
     """Pages on which the user's hook raised something, or returned what cannot be stored."""
     hook_failures: dict[str, int]
     """The most frequent of them: their texts, and how often each came."""
+    rules: dict[str, int]
+    """Extraction rules that matched, and the number of pages."""
+    rule_fields: dict[str, int]
+    """Their fields that found something, as `rule.field` or `rule.items.field`, and the number of pages."""
+    rule_errors: int
+    """Pages on which a rule failed."""
+    rule_failures: dict[str, int]
+    """The most frequent of these failures: their texts, and how often each came."""
     quarantined: list[str]
     """Templates whose URLs are not fetched, because their pages held nothing new."""
     troubles: list[str]
@@ -119,9 +145,12 @@ class Status:
         """Nothing is left to do."""
         return self.state == "done"
 
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
+    def to_dict(self) -> dict[str, Any]:
+        """All fields, and `will_fit`."""
         return {name: getattr(self, name) for name in (*self.__slots__, "will_fit")}
+
+    def __repr__(self) -> str:
+        return f"<Status of crawl {self.crawl!r}: {self.state}, {self.ended:,} ended, {self.queued:,} queued>"
 
 
 def workers_alive(crawldb: CrawlDb) -> bool:
@@ -161,10 +190,7 @@ class Monitor:
             leased=state.leased,
             ended=state.ended,
             sources=state.sources,
-            outcomes={name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
-            statuses=_under("status:", counters),
-            refused=_under("refused:", counters),
-            bytes=counters.get("bytes", 0),
+            **_of_pages(counters),
             **_of_workers(alive, len(heartbeats)),
             hosts_waiting=hosts,
             wait_ms=state.wait_ms,
@@ -174,13 +200,12 @@ class Monitor:
             redis_limit=footprint.most,
             redis_bounded=footprint.bounded,
             needed_bytes=left * footprint.a_page if footprint.a_page and left else None,
-            duplicates=counters.get("duplicates", 0),
             **_of_hook(counters),
+            **_of_rules(counters),
             quarantined=sorted(self._crawldb.traps()),
             held=state.held,
             failing=failing,
             failing_hosts=[(host, trouble.text) for host, trouble in troubles],
-            lost=counters.get("lost", 0),
             seconds_left=self._estimate.seconds(state, rate) if self._watches else None,
         )
 
@@ -216,6 +241,26 @@ def _of_hook(counters: dict[str, int]) -> dict[str, Any]:
     failures = Counter(_under("hook_error:", counters)).most_common(MAX_FAILURES)
     counts = {name: counters.get(name, 0) for name in ("hook_calls", "hook_errors")}
     return counts | {"hook_failures": dict(failures)}
+
+
+def _of_pages(counters: dict[str, int]) -> dict[str, Any]:
+    """What became of the URLs that ended, as fields of Status."""
+    return {
+        "outcomes": {name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
+        "statuses": _under("status:", counters),
+        "refused": _under("refused:", counters),
+        **{name: counters.get(name, 0) for name in ("documents", "bytes", "duplicates", "lost")},
+    }
+
+
+def _of_rules(counters: dict[str, int]) -> dict[str, Any]:
+    counts = _under("rule:", counters)
+    return {
+        "rules": {name: n for name, n in counts.items() if "." not in name},
+        "rule_fields": {name: n for name, n in counts.items() if "." in name},
+        "rule_errors": counters.get("rule_errors", 0),
+        "rule_failures": dict(Counter(_under("rule_error:", counters)).most_common(MAX_FAILURES)),
+    }
 
 
 _WAITS: Final = "waits: "

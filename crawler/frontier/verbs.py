@@ -152,6 +152,15 @@ def _sorted(shard: Shard, requests: Sequence[Request], roots: Sequence[str]) -> 
     return [*map(shard.keys.parcels, messages), *keys], [len(own.roots), *own.roots, len(messages), *away, *args]
 
 
+def mark_seen(shard: Shard, numbers: Sequence[int]) -> Call[int]:
+    """Refuse links with these fingerprints from now on, at most MAX_REQUESTS a call; how many of them are new.
+
+    Refused with OutOfMemory when Redis is full.
+    """
+    _at_most(len(numbers), MAX_REQUESTS)
+    return shard.call("mark_seen", replies.number, keys=list(map(shard.keys.seen_before, numbers)), rest=numbers)
+
+
 def collect(shard: Shard, relay: str, term: float, most: int, targets: Sequence[int]) -> Call[list[OutboxBatch]]:
     """Up to *most* messages of the outbox for each of *targets*; no other relay gets any for *term* seconds."""
     keys = [shard.keys.parcels(target) for target in targets]

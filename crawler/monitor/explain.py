@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from crawler import url as urls
 from crawler.frontier.frontier import Frontier
@@ -13,8 +13,10 @@ from crawler.policy import robots
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
 from crawler.record import Entry, Record
 from crawler.settings import Settings
+from crawler.text import printable
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import plan_of
+from crawler.worker.seen_before import SeenBefore
 
 MAX_SEARCHED: Final = 1_000_000
 """Queue entries that are searched for the place of a URL."""
@@ -46,7 +48,9 @@ class Explanation:
     url: str
     """In the crawl's form."""
     given: str
+    """The URL as it was given."""
     id: str
+    """Its id in this crawl."""
     state: str = "unknown"
     """unknown, queued, leased, the outcome, or accepted if its place was not found."""
     where: str | None = None
@@ -68,6 +72,16 @@ class Explanation:
     origins: list[str] = field(default_factory=list)
     """The pages through which it was found, the nearest first, up to the seed."""
     record: Record | None = None
+    """Its record, if it has ended."""
+
+    def __str__(self) -> str:
+        return "\n".join(map(printable, self.lines()))
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is known, for programs."""
+        found = {name: getattr(self, name) for name in self.__slots__ if name != "record"}
+        found |= {"record": None if self.record is None else self.record.to_dict()}
+        return {name: value for name, value in found.items() if value not in (None, "", [], {})}
 
     def lines(self) -> list[str]:
         """The explanation for a person."""
@@ -105,6 +119,8 @@ class _Explainer:
         self._plan = plan_of(settings)
         self._links = LinkFilter(self._plan.scope, self._crawldb.hosts.roots)
         self._links.set_quarantined(self._crawldb.traps())
+        hosts = self._crawldb.hosts
+        self._seen_before = SeenBefore(hosts.seen_before) if hosts.has_seen_before() else None
 
     def explain(self, given: str) -> Explanation:
         url = self._frontier.form.apply(urls.given(given))
@@ -225,6 +241,8 @@ class _Explainer:
             reason = "scope"
         if reason is None and urls.has_bad_port(url) and not self._links.is_named(url):
             reason = "port"
+        if reason is None and depth and self._seen_before is not None and self._seen_before.of([url]):
+            reason = "seen-before"
         if reason is None and result.state == "unknown":
             reason = facts.refusal or None
         if reason is not None:

@@ -55,6 +55,11 @@ def hook_failures(status: Status) -> list[str]:
     return [f"{n:>7,}  {text}" for text, n in status.hook_failures.items()]
 
 
+def of_rules(status: Status) -> str:
+    """On how many pages each extraction rule matched: `product 120 pages, release 3 pages`."""
+    return ", ".join(f"{name} {counted(n, 'page')}" for name, n in status.rules.items())
+
+
 def summary(status: Status, here: int, seconds: float, losses: str = "") -> list[str]:
     """The lines at the end of a run in which *here* URLs ended."""
     rate = here / seconds if seconds > 0 else 0.0
@@ -68,9 +73,13 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         (set(status.statuses) - {"200"}, f"answers by status: {statuses}"),
         (status.refused, f"links left out: {refused}"),
         (status.duplicates, f"pages with content seen before: {status.duplicates:,} (see `duplicate_of`)"),
+        (status.documents, documents_left_out(status)),
         (status.hook_calls and not status.hook_errors, f"hook: {counted(status.hook_calls, 'call')}, none failed"),
         (status.hook_errors, f"hook: {hook_errors(status)}:"),
         *((True, f"  {text}") for text in hook_failures(status)),
+        (status.rules, f"rules: {of_rules(status)}"),
+        (status.rule_errors, f"rules failed on {counted(status.rule_errors, 'page')}:"),
+        *((True, f"  {n:>7,}  {text}") for text, n in status.rule_failures.items()),
         (status.failing, f"hosts that fail (`crawler hosts --failing`): {status.failing:,}"),
         *((True, f"  {host}: {why}") for host, why in status.failing_hosts),
         (status.held, f"not fetched: {held(status)}"),
@@ -78,6 +87,12 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
     )
     lines += [f"  {text}" for is_so, text in notes if is_so]
     return [*lines, *_quarantined(status), *([f"  {losses}"] if losses else [])]
+
+
+def documents_left_out(status: Status) -> str:
+    """How many documents were not read, and what reads them."""
+    were = "was" if status.documents == 1 else "were"
+    return f"{counted(status.documents, 'document')} {were} left out: pip install 'crawler[documents]'"
 
 
 def cause(record: Record) -> str:
@@ -148,9 +163,9 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
     if status.duplicates:
         copies = counted(status.duplicates, "page")
         yield "copies", f"{copies} {'has' if status.duplicates == 1 else 'have'} the content of another one"
-    if status.hook_errors:
-        yield "hook", hook_errors(status)
-        yield from (("", text) for text in hook_failures(status))
+    if status.documents:
+        yield "documents", documents_left_out(status)
+    yield from _notes_of_extraction(status)
     if status.failing:
         yield "failing", f"{counted(status.failing, 'host')} (`crawler hosts --failing`)"
     for host, why in status.failing_hosts:
@@ -159,6 +174,18 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
         yield "held", held(status)
     if status.lost:
         yield "lost", lost(status)
+
+
+def _notes_of_extraction(status: Status) -> Iterator[tuple[str, str]]:
+    """What the user's hook and rules did."""
+    if status.hook_errors:
+        yield "hook", hook_errors(status)
+        yield from (("", text) for text in hook_failures(status))
+    if status.rules:
+        yield "rules", of_rules(status)
+    if status.rule_errors:
+        yield "", f"they failed on {counted(status.rule_errors, 'page')}"
+        yield from (("", f"{n:>7,}  {text}") for text, n in status.rule_failures.items())
 
 
 def memory(status: Status) -> str:

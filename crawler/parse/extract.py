@@ -18,6 +18,7 @@ from crawler.parse import link_header, skim
 from crawler.parse import visible_text as visible
 from crawler.parse.bounds import bounded
 from crawler.parse.charset import DEFAULT_CHARSET, decode, encode_query, find_charset
+from crawler.parse.language import language_of
 from crawler.parse.page import (
     Node,
     Page,
@@ -32,10 +33,13 @@ from crawler.parse.page import (
     tag_ids,
     valid,
 )
+from crawler.parse.page_data import read_data
 from crawler.parse.page_links import MAX_PLACES, Place, page_links
 from crawler.parse.resolver import EDGE, Resolver, folder_of
+from crawler.parse.rules import NO_RULES, Rules
 from crawler.parse.signs import scanner
 from crawler.parse.skim import MARK, MAX_NEW, SettledLinks, end_of_head, look_at, reference, spellings
+from crawler.parse.structured import Document
 from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.parse.xhtml import is_xhtml
 
@@ -84,6 +88,7 @@ class ExtractOptions:
     """`rel=canonical` is a link like others; it is read either way."""
     form: urls.Form = field(default_factory=urls.Form)
     """Which spellings of a URL the crawl treats as one."""
+    rules: Rules = NO_RULES
     cache: int = 16 << 20
     """Approximate bytes of resolved references that are cached."""
 
@@ -167,7 +172,7 @@ class Extractor:
             skims = skims and not is_xhtml(response.computed_type, response.body)
             if skims and (skimmed := self._skim(page, html, settled, were_accepted)):
                 return skimmed
-            self._read_html(page, html)
+            self.read_html(page, html)
         else:
             _Reader(page, self.options, self._resolver).read([], page.url)
             if response.body and is_text(response):
@@ -182,6 +187,7 @@ class Extractor:
             sample = response.body[: 4 * options.max_text + 4]
             text, truncated = cut(valid(decode(sample, page.charset)), options.max_text)
             page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
+            page.lang = language_of(text) if response.computed_type == "text/plain" else None
 
     def _skim(self, page: Page, html: bytes, settled: SettledLinks | None, were_accepted: Ask | None) -> Page | None:
         """What *page* is by its head alone; None if that is not possible. *page* itself stays as it is."""
@@ -235,7 +241,8 @@ class Extractor:
                 opened.append(target)
         return not opened or (were_accepted is not None and were_accepted(list(dict.fromkeys(opened))))
 
-    def _read_html(self, page: Page, html: bytes) -> None:
+    def read_html(self, page: Page, html: bytes) -> None:
+        """Fill *page* from its *html*, UTF-8."""
         response, options = page.response, self.options
         tree, page.is_flat = read(html)
         page.tree = tree
@@ -251,11 +258,15 @@ class Extractor:
         reader.read(tagged, base, tree.root)
         if page.noindex:
             return
+        if options.rules or "data" in options.want:
+            document = Document(tree, base, page.lang or "")
+            read_data(page, document, options.rules, structured="data" in options.want)
         if "links" in options.want:
             page.links = page_links(reader.places, html)
         if nodes is not None:
             page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
             page.tree = None
+        page.lang = page.lang or language_of(page.main or page.text or "")
 
 
 def _parsed(value: bytes) -> str:

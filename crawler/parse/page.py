@@ -20,6 +20,8 @@ from crawler.record import Link
 if TYPE_CHECKING:
     from bs4 import BeautifulSoup
 
+    from crawler.parse.match import Match
+
 Tree = LexborHTMLParser
 Node = LexborNode
 Tagged = tuple[int, Node]
@@ -47,6 +49,21 @@ _HOSTS: Final = frozenset(
 ) | {f"h{level}" for level in range(1, 7)}
 _MAX_NESTED: Final = 32
 """How many shadow roots within each other are opened."""
+
+
+def select(root: Tree | Node, selector: str) -> list[Node]:
+    """The elements in *root* that match *selector*, each once. ValueError if it is not a selector."""
+    try:
+        nodes = root.css(selector)
+    except (SelectolaxError, UnicodeEncodeError):
+        raise ValueError(f"not a CSS selector: {selector!r}") from None
+    # Lexbor repeats an element that several parts of a list match.
+    return list({node.mem_id: node for node in nodes}.values()) if "," in selector else nodes
+
+
+def check_selector(selector: str) -> None:
+    """Raise ValueError if *selector* cannot be used."""
+    select(_nursery, selector)
 
 
 def read(html: bytes) -> tuple[Tree, bool]:
@@ -103,15 +120,24 @@ COMMENT: Final = parse("<p><!---->").css("p")[0].first_child.tag_id  # type: ign
 
 @dataclass(slots=True)
 class Page:
-    """One response, read. Fields are None if unknown; every string is valid UTF-8 without NUL."""
+    """One answer, read: what a hook gets. Fields are None if unknown; every string is valid UTF-8 without NUL.
+
+    For what the fields do not have: `css` selects elements, `json` and `soup` parse the body, `html` is its text, and
+    `response.body` its bytes.
+    """
 
     url: str
+    """The URL in its canonical form."""
     response: Response
+    """The answer: status, headers, body (bytes, decoded by Content-Encoding), truncated, content_type, elapsed."""
     charset: str | None = None
     """The encoding's WHATWG name; None if the body is not text."""
     title: str | None = None
+    """The text of `<title>`."""
     description: str | None = None
+    """The page's own description (`<meta name=description>`, else that of OpenGraph)."""
     lang: str | None = None
+    """The language that the page declares (BCP 47)."""
     canonical: str | None = None
     """The canonical form of the URL that the page names as its own (`rel=canonical`)."""
     noindex: bool = False
@@ -119,9 +145,13 @@ class Page:
     nofollow: bool = False
     """The page asks that none of its links be followed, and this crawl obeys; `outlinks` is empty then."""
     text: str | None = None
+    """The visible text; None unless the crawl stores it."""
     text_truncated: bool = False
+    """A text was cut at `--max-text`."""
     main: str | None = None
+    """The text of the main content; None unless the crawl stores it."""
     markdown: str | None = None
+    """The main content as Markdown; None unless the crawl stores it."""
     whole_page: bool = False
     """No main content was found: `main` and `markdown` have all of the text."""
     links: list[Link] = field(default_factory=list)
@@ -143,25 +173,37 @@ class Page:
     is_flat: bool = False
     """The document was too deep, or had too many names, to be parsed as it is (`bounds`)."""
     is_html: bool = False
-    """The body is HTML and was parsed."""
+    """The body is HTML, or a document that was converted to it, and was parsed."""
     skimmed: bool = False
     """Only the head was parsed, since no link leads to anything new: `outlinks` and `refused` are empty."""
+    data: dict[str, Any] | None = None
+    """What is known of it as named values: structured data (with `--store data`), and what a rule found."""
+    match: Match | None = None
+    """What the rule found that matches its URL."""
+    made: bytes | None = None
+    """The HTML that a document (PDF, DOCX) was converted to, in UTF-8; it stands for the body."""
+    damage: str | None = None
+    """What of a document could not be read, and why."""
     tree: Tree | None = None
     """The parsed document, as long as nothing has changed it; use `css`."""
     _soup: BeautifulSoup | None = None
 
     @property
     def status(self) -> int:
+        """The HTTP status code."""
         return self.response.status
 
     @property
     def headers(self) -> Headers:
+        """The header of the answer: `headers.get("etag")` in any case, `headers.all(name)` for all lines."""
         return self.response.headers
 
     @property
     def html(self) -> str:
-        """The body as text in the encoding found."""
-        return decode(self.response.body, self.charset or DEFAULT_CHARSET)
+        """The body as text in the encoding found; of a document, the HTML that it was converted to."""
+        return (
+            self.made.decode() if self.made is not None else decode(self.response.body, self.charset or DEFAULT_CHARSET)
+        )
 
     def json(self) -> Any:
         """The body parsed as JSON (RFC 8259); ValueError if it is none."""
@@ -182,7 +224,8 @@ class Page:
     def document(self) -> Tree:
         """The parsed document of a page that is HTML."""
         if self.tree is None:
-            self.tree = read(source(self.response, self.charset or DEFAULT_CHARSET))[0]
+            html = source(self.response, self.charset or DEFAULT_CHARSET) if self.made is None else self.made
+            self.tree = read(html)[0]
             open_shadow_roots(self.tree)
         return self.tree
 

@@ -5,26 +5,18 @@ of the crawl, which the frontier holds. `root_of` makes the root of a seed, `can
 for a link. Seeds are not checked: a user who names a URL wants it, so depth, filters and trap rules do not apply. Only
 `url.canonicalize` can refuse a seed.
 
-Filters are regular expressions searched for in the canonical URL. RE2 matches them in time linear in the URL, because
-the URLs come from strangers: one pattern such as `(a+)+$` would hang a backtracking engine. Only what both RE2 and
-Python's `re` accept is allowed, so no look-around and no back-references. If google-re2 has no wheel (musl), `re`
-itself matches.
+Filters are regular expressions searched for in the canonical URL (see `crawler.pattern`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Final, Literal
 
 from crawler import url as urls
 from crawler.errors import UsageError
-
-try:
-    import re2  # type: ignore[import-untyped]
-except ImportError:  # pragma: no cover - a platform without a wheel
-    re2 = None
+from crawler.pattern import Pattern, compile_pattern
 
 ScopeKind = Literal["host", "site", "prefix", "all"]
 
@@ -49,6 +41,7 @@ REFUSALS: Final = {
 LATER_REFUSALS: Final = {
     "port": "its port belongs to another protocol, browsers refuse it too; no seed names the host with this port",
     "trap-template": "its template was quarantined: pages of it hold nothing new",
+    "seen-before": "another crawl has fetched it, by the fingerprints that `crawler import` brought along",
     "sitemap-nesting": "too many sitemap indexes in a row led to it",
     "sitemap-unreadable": "it was named as a sitemap and is none that can be read",
     "sitemap-hosts": "its robots.txt names sitemaps on too many other hosts",
@@ -59,12 +52,6 @@ LATER_REFUSALS: Final = {
     "site-hosts": "its site has all the hosts that --max-hosts-per-site allows",
 }
 """Reasons from the frontier's knowledge: roots, quarantined templates, budgets, nesting."""
-
-
-class _Pattern(Protocol):
-    """What `re` and `re2` have in common here."""
-
-    def search(self, string: bytes, /) -> object: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +71,8 @@ class Scope:
     """Refuse what looks like a trap by its length or path, or belongs to a quarantined template."""
     max_url: int = 2083
     """Most characters of a link (the limit of Scrapy and Heritrix)."""
-    _includes: tuple[_Pattern, ...] = field(init=False, repr=False, compare=False)
-    _excludes: tuple[_Pattern, ...] = field(init=False, repr=False, compare=False)
+    _includes: tuple[Pattern, ...] = field(init=False, repr=False, compare=False)
+    _excludes: tuple[Pattern, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Raise UsageError for a filter that is no regular expression."""
@@ -190,26 +177,8 @@ def _repeats(segments: list[str]) -> bool:
     return False
 
 
-def _compile(flag: str, pattern: str) -> _Pattern:
-    # Bytes, because canonical URLs are ASCII and re2's wrapper counts characters three times as slowly.
+def _compile(flag: str, pattern: str) -> Pattern:
     try:
-        raw = pattern.encode()
-        plain = re.compile(raw)
-    except (re.error, ValueError, OverflowError, RecursionError) as error:
-        raise _unusable(flag, pattern, str(error) or type(error).__name__) from None
-    if re2 is None:
-        return plain
-    options = re2.Options()
-    options.log_errors = False  # it would write to stderr by itself
-    options.never_capture = True
-    try:
-        return re2.compile(raw, options)  # type: ignore[no-any-return]
-    except re2.error as error:
-        reason = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error)
-    at = pattern.find(reason.rpartition(": ")[2])
-    where = f" at position {at}" if at >= 0 else ""
-    raise _unusable(flag, pattern, f"{reason}{where} (look-around and back-references cannot be used)")
-
-
-def _unusable(flag: str, pattern: str, reason: str) -> UsageError:
-    return UsageError(f"{flag} {pattern!r} is not a regular expression that can be used: {reason}")
+        return compile_pattern(pattern)
+    except ValueError as error:
+        raise UsageError(f"{flag} {pattern!r} is not a regular expression that can be used: {error}") from None

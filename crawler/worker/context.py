@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.redis.connection import Backoff
 from crawler.parse.page import Page
+from crawler.worker.document_reader import DocumentReader
 from crawler.worker.hook_call import HookCalls
 from crawler.worker.options import WorkerOptions
 from crawler.worker.pending_call import PendingCall
@@ -40,6 +41,22 @@ class Tally:
         return counts | {"lost": self.lost + lost}
 
 
+class Stored(Protocol):
+    """What is stored of other pages (see `frontier.originals`). Each lookup is in the shard of a lease's *token*."""
+
+    def id(self, url: str) -> str:
+        """The id of a canonical URL."""
+
+    def first_with(self, token: str, digest: str) -> str | None:
+        """The id of the first page with this content."""
+
+    def has_contents(self, token: str, url: str) -> bool:
+        """Whether the page of *url* is stored with its contents."""
+
+    def named_by(self, token: str, url_id: str) -> str | None:
+        """The URL that a page names as its canonical."""
+
+
 @dataclass(frozen=True, slots=True)
 class Callbacks:
     """What is called while a page is processed."""
@@ -52,6 +69,8 @@ class Callbacks:
     """Shows a message to people."""
     enter: Callable[..., object] = lambda *_: None
     """Notes the stage of the work, and the token of the lease (see `Watchdog.enter`)."""
+    documents: DocumentReader = field(default_factory=DocumentReader)
+    """Converts PDF and DOCX."""
 
 
 NO_CALLBACKS: Final = Callbacks()

@@ -14,7 +14,7 @@ from crawler.clock import since_boot
 from crawler.errors import RedisAway
 from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
 from crawler.frontier.messages import Lease
-from crawler.parse import sitemap
+from crawler.parse import documents, sitemap
 from crawler.policy import robots
 from crawler.policy.cookies import Chain
 from crawler.worker.link_filter import LinkFilter, is_private_name
@@ -131,7 +131,9 @@ class Downloader:
     @property
     def _types(self) -> tuple[str, ...]:
         """The types of pages whose bodies are read."""
-        return ("",) if self.plan.hook_on_all else READ_TYPES
+        if self.plan.hook_on_all:
+            return ("",)
+        return (*READ_TYPES, *documents.TYPES) if self.plan.documents == "read" else READ_TYPES
 
     def _fetch_sitemap(self, download: Download) -> None:
         assert download.held is not None
@@ -186,6 +188,7 @@ class Downloader:
             accept=ACCEPT_PAGES if types is not None else "*/*",
             max_body=max_body,
             types=types,
+            unsure=documents.UNSURE if types is not None and self.plan.documents == "read" else (),
             connect_timeout=min(CONNECT_TIMEOUT, self.plan.timeout),
             first_byte_timeout=self.plan.timeout,
             timeout=self.plan.timeout,

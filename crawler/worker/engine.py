@@ -21,6 +21,7 @@ from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import NO_SHARES, Lease, Leased, LeaseEnd, Release, Retry, RobotsResult, Shares
 from crawler.frontier.originals import Originals
 from crawler.worker.context import Callbacks, Context, Tally
+from crawler.worker.document_reader import DocumentReader
 from crawler.worker.downloader import MAX_RESULTS, Download, Downloader
 from crawler.worker.frontier_client import FrontierClient
 from crawler.worker.health_check import LOOK, MachineHealth
@@ -30,6 +31,7 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.pipeline import Pipeline
 from crawler.worker.processor import Processor
 from crawler.worker.robots_cache import RobotsCache
+from crawler.worker.seen_before import SeenBefore
 from crawler.worker.shard_client import ASK_AGAIN, Caller, SyncResult
 from crawler.worker.shares import GRACE, CpuShares, shares
 
@@ -68,6 +70,7 @@ class Engine:
         caller = Caller(name, plan.lease_term, self._links.known, tools.say, tools.reporter)
         self._client = FrontierClient(tools.frontier, caller, tools.patience)
         self._downloader = Downloader(tools.fetcher, self._links, plan)
+        self._documents = DocumentReader()
         self._pipeline = Pipeline(self._downloader, self._rules, self._links, self._new_processor())
         self._machine_health = MachineHealth(self._crawldb, proxied=plan.proxied)
         self._cpu_shares = CpuShares()
@@ -277,6 +280,8 @@ class Engine:
         self._refit = self._crawldb.settings()
         self.plan = self.tools.replan(self._refit)
         self._links.renew(self.plan.scope)
+        hosts = self._crawldb.hosts
+        self._links.seen_before = SeenBefore(hosts.seen_before) if hosts.has_seen_before() else None
         self._rules.agent = self.plan.agent
         self._client.set_term(self.plan.lease_term)
         self._pipeline.processor = self._new_processor()
@@ -287,7 +292,7 @@ class Engine:
 
     def _new_processor(self) -> Processor:
         sample = self._client.sample if self.plan.quarantine else None
-        callbacks = Callbacks(self.tools.hook, sample, self.tools.say, self._watch.enter)
+        callbacks = Callbacks(self.tools.hook, sample, self.tools.say, self._watch.enter, self._documents)
         return Processor(Originals(self._frontier), self._links, self.plan, callbacks)
 
     # -- what was leased -----------------------------------------------------------------------------------------------

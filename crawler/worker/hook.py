@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import inspect
-import json
 import os
 import runpy
 import sys
@@ -17,7 +16,7 @@ from collections.abc import Callable
 from importlib.machinery import PathFinder, SourceFileLoader
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import Any, Final, NoReturn
+from typing import Any, Final
 
 from crawler.errors import HookError
 from crawler.parse.page import Page
@@ -27,8 +26,6 @@ Hook = Callable[[Page], Any]
 """Returns the value of the record's `data`: anything JSON can hold, None for nothing; the items of a generator."""
 
 _MAIN: Final = ("__main__", "__mp_main__")
-LOADED: Final = "loaded"
-"""The answer of `try_out` if all is well."""
 _NOT_CALLED_SO: Final = (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
 _NO_PARENT: Final = "no known parent package"
 """Python's message for a relative import in a file that was loaded alone."""
@@ -55,14 +52,22 @@ def load_hook(spec: str) -> Hook:
         where = getattr(module, "__file__", None)
         found = "" if is_file or where is None else f" (it is {where}; name a file to mean another: file.py:function)"
         raise HookError(f"--hook {spec!r}: {module_name} has no function {function_name}{found}")
-    if any(is_kind(call) for call in (function, type(function).__call__) for is_kind in _NOT_CALLED_SO):
-        raise HookError(f"--hook {spec!r}: {function_name} is async: write a plain function, and asyncio.run() in it")
-    _refuse_arity(spec, function)
+    refuse_uncallable(f"--hook {spec!r}", function)
     hook: Hook = function
     return hook
 
 
-def _refuse_arity(spec: str, function: Callable[..., Any]) -> None:
+def refuse_uncallable(what: str, function: Any) -> None:
+    """Raise HookError, in which *what* names it, for a *function* that cannot be called with a page as a hook is."""
+    name = getattr(function, "__name__", type(function).__name__)
+    if not callable(function):
+        raise HookError(f"{what}: a function, or its name as module:function, is needed, not {name}")
+    if any(is_kind(call) for call in (function, type(function).__call__) for is_kind in _NOT_CALLED_SO):
+        raise HookError(f"{what}: {name} is async: write a plain function, and asyncio.run() in it")
+    _refuse_arity(what, name, function)
+
+
+def _refuse_arity(what: str, name: str, function: Callable[..., Any]) -> None:
     """Raise HookError if *function* cannot be called with one argument, as far as Python can tell."""
     try:
         signature = inspect.signature(function)
@@ -71,8 +76,7 @@ def _refuse_arity(spec: str, function: Callable[..., Any]) -> None:
     try:
         signature.bind(None)
     except TypeError:
-        name = spec.rpartition(":")[2]
-        raise HookError(f"--hook {spec!r}: {name}{signature} cannot be called with one argument, the page") from None
+        raise HookError(f"{what}: {name}{signature} cannot be called with one argument, the page") from None
 
 
 def _load_module(name: str) -> Any:
@@ -143,12 +147,6 @@ def hook_name(spec: str) -> str:
     return (function if name in ("", "__main__") else f"{name}:{function}")[:MAX_HOOK_NAME]
 
 
-def name_of(hook: Hook) -> str:
-    """The name of a function: for one of the script that was run, or of a notebook, that of the function alone."""
-    spec = spec_of(hook)
-    return hook_name(spec.rpartition(":")[2] if hook.__module__ in _MAIN else spec)
-
-
 def refuse_other(crawl: str, own: str, there: str) -> None:
     """Raise HookError if *own*, the name of a worker's hook, is not that of the crawl's, *there*."""
     if not there or own == there:
@@ -165,29 +163,40 @@ def refuse_other(crawl: str, own: str, there: str) -> None:
 # -- from this process to a worker -------------------------------------------------------------------------------------
 
 
-def spec_of(hook: Hook) -> str:
-    """A function as text by which another process can load it. HookError if no process could."""
+def spec_of(hook: Hook) -> str | None:
+    """A function as text by which another process can import it; None if no process could."""
     name, module = getattr(hook, "__qualname__", ""), getattr(hook, "__module__", None)
-    if not name.isidentifier() or not isinstance(module, str):
-        raise HookError("the hook must be a function at the top of a module: workers import it by its name")
+    if not isinstance(name, str) or not name.isidentifier() or not isinstance(module, str):
+        return None
     if module in _MAIN:
-        return f"{_of_main(hook)}:{name}"
-    file = getattr(sys.modules.get(module), "__file__", None)
+        place = _place_of_main(hook)
+        return f"{place}:{name}" if place else None
+    found = sys.modules.get(module)
+    if getattr(found, name, None) is not hook:
+        return None
+    file = getattr(found, "__file__", None)
     return f"{module if file is None or _is_found(module) else Path(file).absolute()}:{name}"
 
 
-def _of_main(hook: Hook) -> str:
-    """The module that was run: its name if `python -m` found it by that name, else its file."""
+def is_of_main(hook: Hook) -> bool:
+    """Whether it was defined in the script that runs, in a notebook, or at a prompt."""
+    return getattr(hook, "__module__", None) in _MAIN
+
+
+def _place_of_main(hook: Hook) -> str | None:
+    """The module that was run: its name if `python -m` found it by that name, else the file in which *hook* is.
+
+    None for what was typed in, came from stdin, or is in a notebook.
+    """
     home = getattr(inspect.unwrap(hook), "__globals__", None) or vars(sys.modules["__main__"])
     spec, file = home.get("__spec__"), home.get("__file__")
     if spec is not None and spec.name not in _MAIN:
         return str(spec.name)
     if not isinstance(file, str) or not (Path(file).is_file() or Path(file).parent.is_file()):
-        raise HookError(
-            "the hook must be in a file, from which workers can import it: put what was typed in, or stands in a"
-            " notebook, into a module"
-        )
-    return str(Path(file).absolute())
+        return None
+    code = getattr(inspect.unwrap(hook), "__code__", None)
+    typed_in = code is not None and code.co_filename.startswith("<")
+    return None if typed_in else str(Path(file).absolute())
 
 
 def _is_found(module: str) -> bool:
@@ -206,16 +215,3 @@ def import_path() -> list[str]:
     places = [str(Path(place).absolute()) for place in sys.path if isinstance(place, str)]  # "" is the current folder
     places.append(str(Path(__file__).absolute().parents[2]))
     return [os.fsencode(place).decode("latin-1") for place in dict.fromkeys(places)]
-
-
-def try_out(raw: bytes) -> NoReturn:
-    """Load the `hook` of the JSON object *raw*, write LOADED or the problem to the descriptor in argv, and end."""
-    answer = ""
-    try:
-        load_hook(json.loads(raw)["hook"])
-        answer = LOADED
-    except HookError as error:
-        answer = str(error)
-    finally:
-        os.write(int(sys.argv[1]), answer.encode("utf-8", "replace"))
-        os._exit(0 if answer else 1)

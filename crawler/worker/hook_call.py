@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import inspect
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
+from crawler import url as urls
+from crawler.errors import InvalidURL
 from crawler.parse.page import Page
 from crawler.worker.hook import Hook
+from crawler.worker.hook_result import Drop, HookResult, Request, Returned
 from crawler.worker.watchdog import MAX_FAILURES
 
 HOOK_ERROR: Final = "hook: "
@@ -23,21 +26,6 @@ _MAX_DEPTH: Final = 20
 """Levels of a result that are searched for what JSON cannot hold."""
 
 
-class Drop(Exception):
-    """Raised in a hook to drop its page: it ends as `dropped:hook`, without content. Its links are followed."""
-
-
-class HookResult(msgspec.Struct, frozen=True):
-    """The result of one call, for the record and the counters."""
-
-    data: Any = None
-    error: str | None = None
-    """What the hook raised, and where; or why it dropped the page."""
-    is_dropped: bool = False
-    tallies: Mapping[str, int] = {}
-
-
-NOT_CALLED: Final = HookResult()
 _CALLED: Final = {"hook_calls": 1}
 
 
@@ -53,20 +41,39 @@ class HookCalls:
 
     def call(self, page: Page) -> HookResult:
         """Call the hook with *page*."""
+        found = Returned()
         try:
-            result = self._hook(page)
-            if isinstance(result, Drop):
-                raise result
-            return HookResult(as_json(result), tallies=_CALLED)
+            found.take(self._hook(page))
+            data = as_json(found.data)
         except Drop as drop:
-            return HookResult(error=_message(drop) or None, is_dropped=True, tallies=_CALLED)
+            result = HookResult(error=_message(drop) or None, is_dropped=True, tallies=_CALLED)
         except BaseException as error:  # also sys.exit() and task cancellation: no signal raises anything here
-            return self._failed(page.url, error)
+            result = self._failed(page.url, error)
+        else:
+            result = HookResult(data, tallies=_CALLED)
+        return self._with_requests(result, page.url, found.requests) if found.requests else result
+
+    def _with_requests(self, result: HookResult, page: str, requests: Sequence[Request]) -> HookResult:
+        """*result* with those of *requests* that can be used. Others are an error of the hook; it loses no data."""
+        taken: list[Request] = []
+        for request in requests:
+            try:
+                url = urls.canonicalize(request.url, page)
+            except InvalidURL as error:
+                failed = self._noted(page, f"{type(error).__name__}: {_message(error)}", f"InvalidURL {error.reason}")
+                result = msgspec.structs.replace(result, error=result.error or failed.error, tallies=failed.tallies)
+            else:
+                taken.append(Request(url, depth=request.depth, priority=request.priority))
+        taken.sort(key=lambda request: -request.priority)
+        return msgspec.structs.replace(result, requests=tuple(taken))
 
     def _failed(self, url: str, error: BaseException) -> HookResult:
         name, message, place = type(error).__name__, _message(error), self._place(error)
         text = f"{name}: {message}{place}" if message else f"{name}{place}"
-        kind = f"{name}{place}" if place else text
+        return self._noted(url, text, f"{name}{place}" if place else text)
+
+    def _noted(self, url: str, text: str, kind: str) -> HookResult:
+        """The result of a call that failed with *text*; the first failure of its *kind* is reported."""
         if kind not in self._first and len(self._first) < MAX_FAILURES:
             self._first[kind] = text
             self._report(url, text)
@@ -79,7 +86,13 @@ class HookCalls:
         """The last line of the hook's own file that led to *error*; empty if none did."""
         frames = traceback.walk_tb(error.__traceback__)
         lines = [line for frame, line in frames if frame.f_code.co_filename == self._file]
-        return f" ({Path(self._file).name}, line {lines[-1]})" if lines else ""
+        return f" ({_name_of(self._file)}, line {lines[-1]})" if lines else ""
+
+
+def _name_of(file: str) -> str:
+    """What a message calls the file of a hook; a cell of a notebook has a temporary file of its own."""
+    path = Path(file)
+    return "the cell" if path.parent.name.startswith("ipykernel_") else path.name
 
 
 def _file_of(hook: Hook) -> str:
@@ -103,19 +116,9 @@ def _message(error: BaseException) -> str:
 # -- what it returns ---------------------------------------------------------------------------------------------------
 
 
-def data_of(result: Any) -> Any:
-    """A hook's return value as the record stores it: generators and iterators become lists."""
-    if result is None or isinstance(result, dict | list | tuple | str | bytes | int | float | bool):
-        return result
-    if inspect.iscoroutine(result):
-        result.close()  # else Python warns about it
-        raise TypeError("it returned a coroutine: write a plain function, and asyncio.run() in it")
-    return list(result) if hasattr(result, "__iter__") else result
-
-
-def as_json(result: Any) -> msgspec.Raw | None:
-    """A hook's return value, encoded. TypeError names the part that JSON cannot hold."""
-    if (data := data_of(result)) is None:
+def as_json(data: Any) -> msgspec.Raw | None:
+    """The data that a hook returned, encoded. TypeError names the part that JSON cannot hold."""
+    if data is None:
         return None
     try:
         encoded = msgspec.json.encode(data)

@@ -14,6 +14,7 @@ from crawler.parse.skim import SettledLinks
 from crawler.policy import traps
 from crawler.policy.scope import Scope
 from crawler.record import Request
+from crawler.worker.seen_before import SeenBefore
 
 CACHE: Final = 32 << 20
 """Approximate bytes for URLs remembered as sent."""
@@ -80,6 +81,8 @@ class LinkFilter:
         self.known = SeenCache(cache, self.settled.clear)
         self._is_root = is_root
         self._accepted = accepted
+        self.seen_before: SeenBefore | None = None
+        """What another crawl has fetched, if fingerprints were imported."""
         self._hope = 1.0
         self._roots: dict[str, bool] = {}
         self._roots_rev = -1
@@ -119,6 +122,8 @@ class LinkFilter:
         `url.REFUSALS`), the filters or a trap refuse it, or it is under no root. Redis is not asked: for a root
         that was never looked up the answer is false.
         """
+        if self.seen_before is not None and url in self.seen_before:
+            return True
         if url in self.known or url in urls.REFUSALS or self.scope.admit(url, 0) or self.trap_of(url):
             return True
         if urls.has_bad_port(url) and self._roots.get(urls.host(url)) is False:
@@ -165,7 +170,14 @@ class LinkFilter:
         asked = [link for link in inside if not urls.has_bad_port(link) or self.is_named(link)]
         if len(asked) < len(inside):
             refused["port"] += len(inside) - len(asked)
+        # Depth 0 is where a seed redirects to: without it the crawl would end there.
+        if depth and (before := self._seen_before(asked)):
+            refused["seen-before"] = len(before)
+            asked = [link for link in asked if link not in before]
         return [Request(link, depth, hops, via) for link in asked], refused
+
+    def _seen_before(self, links: Sequence[str]) -> set[str]:
+        return set() if self.seen_before is None else self.seen_before.of(links)
 
     def admit_sitemaps(
         self, sitemaps: Iterable[str], beside: str, elsewhere: Callable[[str], str | None] = lambda _: "scope"

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Literal, cast
 
 from crawler import headers
 from crawler.fetch.fetcher import FetcherOptions
 from crawler.fetch.request_headers import environment_proxies
 from crawler.frontier.messages import Limits
+from crawler.parse import documents
 from crawler.parse.extract import ExtractOptions
+from crawler.parse.rules import NO_RULES, Rules
+from crawler.parse.rules_file import read_rules
 from crawler.policy.robots import product_token
 from crawler.policy.scope import Scope, ScopeKind
 from crawler.settings import Settings
@@ -30,6 +33,9 @@ READ_TYPES: Final = (
 ACCEPT_PAGES: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 """The Accept header for pages: some servers give HTML only to clients that name it, as browsers do."""
 
+Documents = Literal["read", "missed", "unwanted"]
+"""Whether PDF and DOCX are read; missed: they would be, if the extra `documents` were installed."""
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerOptions:
@@ -45,6 +51,7 @@ class WorkerOptions:
     timeout: float
     page_timeout: float
     max_size: int
+    documents: Documents
     skims: bool
     """Pages may be read by their heads alone: nothing else of them is stored."""
     allow_private: bool
@@ -74,28 +81,18 @@ class WorkerOptions:
 
 def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
     """The worker's options. *origins* are those that the command's SOURCEs name."""
-    agent = product_token(settings.user_agent)
     return WorkerOptions(
         scope=scope_of(settings),
-        extract=ExtractOptions(
-            max_links=settings.max_links,
-            max_text=settings.max_text,
-            want=wanted(settings),
-            agent=agent,
-            obey_nofollow=not settings.ignore_nofollow,
-            obey_noindex=not settings.ignore_noindex,
-            follow_canonical=settings.canonical != "ignore",
-            form=form_of(settings),
-            cache=settings.cache_size // 4,
-        ),
-        agent=agent,
+        extract=_extract_options(settings),
+        agent=product_token(settings.user_agent),
         obey_robots=not settings.ignore_robots,
         retries=settings.retries,
         lease_term=settings.lease_term,
         timeout=settings.timeout,
         page_timeout=settings.page_timeout,
         max_size=settings.max_size,
-        skims=not (wanted(settings) or settings.parse_all),
+        skims=not (wanted(settings) or settings.parse_all or settings.rule_set),
+        documents=documents_of(settings),
         allow_private=settings.allow_private,
         proxied=settings.proxy is not None or settings.trust_env,
         form=form_of(settings),
@@ -113,9 +110,37 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
     )
 
 
+def _extract_options(settings: Settings) -> ExtractOptions:
+    return ExtractOptions(
+        max_links=settings.max_links,
+        max_text=settings.max_text,
+        want=wanted(settings),
+        rules=rules_of(settings),
+        agent=product_token(settings.user_agent),
+        obey_nofollow=not settings.ignore_nofollow,
+        obey_noindex=not settings.ignore_noindex,
+        follow_canonical=settings.canonical != "ignore",
+        form=form_of(settings),
+        cache=settings.cache_size // 4,
+    )
+
+
 def wanted(settings: Settings) -> frozenset[str]:
     """What the crawl stores of a page besides its record."""
     return frozenset(settings.store) - {"meta"}
+
+
+def rules_of(settings: Settings) -> Rules:
+    """The extraction rules of the crawl. UsageError if they cannot be used: a file was checked, Redis is an input."""
+    source = f"the rules stored in crawl {settings.crawl!r} (`crawler set rules FILE` replaces them)"
+    return read_rules(settings.rule_set, source) if settings.rule_set else NO_RULES
+
+
+def documents_of(settings: Settings) -> Documents:
+    """What becomes of PDF and DOCX. A crawl that stores records alone does not read megabytes for a few links."""
+    if not (wanted(settings) or settings.hook or settings.rule_set):
+        return "unwanted"
+    return "read" if documents.are_readable() else "missed"
 
 
 def sees_addresses(settings: Settings) -> bool:

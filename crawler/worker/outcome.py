@@ -18,7 +18,7 @@ from crawler.parse.page import Page
 from crawler.record import CONTENTS, Entry, Record, Request
 from crawler.text import rfc3339
 from crawler.worker.contents import contents_of, data_of
-from crawler.worker.hook_call import NOT_CALLED, HookResult
+from crawler.worker.hook_result import NOT_CALLED, HookResult
 
 MAX_FIELD: Final = 500
 """Longest error or header kept in a record, in characters."""
@@ -63,6 +63,9 @@ class Discovered(msgspec.Struct, frozen=True):
     """The URL that the page names as its canonical form."""
     is_original_stored: bool = True
     """Whether that is stored with its contents."""
+
+
+NOTHING: Final = Discovered()
 
 
 class HostFeedback(msgspec.Struct, frozen=True):
@@ -114,17 +117,12 @@ def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Commit:
 
 
 def of_response(
-    held: LeasedPage,
-    outcome: str,
-    response: Response,
-    rest: HostFeedback,
-    *,
-    error: str | None = None,
-    hook: HookResult = NOT_CALLED,
+    held: LeasedPage, outcome: str, response: Response, rest: HostFeedback, found: Discovered = NOTHING
 ) -> Commit:
     """The outcome of a URL whose answer has no page to parse: an error status, or a type that is not read."""
-    fields = _response_fields(held, _DROPPED if hook.is_dropped else outcome, response, hook.error or error)
-    return _commit(held, fields, response, rest, Discovered(hook=hook), contents=data_of(hook.data))
+    hook = found.hook
+    fields = _response_fields(held, _DROPPED if hook.is_dropped else outcome, response, hook.error or found.error)
+    return _commit(held, fields, response, rest, found, contents=data_of(hook.data))
 
 
 def of_redirect(
@@ -149,7 +147,7 @@ def of_page(held: LeasedPage, page: Page, found: Discovered, rest: HostFeedback,
     """
     response, original = page.response, found.original
     outcome = _DROPPED if found.hook.is_dropped else "dropped:noindex" if page.noindex else "fetched"
-    fields = _response_fields(held, outcome, response, found.error or (_FLAT if page.is_flat else None))
+    fields = _response_fields(held, outcome, response, found.error or page.damage or (_FLAT if page.is_flat else None))
     fields["link_count"] = page.links_total
     if outcome != "fetched":
         fields |= {"charset": page.charset, "canonical": page.canonical}

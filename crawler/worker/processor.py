@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
@@ -24,10 +24,12 @@ from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import Verdict, judge
 from crawler.record import Charge, Request
-from crawler.worker.context import NO_CALLBACKS, Callbacks
-from crawler.worker.hook_call import NOT_CALLED, HookResult
+from crawler.worker.context import NO_CALLBACKS, Callbacks, Stored
+from crawler.worker.documents import Documents
+from crawler.worker.hook_requests import joined, requests_of
+from crawler.worker.hook_result import NOT_CALLED, HookResult
 from crawler.worker.link_filter import LinkFilter, is_private_name
-from crawler.worker.options import READ_TYPES, WorkerOptions
+from crawler.worker.options import WorkerOptions
 from crawler.worker.outcome import (
     Discovered,
     HostFeedback,
@@ -38,6 +40,7 @@ from crawler.worker.outcome import (
     of_response,
     of_sitemap,
 )
+from crawler.worker.page_data import PageData
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
@@ -45,22 +48,6 @@ from crawler.worker.sitemap_requests import SitemapRequests
 
 MAX_REPORTED: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
-
-
-class Stored(Protocol):
-    """What is stored of other pages (see `frontier.originals`). Each lookup is in the shard of a lease's *token*."""
-
-    def id(self, url: str) -> str:
-        """The id of a canonical URL."""
-
-    def first_with(self, token: str, digest: str) -> str | None:
-        """The id of the first page with this content."""
-
-    def has_contents(self, token: str, url: str) -> bool:
-        """Whether the page of *url* is stored with its contents."""
-
-    def named_by(self, token: str, url_id: str) -> str | None:
-        """The URL that a page names as its canonical."""
 
 
 class Processor:
@@ -72,6 +59,7 @@ class Processor:
         self._stored = stored
         self._links = links
         self._extractor = Extractor(plan.extract)
+        self._documents = Documents(plan, self._extractor, callbacks.documents)
         self.plan = plan
         self._hook, self._sample = callbacks.hook, callbacks.sample
         self.say, self.enter = callbacks.say, callbacks.enter
@@ -79,6 +67,7 @@ class Processor:
         self._reported: set[str] = set()
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
+        self._page_data = PageData(callbacks.say)
 
     def id(self, url: str) -> str:
         """The id of a canonical URL."""
@@ -114,7 +103,7 @@ class Processor:
         May raise RedisAway if a root of the scope has to be looked up. Then process the same result again.
         """
         is_sitemap = held.entry.request.sitemap
-        judged = result if is_sitemap else _as_page(result)
+        judged = result if is_sitemap else self._documents.as_page(result)
         verdict = judge(judged, held.entry.retries, self.plan.retries, random.random())
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
@@ -134,8 +123,11 @@ class Processor:
             return read(held, result, rest)
         on_all = self.plan.hook_on_all and not is_sitemap
         hook = self._call_hook(held, self._extractor.extract(result)) if on_all else NOT_CALLED
-        commit = of_response(held, verdict.outcome, result, rest, error=verdict.error, hook=hook)
-        return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
+        requests, refused = self._of_hook(held, hook)
+        now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
+        found = Discovered(now, refused=refused, hook=hook, error=verdict.error)
+        commit = self._documents.with_missed(of_response(held, verdict.outcome, result, rest, found), result)
+        return self._outgoing(commit, requests, later, failed=commit.outcome.startswith("failed"))
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
         alone_ms, took_ms = round(verdict.alone * 1000), self.clock.took_ms
@@ -201,7 +193,7 @@ class Processor:
         return PendingCall(Retry(held.lease, rest.event, charge, rest.rest_ms, alone_ms, respelled))
 
     def _loop(self, held: LeasedPage, response: Response, rest: HostFeedback, error: str) -> PendingCall:
-        commit = of_response(held, "failed:redirect-loop", response, rest, error=error)
+        commit = of_response(held, "failed:redirect-loop", response, rest, Discovered(error=error))
         return self._outgoing(commit, failed=True)
 
     def _report_lost_headers(self, before: str, after: str) -> None:
@@ -269,7 +261,7 @@ class Processor:
 
     def _page(self, held: LeasedPage, response: Response, rest: HostFeedback) -> PendingCall:
         page = self._read(held, response)
-        hook = self._call_hook(held, page)
+        hook = self._page_data.merge(page, self._call_hook(held, page))
         request, original, error = held.entry.request, self._canonical_elsewhere(held, page), hook.error
         requests, refused = self._follow(held, page, original)
         roots: Sequence[str] = ()
@@ -281,10 +273,12 @@ class Processor:
                 refused -= Counter(scope=1)
             requests, roots, error = list(moved.requests), moved.roots, error or moved.error
         refused.update(page.refused)
+        own, counts = self._of_hook(held, hook)
+        requests, refused = joined(own, requests), refused + counts
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
-        # A user who names a URL wants its links, even if it looks like a copy of another seed.
+        # A user who names a URL wants its links, even if it looks like a copy; and so does a hook that makes requests.
         spared = ANY
-        if requests and request.depth and not self.plan.all_links:
+        if requests and request.depth and not (self.plan.all_links or own):
             spared = self._alias(request.url)
         is_stored, copy = self._original_of(held, original)
         found = Discovered(
@@ -300,6 +294,8 @@ class Processor:
     def _read(self, held: LeasedPage, response: Response) -> Page:
         """The page. It is read by its head alone if nothing else is needed and no link on it leads to anything new."""
         plan = self.plan
+        if document := self._documents.read(response, self.clock):
+            return document
         most = plan.scope.max_depth
         follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)
         if not (plan.skims and self._hook is None):
@@ -402,6 +398,13 @@ class Processor:
             self.clock.leave_out(time.thread_time() - before)
             self.enter("handle", held.lease.token)
 
+    def _of_hook(self, held: LeasedPage, hook: HookResult) -> tuple[list[Request], Counter[str]]:
+        """The requests that a hook made, and the count of those that are refused."""
+        if not hook.requests:
+            return [], Counter()
+        with self._asking(held.lease.token):
+            return requests_of(hook, held, self._links, self.plan.form)
+
     def _admit(
         self, held: LeasedPage, outlinks: Sequence[str], depth: int, hops: int = 0
     ) -> tuple[list[Request], Counter[str]]:
@@ -421,13 +424,6 @@ class Processor:
 
 _MAX_REFRESH: Final = 10
 """A meta refresh of a seed within these seconds is a redirect that takes its root along."""
-
-
-def _as_page(result: FetchResult) -> FetchResult:
-    """The answer as if only bodies of pages were read: a hook for which all are read changes no outcome."""
-    if isinstance(result, Response) and not result.computed_type.startswith(READ_TYPES):
-        return msgspec.structs.replace(result, skipped=True)
-    return result
 
 
 def _too_many(hops: int) -> str:

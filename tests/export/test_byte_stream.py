@@ -81,17 +81,17 @@ def test_the_format_follows_the_ending(
     assert (gzip.decompress(raw) if compressed else raw).startswith(begins)
 
 
-@pytest.mark.parametrize("name", ["records", "records.json", "records.xml.gz", ".gz", "a.csv/records", "jsonl"])
+@pytest.mark.parametrize("name", ["records", "records.json", "records.pdf.gz", ".gz", "a.csv/records", "jsonl"])
 def test_an_unknown_ending_names_the_known_ones(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError) as error:
         open_writer(str(tmp_path / name))
-    assert all(f".{known}" in str(error.value) for known in FORMATS)
+    assert all(known in str(error.value) for known in FORMATS)
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("format", ["xml", "", ".gz", "gz", "csv.gz.gz", "a/csv"])
+@pytest.mark.parametrize("format", ["pdf", "", ".gz", "gz", "csv.gz.gz", "a/csv"])
 def test_an_unknown_format_names_the_known_ones(format: str) -> None:
-    with pytest.raises(UsageError, match=r"choose from jsonl\[\.gz\], ndjson\[\.gz\], csv\[\.gz\]"):
+    with pytest.raises(UsageError, match=r"choose from jsonl\[\.gz\|\.zst\], ndjson\[\.gz\|\.zst\], csv"):
         open_writer("-", format)
 
 

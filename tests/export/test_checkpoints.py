@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from crawler.errors import CrawlerError, NoCrawl, UsageError
-from crawler.export import Checkpoints, ExportState, Selection, Wanted, checkpoints, open_writer
+from crawler.export import Checkpoints, ExportState, Selection, Shape, Wanted, checkpoints, open_writer
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported
 from crawler.frontier.redis.connection import Connection
@@ -116,6 +116,10 @@ def test_parts_make_the_whole(crawl: Crawl, name: str) -> None:
         "cursor": 0,
         "last": crawl.frontier.id(page(129).url),
         "records": 130,
+        "unique": False,
+        "fields": [],
+        "items": False,
+        "columns": [],
         "piped": False,
     }
 
@@ -315,7 +319,7 @@ def test_another_filter_or_form(begun: Crawl) -> None:
     refused(begun, "of --only failed,fetched: ask", "b.jsonl", "b.state", selection=Selection(("failed",), ("200",)))
     refused(begun, "a.jsonl holds jsonl, not csv: continue in a new file", format="csv")
     go_on(begun, "c.csv", "c.state")
-    refused(begun, "holds csv, not csv with raw cells", "c.csv", "c.state", defuse=False)
+    refused(begun, "holds csv, not csv with raw cells", "c.csv", "c.state", shape=Shape(defuse=False))
 
 
 def test_another_crawl_or_the_same_begun_anew(begun: Crawl, redis_url: str) -> None:
@@ -346,7 +350,7 @@ def test_two_at_once(begun: Crawl) -> None:
 def test_what_cannot_be_asked_for() -> None:
     for words, wanted in (
         ("--drain needs a file", {"output": "-", "drain": True}),
-        (".xml is no format here", {"output": "a.xml"}),
+        (".pdf is no format here", {"output": "a.pdf"}),
     ):
         with pytest.raises(UsageError, match=words):
             Wanted(**{"output": OUT, "state": STATE} | wanted)

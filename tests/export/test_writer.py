@@ -196,8 +196,8 @@ def test_it_is_no_stream(output: str, format: str | None) -> None:
 
 
 def test_people_are_offered_it() -> None:
-    assert {".jsonl[.gz]", ".csv[.gz]", ".rows"} < set(endings(".").split(", "))
-    for output, format, known in (("a.xml", None, endings(".")), ("a", "xml", endings())):
+    assert {".jsonl[.gz|.zst]", ".csv[.gz|.zst]", ".rows"} < set(endings(".").split(", "))
+    for output, format, known in (("a.pdf", None, endings(".")), ("a", "pdf", endings())):
         with pytest.raises(UsageError) as error:
             open_writer(output, format)
         assert known in str(error.value)

@@ -72,6 +72,7 @@ class Snapshot:
     sites: dict[str, tuple[int, int]] = field(default_factory=dict)
     traps: set[str] = field(default_factory=set)
     templates: dict[str, dict[str, str]] = field(default_factory=dict)
+    seen_before: set[int] = field(default_factory=set)
     prints: dict[str, set[str]] = field(default_factory=dict)
     ips: dict[str, int] = field(default_factory=dict)
     ip_of: dict[str, str] = field(default_factory=dict)
@@ -130,6 +131,8 @@ class Snapshot:
                 self.records = [(at.decode(), fields[1].decode()) for at, fields in value]
             case "seen":
                 self.seen.update(i.decode() for i in value)
+            case "seen_before":
+                self.seen_before.update(map(int, value))
             case "roots" | "blocked":
                 setattr(self, what, {name.decode() for name in value})
             case "workers":

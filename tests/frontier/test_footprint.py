@@ -96,6 +96,6 @@ def test_the_forecast(make: Make) -> None:
     used = status.redis_bytes or 0
     crawl.link.client.config_set("maxmemory", used + 400 * page)
     status = look(crawl)
-    assert (status.will_fit, status.as_json()["will_fit"], status.redis_limit) == (False, False, used + 400 * page)
+    assert (status.will_fit, status.to_dict()["will_fit"], status.redis_limit) == (False, False, used + 400 * page)
     assert f" of {screen.size(used + 400 * page)}; the 500 URLs" in told(status)
     assert "warning   that is more than Redis's maxmemory: `crawler export --drain`" in told(status)

@@ -56,6 +56,15 @@ def test_a_host_that_ran_empty_keeps_its_rest(make: Make) -> None:
     assert crawl.lease() == []
 
 
+def test_first_requests_go_to_the_front_in_their_order(crawl: Crawl) -> None:
+    crawl.put("http://a.example/1", "http://a.example/2")
+    first = [Request(f"http://a.example/{name}", 1, first=True) for name in "xy"]
+    assert crawl.frontier.put([Request("http://a.example/3"), *first]) == Accepted(3, 0, 0)
+    assert crawl.frontier.put(first) == Accepted(0, 2, 0)
+    assert crawl.snapshot().number("a.example", "accepted") == 5
+    assert crawl.urls(crawl.lease(5)) == [f"http://a.example/{name}" for name in "xy123"]
+
+
 def test_sitemaps_go_first(crawl: Crawl) -> None:
     crawl.put("http://a.example/1")
     crawl.frontier.put([Request("http://a.example/sitemap.xml", sitemap=True)])

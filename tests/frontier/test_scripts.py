@@ -107,6 +107,7 @@ CALLS: dict[str, Callable[[Crawl], Call[Any]]] = {
     "block": lambda crawl: crawl.frontier.block_call(["a.example"], ["a.example"]),
     "unblock": lambda crawl: crawl.frontier.unblock_call(["a.example"], ["a.example"]),
     "set_host": lambda crawl: crawl.frontier.set_host_call(["a.example"], ["a.example"], setting="delay", value="5"),
+    "mark_seen": lambda crawl: crawl.frontier.mark_seen_call([5, 1 << 62]),
     "bound": lambda crawl: crawl.call("bound", (), ["a.example"]),
     "open": lambda crawl: crawl.call("open", (), ["seeder", 5]),
     "close": lambda crawl: crawl.call("close", (), ["seeder"]),

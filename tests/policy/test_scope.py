@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crawler import pattern
 from crawler import url as urls
 from crawler.errors import UsageError
 from crawler.policy import scope as scopes
@@ -138,7 +139,7 @@ def test_no_url_hangs_a_filter() -> None:
 
 
 def test_without_re2_the_filters_are_those_of_re(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scopes, "re2", None)
+    monkeypatch.setattr(pattern, "re2", None)
     scope = Scope(include=(r"/\d+$",))
     assert scope.admit("http://a/12", 1) is None
     assert scope.admit("http://a/b", 1) == "include"

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from crawler.cli.failed import Filter, Retried, _retry, _rows, _summary
+from crawler.cli.failed import _rows, _summary
 from crawler.errors import CrawlerError, DamagedCrawl
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
@@ -21,6 +21,7 @@ from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.outbox import OutboxMessage
 from crawler.frontier.shards.records import START
 from crawler.frontier.status import Monitor
+from crawler.monitor.dead_letters import Filter, Retried, retry
 from crawler.monitor.explain import explain
 from crawler.monitor.screen import status_lines
 from crawler.record import Record, Request
@@ -108,7 +109,7 @@ def _readers(frontier: Frontier) -> dict[str, Callable[[], object]]:
 
     def monitor() -> str:
         seen = Monitor(frontier).look()
-        json.dumps(seen.as_json())
+        json.dumps(seen.to_dict())
         return "\n".join(status_lines(seen))
 
     def drained() -> object:
@@ -119,7 +120,7 @@ def _readers(frontier: Frontier) -> dict[str, Callable[[], object]]:
         "explain": lambda: explain(frontier, settings, URL).lines(),
         "failed": lambda: _summary("default", everything.pick(crawldb)),
         "failed --list": lambda: list(_rows(crawldb, everything.pick(crawldb), None)),
-        "retry": lambda: _retry(frontier, everything.pick(crawldb), Retried(), False),
+        "retry": lambda: retry(frontier, everything.pick(crawldb), Retried()),
         "records": lambda: crawldb.records.read(),
         "urls": lambda: crawldb.records.urls([frontier.id(URL)]),
         "drain": drained,

@@ -127,11 +127,9 @@ def test_under_a_profiler(commands: Commands, script: Callable[..., str]) -> Non
 
 
 @pytest.mark.parametrize("how", ["-c", "stdin"])
-def test_what_was_typed_in_is_in_no_file(commands: Commands, script: Callable[..., str], how: str) -> None:
-    text = script("def clean(text): return text")
-    done = _python(commands, "-c", text) if how == "-c" else _python(commands, stdin=text)
-    assert done.code == 1
-    assert done.err.splitlines()[-1].startswith("crawler.errors.HookError: the hook must be in a file")
+def test_what_was_typed_in_is_sent_to_the_workers(commands: Commands, script: Callable[..., str], how: str) -> None:
+    text = script("def clean(text): return text.upper()")
+    _found(_python(commands, "-c", text) if how == "-c" else _python(commands, stdin=text))
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 
-from tests.stories.commands import Commands
+import pytest
+
+from tests.stories.commands import Commands, command_line, wait_until
 from tests.stories.sites import Site, Sites, html
 
 SCRIPT = """
@@ -45,7 +48,7 @@ if __name__ == "__main__":
     for wrong in (
         lambda: Crawl(colour="red"),
         lambda: Crawl(delay="soon"),
-        lambda: Crawl(hook=lambda page: None),
+        lambda: Crawl(hook=lambda: None),
         lambda: Crawl("no such file", workers=1).run(),
         lambda: Crawl(name="a b"),
         lambda: Crawl(workers=0),
@@ -101,9 +104,86 @@ def test_steps_and_mistakes(commands: Commands, sites: Sites) -> None:
     assert len(errors) == 6
     assert errors[0].startswith("UsageError: 'colour' is no setting")
     assert errors[1].startswith("UsageError: delay: 'soon'")
-    assert "top of a module" in errors[2]
+    assert errors[2].startswith("HookError: hook: <lambda>() cannot be called with one argument")
     assert "no such file" in errors[3]
     assert errors[4].startswith("UsageError: crawl")
     assert errors[5].startswith("UsageError: workers")
     assert said == "[]"
     assert done.err == ""
+
+
+LOOP = """
+import sys
+from crawler import Crawl
+
+if __name__ == "__main__":
+    with Crawl(sys.argv[1], delay="50ms", workers=1) as crawl:
+        try:
+            for record in crawl:
+                print(record.url, flush=True)
+        except BaseException as error:
+            print(f"{type(error).__name__}; {crawl.status().leased} leased, {crawl.status().state}", flush=True)
+            raise
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "name", "code"), [(signal.SIGINT, "KeyboardInterrupt", -2), (signal.SIGTERM, "SystemExit", 143)]
+)
+def test_a_signal_ends_a_loop_in_order(
+    commands: Commands, sites: Sites, number: signal.Signals, name: str, code: int
+) -> None:
+    """Its workers end first; the command line continues what is left."""
+    site = sites.add()
+    site.serve("/", html(f"/p{n}" for n in range(100)))
+    for n in range(100):
+        site.serve(f"/p{n}", html())
+    commands.write("loop.py", LOOP)
+    going = commands.start(site.url("/"), python="loop.py")
+    wait_until(lambda: len(going.out.splitlines()) > 3, "some records")
+    workers = going.workers()
+    going.signal(number)
+    done = going.wait()
+    assert done.code == code, done.err
+    assert done.out.splitlines()[-1] == f"{name}; 0 leased, waiting"
+    assert not any(command_line(pid) for pid in workers)
+    assert commands.run("set", "delay", "0").code == 0
+    assert commands.run("run").code == 0
+    assert len(commands.records()) == 101
+    assert max(site.asked_of_pages().values()) == 1
+
+
+def test_what_was_typed_at_a_prompt(commands: Commands, sites: Sites) -> None:
+    """A hook of a session of `python -i`; without a guard, because no worker imports anything."""
+    site = _site(sites)
+    lines = [
+        "from crawler import Crawl, Drop",
+        "word = 'seen'",
+        "def hook(page):",
+        "    if page.url.endswith('/a'): raise Drop(word)",
+        "    return {word: len(page.css('h1'))}",
+        "",
+        f"crawl = Crawl({site.url('/')!r}, hook=hook, delay=0, workers=1)",
+        "crawl.run().outcomes",
+        "[record.data for record in crawl.records()]",
+        "crawl.close()",
+    ]
+    done = commands.run("-i", python="-q", stdin="\n".join(lines) + "\n")
+    assert "{'fetched': 1, 'dropped:hook': 1}" in done.out, done.err
+    assert "[{'seen': 1}, None]" in done.out
+
+
+def test_no_hook_that_is_sent_gets_into_redis(commands: Commands, sites: Sites) -> None:
+    site = _site(sites)
+    secret = "a-word-of-the-hook-alone"
+    commands.write(
+        "lambda.py",
+        f"from crawler import Crawl\nimport sys\n"
+        f"with Crawl(sys.argv[1], hook=lambda page: len({secret!r}), delay=0, workers=1) as crawl:\n"
+        f"    print(crawl.run().fetched, [record.data for record in crawl.records()])\n",
+    )
+    done = commands.run(site.url("/"), python="lambda.py")
+    assert done.out == f"2 {[len(secret)] * 2}\n", done.err
+    stored = b"".join(path.read_bytes() for path in (commands.folder / ".crawler").rglob("*") if path.is_file())
+    assert site.url("/").encode() in stored
+    assert secret.encode() not in stored

@@ -1,9 +1,8 @@
-"""A user's hook: how it is named, and how what it returns becomes data."""
+"""A user's hook: how it is found, and how it is named."""
 
 from __future__ import annotations
 
 import sys
-import types
 from collections.abc import Iterator
 from contextlib import nullcontext
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 
 from crawler.errors import HookError
 from crawler.worker import hook as hooks
-from crawler.worker import hook_call
 
 
 @pytest.fixture
@@ -75,17 +73,6 @@ def test_a_module_whose_error_has_many_lines(folder: Path) -> None:
     _refused("long:hook", "one two")
 
 
-@pytest.mark.parametrize("value", [None, 0, 1.5, True, "text", {"a": 1}, [1, 2], (1, 2)])
-def test_plain_values_are_kept(value: Any) -> None:
-    assert hook_call.data_of(value) == value
-
-
-def test_generators_become_lists() -> None:
-    assert hook_call.data_of(n for n in range(3)) == [0, 1, 2]
-    assert hook_call.data_of({"b": 1}.keys()) == ["b"]
-    assert hook_call.data_of(iter(())) == []
-
-
 @pytest.mark.parametrize(
     "code",
     [
@@ -98,14 +85,6 @@ def test_generators_become_lists() -> None:
 def test_an_async_function_is_refused_when_it_is_loaded(folder: Path, code: str) -> None:
     (folder / "waits.py").write_text(code)
     _refused("waits.py:hook", "async", "plain function")
-
-
-def test_a_coroutine_that_a_hook_returns_is_an_error() -> None:
-    async def later() -> int:
-        return 1
-
-    with pytest.raises(TypeError, match="coroutine"):
-        hook_call.data_of(later())
 
 
 @pytest.mark.parametrize(
@@ -125,13 +104,6 @@ def test_a_coroutine_that_a_hook_returns_is_an_error() -> None:
 )
 def test_a_crawl_remembers_a_hook_by_a_name_without_places(spec: str, name: str) -> None:
     assert hooks.hook_name(spec) == name
-
-
-def test_a_function_of_the_script_that_runs_is_named_alone() -> None:
-    assert hooks.name_of(hooks.hook_name) == "hook:hook_name"  # type: ignore[arg-type]
-    own = types.FunctionType(_refused.__code__, {"__spec__": None, "__file__": __file__}, "item")
-    own.__module__, own.__qualname__ = "__main__", "item"
-    assert hooks.name_of(own) == "item"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@ from crawler.fetch.fetcher import Headers, Response
 from crawler.parse.extract import ExtractOptions, Extractor
 from crawler.parse.page import Page
 from crawler.worker import hook as hooks
-from crawler.worker.hook_call import HookCalls, HookResult
+from crawler.worker.hook_call import HookCalls
+from crawler.worker.hook_result import HookResult
 from crawler.worker.watchdog import MAX_FAILURES
 
 URL: Final = "https://shop.example/tea"
@@ -203,10 +204,10 @@ EXAMPLES: Final = dict(
 )
 RESULTS: Final = {
     "product.py:item": {"name": "Sencha", "price": 12.5},
-    "offers.py:offers": [{"seller": "Aoki", "amount": 3}, {"seller": "Ito", "amount": 5}],
+    "offers.py:offers": {"items": [{"seller": "Aoki", "amount": 3}, {"seller": "Ito", "amount": 5}]},
     "tea_only.py:item": {"title": "Green tea"},
     "keep.py:body": {"file": "its hash", "whole": True},
-    "json_ld.py:blocks": [{"@type": "Product", "name": "Sencha"}],
+    "json_ld.py:blocks": {"items": [{"@type": "Product", "name": "Sencha"}]},
     "to_sqlite.py:title": None,
 }
 

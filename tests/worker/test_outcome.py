@@ -19,7 +19,7 @@ from crawler.frontier.messages import Lease
 from crawler.parse.page import Page
 from crawler.record import Entry, Link, Record, Request
 from crawler.worker import outcome as endings
-from crawler.worker.hook_call import HookResult
+from crawler.worker.hook_result import HookResult
 from crawler.worker.outcome import Discovered, HostFeedback, LeasedPage
 
 URL = "https://example.org/a?b"
@@ -137,7 +137,8 @@ def test_a_page_that_asks_not_to_be_kept() -> None:
 
 def test_an_answer_without_a_page() -> None:
     ending = endings.of_response(
-        _held(), "failed:http", _response(503, b"busy"), HostFeedback("slow", 5), error="503 Service Unavailable"
+        *(_held(), "failed:http", _response(503, b"busy"), HostFeedback("slow", 5)),
+        Discovered(error="503 Service Unavailable"),
     )
     record = Record.decode(ending.record)
     assert (record.outcome, record.status, record.size, record.error) == (

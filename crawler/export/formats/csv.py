@@ -1,7 +1,9 @@
 """CSV (RFC 4180): a header, then one line per record; UTF-8 without a byte order mark, lines end with CR LF.
 
-An unknown value is an empty cell. `links` and `data` are JSON. NUL, which most readers of CSV refuse, is written as
-U+FFFD. Texts can be longer than readers accept by default: Python's `csv.field_size_limit()` is 128 KiB.
+An unknown value is an empty cell, and what is no text, number or truth value is JSON. What a hook or rule found gets a
+column for each key, `data.KEY`: those of the first records that were found when the file was begun. The rest stays in
+`data`. NUL, which most readers of CSV refuse, is written as U+FFFD. Texts can be longer than readers accept by default:
+Python's `csv.field_size_limit()` is 128 KiB.
 
 A spreadsheet runs a cell that begins like a formula, and the author of a page chose its title. So such cells get an
 apostrophe in front (OWASP "CSV Injection"; ASVS 5.0, 1.2.10). Where the list separator is `;` or TAB, as in most of
@@ -13,11 +15,14 @@ contain one are quoted. `restore` undoes it. Numbers stay as they are.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from crawler.export.byte_stream import ByteStream
+from crawler.export.shape import ALL_FIELDS, Shape, divide
 from crawler.record import Record
 from crawler.text import INVISIBLE, printable
 
@@ -63,23 +68,67 @@ def restore(cell: str) -> str:
     return raw[1:] if raw[:1] == "'" and _FORMULA.match(raw, 1) else raw
 
 
-def encode(record: Record) -> bytes:
-    """The record's line, safe to open in a spreadsheet."""
-    return row([defuse(text) if may_run else text for text, may_run in _cells(record)])
+def harmless(lines: bytes) -> bytes:
+    """The lines for a terminal: control characters become U+FFFD, and a row is one line."""
+    return b"".join(printable(line).encode() + b"\r\n" for line in _rows_in(lines.decode()))
 
 
-def encode_raw(record: Record) -> bytes:
-    """The record's line with values as they are: for programs."""
-    return row([text for text, _ in _cells(record)])
+def _rows_in(text: str) -> Iterator[str]:
+    """The rows of whole lines, each without its end: an end within quotes is none."""
+    begun = ""
+    for part in text.removesuffix("\r\n").split("\r\n"):
+        begun += part
+        if begun.count('"') % 2 == 0:
+            yield begun
+            begun = ""
+        else:
+            begun += "\r\n"
 
 
-def harmless(line: bytes) -> bytes:
-    """The line for a terminal: control characters become U+FFFD, and a row is one line."""
-    return printable(line.decode().removesuffix("\r\n")).encode() + b"\r\n"
+class _Columns:
+    """The columns of a file: those that every file of the shape has, and those for what hooks and rules *found*.
 
+    What has no column stays in the column `data`, except where the fields were named.
+    """
 
-def _cells(record: Record) -> list[tuple[str, bool]]:
-    return [_cell(field, getattr(record, field)) for field in FIELDS]
+    def __init__(self, shape: Shape, found: tuple[str, ...] = ()) -> None:
+        self._shape, self._found = shape, found
+        if shape.fields:
+            self.names = shape.fields
+        elif shape.items:
+            self.names = ("url", *found, "data")
+        else:
+            self.names = (*FIELDS, *(f"data.{key}" for key in found))
+
+    def head(self) -> bytes:
+        """The first line of a file."""
+        return self._line([(name, True) for name in self.names])
+
+    def encode(self, record: Record) -> bytes:
+        """The lines of *record*."""
+        if self._shape.plain:
+            return self._line(self._cells_of(record))
+        return b"".join(
+            self._line([_cell(name, row.get(name)) for name in self.names])
+            for row in map(self._placed, self._shape.rows(record))
+        )
+
+    def _cells_of(self, record: Record) -> list[tuple[str, bool]]:
+        found, rest = divide(record.data, self._found)
+        cells = [_cell(name, rest if name == "data" else getattr(record, name)) for name in FIELDS]
+        return cells + [_cell(f"data.{key}", found.get(key)) for key in self._found]
+
+    def _placed(self, row: dict[str, Any]) -> dict[str, Any]:
+        """An item's row, with what has no column in `data`."""
+        if self._shape.fields:
+            return row
+        own = {name: row.pop(name) for name in ("url", *self._found) if name in row}
+        return own | {"data": row or None}
+
+    def _line(self, cells: list[tuple[str, bool]]) -> bytes:
+        if not self._shape.defuse:
+            return row([text for text, _ in cells])
+        return row([defuse(text) if may_run else text for text, may_run in cells])
 
 
 def _cell(field: str, value: Any) -> tuple[str, bool]:
@@ -92,4 +141,13 @@ def _cell(field: str, value: Any) -> tuple[str, bool]:
     return msgspec.json.encode(value).decode(), not plain
 
 
-FORMAT: Final = ByteStream("csv", encode, harmless, row(list(FIELDS)), encode_raw)
+def _format(shape: Shape, found: tuple[str, ...] = ()) -> ByteStream:
+    columns = _Columns(shape, found)
+    name = "csv" if shape.defuse else "csv with raw cells"
+    learn = None if shape.fields else partial(_format, shape)
+    return ByteStream(name, columns.encode, "csv", harmless, columns.head(), _format, learn, shape)
+
+
+FORMAT: Final = _format(ALL_FIELDS)
+encode: Final = FORMAT.encode
+encode_raw: Final = _format(Shape(defuse=False)).encode

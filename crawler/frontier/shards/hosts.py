@@ -150,3 +150,13 @@ class ShardHosts:
         """Which of the URLs, each by its host and its id, were ever accepted."""
         found = self._shard.read(*(("SISMEMBER", self._keys.seen(url_id), url_id) for _, url_id in places))
         return [bool(x) for x in found]
+
+    def has_seen_before(self) -> bool:
+        """Whether fingerprints of another crawl were imported."""
+        (found,) = self._shard.read(("HEXISTS", self._keys.meta, "seen_before"))
+        return bool(found)
+
+    def seen_before(self, numbers: Sequence[int]) -> list[bool]:
+        """Which of the numbers of fingerprints were imported."""
+        found = self._shard.read(*(("SISMEMBER", self._keys.seen_before(n), n) for n in numbers))
+        return [bool(x) for x in found]

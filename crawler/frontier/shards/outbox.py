@@ -15,6 +15,8 @@ from crawler.url import site_of_host
 
 NORMAL = 1
 """The priority of pages; that of sitemaps is 0."""
+FIRST = 2
+"""That of pages which go to the front of their host's queue."""
 
 _MAX_REQUESTS = 1_000
 """Requests of one message, and roots: as many as one call of a script may bring."""
@@ -54,7 +56,7 @@ class OutboxMessage(msgspec.Struct):
             priority, _, host = name.partition(" ")
             names.append(keys.host(host))
             names += [keys.queue(host, 0)] if priority == "0" else keys.pages(host)
-            args += host, site_key(host), len(members)
+            args += host, site_key(host), -len(members) if priority == str(FIRST) else len(members)
             for member_id, entry in members:
                 names.append(keys.seen(member_id))
                 args += member_id, entry
@@ -71,7 +73,8 @@ def sort(
     for request in requests:
         host, entry = request.place()
         message = messages.setdefault(shard_of(host, shards), OutboxMessage())
-        group = message.groups.setdefault(f"{0 if request.sitemap else NORMAL} {host}", [])
+        priority = 0 if request.sitemap else FIRST if request.first else NORMAL
+        group = message.groups.setdefault(f"{priority} {host}", [])
         group.append((id_of(request.url), entry))
     return messages
 

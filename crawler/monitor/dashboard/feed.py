@@ -104,7 +104,7 @@ def _point(status: Status) -> tuple[float, ...]:
 
 def _shown(status: Status) -> dict[str, Any]:
     """The snapshot with lists of bounded length."""
-    found = status.as_json()
+    found = status.to_dict()
     lists = {name: value[:_SHOWN] for name, value in found.items() if isinstance(value, list)}
     return found | lists | {"failed": status.failed, "fetched": status.fetched}
 

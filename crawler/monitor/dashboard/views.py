@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, Final
 
+from crawler.crawl.hosts import SORTS
 from crawler.errors import UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import HostRow
@@ -16,14 +16,6 @@ from crawler.monitor.explain import explain
 from crawler.monitor.screen import cause
 from crawler.settings import TABLE, Kind, Settings, format_value
 
-SORTS: Final[dict[str, Callable[[HostRow], Any]]] = {
-    "queued": lambda row: -row.queued,
-    "done": lambda row: -row.done,
-    "errors": lambda row: -row.errors,
-    "latency": lambda row: -row.latency_ms,
-    "due": lambda row: row.due_in_ms,
-    "name": lambda row: row.host,
-}
 _HOSTS, _LETTERS, _CAUSES, _WORKERS = 200, 1_000, 100, 500
 _LEAST_AGE: Final = 3.0
 """Seconds for which a list of all hosts is used again."""

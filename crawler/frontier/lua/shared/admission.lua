@@ -27,9 +27,19 @@ local function room_of(hash, host, site, seeded)
   return room, why
 end
 
+-- put_first: entries to the front of a queue, in their order; returns its length
+local function put_first(queue, entries)
+  local length_now
+  for i = #entries, 1, -1 do
+    length_now = redis.call('LPUSH', queue, entries[i])
+  end
+  return length_now
+end
+
 -- accept: requests in groups of one queue each. KEYS from k: host, its lists (of sitemaps: 0; of pages: 1, packed,
 -- tail), then a `seen` set for each request;
--- ARGV from a: number of groups, then for each: host, site or '', number of requests, then id and entry of each.
+-- ARGV from a: number of groups, then for each: host, site or '', number of requests (below 0: pages that go to the
+-- front of their host's queue), then id and entry of each.
 -- Those unseen and within the budgets of host and site enter seen, queue and accepted; sitemaps, which are in groups of
 -- their own, have no budget. Returns new, seen, over budget, and the hosts whose tail has become long enough to be
 -- packed: reported to one caller, and again when it is as long once more.
@@ -40,13 +50,16 @@ local function accept(k, a, seeded)
   a = a + 1
   for _ = 1, groups do
     local host, site, n = ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2])
+    local to_front = n < 0
+    n = math.abs(n)
     local hash, queue, tail = KEYS[k], KEYS[k + 1], nil
     a, k = a + 3, k + 2
     local sitemaps = is_sitemap(ARGV[a + 1])
-    if sitemaps then
+    if sitemaps or to_front then
       redis.call('LLEN', queue) -- a key of another type stops the script before its URLs count as seen
-    else
-      queue, tail, k = end_of(host), KEYS[k + 1], k + 2
+    end
+    if not sitemaps then
+      queue, tail, k = to_front and queue or end_of(host), KEYS[k + 1], k + 2
     end
     local room, why = NEVER, nil
     if is_blocked(host) then
@@ -71,7 +84,7 @@ local function accept(k, a, seeded)
       a, k = a + 2, k + 1
     end
     if #fresh > 0 then
-      local length_now = redis.call('RPUSH', queue, unpack(fresh))
+      local length_now = to_front and put_first(queue, fresh) or redis.call('RPUSH', queue, unpack(fresh))
       if queue == tail and length_now % SEGMENT < #fresh then
         long[#long + 1] = host
       end

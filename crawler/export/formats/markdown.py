@@ -1,0 +1,140 @@
+"""Markdown: a file a page in a folder, with YAML front matter, or one file for a whole site.
+
+It takes the Markdown that the crawl stores; without that the main text, or all text, with what Markdown would read as
+markup escaped. The names of the files are in file_names.py. A page that comes again replaces its file.
+
+In one file each page begins with its title as a heading and a line `Source: <URL>`, and ends with a thematic break.
+What a page says may look like these: where the borders between pages must be certain, use a folder.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from crawler.errors import UsageError
+from crawler.export.byte_stream import ByteStream
+from crawler.export.file_names import file_name
+from crawler.export.formats import jsonl
+from crawler.export.parts import InStorage
+from crawler.export.storage import Storage, open_storage
+from crawler.export.writer import Container, KnownOutput, Writer
+from crawler.record import Record
+from crawler.text import printable
+
+SOURCES: Final = ("markdown", "main", "text")
+"""Contents that it can be made from, the best first."""
+_META: Final = ("url", "title", "description", "lang", "fetched_at", "last_modified", "lastmod", "near_duplicate_of")
+"""Fields of the front matter."""
+_MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~&]")
+_BLOCK: Final = re.compile(r"^(\s*)(#|[-+=:]|(?=\d{1,9}[.)]))", re.MULTILINE)
+_NUMBERED: Final = re.compile(r"^(\s*\d{1,9})([.)])", re.MULTILINE)
+_HEADING: Final = re.compile(r"\s*#\s+(.*?)\s*#*\s*(?:\n|\Z)")
+
+
+@dataclass(frozen=True)
+class Markdown(ByteStream):
+    """Both kinds."""
+
+    pages_only = True
+
+    def contents(self, stored: Collection[str]) -> frozenset[str]:
+        source = source_of(stored)
+        if source is None:
+            raise UsageError(
+                "the crawl stores no text, so there is nothing to write as Markdown: crawl with --store markdown"
+            )
+        return frozenset({source})
+
+    def hint(self, stored: Collection[str]) -> str:
+        source = source_of(stored)
+        if source in (None, SOURCES[0]):
+            return ""
+        return f"the crawl stores no Markdown, so this is its {source}: --store markdown keeps headings and tables"
+
+    def container(self, output: str) -> Container | None:
+        storage = open_storage(output)
+        if storage is None:
+            return None
+        if self.packing:
+            raise UsageError(f"files of pages are not compressed: leave out .{self.packing}")
+        return PageFolder(storage)
+
+
+def source_of(stored: Collection[str]) -> str | None:
+    """The best of the contents that a crawl stores; None if it stores no text."""
+    return next((name for name in SOURCES if name in stored), None)
+
+
+class PageFolder(InStorage):
+    """A folder with a file a page."""
+
+    def writer(self, known: KnownOutput) -> Writer:
+        return PageWriter(self, known)
+
+
+class PageWriter(Writer):
+    """Writes each page as a file. `known` counts them. Files that a killed export wrote are written again."""
+
+    def __init__(self, folder: PageFolder, known: KnownOutput) -> None:
+        self.output, self.known, self._folder = folder.name, known, folder
+        self._storage: Storage = folder.storage
+
+    def write(self, record: Record) -> None:
+        page = f"{front_matter(record)}\n{body(record)}".encode()
+        self._folder.guarded(self._storage.put, file_name(record.url, "md"), page)
+        self._count = getattr(self, "_count", self.known.length) + 1
+
+    def checkpoint(self) -> None:
+        self._folder.guarded(self._storage.sync)
+        self.known = KnownOutput(getattr(self, "_count", self.known.length))
+
+    def finish(self) -> None:
+        self.checkpoint()
+
+    def abort(self) -> None:
+        """Nothing to undo: each file is whole."""
+
+
+def front_matter(record: Record) -> str:
+    """What is known of the page, as YAML 1.2. Its values are strings as JSON has them, which YAML includes."""
+    values = [(name, getattr(record, name)) for name in _META]
+    lines = [f"{name}: {jsonl.text_line(value)}\n" for name, value in values if value is not None]
+    return "".join(["---\n", *lines, "---\n"])
+
+
+def body(record: Record) -> str:
+    """The content as Markdown, ending with a line end."""
+    if record.markdown is not None:
+        text = record.markdown
+    else:
+        plain = record.main if record.main is not None else record.text
+        text = escaped(plain or "")
+    return text.strip("\n") + "\n" if text.strip() else ""
+
+
+def escaped(text: str) -> str:
+    """Plain text as Markdown that says the same: each line is a paragraph."""
+    safe = _MARKUP.sub(r"\\\g<0>", text)
+    safe = _NUMBERED.sub(r"\1\\\2", _BLOCK.sub(lambda found: found[1] + ("\\" + found[2] if found[2] else ""), safe))
+    return "\n\n".join(line.strip() for line in safe.splitlines() if line.strip())
+
+
+def section(record: Record) -> bytes:
+    """The page as a part of one file."""
+    title = " ".join(printable(record.title or record.url).split())
+    content = body(record)
+    heading = _HEADING.match(content)
+    if heading and heading[1] in (title, escaped(title)):
+        content = content[heading.end() :].lstrip("\n")
+    return f"# {escaped(title)}\n\nSource: <{record.url}>\n\n{content}\n---\n\n".encode()
+
+
+def harmless(section: bytes) -> bytes:
+    """The page for a terminal: control characters become U+FFFD."""
+    return "\n".join(printable(line) for line in section.decode().split("\n")).encode()
+
+
+FORMAT: Final = Markdown("markdown", section, "md", harmless)

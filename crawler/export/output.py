@@ -1,0 +1,132 @@
+"""An output that was opened: written as a whole, or continued with its state. All that export does goes through it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Final, Self
+
+from crawler.errors import UsageError
+from crawler.export.checkpoints import Checkpoints, Wanted, check_same
+from crawler.export.exporter import Export, ExportResult, Note
+from crawler.export.state import State
+from crawler.export.stream import never
+from crawler.export.writer import Writer
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.shards.records import START, Stored
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What an export has written."""
+
+    result: ExportResult
+    records: int
+    """By this export."""
+    in_all: int | None = None
+    """By all exports of its state."""
+    drained: int = 0
+    """Freed in Redis."""
+    cut: bytes = b""
+    """See `Writer.cut`."""
+
+
+def _unseen(result: ExportResult, written: Sequence[Stored]) -> None:
+    """Nobody follows the progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class How:
+    """How an export proceeds."""
+
+    note: Note = _unseen
+    """Is called with the progress."""
+    stopped: Callable[[], bool] = never
+    """Ends it early."""
+    is_over: Callable[[], bool] | None = None
+    """With it an export follows the crawl until this is true; None: only what is stored now."""
+
+
+PLAIN: Final = How()
+
+
+class Output:
+    """What an export *wanted*, opened and locked. As a context manager it is aborted unless `write` came to its end.
+
+    UsageError, with nothing changed, if it cannot be written to.
+    """
+
+    def __init__(self, wanted: Wanted) -> None:
+        self.wanted = wanted
+        self.state: State | None = wanted.open_state()
+        self.writer: Writer | None = None
+        """Of an output without a state; else it is opened by `write`."""
+        if self.state is None:
+            self.writer = wanted.form.open(wanted.output, follow=wanted.follow)
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return "stdout" if self.wanted.output == "-" else self.wanted.output
+
+    @property
+    def waits(self) -> bool:
+        """Whether a reader decides how fast it takes the output."""
+        return self.writer is not None and self.writer.waits
+
+    def check(self, frontier: Frontier, stored: Collection[str]) -> None:
+        """UsageError if its state is of another crawl, or if a crawl that stores this has nothing for it."""
+        self.wanted.form.contents(stored)
+        if self.state is not None and self.state.mark is not None:
+            check_same(self.state.mark, self.state, frontier, self.wanted)
+
+    def refuse_state(self) -> None:
+        """UsageError if it has a state already: its crawl is about to be started over."""
+        if self.state is not None and self.state.mark is not None:
+            raise UsageError(
+                f"{self.state.name} is of an export of the crawl that --fresh deletes: {self.state.instead}"
+            )
+
+    def write(self, frontier: Frontier, stored: Collection[str], how: How = PLAIN) -> Written:
+        """Write the records of a crawl that keeps what *stored* names."""
+        contents = self.wanted.form.contents(stored)
+        if self.state is not None:
+            return self._continue(self.state, frontier, contents, how)
+        assert self.writer is not None
+        self.writer.contents = contents
+        result = self._export(frontier, self.writer, START, how)
+        self.writer.finish()
+        return Written(result, result.count, cut=self.writer.cut)
+
+    def _continue(self, state: State, frontier: Frontier, contents: Collection[str], how: How) -> Written:
+        """Continue where the state says."""
+        with Checkpoints(state, frontier, self.wanted) as checkpoints:
+            checkpoints.writer.contents = contents
+
+            def note(result: ExportResult, written: Sequence[Stored]) -> None:
+                checkpoints.note(result, written)
+                how.note(result, written)
+
+            result = self._export(frontier, checkpoints.writer, checkpoints.cursor, replace(how, note=note))
+        cut = checkpoints.writer.cut
+        return Written(result, checkpoints.written, checkpoints.records, checkpoints.drained, cut)
+
+    def _export(self, frontier: Frontier, writer: Writer, after: str, how: How) -> ExportResult:
+        selection, records = self.wanted.selection, frontier.crawldb.records
+        export = Export(records, writer, selection=selection, note=how.note, stopped=how.stopped)
+        return export.run(after) if how.is_over is None else export.follow(how.is_over, time.sleep, after)
+
+    def close(self) -> None:
+        """Release it. What was not finished is as it was before, or as its state says."""
+        if self.writer is not None:
+            self.writer.abort()
+        if self.state is not None:
+            self.state.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

@@ -1,0 +1,202 @@
+"""Places that hold named files, each of which appears whole or not at all: a folder here, or a prefix of a bucket.
+
+A folder of parts, of Markdown files or of both is written through this. Its export keeps its state in it, as one more
+file, so the place and its state cannot be separated.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import secrets
+import stat
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+from crawler import owners
+from crawler.errors import UsageError
+from crawler.export import files
+
+_SYNC_ALONE: Final = 8
+"""Up to so many files are synced one by one; for more of them the whole file system is cheaper."""
+_ORPHAN: Final = re.compile(r"\..+\.[0-9a-f]{8}\.part")
+
+
+class Storage(ABC):
+    """Named files. All methods raise OSError if the place fails; UsageError, before a change, if it cannot be used.
+
+    A name is relative, with `/` between its parts. Each part consists of ASCII letters, digits and `.-_~+`, and is
+    neither `.` nor `..`.
+    """
+
+    name: str
+    """For people: as the user named it."""
+
+    @abstractmethod
+    def lock(self) -> None:
+        """Keep other exports away until `close`; UsageError if another one holds it."""
+
+    @abstractmethod
+    def names(self) -> Iterator[str]:
+        """The names of all files in it, those in folders within it included, in any order."""
+
+    @abstractmethod
+    def read(self, name: str) -> bytes | None:
+        """The content of a file; None if there is none of that name."""
+
+    @abstractmethod
+    def put(self, name: str, content: bytes | Path) -> None:
+        """Make the file *name*, or replace it as a whole.
+
+        A path is one from `scratch`, which is consumed: its content is safe before it has its name. Bytes are for many
+        small files: they are safe after `sync`.
+        """
+
+    @abstractmethod
+    def delete(self, name: str) -> None:
+        """Delete a file; nothing if there is none."""
+
+    def sync(self) -> None:  # noqa: B027 - where `put` returns only when the content is safe there is nothing to do
+        """Make all that was put and deleted survive a power loss."""
+
+    @abstractmethod
+    def scratch(self) -> Path:
+        """A new, empty file on this machine, to be filled for `put`. What is not put goes at `close`."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Release it to others."""
+
+
+def is_storage(output: str) -> bool:
+    """Whether *output* names a storage: it ends with a slash, or is a folder. Else it is one file, or stdout."""
+    return output != "-" and (output.endswith("/") or Path(output).is_dir())
+
+
+def open_storage(output: str) -> Storage | None:
+    """The storage that *output* names, not locked yet; None if it names none. A new folder is created by `lock`."""
+    return LocalFolder(output) if is_storage(output) else None
+
+
+class LocalFolder(Storage):
+    """A folder on this machine. The folder itself is locked (flock); files are renamed into their places."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        try:
+            self.path = owners.resolved(name)
+            kind = files.mode_of(self.path)
+        except (OSError, ValueError) as error:
+            raise UsageError(f"{name} cannot be written to: {files.reason(error)}") from None
+        if kind and not stat.S_ISDIR(kind):
+            raise UsageError(f"{name} is no folder: name another one")
+        self._fd = -1
+        self._new: list[Path] = []
+        """Files that were put since the last sync."""
+        self._folders: set[Path] = set()
+        """Folders in which names changed since then."""
+
+    def lock(self) -> None:
+        try:
+            self.path.mkdir(exist_ok=True)
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | owners.nofollow(self.path))
+        except FileNotFoundError:
+            raise UsageError(f"{self.name}: the folder that it is in does not exist; create it first") from None
+        except OSError as error:
+            raise UsageError(f"{self.name} cannot be written to: {files.reason(error)}") from None
+        if files.locked_by_another(self._fd):
+            os.close(self._fd)
+            self._fd = -1
+            raise UsageError(f"{self.name} is being written by another export: stop it, or name another folder")
+        for orphan in self._files():
+            if _ORPHAN.fullmatch(orphan.name):
+                with suppress(OSError):
+                    orphan.unlink()
+
+    def names(self) -> Iterator[str]:
+        for path in self._files():
+            if not _ORPHAN.fullmatch(path.name):
+                yield path.relative_to(self.path).as_posix()
+
+    def _files(self) -> Iterator[Path]:
+        for folder, _, names in os.walk(self.path, onerror=_raise):
+            yield from (Path(folder) / name for name in names)
+
+    def read(self, name: str) -> bytes | None:
+        try:
+            return (self.path / name).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def put(self, name: str, content: bytes | Path) -> None:
+        place = self.path / name
+        if not place.parent.is_dir():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self._folders.update(folder for folder in place.parents if folder.is_relative_to(self.path))
+        if isinstance(content, Path):
+            _sync_file(content)
+            content.replace(place)
+        else:
+            part = self.scratch()
+            part.write_bytes(content)
+            part.replace(place)
+            self._new.append(place)
+        self._folders.add(place.parent)
+
+    def delete(self, name: str) -> None:
+        place = self.path / name
+        place.unlink(missing_ok=True)
+        self._folders.add(place.parent)
+
+    def sync(self) -> None:
+        if len(self._new) > _SYNC_ALONE and _sync_file_system(self._fd):
+            self._new.clear()
+            self._folders.clear()
+        for place in self._new:
+            _sync_file(place)
+        for folder in self._folders:
+            files.sync_folder(folder)
+        self._new.clear()
+        self._folders.clear()
+
+    def scratch(self) -> Path:
+        while True:
+            part = self.path / f".new.{secrets.token_hex(4)}.part"
+            with suppress(FileExistsError):
+                os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666))
+                return part
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            for part in self.path.glob(".new.*.part"):
+                with suppress(OSError):
+                    part.unlink()
+            os.close(fd)
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _sync_file(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _sync_file_system(fd: int) -> bool:
+    """Write all of the file system of *fd* to its disk, as syncfs(2) does; false where the system has no such call."""
+    libc: Any = ctypes.CDLL(None, use_errno=True)
+    syncfs = getattr(libc, "syncfs", None)
+    if syncfs is None:
+        return False
+    if syncfs(fd) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return True
