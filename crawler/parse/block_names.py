@@ -51,19 +51,23 @@ _STATES: Final = (
 )
 _ATTRIBUTE = re.compile(r' (class|id|role|itemprop|hidden|style|popover|aria-hidden)(?:="([^"]*)")?')
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_SECTION = re.compile(r"\b(?:section|sect\d|level\d|topic|chapter|part|[a-z]+-level-extent)\b")
 _DISPLAY_NONE = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 
 
 @lru_cache(maxsize=8_192)
-def judge(attributes: str) -> int:
-    """The verdict on a block with these *attributes*, as they are written in its tag."""
+def judge(attributes: str, is_section: bool = False) -> int:
+    """The verdict on a block (a `section`?) with these *attributes*, as they are written in its tag."""
     found = dict(_ATTRIBUTE.findall(attributes[:2_000]))
     if _is_hidden(found):
         return HIDDEN
     role = found.get("role", "").lower()
     if role in _OTHER_ROLES:
         return OTHER
-    names = [name for name in f"{found.get('class', '')} {found.get('id', '')}".split() if not name.startswith(_STATES)]
+    classes, own_id = found.get("class", ""), found.get("id", "")
+    if is_section or own_id.count("-") > 1 or _SECTION.search(classes):
+        own_id = ""  # of a manual: the words of its heading
+    names = [name for name in f"{classes} {own_id}".split() if not name.startswith(_STATES)]
     if role in ("main", "article") or found.get("itemprop") == "articleBody":
         return CONTENT
     if any(name.lower() in _CONTENT for name in names):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from crawler.parse.tokens import Token, names, unescape
@@ -36,7 +37,7 @@ _FRAGMENT = re.compile(r'class="[^"]*\bfragment\b')
 def language_of(attributes: str) -> str:
     """The language that *attributes* of a block and of those around it name; "" if none."""
     for found in _LANGUAGE.finditer(attributes):
-        name = next(filter(None, found.groups())).lower()
+        name: str = next(filter(None, found.groups())).lower()
         if name not in _NONE:
             return _SAME.get(name, name)
     return ""
@@ -52,7 +53,7 @@ def is_code_table(attributes: str) -> bool:
     return _CODE_TABLE.search(attributes) is not None
 
 
-def is_fragment(tokens: list[Token], at: int) -> bool:
+def is_fragment(tokens: Sequence[Token], at: int) -> bool:
     """Whether the block that begins at *at* is a listing of Doxygen, whose lines are blocks."""
     return _FRAGMENT.search(tokens[at][1]) is not None and _LINE.search(tokens[at + 1][1]) is not None
 
@@ -68,7 +69,7 @@ _LINES: Final = names("div p li tr table tbody ol ul h1 h2 h3 h4 h5 h6 dt dd sec
 _SKIPPED: Final = names("button svg style script select template")
 
 
-def collect(tokens: list[Token], at: int, name: str) -> tuple[str, int]:
+def collect(tokens: Sequence[Token], at: int, name: str) -> tuple[str, int]:
     """The text of the code block that the tag *name* at *at* begins, and where its end tag is.
 
     Lines that are blocks end in a line break; cells with line numbers and buttons are left out.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from crawler.parse.markdown_text import escape
@@ -12,7 +13,7 @@ _UNSAFE = re.compile(r"[*<`~\[\]&]|\\[!-/:-@\[-`{-~]|_(?![^\W_])(?=.*_)|^\s|\s$"
 _MAX: Final = 10_000
 
 
-def formula(tokens: list[Token], at: int) -> tuple[str, int]:
+def formula(tokens: Sequence[Token], at: int) -> tuple[str, int]:
     """The formula of the tag `math` at *at*, and where it ends: TeX between dollars if its source is there, else text.
 
     What a Markdown parser without formulas would change is written as GitHub reads it: $`...`$.

@@ -14,6 +14,7 @@ If little is left, all that is not named as something else is taken; if nothing 
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ _NAMED: Final = names(
 )
 """Tags whose names are judged."""
 _HEADINGS: Final = names("h1 h2 h3 h4 h5 h6")
+_TITLES: Final = names("h1 h2")
+_CONTENTS = re.compile(r'class="[^"]*\b(?:contents|local-toc)\b')
+"""The table of contents of the page itself, as manuals have it."""
 _OTHER_TAGS: Final = {
     **dict.fromkeys(("nav", "header", "figcaption", "dialog", "menu", "search"), OTHER),
     **dict.fromkeys(("aside", "footer"), SECONDARY),
@@ -38,8 +42,8 @@ _TEASERS: Final = names("div li article a figure")
 _LEAVES: Final = names("p table pre td tr tbody ul ol li dl h1 h2 h3 h4 h5 h6")
 """What is not the root of a content."""
 
-_GUARD: Final = 0.1
-_GUARD_SECONDARY: Final = 0.6
+_GUARD: Final = 0.25
+_GUARD_SECONDARY: Final = 0.5
 """Shares of a page's weight up to which a block is left out for its name."""
 _ROOT_SHARE: Final = 0.9
 _LINK_SHARE: Final = 0.4
@@ -142,7 +146,9 @@ def _drop_hidden(blocks: Blocks, verdicts: list[int]) -> None:
 def _verdict(tag: str, attributes: str) -> int:
     if tag == "noscript":
         return HIDDEN
-    named = judge(attributes) if attributes and tag in _NAMED else NOTHING
+    named = judge(attributes, tag == "section") if attributes and tag in _NAMED else NOTHING
+    if tag == "nav" and _CONTENTS.search(attributes):
+        return NOTHING
     return named or _OTHER_TAGS.get(tag, NOTHING)
 
 
@@ -165,8 +171,8 @@ def _show(blocks: Blocks, hidden: list[int]) -> None:
 
 def _root(blocks: Blocks, weights: Sequence[int]) -> int:
     """The block that contains the main content."""
-    root, is_named = _declared(blocks, weights)
-    return root if is_named or not weights[0] else _deepest(blocks, weights, root)
+    scope, is_named = _declared(blocks, weights)
+    return scope if is_named or not weights[0] else _with_title(blocks, scope, _deepest(blocks, weights, scope))
 
 
 def _declared(blocks: Blocks, sizes: Sequence[int]) -> tuple[int, bool]:
@@ -189,6 +195,19 @@ def _deepest(blocks: Blocks, weights: Sequence[int], root: int) -> int:
             if blocks.tags[block] in _LEAVES:
                 break
             root = block
+    return root
+
+
+def _with_title(blocks: Blocks, scope: int, root: int) -> int:
+    """*root*, or the block around it, within *scope*, that has its title: a first heading before it."""
+    if any(blocks.tags[block] in _TITLES for block in blocks.within(root)):
+        return root
+    around = root
+    while around > scope:
+        around = blocks.parents[around]
+        for block in range(around + 1, root):
+            if blocks.tags[block] in _TITLES and not blocks.dead[block] and blocks.own[block]:
+                return around
     return root
 
 

@@ -148,6 +148,8 @@ class Inline:
             before, after = " " * text[0].isspace(), " " * text[-1].isspace()
             if self._is_marked:
                 inner = emphasise(inner)
+            if not before and mark and self.inline[mark - 1][-1:] == "!":
+                self.inline[mark - 1] = self.inline[mark - 1][:-1] + "\\!"  # else it were an image
             self.inline.append(f"{before}[{inner}]({url}){after}")
 
     def image(self, attributes: str) -> None:

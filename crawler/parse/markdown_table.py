@@ -7,9 +7,10 @@ the HTML standard says (1,000 columns, 65,534 rows), and all empty cells of a ta
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
-from crawler.parse.code_blocks import is_code_table
 from crawler.parse.tokens import Token, names, value_of
 
 _MAX_COLUMNS: Final = 1_000
@@ -18,6 +19,9 @@ _MAX_EMPTY: Final = 20_000
 """Cells of a table that only spans make."""
 _ARRANGED: Final = names("h1 h2 h3 h4 h5 h6 table pre form article section blockquote hr")
 """What a cell of data does not contain."""
+_COUNTED: Final = _ARRANGED | names("tr td th li p")
+_MAX_SHORT: Final = 80
+"""Characters a row, white space included, up to which one column is data."""
 
 
 _ENDS: Final = [("/table", "", "")] * 100
@@ -92,8 +96,6 @@ class Table:
         width = max((_width(row) for row in rows), default=0)
         if not rows:
             return []
-        if width == 1 and not self._has_head:
-            return [cell for row in rows for cell in (row[0].replace("\\|", "|"), "") if row[0]][:-1]
         head = rows.pop(0) if self._has_head and self._rows[0] is rows[0] else []
         head = [*head, *[""] * (width - len(head))][:width]
         rows = [row[: max(_width(row), 1)] for row in rows]
@@ -115,27 +117,39 @@ def _number(attributes: str, name: str, most: int) -> int:
     return min(max(int(found[1]), 1), most) if found else 1
 
 
-def data_tables(tokens: list[Token]) -> frozenset[int]:
+def data_tables(tokens: Sequence[Token]) -> frozenset[int]:
     """The tables, by the numbers of their tags, whose cells are data."""
     found: set[int] = set()
-    open_tables: list[list[int]] = []  # tag, rows, cells, cells of heads, parts that are no data
-    for at, (name, attributes, _) in enumerate([*tokens, *_ENDS]):
+    around: list[_Count] = []
+    for at, (name, attributes, text) in enumerate([*tokens, *_ENDS]):
         if name == "table":
-            if open_tables:
-                open_tables[-1][4] += 1
-            layout = 'role="presentation"' in attributes or 'role="none"' in attributes or is_code_table(attributes)
-            open_tables.append([at, 0, 0, 0, 100_000 * layout])
-        elif not open_tables:
-            continue
-        elif name == "/table":
-            at_table, rows, cells, heads, others = open_tables.pop()
-            if others * 4 <= rows and (heads or cells >= 2 * rows > 0):
-                found.add(at_table)
-        elif name == "tr":
-            open_tables[-1][1] += 1
-        elif name == "td" or name == "th":
-            open_tables[-1][2] += 1
-            open_tables[-1][3] += name == "th"
-        elif name in _ARRANGED:
-            open_tables[-1][4] += 1
+            if around:
+                around[-1].parts["table"] += 1
+            around.append(_Count(at, attributes))
+        elif around:
+            if name == "/table":
+                count = around.pop()
+                if count.is_data():
+                    found.add(count.at)
+            elif name in _COUNTED:
+                around[-1].parts[name] += 1
+            if around:
+                around[-1].size += len(text)
     return frozenset(found)
+
+
+class _Count:
+    """What a table contains."""
+
+    def __init__(self, at: int, attributes: str) -> None:
+        self.at, self.parts, self.size = at, Counter[str](), 0
+        self._arranges = 'role="presentation"' in attributes or 'role="none"' in attributes
+
+    def is_data(self) -> bool:
+        parts = self.parts
+        rows, cells = parts["tr"], parts["td"] + parts["th"]
+        if self._arranges or not rows or 4 * sum(parts[name] for name in _ARRANGED) > rows:
+            return False
+        if parts["li"] > 3 * cells or parts["p"] > 3 * cells:
+            return False
+        return bool(parts["th"]) or cells >= 2 * rows or (rows > 1 and self.size <= _MAX_SHORT * cells)

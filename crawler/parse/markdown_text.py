@@ -17,9 +17,9 @@ STRONG, STRONG_END, EM, EM_END, DELETED, DELETED_END = "\x02", "\x03", "\x04", "
 
 _SPECIAL = re.compile(
     r"[*`]|\\(?=[!-/:-@\[-`{-~]|\s*$)|_(?![^\W_])|(?<![^\W_])_|<(?=[a-zA-Z/!?]|$)|&(?=#?\w{1,40};)|\](?=[(\[:]|$)"
-    r"|\[(?=\^)|!(?=\[|$)|(?<=\S)~|~(?=~|$)|^~"
+    r"|\[(?=\^)|(?<=\S)~|~(?=~|$)|^~"
 )
-_MAY_BE_SPECIAL = re.compile(r"[*`\\_<&\]\[!~]")
+_MAY_BE_SPECIAL = re.compile(r"[*`\\_<&\]\[~]")
 _IN_LINK = re.compile(r"\\.|[\[\]]")
 _LINE_START = re.compile(r"(?:#{1,6}(?=\s|$)|[-+](?=[\s|:-]|$)|>|=|\||:(?=-))|(\d{1,9})([.)](?=\s|$))")
 _LONGEST: Final = 40

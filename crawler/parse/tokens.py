@@ -8,6 +8,7 @@ none of them means anything.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 from crawler.parse.page import Tree
@@ -82,7 +83,7 @@ def names(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
-def end_of(tokens: list[Token], at: int) -> int:
+def end_of(tokens: Sequence[Token], at: int) -> int:
     """Where the element that begins at *at* ends."""
     name = tokens[at][0]
     closing, depth = f"/{name}", 1
