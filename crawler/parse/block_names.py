@@ -24,7 +24,7 @@ _OTHER: Final = names(
     " readmore more also carousel slider newsletter subscribe subscription signup login signin register"
     " registration search searchform ad ads adv advert adverts advertisement advertising anzeige werbung"
     " sponsor sponsored sponsors banner cookie cookies consent gdpr popup modal overlay lightbox tooltip"
-    " paywall captcha widget widgets toolbar toolbox tools tagcloud tags taglist tag keywords categories"
+    " captcha widget widgets toolbar toolbox tools tagcloud tags taglist tag keywords categories"
     " meta metadata postmeta byline dateline timestamp published submitted author authors bio biography"
     " caption credits credit copyright imprint impressum disclaimer legal noprint printfooter rating"
     " ratings stars vote votes likes like print printer feedback skip skiplink skiplinks topbar masthead"

@@ -122,6 +122,8 @@ def _drop_named(blocks: Blocks) -> None:
             dead[block] = True
         elif not OTHER <= verdict < HIDDEN or not block:
             continue
+        elif verdict == OTHER and not blocks.hrefs[block] and "teaser" in blocks.attributes[block]:
+            continue  # the lead of an article: teasers have links
         elif blocks.tags[block] == "header":
             dead[block] = not weight[block]
         else:
@@ -220,12 +222,14 @@ def _drop_lists(blocks: Blocks, root: int) -> None:
             dead[block] = True
         elif not dead[block] and blocks.tags[block] in _LISTS:
             size = blocks.size(block)
-            dead[block] = size <= most and links[block] > _LINK_SHARE * size and not _is_manual(blocks, block)
+            is_list = size <= most and links[block] > max(_LINK_SHARE * size, blocks.weight[block])
+            is_text = blocks.tags[block] == "p" and blocks.weight[block] > 0
+            dead[block] = is_list and not is_text and not _is_manual(blocks, block)
 
 
 def _is_manual(blocks: Blocks, block: int) -> bool:
-    """Whether most links in *block* lead to places on the page or to its neighbours, as those of manuals do."""
-    return 2 * blocks.local[block] > blocks.hrefs[block]
+    """Whether all links in *block* lead to places on the page or to its neighbours, as those of manuals do."""
+    return 0 < blocks.local[block] == blocks.hrefs[block]
 
 
 def _drop_teasers(blocks: Blocks, root: int) -> None:
