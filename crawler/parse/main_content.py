@@ -47,6 +47,7 @@ _GUARD_SECONDARY: Final = 0.5
 """Shares of a page's weight up to which a block is left out for its name."""
 _ROOT_SHARE: Final = 0.9
 _LINK_SHARE: Final = 0.4
+_LINK_SHARE_OF_P: Final = 0.8
 _MAX_LIST: Final = 0.3
 """Lists of links have more than the first share of their text in links, and less than the second of the root's."""
 _MAX_TEASER: Final = 400
@@ -223,7 +224,7 @@ def _drop_lists(blocks: Blocks, root: int) -> None:
         elif not dead[block] and blocks.tags[block] in _LISTS:
             size = blocks.size(block)
             is_list = size <= most and links[block] > max(_LINK_SHARE * size, blocks.weight[block])
-            is_text = blocks.tags[block] == "p" and blocks.weight[block] > 0
+            is_text = blocks.tags[block] == "p" and links[block] <= _LINK_SHARE_OF_P * size
             dead[block] = is_list and not is_text and not _is_manual(blocks, block)
 
 
