@@ -258,7 +258,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What went wrong, in words, up to 500 characters. Present: if the URL failed, if robots.txt or a quarantine
     refused it, or if a part failed (a hook, the target of a redirect)."""
     data: Any = None
-    """What the user's hook returned. Present: if a hook returned anything."""
+    """Named values of the page: its structured data, what rules found, what the user's hook returned. Present: if there
+    is any; structured data with `--store data`."""
 
     def named(self, urls: Mapping[str, str]) -> Record:
         """This record with URLs in place of the `ids`; what *urls* does not know is left out."""
