@@ -22,6 +22,7 @@ from crawler.worker.hook import import_path
 
 MEMORY: Final = 512 << 20
 """Bytes of address space that a helper may have."""
+_SHOWN: Final = f"{MEMORY >> 20} MiB of memory"
 _RETIRES: Final = 192 << 20
 """A helper that has used this many bytes ends after its answer: memory goes back to the system only so."""
 _MAX_ANSWER: Final = 256 << 20
@@ -41,6 +42,11 @@ class DocumentReader:
         self._process: subprocess.Popen[bytes] | None = None
         self.cpu = 0.0
         """Seconds of CPU that the last document took; if the helper died, seconds of waiting."""
+
+    @property
+    def pid(self) -> int | None:
+        """The helper's process id; None if there is none."""
+        return None if self._process is None else self._process.pid
 
     def convert(self, kind: Kind, body: bytes, max_text: int, seconds: float) -> Converted:
         """*body* as HTML, or what went wrong as its `error`. Takes about *seconds* at most.
@@ -101,9 +107,9 @@ def _how(code: int, seconds: float) -> str:
     if code == -signal.SIGALRM:
         return f"reading it took more than {seconds:g} s, and was broken off"
     if code in (-signal.SIGKILL, MEMORY_EXIT):
-        return f"reading it took more than {MEMORY >> 20} MiB of memory, and was broken off"
+        return f"reading it took more than {_SHOWN}, and was broken off"
     if code < 0:
-        return f"it is damaged: its reader was ended by {signal.Signals(-code).name}"
+        return f"its reader was ended by {signal.Signals(-code).name}: it is damaged, or takes more than {_SHOWN}"
     return f"its reader ended with exit code {code}: are the libraries of crawler[documents] whole?"
 
 

@@ -122,8 +122,8 @@ def test_a_document_that_kills_or_hangs_its_reader_costs_itself_alone(commands: 
     assert outcomes(found) == dict.fromkeys(("/", *order), "fetched")
     assert all(found[path]["text"] == f"This is {path}." for path in normal if path.endswith("pdf"))
     assert [found[f"/{deed}"]["error"] for deed in deeds] == [
-        "it is damaged: its reader was ended by SIGSEGV",
-        "it is damaged: its reader was ended by SIGABRT",
+        "its reader was ended by SIGSEGV: it is damaged, or takes more than 512 MiB of memory",
+        "its reader was ended by SIGABRT: it is damaged, or takes more than 512 MiB of memory",
         "reading it took more than 3 s, and was broken off",
         "reading it took more than 512 MiB of memory, and was broken off",
     ]
