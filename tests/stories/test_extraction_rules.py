@@ -68,7 +68,7 @@ def test_what_rules_find_is_in_the_data_of_each_page(commands: Commands, shop: S
     status = commands.status()
     assert status["rules"] == {"tea": 2}
     assert status["rule_fields"] == {"tea.items": 2, "tea.items.seller": 2, "tea.name": 2, "tea.price": 2}
-    assert "tea 2 pages" in commands.run("status").out
+    assert "  rules     tea 2 pages, cup 0 pages" in commands.run("status").out.splitlines()
 
 
 def test_structured_data_is_beside_them_with_store_data(commands: Commands, shop: Site) -> None:
