@@ -207,7 +207,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The main content as Markdown (GFM), cut at `--max-text`. Present: with `--store markdown`, where `text`
     would be."""
     html: str | None = None
-    """The source of the page, decoded. Present: with `--store html`, if the page is HTML and not a copy."""
+    """The source of the page, decoded; of a document, the HTML made of it. Present: with `--store html`, if the page is
+    HTML or a document, and not a copy."""
     whole_page: bool = False
     """No main content was found, so `main` and `markdown` have all of the text. Present: if true."""
     content_type: str | None = None
