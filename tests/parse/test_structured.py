@@ -228,8 +228,8 @@ PARTS = st.lists(
 def test_microdata_is_what_the_algorithm_of_the_standard_finds(parts: list[str]) -> None:
     tree = read("".join(parts).encode())[0]
     items = tree.css("[itemscope]")
-    parts = {node.mem_id for item in items for node in crawled(tree, item)}
-    tops = [node for node in items if node.mem_id not in parts]  # the standard also leaves out properties of no item
+    owned = {node.mem_id for item in items for node in crawled(tree, item)}
+    tops = [node for node in items if node.mem_id not in owned]  # the standard also leaves out properties of no item
     assert microdata(tree, BASE) == [written(tree, top, (top.mem_id,)) for top in tops]
 
 
