@@ -28,10 +28,11 @@ SOURCES: Final = ("markdown", "main", "text")
 """Contents that it can be made from, the best first."""
 _META: Final = ("url", "title", "description", "lang", "fetched_at", "last_modified", "lastmod", "near_duplicate_of")
 """Fields of the front matter."""
-_MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~&]")
-_BLOCK: Final = re.compile(r"^(\s*)(#|[-+=:]|(?=\d{1,9}[.)]))", re.MULTILINE)
-_NUMBERED: Final = re.compile(r"^(\s*\d{1,9})([.)])", re.MULTILINE)
-_HEADING: Final = re.compile(r"\s*#\s+(.*?)\s*#*\s*(?:\n|\Z)")
+_MARKUP: Final = re.compile(r"[\\`*\[\]]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])|&(?=#?\w+;)|~(?=~)")
+"""What is markup within a line (CommonMark 0.31, section 6; GFM 6.5)."""
+_BLOCK: Final = re.compile(r"#{1,6}(?=\s|$)|[-+](?=\s|$)|-(?=[\s-]*$)|>")
+_NUMBERED: Final = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
+"""What is markup at the beginning of one (sections 4 and 5)."""
 
 
 @dataclass(frozen=True)
@@ -117,18 +118,24 @@ def body(record: Record) -> str:
 
 def escaped(text: str) -> str:
     """Plain text as Markdown that says the same: each line is a paragraph."""
-    safe = _MARKUP.sub(r"\\\g<0>", text)
-    safe = _NUMBERED.sub(r"\1\\\2", _BLOCK.sub(lambda found: found[1] + ("\\" + found[2] if found[2] else ""), safe))
-    return "\n\n".join(line.strip() for line in safe.splitlines() if line.strip())
+    return "\n\n".join(_escaped_line(line.strip()) for line in text.splitlines() if line.strip())
+
+
+def _escaped_line(line: str) -> str:
+    safe = _MARKUP.sub(r"\\\g<0>", line)
+    if _BLOCK.match(safe):
+        return f"\\{safe}"
+    numbered = _NUMBERED.match(safe)
+    return f"{numbered[1]}\\{safe[numbered.end(1) :]}" if numbered else safe
 
 
 def section(record: Record) -> bytes:
     """The page as a part of one file."""
     title = " ".join(printable(record.title or record.url).split())
     content = body(record)
-    heading = _HEADING.match(content)
-    if heading and heading[1] in (title, escaped(title)):
-        content = content[heading.end() :].lstrip("\n")
+    first, _, rest = content.partition("\n")
+    if first.startswith("# ") and first[2:].strip() in (title, escaped(title)):
+        content = rest.lstrip("\n")
     return f"# {escaped(title)}\n\nSource: <{record.url}>\n\n{content}\n---\n\n".encode()
 
 

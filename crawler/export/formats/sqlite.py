@@ -151,17 +151,21 @@ class RowWriter(Writer):
         self.output, self._database = database.name, database
         self._own = Shape() if shape.items else shape
         self._of_items = shape if shape.items else None
-        self._begun = False
+        database.guarded(self._open)
+
+    def _open(self) -> None:
+        self._database.begin()
+        connection = self._database.connection
+        self._pages = _Table(connection, "pages", _page_columns(self._own.fields))
+        if self._of_items is not None:
+            self._items = _Table(connection, "items", {"url": "TEXT NOT NULL"})
+            connection.execute("CREATE INDEX IF NOT EXISTS items_url ON items (url)")
 
     def write(self, record: Record) -> None:
         self._database.guarded(self._write, record)
 
     def _write(self, record: Record) -> None:
         self._database.begin()
-        if not self._begun:
-            self._pages = _Table(self._database.connection, "pages", _page_columns(self._own.fields))
-            self._items = _Table(self._database.connection, "items", {"url": "TEXT NOT NULL"})
-            self._begun = True
         (row,) = self._own.rows(record)
         self._pages.upsert(self._page_of(row, record))
         if self._of_items is not None:
@@ -188,7 +192,6 @@ class RowWriter(Writer):
 
     def abort(self) -> None:
         self._database.roll_back()
-        self._begun = False
 
 
 class _Table:
@@ -227,7 +230,6 @@ class _Table:
 
     def replace(self, url: str, rows: Sequence[dict[str, Any]]) -> None:
         """Put *rows* in the place of those of *url*."""
-        self._connection.execute(f"CREATE INDEX IF NOT EXISTS {self._name}_url ON {self._name} (url)")
         self._connection.execute(f"DELETE FROM {self._name} WHERE url = ?", [url])
         for row in rows:
             own = {key: value for key, value in row.items() if self.admit(key)}
