@@ -10,7 +10,7 @@ What a page says may look like these: where the borders between pages must be ce
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -82,15 +82,19 @@ class PageWriter(Writer):
     def __init__(self, folder: PageFolder, known: KnownOutput) -> None:
         self.output, self.known, self._folder = folder.name, known, folder
         self._storage: Storage = folder.storage
+        self._count = known.length
+
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        self._storage.heed(stopped)
 
     def write(self, record: Record) -> None:
         page = f"{front_matter(record)}\n{body(record)}".encode()
         self._folder.guarded(self._storage.put, file_name(record.url, "md"), page)
-        self._count = getattr(self, "_count", self.known.length) + 1
+        self._count += 1
 
     def checkpoint(self) -> None:
         self._folder.guarded(self._storage.sync)
-        self.known = KnownOutput(getattr(self, "_count", self.known.length))
+        self.known = KnownOutput(self._count)
 
     def finish(self) -> None:
         self.checkpoint()
