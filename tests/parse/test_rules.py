@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crawler.errors import UsageError
 from crawler.parse.match import Match
@@ -206,6 +208,64 @@ def test_text_within_text_does_not_multiply_the_time() -> None:
     began = time.process_time()
     match('[[rule]]\nname = "r"\nfields.y = { css = "div", all = true }', page)
     assert time.process_time() - began < 20
+
+
+ALL_TYPES = (
+    RULE
+    + """[rule.fields]
+text = { css = "*", all = true }
+own = { css = "*::text", all = true }
+number = { css = "*", type = "number", all = true }
+date = { css = "*", type = "date", all = true }
+url = { css = "*", type = "url", all = true }
+html = { css = "p", type = "html" }
+json = { jsonld = "@", all = true }
+typed = { jsonld = "*", type = "url", all = true }
+[rule.items]
+css = "p, a"
+fields = { text = "::text", link = { css = "", type = "url" }, number = { css = "b", type = "number" } }
+"""
+)
+PARTS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "<p>",
+                "</p>",
+                "<a href='",
+                "'>",
+                "<b>1.",
+                "2,",
+                "3 €",
+                "2024-",
+                "05-",
+                "06",
+                "\ud7ff\ufffd\0",
+                "&#xd800;",
+            ),
+            *(
+                '<script type="application/ld+json">',
+                '{"a": [1, "',
+                '\\ud800"]}',
+                "</script>",
+                "http://[",
+                "<br>",
+                "<!--",
+            ),
+            *("<time datetime='5/6/2024'>", "<meta content=x>", "<template>", "<svg>", "<table><td>", "<noscript>"),
+        ]
+    )
+    | st.text(max_size=5),
+    max_size=20,
+)
+
+
+@given(PARTS)
+def test_whatever_a_page_has_becomes_json(parts: list[str]) -> None:
+    found = match(ALL_TYPES, "".join(parts).encode("utf-8", "replace").decode())
+    assert found is not None
+    assert found.errors == []
+    assert msgspec.json.decode(msgspec.json.encode(found.data)) == found.data
 
 
 # -- mistakes in the file ----------------------------------------------------------------------------------------------

@@ -103,7 +103,10 @@ def test_fetch_shows_what_a_rule_finds_and_what_it_does_not(commands: Commands, 
         "maker nothing: no element matches 'b'",
     ]
     done = commands.run("fetch", shop.url("/about"), "--rules", "rules.toml")
-    assert f"rules rules.toml: none was applied: none matches {shop.url('/about')}" in done.out
+    assert "no rule matches: tea '/tea', cup '/cup'" in done.out.splitlines()
+    shop.serve("/tea.txt", b"tea", headers=[("Content-Type", "text/plain")])
+    done = commands.run("fetch", shop.url("/tea.txt"), "--rules", "rules.toml")
+    assert "rule 'tea' matches, but this is no HTML page that is stored" in done.out.splitlines()
 
 
 def test_the_rules_of_a_crawl_are_shown_and_replaced(commands: Commands, shop: Site) -> None:
