@@ -22,6 +22,7 @@ from crawler.worker.options import plan_of
 
 if TYPE_CHECKING:
     from crawler.crawl.fetch_one import Fetched
+    from crawler.parse.rules import Rules
 
 _OPTIONS: Final = (
     *("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private"),
@@ -48,7 +49,7 @@ def fetch(url: str, as_json: bool, links: bool, markdown: bool, **given: Any) ->
     from crawler.crawl.process import LAST_WORDS, end_within
 
     loaded = load_given(given)
-    plan_of(with_rules(loaded.settings))
+    rules = plan_of(with_rules(loaded.settings)).extract.rules
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
     with redirect_stdout(sys.stderr):  # what a hook prints
@@ -59,7 +60,7 @@ def fetch(url: str, as_json: bool, links: bool, markdown: bool, **given: Any) ->
         echo_json(found.record if links else msgspec.structs.replace(found.record, links=None))
     else:
         requests = [f"  {'request':<14} {text}" for text in found.requests]
-        lines = [*found.steps, *_lines(found.record, links=links), *_matched(found, loaded.settings.rules), *requests]
+        lines = [*found.steps, *_lines(found.record, links=links), *_matched(found, rules), *requests]
         click.echo("\n".join(map(printable, lines)))
     code = 0 if found.record.outcome == "fetched" else 4
     if loaded.settings.hook:
@@ -92,13 +93,14 @@ def _lines(record: Record, *, links: bool) -> list[str]:
     return shown + [f"  link           {link.url}" for link in record.links or () if links]
 
 
-def _matched(found: Fetched, rules: str | None) -> Iterator[str]:
-    """What the rules found, if any are given, and which fields found nothing."""
-    if rules is None:
-        return
+def _matched(found: Fetched, rules: Rules) -> Iterator[str]:
+    """What the first rule that matches found, if there are rules, and which of its fields found nothing."""
     match = found.match
     if match is None:
-        yield f"rules {rules}: none was applied: none matches {found.record.url}, or it is no HTML page that is stored"
+        if rules and (rule := rules.of(found.record.url)):
+            yield f"rule {rule.name!r} matches, but this is no HTML page that is stored"
+        elif rules:
+            yield "no rule matches: " + ", ".join(f"{rule.name} {rule.pattern!r}" for rule in rules.rules)
         return
     yield f"rule {match.rule!r}"
     for name, value in match.fields.items():
