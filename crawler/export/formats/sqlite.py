@@ -246,6 +246,8 @@ class _Table:
 
 def _locked(output: str) -> tuple[Path, int]:
     """The path of the file, and a descriptor by which it is locked."""
+    if output.endswith("/") or Path(output).is_dir():
+        raise UsageError(f"{output} is a folder: a database is one file, without / at the end")
     try:
         path = owners.resolved(output)
         kind = files.mode_of(path)
