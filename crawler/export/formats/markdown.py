@@ -82,15 +82,16 @@ class PageWriter(Writer):
     def __init__(self, folder: PageFolder, known: KnownOutput) -> None:
         self.output, self.known, self._folder = folder.name, known, folder
         self._storage: Storage = folder.storage
+        self._count = known.length
 
     def write(self, record: Record) -> None:
         page = f"{front_matter(record)}\n{body(record)}".encode()
         self._folder.guarded(self._storage.put, file_name(record.url, "md"), page)
-        self._count = getattr(self, "_count", self.known.length) + 1
+        self._count += 1
 
     def checkpoint(self) -> None:
         self._folder.guarded(self._storage.sync)
-        self.known = KnownOutput(getattr(self, "_count", self.known.length))
+        self.known = KnownOutput(self._count)
 
     def finish(self) -> None:
         self.checkpoint()

@@ -70,8 +70,7 @@ class Database(Container):
 
     def __init__(self, output: str, shape: Shape) -> None:
         self.name, self._shape = output, shape
-        self._made = False
-        self._path, self._fd = _locked(output)
+        self._path, self._fd, self._made = _locked(output)
         try:
             self.connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             self.connection.execute("PRAGMA journal_mode = WAL")
@@ -85,7 +84,7 @@ class Database(Container):
     def read_state(self) -> bytes | None:
         try:
             tables = [
-                name for (name,) in self.connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+                name for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             ]
             if _STATE in tables:
                 row = self.connection.execute(f"SELECT state FROM {_STATE}").fetchone()
@@ -93,7 +92,6 @@ class Database(Container):
                     return str(row[0]).encode()
             elif any(name in _OURS for name in tables):
                 raise UsageError(f"{self.name} has a table pages or items that no export made: name another file")
-            self._made = not tables
             return None
         except sqlite3.Error as error:
             raise UsageError(f"{self.name} cannot be used as a database: {error}: name another file") from None
@@ -244,8 +242,8 @@ class _Table:
         self._connection.execute(statement, [_value(row.get(column)) for column in self._columns])
 
 
-def _locked(output: str) -> tuple[Path, int]:
-    """The path of the file, and a descriptor by which it is locked."""
+def _locked(output: str) -> tuple[Path, int, bool]:
+    """The path of the file, a descriptor by which it is locked, and whether it is new."""
     if output.endswith("/") or Path(output).is_dir():
         raise UsageError(f"{output} is a folder: a database is one file, without / at the end")
     try:
@@ -261,7 +259,7 @@ def _locked(output: str) -> tuple[Path, int]:
     if files.locked_by_another(fd):
         os.close(fd)
         raise UsageError(f"{output} is being written by another export: stop it, or name another file")
-    return path, fd
+    return path, fd, not kind
 
 
 def _page_columns(fields: tuple[str, ...]) -> dict[str, str]:
