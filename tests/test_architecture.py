@@ -85,6 +85,7 @@ DOORS = {
         *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
     "mammoth": ("parse.docx",),
+    "obstore": ("export.bucket",),
     "prometheus_client": ("monitor.metrics",),
     "pyarrow": ("export.formats.parquet",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),

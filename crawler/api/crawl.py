@@ -162,7 +162,10 @@ class Crawl:
         `duplicate_of` of a record are URLs. A URL that comes twice was tried again: the later record holds.
         """
         with ends_in_order(), self._running():
-            frontier, before = self._begin()
+            try:
+                frontier, before = self._begin()
+            except HookError as error:  # as in `run`
+                raise error.with_traceback(None) from None
             if before.done:
                 yield from read(frontier.crawldb.records)
                 return
@@ -356,10 +359,11 @@ class Crawl:
         return explain(frontier, self._access.session.settings, url)
 
     def export(self, output: Path, **options: Unpack[ExportOptions]) -> int:
-        """Write the records so far to a file, a folder or a database; returns how many were written.
+        """Write the records so far to a file, a folder or a database; returns how many records were written.
 
         The ending of *output* decides the format: "pages.jsonl", "pages.csv.gz", "pages.parquet", "pages.sqlite",
-        "site.md" and others (docs/records.md); with a / at the end it is a folder. A file appears whole at the end.
+        "site.md" and others (docs/records.md); with a / at the end it is a folder; "s3://bucket/pages.parquet/"
+        is in a bucket (docs/s3.md). A file appears whole at the end.
 
         format: its name, if the ending does not show it.
         fields, items, only, status: as in `rows`.

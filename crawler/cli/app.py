@@ -25,7 +25,7 @@ from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_g
 from crawler.cli.progress import run_with_summary
 from crawler.cli.report import report
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
-from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say, show_warnings
 from crawler.cli.usage import click_message, command_to_continue, command_to_export
 from crawler.crawl import signals
 from crawler.crawl.cpus import worker_count
@@ -42,7 +42,7 @@ from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
 from crawler.settings import VERSION, Loaded, Settings
 from crawler.text import counted
-from crawler.worker.options import plan_of
+from crawler.worker.options import plan_of, wanted
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
@@ -128,6 +128,8 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
     worker_count(loaded.settings.workers)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
+    if loaded.settings.near_duplicates and wanted(loaded.settings).isdisjoint(("text", "main", "markdown")):
+        say("hint: --near-duplicates compares texts, and this crawl keeps none: add text to --store")
     check_sources(sources, sitemaps)
     if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
         say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")
@@ -335,6 +337,7 @@ for command in (
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; every error becomes one line and an exit code."""
     occupy_standard_streams()
+    show_warnings()
     signals.raise_from_now_on()  # exit as after Ctrl-C: an embedded Redis is stopped
     code = _main(args)
     left = signals.left_by()

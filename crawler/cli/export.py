@@ -80,6 +80,7 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
         "crawler export -o pages.sqlite                     the same again: only what is new",
         "crawler export -o docs/ --format markdown --unique a file a page",
         "crawler export -o pages/ --format parquet          a folder of parts, as it grows",
+        "crawler export -o s3://bucket/pages.parquet/       the same in a bucket",
         "crawler export -o - --follow | jq .title           while the crawl runs",
         "crawler export -o pages.jsonl --state pages.state  the same again: only what is new, appended",
         "crawler export -o part-2.jsonl --state pages.state continue in a new file",
@@ -87,7 +88,9 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
     ),
 )
 @output_options(
-    f"where to; - is stdout, a / at the end is a folder. Its ending names the format: {endings('.')}", required=True
+    "where to; - is stdout, a / at the end is a folder, s3://BUCKET/... a bucket."
+    f" Its ending names the format: {endings('.')}",
+    required=True,
 )
 @click.option("--only", metavar="OUTCOME", multiple=True, help="these: fetched,redirected,dropped,failed:dns, ...")
 @click.option("--status", "statuses", metavar="STATUS", multiple=True, help="these HTTP statuses: 200,3xx, ...")

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from crawler import url as urls
 from crawler.frontier.messages import HostFacts, HostTrouble, Limits, OfHost, Shares
+from crawler.frontier.scripts import NEAR_BITS
 
 Reply = tuple[Any, ...]
 
@@ -106,6 +107,8 @@ class Put:
     entry: bytes
     site: str = ""
     """Under which budgets are counted; none: the host is a site by itself."""
+    first: bool = False
+    """It goes to the front of its queue."""
 
 
 PROVEN_AFTER: Final = 2
@@ -178,6 +181,10 @@ class Model:
         self.sites: dict[str, tuple[int, int]] = {}
         """Site -> URLs accepted, hosts."""
         self.digests: dict[str, str] = {}
+        self.noted: dict[str, int] = {}
+        """Id -> the hash of a page's text by which others find it, in the order in which they were noted."""
+        self.near: dict[str, str] = {}
+        """Id -> id of the page that it is near."""
         self.duplicates: dict[str, str] = {}
         """id -> id of the page that had its content before."""
         self.templates: dict[str, Template] = {}
@@ -253,13 +260,14 @@ class Model:
     def _accept(self, puts: Sequence[Put], *, seeded: bool = False) -> tuple[int, int, int]:
         """New ones within the budget of their host are queued; groups are taken by host and priority."""
         told = Counter({"new": 0, "seen": 0, "over": 0})
-        groups: dict[tuple[str, int], list[Put]] = {}
+        groups: dict[tuple[str, int, bool], list[Put]] = {}
         for put in puts:
-            groups.setdefault((put.host, put.priority), []).append(put)
+            groups.setdefault((put.host, put.priority, put.first), []).append(put)
         for group in groups.values():
             room, why = self._room(group[0], seeded)
             host = self.hosts.get(group[0].host)
-            queue = None if host is None else host.end(self.limits.overflow)
+            queue = None if host is None or group[0].first else host.end(self.limits.overflow)
+            at = 0
             for put in group:
                 what = "seen" if put.id in self.seen else "new" if room > 0 else "over"
                 told[what] += 1
@@ -267,7 +275,8 @@ class Model:
                     self.counters[f"refused:{why}"] += 1
                 elif what == "new":
                     room -= 1
-                    queue = self._accept_one(put, queue)
+                    queue = self._accept_one(put, queue, at if put.first else None)
+                    at += 1
         return told["new"], told["seen"], told["over"]
 
     def _room(self, put: Put, seeded: bool) -> tuple[float, str]:
@@ -292,8 +301,8 @@ class Model:
             room, why = 0, "site-hosts"
         return room, why
 
-    def _accept_one(self, put: Put, queue: list[tuple[str, bytes]] | None) -> list[tuple[str, bytes]]:
-        """Queue it behind the others of its group, in *queue*."""
+    def _accept_one(self, put: Put, queue: list[tuple[str, bytes]] | None, at: int | None) -> list[tuple[str, bytes]]:
+        """Queue it behind the others of its group, in *queue*: at its end, or *at* this place."""
         is_new, is_page = put.host not in self.hosts, put.priority != 0
         host = self.hosts.setdefault(put.host, Host(due=self.now, site=put.site or put.host))
         if is_new:
@@ -305,7 +314,7 @@ class Model:
         self.seen.add(put.id)
         host.accepted += is_page
         queue = host.queues[put.priority] if put.priority != 1 or queue is None else queue
-        queue.append((put.id, put.entry))
+        queue.insert(len(queue) if at is None else at, (put.id, put.entry))
         return queue
 
     # -- leasing -------------------------------------------------------------------------------------------------------
@@ -548,6 +557,7 @@ class Model:
         rest_ms: int,
         puts: Sequence[Put],
         digest: str = "",
+        similarity: int | None = None,
         latency: int | None = None,
         ip: str = "",
         handling: int = 0,
@@ -576,6 +586,7 @@ class Model:
         self.duplicates.pop(url_id, None)
         if digest and self.digests.setdefault(digest, url_id) != url_id:
             self.duplicates[url_id] = self.digests[digest]
+        self._note(url_id, similarity)
         told = (0, 0, 0) if url_id in self.duplicates else self._accept(puts)
         if latency is not None:
             host.latency = latency if host.latency is None else math.floor(host.latency * 0.6 + latency * 0.4)
@@ -589,6 +600,20 @@ class Model:
         self._rest(host, rest_ms)
         self._labour(host, handling, token)
         return "OK", *told, url_id in self.duplicates
+
+    def _note(self, url_id: str, similarity: int | None) -> None:
+        """A page that is near none is found by others from now on. With the same text again that stays so."""
+        self.near.pop(url_id, None)
+        was = self.noted.get(url_id)
+        if similarity is None or url_id in self.duplicates:
+            self.noted.pop(url_id, None)
+        elif was != similarity:
+            self.noted.pop(url_id, None)
+            found = [other for other, there in self.noted.items() if (there ^ similarity).bit_count() <= NEAR_BITS]
+            if found:
+                self.near[url_id] = found[0]
+            else:
+                self.noted[url_id] = similarity
 
     def _leads_to(self, at: str | None, end: str) -> bool:
         """Whether known redirects lead from one URL to another."""

@@ -10,7 +10,7 @@ What a page says may look like these: where the borders between pages must be ce
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -83,6 +83,9 @@ class PageWriter(Writer):
         self.output, self.known, self._folder = folder.name, known, folder
         self._storage: Storage = folder.storage
         self._count = known.length
+
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        self._storage.heed(stopped)
 
     def write(self, record: Record) -> None:
         page = f"{front_matter(record)}\n{body(record)}".encode()

@@ -25,6 +25,8 @@ import msgspec
 from crawler import owners
 from crawler.errors import OutputError, UsageError
 from crawler.export import files
+from crawler.export.bucket import is_url
+from crawler.export.s3 import Upload
 from crawler.export.shape import ALL_FIELDS, FIELDS, MAX_COLUMNS, Shape, is_column, items_of
 from crawler.export.writer import Container, Format, KnownOutput, Writer
 from crawler.record import CONTENTS, Record
@@ -37,7 +39,7 @@ _LARGEST: Final = 1 << 63
 
 @dataclass(frozen=True)
 class Sqlite(Format):
-    """Databases: each keeps its own state, and is always continued."""
+    """Databases: each keeps its own state, and is always continued; one in a bucket appears whole at the end."""
 
     shape: Shape = ALL_FIELDS
     has_pages = True
@@ -50,16 +52,18 @@ class Sqlite(Format):
         return frozenset(CONTENTS) if read is None else frozenset(CONTENTS) & read
 
     def contains_state(self, output: str) -> bool:
-        return True
+        return not is_url(output)
 
-    def container(self, output: str) -> Container:
-        return Database(output, self.shape)
+    def container(self, output: str) -> Container | None:
+        return None if is_url(output) else Database(output, self.shape)
 
     def check(self, output: str) -> None:
-        """Nothing to check: `container` opens it."""
+        if is_url(output):
+            raise UsageError(f"{output} appears whole at the end: leave out --state and --drain")
 
     def open(self, output: str, *, follow: bool) -> Writer:
-        raise ValueError("a database is opened with its state, see `container`")
+        """Only one in a bucket is opened without its state."""
+        return UploadedRows(output, self.shape)
 
     def resume(self, output: str, known: KnownOutput | None, *, follow: bool) -> Writer:
         raise ValueError("a database is opened with its state, see `container`")
@@ -190,6 +194,37 @@ class RowWriter(Writer):
 
     def abort(self) -> None:
         self._database.roll_back()
+
+
+class UploadedRows(RowWriter):
+    """Writes the rows of a temporary database, which becomes an object of a bucket at the end."""
+
+    def __init__(self, output: str, shape: Shape) -> None:
+        self._upload = Upload(output)
+        self._whole = Database(str(self._upload.path), shape)
+        super().__init__(self._whole, shape)
+        self.output = output
+        self._open = True
+
+    def finish(self) -> None:
+        if not self._open:
+            return
+        try:
+            self._whole.write_state(b"")
+            self._open = False
+            self._whole.close()
+            self._upload.finish()
+        except OSError as error:
+            why = files.reason(error)
+            raise OutputError(f"{self.output} cannot be written: {why}; the object is as it was before") from None
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        if self._open:
+            self._open = False
+            self._whole.close()
+        self._upload.close()
 
 
 class _Table:
