@@ -27,7 +27,7 @@ from crawler.errors import OutputError, UsageError
 from crawler.export import files
 from crawler.export.bucket import is_url
 from crawler.export.s3 import Upload
-from crawler.export.shape import ALL_FIELDS, FIELDS, MAX_COLUMNS, Shape, is_column, items_of
+from crawler.export.shape import ALL_FIELDS, FIELDS, MAX_COLUMNS, Shape, divide, is_column, items_of
 from crawler.export.writer import Container, Format, KnownOutput, Writer
 from crawler.record import CONTENTS, Record
 
@@ -153,9 +153,9 @@ class RowWriter(Writer):
         self.output, self._database = database.name, database
         self._own = Shape() if shape.items else shape
         self._of_items = shape if shape.items else None
-        database.guarded(self._open)
+        database.guarded(self._make_tables)
 
-    def _open(self) -> None:
+    def _make_tables(self) -> None:
         self._database.begin()
         connection = self._database.connection
         self._pages = _Table(connection, "pages", _page_columns(self._own.fields))
@@ -180,10 +180,9 @@ class RowWriter(Writer):
         if self._of_items is not None and items_of(data) is not None:
             data = {key: value for key, value in data.items() if key != "items"} if isinstance(data, dict) else None
         if self._own.plain and isinstance(data, dict):
-            own = {key: value for key, value in data.items() if self._pages.admit(f"data.{key}")}
+            own, data = divide(data, [key for key in data if self._pages.admit(f"data.{key}")])
             row |= {f"data.{key}": value for key, value in own.items()}
-            data = {key: value for key, value in data.items() if key not in own}
-        row["data"] = data or None
+        row["data"] = data
         return row if self._own.plain else {name: row.get(name) for name in ("url", *self._own.fields)}
 
     def checkpoint(self) -> None:
