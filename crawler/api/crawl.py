@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -18,7 +20,7 @@ from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
 from crawler.crawl.supervisor import Ended, run_workers
-from crawler.errors import HookError, UsageError
+from crawler.errors import CrawlerError, HookError, UsageError
 from crawler.export import Output, Selection, follow, read
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
@@ -86,6 +88,7 @@ class Crawl:
         self._background: Background | None = None
         self._is_running = False
         self._monitor: Monitor | None = None
+        weakref.finalize(self, _leave, self._access, os.getpid())
 
     def __repr__(self) -> str:
         return f"<Crawl {self._access.loaded.settings.crawl!r} {place_of(self._access.loaded)}>"
@@ -379,6 +382,13 @@ class Crawl:
             written = opened.write(frontier, stored)
         written.result.refuse_left_out()
         return written.records
+
+
+def _leave(access: Access, pid: int) -> None:
+    """Close what a program forgot to close, when its Crawl is collected or the program ends; not in a fork of it."""
+    if os.getpid() == pid:
+        with suppress(CrawlerError, OSError):
+            access.close()
 
 
 def _change(key: str, value: Any) -> Any:

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pandas as pd
+import polars as pl
 import pytest
 
 from crawler import Crawl, CrawlerError, Record
@@ -170,6 +173,21 @@ def test_two_crawls_one_after_the_other_and_side_by_side(sites: Sites, own: dict
             crawl.close()
 
 
+def test_a_crawl_that_is_not_closed_leaves_no_redis_behind(sites: Sites, commands: Commands) -> None:
+    """Neither one that was thrown away, nor one with a loop that was left open."""
+    site = _site(sites, 3)
+    commands.write(
+        "open.py",
+        "import sys\nfrom pathlib import Path\nfrom crawler import Crawl\nurl = sys.argv[1]\n"
+        "Crawl(url, name='one', workers=1, delay=0).run()\n"
+        "two = Crawl(url, name='two', workers=1, delay='50ms')\nloop = iter(two)\nnext(loop)\n"
+        "print(Path('.crawler/redis.pid').exists())\n",
+    )
+    done = commands.run(site.url("/"), python="open.py")
+    assert (done.code, done.out, done.err) == (0, "True\n", "")
+    assert not (commands.folder / ".crawler" / "redis.pid").exists()
+
+
 def test_fresh_starts_over(sites: Sites, own: dict[str, Any]) -> None:
     site = _site(sites, 3)
     said: list[str] = []
@@ -294,6 +312,10 @@ def test_rows_and_exports(sites: Sites, own: dict[str, Any], tmp_path: Path) -> 
         assert list(crawl.rows(items=True)) == [{"url": site.url("/p0"), "n": n, "item.url": "own"} for n in range(2)]
         with pytest.raises(UsageError, match="did you mean title"):
             list(crawl.rows(["titel"]))
+        frame, table = pd.DataFrame(crawl.rows()), pl.DataFrame(crawl.rows(), infer_schema_length=None)
+        assert frame.shape == table.shape == (4, len(Record.__struct_fields__))
+        (counted,) = duckdb.sql("SELECT count(*) FROM frame WHERE status = 200").fetchall()
+        assert counted == (3,)
         record = next(iter(crawl.records()))
         assert record.to_dict() == json.loads(record.encode()) | {"url": record.url}
         assert repr(record).startswith(f"<Record {site.url('/')} fetched 200")
