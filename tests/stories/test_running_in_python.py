@@ -314,8 +314,9 @@ def test_rows_and_exports(sites: Sites, own: dict[str, Any], tmp_path: Path) -> 
             list(crawl.rows(["titel"]))
         frame, table = pd.DataFrame(crawl.rows()), pl.DataFrame(crawl.rows(), infer_schema_length=None)
         assert frame.shape == table.shape == (4, len(Record.__struct_fields__))
-        (counted,) = duckdb.sql("SELECT count(*) FROM frame WHERE status = 200").fetchall()
-        assert counted == (3,)
+        counted = duckdb.sql("SELECT count(*) FROM frame WHERE status = 200")
+        assert counted is not None
+        assert counted.fetchall() == [(3,)]
         record = next(iter(crawl.records()))
         assert record.to_dict() == json.loads(record.encode()) | {"url": record.url}
         assert repr(record).startswith(f"<Record {site.url('/')} fetched 200")
