@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-hostile bench-hosts lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-memory targets check-real bench-cluster check-skim bench-similarity bench-hostile bench-hosts bench-documents bench-language bench-rules lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,18 @@ check-skim: $(VENV)/.dev ## read real pages and damaged ones whole and skimmed, 
 
 bench-hostile: compiled ## measure good hosts beside hostile ones of all kinds
 	$(BIN)/python -m benchmarks.hostile $(ARGS)
+
+bench-similarity: $(VENV)/.dev ## measure how near duplicates are found, on real pages that are changed, and what that costs
+	$(BIN)/python -m benchmarks.similarity $(ARGS)
+
+bench-documents: compiled ## read and crawl 200 PDF and DOCX files, half of them damaged (needs nginx)
+	$(BIN)/python -m benchmarks.documents $(ARGS)
+
+bench-language: compiled ## score how often the language of a text is found
+	$(BIN)/python -m benchmarks.language $(ARGS)
+
+bench-rules: $(VENV)/.dev ## measure rules and structured data: milliseconds a page
+	$(BIN)/python -m benchmarks.rules $(ARGS)
 
 bench-hosts: compiled ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)

@@ -52,7 +52,7 @@ def folders(given: Sequence[str]) -> dict[str, Path]:
     Raises SiteError.
     """
     if not given:
-        return {name: _fetched(package) for name, package in PACKAGES.items()}
+        return {name: fetched(package) for name, package in PACKAGES.items()}
     found = {}
     for item in given:
         name, equals, path = item.partition("=")
@@ -62,7 +62,8 @@ def folders(given: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _fetched(package: Package) -> Path:
+def fetched(package: Package) -> Path:
+    """Where the package is unpacked; it is fetched if it is missing. Raises SiteError."""
     folder = CACHE / package.name / package.folder
     if not folder.is_dir():
         _fetch(package)

@@ -34,7 +34,7 @@ http {{
     types {{
         text/html html htm; text/css css; text/plain txt py c h; text/xml xml; application/javascript js;
         application/json json; image/png png; image/svg+xml svg; image/gif gif; application/pdf pdf;
-        application/gzip gz;
+        application/gzip gz; application/vnd.openxmlformats-officedocument.wordprocessingml.document docx;
     }}
     default_type application/octet-stream;
     log_format plain '$msec $status http://$server_addr:$server_port$request_uri';

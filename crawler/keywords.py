@@ -73,6 +73,8 @@ class Changeable(TypedDict, total=False):
     """Follow only sitemaps, no links of pages."""
     follow_duplicates: bool
     """Follow links of pages with content seen before."""
+    near_duplicates: bool
+    """Find near duplicates by the whole text where no main content is stored."""
     ignore_traps: bool
     """Follow what looks like a trap, quarantine nothing."""
     timeout: Number

@@ -207,7 +207,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The main content as Markdown (GFM), cut at `--max-text`. Present: with `--store markdown`, where `text`
     would be."""
     html: str | None = None
-    """The source of the page, decoded. Present: with `--store html`, if the page is HTML and not a copy."""
+    """The source of the page, decoded; of a document, the HTML made of it. Present: with `--store html`, if the page is
+    HTML or a document, and not a copy."""
     whole_page: bool = False
     """No main content was found, so `main` and `markdown` have all of the text. Present: if true."""
     content_type: str | None = None
@@ -257,7 +258,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What went wrong, in words, up to 500 characters. Present: if the URL failed, if robots.txt or a quarantine
     refused it, or if a part failed (a hook, the target of a redirect)."""
     data: Any = None
-    """What the user's hook returned. Present: if a hook returned anything."""
+    """Named values of the page: its structured data, what rules found, what the user's hook returned. Present: if there
+    is any; structured data with `--store data`."""
 
     def named(self, urls: Mapping[str, str]) -> Record:
         """This record with URLs in place of the `ids`; what *urls* does not know is left out."""

@@ -8,9 +8,11 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
+import duckdb
 import pytest
 
 from crawler.cli.demo_site import DemoSite
@@ -18,7 +20,8 @@ from tests.stories.commands import Commands
 from tools.docs import DOCS
 
 PAGE: Final = (DOCS / "analysis.md").read_text(encoding="utf-8")
-QUESTIONS: Final = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##)", PAGE, re.MULTILINE | re.DOTALL))
+ASKED: Final = PAGE.partition("## Five questions")[2]
+QUESTIONS: Final = dict(re.findall(r"^### (.*?)\n(.*?)(?=^##)", ASKED, re.MULTILINE | re.DOTALL))
 LEAST: Final = dict(zip(QUESTIONS, (10, 7, 2, 2, 5), strict=True))
 """Rows that each answer has at least."""
 
@@ -57,18 +60,23 @@ def folder() -> Iterator[Path]:
             *("-o", "pages.jsonl"),
         )
     assert done.code == 0, done.err
+    for name in ("pages.parquet", "pages.sqlite"):
+        assert commands.run("export", "-o", name).code == 0
     os.chdir(commands.folder)
     yield commands.folder
     os.chdir(before)
     commands.close()
 
 
-@pytest.fixture(scope="module")
-def names(folder: Path) -> dict[str, Any]:
-    """The names that the blocks share, after the file was opened with each tool."""
-    assert (folder / "pages.jsonl").exists()
+@pytest.fixture(scope="module", params=["JSONL", "Parquet", "SQLite"])
+def names(request: pytest.FixtureRequest, folder: Path) -> dict[str, Any]:
+    """The names that the blocks share, after a file of that format was opened with each tool."""
+    assert {"pages.jsonl", "pages.parquet", "pages.sqlite"} <= {path.name for path in folder.iterdir()}
+    for kind in ("VIEW", "TABLE"):
+        with suppress(duckdb.CatalogException):
+            duckdb.sql(f"DROP {kind} pages")
     found: dict[str, Any] = {}
-    for block in blocks(PAGE.partition("## Opening it")[2].partition("## Five questions")[0]):
+    for block in blocks(PAGE.partition(f"\n### {request.param}\n")[2].partition("\n##")[0]):
         run(block, found)
     return found
 
@@ -124,8 +132,6 @@ def embed(text: str) -> list[float]:
 @pytest.fixture
 def vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The names of the part about a vector store, run on two pages."""
-    import duckdb
-
     monkeypatch.chdir(tmp_path)
     pages = [
         {"url": "https://a.example/", "outcome": "fetched", "markdown": MARKDOWN},

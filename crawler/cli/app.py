@@ -42,7 +42,7 @@ from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
 from crawler.settings import VERSION, Loaded, Settings
 from crawler.text import counted
-from crawler.worker.options import plan_of
+from crawler.worker.options import plan_of, wanted
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
@@ -128,6 +128,8 @@ def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ())
     worker_count(loaded.settings.workers)
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
+    if loaded.settings.near_duplicates and wanted(loaded.settings).isdisjoint(("text", "main", "markdown")):
+        say("hint: --near-duplicates compares texts, and this crawl keeps none: add text to --store")
     check_sources(sources, sitemaps)
     if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
         say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _OPTIONS: Final = (
     *("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private"),
-    *("ignore_robots", "insecure", "hook", "hook_on", "rules", "verbose"),
+    *("ignore_robots", "insecure", "store", "hook", "hook_on", "rules", "verbose"),
 )
 _MAX_SHOWN: Final = 10
 """Items that are shown to a person."""

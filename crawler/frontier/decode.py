@@ -30,9 +30,9 @@ def lease(token: bytes, value: bytes) -> tuple[str, Lease]:
 
 
 def record(
-    key: str, raw: bytes | None, copy_of: bytes | None, packed: Mapping[str, bytes | None]
+    key: str, raw: bytes | None, copy_of: bytes | None, near: bytes | None, packed: Mapping[str, bytes | None]
 ) -> tuple[Record, int]:
-    """The record in the field `m` of the page at *key*, with `d` and its *packed* contents, and the bytes of these.
+    """The record in the field `m` of the page at *key*, with `d`, `n` and *packed* contents, and the bytes of these.
 
     Raises UnreadableRecord where it is none.
     """
@@ -46,6 +46,8 @@ def record(
         raise _unreadable(key, error) from None
     if copy_of is not None:
         found = msgspec.structs.replace(found, duplicate_of=copy_of.decode("utf-8", "replace"))
+    if near is not None:
+        found = msgspec.structs.replace(found, near_duplicate_of=str(int.from_bytes(near[:8], "big")))
     return found, sum(map(len, contents.values()))
 
 

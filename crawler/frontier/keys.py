@@ -31,9 +31,12 @@ segment.py), and the newest ones |
 | `seen_before:<bucket>` | SET | 63 bits of each fingerprint that was imported (see fingerprint.py): links to \
 what they stand for are refused |
 | `page:<id>` | HASH | `m` record as JSON, its contents (zlib) in the fields of CONTENT_FIELDS, `at` its stream id, \
-`token` of its commit, `d` id of the page with the same content, `to` id of the URL that it redirects to; once it is \
-drained, `m` is a stub (of a dead letter still the record), and there are no contents, no `at` |
+`token` of its commit, `d` id of the page with the same content, `n` id (8 bytes) of one with nearly the same text, \
+`s` by what others find that they are near this one (see `near`), `to` id of the URL that it redirects to; once it is \
+drained, `m` is a stub (of a dead letter still the record), and there are no contents, no `at`, no `n` |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id of the first page that had it |
+| `near:<band>` | HASH | 6 bits of a similarity hash, the last ones of a band -> the latest pages with this band: \
+hash and id of each (see shared/similar.lua) |
 | `sites` | HASH | site -> URLs accepted, `<site> hosts` -> hosts; where it is needed `<site> ip` (the address that \
 answered last), `<site> cost`, `<site> probe` (the lease that is to show whether its pages still take long) |
 | `starts` | ZSET | `<site> <address>` of a site with many hosts -> when in ms its hosts there may be asked next, \
@@ -63,7 +66,7 @@ from __future__ import annotations
 import re
 from binascii import crc_hqx
 from functools import lru_cache
-from itertools import chain, count
+from itertools import chain, count, pairwise
 from typing import Final, Literal, TypeAlias
 from zlib import crc32
 
@@ -78,6 +81,11 @@ SLOTS: Final = 16_384
 """Of a Redis Cluster."""
 DIGEST_BUCKETS: Final = 16_384
 """`digests` hashes; one of up to 512 fields (Redis's default) stays packed at about 22 bytes a page."""
+NEAR_BANDS: Final = 5
+"""A similarity hash is looked up by this many parts of its 64 bits: of 13 bits, but for the last."""
+_BAND_BITS: Final = 13
+_NEAR_FIELDS: Final = 64
+"""Values of a band in one `near` hash: it stays packed until it is well filled."""
 
 Hash: TypeAlias = str
 List: TypeAlias = str
@@ -165,6 +173,13 @@ class Keys:
         """The hash that a content's digest (63 bits, decimal) belongs to."""
         return f"{self.prefix}digests:{int(digest) % DIGEST_BUCKETS}"
 
+    def near(self, similarity: int) -> list[str]:
+        """The hashes in which pages with a similar text are: one for each band of *similarity* (64 bits)."""
+        shifts = [max(64 - _BAND_BITS * n, 0) for n in range(NEAR_BANDS + 1)]
+        values = [(similarity >> low) % (1 << high - low) for high, low in pairwise(shifts)]
+        keys_of_a_band = (1 << _BAND_BITS) // _NEAR_FIELDS
+        return [f"{self.prefix}near:{n * keys_of_a_band + value // _NEAR_FIELDS}" for n, value in enumerate(values)]
+
     def template(self, template_id: str) -> str:
         """The hash of a template of URLs."""
         return f"{self.prefix}template:{template_id}"
@@ -181,7 +196,7 @@ class Keys:
 FIXED: Final[dict[str, str]] = {name: kind.lower() for name, kind in Keys.__annotations__.items()}
 """Name -> type of the keys that every script gets first, in this order. `scripts.py` names them in Lua."""
 _KIND_OF: Final = FIXED | {
-    **dict.fromkeys(("host", "page", "digests", "template"), "hash"),
+    **dict.fromkeys(("host", "page", "digests", "near", "template"), "hash"),
     **{"queue": "list", "parcels": "stream", "robots": "string"},
     **dict.fromkeys(("seen", "seen_before", "prints"), "set"),
 }

@@ -208,6 +208,8 @@ class Commit(msgspec.Struct, frozen=True):
     latency_ms: int | None = None
     digest: str = ""
     """63 bits of the content's digest as a decimal string: of pages whose links are not followed twice."""
+    similarity: int | None = None
+    """The hash of its text, 64 bits (see policy/similarity.py); None: it has no text, or is near no page."""
     spared: str = ""
     """Whose copy this may be so that its requests are taken all the same: the id of a page, or ANY."""
     ip: str = ""

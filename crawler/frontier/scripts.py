@@ -18,7 +18,7 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
-from crawler.frontier.keys import CONTENT_FIELDS, FIXED
+from crawler.frontier.keys import CONTENT_FIELDS, FIXED, NEAR_BANDS
 from crawler.frontier.messages import Limits
 from crawler.record import ENTRY, Charge
 
@@ -32,6 +32,13 @@ LABOUR_PARTS: Final = 20
 LABOUR_MAX_MS: Final = 300_000
 """A site whose page took long rests this many times as long, up to this long, while other sites have work."""
 
+NEAR_BITS: Final = 6
+"""Two texts are near each other if their hashes differ in up to this many of 64 bits (see policy/similarity.py)."""
+NEAR_MAX: Final = 32
+"""Pages of each value of a band that a text is compared with, the latest ones: a shard knows some 260,000 in all."""
+NEAR_ENTRY: Final = 16
+"""Bytes: the hash of a page's text, and the page's id."""
+
 IN_LUA: Final = {
     "SCHEMA": f"'{SCHEMA}'",
     "DATA": f"'{CONTENT_FIELDS['data']}'",
@@ -39,6 +46,7 @@ IN_LUA: Final = {
     "OWN_KEYS": len(FIXED) + 1,  # where a verb's own keys begin
     **{"NEVER": NEVER, "CRASH": Charge.CRASH, "DEFAULT_OVERFLOW": Limits().overflow},
     **{"HEAVY_MS": HEAVY_MS, "LABOUR_PARTS": LABOUR_PARTS, "LABOUR_MAX_MS": LABOUR_MAX_MS},
+    **{"NEAR_BITS": NEAR_BITS, "NEAR_MAX": NEAR_MAX, "NEAR_ENTRY": NEAR_ENTRY, "NEAR_BANDS": NEAR_BANDS},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
 }
 """Lua name -> value of what scripts and Python both know."""
@@ -52,7 +60,7 @@ end
 
 SHARED: Final = (
     *("head", "numbers", "crawl", "names", "queues", "counts", "hosts", "leases", "feedback", "entries"),
-    *("admission", "outbox", "limits"),
+    *("admission", "outbox", "limits", "similar"),
 )
 """The files of `lua/shared`, in their order: Lua knows a local name only below its definition."""
 

@@ -81,6 +81,8 @@ class Status:
     Links that they will lead to are not counted; none where there is nothing to go by."""
     duplicates: int
     """Pages whose content another page had before."""
+    near_duplicates: int
+    """Pages whose text is nearly that of an earlier page."""
     documents: int
     """PDF and DOCX that were not read, because a worker's machine lacks `crawler[documents]`."""
     hook_calls: int
@@ -249,7 +251,7 @@ def _of_pages(counters: dict[str, int]) -> dict[str, Any]:
         "outcomes": {name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
         "statuses": _under("status:", counters),
         "refused": _under("refused:", counters),
-        **{name: counters.get(name, 0) for name in ("documents", "bytes", "duplicates", "lost")},
+        **{name: counters.get(name, 0) for name in ("documents", "bytes", "duplicates", "near_duplicates", "lost")},
     }
 
 

@@ -7,6 +7,7 @@ round trip. Every verb may be sent twice. docs/frontier.md has the contract of e
 from __future__ import annotations
 
 import secrets
+import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal
@@ -239,6 +240,7 @@ def commit(shard: Shard, page: Commit) -> Call[Accepted]:
     """
     keys, groups = _sorted(shard, page.requests, page.roots)
     own = [shard.keys.page(page.id), *([shard.keys.digests(page.digest)] if page.digest else [])]
+    own += shard.keys.near(page.similarity) if page.similarity is not None else []
     return shard.call(
         "commit",
         replies.committed,
@@ -254,6 +256,7 @@ def commit(shard: Shard, page: Commit) -> Call[Accepted]:
         record=page.record,
         contents=len(page.contents),
         digest=page.digest,
+        similarity=b"" if page.similarity is None else struct.pack(">QQ", page.similarity, int(page.id)),
         spared=page.spared,
         ip=page.ip,
         copy=page.copy,

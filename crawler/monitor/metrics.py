@@ -45,6 +45,7 @@ _COUNTERS: Final[dict[str, tuple[str, Callable[[Status], float]]]] = {
     "hook_calls": ("Pages for which the hook was called.", lambda s: s.hook_calls),
     "hook_errors": ("Pages on which the hook failed.", lambda s: s.hook_errors),
     "duplicates": ("Pages with the content of an earlier page.", lambda s: s.duplicates),
+    "near_duplicates": ("Pages with nearly the text of an earlier page.", lambda s: s.near_duplicates),
     "urls_lost": ("URLs that a foreign client removed from their queues.", lambda s: s.lost),
 }
 _LABELED: Final[tuple[tuple[type[_Family], str, str, str, Callable[[Status], dict[str, int]]], ...]] = (

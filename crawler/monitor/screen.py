@@ -73,6 +73,7 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         (set(status.statuses) - {"200"}, f"answers by status: {statuses}"),
         (status.refused, f"links left out: {refused}"),
         (status.duplicates, f"pages with content seen before: {status.duplicates:,} (see `duplicate_of`)"),
+        (status.near_duplicates, f"near duplicates: {status.near_duplicates:,} (see `near_duplicate_of`)"),
         (status.documents, documents_left_out(status)),
         (status.hook_calls and not status.hook_errors, f"hook: {counted(status.hook_calls, 'call')}, none failed"),
         (status.hook_errors, f"hook: {hook_errors(status)}:"),
@@ -163,6 +164,9 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
     if status.duplicates:
         copies = counted(status.duplicates, "page")
         yield "copies", f"{copies} {'has' if status.duplicates == 1 else 'have'} the content of another one"
+    if status.near_duplicates:
+        near = counted(status.near_duplicates, "page")
+        yield "near", f"{near} {'has' if status.near_duplicates == 1 else 'have'} nearly the text of another one"
     if status.documents:
         yield "documents", documents_left_out(status)
     yield from _notes_of_extraction(status)

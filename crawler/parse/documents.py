@@ -17,7 +17,13 @@ from crawler.fetch.mime import DOCX, PDF
 
 Kind = Literal["pdf", "docx"]
 
-_KINDS: Final[dict[str, Kind]] = {PDF: "pdf", "application/x-pdf": "pdf", DOCX: "docx"}
+_KINDS: Final[dict[str, Kind]] = {
+    PDF: "pdf",
+    "application/x-pdf": "pdf",
+    DOCX: "docx",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.template": "docx",
+    "application/vnd.ms-word.document.macroenabled.12": "docx",
+}
 UNSURE: Final = (
     "application/octet-stream",
     "binary/octet-stream",
@@ -26,6 +32,7 @@ UNSURE: Final = (
     "application/download",
     "application/x-download",
     "application/force-download",
+    "application/msword",
 )
 """Types by which a server says only that it is a file: its first bytes decide."""
 TYPES: Final = tuple(_KINDS)

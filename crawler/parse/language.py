@@ -16,7 +16,7 @@ _SAMPLE: Final = 6000
 """Characters from the middle of a text that are looked at: its beginning is often a menu."""
 _MIN_LETTERS: Final = 40
 _MIN_SIGNS: Final = 16
-"""The same for scripts whose signs are words or syllables."""
+"""The same where signs are words or syllables."""
 _MIN_HITS: Final = 4
 """Words that have to be known."""
 _MIN_SHARE: Final = 0.1
@@ -25,6 +25,8 @@ _MARGIN: Final = 1.05
 """The best language needs this many times the score of the second, and more where few words are known."""
 _OTHERS: Final = 1.5
 """Letters of other scripts than the Latin one count so many times: texts about computers are full of names and code."""
+_SIGN: Final = 3.0
+"""The same where signs are words or syllables."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _NOISE = re.compile(r"https?://\S+|\S*[/\\@_=<>{}$|]\S*")
@@ -83,6 +85,8 @@ _LETTERS: Final[dict[str, str]] = {
     **dict.fromkeys("ђћ", "sr"),
     **dict.fromkeys("ѓќѕ", "mk"),
     **dict.fromkeys("әғқңұһ", "kk"),
+    **dict.fromkeys("ةيكىأإ", "ar"),
+    **dict.fromkeys("یکگپچژ", "fa"),
     **dict.fromkeys("ٹڈےں", "ur"),
 }
 _LETTER_WORTH: Final = 0.3
@@ -113,12 +117,16 @@ def language_of(text: str) -> str | None:
     scripts = _scripts(letters)
     if not scripts:
         return None
-    script = max(scripts, key=lambda name: scripts[name] * (1.0 if name == "latin" else _OTHERS))
+    script = max(scripts, key=lambda name: scripts[name] * _weight(name))
     if scripts["zh"] + scripts["ja"] >= scripts[script] and scripts["ja"]:
         script = "ja" if scripts["ja"] * 10 > scripts["zh"] else "zh"
     if scripts[script] < (_MIN_SIGNS if script in _SIGNS else _MIN_LETTERS):
         return None
     return _by_words(sample, letters, script) if script in _KNOWN else script
+
+
+def _weight(script: str) -> float:
+    return _SIGN if script in _SIGNS else 1.0 if script == "latin" else _OTHERS
 
 
 def _scripts(letters: Mapping[str, int]) -> Counter[str]:
@@ -138,7 +146,7 @@ def _by_words(sample: str, letters: Mapping[str, int], script: str) -> str | Non
     known = _KNOWN[script]
     words = Counter(word.replace("’", "'") for word in _WORD.findall(sample.lower()))
     scores: Counter[str] = Counter()
-    hits = 0
+    hits = 0.0
     for word, count in words.items():
         for language, worth in known.get(word, ()):
             scores[language] += worth * count  # type: ignore[assignment]
@@ -146,6 +154,7 @@ def _by_words(sample: str, letters: Mapping[str, int], script: str) -> str | Non
     for letter, language in _LETTERS.items():
         if letter in letters and language in scores:
             scores[language] += _LETTER_WORTH * letters[letter]  # type: ignore[assignment]
+            hits += _LETTER_WORTH * letters[letter]
     best = scores.most_common(2)
     if not best or hits < max(_MIN_HITS, _MIN_SHARE * words.total()):
         return None

@@ -13,7 +13,8 @@ LATIN: Final = {
     " jeho není byl bylo může pokud při od této podle než všechny",
     "cy": "yn y i a o ar yr mae ei am wedi gan bod fod gyda hyn oedd eu ond ni neu mewn cael hefyd wrth fel sydd dim",
     "da": "og i at er det en til på som for af de den med der ikke et kan har om fra eller når hvis skal vil du"
-    " være også denne dette så ved blive bliver efter hvor mere nogle hvad disse sig kun over",
+    " være også denne dette så ved blive bliver efter hvor mere nogle hvad disse sig kun over"
+    " op ud nu frem tilbage igen",
     "de": "der die und in den von zu das mit sich des auf für ist im dem nicht ein eine als auch es an werden"
     " aus er hat dass sie nach wird bei einer um am sind noch wie einem über einen so zum oder kann wenn"
     " durch",
@@ -39,7 +40,7 @@ LATIN: Final = {
     " minden ezt akkor amely ami fel lesz valamint által",
     "id": "yang dan di untuk dari dengan ini dalam tidak pada adalah akan atau dapat ke itu anda sebagai oleh"
     " juga bisa jika ada telah lebih karena harus tersebut saat bila sebuah berkas pilih setelah bahwa"
-    " coba sesuai merupakan kode diri namun",
+    " coba sesuai merupakan kode diri namun bagian informasi silakan",
     "is": "og að í er á sem til við um en það ekki því með fyrir af frá eru var þetta hann ég eða verið hefur"
     " ef þegar þá sér",
     "it": "di e il la che in un per è una del della con si non le da sono i gli dei al come nel più alla o se"
@@ -52,7 +53,7 @@ LATIN: Final = {
     " juga jika ada telah lebih kerana harus tersebut ialah daripada kepada serta bagi bahawa iaitu fail"
     " setiap ianya",
     "nb": "og i å er det en til på som for av de den med ikke et kan har om fra eller når hvis skal vil du være"
-    " også denne dette så ved bli blir etter hvor mer noen hva disse seg bare over",
+    " også denne dette så ved bli blir etter hvor mer noen hva disse seg bare over opp ut enn fram tilbake hver",
     "nl": "de van het een en in is dat op te zijn voor met die niet aan er om als ook bij door of dan maar naar"
     " wordt uit deze kan worden heeft over dit u nog geen hun wel hebben meer moet",
     "nn": "og i å er det ein til på som for av dei den med ikkje eit kan har om frå eller når viss skal vil du"

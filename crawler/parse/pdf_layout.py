@@ -18,10 +18,14 @@ from crawler.parse.pdf_line import Line, PdfPage
 _T = TypeVar("_T")
 Kind = Literal["heading", "paragraph", "bullet", "number", "code", "edge"]
 
+_LISTS: Final[dict[Kind, str]] = {"bullet": "ul", "number": "ol"}
 _LARGER: Final = 1.12
 """A heading's letters are larger than the body's by this factor."""
 _MAX_HEADING: Final = 200
 """Characters; what is longer is a paragraph in large letters."""
+_MIN_PITCH: Final = 0.8
+_MAX_PITCH: Final = 2.5
+"""Lines of one paragraph are that far apart, in sizes of their letters."""
 _APART: Final = 1.25
 """A gap between lines that is larger than the usual one by this factor separates paragraphs."""
 _INDENT: Final = 0.8
@@ -78,7 +82,7 @@ class _Style(NamedTuple):
 def to_html(pages: Sequence[PdfPage]) -> str:
     """The content of `<body>` for a document of these *pages*."""
     style = _style(pages)
-    edges = _edges(pages)
+    edges = [_apart(page, found, style) for page, found in zip(pages, _edges(pages), strict=True)]
     blocks: list[Block] = []
     for number, page in enumerate(pages):
         _add_page(blocks, page, edges[number], style)
@@ -104,8 +108,8 @@ def _style(pages: Sequence[PdfPage]) -> _Style:
         for line in page.lines:
             letters[_half_points(line)] += len(line.text)
             rights[round(line.right / 5) * 5] += 1
-            if before is not None and 0 < before.y - line.y < 4 * line.size and line.size:
-                gaps[round((before.y - line.y) / line.size, 1)] += 1
+            if before is not None and before.size == line.size and _MIN_PITCH < _gap(before, line) < _MAX_PITCH:
+                gaps[round(_gap(before, line), 1)] += 1
             before = line
     body = letters.most_common(1)[0][0] if letters else 0
     total = sum(letters.values())
@@ -113,7 +117,7 @@ def _style(pages: Sequence[PdfPage]) -> _Style:
     levels = {size: min(level, 5) for level, size in enumerate(_merged(large), 1)}
     for size in large:  # sizes that differ by rounding only have one level
         levels.setdefault(size, next(levels[near] for near in (size + 1, size - 1, *levels) if near in levels))
-    pitch = gaps.most_common(1)[0][0] if gaps else 1.2
+    pitch = max(gaps, key=lambda gap: (gaps[gap], -gap), default=1.2)
     return _Style(body / 2, pitch, levels, _full(rights))
 
 
@@ -154,6 +158,21 @@ def _edges(pages: Sequence[PdfPage]) -> list[set[int]]:
     return found
 
 
+def _apart(page: PdfPage, found: set[int], style: _Style) -> set[int]:
+    """Those of the lines *found* at the edges that stand apart from the text."""
+    order = sorted(range(len(page.lines)), key=lambda number: -page.lines[number].y)
+    kept: set[int] = set()
+    for way in (order, order[::-1]):
+        count = next((at for at, number in enumerate(way) if number not in found), len(way))
+        while (
+            0 < count < len(way)
+            and abs(_gap(page.lines[way[count - 1]], page.lines[way[count]])) < style.pitch * _APART
+        ):
+            count -= 1
+        kept.update(way[:count])
+    return kept
+
+
 def _near(items: Sequence[_T], at: int) -> list[_T]:
     return [*items[max(at - _NEIGHBOURS, 0) : at], *items[at + 1 : at + 1 + _NEIGHBOURS]]
 
@@ -186,8 +205,10 @@ def _add_page(blocks: list[Block], page: PdfPage, edges: set[int], style: _Style
 
 
 def _put_edges(blocks: list[Block], edges: list[Block]) -> None:
-    """Put the *edges* of a page before its last block, which may continue on the next page."""
+    """Put the *edges* of a page before its last block or list, which may continue on the next page."""
     at = max(len(blocks) - 1, 0)
+    while at and blocks[at].kind in _LISTS and blocks[at - 1].kind == blocks[at].kind:
+        at -= 1
     blocks[at:at] = edges
 
 
@@ -236,7 +257,8 @@ def _continues(block: Block, line: Line, style: _Style) -> bool:
     if _NUMBER.match(line.text) and (block.kind == "number" or line.x < before.x + 1):
         return False
     if is_higher:  # the next column or page
-        return not _ENDS.search(before.text) and line.text[:1].islower()
+        is_full = before.right > style.right - 4 * before.size
+        return not _ENDS.search(before.text) and (is_full or line.text[:1].islower())
     return gap <= style.pitch * _APART and not _begins_paragraph(block, line, style)
 
 
@@ -289,7 +311,7 @@ def _written(blocks: Sequence[Block]) -> str:
     parts: list[str] = []
     opened = ""
     for at, block in enumerate(blocks):
-        wanted = {"bullet": "ul", "number": "ol"}.get(block.kind, "")
+        wanted = _LISTS.get(block.kind, "")
         if opened and (wanted != opened or (wanted == "ol" and block.level != blocks[at - 1].level + 1)):
             parts.append(f"</{opened}>")
             opened = ""
@@ -324,6 +346,6 @@ def _code(block: Block) -> str:
         if before is not None and _gap(before, row) > 1.8:
             lines.append("")
         indent = min(round((row.x - block.left) / width), 80) if width > 0 else 0
-        lines.append(" " * indent + _CONTROLS.sub("", row.text.replace("\x02", "-")).translate(_LIGATURES))
+        lines.append(" " * indent + clean(row.text.replace("\x02", "-")))
         before = row
     return "\n".join(lines)

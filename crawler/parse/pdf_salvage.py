@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 _OBJECT = re.compile(rb"(?<![0-9])(\d{1,10})\s+\d{1,5}\s+obj\b")
@@ -19,6 +20,8 @@ _STREAM = re.compile(rb"stream\r?\n")
 _NUMBER_OF: Final = {name: re.compile(rb"/" + name + rb"\s+(\d{1,9})") for name in (b"N", b"First")}
 _MAX_HEAD: Final = 20_000
 """Bytes of an object that are searched for its type: a page has no more."""
+_PIECE: Final = 512
+"""Bytes that are unpacked at once: what stands before a damage is kept, but for the last piece."""
 _MAX_STREAM: Final = 8 << 20
 _MAX_UNPACKED: Final = 64 << 20
 _MAX_PAGES: Final = 20_000
@@ -79,8 +82,9 @@ def _unpack(head: bytes, body: bytes, at: int) -> Iterator[tuple[int, bytes]]:
 
 def _inflated(body: bytes, at: int) -> bytes:
     """What the stream at *at* unpacks to, as far as it is whole."""
-    inflater = zlib.decompressobj()
-    try:
-        return inflater.decompress(memoryview(body)[at:], _MAX_STREAM)
-    except zlib.error:
-        return b""
+    inflater, found = zlib.decompressobj(), bytearray()
+    with suppress(zlib.error):
+        while at < len(body) and not inflater.eof and len(found) < _MAX_STREAM:
+            found += inflater.decompress(body[at : at + _PIECE], _MAX_STREAM)
+            at += _PIECE
+    return bytes(found)

@@ -109,7 +109,7 @@ _MONTHS: Final = (
 _MONTH: Final = {name: n for n, names in enumerate(_MONTHS, 1) for name in names.split()}
 _WORD: Final = r"([^\W\d_]{3,12})\.?"
 _ISO: Final = re.compile(r"(?<!\d)(\d{4})-(\d\d)-(\d\d)(?!\d)|^\s*(\d{4})(\d\d)(\d\d)(?=T|\s*$)")
-_YEAR_FIRST: Final = re.compile(r"(?<![\d./])(\d{4})\s?[./年-]\s?(\d{1,2})\s?[./月-]\s?(\d{1,2})(?![\d])")
+_YEAR_FIRST: Final = re.compile(r"(?<![\d./])(\d{4})\s?[./年-]\s?(\d{1,2})\s?[./月-]\s?(\d{1,2})日?(?!\d)")
 _DAY_WORD: Final = re.compile(
     rf"(?<!\d)(\d{{1,2}})(?:st|nd|rd|th|er|º|ª)?\.?(?:\s+|-|/)(?:de\s+|of\s+)?{_WORD},?(?:\s+|-|/)(?:de\s+)?(\d{{4}})(?!\d)",
     re.IGNORECASE,

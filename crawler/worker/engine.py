@@ -384,3 +384,4 @@ class Engine:
         except CrawlerError as error:
             self.tools.note(f"leaving before Redis had all results: {error}")
         self._downloader.close()
+        self._documents.close()

@@ -65,6 +65,8 @@ class WorkerOptions:
     sitemap_only: bool
     all_links: bool
     """Follow the links of duplicates too."""
+    near_duplicates: bool
+    """Look for an earlier page with nearly the same text."""
     quarantine: bool
     """Judge templates; else none is quarantined."""
     concurrency: int
@@ -100,6 +102,7 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         sitemaps=settings.sitemap_only or not settings.ignore_sitemaps,
         sitemap_only=settings.sitemap_only,
         all_links=settings.follow_duplicates,
+        near_duplicates=settings.near_duplicates or not wanted(settings).isdisjoint(("main", "markdown")),
         quarantine=not settings.ignore_traps,
         concurrency=settings.concurrency,
         hook_on_all=settings.hook is not None and settings.hook_on == "all",

@@ -15,6 +15,7 @@ from crawler.errors import without_credentials
 from crawler.fetch.fetcher import Response
 from crawler.frontier.messages import Commit, Event, Lease
 from crawler.parse.page import Page
+from crawler.policy.similarity import similarity
 from crawler.record import CONTENTS, Entry, Record, Request
 from crawler.text import rfc3339
 from crawler.worker.contents import contents_of, data_of
@@ -140,10 +141,19 @@ def of_redirect(
     return _commit(held, fields, response, rest, found, target=target_id, loop=loop)
 
 
-def of_page(held: LeasedPage, page: Page, found: Discovered, rest: HostFeedback, want: Collection[str] = ()) -> Commit:
+def of_page(
+    held: LeasedPage,
+    page: Page,
+    found: Discovered,
+    rest: HostFeedback,
+    want: Collection[str] = (),
+    *,
+    near: bool = False,
+) -> Commit:
     """The outcome of a page that was read and parsed.
 
-    Its contents that the crawl *want*s are kept, unless its original is stored with its own.
+    Its contents that the crawl *want*s are kept, unless its original is stored with its own. *near*: it is looked for
+    an earlier page with nearly the same text.
     """
     response, original = page.response, found.original
     outcome = _DROPPED if found.hook.is_dropped else "dropped:noindex" if page.noindex else "fetched"
@@ -162,7 +172,9 @@ def of_page(held: LeasedPage, page: Page, found: Discovered, rest: HostFeedback,
     # A page that names its original must not count as the first with this content: the original does.
     comparable = response.body and not response.truncated and page.refresh is None and original is None
     digest = _bits(fields["digest"]) if comparable else ""
-    return _commit(held, fields, response, rest, found, contents=contents, digest=digest, copy=found.copy)
+    alike = similarity(_main_text(page)) if near and comparable else None
+    more = {"digest": digest, "similarity": alike, "copy": found.copy}
+    return _commit(held, fields, response, rest, found, contents=contents, **more)
 
 
 def of_sitemap(
@@ -172,6 +184,11 @@ def of_sitemap(
     fields = _response_fields(held, "fetched", response, found.error)
     fields |= {"link_count": locations, "sitemap": True}
     return _commit(held, fields, response, rest, found)
+
+
+def _main_text(page: Page) -> str:
+    """The text of the main content; where that was not looked for, all text."""
+    return next((text for text in (page.main, page.markdown, page.text) if text is not None), "")
 
 
 def _bits(digest: str) -> str:

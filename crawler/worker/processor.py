@@ -284,7 +284,7 @@ class Processor:
         found = Discovered(
             now, roots, refused, hook, error, spared, copy, original=original, is_original_stored=is_stored
         )
-        commit = of_page(held, page, found, rest, self.plan.extract.want)
+        commit = of_page(held, page, found, rest, self.plan.extract.want, near=self.plan.near_duplicates)
         if later and spared != ANY and self._is_copy(commit):
             later = []  # else they would be put before the commit finds out
         if self._sample is not None:

@@ -19,7 +19,7 @@ DEEPEST: Final = 255
 """A depth that stands for any more, as entries have it."""
 SLOW: Final = 0.25
 """Seconds that a slow answer takes."""
-_LEAVES: Final = ("missing", "denied", "pdf", "nofollow")
+_LEAVES: Final = ("missing", "denied", "book", "nofollow")
 _KINDS: Final = ("page",) * 14 + ("redirect", "redirect", "noindex", *_LEAVES)
 _LINK_KINDS: Final = ("page",) * 8 + ("redirect", "noindex")
 _WINDOW: Final = 120
@@ -34,7 +34,7 @@ _OUTCOMES: Final = {
     "redirect": "redirected",
     "noindex": "dropped:noindex",
     "denied": "dropped:robots",
-    "pdf": "dropped:type",
+    "book": "dropped:type",
     "missing": "missing",
 }
 
@@ -157,8 +157,8 @@ class Graph:
     def answer(self, node: Node) -> Answer:
         """What its server sends, the first 503 of a busy one aside."""
         page_type = ("Content-Type", "text/html; charset=utf-8")
-        if node.kind == "pdf":
-            return Answer(200, [("Content-Type", "application/pdf")], b"%PDF-1.4 \0\1\2")
+        if node.kind == "book":
+            return Answer(200, [("Content-Type", "application/epub+zip")], b"PK\3\4 \0\1\2")
         dice = random.Random(f"{self.seed} {node.number}")
         body = self._body(node, dice)
         if node.kind == "missing":

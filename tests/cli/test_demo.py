@@ -236,7 +236,7 @@ def test_robots_txt(demo: DemoSite) -> None:
 
 
 def test_a_connection_serves_many_requests_and_head_has_no_body(demo: DemoSite) -> None:
-    asked = [("HEAD", "/"), ("GET", "/latest"), ("GET", "/missing"), ("GET", "/manual.pdf"), ("GET", "/")]
+    asked = [("HEAD", "/"), ("GET", "/latest"), ("GET", "/missing"), ("GET", "/manual.epub"), ("GET", "/")]
     with closing(http.client.HTTPConnection(demo.hosts["docs"], timeout=20)) as connection:
         connection.connect()
         first_socket = connection.sock
@@ -283,7 +283,7 @@ def test_stop_leaves_no_threads_and_no_listeners() -> None:
 
 
 def test_a_client_that_leaves_or_talks_nonsense_does_no_harm(demo: DemoSite, capfd: pytest.CaptureFixture[str]) -> None:
-    for sent in (b"", b"\r\n", b"GET /manual.pdf HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01nonsense\r\n\r\n"):
+    for sent in (b"", b"\r\n", b"GET /manual.epub HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01nonsense\r\n\r\n"):
         with connect(demo.hosts["docs"]) as client:
             client.sendall(sent)
     assert get(demo.seeds[0]).status == 200

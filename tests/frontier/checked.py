@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -243,6 +244,14 @@ class CheckedMachine(RuleBasedStateMachine):
         for name in ("refused:budget", "refused:site-budget", "refused:site-hosts", "refused:blocked", "drained"):
             assert shot.counters.get(name, 0) == model.counters[name]
         assert {url_id: page["d"].decode() for url_id, page in shot.pages.items() if "d" in page} == model.duplicates
+        assert {url_id: page["s"] for url_id, page in shot.pages.items() if "s" in page} == {
+            url_id: struct.pack(">QQ", similarity, int(url_id)) for url_id, similarity in model.noted.items()
+        }
+        assert list(shot.near.values()) == [{page["s"] for page in shot.pages.values() if "s" in page}] * len(shot.near)
+        assert bool(shot.near) == bool(model.noted)
+        near = {i: str(int.from_bytes(page["n"], "big")) for i, page in shot.pages.items() if "n" in page}
+        assert near.items() <= model.near.items()  # a page that was drained has none
+        assert all("at" not in shot.pages[url_id] for url_id in model.near.keys() - near.keys())
         assert shot.sites == model.sites
         assert shot.ips == Counter(x for out in model.leases.values() for x in (out.ip, out.group) if x)
         assert (shot.busy, shot.starts) == (model.busy, model.starts)

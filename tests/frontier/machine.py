@@ -142,6 +142,7 @@ class FrontierMachine(CheckedMachine):
         more=st.fixed_dictionaries(
             {
                 "digested": st.booleans(),
+                "similar": st.integers(0, 3),
                 "latency_ms": st.sampled_from((None, 200, 4_000)),
                 "ip": st.sampled_from(ADDRESSES),
                 "handling_ms": HANDLING,
@@ -166,6 +167,7 @@ class FrontierMachine(CheckedMachine):
         requests: Sequence[Request] = (),
         *,
         digested: bool = False,
+        similar: int = 0,
         latency_ms: int | None = None,
         ip: str = "",
         handling_ms: int = 0,
@@ -175,6 +177,8 @@ class FrontierMachine(CheckedMachine):
         url_id = self.frontier.id(url)
         number = int(url.rpartition("/")[2].partition("?")[0])
         digest = str(number % 2 + 7) if digested else ""  # the content of a URL stays, and others have the same
+        # two kinds of text; those of one kind are near each other
+        similarity = (-(number % 2) & (1 << 64) - 1) ^ similar if similar and outcome == "fetched" else None
         target = self.frontier.id(requests[0].url) if outcome == "redirected" and requests else ""
         ending = Commit(
             lease,
@@ -185,6 +189,7 @@ class FrontierMachine(CheckedMachine):
             rest_ms=rest_ms,
             requests=requests,
             digest=digest,
+            similarity=similarity,
             latency_ms=latency_ms,
             ip=ip,
             handling_ms=handling_ms,
@@ -196,7 +201,7 @@ class FrontierMachine(CheckedMachine):
             self.nothing_was_sent(lease)
         end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
         expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests), handling=handling_ms)
-        expect = partial(expect, trouble=trouble, target=target)
+        expect = partial(expect, trouble=trouble, target=target, similarity=similarity)
         self._send(self.frontier.commit_call(ending), partial(expect, digest=digest, latency=latency_ms, ip=ip))
 
     @rule(
@@ -422,7 +427,8 @@ class FrontierMachine(CheckedMachine):
                 self._commit(lease, "failed:connect", "none")
             else:
                 event: Event = "unsent" if outcome.startswith("dropped") else "ok"
-                self._commit(lease, outcome, event, 0, requests, digested=digested, ip=ADDRESSES[1])
+                more: dict[str, Any] = {"digested": digested, "similar": len(requests), "ip": ADDRESSES[1]}
+                self._commit(lease, outcome, event, 0, requests, **more)
             return
         end = partial(self.model.robots, lease.token, self._what(lease), "ok")
         self._send(self.frontier.robots_call(lease, "ok"), partial(end, ttl=86_400_000, delay=None, rest_ms=0))

@@ -13,6 +13,7 @@ from typing import Any, Final, Literal, get_args
 
 from crawler import url as urls
 from crawler.frontier.messages import HostFacts, HostTrouble, Limits, OfHost, Shares
+from crawler.frontier.scripts import NEAR_BITS
 
 Reply = tuple[Any, ...]
 
@@ -180,6 +181,10 @@ class Model:
         self.sites: dict[str, tuple[int, int]] = {}
         """Site -> URLs accepted, hosts."""
         self.digests: dict[str, str] = {}
+        self.noted: dict[str, int] = {}
+        """Id -> the hash of a page's text by which others find it, in the order in which they were noted."""
+        self.near: dict[str, str] = {}
+        """Id -> id of the page that it is near."""
         self.duplicates: dict[str, str] = {}
         """id -> id of the page that had its content before."""
         self.templates: dict[str, Template] = {}
@@ -552,6 +557,7 @@ class Model:
         rest_ms: int,
         puts: Sequence[Put],
         digest: str = "",
+        similarity: int | None = None,
         latency: int | None = None,
         ip: str = "",
         handling: int = 0,
@@ -580,6 +586,7 @@ class Model:
         self.duplicates.pop(url_id, None)
         if digest and self.digests.setdefault(digest, url_id) != url_id:
             self.duplicates[url_id] = self.digests[digest]
+        self._note(url_id, similarity)
         told = (0, 0, 0) if url_id in self.duplicates else self._accept(puts)
         if latency is not None:
             host.latency = latency if host.latency is None else math.floor(host.latency * 0.6 + latency * 0.4)
@@ -593,6 +600,20 @@ class Model:
         self._rest(host, rest_ms)
         self._labour(host, handling, token)
         return "OK", *told, url_id in self.duplicates
+
+    def _note(self, url_id: str, similarity: int | None) -> None:
+        """A page that is near none is found by others from now on. With the same text again that stays so."""
+        self.near.pop(url_id, None)
+        was = self.noted.get(url_id)
+        if similarity is None or url_id in self.duplicates:
+            self.noted.pop(url_id, None)
+        elif was != similarity:
+            self.noted.pop(url_id, None)
+            found = [other for other, there in self.noted.items() if (there ^ similarity).bit_count() <= NEAR_BITS]
+            if found:
+                self.near[url_id] = found[0]
+            else:
+                self.noted[url_id] = similarity
 
     def _leads_to(self, at: str | None, end: str) -> bool:
         """Whether known redirects lead from one URL to another."""

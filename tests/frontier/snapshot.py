@@ -69,6 +69,8 @@ class Snapshot:
     sources: dict[str, int] = field(default_factory=dict)
     workers: dict[str, bytes] = field(default_factory=dict)
     digests: dict[str, str] = field(default_factory=dict)
+    near: dict[int, set[bytes]] = field(default_factory=dict)
+    """Band -> the entries in it (see shared/similar.lua)."""
     sites: dict[str, tuple[int, int]] = field(default_factory=dict)
     traps: set[str] = field(default_factory=set)
     templates: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -139,6 +141,10 @@ class Snapshot:
                 self.workers = {k.decode(): v for k, v in _pairs(value)}
             case "digests":
                 self.digests.update({k.decode(): v.decode() for k, v in _pairs(value)})
+            case "near":
+                found = [v[at : at + 16] for _, v in _pairs(value) for at in range(0, len(v), 16)]
+                assert len(found) == len(set(found))
+                self.near.setdefault(int(rest) // 128, set()).update(found)
             case "sites":
                 facts = {k.decode(): v.decode() for k, v in _pairs(value)}
                 self.site_facts = {name: v for name, v in facts.items() if name.endswith((" cost", " ip", " probe"))}
@@ -243,9 +249,11 @@ class Snapshot:
             if "at" in page:
                 assert page["at"].decode() == last[url_id]
             elif url_id not in self.failed:  # drained
-                assert set(page) <= {"m", "token", "d", "to"}
+                assert set(page) <= {"m", "token", "d", "to", "s"}
         assert set(self.failed) <= set(self.pages)
         assert {page["d"].decode() for page in self.pages.values() if "d" in page} <= set(self.digests.values())
+        noted = {page["s"] for page in self.pages.values() if "s" in page}
+        assert all(entries <= noted for entries in self.near.values())  # of a full band the latest
 
 
 def _held(value: bytes) -> Held:

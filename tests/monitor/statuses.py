@@ -12,8 +12,8 @@ _PLAIN = Status(
     outcomes={"fetched": 280, "missing": 12, "failed:http": 8}, statuses={"200": 280, "404": 12, "503": 8}, refused={},
     bytes=5 << 20, workers=2, silent_workers=0, hosts_waiting=13, wait_ms=0,
     limit="waiting for politeness: 13 hosts, delay 1 s", rate=12.34, redis_bytes=None, redis_limit=None,
-    redis_bounded=False, needed_bytes=None, duplicates=0, documents=0, hook_errors=0, hook_failures={},
-    rules={}, rule_fields={}, rule_errors=0, rule_failures={}, quarantined=[], troubles=[], lacks=[],
+    redis_bounded=False, needed_bytes=None, duplicates=0, near_duplicates=0, documents=0, hook_errors=0,
+    hook_failures={}, rules={}, rule_fields={}, rule_errors=0, rule_failures={}, quarantined=[], troubles=[], lacks=[],
     machines=[], stuck_for=0.0, held=0, failing=0, failing_hosts=[], hook_calls=0, lost=0,
 )  # fmt: skip
 

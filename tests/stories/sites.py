@@ -135,7 +135,7 @@ OUTCOMES = {
     "missing": "missing",
     "noindex": "dropped:noindex",
     "denied": "dropped:robots",
-    "pdf": "dropped:type",
+    "book": "dropped:type",
 }
 """Kind of a URL -> how it ends, if not as `fetched`."""
 
@@ -166,7 +166,7 @@ class Node:
         return [] if self.parent is None else [self.parent, *self.parent.ancestors()]
 
 
-_LEAVES = ("missing", "denied", "pdf", "nofollow")
+_LEAVES = ("missing", "denied", "book", "nofollow")
 _KINDS = ("page",) * 12 + ("redirect", "noindex", *_LEAVES)
 _OUT_OF_SCOPE = "http://127.0.0.99:9/elsewhere"
 
@@ -206,8 +206,8 @@ class Graph:
         status, headers, body = 200, [("Content-Type", "text/html; charset=utf-8")], self._body(node)
         if node.kind == "missing":
             status = 404
-        elif node.kind == "pdf":
-            headers = [("Content-Type", "application/pdf")]
+        elif node.kind == "book":
+            headers = [("Content-Type", "application/epub+zip")]
         elif node.kind == "redirect":
             status = self._dice.choice((301, 302, 303, 307, 308)) if node.children else 200
             headers += [("Location", self._spelling(node, node.children[0]))] if node.children else []
@@ -220,7 +220,7 @@ class Graph:
         return answer
 
     def _body(self, node: Node) -> bytes:
-        if node.kind == "pdf":
+        if node.kind == "book":
             return b"%PDF-1.4 \0\1\2"
         directive = {"noindex": "noindex", "nofollow": "nofollow"}.get(node.kind)
         head = f'<meta name="robots" content="{directive}">' if directive else ""

@@ -157,11 +157,11 @@ def test_a_page_that_the_hook_drops(commands: Commands, sites: Sites) -> None:
 
 
 def test_a_hook_that_gets_every_answer(commands: Commands, sites: Sites) -> None:
-    """404s, PDFs and images with their bodies; each still ends as without a hook. Redirects are not for it."""
+    """404s, books and images with their bodies; each still ends as without a hook. Redirects are not for it."""
     site = sites.add()
-    pdf, image = b"%PDF-1.4" + bytes(20_000), b"\x89PNG\r\n\x1a\n" + bytes(20_000)
-    site.serve("/", html(["/a.pdf", "/a.png", "/untyped", "/gone", "/moved"], title="start"))
-    site.serve("/a.pdf", pdf, headers=[("Content-Type", "application/pdf")])
+    book, image = b"PK\3\4" + bytes(20_000), b"\x89PNG\r\n\x1a\n" + bytes(20_000)
+    site.serve("/", html(["/a.epub", "/a.png", "/untyped", "/gone", "/moved"], title="start"))
+    site.serve("/a.epub", book, headers=[("Content-Type", "application/epub+zip")])
     site.serve("/a.png", image, headers=[("Content-Type", "image/png")])
     site.serve("/untyped", image, headers=[("Content-Type", "")])
     site.serve("/gone", html(title="gone"), 404)
@@ -175,13 +175,13 @@ def test_a_hook_that_gets_every_answer(commands: Commands, sites: Sites) -> None
     assert outcomes(found["all"]) == outcomes(found["pages"])
     assert [path for path, record in found["pages"].items() if "data" in record] == ["/"]
     assert {path: record["data"] for path, record in found["all"].items() if "data" in record} == {
-        "/": [200, "start", len(html(["/a.pdf", "/a.png", "/untyped", "/gone", "/moved"], title="start"))],
-        "/a.pdf": [200, None, len(pdf)],
+        "/": [200, "start", len(html(["/a.epub", "/a.png", "/untyped", "/gone", "/moved"], title="start"))],
+        "/a.epub": [200, None, len(book)],
         "/a.png": [200, None, len(image)],
         "/untyped": [200, None, len(image)],
         "/gone": [404, "gone", len(html(title="gone"))],
     }
-    assert found["all"]["/a.pdf"]["size"] == len(pdf)
+    assert found["all"]["/a.epub"]["size"] == len(book)
     assert outcomes(found["all"])["/a.png"] == "dropped:type"
 
 

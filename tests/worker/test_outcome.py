@@ -9,6 +9,7 @@ import zlib
 from collections import Counter
 from typing import Any, Final, get_type_hints
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from crawler import record as records
 from crawler.fetch.fetcher import Headers, Response
 from crawler.frontier.messages import Lease
 from crawler.parse.page import Page
+from crawler.policy.similarity import similarity
 from crawler.record import Entry, Link, Record, Request
 from crawler.worker import outcome as endings
 from crawler.worker.hook_result import HookResult
@@ -88,6 +90,39 @@ def test_a_page() -> None:
     assert ending.tallies == {"status:200": 1, "bytes": 7, "refused:scope": 4, "refused:cap": 1}
     assert (ending.event, ending.rest_ms, ending.latency_ms) == ("ok", 750, 125)
     assert (ending.requests, ending.roots, ending.outcome, ending.id) == (requests, ["example.org"], "fetched", "42")
+
+
+WORDS = " ".join(f"word{n}" for n in range(50))
+
+
+@pytest.mark.parametrize(
+    ("texts", "of"),
+    [
+        ({"text": "menu " + WORDS, "main": WORDS}, WORDS),
+        ({"text": "menu " + WORDS, "markdown": WORDS}, WORDS),
+        ({"text": "menu " + WORDS}, "menu " + WORDS),
+        ({"text": WORDS, "main": "short"}, None),
+        ({}, None),
+    ],
+)
+def test_a_page_is_compared_by_its_main_text(texts: dict[str, Any], of: str | None) -> None:
+    page = Page(URL, _response(200, b"<p>x"), **texts)
+    ending = endings.of_page(_held(), page, Discovered(), HostFeedback(), near=True)
+    assert ending.similarity == (None if of is None else similarity(of))
+    assert endings.of_page(_held(), page, Discovered(), HostFeedback()).similarity is None
+
+
+def test_what_is_no_whole_page_of_its_own_is_not_compared() -> None:
+    page = Page(URL, _response(200, b"<p>x"), text=WORDS)
+    pages = [
+        dataclasses.replace(page, noindex=True),
+        dataclasses.replace(page, refresh="https://example.org/"),
+        dataclasses.replace(page, response=msgspec.structs.replace(page.response, truncated=True)),
+    ]
+    for one in pages:
+        assert endings.of_page(_held(), one, Discovered(), HostFeedback(), near=True).similarity is None
+    copy = Discovered(original="https://example.org/c")
+    assert endings.of_page(_held(), page, copy, HostFeedback(), near=True).similarity is None
 
 
 @pytest.mark.parametrize("name", TAKEN)

@@ -193,10 +193,10 @@ class _Writer:
         body = text.encode("cp1251", "xmlcharrefreplace")
         self._keep(site, path, Answer(body, content_type="text/html", links=_followed(links)))
 
-    def pdf(self, site: str, path: str) -> None:
+    def book(self, site: str, path: str) -> None:
         """A file that is no page: a crawler need not read it."""
-        body = b"%PDF-1.4\n% A stand-in for a large file.\n" + b"%" * 20_000 + b"\n%%EOF\n"
-        self._keep(site, path, Answer(body, content_type="application/pdf"))
+        body = b"PK\x03\x04" + b"A stand-in for a large file. " * 700
+        self._keep(site, path, Answer(body, content_type="application/epub+zip"))
 
     def _keep(self, site: str, path: str, answer: Answer) -> None:
         self.answers[canonicalize(self.url(site, path))] = answer
@@ -236,14 +236,14 @@ def _docs(w: _Writer) -> None:
     w.compress("docs", "/changes")
     w.russian("docs", "/ru/", "Справочник фонарщика", [Link("История", w.url("docs", "/ru/история"))])
     w.russian("docs", "/ru/история", "История", [Link("Назад", w.url("docs", "/ru/"))])
-    w.pdf("docs", "/manual.pdf")
+    w.book("docs", "/manual.epub")
     hops = ["/latest", "/stable", "/v4", "/guide/"]
     for here, there in pairwise(hops):
         w.redirect("docs", here, w.url("docs", there), 302)
     w.redirect("docs", "/left", w.url("docs", "/right"))
     w.redirect("docs", "/right", w.url("docs", "/left"))
     w.redirect("docs", "/mirror", w.url("docs", "/mirror"), 307)
-    odd = _words("glossary changes ru/ manual.pdf latest left mirror chapter-that-was-never-written")
+    odd = _words("glossary changes ru/ manual.epub latest left mirror chapter-that-was-never-written")
     w.page("docs", "/", "Welcome", [*contents, *(Link(path, w.url("docs", f"/{path}")) for path in odd)])
 
 
@@ -293,9 +293,9 @@ def _shop(w: _Writer) -> None:
     w.redirect("shop", "/sale", w.url("shop", "/offers"))
     w.redirect("shop", "/offers", w.url("shop", "/category/gifts"), 302)
     w.redirect("shop", "/help", w.url("docs", "/guide/"), 308)
-    w.pdf("shop", "/catalogue.pdf")
+    w.book("shop", "/catalogue.epub")
     links = [Link(category.title(), w.url("shop", f"/category/{category}")) for category in categories]
-    w.page("shop", "/category/", "All categories", [*links, Link("Catalogue", w.url("shop", "/catalogue.pdf"))])
+    w.page("shop", "/category/", "All categories", [*links, Link("Catalogue", w.url("shop", "/catalogue.epub"))])
     odd = [Link(path, w.url("shop", f"/{path}")) for path in ("sale", "help", "category/")]
     w.page("shop", "/", "Fine lamps", [*links, *odd])
 

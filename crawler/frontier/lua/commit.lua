@@ -2,14 +2,17 @@
 -- Why Lua: a record without its links, or links without the record, would lose or repeat work when a worker dies.
 -- A page whose content another page had before is a duplicate: that is noted, its contents (but `data`) and its links
 -- are not taken.
--- KEYS  page, `digests` hash of the content if there is one, `parcels` streams of other shards (see post in
---       shared/outbox.lua), then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
--- ARGS  token, held, id, event, rest_ms, latency_ms, outcome, record, contents, digest, spared, ip, copy, handling_ms,
---       trouble, target, loop, tallies
+-- A page whose text is nearly that of an earlier one is noted as near it, and loses nothing.
+-- KEYS  page, `digests` hash of the content if there is one, the five `near` hashes of the similarity if there is one,
+--       `parcels` streams of other shards (see post in shared/outbox.lua), then host, lists and `seen` sets of the
+--       requests (see accept in shared/admission.lua)
+-- ARGS  token, held, id, event, rest_ms, latency_ms, outcome, record, contents, digest, similarity, spared, ip, copy,
+--       handling_ms, trouble, target, loop, tallies
 -- REST  as many contents, each its field and its bytes (zlib); as many tallies, each with its n; number of roots,
 --       roots, messages to other shards, groups of requests
 --       held: see owned in shared/leases.lua
 --       latency_ms, digest (of the content), ip: '' where there is none
+--       similarity: an entry of shared/similar.lua, or ''
 --       spared: whose copy's links are taken too: '*' any, or an id
 --       trouble: what is wrong with the host, in words, or ''
 --       target: the id of the URL that this one redirects to, or ''; loop: the record to store if that leads back here
@@ -44,6 +47,12 @@ local function leads_to(from, to)
   return false
 end
 
+-- entry: by which others find this page; noted: by which they did so far, where it ended before
+local entry, noted = ARG.similarity, redis.call('HGET', PAGE, 's') or ''
+local was = #noted == NEAR_ENTRY and read_bands(noted)
+local bands = entry ~= '' and entry ~= noted and read_bands(entry)
+local near = bands and near_to(bands, entry)
+
 local lease = owned(token, ARG.held)
 if not lease then
   local known = redis.call('HMGET', PAGE, 'token', 'd')
@@ -73,12 +82,27 @@ if digest ~= '' then
   end
   k = k + 1
 end
+k = entry ~= '' and k + NEAR_BANDS or k
 redis.call('DEL', PAGE)
 local at = redis.call('XADD', RECORDS, '*', 'i', id)
 local page = { 'm', record, 'at', at, 'token', token }
 if first then
   page[7], page[8] = 'd', first
   sums.duplicates = 1
+elseif near then
+  page[7], page[8] = 'n', near
+  sums.near_duplicates = 1
+elseif entry ~= '' then
+  page[7], page[8] = 's', entry
+end
+if page[7] ~= 's' or bands then -- it is found no more as it was
+  if was then
+    remove_from_bands(was, noted)
+    bands = bands and read_bands(entry)
+  end
+  if page[7] == 's' then
+    add_to_bands(bands, entry)
+  end
 end
 local a = REST
 for _ = 1, tonumber(ARG.contents) do

@@ -13,7 +13,7 @@ local drained, k = 0, OWN_KEYS
 for i = REST, #ARGV, 3 do
   local at, id, stub, page = ARGV[i], ARGV[i + 1], ARGV[i + 2], KEYS[k]
   redis.call('XDEL', RECORDS, at) -- first, so that it goes through when Redis is full
-  local was = redis.call('HMGET', page, 'at', 'token', 'd', 'to')
+  local was = redis.call('HMGET', page, 'at', 'token', 'd', 'to', 's')
   if was[1] == at then
     if redis.call('ZSCORE', FAILED, id) then
       redis.call('HDEL', page, 'at')
@@ -25,6 +25,9 @@ for i = REST, #ARGV, 3 do
       end
       if was[4] then
         redis.call('HSET', page, 'to', was[4])
+      end
+      if was[5] then
+        redis.call('HSET', page, 's', was[5])
       end
     end
     drained = drained + 1

@@ -27,7 +27,7 @@ class Stored:
     at: str
     id: str
     record: Record
-    """`via` and `duplicate_of` are still ids here; it has the contents that were asked for."""
+    """`via`, `duplicate_of` and `near_duplicate_of` are still ids here; it has the contents that were asked for."""
     weight: int = 0
     """Bytes of its contents."""
 
@@ -69,14 +69,14 @@ class ShardRecords:
             return [], after
         ids = decode.ids(entries)
         fields = [CONTENT_FIELDS[name] for name in contents]
-        pages = self._shard.read(*(("HMGET", self._keys.page(i), "m", "d", "at", *fields) for i in ids))
+        pages = self._shard.read(*(("HMGET", self._keys.page(i), "m", "at", "d", "n", *fields) for i in ids))
         found: list[Stored] = []
         weight = 0
         for (at, _), url_id, page in zip(entries, ids, pages, strict=True):
-            if page[2] == at:
+            if page[1] == at:
                 try:
-                    packed = dict(zip(contents, page[3:], strict=True))
-                    record, size = decode.record(self._keys.page(url_id), page[0], page[1], packed)
+                    packed = dict(zip(contents, page[4:], strict=True))
+                    record, size = decode.record(self._keys.page(url_id), page[0], page[2], page[3], packed)
                 except UnreadableRecord as error:
                     if found:
                         break  # the next call begins with it
@@ -122,9 +122,9 @@ class ShardRecords:
     def get(self, url_id: str, contents: Collection[str] = ()) -> Record | None:
         """The record of one URL with these of its *contents*, if it has ended."""
         key, fields = self._keys.page(url_id), [CONTENT_FIELDS[name] for name in contents]
-        (page,) = self._shard.read(("HMGET", key, "m", "d", *fields))
-        packed = dict(zip(contents, page[2:], strict=True))
-        return decode.record(key, page[0], page[1], packed)[0] if page[0] else None
+        (page,) = self._shard.read(("HMGET", key, "m", "d", "n", *fields))
+        packed = dict(zip(contents, page[3:], strict=True))
+        return decode.record(key, page[0], page[1], page[2], packed)[0] if page[0] else None
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of stored pages by id; those that are not stored (any more) are absent, and what cannot be read."""
@@ -186,6 +186,6 @@ class ShardRecords:
 
     def _record_or_none(self, url_id: str, raw: bytes) -> Record | None:
         try:
-            return decode.record(self._keys.page(url_id), raw, None, {})[0]
+            return decode.record(self._keys.page(url_id), raw, None, None, {})[0]
         except FrontierError:
             return None
