@@ -286,10 +286,14 @@ def test_hosts_are_listed_set_and_blocked(sites: Sites, own: dict[str, Any]) -> 
         ):
             with pytest.raises(UsageError):
                 wrong()
+        Path("rules.toml").write_text('[[rule]]\nname = "all"\nmatch = "."\n[rule.fields]\nh = "title"\n')
+        crawl.set(rules="rules.toml")
         crawl.pause()
         assert crawl.status().state == "paused"
         crawl.resume()
         assert crawl.run(progress=False).done
+        assert [row["data.h"] for row in crawl.rows("data.h")][1:] == ["Page 0", "Page 1", "Page 2"]
+        crawl.set(rules="none")
 
 
 def test_rows_and_exports(sites: Sites, own: dict[str, Any], tmp_path: Path) -> None:
