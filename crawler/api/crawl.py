@@ -17,12 +17,13 @@ from crawler.api.progress import NO_PROGRESS, Say, progress_for
 from crawler.api.rows import ExportOptions, Path, contents_of, rows_of, several, shape_of, wanted_of
 from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.hosts import check_of_host, listed, set_for
+from crawler.crawl.purpose import Purpose
 from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
 from crawler.crawl.supervisor import Ended, run_workers
-from crawler.errors import CrawlerError, HookError, UsageError
+from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
 from crawler.export import Output, Selection, follow, read
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
@@ -122,7 +123,7 @@ class Crawl:
             urls, of_sitemaps = tuple(self._access.purpose.sources), tuple(self._access.purpose.sitemaps)
         check_sources(urls, of_sitemaps)
         with ends_in_order():
-            frontier = self._access.join()
+            frontier = self._access.join(Purpose(urls, of_sitemaps))
             return self._access.session.seed(frontier, urls, of_sitemaps)
 
     def run(self, *, until_done: bool = True, progress: bool = True) -> Status:
@@ -143,9 +144,9 @@ class Crawl:
         with ends_in_order(), self._running():
             frontier, before = self._begin(waits=not until_done)
             if until_done and before.done:
-                self._access.say(
-                    f"crawl {before.crawl!r} is done with {counted(before.fetched, 'page')}; fresh=True starts over"
-                )
+                if progress:
+                    pages = counted(before.fetched, "page")
+                    self._access.say(f"crawl {before.crawl!r} is done with {pages}; fresh=True starts over")
                 return before
             shown = self._access.progress = progress_for(progress, self._access.say)
             ended = None
@@ -188,10 +189,14 @@ class Crawl:
         frontier.connection.patience = patience
         try:
             yield from follow(frontier.crawldb.records, lambda: background.is_over, background.wait)
+        except RedisUnavailable:
+            if self._access.is_open:  # else it was closed within the loop
+                raise
         finally:
             background.stop()
             self._background = None
-        self._judged(background.result())
+        if self._access.is_open:
+            self._judged(background.result())
 
     @contextmanager
     def _running(self) -> Iterator[None]:

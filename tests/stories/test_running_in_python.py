@@ -236,8 +236,32 @@ def test_another_site_is_not_added_by_accident(sites: Sites, own: dict[str, Any]
         crawl.run(progress=False)
     with Crawl(two.url("/"), **own) as crawl, pytest.raises(UsageError, match="is not part of crawl 'default'"):
         crawl.run()
+    with Crawl(two.url("/"), **own) as crawl:
+        for look in (crawl.status, crawl.run, lambda: list(crawl)):  # looking at it makes it no part
+            with pytest.raises(UsageError, match="is not part of crawl 'default'"):
+                look()
     with Crawl(two.url("/"), add=True, **own) as crawl:
         assert crawl.run(progress=False).fetched == 3
+
+
+def test_what_is_seeded_is_added(sites: Sites, own: dict[str, Any]) -> None:
+    one, two, three = (sites.add(f"127.0.0.{n}") for n in (1, 2, 3))
+    for site in (one, two, three):
+        site.serve("/", html())
+    with Crawl(one.url("/"), **own) as crawl:
+        assert crawl.seed(two.url("/")).new == 1
+        assert crawl.run(progress=False).fetched == 2
+    with Crawl(**own) as crawl:
+        assert crawl.seed(three.url("/")).new == 1
+        assert crawl.run(progress=False).fetched == 3
+
+
+def test_a_crawl_that_is_closed_in_its_loop(sites: Sites, own: dict[str, Any]) -> None:
+    with Crawl(_site(sites).url("/"), **(own | {"delay": "20ms"})) as crawl:
+        for n, _ in enumerate(crawl):
+            if n == 2:
+                crawl.close()
+        assert len(list(crawl)) == 31
 
 
 def test_what_failed_is_listed_and_tried_again(sites: Sites, own: dict[str, Any]) -> None:
