@@ -1,14 +1,20 @@
 """How fast records leave: `crawler export` in each form, its peak memory, and what it costs Redis. `make bench-export`.
 
-The records are real: the first site of `docs.py` is crawled with `--store text`, and what it stored is committed again
-and again under other URLs, by the frontier's own scripts, until there are 30,000. Each form is written three times, by
-turns; `--drain`, which takes the records away, comes last and once.
+The records are real: the first site of `docs.py` is crawled with `--store text`, and the pages that it stored are
+committed again and again under other URLs, by the frontier's own scripts, until there are 100,000. Each form is written
+once (`--rounds`), by turns; `--drain`, which takes the records away, comes last and once.
+
+`--kill N` kills an export of each form N times at random moments instead, see tests/export/killed.py: other programs
+read what is there after each kill, and each record is there once in the end.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,17 +38,32 @@ from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.shard import Shard
 from crawler.record import Record
 
-RECORDS: Final = 30_000
-ROUNDS: Final = 3
+ROOT: Final = Path(__file__).parent.parent
+RECORDS: Final = 100_000
+ROUNDS: Final = 1
 WEB: Final = Web(hosts=100, run=100)
 PATIENCE: Final = 15.0
 _FORMS: Final = {
     "jsonl": ("pages.jsonl",),
     "csv": ("pages.csv",),
     "jsonl.gz": ("pages.jsonl.gz",),
+    "jsonl.zst": ("pages.jsonl.zst",),
     "csv.gz": ("pages.csv.gz",),
+    "csv.zst": ("pages.csv.zst",),
     "jsonl --state": ("pages.jsonl", "--state", "state"),
+    "jsonl in parts": ("pages/", "--format", "jsonl"),
+    "sqlite": ("pages.sqlite",),
+    "parquet": ("pages.parquet",),
+    "parquet in parts": ("pages.parquet/",),
+    "markdown, a file a page": ("docs/", "--format", "markdown"),
+    "markdown, one file": ("site.md",),
+    "sitemap.xml": ("sitemap.xml",),
+    "llms.txt": ("llms.txt",),
 }
+_KILLED: Final = (
+    *(("pages.jsonl", ""), ("pages.jsonl.gz", ""), ("pages.csv.zst", ""), ("pages.sqlite", ""), ("site.md", "")),
+    *(("pages/", "jsonl.gz"), ("pages/", "csv"), ("pages.parquet/", ""), ("docs/", "markdown")),
+)
 _DRAIN: Final = ("pages.jsonl", "--drain")
 
 
@@ -54,7 +75,7 @@ class Written:
     cpu: float
     rss: int
     size: int
-    """Of the file."""
+    """Of its files."""
     redis: float
     """CPU of the Redis."""
 
@@ -72,7 +93,8 @@ def stored(folder: Path) -> list[tuple[Record, bytes]]:
             pipe.hmget(keys.page(each), "m", "t")
         pages = pipe.execute()
         link.close()
-    return [(Record.decode(raw), text or b"") for raw, text in pages]
+    records = [(Record.decode(raw), text) for raw, text in pages]
+    return [(record, text) for record, text in records if record.outcome == "fetched" and text]
 
 
 def commit_again(shard: Shard, pages: Sequence[tuple[Record, bytes]], count: int) -> None:
@@ -86,7 +108,7 @@ def commit_again(shard: Shard, pages: Sequence[tuple[Record, bytes]], count: int
         for each in leased.leases:
             record, text = pages[done % len(pages)]
             url = each.entry().request.url
-            again = msgspec.structs.replace(record, url=url, via=None, duplicate_of=None)
+            again = msgspec.structs.replace(record, url=url, via=None, duplicate_of=None, canonical=None)
             calls.append(
                 verbs.commit(
                     shard, Commit(each, shard.id(url), record.outcome, again.encode(), {"text": text}, event="ok")
@@ -101,7 +123,7 @@ def write(redis: Redis, folder: Path, arguments: Sequence[str]) -> Written:
     cpu, began = redis.cpu(), time.monotonic()
     program = _finish([PROGRAM, "export", "--redis", redis.url, "-o", *arguments], folder)
     wall = time.monotonic() - began
-    size = (folder / arguments[0]).stat().st_size
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != "said")
     return Written(wall, program.cpu, program.rss, size, redis.cpu() - cpu)
 
 
@@ -133,37 +155,58 @@ def _written(redis: Redis, name: str, arguments: Sequence[str], count: int) -> W
             lines = sum(1 for _ in (Path(folder) / arguments[0]).open("rb"))
             if lines != count:
                 raise Unexpected(f"{lines:,} lines were written of {count:,} records")
-    print(f"  {name:<14} {count / written.wall:>8,.0f} records/s", flush=True)
+    print(f"  {name:<24} {count / written.wall:>8,.0f} records/s", flush=True)
     return written
 
 
 def table(found: dict[str, list[Written]], count: int, figures: dict[str, float]) -> str:
     """Medians, as Markdown."""
     lines = [
-        "| | records/s | MB/s of records | MB written | CPU µs a record | Redis µs a record | peak memory MB |",
-        "|---|--:|--:|--:|--:|--:|--:|",
+        "| | records/s | MB written | CPU µs a record | Redis µs a record | peak memory MB |",
+        "|---|--:|--:|--:|--:|--:|",
     ]
     for name, runs in found.items():
-        plain = found[name.partition(" ")[0].removesuffix(".gz")][0].size
         wall, cpu = statistics.median(run.wall for run in runs), statistics.median(run.cpu for run in runs)
         redis, rss = statistics.median(run.redis for run in runs), max(run.rss for run in runs)
         figures[f"{name} records_per_second"] = count / wall
         lines.append(
-            f"| {name} | {count / wall:,.0f} | {plain / wall / 1e6:.0f} | {runs[0].size / 1e6:.0f} "
+            f"| {name} | {count / wall:,.0f} | {runs[0].size / 1e6:.0f} "
             f"| {1e6 * cpu / count:.0f} | {1e6 * redis / count:.0f} | {rss / 1e6:.0f} |"
         )
     return "\n".join(lines)
+
+
+def kill(times: int) -> int:
+    """Kill an export of each form so many times, and look what is there."""
+    print("| | kills | records, each there once | seconds |\n|---|--:|--:|--:|", flush=True)
+    for output, form in _KILLED:
+        with tempfile.TemporaryDirectory(prefix="crw-export-") as folder, Redis() as redis:
+            command = [sys.executable, "-m", "tests.export.killed", redis.url, output, form, str(times)]
+            where = os.environ | {"PYTHONPATH": str(ROOT)}
+            ended = subprocess.run(command, cwd=folder, env=where, capture_output=True, text=True, check=False)
+            if ended.returncode:
+                print(f"{output} {form}: {ended.stderr}", file=sys.stderr)
+                return 1
+            found = json.loads(ended.stdout)
+            print(
+                f"| {f'{output} {form}'.strip()} | {found['killed']} | {found['records']:,} | {found['seconds']} |",
+                flush=True,
+            )
+    return 0
 
 
 def main() -> int:
     """Measure the export."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.export", description=main.__doc__)
     docs.add_options(parser)
-    parser.add_argument("--records", type=int, default=RECORDS, metavar="N", help="(30000)")
-    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="of all but --drain (3)")
+    parser.add_argument("--records", type=int, default=RECORDS, metavar="N", help="(100000)")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="of all but --drain (1)")
+    parser.add_argument("--kill", type=int, default=0, metavar="N", help="kill each form N times instead")
     targets.add_option(parser)
     args = parser.parse_args()
     exit_on_sigterm()
+    if args.kill:
+        return kill(args.kill)
     where = report.machine(load())
     print(where)
     try:

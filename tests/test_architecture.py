@@ -65,6 +65,7 @@ GROUND = LAYERS[-1]
 DOORS = {
     "IPython": ("api.progress",),
     "ada_url": ("url",),
+    "backports": ("export.packers",),
     "bs4": ("parse.page", "parse.charset"),
     "brotli": ("fetch.decode",),
     "certifi": ("fetch.request_headers",),
@@ -84,7 +85,9 @@ DOORS = {
         *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
     "mammoth": ("parse.docx",),
+    "obstore": ("export.bucket",),
     "prometheus_client": ("monitor.metrics",),
+    "pyarrow": ("export.formats.parquet",),
     "pycurl": ("fetch.curl", "fetch.curl_transfer", "fetch.libcurl"),
     "pypdfium2": ("parse.pdf",),
     "re2": ("pattern",),

@@ -293,9 +293,9 @@ def test_each_page_of_the_docs_can_be_found() -> None:
     """The README leads to a list of the pages for users; those for developers are named where developers begin."""
     assert "](docs/getting-started.md)" in README
     listed = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8").split("## More pages")[1]
-    found = {"getting-started.md", *re.findall(r"\]\(([a-z-]+\.md)\)", listed)}
+    found = {"getting-started.md", *re.findall(r"\]\(([a-z0-9-]+\.md)\)", listed)}
     for name in ("ARCHITECTURE.md", "CONTRIBUTING.md"):
-        found.update(re.findall(r"\]\(docs/([a-z-]+\.md)", (ROOT / name).read_text(encoding="utf-8")))
+        found.update(re.findall(r"\]\(docs/([a-z0-9-]+\.md)", (ROOT / name).read_text(encoding="utf-8")))
     assert {path.name for path in (ROOT / "docs").glob("*.md")} - found == set()
 
 

@@ -28,7 +28,7 @@ KEYWORDS: Final = DOCS.parent / "crawler" / "keywords.py"
 _KEYWORD: Final = re.compile(r"^    (\w+): .+$", re.MULTILINE)
 """A setting in there."""
 _OLD_TEXT: Final = re.compile(r'^(    \w+: .+\n)    """[^"]*(?:"[^"]+)*"""\n', re.MULTILINE)
-PAGES: Final = ("records", "settings", "commands")
+PAGES: Final = ("records", "formats", "settings", "commands")
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _JSON: Final = {
@@ -119,7 +119,7 @@ def columns() -> Iterator[str]:
 
 
 def formats() -> Iterator[str]:
-    yield "The file's ending selects the format; `.gz` compresses: `" + endings(".").replace(", ", "`, `") + "`."
+    yield "The ending selects the format: `" + endings(".").replace(", ", "`, `") + "`."
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------

@@ -382,7 +382,8 @@ class Crawl:
         """Write the records so far to a file, a folder or a database; returns how many records were written.
 
         The ending of *output* decides the format: "pages.jsonl", "pages.csv.gz", "pages.parquet", "pages.sqlite",
-        "site.md" and others (docs/records.md); with a / at the end it is a folder. A file appears whole at the end.
+        "site.md" and others (docs/records.md); with a / at the end it is a folder; "s3://bucket/pages.parquet/"
+        is in a bucket (docs/s3.md). A file appears whole at the end.
 
         format: its name, if the ending does not show it.
         fields, items, only, status: as in `rows`.

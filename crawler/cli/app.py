@@ -25,7 +25,7 @@ from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_g
 from crawler.cli.progress import run_with_summary
 from crawler.cli.report import report
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
-from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say
+from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say, show_warnings
 from crawler.cli.usage import click_message, command_to_continue, command_to_export
 from crawler.crawl import signals
 from crawler.crawl.cpus import worker_count
@@ -337,6 +337,7 @@ for command in (
 def main(args: Sequence[str] | None = None) -> None:
     """Run a command; every error becomes one line and an exit code."""
     occupy_standard_streams()
+    show_warnings()
     signals.raise_from_now_on()  # exit as after Ctrl-C: an embedded Redis is stopped
     code = _main(args)
     left = signals.left_by()

@@ -80,6 +80,7 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
         "crawler export -o pages.sqlite                     the same again: only what is new",
         "crawler export -o docs/ --format markdown --unique a file a page",
         "crawler export -o pages/ --format parquet          a folder of parts, as it grows",
+        "crawler export -o s3://bucket/pages.parquet/       the same in a bucket",
         "crawler export -o - --follow | jq .title           while the crawl runs",
         "crawler export -o pages.jsonl --state pages.state  the same again: only what is new, appended",
         "crawler export -o part-2.jsonl --state pages.state continue in a new file",
@@ -87,7 +88,9 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
     ),
 )
 @output_options(
-    f"where to; - is stdout, a / at the end is a folder. Its ending names the format: {endings('.')}", required=True
+    "where to; - is stdout, a / at the end is a folder, s3://BUCKET/... a bucket."
+    f" Its ending names the format: {endings('.')}",
+    required=True,
 )
 @click.option("--only", metavar="OUTCOME", multiple=True, help="these: fetched,redirected,dropped,failed:dns, ...")
 @click.option("--status", "statuses", metavar="STATUS", multiple=True, help="these HTTP statuses: 200,3xx, ...")
@@ -141,7 +144,9 @@ def write_all(session: Session, frontier: Frontier, output: Output) -> None:
     """
     _report_before(session, output)
     with interrupts() if output.waits else nullcontext(lambda: 0) as asked:
-        written = output.write(frontier, session.settings.store, How(_show, lambda: asked() > 0))
+        written = output.write(
+            frontier, session.settings.store, How(_show, lambda: asked() > 0, _columns(session, output))
+        )
     _report(written, output)
     if asked():
         raise KeyboardInterrupt
@@ -157,12 +162,26 @@ def _continue(session: Session, output: Output) -> int:
             return INTERRUPTED
         _report_before(session, output)
         is_over = partial(_is_over, frontier, stopped) if wanted.follow else None
-        written = output.write(frontier, session.settings.store, How(_show, stopped, is_over))
+        written = output.write(
+            frontier, session.settings.store, How(_show, stopped, _columns(session, output), is_over)
+        )
         _report(written, output)
         written.result.refuse_left_out()
         if stopped() and output.state is not None:
             say("interrupted; the same command continues")
         return INTERRUPTED if stopped() else 0
+
+
+def _columns(session: Session, output: Output) -> tuple[str, ...]:
+    """The keys that the crawl's rules find, of items or of pages."""
+    if not session.settings.rule_set:
+        return ()
+    from crawler.worker.options import rules_of  # loads the parser; other exports do without it
+
+    rules = rules_of(session.settings).rules
+    if output.wanted.shape.items:
+        return tuple(field.name for rule in rules if rule.items for field in rule.items.fields)
+    return tuple(field.name for rule in rules for field in rule.fields)
 
 
 def _show(result: ExportResult, _: Sequence[Stored]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import sys
 from contextlib import suppress
@@ -26,6 +27,20 @@ def say(text: str) -> None:
     with suppress(OSError):
         if not line.say(message):
             click.echo(message, err=True)
+
+
+class _Said(logging.Handler):
+    """Prints warnings of the library as messages of the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        say(record.getMessage())
+
+
+def show_warnings() -> None:
+    """Print warnings of the library in this process as `say` does."""
+    logger = logging.getLogger("crawler")
+    if not logger.handlers:
+        logger.addHandler(_Said(logging.WARNING))
 
 
 def echo_json(value: Any) -> None:

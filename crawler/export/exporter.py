@@ -99,13 +99,17 @@ class Export:
         writer: Writer,
         *,
         selection: Selection = ALL,
+        columns: Sequence[str] = (),
         note: Note | None = None,
         stopped: Callable[[], bool] = _never,
     ) -> None:
-        """An export ends with the batch during which *stopped* becomes true."""
+        """An export ends with the batch during which *stopped* becomes true.
+
+        *columns* are keys that hooks and rules are known to find, see `Writer.expect`.
+        """
         self._records, self._writer, self._note, self._stopped = records, writer, note, stopped
         writer.heed(stopped)
-        self._selection = selection
+        self._selection, self._known = selection, columns
         self._reading = _Reading(records, selection, {*writer.contents, *(["data"] if selection.items else [])})
 
     def run(self, after: str = START) -> ExportResult:
@@ -159,7 +163,7 @@ class Export:
         return result
 
     def _columns(self) -> tuple[str, ...]:
-        """The columns for what hooks and rules found: the keys in the first records."""
+        """The columns for what hooks and rules found: the known keys, then those in the first records."""
         found: list[Any] = []
         seen = 0
         for batch, _ in _Reading(self._records, self._selection, ("data",)).batches(START):
@@ -167,9 +171,11 @@ class Export:
             seen += _BATCH
             if len(found) >= _SAMPLE or seen >= _LOOKED_AT:
                 break
+        known = dict.fromkeys(self._known)
         if self._selection.items:
-            return columns_of((item for data in found for item in items_of(data) or ()), without=("url", "data"))
-        return columns_of(found)
+            items = [item for data in found for item in items_of(data) or ()]
+            return columns_of([known, *items], without=("url", "data"))
+        return columns_of([known, *found])
 
 
 class _Reading:

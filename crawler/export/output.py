@@ -45,6 +45,8 @@ class How:
     """Is called with the progress."""
     stopped: Callable[[], bool] = never
     """Ends it early."""
+    columns: tuple[str, ...] = ()
+    """Keys that the crawl's rules find: they get columns where columns have to be known first."""
     is_over: Callable[[], bool] | None = None
     """With it an export follows the crawl until this is true; None: only what is stored now."""
 
@@ -115,7 +117,7 @@ class Output:
 
     def _export(self, frontier: Frontier, writer: Writer, after: str, how: How) -> ExportResult:
         selection, records = self.wanted.selection, frontier.crawldb.records
-        export = Export(records, writer, selection=selection, note=how.note, stopped=how.stopped)
+        export = Export(records, writer, selection=selection, columns=how.columns, note=how.note, stopped=how.stopped)
         return export.run(after) if how.is_over is None else export.follow(how.is_over, time.sleep, after)
 
     def close(self) -> None:

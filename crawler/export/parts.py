@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from crawler.errors import OutputError, UsageError
+from crawler.export.bucket import BucketError
 from crawler.export.files import reason
 from crawler.export.storage import Storage
 from crawler.export.writer import Container, KnownOutput, Writer
@@ -38,6 +39,9 @@ class InStorage(Container):
             state = self.storage.read(STATE)
             if not state and any(not name.startswith(".") for name in self.storage.names()):
                 raise UsageError(f"{self.name} is not empty, and not written by an export: name a new folder")
+        except BucketError as error:
+            kind = OutputError if error.away else UsageError
+            raise kind(f"{self.name} cannot be read: {error}") from None
         except OSError as error:
             raise UsageError(f"{self.name} cannot be read: {reason(error)}") from None
         return state
@@ -100,6 +104,9 @@ class PartsWriter(Writer):
         self._part: tuple[Path, Writer] | None = None
         self._learns = folder.learns
         self.columns = None if folder.learns else ()
+
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        self._folder.storage.heed(stopped)
 
     def _new(self) -> tuple[Path, Writer]:
         path = self._folder.storage.scratch()

@@ -11,7 +11,6 @@ import os
 import re
 import secrets
 import stat
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -19,67 +18,29 @@ from typing import Any, Final
 
 from crawler import owners
 from crawler.errors import UsageError
-from crawler.export import files
+from crawler.export import files, s3
+from crawler.export.bucket import is_url
+from crawler.export.places import Storage
+
+__all__ = ["LocalFolder", "Storage", "is_storage", "open_storage"]
 
 _SYNC_ALONE: Final = 8
 """Up to so many files are synced one by one; for more of them the whole file system is cheaper."""
 _ORPHAN: Final = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 
-class Storage(ABC):
-    """Named files. All methods raise OSError if the place fails; UsageError, before a change, if it cannot be used.
-
-    A name is relative, with `/` between its parts. Each part consists of ASCII letters, digits and `.-_~+`, and is
-    neither `.` nor `..`.
-    """
-
-    name: str
-    """For people: as the user named it."""
-
-    @abstractmethod
-    def lock(self) -> None:
-        """Keep other exports away until `close`; UsageError if another one holds it."""
-
-    @abstractmethod
-    def names(self) -> Iterator[str]:
-        """The names of all files in it, those in folders within it included, in any order."""
-
-    @abstractmethod
-    def read(self, name: str) -> bytes | None:
-        """The content of a file; None if there is none of that name."""
-
-    @abstractmethod
-    def put(self, name: str, content: bytes | Path) -> None:
-        """Make the file *name*, or replace it as a whole.
-
-        A path is one from `scratch`, which is consumed: its content is safe before it has its name. Bytes are for many
-        small files: they are safe after `sync`.
-        """
-
-    @abstractmethod
-    def delete(self, name: str) -> None:
-        """Delete a file; nothing if there is none."""
-
-    def sync(self) -> None:  # noqa: B027 - where `put` returns only when the content is safe there is nothing to do
-        """Make all that was put and deleted survive a power loss."""
-
-    @abstractmethod
-    def scratch(self) -> Path:
-        """A new, empty file on this machine, to be filled for `put`. What is not put goes at `close`."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Release it to others."""
-
-
 def is_storage(output: str) -> bool:
-    """Whether *output* names a storage: it ends with a slash, or is a folder. Else it is one file, or stdout."""
+    """Whether *output* names a storage: it ends with a slash, or is a folder or a bucket. Else it is one file."""
+    if is_url(output):
+        return s3.is_folder(output)
     return output != "-" and (output.endswith("/") or Path(output).is_dir())
 
 
 def open_storage(output: str) -> Storage | None:
     """The storage that *output* names, not locked yet; None if it names none. A new folder is created by `lock`."""
-    return LocalFolder(output) if is_storage(output) else None
+    if not is_storage(output):
+        return None
+    return s3.S3Folder(output) if is_url(output) else LocalFolder(output)
 
 
 class LocalFolder(Storage):

@@ -18,7 +18,9 @@ from typing import Final
 from crawler import owners
 from crawler.errors import UsageError
 from crawler.export import files
+from crawler.export.bucket import is_url
 from crawler.export.files import mode_of, reason
+from crawler.export.s3 import Upload
 from crawler.export.stream import Stream, never, stream_to
 from crawler.export.writer import KnownOutput
 
@@ -61,6 +63,8 @@ def open_target(name: str, *, follow: bool) -> Target:
     """The target *name*, `-` for stdout; UsageError, before a byte is written, if it cannot be written to."""
     if name == "-":
         return Stdout()
+    if is_url(name):
+        return Uploaded(name)
     try:
         place = owners.resolved(name)  # a symbolic link stays: the file that it points to is replaced
         kind = mode_of(place)
@@ -89,6 +93,11 @@ def append_to(name: str, known: KnownOutput | None, *, follow: bool) -> Target:
 
 def check_appendable(name: str) -> None:
     """UsageError unless the target *name* is stdout, a file, or does not exist yet."""
+    if is_url(name):
+        raise UsageError(
+            f"{name}: one object of a bucket appears whole at the end: leave out --state and --drain; a folder of parts"
+            f" has them: -o {name}/"
+        )
     try:
         kind = 0 if name == "-" else mode_of(Path(name))
     except (OSError, ValueError) as error:
@@ -157,6 +166,26 @@ class ReplacedFile(_File):
             with suppress(OSError):
                 self._part.unlink()
         super().abort()
+
+
+class Uploaded(_File):
+    """A temporary file that becomes one object of a bucket at the end: readers see the old object or the new one."""
+
+    kept = "the object is as it was before"
+
+    def __init__(self, name: str) -> None:
+        self._upload = Upload(name)
+        super().__init__(os.open(self._upload.path, os.O_WRONLY | os.O_CLOEXEC))
+
+    def finish(self) -> None:
+        """Upload the file."""
+        self._upload.finish()
+        super().abort()
+
+    def abort(self) -> None:
+        """Remove the temporary file."""
+        super().abort()
+        self._upload.close()
 
 
 class FileInPlace(_File):

@@ -79,7 +79,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (("run", URL, "--hook", "os:nothing_there"), ("os has no function nothing_there",)),
         (("run", URL, "--hook", "broken.py:f"), ("broken.py", "ZeroDivisionError")),
         (("run", URL, "-o", "no/where.jsonl"), ("no/where.jsonl", "folder does not exist")),
-        (("run", URL, "-o", "pages.xml"), ("pages.xml", ".xml", ".jsonl", "--format")),
+        (("run", URL, "-o", "pages.pdf"), ("pages.pdf", ".pdf", ".jsonl", "--format")),
         (("run", URL, "-o", "pages"), ("pages: ", "no ending", ".jsonl", "--format")),
         (("run", URL, "--header", "nonsense"), ("header", "Name: value")),
         (("run", URL, "--redis", "localhost"), ("redis://",)),
@@ -233,10 +233,10 @@ def test_a_folder_that_is_not_writable(commands: Commands) -> None:
 
 
 def test_output_that_cannot_be_written(commands: Commands, sites: Sites) -> None:
-    """Found before the crawl begins: a folder, and a device that is full at the end."""
+    """Found before the crawl begins: a folder of other files, and a device that is full at the end."""
     site = sites.add()
     url = site.serve("/", html())
-    _refused(commands.run("run", url, "-o", ".", "--format", "jsonl"), 2, "is a folder")
+    _refused(commands.run("run", url, "-o", ".", "--format", "jsonl"), 2, "is not empty", "name a new folder")
     assert not site.seen
     if Path("/dev/full").exists():
         done = commands.run("run", url, "-o", "/dev/full", "--format", "jsonl", "--delay", "0", "-n", "1")

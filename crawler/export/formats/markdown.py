@@ -10,7 +10,7 @@ What a page says may look like these: where the borders between pages must be ce
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,10 +28,11 @@ SOURCES: Final = ("markdown", "main", "text")
 """Contents that it can be made from, the best first."""
 _META: Final = ("url", "title", "description", "lang", "fetched_at", "last_modified", "lastmod", "near_duplicate_of")
 """Fields of the front matter."""
-_MARKUP: Final = re.compile(r"[\\`*_\[\]<>|~&]")
-_BLOCK: Final = re.compile(r"^(\s*)(#|[-+=:]|(?=\d{1,9}[.)]))", re.MULTILINE)
-_NUMBERED: Final = re.compile(r"^(\s*\d{1,9})([.)])", re.MULTILINE)
-_HEADING: Final = re.compile(r"\s*#\s+(.*?)\s*#*\s*(?:\n|\Z)")
+_MARKUP: Final = re.compile(r"[\\`*\[\]]|(?<!\w)_|_(?!\w)|<(?=[A-Za-z/!?])|&(?=#?\w+;)|~(?=~)")
+"""What is markup within a line (CommonMark 0.31, section 6; GFM 6.5)."""
+_BLOCK: Final = re.compile(r"#{1,6}(?=\s|$)|[-+](?=\s|$)|-(?=[\s-]*$)|>")
+_NUMBERED: Final = re.compile(r"(\d{1,9})([.)])(?=\s|$)")
+"""What is markup at the beginning of one (sections 4 and 5)."""
 
 
 @dataclass(frozen=True)
@@ -81,15 +82,19 @@ class PageWriter(Writer):
     def __init__(self, folder: PageFolder, known: KnownOutput) -> None:
         self.output, self.known, self._folder = folder.name, known, folder
         self._storage: Storage = folder.storage
+        self._count = known.length
+
+    def heed(self, stopped: Callable[[], bool]) -> None:
+        self._storage.heed(stopped)
 
     def write(self, record: Record) -> None:
         page = f"{front_matter(record)}\n{body(record)}".encode()
         self._folder.guarded(self._storage.put, file_name(record.url, "md"), page)
-        self._count = getattr(self, "_count", self.known.length) + 1
+        self._count += 1
 
     def checkpoint(self) -> None:
         self._folder.guarded(self._storage.sync)
-        self.known = KnownOutput(getattr(self, "_count", self.known.length))
+        self.known = KnownOutput(self._count)
 
     def finish(self) -> None:
         self.checkpoint()
@@ -117,18 +122,24 @@ def body(record: Record) -> str:
 
 def escaped(text: str) -> str:
     """Plain text as Markdown that says the same: each line is a paragraph."""
-    safe = _MARKUP.sub(r"\\\g<0>", text)
-    safe = _NUMBERED.sub(r"\1\\\2", _BLOCK.sub(lambda found: found[1] + ("\\" + found[2] if found[2] else ""), safe))
-    return "\n\n".join(line.strip() for line in safe.splitlines() if line.strip())
+    return "\n\n".join(_escaped_line(line.strip()) for line in text.splitlines() if line.strip())
+
+
+def _escaped_line(line: str) -> str:
+    safe = _MARKUP.sub(r"\\\g<0>", line)
+    if _BLOCK.match(safe):
+        return f"\\{safe}"
+    numbered = _NUMBERED.match(safe)
+    return f"{numbered[1]}\\{safe[numbered.end(1) :]}" if numbered else safe
 
 
 def section(record: Record) -> bytes:
     """The page as a part of one file."""
     title = " ".join(printable(record.title or record.url).split())
     content = body(record)
-    heading = _HEADING.match(content)
-    if heading and heading[1] in (title, escaped(title)):
-        content = content[heading.end() :].lstrip("\n")
+    first, _, rest = content.partition("\n")
+    if first.startswith("# ") and first[2:].strip() in (title, escaped(title)):
+        content = rest.lstrip("\n")
     return f"# {escaped(title)}\n\nSource: <{record.url}>\n\n{content}\n---\n\n".encode()
 
 

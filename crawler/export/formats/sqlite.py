@@ -25,6 +25,8 @@ import msgspec
 from crawler import owners
 from crawler.errors import OutputError, UsageError
 from crawler.export import files
+from crawler.export.bucket import is_url
+from crawler.export.s3 import Upload
 from crawler.export.shape import ALL_FIELDS, FIELDS, MAX_COLUMNS, Shape, is_column, items_of
 from crawler.export.writer import Container, Format, KnownOutput, Writer
 from crawler.record import CONTENTS, Record
@@ -37,7 +39,7 @@ _LARGEST: Final = 1 << 63
 
 @dataclass(frozen=True)
 class Sqlite(Format):
-    """Databases: each keeps its own state, and is always continued."""
+    """Databases: each keeps its own state, and is always continued; one in a bucket appears whole at the end."""
 
     shape: Shape = ALL_FIELDS
     has_pages = True
@@ -50,16 +52,18 @@ class Sqlite(Format):
         return frozenset(CONTENTS) if read is None else frozenset(CONTENTS) & read
 
     def contains_state(self, output: str) -> bool:
-        return True
+        return not is_url(output)
 
-    def container(self, output: str) -> Container:
-        return Database(output, self.shape)
+    def container(self, output: str) -> Container | None:
+        return None if is_url(output) else Database(output, self.shape)
 
     def check(self, output: str) -> None:
-        """Nothing to check: `container` opens it."""
+        if is_url(output):
+            raise UsageError(f"{output} appears whole at the end: leave out --state and --drain")
 
     def open(self, output: str, *, follow: bool) -> Writer:
-        raise ValueError("a database is opened with its state, see `container`")
+        """Only one in a bucket is opened without its state."""
+        return UploadedRows(output, self.shape)
 
     def resume(self, output: str, known: KnownOutput | None, *, follow: bool) -> Writer:
         raise ValueError("a database is opened with its state, see `container`")
@@ -151,17 +155,21 @@ class RowWriter(Writer):
         self.output, self._database = database.name, database
         self._own = Shape() if shape.items else shape
         self._of_items = shape if shape.items else None
-        self._begun = False
+        database.guarded(self._open)
+
+    def _open(self) -> None:
+        self._database.begin()
+        connection = self._database.connection
+        self._pages = _Table(connection, "pages", _page_columns(self._own.fields))
+        if self._of_items is not None:
+            self._items = _Table(connection, "items", {"url": "TEXT NOT NULL"})
+            connection.execute("CREATE INDEX IF NOT EXISTS items_url ON items (url)")
 
     def write(self, record: Record) -> None:
         self._database.guarded(self._write, record)
 
     def _write(self, record: Record) -> None:
         self._database.begin()
-        if not self._begun:
-            self._pages = _Table(self._database.connection, "pages", _page_columns(self._own.fields))
-            self._items = _Table(self._database.connection, "items", {"url": "TEXT NOT NULL"})
-            self._begun = True
         (row,) = self._own.rows(record)
         self._pages.upsert(self._page_of(row, record))
         if self._of_items is not None:
@@ -188,7 +196,37 @@ class RowWriter(Writer):
 
     def abort(self) -> None:
         self._database.roll_back()
-        self._begun = False
+
+
+class UploadedRows(RowWriter):
+    """Writes the rows of a temporary database, which becomes an object of a bucket at the end."""
+
+    def __init__(self, output: str, shape: Shape) -> None:
+        self._upload = Upload(output)
+        self._whole = Database(str(self._upload.path), shape)
+        super().__init__(self._whole, shape)
+        self.output = output
+        self._open = True
+
+    def finish(self) -> None:
+        if not self._open:
+            return
+        try:
+            self._whole.write_state(b"")
+            self._open = False
+            self._whole.close()
+            self._upload.finish()
+        except OSError as error:
+            why = files.reason(error)
+            raise OutputError(f"{self.output} cannot be written: {why}; the object is as it was before") from None
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        if self._open:
+            self._open = False
+            self._whole.close()
+        self._upload.close()
 
 
 class _Table:
@@ -227,7 +265,6 @@ class _Table:
 
     def replace(self, url: str, rows: Sequence[dict[str, Any]]) -> None:
         """Put *rows* in the place of those of *url*."""
-        self._connection.execute(f"CREATE INDEX IF NOT EXISTS {self._name}_url ON {self._name} (url)")
         self._connection.execute(f"DELETE FROM {self._name} WHERE url = ?", [url])
         for row in rows:
             own = {key: value for key, value in row.items() if self.admit(key)}

@@ -1,0 +1,202 @@
+"""Exports into a folder of a bucket, killed at any moment, and the server with them: each record is there once."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+import pytest
+
+from crawler.export import read
+from crawler.frontier.redis.connection import Connection
+from tests.export.conftest import Crawl, page
+from tests.export.s3_server import BUCKET, S3Server
+from tests.stories.commands import Commands, Running, wait_until
+
+pytestmark = pytest.mark.slow
+
+SIZE = 4_000
+KILLS = 25
+STATE = ".crawler-export.json"
+OFTEN = """
+from crawler.cli.app import main
+from crawler.export import checkpoints
+checkpoints.EVERY_RECORDS = 100
+main()
+"""
+"""The command line with a checkpoint after every hundred records."""
+
+
+def lines_of(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in data.splitlines()]
+
+
+def rows_of(data: bytes) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = pyarrow.parquet.read_table(io.BytesIO(data)).to_pylist()
+    return found
+
+
+READERS: dict[str, Callable[[bytes], list[dict[str, Any]]]] = {
+    "jsonl": lines_of,
+    "jsonl.gz": lambda data: lines_of(gzip.decompress(data)),
+    "parquet": rows_of,
+}
+
+
+@dataclass(frozen=True)
+class Stored:
+    """Commands that can reach the server, and a crawl of SIZE records."""
+
+    commands: Commands
+    crawl: Crawl
+    server: S3Server
+
+    def start(self, folder: str, *flags: str) -> Running:
+        return self.commands.start("export", "-o", f"s3://{BUCKET}/{folder}", *flags, python="often.py")
+
+    @property
+    def all_urls(self) -> set[str]:
+        return {page(n).url for n in range(SIZE)}
+
+    def state(self, folder: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.server.objects().get(f"{folder}{STATE}", b"{}"))
+        return found
+
+    def urls(self, folder: str, ending: str) -> list[str]:
+        """The URLs in the parts that the state knows; every part that is there can be read."""
+        known = self.state(folder).get("length", 0)
+        parts = {key: data for key, data in self.server.objects(folder).items() if key.endswith(f".{ending}")}
+        read = {key: READERS[ending](data) for key, data in parts.items()}
+        return [row["url"] for key, rows in sorted(read.items()) if number_of(key) <= known for row in rows]
+
+    def pages(self, folder: str) -> list[str]:
+        """The URLs of the Markdown files in *folder*, each of which has to be whole."""
+        found = []
+        for key, data in self.server.objects(folder).items():
+            if key.endswith(".md"):
+                begin, url, *_ = data.decode().splitlines()
+                assert (begin, data[-1:]) == ("---", b"\n")
+                found.append(str(json.loads(url.removeprefix("url: "))))
+        return found
+
+
+def number_of(key: str) -> int:
+    return int(key.rpartition("/part-")[2].partition(".")[0])
+
+
+@pytest.fixture
+def stored(redis_url: str, commands_on: Callable[[str], Commands], tmp_path: Path) -> Iterator[Stored]:
+    link = Connection(redis_url)
+    crawl = Crawl.create(link, "default")
+    crawl.commit([page(n) for n in range(SIZE)])
+    commands = commands_on(redis_url)
+    commands.write("often.py", OFTEN)
+    with S3Server(tmp_path / "s3") as server:
+        commands.env.update(server.environment)
+        yield Stored(commands, crawl, server)
+    link.close()
+
+
+def reach(server: S3Server, requests: int, going: Running) -> None:
+    """Wait until the server was asked so often, or the export has ended."""
+    wait_until(lambda: len(server.seen) >= requests or going.process.poll() is not None, f"{requests} requests")
+
+
+def disturb(stored: Stored, going: Running, dice: random.Random, most: int = 14) -> None:
+    """Kill the export or the server after a few more requests; the server starts again."""
+    server = stored.server
+    if dice.random() < 0.4:
+        server.fail(method="PUT", key=dice.choice([".*part.*|.*md", ".*json"]), die=dice.choice(["before", "after"]))
+        wait_until(lambda: not server.alive or going.process.poll() is not None, "the death of the server")
+        if not server.alive:
+            server.wait()
+            server.start()
+        server.clear()
+    reach(server, len(server.seen) + dice.randint(1, most), going)
+    with suppress(ProcessLookupError):
+        going.process.send_signal(signal.SIGKILL)
+    going.process.wait()
+
+
+@pytest.mark.parametrize("drain", [False, True])
+@pytest.mark.parametrize("ending", READERS)
+def test_killed_again_and_again(stored: Stored, ending: str, drain: bool) -> None:
+    dice = random.Random(f"{ending}{drain}")
+    folder, flags = f"pages.{ending}/", ("--drain",) if drain else ()
+    deaths = 0
+    for _ in range(KILLS):
+        going = stored.start(folder, *flags)
+        disturb(stored, going, dice)
+        deaths += going.process.returncode == -signal.SIGKILL
+        urls = stored.urls(folder, ending)
+        assert len(urls) == len(set(urls)) == stored.state(folder).get("records", 0)
+        left = {record.url for record in read(stored.crawl.crawldb.records)}
+        assert set(urls) | left == stored.all_urls  # what Redis was freed of is there
+    done = stored.start(folder, *flags).wait()
+    assert (done.code, deaths > KILLS // 2) == (0, True), done.err
+    urls = stored.urls(folder, ending)
+    assert len(urls) == SIZE
+    assert set(urls) == stored.all_urls
+    assert stored.server.uploads == []
+    assert not any(key.endswith(".lock") for key in stored.server.objects())
+    if drain:
+        assert list(read(stored.crawl.crawldb.records)) == []
+
+
+def test_a_folder_of_pages_killed_again_and_again(stored: Stored) -> None:
+    dice = random.Random(5)
+    folder, flags = "docs/", ("--format", "markdown", "--drain")
+    for _ in range(KILLS):
+        going = stored.start(folder, *flags)
+        disturb(stored, going, dice, most=400)
+        left = {record.url for record in read(stored.crawl.crawldb.records)}
+        assert set(stored.pages(folder)) | left == stored.all_urls
+    done = stored.start(folder, *flags).wait()
+    assert done.code == 0, done.err
+    urls = stored.pages(folder)
+    assert (len(urls), set(urls)) == (SIZE, stored.all_urls)
+
+
+def count_of(name: str, data: bytes, scratch: Path) -> int:
+    """How many records an object has."""
+    if name.endswith(".sqlite"):
+        scratch.write_bytes(data)
+        with closing(sqlite3.connect(scratch)) as database:
+            return int(database.execute("SELECT count(*) FROM pages").fetchone()[0])
+    if name.endswith(".md"):
+        return data.count(b"\nSource: <")
+    return len(READERS[name.partition(".")[2]](data))
+
+
+@pytest.mark.parametrize("name", ["pages.jsonl", "pages.jsonl.gz", "pages.parquet", "pages.sqlite", "site.md"])
+def test_an_object_is_whole_or_not_there(stored: Stored, tmp_path: Path, name: str) -> None:
+    dice = random.Random(name)
+    for n in range(8):
+        going = stored.start(name)
+        if n % 2:
+            asked = len(stored.server.seen) + 1 + dice.randrange(3)
+            reach(stored.server, asked, going)
+            going.kill()
+        else:
+            stored.server.fail(method="PUT", die=dice.choice(["before", "after"]))
+            wait_until(lambda: not stored.server.alive, "the death of the server")
+            stored.server.wait()
+            stored.server.start()
+            assert going.wait().code == 0
+        found = stored.server.objects().get(name)
+        assert found is None or count_of(name, found, tmp_path / "copy") == SIZE
+        if found is not None and n % 3 == 0:
+            stored.server.delete(name)
+    assert stored.start(name).wait().code == 0
+    assert count_of(name, stored.server.objects()[name], tmp_path / "copy") == SIZE
+    assert list(stored.commands.temporary.glob("crawler-export-*")) == []
