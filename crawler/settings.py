@@ -102,10 +102,8 @@ def name(text: str) -> str:
 
 
 def _setting(default: Any, parse: Callable[[str], Any], kind: Kind, help: str, **more: Any) -> Any:
-    meta = {"meta": Meta(parse, kind, help, **more)}
-    if more.get("switch"):
-        meta = {"meta": Meta(flag, kind, help, **more)}
-    return field(default=default, metadata=meta)
+    parse = flag if more.get("switch") else parse
+    return field(default=default, metadata={"meta": Meta(parse, kind, help, **more)})
 
 
 _F, _C, _P = Kind.FIXED, Kind.CHANGEABLE, Kind.PROCESS
@@ -166,9 +164,7 @@ class Settings:
     ignore_sitemaps: bool = _setting(False, str, _C, "do not read the sitemaps that robots.txt names", switch=True)
     sitemap_only: bool = _setting(False, str, _C, "follow only sitemaps, no links of pages", switch=True)
     follow_duplicates: bool = _setting(False, str, _C, "follow links of pages with content seen before", switch=True)
-    near_duplicates: bool = _setting(
-        False, str, _C, "find near duplicates by the whole text where no main content is stored", switch=True
-    )
+    near_duplicates: bool = _setting(False, str, _C, "find near duplicates by all text if no main is kept", switch=True)
     ignore_traps: bool = _setting(False, str, _C, "follow what looks like a trap, quarantine nothing", switch=True)
     timeout: float = _setting(30.0, lasting, _C, "limit for a whole fetch, from start to last byte", unit="TIME")
     page_timeout: float = _setting(30.0, lasting, _C, "limit for parsing one page, hook included", unit="TIME")
