@@ -195,8 +195,8 @@ def test_a_pdf_whose_end_is_lost_gives_its_pages() -> None:
 
 
 def test_what_cannot_be_read_is_an_error_and_no_exception() -> None:
-    assert converted("pdf", b"<html>no PDF").error == "it is no PDF that can be read"
-    assert converted("pdf", b"").error == "it is no PDF that can be read"
+    assert converted("pdf", b"<html>no PDF").error == "it is no PDF"
+    assert converted("pdf", b"").error == "it is no PDF"
     assert converted("pdf", pdf([[], []])).error == "there is no text on its pages: they are empty or pictures"
     locked = encrypted("secret", user=b"password")
     assert converted("pdf", locked).error == "it is encrypted, and opens only with a password"
