@@ -271,6 +271,21 @@ def test_a_docx_keeps_headings_lists_tables_code_and_links() -> None:
     assert "<pre>x = 1\ny = 2</pre>" in found
 
 
+def test_a_link_that_is_a_field_has_its_place_and_no_switches() -> None:
+    def field(code: str) -> str:
+        marks = [f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>' for kind in ("begin", "separate", "end")]
+        text = f"<w:r><w:instrText>{code}</w:instrText></w:r>{marks[1]}<w:r><w:t>link</w:t></w:r>"
+        return f"<w:p>{marks[0]}{text}{marks[2]}</w:p>"
+
+    codes = [
+        'HYPERLINK "https://a.example/?x=1"',
+        'HYPERLINK "page.html" \\l "place"',
+        'HYPERLINK "page.html" \\o "A tip" \\t "_blank"',
+    ]
+    found = main_of(converted("docx", docx("".join(map(field, codes)))))
+    assert re.findall('href="([^"]*)"', found) == ["https://a.example/?x=1", "page.html#place", "page.html"]
+
+
 def test_the_title_of_a_docx_is_of_its_properties_or_its_first_heading() -> None:
     body = paragraph("Chapter", "Heading1")
     assert "<title>Tom &amp; Co</title>" in head_of(converted("docx", docx(body, title="Tom &amp; Co")))
