@@ -15,7 +15,7 @@ from crawler import headers
 from crawler.cli.dashboard import dashboard
 from crawler.cli.events import events
 from crawler.cli.explain import explain_, quarantine
-from crawler.cli.export import export_, output_options, wanted_of, write_all
+from crawler.cli.export import check_output, export_, output_options, wanted_of, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
 from crawler.cli.hosts import block, hosts, unblock
@@ -193,7 +193,7 @@ def _seed(session: Session, frontier: Frontier, purpose: Purpose) -> Seeded:
 def _check_output(session: Session, frontier: Frontier, output: Output) -> None:
     """Find out before the crawl that its records cannot be exported as asked."""
     try:
-        output.check(frontier, session.settings.store)
+        check_output(session, frontier, output)
     except UsageError:
         session.discard(frontier)
         raise

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from crawler.cli.demo_site import DemoSite
-from crawler.cli.export import write_all
+from crawler.cli.export import check_output, write_all
 from crawler.cli.options import DEMO_DELAY
 from crawler.cli.progress import run_with_summary
 from crawler.cli.terminal import say
@@ -38,6 +38,8 @@ def run_demo(loaded: Loaded, output: Output | None) -> int:
             say(f"  {seed}")
         with Session(Loaded(settings, loaded.named), say) as session:
             frontier = session.create_or_join()
+            if output is not None:
+                check_output(session, frontier, output)
             session.seed(frontier, site.seeds)
             ended = run_with_summary(session, frontier, until_done=True)
             if output is not None:
