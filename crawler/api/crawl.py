@@ -14,6 +14,7 @@ from crawler.api.progress import NO_PROGRESS, Say, progress_for
 from crawler.api.rows import ExportOptions, Path, contents_of, rows_of, several, shape_of, wanted_of
 from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.hosts import check_of_host, listed, set_for
+from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
@@ -243,19 +244,30 @@ class Crawl:
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def set(self, *, host: Strings | None = None, hook: str | None = None, **changes: Unpack[Changeable]) -> None:
+    def set(
+        self,
+        *,
+        host: Strings | None = None,
+        hook: str | None = None,
+        rules: str | None = None,
+        **changes: Unpack[Changeable],
+    ) -> None:
         """Change settings: `crawl.set(delay="2s")`. Workers on all machines apply them within seconds.
 
         With *host* (a name, name:port, or *.name for a name and all below it) they hold for that host alone, or for
         several; possible are delay, per_host and max_pages_per_host. "none" takes such a setting away. *hook* is the
-        name of the crawl's hook from now on; workers with another one leave. "none": it has none.
+        name of the crawl's hook from now on; workers with another one leave. *rules* is a file of extraction rules,
+        which replace those of the crawl. "none": it has none.
         """
+        text = None if rules is None else "" if rules == "none" else read_rule_file(rules)
         frontier, session = self._access.find(), self._access.session
         of_hosts = {key: _of_host(key, value) for key, value in changes.items()} if host is not None else {}
         if host is None:
             session.change(frontier, {key: _change(key, value) for key, value in changes.items()})
         if hook is not None:
             session.set_hook(frontier, "" if hook == "none" else hook_name(hook))
+        if text is not None:
+            session.set_rules(frontier, text)
         for key, value in of_hosts.items():
             set_for(frontier, key, value, several(host))
 
