@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from os import fsdecode
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -14,12 +17,13 @@ from crawler.api.progress import NO_PROGRESS, Say, progress_for
 from crawler.api.rows import ExportOptions, Path, contents_of, rows_of, several, shape_of, wanted_of
 from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.hosts import check_of_host, listed, set_for
+from crawler.crawl.purpose import Purpose
 from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
 from crawler.crawl.supervisor import Ended, run_workers
-from crawler.errors import HookError, UsageError
+from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
 from crawler.export import Output, Selection, follow, read
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
@@ -87,6 +91,7 @@ class Crawl:
         self._background: Background | None = None
         self._is_running = False
         self._monitor: Monitor | None = None
+        weakref.finalize(self, _leave, self._access, os.getpid())
 
     def __repr__(self) -> str:
         return f"<Crawl {self._access.loaded.settings.crawl!r} {place_of(self._access.loaded)}>"
@@ -118,7 +123,7 @@ class Crawl:
             urls, of_sitemaps = tuple(self._access.purpose.sources), tuple(self._access.purpose.sitemaps)
         check_sources(urls, of_sitemaps)
         with ends_in_order():
-            frontier = self._access.join()
+            frontier = self._access.join(Purpose(urls, of_sitemaps))
             return self._access.session.seed(frontier, urls, of_sitemaps)
 
     def run(self, *, until_done: bool = True, progress: bool = True) -> Status:
@@ -139,9 +144,9 @@ class Crawl:
         with ends_in_order(), self._running():
             frontier, before = self._begin(waits=not until_done)
             if until_done and before.done:
-                self._access.say(
-                    f"crawl {before.crawl!r} is done with {counted(before.fetched, 'page')}; fresh=True starts over"
-                )
+                if progress:
+                    pages = counted(before.fetched, "page")
+                    self._access.say(f"crawl {before.crawl!r} is done with {pages}; fresh=True starts over")
                 return before
             shown = self._access.progress = progress_for(progress, self._access.say)
             ended = None
@@ -184,10 +189,14 @@ class Crawl:
         frontier.connection.patience = patience
         try:
             yield from follow(frontier.crawldb.records, lambda: background.is_over, background.wait)
+        except RedisUnavailable:
+            if self._access.is_open:  # else it was closed within the loop
+                raise
         finally:
             background.stop()
             self._background = None
-        self._judged(background.result())
+        if self._access.is_open:
+            self._judged(background.result())
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -249,25 +258,24 @@ class Crawl:
         *,
         host: Strings | None = None,
         hook: str | None = None,
-        rules: str | None = None,
+        rules: Path | None = None,
         **changes: Unpack[Changeable],
     ) -> None:
         """Change settings: `crawl.set(delay="2s")`. Workers on all machines apply them within seconds.
 
         With *host* (a name, name:port, or *.name for a name and all below it) they hold for that host alone, or for
         several; possible are delay, per_host and max_pages_per_host. "none" takes such a setting away. *hook* is the
-        name of the crawl's hook from now on; workers with another one leave. *rules* is a file of extraction rules,
-        which replace those of the crawl. "none": it has none.
+        name of the crawl's hook from now on, workers with another one leave; *rules* a file of extraction rules that
+        replace those of the crawl. "none" takes either away.
         """
-        text = None if rules is None else "" if rules == "none" else read_rule_file(rules)
         frontier, session = self._access.find(), self._access.session
         of_hosts = {key: _of_host(key, value) for key, value in changes.items()} if host is not None else {}
         if host is None:
             session.change(frontier, {key: _change(key, value) for key, value in changes.items()})
         if hook is not None:
             session.set_hook(frontier, "" if hook == "none" else hook_name(hook))
-        if text is not None:
-            session.set_rules(frontier, text)
+        if rules is not None:
+            session.set_rules(frontier, "" if rules == "none" else read_rule_file(fsdecode(rules)))
         for key, value in of_hosts.items():
             set_for(frontier, key, value, several(host))
 
@@ -392,6 +400,13 @@ class Crawl:
             written = opened.write(frontier, stored)
         written.result.refuse_left_out()
         return written.records
+
+
+def _leave(access: Access, pid: int) -> None:
+    """Close what a program forgot to close, when its Crawl is collected or the program ends; not in a fork of it."""
+    if os.getpid() == pid:
+        with suppress(CrawlerError, OSError):
+            access.close()
 
 
 def _change(key: str, value: Any) -> Any:
