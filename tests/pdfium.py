@@ -15,6 +15,7 @@ del sys.modules["pypdfium2"]
 import pypdfium2
 sys.path[:] = before
 Real = pypdfium2.PdfDocument
+kept = []
 
 def document(body):
     if b"CRASH" in body:
@@ -30,7 +31,7 @@ def document(body):
     if b"MEMORY" in body:
         bytearray(1 << 30)
     if b"LARGE" in body:
-        bytearray(200 << 20)
+        kept.append(b"x" * (200 << 20))
     return Real(body)
 
 pypdfium2.PdfDocument = document

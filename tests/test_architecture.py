@@ -97,6 +97,7 @@ DOORS = {
     "selectolax": ("parse.page",),
     "starlette": ("monitor.dashboard.app",),
     "tldextract": ("url",),
+    "trafilatura": ("parse.article",),
     "urllib3": ("fetch.requests_connection",),
     "uvicorn": ("monitor.dashboard.server",),
     "webencodings": ("parse.charset",),

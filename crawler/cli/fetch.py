@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -15,19 +16,22 @@ from crawler.cli.terminal import echo_json, say
 from crawler.crawl.rule_set import with_rules
 from crawler.policy import robots
 from crawler.record import Record
+from crawler.settings import Settings
 from crawler.text import printable
 from crawler.worker.options import plan_of
 
 if TYPE_CHECKING:
     from crawler.crawl.fetch_one import Fetched
+    from crawler.parse.rules import Rules
 
 _OPTIONS: Final = (
     *("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private"),
-    *("ignore_robots", "insecure", "store", "hook", "hook_on", "rules", "verbose"),
+    *("ignore_robots", "insecure", "store", "extract", "hook", "hook_on", "rules", "verbose"),
 )
 _MAX_SHOWN: Final = 10
 """Items that are shown to a person."""
-_HIDDEN: Final = ("links", "text", "depth", "hops", "attempts")
+_TEXTS: Final = ("text", "main", "markdown", "html")
+_HIDDEN: Final = ("links", *_TEXTS, "depth", "hops", "attempts")
 
 
 @click.command(
@@ -37,23 +41,26 @@ _HIDDEN: Final = ("links", "text", "depth", "hops", "attempts")
 @click.argument("url")
 @click.option("--json", "as_json", is_flag=True, help="the record as one JSON object")
 @click.option("--links", is_flag=True, help="print the links as well")
+@click.option("--markdown", is_flag=True, help="print the main content as Markdown, and nothing else")
 @settings(*_OPTIONS)
-def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
+def fetch(url: str, as_json: bool, links: bool, markdown: bool, **given: Any) -> int:
     """Process one URL as a crawl would (robots.txt, redirects, extraction) and print it; nothing is stored."""
     from crawler.crawl.fetch_one import fetch_one  # loads all that a worker needs; other commands do not
     from crawler.crawl.process import LAST_WORDS, end_within
 
     loaded = load_given(given)
-    plan_of(with_rules(loaded.settings))
+    rules = plan_of(with_rules(loaded.settings)).extract.rules
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
     with redirect_stdout(sys.stderr):  # what a hook prints
-        found = fetch_one(url, loaded.settings, say)
-    if as_json:
+        found = fetch_one(url, _with_contents(loaded.settings, as_json, markdown), say)
+    if markdown:
+        _print_markdown(found)
+    elif as_json:
         echo_json(found.record if links else msgspec.structs.replace(found.record, links=None))
     else:
         requests = [f"  {'request':<14} {text}" for text in found.requests]
-        lines = [*found.steps, *_lines(found.record, links=links), *_matched(found, loaded.settings.rules), *requests]
+        lines = [*found.steps, *_lines(found.record, links=links), *_matched(found, rules), *requests]
         click.echo("\n".join(map(printable, lines)))
     code = 0 if found.record.outcome == "fetched" else 4
     if loaded.settings.hook:
@@ -62,22 +69,38 @@ def fetch(url: str, as_json: bool, links: bool, **given: Any) -> int:
     return code
 
 
+def _with_contents(settings: Settings, as_json: bool, markdown: bool) -> Settings:
+    """The *settings* with the contents that are printed; as JSON only what a crawl would store."""
+    more = ("markdown",) if markdown else () if as_json else ("main",)
+    return replace(settings, store=tuple({*settings.store, *more}))
+
+
+def _print_markdown(found: Fetched) -> None:
+    """Print the Markdown; why there is none on stderr. On a terminal nothing in it can control it."""
+    lines = (found.record.markdown or "").split("\n")
+    if found.record.markdown:
+        click.echo("\n".join(map(printable, lines) if sys.stdout.isatty() else lines))
+    else:
+        say("\n".join([*found.steps, f"no Markdown: the outcome is {found.record.outcome}"]))
+
+
 def _lines(record: Record, *, links: bool) -> list[str]:
     """The record for a person."""
     rows = [(name, getattr(record, name)) for name in record.__struct_fields__ if name not in _HIDDEN]
     shown = [f"  {name:<14} {_short(value)}" for name, value in rows if value not in (None, False)]
-    if record.text:
-        shown.append(f"  {'text':<14} {_short(record.text)} ({len(record.text):,} characters)")
+    texts = {name: text for name in _TEXTS if (text := getattr(record, name))}
+    shown += [f"  {name:<14} {_short(text)} ({len(text):,} characters)" for name, text in texts.items()]
     return shown + [f"  link           {link.url}" for link in record.links or () if links]
 
 
-def _matched(found: Fetched, rules: str | None) -> Iterator[str]:
-    """What the rules found, if any are given, and which fields found nothing."""
-    if rules is None:
-        return
+def _matched(found: Fetched, rules: Rules) -> Iterator[str]:
+    """What the first rule that matches found, if there are rules, and which of its fields found nothing."""
     match = found.match
     if match is None:
-        yield f"rules {rules}: none was applied: none matches {found.record.url}, or it is no HTML page that is stored"
+        if rules and (rule := rules.of(found.record.url)):
+            yield f"rule {rule.name!r} matches, but this is no HTML page that is stored"
+        elif rules:
+            yield "no rule matches: " + ", ".join(f"{rule.name} {rule.pattern!r}" for rule in rules.rules)
         return
     yield f"rule {match.rule!r}"
     for name, value in match.fields.items():

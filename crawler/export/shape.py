@@ -158,6 +158,6 @@ def _check(path: str) -> None:
         return
     if name in FIELDS:
         raise UsageError(f"--fields {path}: {name} has no parts: name {name}")
-    near = get_close_matches(name, FIELDS, n=1)
-    meant = f"did you mean {near[0]}?" if near else f"what a hook or a rule found is data.{path}"
-    raise UsageError(f"--fields {path}: a record has no {name}; {meant} docs/records.md lists the fields")
+    near = get_close_matches(name, FIELDS, 1, 0.75)
+    meant = f"did you mean {near[0]}?" if near else f"what a hook or a rule found is data.{path};"
+    raise UsageError(f"--fields {path}: a record has no {name}: {meant} docs/records.md lists the fields")

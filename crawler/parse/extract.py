@@ -18,6 +18,7 @@ from crawler.parse import link_header, skim
 from crawler.parse import visible_text as visible
 from crawler.parse.bounds import bounded
 from crawler.parse.charset import DEFAULT_CHARSET, decode, encode_query, find_charset
+from crawler.parse.content import PlainContent, read_content, stored_text
 from crawler.parse.language import language_of
 from crawler.parse.page import (
     Node,
@@ -35,7 +36,9 @@ from crawler.parse.page import (
 )
 from crawler.parse.page_data import read_data
 from crawler.parse.page_links import MAX_PLACES, Place, page_links
-from crawler.parse.resolver import EDGE, Resolver, folder_of
+from crawler.parse.references import References
+from crawler.parse.refresh import parse_refresh
+from crawler.parse.resolver import Resolver, folder_of
 from crawler.parse.rules import NO_RULES, Rules
 from crawler.parse.signs import scanner
 from crawler.parse.skim import MARK, MAX_NEW, SettledLinks, end_of_head, look_at, reference, spellings
@@ -57,11 +60,7 @@ _HTML_ALTERNATES = frozenset({"", "text/html", "application/xhtml+xml"})
 _VALUED_DIRECTIVES = frozenset({"unavailable_after", "max-snippet", "max-image-preview", "max-video-preview"})
 _AGENT = re.compile(r"[\w.*-]+")
 
-# HTML 4.2.5.3, shared declarative refresh steps.
-_REFRESH = re.compile(
-    r"[\t\n\f\r ]*(?:([0-9]+)|(?=\.))[0-9.]*(?:\Z|(?=[;,\t\n\f\r ])[\t\n\f\r ]*[;,]?[\t\n\f\r ]*(.*))", re.DOTALL
-)
-_REFRESH_URL = re.compile(r"url[\t\n\f\r ]*=[\t\n\f\r ]*", re.IGNORECASE)
+_TEXTS: Final = frozenset(("text", "main", "markdown"))
 
 _REFUSALS = frozenset(urls.REFUSALS) | {"cap"}
 
@@ -77,6 +76,8 @@ class ExtractOptions:
     """Names in `record.CONTENTS`."""
     agent: str
     """The crawler's product token, as in robots.txt: names it in `<meta name=...>` and X-Robots-Tag."""
+    extract: str = "fast"
+    """Who finds the main content: `fast`, or `article` for trafilatura."""
     max_links: int = 6000
     max_text: int = 1024 * 1024
     """Bytes of UTF-8."""
@@ -122,19 +123,6 @@ def robots_directives(values: Iterable[str], agent: str) -> set[str]:
     if "none" in found:
         found |= {"noindex", "nofollow"}
     return found & {"noindex", "nofollow"}
-
-
-def parse_refresh(content: str) -> tuple[int, str] | None:
-    """The seconds and the URL of a meta refresh, "" for the page itself; None if it is not one (HTML 4.2.5.3)."""
-    match = _REFRESH.match(content)
-    if match is None:
-        return None
-    reference = match[2] or ""
-    if named := _REFRESH_URL.match(reference):
-        reference = reference[named.end() :]
-    if reference[:1] in ("'", '"'):
-        reference = reference[1:].partition(reference[0])[0]
-    return int((match[1] or "").lstrip("0")[:9] or "0"), re.sub("[\t\n\r]", "", reference).strip(EDGE)
 
 
 class Extractor:
@@ -183,10 +171,12 @@ class Extractor:
         response, options = page.response, self.options
         markup = "xml" in response.computed_type
         page.charset = find_charset(response.body, response.headers.combined("content-type"), markup, response.url)
-        if "text" in options.want and not page.noindex:
+        if not options.want.isdisjoint(_TEXTS) and not page.noindex:
             sample = response.body[: 4 * options.max_text + 4]
             text, truncated = cut(valid(decode(sample, page.charset)), options.max_text)
-            page.text, page.text_truncated = text, truncated or len(sample) < len(response.body)
+            page.text_truncated = truncated or len(sample) < len(response.body)
+            page.text = text if "text" in options.want else None
+            page.content = PlainContent(text, response.computed_type, page.text_truncated)
             page.lang = language_of(text) if response.computed_type == "text/plain" else None
 
     def _skim(self, page: Page, html: bytes, settled: SettledLinks | None, were_accepted: Ask | None) -> Page | None:
@@ -263,10 +253,12 @@ class Extractor:
             read_data(page, document, options.rules, structured="data" in options.want)
         if "links" in options.want:
             page.links = page_links(reader.places, html)
-        if nodes is not None:
-            page.text, page.text_truncated = visible_text(tree, nodes, options.max_text)
+        read_content(page, References(response.url, base), options.max_text, options.want, options.extract)
+        if nodes is not None:  # takes the tree apart
+            page.text, truncated = visible_text(tree, nodes, options.max_text)
+            page.text_truncated |= truncated
             page.tree = None
-        page.lang = page.lang or language_of(page.main or page.text or "")
+        page.lang = page.lang or language_of(stored_text(page, options.want))
 
 
 def _parsed(value: bytes) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNode, SelectolaxError
 
@@ -118,6 +118,18 @@ COMMENT: Final = parse("<p><!---->").css("p")[0].first_child.tag_id  # type: ign
 """Lexbor's number for a comment."""
 
 
+class MainContent(Protocol):
+    """The main content of a page, in both forms (see `content`)."""
+
+    @property
+    def main(self) -> str: ...
+    @property
+    def markdown(self) -> str: ...
+
+    whole_page: bool
+    truncated: bool
+
+
 @dataclass(slots=True)
 class Page:
     """One answer, read: what a hook gets. Fields are None if unknown; every string is valid UTF-8 without NUL.
@@ -148,12 +160,8 @@ class Page:
     """The visible text; None unless the crawl stores it."""
     text_truncated: bool = False
     """A text was cut at `--max-text`."""
-    main: str | None = None
-    """The text of the main content; None unless the crawl stores it."""
-    markdown: str | None = None
-    """The main content as Markdown; None unless the crawl stores it."""
     whole_page: bool = False
-    """No main content was found: `main` and `markdown` have all of the text."""
+    """No main content was found: `main` and `markdown` have all of the text. Known once one of them was asked for."""
     links: list[Link] = field(default_factory=list)
     """All links in the order of the document, also repeated and refused ones; only where the crawl stores them."""
     outlinks: list[str] = field(default_factory=list)
@@ -186,7 +194,27 @@ class Page:
     """What of a document could not be read, and why."""
     tree: Tree | None = None
     """The parsed document, as long as nothing has changed it; use `css`."""
+    content: MainContent | None = field(default=None, compare=False, repr=False)
+    """The main content; use `main` and `markdown`."""
     _soup: BeautifulSoup | None = None
+
+    @property
+    def main(self) -> str | None:
+        """The text of the main content, without navigation; read when it is asked for, unless it is stored."""
+        return self._of_content("main")
+
+    @property
+    def markdown(self) -> str | None:
+        """The main content as Markdown (GFM), with absolute links. Read when it is asked for, as `main` is."""
+        return self._of_content("markdown")
+
+    def _of_content(self, name: Literal["main", "markdown"]) -> str | None:
+        if self.content is None:
+            return None
+        text: str = getattr(self.content, name)
+        self.whole_page = self.content.whole_page
+        self.text_truncated |= self.content.truncated
+        return text
 
     @property
     def status(self) -> int:

@@ -48,6 +48,7 @@ _HINT: Final = r"[\s\"'/](?:hidden|popover)(?:[\s/][^<>=]*)?[=>]|display\s*[:/&]
 _HINTS = re.compile(_HINT.encode())
 SIGNS: Final = (f"(?i){_HINT}",)
 """The same, in Hyperscan's syntax (see `signs`)."""
+_NOSCRIPTS = re.compile(rb"<noscript[^>]*>(.*?)</noscript", re.IGNORECASE | re.DOTALL)
 _MAX_LEVELS: Final = 4
 """How many levels of hidden parts within hidden parts are examined."""
 _MIN_TOGETHER: Final = 200
@@ -156,7 +157,7 @@ def _remove_hidden(tree: Tree, body: Node, nodes: Nodes) -> None:
     if nodes.dialogs or _may_hide(source):
         hidden = [node for node in tree.css(_HIDING) if _is_hidden(node)]
     noscripts = nodes.noscripts
-    if noscripts and (lower := source.lower()).count(b"<noscript") > lower.count(b"</noscript"):
+    if noscripts and not _are_closed(noscripts, source):
         noscripts = []
     if not (hidden or noscripts):
         return
@@ -165,6 +166,13 @@ def _remove_hidden(tree: Tree, body: Node, nodes: Nodes) -> None:
         _remove(_minor(hidden, whole - instead))
     if noscripts and 2 * instead <= _size(body):
         _remove(noscripts)
+
+
+def _are_closed(noscripts: list[Node], source: bytes) -> bool:
+    """Whether *noscripts* end where their end tags are: one that a block in it keeps open swallows the page."""
+    if source.lower().count(b"<noscript") > source.lower().count(b"</noscript"):
+        return False
+    return sum(map(_size, noscripts)) <= sum(map(len, _NOSCRIPTS.findall(source)))
 
 
 def _may_hide(html: bytes) -> bool:

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, Final
 
 from crawler.parse.documents import Converted, Kind, convert
@@ -22,8 +23,9 @@ from crawler.worker.hook import import_path
 
 MEMORY: Final = 512 << 20
 """Bytes of address space that a helper may have."""
+_SHOWN: Final = f"{MEMORY >> 20} MiB of memory"
 _RETIRES: Final = 192 << 20
-"""A helper that has used this many bytes ends after its answer: memory goes back to the system only so."""
+"""A helper that still holds this many bytes ends after its answer: so they go back to the system."""
 _MAX_ANSWER: Final = 256 << 20
 _ENOUGH: Final = 0.5
 """After this part of its time a document is read no further, and what was read is kept."""
@@ -41,6 +43,11 @@ class DocumentReader:
         self._process: subprocess.Popen[bytes] | None = None
         self.cpu = 0.0
         """Seconds of CPU that the last document took; if the helper died, seconds of waiting."""
+
+    @property
+    def pid(self) -> int | None:
+        """The helper's process id; None if there is none."""
+        return None if self._process is None else self._process.pid
 
     def convert(self, kind: Kind, body: bytes, max_text: int, seconds: float) -> Converted:
         """*body* as HTML, or what went wrong as its `error`. Takes about *seconds* at most.
@@ -101,9 +108,9 @@ def _how(code: int, seconds: float) -> str:
     if code == -signal.SIGALRM:
         return f"reading it took more than {seconds:g} s, and was broken off"
     if code in (-signal.SIGKILL, MEMORY_EXIT):
-        return f"reading it took more than {MEMORY >> 20} MiB of memory, and was broken off"
+        return f"reading it took more than {_SHOWN}, and was broken off"
     if code < 0:
-        return f"it is damaged: its reader was ended by {signal.Signals(-code).name}"
+        return f"its reader was ended by {signal.Signals(-code).name}: it is damaged, or takes more than {_SHOWN}"
     return f"its reader ended with exit code {code}: are the libraries of crawler[documents] whole?"
 
 
@@ -163,14 +170,16 @@ def _serve_one(tasks: IO[bytes], answers: IO[bytes]) -> bool:
     except Exception as error:  # a library's fault, or ours
         converted = Converted(b"", f"it cannot be converted: {type(error).__name__}: {error}"[:300])
     signal.setitimer(signal.ITIMER_REAL, 0)
-    retires = _peak() > _RETIRES
+    retires = _held() > _RETIRES
     cpu = time.process_time() - began
     head = {"size": len(converted.html), "error": converted.error, "cpu": cpu, "retires": retires}
     _send(answers, head, converted.html)
     return not retires
 
 
-def _peak() -> int:
-    """The most bytes that this process has used."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def _held() -> int:
+    """Bytes of memory that this process holds; where the system does not tell, the most that it has held."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -10,7 +10,7 @@ from crawler import headers
 from crawler.fetch.fetcher import FetcherOptions
 from crawler.fetch.request_headers import environment_proxies
 from crawler.frontier.messages import Limits
-from crawler.parse import documents
+from crawler.parse import article, documents
 from crawler.parse.extract import ExtractOptions
 from crawler.parse.rules import NO_RULES, Rules
 from crawler.parse.rules_file import read_rules
@@ -114,9 +114,12 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
 
 
 def _extract_options(settings: Settings) -> ExtractOptions:
+    if settings.extract == "article":
+        article.check()
     return ExtractOptions(
         max_links=settings.max_links,
         max_text=settings.max_text,
+        extract=settings.extract,
         want=wanted(settings),
         rules=rules_of(settings),
         agent=product_token(settings.user_agent),

@@ -16,8 +16,9 @@ from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Headers, Response
 from crawler.parse import visible_text, xhtml
-from crawler.parse.extract import ExtractOptions, Extractor, parse_refresh, robots_directives
+from crawler.parse.extract import ExtractOptions, Extractor, robots_directives
 from crawler.parse.page import Page, parse
+from crawler.parse.refresh import parse_refresh
 from crawler.parse.resolver import Resolver
 from crawler.url import Form, canonicalize
 

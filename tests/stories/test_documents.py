@@ -122,8 +122,8 @@ def test_a_document_that_kills_or_hangs_its_reader_costs_itself_alone(commands: 
     assert outcomes(found) == dict.fromkeys(("/", *order), "fetched")
     assert all(found[path]["text"] == f"This is {path}." for path in normal if path.endswith("pdf"))
     assert [found[f"/{deed}"]["error"] for deed in deeds] == [
-        "it is damaged: its reader was ended by SIGSEGV",
-        "it is damaged: its reader was ended by SIGABRT",
+        "its reader was ended by SIGSEGV: it is damaged, or takes more than 512 MiB of memory",
+        "its reader was ended by SIGABRT: it is damaged, or takes more than 512 MiB of memory",
         "reading it took more than 3 s, and was broken off",
         "reading it took more than 512 MiB of memory, and was broken off",
     ]
@@ -145,6 +145,8 @@ def test_without_the_extra_the_summary_says_once_what_to_install(commands: Comma
     assert done.err.count("  3 documents were left out: pip install 'crawler[documents]'\n") == 1
     assert commands.status()["outcomes"] == {"fetched": 1, "dropped:type": 4}
     assert "size" not in commands.records()[site.url("/0.pdf")]
+    fetched = commands.run("fetch", site.url("/0.pdf"))
+    assert f"{site.url('/0.pdf')} is a document: pip install 'crawler[documents]' reads it" in fetched.err + fetched.out
 
 
 def test_a_crawl_that_stores_records_alone_reads_no_documents(commands: Commands, sites: Sites) -> None:

@@ -1,0 +1,204 @@
+"""Text within Markdown: what must be escaped, emphasis that a parser recognises, code spans, link targets. Pure.
+
+GitHub Flavored Markdown 0.29 with CommonMark 0.31.2. The rule of this module: whatever a page says, a Markdown parser
+shows the same characters. Where emphasis would not be recognised, it is left out.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from typing import Final
+
+BREAK: Final = "\x01"
+"""A line break within a paragraph."""
+STRONG, STRONG_END, EM, EM_END, DELETED, DELETED_END = "\x02", "\x03", "\x04", "\x05", "\x06", "\x07"
+"""Emphasis, until the whole paragraph is known. A page cannot contain these characters: `tokens` removes them."""
+
+_SPECIAL = re.compile(
+    r"[*`]|\\(?=[!-/:-@\[-`{-~]|\s*$)|_(?![^\W_])|(?<![^\W_])_|<(?=[a-zA-Z/!?]|$)|&(?=#?\w{1,40};)|\](?=[(\[:]|$)"
+    r"|\[(?=\^)|(?<=\S)~|~(?=~|$)|^~"
+)
+_MAY_BE_SPECIAL = re.compile(r"[*`\\_<&\]\[~]")
+_IN_LINK = re.compile(r"\\.|[\[\]]")
+_LINE_START = re.compile(r"(?:#{1,6}(?=\s|$)|[-+](?=[\s|:-]|$)|>|=|\||:(?=-))|(\d{1,9})([.)](?=\s|$))")
+_LONGEST: Final = 40
+_REFERENCE = re.compile(r"&#?\w*$")
+_END_OF_REFERENCE = re.compile(r"#?\w*;")
+_ALL_MARKS = re.compile("[\x01-\x07]")
+_MARKS = re.compile("[\x02-\x07]")
+_DEFINITION = re.compile(r"\[(?:[^\\\[\]]|\\.)+\]:")
+_WORD = re.compile(r"[+-]?\w+|[*\u2032\u2033\u2020\u2021\u2217]")
+_TICKS = re.compile("`+")
+_UNSAFE: Final = {ord(c): f"%{ord(c):02X}" for c in ' <>"\\^`{|}\x00\n\r\t'}
+_OPENS: Final = {STRONG: "**", EM: "_", DELETED: "~~"}
+_CLOSES: Final = {STRONG_END: STRONG, EM_END: EM, DELETED_END: DELETED}
+
+
+def escape(text: str, before: list[str]) -> str:
+    """*text* so that a Markdown parser shows it as it is, except at the beginning of a line.
+
+    It follows the pieces *before*, with which it could make a reference to a character.
+    """
+    found = _END_OF_REFERENCE.match(text) if before else None
+    if found is not None and _REFERENCE.search(_ALL_MARKS.sub("", "".join(before[-4:])[-_LONGEST:])):
+        return text[: found.end() - 1] + "\\" + escape(text[found.end() - 1 :], [])
+    return _SPECIAL.sub(r"\\\g<0>", text) if _MAY_BE_SPECIAL.search(text) else text
+
+
+def without_marks(text: str) -> str:
+    """*text* without the marks of emphasis and line breaks."""
+    return _ALL_MARKS.sub(" ", text)
+
+
+def script(sign: str, text: str, before: str, escapes: bool) -> str:
+    """*text* above (`^`) or below (`_`) the line, with its meaning: 2^48, x_i. Ordinals stay."""
+    inner = text.strip()
+    if not inner or (len(inner) > 1 and inner.isalpha()) or inner[0] in "^[" or inner in "®™©":
+        if sign == "^" and inner[:1] == "[" and "](" in inner and not inner.startswith(("[\\", "[[", "[^")):
+            return f"[^{inner[1:]}"
+        return text
+    if not _WORD.fullmatch(inner):
+        inner = f"({inner})"
+    if sign == "_" and escapes and not (before.isalnum() and inner[0].isalnum()):
+        sign = "\\_"
+    return f"{sign}{inner}"
+
+
+def escape_start(line: str) -> str:
+    """A *line* of a paragraph, so that it does not begin a heading, a list, a quote or a table."""
+    if line[:1] == "[" and (label := _DEFINITION.match(line)):  # its colon is in a span of code, as no text has one
+        return f"{label[0][:-1]} {line[label.end() - 1 :]}"
+    found = _LINE_START.match(line)
+    if found is None:
+        return line
+    if found[1]:
+        return f"{found[1]}\\{line[found.start(2) :]}"
+    return "\\" + line
+
+
+def escape_brackets(text: str) -> str:
+    """Escaped *text* as the text of a link."""
+    return _IN_LINK.sub(_escaped_bracket, text) if "[" in text or "]" in text else text
+
+
+def _escaped_bracket(found: re.Match[str]) -> str:
+    return found[0] if len(found[0]) > 1 else "\\" + found[0]
+
+
+def code_span(text: str, marks: bool = True) -> str:
+    """*text* as code within a line; white space around it stays outside."""
+    inner = " ".join(text.split())
+    if not inner:
+        return " " if text else ""
+    if marks:
+        runs = {len(run) for run in _TICKS.findall(inner)} if "`" in inner else set()
+        fence = "`" * next(n for n in range(1, len(runs) + 2) if n not in runs)
+        pad = " " if inner[0] == "`" or inner[-1] == "`" else ""
+        inner = f"{fence}{pad}{inner}{pad}{fence}"
+    return (" " if text[0].isspace() else "") + inner + (" " if text[-1].isspace() else "")
+
+
+def target(url: str) -> str:
+    """*url* as the target of a link."""
+    url = url.translate(_UNSAFE)
+    return url.replace("(", "%28").replace(")", "%29") if "(" in url or ")" in url else url
+
+
+def emphasise(text: str) -> str:
+    """A paragraph's *text* with its marks of emphasis as Markdown, where a parser recognises them; else without."""
+    if _MARKS.search(text) is None:
+        return text
+    parts, marks = _MARKS.split(text), _MARKS.findall(text)
+    written = [""] * len(marks)
+    opened: list[int] = []
+    for at, mark in enumerate(marks):
+        if mark in _OPENS:
+            opened.append(at)
+            continue
+        kind = _CLOSES[mark]
+        if kind not in (marks[one] for one in opened[-_MAX_NESTED:]):
+            continue
+        while marks[begin := opened.pop()] != kind:
+            pass
+        if kind not in (marks[one] for one in opened[-_MAX_NESTED:]):
+            written[begin] = written[at] = _delimiter(parts, begin, at, _OPENS[kind])
+    return _joined(parts, marks, written)
+
+
+def _joined(parts: list[str], marks: list[str], written: list[str]) -> str:
+    """The parts with the delimiters that are *written* between them.
+
+    Emphasis that ends and begins again at once does neither. Spans of code with nothing between get a space.
+    """
+    ended: list[int] = []
+    """The delimiters that have ended emphasis, as long as no text has followed."""
+    for at, delimiter in enumerate(written):
+        if parts[at]:
+            ended.clear()
+        if not delimiter:
+            continue
+        if ended and marks[at] in _OPENS and delimiter == written[ended[-1]]:
+            written[ended.pop()] = written[at] = ""
+        elif marks[at] in _CLOSES:
+            ended.append(at)
+        else:
+            ended.clear()
+    found = [parts[0]]
+    for part, delimiter in zip(parts[1:], written, strict=True):
+        if delimiter:
+            found.append(delimiter)
+        if part:
+            found.append(" " + part if part[0] == "`" == found[-1][-1:] else part)
+    return "".join(found)
+
+
+def _delimiter(parts: list[str], begin: int, end: int, usual: str) -> str:
+    """What stands at both ends of the emphasis between the marks *begin* and *end*; "" if none would be recognised.
+
+    The rules of flanking (CommonMark 6.2), with the unknown taken for the worse: a letter inside, or none outside.
+    """
+    _move_out(parts, begin, end)
+    inner = parts[begin + 1 : end + 1]
+    first, is_nested = _outside(inner, 0)
+    last, is_nested_too = _outside(inner[::-1], -1)
+    if not first or first in _BLANK or last in _BLANK:
+        return ""
+    before, is_beside = _outside(parts[max(begin + 1 - _MAX_NESTED, 0) : begin + 1][::-1], -1)
+    after, is_beside_too = _outside(parts[end + 1 : end + 1 + _MAX_NESTED], 0)
+    if not (_may_begin("" if is_nested else first, before) and _may_begin("" if is_nested_too else last, after)):
+        return ""
+    if usual == "~~" and "~" in (first, last, before, after):
+        return ""
+    if usual == "_" and (before.isalnum() or after.isalnum()):
+        return "" if is_beside or is_beside_too or is_nested or is_nested_too else "*"
+    return usual
+
+
+def _move_out(parts: list[str], begin: int, end: int) -> None:
+    """Move white space at both ends of what is emphasised out of it."""
+    inner = parts[begin + 1]
+    if bare := len(inner) - len(inner.lstrip(_BLANK)):
+        parts[begin] += inner[:bare].lstrip(" ") if parts[begin].endswith(" ") else inner[:bare]
+        parts[begin + 1] = inner[bare:]
+    inner = parts[end]
+    if bare := len(inner) - len(inner.rstrip(_BLANK)):
+        space = inner[-bare:]
+        parts[end + 1] = (space.rstrip(" ") if parts[end + 1].startswith(" ") else space) + parts[end + 1]
+        parts[end] = inner[:-bare]
+
+
+def _outside(parts: list[str], at: int) -> tuple[str, bool]:
+    """The nearest character of *parts*, and whether another mark stands before it."""
+    for i, part in enumerate(parts[:_MAX_NESTED]):
+        if part:
+            return part[at], i > 0
+    return "", len(parts) > 1
+
+
+def _may_begin(inside: str, outside: str) -> bool:
+    return inside.isalnum() or not outside or outside.isspace() or outside == BREAK or outside in string.punctuation
+
+
+_MAX_NESTED: Final = 64
+_BLANK: Final = " \n\t" + BREAK
