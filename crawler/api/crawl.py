@@ -162,7 +162,10 @@ class Crawl:
         `duplicate_of` of a record are URLs. A URL that comes twice was tried again: the later record holds.
         """
         with ends_in_order(), self._running():
-            frontier, before = self._begin()
+            try:
+                frontier, before = self._begin()
+            except HookError as error:  # as in `run`
+                raise error.with_traceback(None) from None
             if before.done:
                 yield from read(frontier.crawldb.records)
                 return
@@ -356,7 +359,7 @@ class Crawl:
         return explain(frontier, self._access.session.settings, url)
 
     def export(self, output: Path, **options: Unpack[ExportOptions]) -> int:
-        """Write the records so far to a file, a folder or a database; returns how many were written.
+        """Write the records so far to a file, a folder or a database; returns how many records were written.
 
         The ending of *output* decides the format: "pages.jsonl", "pages.csv.gz", "pages.parquet", "pages.sqlite",
         "site.md" and others (docs/records.md); with a / at the end it is a folder; "s3://bucket/pages.parquet/"

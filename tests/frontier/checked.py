@@ -30,7 +30,14 @@ STATUS: Final = {LeaseLost: "LEASE_LOST", CrawlDeleting: "DELETING", NoCrawl: "N
 
 def _request(n: int) -> Request:
     scheme = "https" if n // 3 % 2 else "http"
-    return Request(f"{scheme}://{HOSTS[n % 3]}/{n}?q=%0A", n * 20 % 256, n % 4, ODD_VIA if n % 2 else "0", n % 5 == 0)
+    return Request(
+        f"{scheme}://{HOSTS[n % 3]}/{n}?q=%0A",
+        n * 20 % 256,
+        n % 4,
+        ODD_VIA if n % 2 else "0",
+        n % 5 == 0,
+        first=n % 7 == 3,
+    )
 
 
 POOL: Final = tuple(map(_request, range(24)))
@@ -136,7 +143,8 @@ class CheckedMachine(RuleBasedStateMachine):
 
     def _put_of(self, request: Request) -> Put:
         host, entry = request.place()
-        return Put(self.frontier.id(request.url), host, 0 if request.sitemap else 1, entry, site_key(host))
+        first = request.first and not request.sitemap
+        return Put(self.frontier.id(request.url), host, 0 if request.sitemap else 1, entry, site_key(host), first)
 
     def _known(self, n: int, kind: str = "") -> Lease | None:
         """The n-th latest lease that a client was given: one that is held, or one that may have ended long ago."""

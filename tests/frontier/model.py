@@ -107,6 +107,8 @@ class Put:
     entry: bytes
     site: str = ""
     """Under which budgets are counted; none: the host is a site by itself."""
+    first: bool = False
+    """It goes to the front of its queue."""
 
 
 PROVEN_AFTER: Final = 2
@@ -258,13 +260,14 @@ class Model:
     def _accept(self, puts: Sequence[Put], *, seeded: bool = False) -> tuple[int, int, int]:
         """New ones within the budget of their host are queued; groups are taken by host and priority."""
         told = Counter({"new": 0, "seen": 0, "over": 0})
-        groups: dict[tuple[str, int], list[Put]] = {}
+        groups: dict[tuple[str, int, bool], list[Put]] = {}
         for put in puts:
-            groups.setdefault((put.host, put.priority), []).append(put)
+            groups.setdefault((put.host, put.priority, put.first), []).append(put)
         for group in groups.values():
             room, why = self._room(group[0], seeded)
             host = self.hosts.get(group[0].host)
-            queue = None if host is None else host.end(self.limits.overflow)
+            queue = None if host is None or group[0].first else host.end(self.limits.overflow)
+            at = 0
             for put in group:
                 what = "seen" if put.id in self.seen else "new" if room > 0 else "over"
                 told[what] += 1
@@ -272,7 +275,8 @@ class Model:
                     self.counters[f"refused:{why}"] += 1
                 elif what == "new":
                     room -= 1
-                    queue = self._accept_one(put, queue)
+                    queue = self._accept_one(put, queue, at if put.first else None)
+                    at += 1
         return told["new"], told["seen"], told["over"]
 
     def _room(self, put: Put, seeded: bool) -> tuple[float, str]:
@@ -297,8 +301,8 @@ class Model:
             room, why = 0, "site-hosts"
         return room, why
 
-    def _accept_one(self, put: Put, queue: list[tuple[str, bytes]] | None) -> list[tuple[str, bytes]]:
-        """Queue it behind the others of its group, in *queue*."""
+    def _accept_one(self, put: Put, queue: list[tuple[str, bytes]] | None, at: int | None) -> list[tuple[str, bytes]]:
+        """Queue it behind the others of its group, in *queue*: at its end, or *at* this place."""
         is_new, is_page = put.host not in self.hosts, put.priority != 0
         host = self.hosts.setdefault(put.host, Host(due=self.now, site=put.site or put.host))
         if is_new:
@@ -310,7 +314,7 @@ class Model:
         self.seen.add(put.id)
         host.accepted += is_page
         queue = host.queues[put.priority] if put.priority != 1 or queue is None else queue
-        queue.append((put.id, put.entry))
+        queue.insert(len(queue) if at is None else at, (put.id, put.entry))
         return queue
 
     # -- leasing -------------------------------------------------------------------------------------------------------

@@ -205,6 +205,7 @@ EXAMPLES: Final = dict(
 RESULTS: Final = {
     "product.py:item": {"name": "Sencha", "price": 12.5},
     "offers.py:offers": {"items": [{"seller": "Aoki", "amount": 3}, {"seller": "Ito", "amount": 5}]},
+    "next_page.py:entries": {"items": [{"seller": "Aoki"}, {"seller": "Ito"}]},
     "tea_only.py:item": {"title": "Green tea"},
     "keep.py:body": {"file": "its hash", "whole": True},
     "json_ld.py:blocks": {"items": [{"@type": "Product", "name": "Sencha"}]},
