@@ -34,7 +34,7 @@ class Changeable(TypedDict, total=False):
     """Settings that may change while a crawl runs. None is "no limit"."""
 
     extract: Literal["fast", "article"]
-    """Who finds the main content; `article` (trafilatura) is better on news, at ten times the CPU (default: fast)."""
+    """Who finds the main content; `article`: trafilatura, for news (default: fast)."""
     delay: Number
     """Minimum time between two requests to one host (default: 1s)."""
     per_host: int

@@ -118,11 +118,7 @@ class Settings:
         ("text",), str, _F, "what to store of a page: one or more, with commas", choices=("meta", *CONTENTS), many=True
     )
     extract: str = _setting(
-        "fast",
-        str,
-        _C,
-        "who finds the main content; `article` (trafilatura) is better on news, at ten times the CPU",
-        choices=("fast", "article"),
+        "fast", str, _C, "who finds the main content; `article`: trafilatura, for news", choices=("fast", "article")
     )
     shards: int = _setting(
         1,
