@@ -107,7 +107,8 @@ def value_at(value: Any, path: str) -> Any:
         return None
     if key.isdecimal():
         return value_at(value[int(key)], rest) if int(key) < len(value) else None
-    return [found for one in value if (found := value_at(one, path)) is not None] or None
+    found = [value_at(one, path) for one in value]
+    return found if any(one is not None for one in found) else None
 
 
 def columns_of(rows: Iterable[Any], *, without: Sequence[str] = ()) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from crawler.export.parts import FolderOfParts
 from crawler.export.shape import ALL_FIELDS, FIELDS, Shape, divide
 from crawler.export.storage import is_storage, open_storage
 from crawler.export.target import FileInPlace, Target
-from crawler.export.types import JSON, NULL, TEXT, Type, conform, merged, type_of
+from crawler.export.types import JSON, NULL, TEXT, Type, bounded, conform, merged, type_of
 from crawler.export.whole_file import WholeFile
 from crawler.export.writer import Container, Writer
 from crawler.record import CONTENTS, Record
@@ -216,7 +216,7 @@ class _Kept:
     def add(self, row: Row) -> None:
         for name, value in row.items():
             kind = JSON if name == "data" else type_of(value)
-            self._types[name] = merged(self._types.get(name, NULL), kind)
+            self._types[name] = bounded(merged(self._types.get(name, NULL), kind))
         self._file.write(msgspec.json.encode(row) + b"\n")
 
     def types(self) -> dict[str, Type]:
