@@ -19,12 +19,12 @@ import redis
 
 from benchmarks.commands import Redis
 from benchmarks.measure import rss_of
+from crawler.config import load
 from crawler.crawl.imports.importer import Importer
 from crawler.crawl.imports.scrapy_redis import Names, ScrapyRedis
 from crawler.crawl.session import Session
 from crawler.frontier.frontier import Frontier
 from crawler.policy.scope import Scope
-from crawler.settings import load
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.seen_before import SeenBefore
 

@@ -34,7 +34,7 @@ class Changeable(TypedDict, total=False):
     """Settings that may change while a crawl runs. None is "no limit"."""
 
     extract: Literal["fast", "article"]
-    """Who finds the main content; `article` (trafilatura) is better on news, at ten times the CPU (default: fast)."""
+    """Who finds the main content; `article`: trafilatura, for news (default: fast)."""
     delay: Number
     """Minimum time between two requests to one host (default: 1s)."""
     per_host: int
@@ -76,7 +76,7 @@ class Changeable(TypedDict, total=False):
     follow_duplicates: bool
     """Follow links of pages with content seen before."""
     near_duplicates: bool
-    """Find near duplicates by the whole text where no main content is stored."""
+    """Find near duplicates by all text if no main is kept."""
     ignore_traps: bool
     """Follow what looks like a trap, quarantine nothing."""
     timeout: Number

@@ -20,6 +20,8 @@ kept = []
 def document(body):
     if b"CRASH" in body:
         os.kill(os.getpid(), signal.SIGSEGV)
+    if b"KILL" in body:
+        os.kill(os.getpid(), signal.SIGKILL)
     if b"ABORT" in body:
         os.abort()
     while b"HANG" in body:

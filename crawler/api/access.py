@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from crawler.api.progress import NO_PROGRESS, NoProgress, Say
+from crawler.config import Loaded, load
 from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.launcher import check_hook
 from crawler.crawl.process import IN_WORKER
@@ -19,7 +20,7 @@ from crawler.crawl.session import Session, place_of
 from crawler.errors import HookError, NoCrawl, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.logs import open_log
-from crawler.settings import Loaded, coerce, load
+from crawler.settings import coerce
 from crawler.worker.options import scope_of
 
 Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]

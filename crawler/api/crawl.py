@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager, suppress
 from os import fsdecode
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from crawler import headers
 from crawler.api.access import Access, Sources, loaded_of, purpose_of, say_on_stderr, sources_of
@@ -37,6 +37,8 @@ from crawler.record import Record
 from crawler.settings import TABLE, Kind, coerce, stored_key
 from crawler.text import counted
 from crawler.worker.hook import Hook, hook_name
+
+T = TypeVar("T")
 
 
 class Crawl:
@@ -335,7 +337,11 @@ class Crawl:
 
         Raises FrontierError at the end if some could not be read.
         """
-        yield from read(self._access.find(older=True).crawldb.records)
+        return self._open_while(read(self._access.find(older=True).crawldb.records))
+
+    def _open_while(self, values: Iterable[T]) -> Iterator[T]:
+        """*values*; this object is not collected, and so not closed, before they are read."""
+        yield from values
 
     def rows(
         self, fields: Strings = (), *, items: bool = False, only: Strings = (), status: Strings = ()
@@ -348,9 +354,8 @@ class Crawl:
         ("200", "4xx").
         """
         shape, chosen = shape_of(fields, items=items), Selection(several(only), several(status))
-        for record in read(self._access.find(older=True).crawldb.records, contents_of(shape)):
-            if record in chosen:
-                yield from rows_of(record, shape)
+        records = read(self._access.find(older=True).crawldb.records, contents_of(shape))
+        return self._open_while(row for record in records if record in chosen for row in rows_of(record, shape))
 
     def hosts(
         self, match: str = "", *, failing: bool = False, blocked: bool = False, sort: str = "queued"
@@ -359,7 +364,7 @@ class Crawl:
 
         Sorted by queued, done, errors, latency, due, or name. *failing*: only those that fail now.
         """
-        yield from listed(self._access.find().crawldb, match, failing=failing, blocked=blocked, sort=sort)
+        return iter(listed(self._access.find().crawldb, match, failing=failing, blocked=blocked, sort=sort))
 
     def failed(
         self, *, reason: Strings = (), host: Strings = (), since: str | None = None, until: str | None = None
@@ -371,7 +376,7 @@ class Crawl:
         """
         crawldb = self._access.find().crawldb
         chosen = Filter.of(crawldb, several(reason), several(host), since, until)
-        yield from failures(crawldb, chosen.pick(crawldb))
+        return self._open_while(failures(crawldb, chosen.pick(crawldb)))
 
     def explain(self, url: str) -> Explanation:
         """What the crawl knows of one URL, how it was found, and which rule decides; print() shows it."""

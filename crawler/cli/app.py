@@ -27,6 +27,7 @@ from crawler.cli.report import report
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say, show_warnings
 from crawler.cli.usage import click_message, command_to_continue, command_to_export
+from crawler.config import Loaded
 from crawler.crawl import signals
 from crawler.crawl.cpus import worker_count
 from crawler.crawl.purpose import Purpose
@@ -40,7 +41,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
-from crawler.settings import VERSION, Loaded, Settings
+from crawler.settings import VERSION, Settings
 from crawler.text import counted
 from crawler.worker.options import plan_of, wanted
 

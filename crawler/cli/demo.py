@@ -12,12 +12,12 @@ from crawler.cli.export import check_output, write_all
 from crawler.cli.options import DEMO_DELAY
 from crawler.cli.progress import run_with_summary
 from crawler.cli.terminal import say
+from crawler.config import Loaded
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError
 from crawler.export import Output, read
 from crawler.frontier.crawldb import CrawlDb
-from crawler.settings import Loaded
 
 _SHOWN: Final = 5
 

@@ -39,7 +39,7 @@ def render(content: Content, references: References, limit: int, marks: bool = T
     try:
         for begin, end in content.ranges:
             writer.read(begin, end)
-        writer.finish()
+        writer._finish()
     except Full:
         return valid(writer.lines.cut()), True
     return valid(writer.lines.text()), False
@@ -71,7 +71,7 @@ class _Writer(Inline):
             at += 1
         self.at = at
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """End what is open."""
         while self._tables:
             self.end_table("")
@@ -108,7 +108,7 @@ class _Writer(Inline):
         self.joined = max(self.joined - 1, 0)
         if self.joined:
             self.inline.append(" ")
-        elif text := self.take().replace(BREAK, " "):
+        elif text := self.take_paragraph().replace(BREAK, " "):
             if self.marks:
                 text = f"{'#' * self._level} {_CLOSING.sub(_escaped, text)}"
             self.lines.add([text])

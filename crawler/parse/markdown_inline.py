@@ -111,11 +111,17 @@ class Inline:
             del self.inline[self._code :]
             self._code = None
             if text:
-                if self.inline and self.inline[-1] is self._span_before[0] and len(self._span_before[1]) < _MAX_SPAN:
+                if self._is_behind_code():
                     self.inline.pop()
                     text = self._span_before[1] + text
                 self.inline.append(code_span(without_marks(text), self.marks))
                 self._span_before = (self.inline[-1], text)
+
+    def _is_behind_code(self) -> bool:
+        """Whether nothing is between here and the last span of code, not even the beginning of a link."""
+        at, (written, code) = len(self.inline), self._span_before
+        begins_link = self._link is not None and self._link[0] == at
+        return at > 0 and self.inline[-1] is written and not begins_link and len(code) < _MAX_SPAN
 
     def anchor(self, attributes: str) -> None:
         in_code = self._code is not None

@@ -79,9 +79,10 @@ def _opened(body: bytes, found: Pdf) -> pypdfium2.PdfDocument | None:
         document = None if whole is None else pypdfium2.PdfDocument(whole)
     except pypdfium2.PdfiumError:
         document = None
-    found.error = "it is no PDF that can be read"
     if document is not None:
         found.error = f"it is damaged: {len(document):,} of its pages were found"
+    else:
+        found.error = "it is damaged: none of its pages was found" if b"%PDF-" in body[:1024] else "it is no PDF"
     return document
 
 

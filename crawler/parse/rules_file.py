@@ -13,7 +13,7 @@ from crawler.parse.json_path import JsonPath, compile_path
 from crawler.parse.page import check_selector
 from crawler.parse.rules import Field, Items, Rule, Rules, Type
 from crawler.parse.values import Order
-from crawler.pattern import compile_pattern
+from crawler.pattern import Pattern, compile_pattern
 from crawler.rule_names import MAX_RULE_SET
 from crawler.text import did_you_mean
 
@@ -79,17 +79,24 @@ class _File:
         name = self._name((*at, "name"), self._text(at, table, "name", needed=True))
         self._words = f"rule {name!r}: "
         self._refuse_unknown(at, table, RULE_KEYS)
-        pattern = self._text(at, table, "match")
-        try:
-            matches = compile_pattern(pattern) if pattern else None
-        except ValueError as error:
-            self._fail((*at, "match"), f"match: {pattern!r} is not a regular expression that can be used: {error}")
+        pattern, matches = self._pattern(at, table)
         fields = self._fields_of((*at, "fields"), table)
         self._words = f"rule {name!r}: "
         items = None
         if "items" in table:
             items = self._items((*at, "items"), self._table((*at, "items"), table["items"], "items"))
         return Rule(name, pattern, matches, fields, items)
+
+    def _pattern(self, at: Path, table: dict[str, Any]) -> tuple[str, Pattern | None]:
+        text = self._text(at, table, "match")
+        if not text.isascii():
+            self._fail(
+                (*at, "match"), "match: canonical URLs are ASCII: write é as %C3%A9, in the name of a host as xn--"
+            )
+        try:
+            return text, compile_pattern(text) if text else None
+        except ValueError as error:
+            self._fail((*at, "match"), f"match: {text!r} is not a regular expression that can be used: {error}")
 
     def _items(self, at: Path, table: dict[str, Any]) -> Items:
         words, self._words = self._words, f"{self._words}items: "

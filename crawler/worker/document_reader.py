@@ -54,40 +54,48 @@ class DocumentReader:
 
         OSError if no process can be started.
         """
-        process, began = self._running(), time.monotonic()
-        assert process.stdin is not None and process.stdout is not None
         task = {"kind": kind, "size": len(body), "max_text": max_text, "seconds": seconds}
+        found = self._convert(task, body)
+        if found == -signal.SIGKILL:  # no document does that: somebody else did, or the system had no memory left
+            found = self._convert(task, body)
+        return found if isinstance(found, Converted) else Converted(b"", _how(found, seconds))
+
+    def _convert(self, task: dict[str, Any], body: bytes) -> Converted | int:
+        """*body* as HTML, or the exit code of a helper that ended."""
+        self.start()
+        process, began = self._process, time.monotonic()
+        assert process is not None and process.stdin is not None and process.stdout is not None
         try:
             _send(process.stdin, task, body)
             answer, html = _receive(process.stdout, _MAX_ANSWER)
         except (OSError, EOFError, ValueError):
             self.cpu = time.monotonic() - began
-            return Converted(b"", _how(self._end(), seconds))
+            return self._end()
         if answer["retires"]:
             self._end()
         self.cpu = float(answer["cpu"])
         return Converted(html, answer["error"])
 
+    def start(self) -> bool:
+        """Start a helper and wait until it is ready; False if there is one already. OSError if that is impossible."""
+        if self._process is not None and self._process.poll() is not None:
+            self._end()
+        if self._process is not None:
+            return False
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-P", "-c", _START]
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with suppress(BrokenPipeError):  # it died at once, which the first document will find out
+            self._process.stdin.write(json.dumps(import_path()).encode() + b"\n")
+            self._process.stdin.flush()
+        self._process.stdout.readline()
+        return True
+
     def close(self) -> None:
         """End the helper."""
         if self._process is not None:
             self._end()
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._process.poll() is not None:
-            self._end()
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            assert self._process.stdin is not None
-            with suppress(BrokenPipeError):  # it died at once, which the first document will find out
-                self._process.stdin.write(json.dumps(import_path()).encode() + b"\n")
-                self._process.stdin.flush()
-        return self._process
 
     def _end(self) -> int:
         """End the helper; returns its exit code as `Popen.poll` does."""
@@ -149,6 +157,7 @@ def serve() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     tasks, answers = sys.stdin.buffer, sys.stdout.buffer
+    _send(answers, {}, b"")  # ready
     with suppress(EOFError, BrokenPipeError):
         try:
             while _serve_one(tasks, answers):

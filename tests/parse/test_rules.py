@@ -278,6 +278,7 @@ MISTAKES = [
     ('"product"', '"product"\n[[rule]]\nname = "product"', "r.toml, line 4: there are two rules 'product'"),
     ("match", "mtach", "r.toml, line 3: rule 'product': unknown key 'mtach': did you mean match?"),
     ("'/shop/", "'(/shop/", "r.toml, line 3: rule 'product': match: '(/shop/"),
+    ("'/shop/", "'/größe/", "line 3: rule 'product': match: canonical URLs are ASCII"),
     ("'/shop/", "'(?=/shop/)", "look-around and back-references cannot be used"),
     ("[rule.fields]", "[rule.field]", "r.toml, line 4: rule 'product': unknown key 'field': did you mean fields?"),
     (

@@ -269,3 +269,26 @@ def test_rules_may_be_named_in_the_file_of_settings(commands: Commands, shop: Si
     assert commands.records()[shop.url("/tea")]["data"] == DATA
     (commands.folder / "rules.toml").unlink()
     assert commands.run("status").code == 0
+
+
+PYTHON = """
+import json
+import sys
+from crawler import Crawl
+
+if __name__ == "__main__":
+    with Crawl(sys.argv[1], rules="rules.toml", delay=0, workers=1, max_depth=0, store="meta") as crawl:
+        status = crawl.run()
+        print(json.dumps([status.rules, [record.data for record in crawl.records()]]))
+        crawl.set(rules="none")
+        crawl.set(rules="rules.toml")
+"""
+
+
+def test_rules_in_python(commands: Commands, shop: Site) -> None:
+    commands.write("script.py", PYTHON)
+    done = commands.run(shop.url("/tea"), python="script.py")
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == [{"tea": 1}, [DATA]]
+    changed = "crawler: rules: {}; pages that were fetched before keep their data"
+    assert done.lines[-2:] == [changed.format("tea, cup -> none"), changed.format("none -> tea, cup")]

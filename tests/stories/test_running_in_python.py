@@ -201,6 +201,7 @@ def test_fresh_starts_over(sites: Sites, own: dict[str, Any]) -> None:
         assert crawl.run().fetched == 4
         assert crawl.run().fetched == 4  # it starts over once
     assert site.asked()["/"] == 2
+    assert len([record.url for record in Crawl(**own).records()]) == 4  # it stays open as long as that
     with pytest.raises(UsageError, match="name the seeds"):
         Crawl(fresh=True, **own).run()
 
@@ -220,7 +221,7 @@ def test_seeds_of_all_kinds(sites: Sites, own: dict[str, Any], tmp_path: Path) -
 
 def test_a_crawl_that_is_not_there(own: dict[str, Any]) -> None:
     with Crawl(name="nothing", **own) as crawl:
-        for look in (crawl.status, crawl.run, crawl.pause, lambda: list(crawl.failed()), lambda: list(crawl.records())):
+        for look in (crawl.status, crawl.run, crawl.pause, crawl.failed, crawl.records, crawl.rows):
             with pytest.raises(NoCrawl, match="there is no crawl 'nothing'"):
                 look()
         crawl.delete()
@@ -274,7 +275,7 @@ def test_what_failed_is_listed_and_tried_again(sites: Sites, own: dict[str, Any]
         assert failure.to_dict()["via"] == site.url("/")
         assert list(crawl.failed(reason="dns")) == list(crawl.failed(host="other.example")) == []
         with pytest.raises(UsageError, match="--reason 'nope'"):
-            list(crawl.failed(reason="nope"))
+            crawl.failed(reason="nope")
         assert crawl.explain(site.url("/p1")).to_dict()["state"] == "failed:http"
         assert "failed:http" in str(crawl.explain(site.url("/p1")))
         site.serve("/p1", html(title="better"))
@@ -306,7 +307,7 @@ def test_hosts_are_listed_set_and_blocked(sites: Sites, own: dict[str, Any]) -> 
             lambda: crawl.set(dely=1),  # type: ignore[call-arg]
             lambda: crawl.set(retries=1, host=host),
             lambda: crawl.set(workers=1),  # type: ignore[call-arg]
-            lambda: list(crawl.hosts(sort="size")),
+            lambda: crawl.hosts(sort="size"),
         ):
             with pytest.raises(UsageError):
                 wrong()
@@ -339,7 +340,7 @@ def test_rows_and_exports(sites: Sites, own: dict[str, Any], tmp_path: Path) -> 
         ]
         assert list(crawl.rows(items=True)) == [{"url": site.url("/p0"), "n": n, "item.url": "own"} for n in range(2)]
         with pytest.raises(UsageError, match="did you mean title"):
-            list(crawl.rows(["titel"]))
+            crawl.rows(["titel"])
         frame, table = pd.DataFrame(crawl.rows()), pl.DataFrame(crawl.rows(), infer_schema_length=None)
         assert frame.shape == table.shape == (4, len(Record.__struct_fields__))
         counted = duckdb.sql("SELECT count(*) FROM frame WHERE status = 200")

@@ -76,12 +76,15 @@ def test_a_helper_that_was_killed_meanwhile_is_replaced(reader: DocumentReader) 
     os.kill(helper, signal.SIGKILL)
     wait_until(lambda: not command_line(helper), "the end of the helper")
     assert read(reader, GOOD) == (True, None)
+    assert read(reader, b"%PDF-1.7 KILL") == (False, "reading it took more than 512 MiB of memory, and was broken off")
+    assert reader.start()
+    assert not reader.start()
 
 
 def test_a_helper_that_took_much_memory_gives_it_back(reader: DocumentReader) -> None:
     assert read(reader, GOOD) == (True, None)
     helper = reader.pid
-    assert read(reader, b"%PDF-1.7 LARGE") == (False, "it is no PDF that can be read")
+    assert read(reader, b"%PDF-1.7 LARGE") == (False, "it is damaged: none of its pages was found")
     assert helper is not None
     assert not command_line(helper)
     assert read(reader, GOOD) == (True, None)

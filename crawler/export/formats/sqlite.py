@@ -203,14 +203,14 @@ class UploadedRows(RowWriter):
         self._whole = Database(str(self._upload.path), shape)
         super().__init__(self._whole, shape)
         self.output = output
-        self._open = True
+        self._unfinished = True
 
     def finish(self) -> None:
-        if not self._open:
+        if not self._unfinished:
             return
         try:
             self._whole.write_state(b"")
-            self._open = False
+            self._unfinished = False
             self._whole.close()
             self._upload.finish()
         except OSError as error:
@@ -220,8 +220,8 @@ class UploadedRows(RowWriter):
             self.abort()
 
     def abort(self) -> None:
-        if self._open:
-            self._open = False
+        if self._unfinished:
+            self._unfinished = False
             self._whole.close()
         self._upload.close()
 

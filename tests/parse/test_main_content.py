@@ -1,0 +1,191 @@
+"""The main content of a page: what is chosen, and that nothing is ever silently lost."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.fetch.fetcher import Headers, Response
+from crawler.parse.extract import ExtractOptions, Extractor
+from crawler.parse.page import Page
+
+URL = "https://example.org/docs/page.html"
+PARAGRAPH = "This sentence is long enough to be one of a paragraph, and it says something about the matter at hand. "
+
+
+def page_of(html: str, *want: str, kind: str = "text/html; charset=utf-8", **options: object) -> Page:
+    extractor = Extractor(ExtractOptions(frozenset(want), "bot", **options))  # type: ignore[arg-type]
+    return extractor.extract(Response(URL, 200, Headers([("content-type", kind)]), html.encode()))
+
+
+def main_of(html: str) -> str:
+    return page_of(html, "main").main or ""
+
+
+ARTICLE = f"<h1>Title</h1><p>{PARAGRAPH * 3}</p><p>{PARAGRAPH * 2}</p>"
+
+
+@pytest.mark.parametrize(
+    "noise",
+    [
+        "<nav><a href=/a>Noise</a></nav>",
+        "<header><a href=/>Noise</a></header>",
+        "<footer>Noise</footer>",
+        "<aside><p>Noise, and what else there is to say beside the article that nobody has asked for</p></aside>",
+        "<div class='cookie-banner'>Noise</div>",
+        "<div id='sidebar'><p>Noise</p></div>",
+        "<div role='navigation'>Noise</div>",
+        "<ul><li><a href='/x'>Noise is here</a></li><li><a href='/y'>Noise there</a></li></ul>",
+        "<div hidden>Noise</div>",
+        "<div style='display: none'>Noise</div>",
+        "<form><button>Noise</button><select><option>Noise</select></form>",
+        "<div>" + "".join(f"<div class=card><a href=/{n}>Noise {n}</a> short</div>" for n in range(5)) + "</div>",
+        "<noscript>Noise</noscript>",
+    ],
+)
+def test_what_surrounds_an_article_is_left_out(noise: str) -> None:
+    for html in (f"{noise}<div>{ARTICLE}</div>", f"<article>{ARTICLE}{noise}</article>"):
+        text = main_of(html)
+        assert "Noise" not in text
+        assert text.startswith("Title\nThis sentence")
+
+
+@pytest.mark.parametrize("name", ["sidebar-layout", "has-ads", "comments", "related", "footer", "share"])
+def test_no_name_takes_the_content_away(name: str) -> None:
+    assert PARAGRAPH.strip() in main_of(f"<div class={name}>{ARTICLE}</div>")
+
+
+def test_the_posts_of_a_forum_are_its_content() -> None:
+    posts = "".join(f"<div class=comment><b>user{n}</b><p>{n} {PARAGRAPH * 2}</p></div>" for n in range(20))
+    text = main_of(f"<nav><a href=/>Home</a></nav><h1>Thread</h1>{posts}")
+    assert [n for n in range(20) if f"{n} This sentence" not in text] == []
+
+
+def test_the_table_of_contents_of_a_manual_stays() -> None:
+    contents = "".join(f"<li><a href=chapter{n}.html>Chapter {n}</a></li>" for n in range(9))
+    text = main_of(f"<main><h1>Manual</h1><p>{PARAGRAPH * 9}</p><ul>{contents}</ul></main>")
+    assert "- Chapter 8" in text
+
+
+def test_sections_whose_id_is_their_heading_stay() -> None:
+    html = f"<main>{ARTICLE}<section id=print-is-a-function><h2>Print</h2><p>Short.</p></section></main>"
+    assert main_of(html).endswith("Print\nShort.")
+
+
+def test_the_heading_before_the_content_belongs_to_it() -> None:
+    assert main_of(f"<div><div><h1>Title</h1></div><div>{ARTICLE[14:]}</div></div>").startswith("Title\n")
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<nav>Only a menu</nav>",
+        "<div class=comment>Only a menu</div>",
+        "<textarea>Only a menu</textarea>",
+        "<button>Only a menu</button>",
+        "<select><option>Only a menu</select>",
+    ],
+)
+def test_a_page_without_content_is_given_whole_and_marked(html: str) -> None:
+    page = page_of(html, "main", "markdown")
+    assert (page.main, page.markdown, page.whole_page) == ("Only a menu", "Only a menu", True)
+
+
+@pytest.mark.parametrize("html", ["<body hidden><div hidden>{}", "<noscript><div>{}</noscript>", "<noscript><p>{}"])
+def test_what_is_hidden_is_the_content_where_there_is_no_other(html: str) -> None:
+    page = page_of(html.format(PARAGRAPH), "main", "markdown")
+    assert page.main == page.markdown == PARAGRAPH.strip()
+
+
+def test_an_article_is_not_marked() -> None:
+    page = page_of(f"<article>{ARTICLE}</article>", "main")
+    assert page.whole_page is False
+
+
+def test_text_after_a_noscript_that_is_not_closed_stays() -> None:
+    html = f"<p>{PARAGRAPH}</p><noscript><div>x</noscript><p>and the rest</p>"
+    assert "and the rest" in (page_of(html, "text").text or "")
+
+
+@pytest.mark.parametrize("want", [("main",), ("markdown", "text"), ()])
+def test_a_hook_gets_both_whatever_is_stored(want: tuple[str, ...]) -> None:
+    page = page_of(f"<nav>Menu</nav><article>{ARTICLE}</article><title>x</title>", *want)
+    assert (page.main or "").startswith("Title\n")
+    assert (page.markdown or "").startswith("# Title\n\n")
+    assert page.css("nav")[0].text() == "Menu"
+
+
+def test_a_page_that_asks_not_to_be_stored_has_none() -> None:
+    page = page_of(f"<meta name=robots content=noindex>{ARTICLE}", "main", "markdown")
+    assert (page.main, page.markdown) == (None, None)
+
+
+def test_plain_text_is_its_own_content() -> None:
+    page = page_of("a\n```\n*b*\n", "main", "markdown", kind="text/plain")
+    assert (page.main, page.markdown, page.text) == ("a\n```\n*b*\n", "````\na\n```\n*b*\n````", None)
+    assert page_of("# a\n", "markdown", kind="text/markdown").markdown == "# a\n"
+
+
+@pytest.mark.parametrize("name", ["main", "markdown"])
+def test_it_is_cut_at_the_limit_and_marked(name: str) -> None:
+    page = page_of(f"<p>{'é' * 500}</p>" * 10, name, max_text=2_100)
+    text = getattr(page, name)
+    assert page.text_truncated
+    assert 0 < len(text.encode()) <= 2_100
+    page = page_of(f"<p>{'é' * 5000}</p>", name, max_text=101)
+    assert getattr(page, name) == "é" * 50
+
+
+PARTS = st.sampled_from(
+    [
+        *(
+            "<div>",
+            "</div>",
+            "<p>",
+            "<nav>",
+            "</nav>",
+            "<ul><li>",
+            "<table><tr><td>",
+            "<noscript>",
+            "</noscript>",
+            "<pre>",
+        ),
+        *("<div hidden>", "<button>", "<textarea>", "</textarea>", "<a href=x>", "</a>", "<svg>", "</svg>", "<h1>"),
+        *("word ", "words of a text ", PARAGRAPH, "<math>", "</math>", "<template>", "<select><option>", "<iframe>"),
+    ]
+)
+
+
+@given(st.lists(PARTS, max_size=25).map("".join))
+def test_it_is_never_empty_where_text_is_visible(html: str) -> None:
+    page = page_of(html, "text", "main", "markdown")
+    if page.text:
+        assert page.main
+        assert page.markdown
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<div>" * 100_000 + "deep",
+        "<ul><li>" * 50_000 + "deep",
+        "<blockquote>" * 50_000 + "deep",
+        "<b><i>" * 50_000 + "deep",
+        "<table>" + "<tr><td>a<td>b" * 200_000 + "</table>",
+        "<table>" + "<tr><td colspan=1000>a<td rowspan=65534>b" * 20_000,
+        "<p>" + "x" * 1_000_000,
+        "<p>" + "*_`[]()<>&~" * 50_000,
+        "<p>" + "<code>a`b</code>" * 50_000,
+        "<p>" + "<b>a</b> " * 50_000,
+        "<div hidden>" * 20_000 + "deep",
+        "<div class=comment>" * 20_000 + "deep",
+    ],
+    ids=lambda html: html[:12],
+)
+@pytest.mark.slow
+def test_hostile_pages_take_bounded_time_and_are_not_empty(html: str) -> None:
+    page = page_of(html, "main", "markdown")
+    assert page.main
+    assert page.markdown
+    assert len(page.markdown) <= 1 << 20
