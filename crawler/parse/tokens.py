@@ -49,7 +49,7 @@ def tokens_of(tree: Tree) -> list[Token]:
     if any(map(html.__contains__, _CONTROLS)):
         html = html.translate(dict.fromkeys(map(ord, _CONTROLS)))
     if "<span" in html and not any(map(html.__contains__, _MEANINGS)):
-        html = (_NUMBERED if "<pre" in html and any(map(html.__contains__, _NUMBERS)) else _SPAN).sub("", html)
+        html = (_NUMBERED if any(map(html.__contains__, _NUMBERS)) else _SPAN).sub("", html)
     if len(html) > _MAX_TOKENS and (tags := html.count("<")) > _MAX_TOKENS:
         html = html[: len(html) * _MAX_TOKENS // tags]
     return _TOKEN.findall(html)
