@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-similarity bench-hostile bench-hosts bench-documents bench-language bench-rules lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ bench-language: compiled ## score how often the language of a text is found
 
 bench-rules: $(VENV)/.dev ## measure rules and structured data: milliseconds a page
 	$(BIN)/python -m benchmarks.rules $(ARGS)
+
+bench-import: $(VENV)/.dev ## measure the import of a crawl of scrapy-redis, and what it costs workers
+	$(BIN)/python -m benchmarks.imports $(ARGS)
 
 bench-hosts: compiled ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)

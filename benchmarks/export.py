@@ -155,7 +155,9 @@ def _written(redis: Redis, name: str, arguments: Sequence[str], count: int) -> W
             lines = sum(1 for _ in (Path(folder) / arguments[0]).open("rb"))
             if lines != count:
                 raise Unexpected(f"{lines:,} lines were written of {count:,} records")
-    print(f"  {name:<24} {count / written.wall:>8,.0f} records/s", flush=True)
+    cpu, size, rss = 1e6 * written.cpu / count, written.size / 1e6, written.rss / 1e6
+    cost = f"{cpu:,.0f} µs of CPU a record, {size:,.0f} MB, {rss:.0f} MB of memory"
+    print(f"  {name:<24} {count / written.wall:>8,.0f} records/s, {cost}", flush=True)
     return written
 
 

@@ -76,7 +76,7 @@ class Changeable(TypedDict, total=False):
     follow_duplicates: bool
     """Follow links of pages with content seen before."""
     near_duplicates: bool
-    """Find near duplicates by the whole text where no main content is stored."""
+    """Find near duplicates by all text if no main is kept."""
     ignore_traps: bool
     """Follow what looks like a trap, quarantine nothing."""
     timeout: Number

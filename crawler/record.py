@@ -233,7 +233,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     canonical: str | None = None
     """URL that the page names as its canonical one, in canonical form. Present: if an HTML page names one."""
     near_duplicate_of: str | None = None
-    """URL of an earlier page of the crawl with nearly the same text. Present: if there is such a page."""
+    """URL of an earlier page of the crawl with nearly the same main text. Present: with `--store main`, `markdown` or
+    `--near-duplicates`, if there is such a page."""
     link_count: int | None = None
     """Number of links on the page, before scope; of a sitemap, the number of locations. Present: if they were counted,
     which they are not on a page that was skimmed."""

@@ -39,6 +39,27 @@ def pdf(pages: Sequence[Sequence[Text]], *, info: Mapping[str, str] | None = Non
     return writer.whole(f"/Root {root} 0 R/Info {about} 0 R")
 
 
+def raw_pdf(content: bytes, page: str = "", more: Sequence[tuple[int, bytes]] = (), kids: str = "3 0 R") -> bytes:
+    """A PDF of one page with this *content* and further keys of the *page*, without a directory."""
+    objects = [
+        (1, b"<</Type/Catalog/Pages 2 0 R>>"),
+        (2, f"<</Type/Pages/Count {len(kids) // 6}/Kids[{kids}]>>".encode()),
+        (3, f"<</Type/Page/Parent 2 0 R/MediaBox[0 0 612 792]/Contents 4 0 R{page}>>".encode()),
+        (4, content),
+        (5, _font("Helvetica").encode()),
+        *more,
+    ]
+    body = b"".join(b"%d 0 obj\n%b\nendobj\n" % pair for pair in objects)
+    return b"%PDF-1.7\n" + body + b"trailer\n<</Root 1 0 R>>\nstartxref\n0\n%%EOF\n"
+
+
+def stream(content: str, keys: str = "") -> bytes:
+    """A stream, compressed."""
+    packed = zlib.compress(content.encode(), 9)
+    head = f"<</Length {len(packed)}/Filter/FlateDecode{keys}>>".encode()
+    return head + b"\nstream\n" + packed + b"\nendstream"
+
+
 def lines(*texts: str, y: float = 700.0, gap: float = 12.0, **more: float | str) -> list[Text]:
     """Lines of a paragraph, one below the other."""
     return [Text(y - number * gap, text, **more) for number, text in enumerate(texts)]  # type: ignore[arg-type]

@@ -15,10 +15,13 @@ del sys.modules["pypdfium2"]
 import pypdfium2
 sys.path[:] = before
 Real = pypdfium2.PdfDocument
+kept = []
 
 def document(body):
     if b"CRASH" in body:
         os.kill(os.getpid(), signal.SIGSEGV)
+    if b"KILL" in body:
+        os.kill(os.getpid(), signal.SIGKILL)
     if b"ABORT" in body:
         os.abort()
     while b"HANG" in body:
@@ -30,7 +33,7 @@ def document(body):
     if b"MEMORY" in body:
         bytearray(1 << 30)
     if b"LARGE" in body:
-        bytearray(200 << 20)
+        kept.append(b"x" * (200 << 20))
     return Real(body)
 
 pypdfium2.PdfDocument = document

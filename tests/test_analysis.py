@@ -102,6 +102,20 @@ def test_fields_of_ones_own_become_columns(names: dict[str, Any]) -> None:
     assert len(run(block, names)) == len(pages)
 
 
+@pytest.mark.slow
+def test_real_pages_are_cut_without_loss(folder: Path) -> None:
+    """Each line of a page is in one chunk, or is a heading above one."""
+    found: dict[str, Any] = {}
+    run(blocks(PAGE.partition("## Into a vector store")[2])[0], found)
+    records = [json.loads(line) for line in (folder / "pages.jsonl").read_text().splitlines()]
+    pages = [record["markdown"] for record in records if record.get("markdown")]
+    assert len(pages) > 200
+    for page in pages:
+        cut = list(found["chunks"](page, most=500))
+        words = " ".join(f"{above} {text}" for above, text in cut)
+        assert set(re.sub("^#+ ", "", page, flags=re.MULTILINE).split()) - set(words.split()) == set()
+
+
 MARKDOWN: Final = """Before.
 
 # Tea

@@ -42,6 +42,7 @@ LAYERS = (
     (
         "record",
         "settings",
+        "config",
         "fielddocs",
         "keywords",
         "headers",

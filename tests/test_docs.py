@@ -11,12 +11,13 @@ import click
 import pytest
 
 from crawler.cli.app import cli
+from crawler.config import load
 from crawler.events import EVENTS, Ended, Event
 from crawler.export.formats import csv
 from crawler.frontier.messages import HostRow
 from crawler.frontier.status import Status
 from crawler.record import OUTCOMES, Record
-from crawler.settings import TABLE, Kind, Settings, load
+from crawler.settings import TABLE, Kind, Settings
 from tools import docs
 
 TEXTS: Final = {name: (docs.DOCS / f"{name}.md").read_text(encoding="utf-8") for name in docs.PAGES}

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import pytest
 
 from crawler import owners
+from crawler.config import load
 from crawler.errors import CrawlerError, UsageError
 from crawler.export import ExportState, open_writer
 from crawler.export.formats import format_of
 from crawler.logs import open_log
-from crawler.settings import load
 
 OTHER = 65534
 

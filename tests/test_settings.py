@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler import Crawl, units
+from crawler.config import load
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.fetch import ENGINES
 from crawler.keywords import Changeable, Fixed, Keywords, OfProcess
-from crawler.settings import TABLE, Kind, Settings, coerce, format_value, load, parse, parse_change, parse_values
+from crawler.settings import TABLE, Kind, Settings, coerce, format_value, parse, parse_change, parse_values
 
 
 def _refused(wrong: Any, *words: str) -> None:

@@ -9,17 +9,19 @@ from contextlib import suppress
 from typing import Any
 
 from crawler.api.progress import NO_PROGRESS, NoProgress, Say
+from crawler.config import Loaded, load
 from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.launcher import check_hook
 from crawler.crawl.process import IN_WORKER
 from crawler.crawl.purpose import Purpose
 from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import check_sources
-from crawler.crawl.session import Session
+from crawler.crawl.session import Session, place_of
 from crawler.errors import HookError, NoCrawl, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.logs import open_log
-from crawler.settings import Loaded, coerce, load
+from crawler.settings import coerce
+from crawler.worker.options import scope_of
 
 Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
 """A URL, a file of URLs, `-` for stdin, or several of them."""
@@ -84,6 +86,11 @@ class Access:
             self._say(text)
 
     @property
+    def is_open(self) -> bool:
+        """Whether it is connected to Redis."""
+        return self._session is not None
+
+    @property
     def session(self) -> Session:
         """The session of an open crawl."""
         assert self._session is not None
@@ -108,11 +115,14 @@ class Access:
         self._frontier = self._or_close(lambda: session.find(older=older))
         return self._frontier
 
-    def join(self, *, runs: bool = False, begins: bool = True) -> Frontier:
-        """The crawl to work on, with the settings of the program; created if *begins*. *runs*: workers will run."""
+    def join(self, purpose: Purpose | None = None, *, runs: bool = False, begins: bool = True) -> Frontier:
+        """The crawl to work on, with the settings of the program; created if *begins*. *runs*: workers will run.
+
+        *purpose*: what is put in now; by default the seeds of the program.
+        """
         if self._frontier is not None and self._joined:
             if runs:
-                self.session.claim_hook(self._frontier)
+                self._claim(self._frontier)
             return self._frontier
         check_sources(self.purpose.sources, self.purpose.sitemaps)
         with_rules(self.loaded.settings)  # report mistakes in them before anything is created
@@ -122,10 +132,17 @@ class Access:
             with suppress(NoCrawl):
                 session.delete()
             self.fresh = False
-        purpose = self.purpose if runs else Purpose(self.purpose.sources, self.purpose.sitemaps)
-        self._frontier = self._or_close(lambda: session.create_or_join(purpose, runs=runs))
+        self._frontier = self._or_close(lambda: session.create_or_join(purpose or self.purpose, runs=runs))
         self._joined = True
         return self._frontier
+
+    def _claim(self, frontier: Frontier) -> None:
+        """Refuse to run a crawl of other sites, or with another hook."""
+        session = self.session
+        if not session.made:
+            where = f"crawl {session.settings.crawl!r} {place_of(self.loaded)}"
+            self.purpose.check(frontier.crawldb, scope_of(session.settings), where)
+        session.claim_hook(frontier)
 
     def _begin_session(self, *, begins: bool) -> Session:
         if os.environ.get(IN_WORKER):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+import os
+import weakref
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager, suppress
+from os import fsdecode
 from types import TracebackType
-from typing import Any, Self, Unpack
+from typing import Any, Self, TypeVar, Unpack
 
 from crawler import headers
 from crawler.api.access import Access, Sources, loaded_of, purpose_of, say_on_stderr, sources_of
@@ -14,11 +17,13 @@ from crawler.api.progress import NO_PROGRESS, Say, progress_for
 from crawler.api.rows import ExportOptions, Path, contents_of, rows_of, several, shape_of, wanted_of
 from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.hosts import check_of_host, listed, set_for
+from crawler.crawl.purpose import Purpose
+from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
 from crawler.crawl.supervisor import Ended, run_workers
-from crawler.errors import HookError, UsageError
+from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
 from crawler.export import Output, Selection, follow, read
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
@@ -32,6 +37,8 @@ from crawler.record import Record
 from crawler.settings import TABLE, Kind, coerce, stored_key
 from crawler.text import counted
 from crawler.worker.hook import Hook, hook_name
+
+T = TypeVar("T")
 
 
 class Crawl:
@@ -86,6 +93,7 @@ class Crawl:
         self._background: Background | None = None
         self._is_running = False
         self._monitor: Monitor | None = None
+        weakref.finalize(self, _leave, self._access, os.getpid())
 
     def __repr__(self) -> str:
         return f"<Crawl {self._access.loaded.settings.crawl!r} {place_of(self._access.loaded)}>"
@@ -117,7 +125,7 @@ class Crawl:
             urls, of_sitemaps = tuple(self._access.purpose.sources), tuple(self._access.purpose.sitemaps)
         check_sources(urls, of_sitemaps)
         with ends_in_order():
-            frontier = self._access.join()
+            frontier = self._access.join(Purpose(urls, of_sitemaps))
             return self._access.session.seed(frontier, urls, of_sitemaps)
 
     def run(self, *, until_done: bool = True, progress: bool = True) -> Status:
@@ -138,9 +146,9 @@ class Crawl:
         with ends_in_order(), self._running():
             frontier, before = self._begin(waits=not until_done)
             if until_done and before.done:
-                self._access.say(
-                    f"crawl {before.crawl!r} is done with {counted(before.fetched, 'page')}; fresh=True starts over"
-                )
+                if progress:
+                    pages = counted(before.fetched, "page")
+                    self._access.say(f"crawl {before.crawl!r} is done with {pages}; fresh=True starts over")
                 return before
             shown = self._access.progress = progress_for(progress, self._access.say)
             ended = None
@@ -183,10 +191,14 @@ class Crawl:
         frontier.connection.patience = patience
         try:
             yield from follow(frontier.crawldb.records, lambda: background.is_over, background.wait)
+        except RedisUnavailable:
+            if self._access.is_open:  # else it was closed within the loop
+                raise
         finally:
             background.stop()
             self._background = None
-        self._judged(background.result())
+        if self._access.is_open:
+            self._judged(background.result())
 
     @contextmanager
     def _running(self) -> Iterator[None]:
@@ -243,12 +255,20 @@ class Crawl:
 
     # -- changing ------------------------------------------------------------------------------------------------------
 
-    def set(self, *, host: Strings | None = None, hook: str | None = None, **changes: Unpack[Changeable]) -> None:
+    def set(
+        self,
+        *,
+        host: Strings | None = None,
+        hook: str | None = None,
+        rules: Path | None = None,
+        **changes: Unpack[Changeable],
+    ) -> None:
         """Change settings: `crawl.set(delay="2s")`. Workers on all machines apply them within seconds.
 
         With *host* (a name, name:port, or *.name for a name and all below it) they hold for that host alone, or for
         several; possible are delay, per_host and max_pages_per_host. "none" takes such a setting away. *hook* is the
-        name of the crawl's hook from now on; workers with another one leave. "none": it has none.
+        name of the crawl's hook from now on, workers with another one leave; *rules* a file of extraction rules that
+        replace those of the crawl. "none" takes either away.
         """
         frontier, session = self._access.find(), self._access.session
         of_hosts = {key: _of_host(key, value) for key, value in changes.items()} if host is not None else {}
@@ -256,6 +276,8 @@ class Crawl:
             session.change(frontier, {key: _change(key, value) for key, value in changes.items()})
         if hook is not None:
             session.set_hook(frontier, "" if hook == "none" else hook_name(hook))
+        if rules is not None:
+            session.set_rules(frontier, "" if rules == "none" else read_rule_file(fsdecode(rules)))
         for key, value in of_hosts.items():
             set_for(frontier, key, value, several(host))
 
@@ -315,7 +337,11 @@ class Crawl:
 
         Raises FrontierError at the end if some could not be read.
         """
-        yield from read(self._access.find(older=True).crawldb.records)
+        return self._open_while(read(self._access.find(older=True).crawldb.records))
+
+    def _open_while(self, values: Iterable[T]) -> Iterator[T]:
+        """*values*; this object is not collected, and so not closed, before they are read."""
+        yield from values
 
     def rows(
         self, fields: Strings = (), *, items: bool = False, only: Strings = (), status: Strings = ()
@@ -328,9 +354,8 @@ class Crawl:
         ("200", "4xx").
         """
         shape, chosen = shape_of(fields, items=items), Selection(several(only), several(status))
-        for record in read(self._access.find(older=True).crawldb.records, contents_of(shape)):
-            if record in chosen:
-                yield from rows_of(record, shape)
+        records = read(self._access.find(older=True).crawldb.records, contents_of(shape))
+        return self._open_while(row for record in records if record in chosen for row in rows_of(record, shape))
 
     def hosts(
         self, match: str = "", *, failing: bool = False, blocked: bool = False, sort: str = "queued"
@@ -339,7 +364,7 @@ class Crawl:
 
         Sorted by queued, done, errors, latency, due, or name. *failing*: only those that fail now.
         """
-        yield from listed(self._access.find().crawldb, match, failing=failing, blocked=blocked, sort=sort)
+        return iter(listed(self._access.find().crawldb, match, failing=failing, blocked=blocked, sort=sort))
 
     def failed(
         self, *, reason: Strings = (), host: Strings = (), since: str | None = None, until: str | None = None
@@ -351,7 +376,7 @@ class Crawl:
         """
         crawldb = self._access.find().crawldb
         chosen = Filter.of(crawldb, several(reason), several(host), since, until)
-        yield from failures(crawldb, chosen.pick(crawldb))
+        return self._open_while(failures(crawldb, chosen.pick(crawldb)))
 
     def explain(self, url: str) -> Explanation:
         """What the crawl knows of one URL, how it was found, and which rule decides; print() shows it."""
@@ -362,7 +387,7 @@ class Crawl:
         """Write the records so far to a file, a folder or a database; returns how many records were written.
 
         The ending of *output* decides the format: "pages.jsonl", "pages.csv.gz", "pages.parquet", "pages.sqlite",
-        "site.md" and others (docs/records.md); with a / at the end it is a folder; "s3://bucket/pages.parquet/"
+        "site.md" and others (docs/formats.md); with a / at the end it is a folder; "s3://bucket/pages.parquet/"
         is in a bucket (docs/s3.md). A file appears whole at the end.
 
         format: its name, if the ending does not show it.
@@ -380,6 +405,13 @@ class Crawl:
             written = opened.write(frontier, stored)
         written.result.refuse_left_out()
         return written.records
+
+
+def _leave(access: Access, pid: int) -> None:
+    """Close what a program forgot to close, when its Crawl is collected or the program ends; not in a fork of it."""
+    if os.getpid() == pid:
+        with suppress(CrawlerError, OSError):
+            access.close()
 
 
 def _change(key: str, value: Any) -> Any:

@@ -15,7 +15,7 @@ from crawler import headers
 from crawler.cli.dashboard import dashboard
 from crawler.cli.events import events
 from crawler.cli.explain import explain_, quarantine
-from crawler.cli.export import export_, output_options, wanted_of, write_all
+from crawler.cli.export import check_output, export_, output_options, wanted_of, write_all
 from crawler.cli.failed import failed, retry
 from crawler.cli.fetch import fetch
 from crawler.cli.hosts import block, hosts, unblock
@@ -27,6 +27,7 @@ from crawler.cli.report import report
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say, show_warnings
 from crawler.cli.usage import click_message, command_to_continue, command_to_export
+from crawler.config import Loaded
 from crawler.crawl import signals
 from crawler.crawl.cpus import worker_count
 from crawler.crawl.purpose import Purpose
@@ -40,7 +41,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.policy import robots
-from crawler.settings import VERSION, Loaded, Settings
+from crawler.settings import VERSION, Settings
 from crawler.text import counted
 from crawler.worker.options import plan_of, wanted
 
@@ -192,7 +193,7 @@ def _seed(session: Session, frontier: Frontier, purpose: Purpose) -> Seeded:
 def _check_output(session: Session, frontier: Frontier, output: Output) -> None:
     """Find out before the crawl that its records cannot be exported as asked."""
     try:
-        output.check(frontier, session.settings.store)
+        check_output(session, frontier, output)
     except UsageError:
         session.discard(frontier)
         raise

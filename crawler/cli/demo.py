@@ -8,16 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from crawler.cli.demo_site import DemoSite
-from crawler.cli.export import write_all
+from crawler.cli.export import check_output, write_all
 from crawler.cli.options import DEMO_DELAY
 from crawler.cli.progress import run_with_summary
 from crawler.cli.terminal import say
+from crawler.config import Loaded
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError
 from crawler.export import Output, read
 from crawler.frontier.crawldb import CrawlDb
-from crawler.settings import Loaded
 
 _SHOWN: Final = 5
 
@@ -38,6 +38,8 @@ def run_demo(loaded: Loaded, output: Output | None) -> int:
             say(f"  {seed}")
         with Session(Loaded(settings, loaded.named), say) as session:
             frontier = session.create_or_join()
+            if output is not None:
+                check_output(session, frontier, output)
             session.seed(frontier, site.seeds)
             ended = run_with_summary(session, frontier, until_done=True)
             if output is not None:

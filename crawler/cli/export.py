@@ -133,8 +133,16 @@ def export_(
             if following or kept is not None:
                 return _continue(session, output)
             frontier = session.find(older=True)
+            check_output(session, frontier, output)
             write_all(session, frontier, output)
     return 0
+
+
+def check_output(session: Session, frontier: Frontier, output: Output) -> None:
+    """Report what is not as the user may expect it. UsageError if the crawl cannot be exported to *output* at all."""
+    output.check(frontier, session.settings.store)
+    if hint := output.wanted.form.hint(session.settings.store):
+        say(hint)
 
 
 def write_all(session: Session, frontier: Frontier, output: Output) -> None:
@@ -160,6 +168,7 @@ def _continue(session: Session, output: Output) -> int:
         frontier = session.wait_for("export", stopped) if wanted.follow else session.find(older=not wanted.drain)
         if frontier is None:
             return INTERRUPTED
+        check_output(session, frontier, output)
         _report_before(session, output)
         is_over = partial(_is_over, frontier, stopped) if wanted.follow else None
         written = output.write(
@@ -209,9 +218,7 @@ def _report(written: Written, output: Output) -> None:
 
 
 def _report_before(session: Session, output: Output) -> None:
-    """What is not in the output as the user may expect it."""
-    if hint := output.wanted.form.hint(session.settings.store):
-        say(hint)
+    """How many records are missing in a new output."""
     if output.state is not None and output.state.mark is not None:
         return
     drained = session.crawldb.counters().get("drained", 0)

@@ -14,6 +14,7 @@ import msgspec
 from crawler.cli.options import examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
 from crawler.crawl.rule_set import with_rules
+from crawler.errors import UsageError
 from crawler.policy import robots
 from crawler.record import Record
 from crawler.settings import Settings
@@ -22,6 +23,7 @@ from crawler.worker.options import plan_of
 
 if TYPE_CHECKING:
     from crawler.crawl.fetch_one import Fetched
+    from crawler.parse.rules import Rules
 
 _OPTIONS: Final = (
     *("user_agent", "header", "proxy", "trust_env", "fetcher", "timeout", "max_size", "allow_private"),
@@ -47,8 +49,10 @@ def fetch(url: str, as_json: bool, links: bool, markdown: bool, **given: Any) ->
     from crawler.crawl.fetch_one import fetch_one  # loads all that a worker needs; other commands do not
     from crawler.crawl.process import LAST_WORDS, end_within
 
+    if markdown and as_json:
+        raise UsageError("--markdown prints no record: for one with its Markdown name --json --store markdown")
     loaded = load_given(given)
-    plan_of(with_rules(loaded.settings))
+    rules = plan_of(with_rules(loaded.settings)).extract.rules
     if hint := robots.hint_at_token(loaded.settings.user_agent):
         say(f"hint: {hint}")
     with redirect_stdout(sys.stderr):  # what a hook prints
@@ -59,7 +63,7 @@ def fetch(url: str, as_json: bool, links: bool, markdown: bool, **given: Any) ->
         echo_json(found.record if links else msgspec.structs.replace(found.record, links=None))
     else:
         requests = [f"  {'request':<14} {text}" for text in found.requests]
-        lines = [*found.steps, *_lines(found.record, links=links), *_matched(found, loaded.settings.rules), *requests]
+        lines = [*found.steps, *_lines(found.record, links=links), *_matched(found, rules), *requests]
         click.echo("\n".join(map(printable, lines)))
     code = 0 if found.record.outcome == "fetched" else 4
     if loaded.settings.hook:
@@ -80,7 +84,8 @@ def _print_markdown(found: Fetched) -> None:
     if found.record.markdown:
         click.echo("\n".join(map(printable, lines) if sys.stdout.isatty() else lines))
     else:
-        say("\n".join([*found.steps, f"no Markdown: the outcome is {found.record.outcome}"]))
+        for step in (*found.steps, f"no Markdown: the outcome is {found.record.outcome}"):
+            say(step)
 
 
 def _lines(record: Record, *, links: bool) -> list[str]:
@@ -92,13 +97,14 @@ def _lines(record: Record, *, links: bool) -> list[str]:
     return shown + [f"  link           {link.url}" for link in record.links or () if links]
 
 
-def _matched(found: Fetched, rules: str | None) -> Iterator[str]:
-    """What the rules found, if any are given, and which fields found nothing."""
-    if rules is None:
-        return
+def _matched(found: Fetched, rules: Rules) -> Iterator[str]:
+    """What the first rule that matches found, if there are rules, and which of its fields found nothing."""
     match = found.match
     if match is None:
-        yield f"rules {rules}: none was applied: none matches {found.record.url}, or it is no HTML page that is stored"
+        if rules and (rule := rules.of(found.record.url)):
+            yield f"rule {rule.name!r} matches, but this is no HTML page that is stored"
+        elif rules:
+            yield "no rule matches: " + ", ".join(f"{rule.name} {rule.pattern!r}" for rule in rules.rules)
         return
     yield f"rule {match.rule!r}"
     for name, value in match.fields.items():

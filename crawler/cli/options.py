@@ -9,8 +9,9 @@ from typing import Any, Final, TypeVar
 import click
 
 from crawler.cli.terminal import line
+from crawler.config import Loaded, load
 from crawler.logs import open_log
-from crawler.settings import TABLE, Kind, Loaded, Settings, format_value, load, parse, parse_values
+from crawler.settings import TABLE, Kind, Settings, format_value, parse, parse_values
 from crawler.text import printable
 
 F = TypeVar("F", bound=Callable[..., Any])

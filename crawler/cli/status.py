@@ -23,6 +23,7 @@ from crawler.frontier.status import Monitor, Status
 from crawler.monitor import screen
 from crawler.monitor.progress import Progress
 from crawler.policy import robots
+from crawler.rule_names import rule_names
 from crawler.settings import TABLE, Kind, Settings, format_value, parse_change, stored_key
 from crawler.text import counted, printable
 from crawler.worker.hook import hook_name
@@ -49,7 +50,8 @@ def status(as_json: bool, watch: bool, **given: Any) -> int:
         if as_json:
             echo_json(seen.to_dict())
         else:
-            click.echo("\n".join(printable(text) for text in screen.status_lines(seen)))
+            lines = screen.status_lines(seen, rule_names(session.settings.rule_set))
+            click.echo("\n".join(map(printable, lines)))
     return 0
 
 

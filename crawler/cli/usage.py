@@ -11,8 +11,9 @@ from click.core import ParameterSource
 
 from crawler import headers
 from crawler.cli.options import OF_CRAWL
+from crawler.config import Loaded
 from crawler.errors import UsageError
-from crawler.settings import ENV_PREFIX, FILE, TABLE, Loaded
+from crawler.settings import ENV_PREFIX, FILE, TABLE
 from crawler.text import guess
 
 _FLAGS: Final = {"help": "--help", "version": "--version"}

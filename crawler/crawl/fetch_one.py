@@ -148,6 +148,8 @@ class _FetchOne:
             if not isinstance(ended.message, Commit):
                 raise CrawlerError("this machine has no file descriptors left")
             record = Record.decode(ended.message.record)
+            if "documents" in ended.message.tallies:
+                self._steps.append(f"{record.url} is a document: pip install 'crawler[documents]' reads it")
             if record.outcome != "redirected":
                 whole, asked_for = _whole(record, ended, ended.message), self._asked_for(request.depth)
                 return Fetched(whole, self._steps, self._match, asked_for)

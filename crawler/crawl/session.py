@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from crawler import headers
+from crawler.config import Loaded
 from crawler.crawl.purpose import NO_PURPOSE, Purpose
 from crawler.crawl.redis_access import RedisAccess, Say
 from crawler.crawl.rule_set import with_rules
@@ -21,7 +22,7 @@ from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
 from crawler.frontier.redis.address import shown
 from crawler.frontier.status import Status
-from crawler.settings import TABLE, Kind, Loaded, Settings, format_value
+from crawler.settings import TABLE, Kind, Settings, format_value
 from crawler.worker.hook import hook_name, refuse_other
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 

@@ -25,16 +25,16 @@ from crawler.errors import UsageError
 from crawler.export.bucket_errors import NO_CREDENTIALS, trouble_of
 
 if TYPE_CHECKING:
-    from obstore import PutMode
+    from obstore import Attributes, PutMode
     from obstore.store import ClientConfig
 
 PATIENCE: Final = 600.0
 """Seconds for which a bucket may be away."""
 _ANSWER_LIMIT: Final = 120.0
 """Seconds for one request with its body."""
-_PIECE: Final = 5 * 1024 * 1024
+PIECE: Final = 5 * 1024 * 1024
 """Bytes of a piece of a multipart upload, the least that S3 takes. What is no longer goes in one request."""
-_MAX_PIECES: Final = 9_000
+_MAXPIECES: Final = 9_000
 """S3 takes 10,000."""
 _AT_ONCE: Final = 4
 """Pieces that are sent at a time."""
@@ -131,22 +131,27 @@ class Bucket:
         else:
             self._ask(lambda: self._upload(key, data))
 
-    def put_if(self, key: str, data: bytes, tag: str | None) -> None:
-        """Put *data* if the object is still the one with *tag*, None: if there is none. Else Changed.
+    def put_if(self, key: str, data: bytes, tag: str | None) -> str | None:
+        """Put *data* if the object is still the one with *tag*, None: if there is none; its new tag. Else Changed.
 
         A server that knows no conditions puts it anyway.
         """
         mode: PutMode = "create" if tag is None else {"e_tag": tag}
+        kind: Attributes = {"Content-Type": type_of(key)}
         try:
-            self._ask(lambda: self._obstore.put(self._store, key, data, mode=mode), changed=True)
+            put = self._ask(lambda: self._obstore.put(self._store, key, data, mode=mode, attributes=kind), changed=True)
+            new: str | None = put["e_tag"]
         except Changed:
             now = self.get(key)  # perhaps our own: its acknowledgement was lost, and the request repeated
             if now is None or now[0] != data:
                 raise
+            new = now[1]
         except BucketError as error:
             if error.code != "NotImplemented":
                 raise
             self.put(key, data)
+            new = None
+        return new
 
     def get(self, key: str) -> tuple[bytes, str | None] | None:
         """The content of a small object and its tag, if it exists."""
@@ -194,7 +199,7 @@ class Bucket:
 
     def _upload(self, key: str, path: Path) -> None:
         size = path.stat().st_size
-        if size <= _PIECE:
+        if size <= PIECE:
             self._put(key, path.read_bytes())
             return
         with path.open("rb") as file:
@@ -206,7 +211,7 @@ class Bucket:
                     body,
                     attributes={"Content-Type": type_of(key)},
                     use_multipart=True,
-                    chunk_size=max(_PIECE, size // _MAX_PIECES + 1),
+                    chunk_size=max(PIECE, size // _MAXPIECES + 1),
                     max_concurrency=_AT_ONCE,
                 )
             except BaseException:

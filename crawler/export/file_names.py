@@ -1,7 +1,7 @@
 """Names of files for URLs: safe on every file system, bounded, and no two URLs have the same one.
 
     https://example.org/docs/intro.html     example.org/docs/intro.html.md
-    https://example.org/docs/               example.org/docs/index.html.md    (as llmstxt.org appends `.md`)
+    https://example.org/docs/               example.org/docs/index.md
     http://example.org:8080/a               example.org+8080+http/a.md
     https://example.org/Search?q=caf%C3%A9  example.org/Search-q-caf-C3-A9~1f0c2b7d95a1e3d4.md
 
@@ -24,7 +24,8 @@ _OTHER: Final = re.compile(r"[^A-Za-z0-9_]+")
 _MAX_PATH: Final = 180
 _MAX_PARTS: Final = 12
 _MAX_SLUG: Final = 80
-_INDEX: Final = "index.html"
+_INDEX: Final = "index"
+"""The name of a path that ends with a slash."""
 
 
 def file_name(url: str, ending: str) -> str:

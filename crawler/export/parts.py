@@ -83,11 +83,10 @@ class FolderOfParts(InStorage):
         self._ending, self._begin, self.learns = ending, begin, learns
 
     def writer(self, known: KnownOutput) -> Writer:
-        self.guarded(self._forget, known.length)
         return PartsWriter(self, known.length, self._ending, self._begin)
 
-    def _forget(self, last: int) -> None:
-        """Delete the parts behind the *last* that is known."""
+    def forget(self, last: int) -> None:
+        """Delete the parts behind the *last* that is known. The state has to be ours by then: see state.py."""
         for name in list(self.storage.names()):
             number = _NUMBER.fullmatch(name)
             if number and int(number[1]) > last:
@@ -104,6 +103,7 @@ class PartsWriter(Writer):
         self._part: tuple[Path, Writer] | None = None
         self._learns = folder.learns
         self.columns = None if folder.learns else ()
+        self._begun = False
 
     def heed(self, stopped: Callable[[], bool]) -> None:
         self._folder.storage.heed(stopped)
@@ -131,6 +131,9 @@ class PartsWriter(Writer):
 
     def checkpoint(self) -> None:
         part, self._part = self._part, None
+        if not self._begun:
+            self._folder.guarded(self._folder.forget, self.known.length)
+            self._begun = True
         if part is not None:
             part[1].finish()
             number = self.known.length + 1

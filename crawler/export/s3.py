@@ -20,7 +20,7 @@ from typing import Final
 
 from crawler.errors import OutputError, UsageError
 from crawler.export import files
-from crawler.export.bucket import Bucket, BucketError, is_url, parts_of
+from crawler.export.bucket import PIECE, Bucket, BucketError, Changed, is_url, parts_of
 from crawler.export.lease import LEASE, Lease
 from crawler.export.places import Storage
 
@@ -48,6 +48,8 @@ class S3Folder(Storage):
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="put")
         self._puts: dict[str, Future[None]] = {}
         """Those of small files that are not known to have succeeded, by name."""
+        self._tags: dict[str, str | None] = {}
+        """Files that were read, by which a late request of an export that was killed is told from ours."""
 
     def lock(self) -> None:
         with opening(self.name):
@@ -63,18 +65,44 @@ class S3Folder(Storage):
     def read(self, name: str) -> bytes | None:
         self._finish(name)
         found = self._bucket.get(self._key(name))
+        if found is None or found[1] is not None:
+            self._tags[name] = None if found is None else found[1]
         return None if found is None else found[0]
 
     def put(self, name: str, content: bytes | Path) -> None:
         self._check()
         self._finish(name)
         if isinstance(content, Path):
-            self._bucket.put(self._key(name), content)
+            self._put_file(name, content)
             content.unlink(missing_ok=True)
             return
         if len(self._puts) >= 2 * _AT_ONCE:
             self._finish(next(iter(self._puts)))
         self._puts[name] = self._pool.submit(self._bucket.put, self._key(name), content)
+
+    def _put_file(self, name: str, path: Path) -> None:
+        """Put a file, unless a request of an export that was killed comes late and between: that one has to lose.
+
+        What was read may only be replaced as it was read; what is new must not be there. Only a single request can have
+        a condition.
+        """
+        key = self._key(name)
+        if path.stat().st_size > PIECE:
+            self._bucket.put(key, path)
+            return
+        data = path.read_bytes()
+        if name in self._tags:
+            try:
+                self._tags[name] = self._bucket.put_if(key, data, self._tags[name])
+            except Changed:
+                raise BucketError(f"another export has written {name}") from None
+            return
+        while True:
+            try:
+                self._bucket.put_if(key, data, None)
+                return
+            except Changed:
+                self._bucket.delete(key)
 
     def delete(self, name: str) -> None:
         self._check()

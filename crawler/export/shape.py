@@ -107,7 +107,8 @@ def value_at(value: Any, path: str) -> Any:
         return None
     if key.isdecimal():
         return value_at(value[int(key)], rest) if int(key) < len(value) else None
-    return [found for one in value if (found := value_at(one, path)) is not None] or None
+    found = [value_at(one, path) for one in value]
+    return found if any(one is not None for one in found) else None
 
 
 def columns_of(rows: Iterable[Any], *, without: Sequence[str] = ()) -> tuple[str, ...]:
@@ -158,6 +159,6 @@ def _check(path: str) -> None:
         return
     if name in FIELDS:
         raise UsageError(f"--fields {path}: {name} has no parts: name {name}")
-    near = get_close_matches(name, FIELDS, n=1)
-    meant = f"did you mean {near[0]}?" if near else f"what a hook or a rule found is data.{path}"
-    raise UsageError(f"--fields {path}: a record has no {name}; {meant} docs/records.md lists the fields")
+    near = get_close_matches(name, FIELDS, 1, 0.75)
+    meant = f"did you mean {near[0]}?" if near else f"what a hook or a rule found is data.{path};"
+    raise UsageError(f"--fields {path}: a record has no {name}: {meant} docs/records.md lists the fields")

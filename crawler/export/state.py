@@ -17,6 +17,7 @@ import stat
 from abc import ABC, abstractmethod
 from contextlib import suppress
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Annotated, Final, Self
 
@@ -70,6 +71,15 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
         return KnownOutput(self.length, self.tail)
 
 
+class _ContainedMark(Mark, frozen=True, kw_only=True):
+    """The same with a random word of the export that wrote it.
+
+    So no two exports write the same, and a bucket can refuse a request of one that was killed if it comes late.
+    """
+
+    run: str
+
+
 class State(ABC):
     """Where a mark is kept; locked until `close`. `mark` is its content; None while it is new."""
 
@@ -112,7 +122,7 @@ class ContainedState(State):
     instead = "name another output"
 
     def __init__(self, container: Container) -> None:
-        self.name, self._container = container.name, container
+        self.name, self._container, self._run = container.name, container, token_hex(4)
         try:
             raw = container.read_state()
             self.mark = decoded(raw, self.name, self.instead) if raw else None
@@ -121,7 +131,8 @@ class ContainedState(State):
             raise
 
     def replace(self, mark: Mark) -> None:
-        self._container.write_state(msgspec.json.encode(mark))
+        contained = _ContainedMark(**msgspec.structs.asdict(mark), run=self._run)
+        self._container.write_state(msgspec.json.encode(contained))
         self.mark = mark
 
     def name_of(self, output: str) -> str | None:

@@ -55,7 +55,7 @@ class LocalFolder(Storage):
             raise UsageError(f"{name} cannot be written to: {files.reason(error)}") from None
         if kind and not stat.S_ISDIR(kind):
             raise UsageError(f"{name} is no folder: name another one")
-        self._fd = -1
+        self._fd, self._made = -1, not kind
         self._new: list[Path] = []
         """Files that were put since the last sync."""
         self._folders: set[Path] = set()
@@ -137,6 +137,9 @@ class LocalFolder(Storage):
             for part in self.path.glob(".new.*.part"):
                 with suppress(OSError):
                     part.unlink()
+            if self._made:
+                with suppress(OSError):  # nothing was put in it
+                    self.path.rmdir()
             os.close(fd)
 
 

@@ -14,6 +14,8 @@ MAX_FIELDS: Final = 100
 """Fields of a struct; what has more keys is a map, not a struct, and becomes JSON text."""
 MAX_DEPTH: Final = 8
 """Levels of lists and structs; what is deeper becomes JSON text."""
+MAX_LEAVES: Final = 500
+"""Plain values in a column, over all of its structs; what has more becomes JSON text, since each is a column inside."""
 _LARGEST: Final = 1 << 63
 
 
@@ -79,6 +81,17 @@ def merged(one: Type, other: Type) -> Type:
             fields[key] = merged(fields.get(key, NULL), kind)
         return Type("struct", fields=tuple(fields.items())) if len(fields) <= MAX_FIELDS else JSON
     return JSON
+
+
+def bounded(kind: Type) -> Type:
+    """*kind*, or JSON text if it has more than MAX_LEAVES plain values."""
+    return kind if _leaves(kind) <= MAX_LEAVES else JSON
+
+
+def _leaves(kind: Type) -> int:
+    if kind.element is not None:
+        return _leaves(kind.element)
+    return sum(_leaves(of) for _, of in kind.fields) or 1
 
 
 def conform(value: Any, kind: Type) -> Any:

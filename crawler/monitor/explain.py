@@ -37,6 +37,7 @@ _OF_HOST: Final = {
 }
 """Field of `host` -> how it is shown to a person."""
 _SEED: Final = "it was named as a seed (or by robots.txt as a sitemap)"
+_IMPORTED: Final = "it waited in the crawl that `crawler import` took over"
 _ALWAYS: Final = ("queued", "in_flight", "due_in")
 _QUEUES: Final = ("sitemaps and second tries", "pages")
 
@@ -146,7 +147,8 @@ class _Explainer:
             if result.state == "queued":
                 result.waits_for = self._waits_for(facts)
         result.origins = self._origins(via)
-        result.scope = _SEED if is_seed else self._scope(result, facts, depth, hops)
+        named = _IMPORTED if depth else _SEED
+        result.scope = named if is_seed else self._scope(result, facts, depth, hops)
         return result
 
     # -- where it is ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from crawler.frontier.status import Status
@@ -55,9 +55,10 @@ def hook_failures(status: Status) -> list[str]:
     return [f"{n:>7,}  {text}" for text, n in status.hook_failures.items()]
 
 
-def of_rules(status: Status) -> str:
-    """On how many pages each extraction rule matched: `product 120 pages, release 3 pages`."""
-    return ", ".join(f"{name} {counted(n, 'page')}" for name, n in status.rules.items())
+def of_rules(status: Status, names: Sequence[str] = ()) -> str:
+    """On how many pages each extraction rule matched, also those of *names* that did not: `product 12 pages`."""
+    found = dict.fromkeys(names, 0) | status.rules
+    return ", ".join(f"{name} {counted(n, 'page')}" for name, n in found.items())
 
 
 def summary(status: Status, here: int, seconds: float, losses: str = "") -> list[str]:
@@ -133,8 +134,8 @@ def _state(status: Status) -> str:
     }.get(status.state, f"not done; {left_over}")
 
 
-def status_lines(status: Status) -> list[str]:
-    """`crawler status` for a person."""
+def status_lines(status: Status, rules: Sequence[str] = ()) -> list[str]:
+    """`crawler status` for a person. *rules* are the names of the crawl's extraction rules."""
     rows: list[tuple[str, Any]] = [
         ("state", status.state),
         ("now", status.limit),
@@ -149,6 +150,8 @@ def status_lines(status: Status) -> list[str]:
     for title, counts in (("outcomes", status.outcomes), ("statuses", status.statuses), ("left out", status.refused)):
         if counts:
             rows.append((title, ", ".join(f"{name} {n:,}" for name, n in counts.items())))
+    if rules or status.rules:
+        rows.append(("rules", of_rules(status, rules)))
     return [
         f"crawl {status.crawl!r}",
         *(f"  {name:<9} {value}" for name, value in (*rows, *_notes(status))),
@@ -185,10 +188,8 @@ def _notes_of_extraction(status: Status) -> Iterator[tuple[str, str]]:
     if status.hook_errors:
         yield "hook", hook_errors(status)
         yield from (("", text) for text in hook_failures(status))
-    if status.rules:
-        yield "rules", of_rules(status)
     if status.rule_errors:
-        yield "", f"they failed on {counted(status.rule_errors, 'page')}"
+        yield "rules", f"they failed on {counted(status.rule_errors, 'page')}"
         yield from (("", f"{n:>7,}  {text}") for text, n in status.rule_failures.items())
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from dataclasses import replace
 from functools import cached_property
 from typing import Final
 
 from crawler.parse.article import Article, article
 from crawler.parse.code_blocks import fenced
+from crawler.parse.documents import without_edges
 from crawler.parse.main_content import Content, choose, whole
 from crawler.parse.markdown import render
-from crawler.parse.page import Page, Tree, cut
+from crawler.parse.page import Page, Tree, cut, parse
 from crawler.parse.references import References
 
 _NAMES: Final = ("main", "markdown")
@@ -61,6 +63,17 @@ class MainContent:
         return choose(self._tree())
 
 
+class DocumentContent(MainContent):
+    """That of a PDF or DOCX as HTML: all of it, without what repeats at the edges of its pages. Nothing is chosen."""
+
+    def __init__(self, html: bytes, references: References, limit: int) -> None:
+        super().__init__(lambda: parse(without_edges(html)), references, limit, None)
+
+    @property
+    def _contents(self) -> Iterator[Content]:
+        yield replace(whole(self._tree()), whole_page=False)
+
+
 class PlainContent:
     """That of a document which is plain *text*, or Markdown already."""
 
@@ -74,8 +87,11 @@ def read_content(page: Page, references: References, limit: int, want: Collectio
 
     *extract* is who finds it; see `ExtractOptions`.
     """
-    other = article(page) if extract == "article" else None
-    page.content = MainContent(page.document, references, limit, other)
+    if page.made is not None:
+        page.content = DocumentContent(page.made, references, limit)
+    else:
+        other = article(page) if extract == "article" else None
+        page.content = MainContent(page.document, references, limit, other)
     for name in _NAMES:
         if name in want:
             getattr(page, name)

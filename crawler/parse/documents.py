@@ -43,6 +43,7 @@ _MAIN_PART: Final = b"word/document"
 _MAX_OFFSET: Final = 1024
 """Bytes that may stand before a PDF's header: readers accept that many."""
 _HEADING = re.compile(r"<h([1-6])>(.*?)</h\1>", re.DOTALL)
+_EDGE = re.compile(rb"<footer>.*?</footer>", re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
 _FILE_NAME = re.compile(
     r"(?:microsoft word - .*|untitled.*|\S*\.(?:docx?|dvi|tex|pdf|odt|indd|fm|pages|rtf|xml))", re.I
@@ -95,6 +96,11 @@ def convert(kind: Kind, body: bytes, max_text: int, enough: Callable[[], bool]) 
 
     docx = read_docx(body, max_text, enough)
     return Converted(_page(docx.html, docx.title, docx.subject), docx.error)
+
+
+def without_edges(html: bytes) -> bytes:
+    """The *html* of a document without what repeats at the edges of its pages."""
+    return _EDGE.sub(b"", html)
 
 
 def _page(content: str, title: str, description: str, lang: str = "") -> bytes:

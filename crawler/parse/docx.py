@@ -40,6 +40,8 @@ p[style-name='Block Text'] => blockquote > p:fresh
 r[style-name='Verbatim Char'] => code
 r[style-name='Source Text'] => code
 """
+_WITH_SWITCHES = re.compile(r'href="([^"]*?)&quot;([^"]*)"')
+_PLACE = re.compile(r"\\l\s+&quot;([^&]*)")
 _META = re.compile(rb"<(?:\w+:)?(title|subject|description)\b[^<>]*>([^<]{1,20000})<")
 
 
@@ -97,7 +99,13 @@ def _converted(body: bytes) -> str:
         external_file_access=False,
         convert_image=mammoth.images.img_element(_no_source),
     )
-    return str(result.value)
+    return _WITH_SWITCHES.sub(_link, str(result.value))
+
+
+def _link(found: re.Match[str]) -> str:
+    """A link whose field has switches behind its target; `\\l` names the place there (ECMA-376 part 1, 17.16.5.25)."""
+    place = _PLACE.search(found[2])
+    return f'href="{found[1]}#{place[1]}"' if place and "#" not in found[1] else f'href="{found[1]}"'
 
 
 def _no_source(image: Any) -> dict[str, str]:

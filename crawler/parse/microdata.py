@@ -32,8 +32,9 @@ _CYCLE: Final = "ERROR"
 def microdata(tree: Tree, base: str) -> list[dict[str, Any]]:
     """The items that are no property of another one, as the standard writes them as JSON (HTML 5.5.1).
 
-    An item is `{"type": [...], "id": ..., "properties": {name: [values]}}`. URLs are absolute. A `content` attribute
-    is the value also of elements other than `<meta>`, as schema.org uses it; white space is collapsed.
+    An item is `{"type": [...], "id": ..., "properties": {name: [values]}}`. URLs are absolute, white space is
+    collapsed. Two habits of authors are forgiven: a property that is an item, with no item around it, is an item of the
+    page; and a `content` attribute is the value of any element, not only of `<meta>`.
     """
     if tree.css_first("[itemscope]") is None:
         return []
@@ -51,18 +52,21 @@ class _Items:
         self._owners: dict[int, tuple[int, ...]] = {}
         """Element -> the items to which a property directly below it belongs."""
         self._properties: dict[int, list[tuple[Node, dict[str, str | None]]]] = {}
+        self._parts: set[int] = set()
+        """Elements that are a property of an item."""
         self._room = MAX_VALUES
         for node in nodes:
             attributes = node.attributes
             if attributes.get("itemprop"):
                 for owner in self._owners_of(node):
                     self._properties.setdefault(owner, []).append((node, attributes))
+                    self._parts.add(node.mem_id)
 
     def top_level(self) -> list[dict[str, Any]]:
         """The items that are no property of another one, in the order of the document."""
         found = []
         for item, node in self._items.items():
-            if not node.attributes.get("itemprop") and self._room > 0:
+            if item not in self._parts and self._room > 0:
                 self._room -= 1
                 found.append(self._item(node, (item,)))
         return found

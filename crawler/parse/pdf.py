@@ -79,9 +79,10 @@ def _opened(body: bytes, found: Pdf) -> pypdfium2.PdfDocument | None:
         document = None if whole is None else pypdfium2.PdfDocument(whole)
     except pypdfium2.PdfiumError:
         document = None
-    found.error = "it is no PDF that can be read"
     if document is not None:
         found.error = f"it is damaged: {len(document):,} of its pages were found"
+    else:
+        found.error = "it is damaged: none of its pages was found" if b"%PDF-" in body[:1024] else "it is no PDF"
     return document
 
 
@@ -159,6 +160,8 @@ class _Sampler:
         x, y = self._numbers[:2]
         pdfium.FPDFText_GetCharOrigin(self._raw, first, x, y)
         place = x.value, y.value
+        pdfium.FPDFText_GetCharOrigin(self._raw, last, x, y)
+        last_y = y.value
         sizes = sorted(self._size(at) for at in (first, middle, last))
         return Line(
             piece.strip(),
@@ -167,6 +170,7 @@ class _Sampler:
             size=sizes[1],
             is_mono=all(mono for mono, _ in fonts),
             is_bold=all(bold for _, bold in fonts),
+            last_y=last_y,
         )
 
     def _font(self, at: int) -> tuple[bool, bool]:
@@ -213,7 +217,7 @@ def _links(document: pypdfium2.PdfDocument, page: pypdfium2.PdfPage, text: pypdf
         url = _target(document, link)
         if url and pdfium.FPDFLink_GetAnnotRect(link, place):
             covered = text.get_text_bounded(place.left, place.bottom, place.right, place.top)
-            found.append(_Link(url, place.bottom, place.top, _BREAK.sub(" ", covered).strip("\x02 ")))
+            found.append(_Link(url, place.bottom, place.top, _BREAK.sub(" ", covered).strip("\x02\ufffe ")))
         elif url:
             found.append(_Link(url, 0.0, 0.0, ""))
     return found

@@ -32,6 +32,8 @@ _INDENT: Final = 0.8
 """An indent of this many letters' sizes begins a paragraph, or belongs to a list."""
 _EDGE_LINES: Final = 2
 """How many lines at the top and the bottom of a page may be its header and its footer."""
+_SAME: Final = 10
+"""Lines at the edges of pages are the same if so many characters are: a title may follow."""
 _NEIGHBOURS: Final = 2
 """A header repeats within this many pages: left and right pages may have their own."""
 
@@ -41,7 +43,8 @@ _SECTION = re.compile(r"(?:chapter |appendix |section )?(?:\d{1,2}|[A-Z])(?:\.\d
 _LEADER = re.compile(r"\s*(?:[.·…] ?){4,}\s*")
 _ENDS = re.compile(r"[.!?:;。！？：][)\"'”’»]*\Z")
 _DIGITS = re.compile(r"\d+|\b[ivxlc]+\b", re.I)
-_HYPHEN = re.compile("(?<=\\w)\x02(?=[^\\W\\d_])")
+_HYPHEN = re.compile("(?<=\\w)[\x02\ufffe](?=[^\\W\\d_])")
+_MARK = re.compile("[\x02\ufffe]")
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _LIGATURES: Final = str.maketrans({code: normalize("NFKC", chr(code)) for code in range(0xFB00, 0xFB07)})
 # TeX's old fonts have accents as letters of their own, in front of the letter that they belong to.
@@ -91,7 +94,7 @@ def to_html(pages: Sequence[PdfPage]) -> str:
 
 def clean(text: str) -> str:
     """*text* without control characters; words that were divided at the end of a line are whole again."""
-    text = _HYPHEN.sub("", text).replace("\x02", "-").translate(_LIGATURES)
+    text = _MARK.sub("-", _HYPHEN.sub("", text)).translate(_LIGATURES)
     text = _ACCENTED.sub(lambda found: normalize("NFC", found[2] + _ACCENTS[found[1]]), text)
     return _CONTROLS.sub("", text)
 
@@ -178,10 +181,10 @@ def _near(items: Sequence[_T], at: int) -> list[_T]:
 
 
 def _candidates(page: PdfPage) -> dict[int, tuple[int, str]]:
-    """The highest and lowest lines of a page: number -> height, and text without numbers."""
+    """The highest and lowest lines of a page: number -> height, and how its text begins, without numbers."""
     order = sorted(range(len(page.lines)), key=lambda number: -page.lines[number].y)
     chosen = order[:_EDGE_LINES] + order[-_EDGE_LINES:]
-    return {n: (round(page.lines[n].y / 2), _DIGITS.sub("#", page.lines[n].text[:200])) for n in chosen}
+    return {n: (round(page.lines[n].y / 2), _DIGITS.sub("#", page.lines[n].text[:50])[:_SAME]) for n in chosen}
 
 
 # -- blocks ------------------------------------------------------------------------------------------------------------
@@ -238,7 +241,7 @@ def _level(line: Line, before: Block | None, style: _Style) -> int:
 
 def _gap(before: Line, line: Line) -> float:
     """From one line to the next, in sizes of the letters; negative if the next one is higher."""
-    return (before.y - line.y) / (line.size or 1)
+    return ((before.y if before.last_y is None else before.last_y) - line.y) / (line.size or 1)
 
 
 def _continues(block: Block, line: Line, style: _Style) -> bool:
@@ -346,6 +349,6 @@ def _code(block: Block) -> str:
         if before is not None and _gap(before, row) > 1.8:
             lines.append("")
         indent = min(round((row.x - block.left) / width), 80) if width > 0 else 0
-        lines.append(" " * indent + clean(row.text.replace("\x02", "-")))
+        lines.append(" " * indent + clean(_MARK.sub("-", row.text)))
         before = row
     return "\n".join(lines)

@@ -9,7 +9,7 @@ class Line(NamedTuple):
     """One line of text. Places and sizes are in points; y grows upwards."""
 
     text: str
-    """As PDFium gives it: a hyphen at the end of a line is U+0002, and the next line follows it directly."""
+    """As PDFium gives it: a hyphen at the end of a line is U+0002 or U+FFFE, and the next line follows it directly."""
     x: float
     y: float
     """Of the baseline."""
@@ -20,6 +20,8 @@ class Line(NamedTuple):
     is_bold: bool = False
     links: tuple[tuple[int, int, str], ...] = ()
     """Begin and end in `text`, and the target as it is written."""
+    last_y: float | None = None
+    """Of the baseline at its end, if that is another one: several lines are one where words are divided."""
 
 
 class PdfPage(NamedTuple):

@@ -72,10 +72,13 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """How the items of a page are found: each element that matches is one, and has the fields."""
+    """How the items of a page are found: each element that matches is one, or each object of the JSON-LD."""
 
-    css: str
     fields: tuple[Field, ...]
+    css: str = ""
+    path: JsonPath | None = None
+    of: str = ""
+    """As in a field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,8 @@ class _Reading:
                 self._read(one, self._document.tree, match.fields, one.name)
             if rule.items is not None:
                 self._read_items(rule.items)
+        except ValueError as error:  # of the path of the items
+            match.missing["items"] = " ".join(str(error).split())[:_MAX_MESSAGE]
         except _TooLarge:
             match.errors.append(f"its values have more than {MAX_SIZE:,} characters: the rest is left out")
         except Exception as error:  # a defect of ours, or a page that exhausts a library: the page is stored anyway
@@ -147,24 +152,24 @@ class _Reading:
 
     def _read_items(self, items: Items) -> None:
         match = self._match
-        nodes = select(self._document.tree, items.css)
-        if len(nodes) > MAX_ITEMS:
+        roots = select(self._document.tree, items.css) if items.path is None else self._json_ld(items.path, items.of)
+        if len(roots) > MAX_ITEMS:
             match.errors.append(f"it has more than {MAX_ITEMS:,} items: the rest is left out")
-        for node in nodes[:MAX_ITEMS]:
+        for root in roots[:MAX_ITEMS]:
             item: dict[str, Any] = {}
             for one in items.fields:
-                self._read(one, node, item, f"items.{one.name}")
+                self._read(one, root, item, f"items.{one.name}")
             if item:
                 match.items.append(item)
         if not match.items:
-            match.missing["items"] = f"{items.css!r} matches {counted(len(nodes), 'element')} with any of its fields"
+            match.missing["items"] = f"of {counted(len(roots), 'element')} found none has any of the fields"
         for name in {name for item in match.items for name in item}:
             match.missing.pop(f"items.{name}", None)
 
-    def _read(self, one: Field, root: Tree | Node, into: dict[str, Any], name: str) -> None:
-        """Read one field of the page or of an item: its first value that can be read, or all of them."""
+    def _read(self, one: Field, root: Any, into: dict[str, Any], name: str) -> None:
+        """Read one field of the page, or of the item *root*: its first value that can be read, or all of them."""
         values: list[Any] = []
-        why = "no object of the JSON-LD has it" if one.path is not None else f"no element matches {one.css!r}"
+        why = f"no element matches {one.css!r}" if one.path is None else "no object of the JSON-LD has it"
         try:
             for raw in self._raw_values(one, root):
                 if len(values) == MAX_VALUES:
@@ -182,19 +187,23 @@ class _Reading:
         else:
             self._match.missing.setdefault(name, why)
 
-    def _raw_values(self, one: Field, root: Tree | Node) -> Iterable[Any]:
+    def _raw_values(self, one: Field, root: Any) -> Iterable[Any]:
         """The elements, or the values of JSON-LD, that a field finds."""
         if one.path is None:
             return select(root, one.css) if one.css else [root]
-        nodes: list[Any] = list(objects(self._document.jsonld, one.of))
+        return self._json_ld(one.path, one.of) if isinstance(root, Tree) else _as_list(one.path.search(root))
+
+    def _json_ld(self, path: JsonPath, of: str) -> list[Any]:
+        """What *path* finds in the JSON-LD: in each object, else in the list of them. ValueError if it cannot look."""
+        nodes: list[Any] = list(objects(self._document.jsonld, of))
         found: list[Any] = []
         problem: ValueError | None = None
         for value in nodes:
             try:
-                found += _as_list(one.path.search(value))
+                found += _as_list(path.search(value))
             except ValueError as error:  # a function that does not take what this object has
                 problem = error
-        found = found or _as_list(one.path.search(nodes))
+        found = found or _as_list(path.search(nodes))
         if problem is not None and not found:
             raise problem
         return found
@@ -250,7 +259,7 @@ def _short(value: Any) -> str:
 def _text_for(one: Field, node: Node) -> str | None:
     """What a field reads of an element, on one line; None if it lacks the attribute that is asked for."""
     if one.attr:
-        value = node.attributes.get(one.attr)
+        value = node.attributes.get(one.attr, node.attributes.get(one.attr.lower()))
         return None if value is None else clean(value, MAX_TEXT) or ""
     if one.type == "html":
         return valid((node.html or "")[:MAX_TEXT])

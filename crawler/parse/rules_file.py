@@ -9,11 +9,11 @@ from functools import lru_cache
 from typing import Any, Final, NoReturn, cast, get_args
 
 from crawler.errors import UsageError
-from crawler.parse.json_path import compile_path
+from crawler.parse.json_path import JsonPath, compile_path
 from crawler.parse.page import check_selector
 from crawler.parse.rules import Field, Items, Rule, Rules, Type
 from crawler.parse.values import Order
-from crawler.pattern import compile_pattern
+from crawler.pattern import Pattern, compile_pattern
 from crawler.rule_names import MAX_RULE_SET
 from crawler.text import did_you_mean
 
@@ -24,7 +24,7 @@ MAX_TEXT: Final = 1_000
 """Characters of a selector, an expression or a regular expression."""
 
 RULE_KEYS: Final = ("name", "match", "fields", "items")
-ITEMS_KEYS: Final = ("css", "fields")
+ITEMS_KEYS: Final = ("css", "jsonld", "of", "fields")
 FIELD_KEYS: Final = ("css", "attr", "jsonld", "of", "type", "all", "decimal", "order")
 TYPES: Final = tuple(name for name in get_args(Type) if name)
 _ORDERS: Final = get_args(Order)
@@ -79,30 +79,44 @@ class _File:
         name = self._name((*at, "name"), self._text(at, table, "name", needed=True))
         self._words = f"rule {name!r}: "
         self._refuse_unknown(at, table, RULE_KEYS)
-        pattern = self._text(at, table, "match")
-        try:
-            matches = compile_pattern(pattern) if pattern else None
-        except ValueError as error:
-            self._fail((*at, "match"), f"match: {pattern!r} is not a regular expression that can be used: {error}")
-        fields = self._fields_of((*at, "fields"), table, of_items=False)
+        pattern, matches = self._pattern(at, table)
+        fields = self._fields_of((*at, "fields"), table)
         self._words = f"rule {name!r}: "
         items = None
         if "items" in table:
             items = self._items((*at, "items"), self._table((*at, "items"), table["items"], "items"))
         return Rule(name, pattern, matches, fields, items)
 
+    def _pattern(self, at: Path, table: dict[str, Any]) -> tuple[str, Pattern | None]:
+        text = self._text(at, table, "match")
+        if not text.isascii():
+            self._fail(
+                (*at, "match"), "match: canonical URLs are ASCII: write é as %C3%A9, in the name of a host as xn--"
+            )
+        try:
+            return text, compile_pattern(text) if text else None
+        except ValueError as error:
+            self._fail((*at, "match"), f"match: {text!r} is not a regular expression that can be used: {error}")
+
     def _items(self, at: Path, table: dict[str, Any]) -> Items:
         words, self._words = self._words, f"{self._words}items: "
         self._refuse_unknown(at, table, ITEMS_KEYS)
-        css = self._text(at, table, "css", needed=True)
-        self._selector((*at, "css"), css)
-        fields = self._fields_of((*at, "fields"), table, of_items=True)
+        self._refuse_both(at, table)
+        by = "jsonld" if "jsonld" in table else "css"
+        if "of" in table and by == "css":
+            self._fail((*at, "of"), "of needs jsonld")
+        fields = self._fields_of((*at, "fields"), table, of_items=by)
         self._words = f"{words}items: "
         if not fields:
             self._fail(at, "they have no fields: name them under [rule.items.fields]")
-        return Items(css, fields)
+        if by == "jsonld":
+            return Items(fields, path=self._path(at, table), of=self._text(at, table, "of"))
+        css = self._text(at, table, "css", needed=True)
+        self._selector((*at, "css"), css)
+        return Items(fields, css)
 
-    def _fields_of(self, at: Path, table: dict[str, Any], *, of_items: bool) -> tuple[Field, ...]:
+    def _fields_of(self, at: Path, table: dict[str, Any], *, of_items: str = "") -> tuple[Field, ...]:
+        """The fields of a page, or *of_items* that are found by `css` or `jsonld`."""
         words, found = self._words, []
         for name, value in self._table(at, table.get("fields", {}), "fields").items():
             self._words = f"{words}field {name!r}: "
@@ -113,15 +127,18 @@ class _File:
         self._fields += len(found)
         return tuple(found)
 
-    def _field(self, at: Path, name: str, value: Any, *, of_items: bool) -> Field:
-        table = {"css": value} if isinstance(value, str) else value
+    def _field(self, at: Path, name: str, value: Any, *, of_items: str) -> Field:
+        table = {of_items or "css": value} if isinstance(value, str) else value
         if not isinstance(table, dict):
             self._fail(at, f"{_shown(value)} is neither a selector in quotes nor a table such as {{ css = ... }}")
         self._refuse_unknown(at, table, FIELD_KEYS)
-        if ("css" in table) == ("jsonld" in table):
-            self._fail(at, "either css or jsonld is needed")
+        self._refuse_both(at, table)
         self._refuse_useless(at, table)
-        one = self._of_json(at, name, table, of_items=of_items) if "jsonld" in table else self._of_css(at, name, table)
+        if of_items and of_items not in table:
+            self._fail(at, f"the items are found by {of_items}, so their fields take {of_items}, too")
+        one = self._of_json(at, name, table) if "jsonld" in table else self._of_css(at, name, table)
+        if one.of and of_items:
+            self._fail((*at, "of"), "the path is looked for in the item: of belongs to the items")
         if one.path is None and not one.css and not of_items:
             self._fail((*at, "css"), "the selector is empty")
         return one
@@ -135,17 +152,10 @@ class _File:
             css, own_text, attr = pseudo[1].strip(), pseudo[2] is not None, pseudo[3] or ""
         if css:
             self._selector((*at, "css"), css)
-        return Field(name, css, attr.lower(), own_text, **self._common(at, table))
+        return Field(name, css, attr, own_text, **self._common(at, table))
 
-    def _of_json(self, at: Path, name: str, table: dict[str, Any], *, of_items: bool) -> Field:
-        if of_items:
-            self._fail((*at, "jsonld"), "the JSON-LD is that of the page: a field of items takes css")
-        expression = self._text(at, table, "jsonld", needed=True)
-        try:
-            path = compile_path(expression)
-        except ValueError as error:
-            self._fail((*at, "jsonld"), f"{expression!r} is not a JMESPath expression: {error}")
-        return Field(name, path=path, of=self._text(at, table, "of"), **self._common(at, table))
+    def _of_json(self, at: Path, name: str, table: dict[str, Any]) -> Field:
+        return Field(name, path=self._path(at, table), of=self._text(at, table, "of"), **self._common(at, table))
 
     def _common(self, at: Path, table: dict[str, Any]) -> dict[str, Any]:
         return {
@@ -162,6 +172,10 @@ class _File:
             if key not in known:
                 guessed = did_you_mean(key, known, f"known are {', '.join(known)}")
                 self._fail((*at, key), f"unknown key {key[:80]!r}: {guessed}")
+
+    def _refuse_both(self, at: Path, table: dict[str, Any]) -> None:
+        if ("css" in table) == ("jsonld" in table):
+            self._fail(at, "either css or jsonld is needed")
 
     def _refuse_useless(self, at: Path, table: dict[str, Any]) -> None:
         """Keys that would change nothing beside the others."""
@@ -206,6 +220,13 @@ class _File:
         if not _NAME.fullmatch(name):
             self._fail(at, f"{name[:80]!r} is no name: up to 64 letters, digits, _, - and spaces within")
         return name
+
+    def _path(self, at: Path, table: dict[str, Any]) -> JsonPath:
+        expression = self._text(at, table, "jsonld", needed=True)
+        try:
+            return compile_path(expression)
+        except ValueError as error:
+            self._fail((*at, "jsonld"), f"{expression!r} is not a JMESPath expression: {error}")
 
     def _selector(self, at: Path, css: str) -> None:
         try:

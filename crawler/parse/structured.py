@@ -46,6 +46,8 @@ _MEDIA: Final = ("image", "video", "audio")
 _ARRAYS: Final = frozenset(
     ("locale:alternate", "article:author", "article:tag", "book:author", "book:tag", "music:album", "music:musician")
 ) | {"music:song", "video:actor", "video:director", "video:writer", "video:tag"}
+_SINGLE: Final = frozenset(("title", "type", "url", "description", "site_name", "determiner", "locale"))
+"""Of these the first one counts, as the protocol has it."""
 _URLS: Final = frozenset(("url", "secure_url"))
 
 
@@ -207,8 +209,8 @@ def _opengraph(metas: list[tuple[str, str]], base: str) -> dict[str, Any]:
         root, _, part = name.partition(":")
         if root in _MEDIA and ":" not in part and (part or root == name):
             _add_media(found.setdefault(root, []), part or "url", value, base)
-        elif name == "url":
-            found.setdefault(name, _absolute(value, base))
+        elif name in _SINGLE:
+            found.setdefault(name, _absolute(value, base) if name == "url" else value)
         elif name in _ARRAYS:
             found.setdefault(name, []).append(value)
         elif name not in found:

@@ -95,7 +95,7 @@ def _value(sign: str, whole: str, rest: str, exponent: str) -> int | float:
 _MONTHS: Final = (
     "jan januar january janvier enero gennaio janeiro januari stycznia января январь ene genn janv ledna",
     "feb februar february février fevrier febrero febbraio fevereiro februari lutego февраля февраль févr fev února",
-    "mar märz maerz march mars marzo março marco maart mrz marca марта март mär mrt března",
+    "mar marts märz maerz march mars marzo março marco maart mrz marca марта март mär mrt března",
     "apr april avril abril aprile kwietnia апреля апрель avr abr dubna",
     "may mai mayo maggio maio mei maj maja мая май mag května",
     "jun juni june juin junio giugno junho czerwca июня июнь giu června",
@@ -104,7 +104,7 @@ _MONTHS: Final = (
     "sep sept september septembre septiembre settembre setembro września сентября сентябрь set sett září",
     "oct oktober october octobre octubre ottobre outubro października октября октябрь okt ott out října",
     "nov november novembre noviembre novembro listopada ноября ноябрь listopadu",
-    "dec dezember december décembre decembre diciembre dicembre dezembro grudnia декабря декабрь dez déc dic prosince",
+    "dec desember dezember december décembre diciembre dicembre dezembro grudnia декабря декабрь dez déc dic prosince",
 )
 _MONTH: Final = {name: n for n, names in enumerate(_MONTHS, 1) for name in names.split()}
 _WORD: Final = r"([^\W\d_]{3,12})\.?"
@@ -127,7 +127,7 @@ _TIME: Final = re.compile(
 def iso_date(text: str, order: Order | None = None, lang: str = "") -> str:
     """The first date in *text* in ISO 8601: `2024-01-05`, or `2024-01-05T10:30:00+01:00` if a time follows it.
 
-    Read are ISO 8601, HTTP's date, `5 January 2024`, `January 5, 2024` (months in twelve languages), `5.1.2024`,
+    Read are ISO 8601, HTTP's date, `5 January 2024`, `January 5, 2024` (months in thirteen languages), `5.1.2024`,
     `2024/1/5`, `2024年1月5日`, and of a text that is nothing else `2024-01`, `January 2024` and `2024`. A date of three
     numbers with `/` or `-` and the year last has the *order*; without it, the order that its numbers or its *lang*
     (BCP 47) leave possible. ValueError if there is none, or if it may mean two days.

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import IO, Any, Final
 
 from crawler.parse.documents import Converted, Kind, convert
@@ -22,8 +23,9 @@ from crawler.worker.hook import import_path
 
 MEMORY: Final = 512 << 20
 """Bytes of address space that a helper may have."""
+_SHOWN: Final = f"{MEMORY >> 20} MiB of memory"
 _RETIRES: Final = 192 << 20
-"""A helper that has used this many bytes ends after its answer: memory goes back to the system only so."""
+"""A helper that still holds this many bytes ends after its answer: so they go back to the system."""
 _MAX_ANSWER: Final = 256 << 20
 _ENOUGH: Final = 0.5
 """After this part of its time a document is read no further, and what was read is kept."""
@@ -42,45 +44,58 @@ class DocumentReader:
         self.cpu = 0.0
         """Seconds of CPU that the last document took; if the helper died, seconds of waiting."""
 
+    @property
+    def pid(self) -> int | None:
+        """The helper's process id; None if there is none."""
+        return None if self._process is None else self._process.pid
+
     def convert(self, kind: Kind, body: bytes, max_text: int, seconds: float) -> Converted:
         """*body* as HTML, or what went wrong as its `error`. Takes about *seconds* at most.
 
         OSError if no process can be started.
         """
-        process, began = self._running(), time.monotonic()
-        assert process.stdin is not None and process.stdout is not None
         task = {"kind": kind, "size": len(body), "max_text": max_text, "seconds": seconds}
+        found = self._convert(task, body)
+        if found == -signal.SIGKILL:  # no document does that: somebody else did, or the system had no memory left
+            found = self._convert(task, body)
+        return found if isinstance(found, Converted) else Converted(b"", _how(found, seconds))
+
+    def _convert(self, task: dict[str, Any], body: bytes) -> Converted | int:
+        """*body* as HTML, or the exit code of a helper that ended."""
+        self.start()
+        process, began = self._process, time.monotonic()
+        assert process is not None and process.stdin is not None and process.stdout is not None
         try:
             _send(process.stdin, task, body)
             answer, html = _receive(process.stdout, _MAX_ANSWER)
         except (OSError, EOFError, ValueError):
             self.cpu = time.monotonic() - began
-            return Converted(b"", _how(self._end(), seconds))
+            return self._end()
         if answer["retires"]:
             self._end()
         self.cpu = float(answer["cpu"])
         return Converted(html, answer["error"])
 
+    def start(self) -> bool:
+        """Start a helper and wait until it is ready; False if there is one already. OSError if that is impossible."""
+        if self._process is not None and self._process.poll() is not None:
+            self._end()
+        if self._process is not None:
+            return False
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-P", "-c", _START]
+        self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with suppress(BrokenPipeError):  # it died at once, which the first document will find out
+            self._process.stdin.write(json.dumps(import_path()).encode() + b"\n")
+            self._process.stdin.flush()
+        self._process.stdout.readline()
+        return True
+
     def close(self) -> None:
         """End the helper."""
         if self._process is not None:
             self._end()
-
-    def _running(self) -> subprocess.Popen[bytes]:
-        if self._process is not None and self._process.poll() is not None:
-            self._end()
-        if self._process is None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-c", _START],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
-            assert self._process.stdin is not None
-            with suppress(BrokenPipeError):  # it died at once, which the first document will find out
-                self._process.stdin.write(json.dumps(import_path()).encode() + b"\n")
-                self._process.stdin.flush()
-        return self._process
 
     def _end(self) -> int:
         """End the helper; returns its exit code as `Popen.poll` does."""
@@ -101,9 +116,9 @@ def _how(code: int, seconds: float) -> str:
     if code == -signal.SIGALRM:
         return f"reading it took more than {seconds:g} s, and was broken off"
     if code in (-signal.SIGKILL, MEMORY_EXIT):
-        return f"reading it took more than {MEMORY >> 20} MiB of memory, and was broken off"
+        return f"reading it took more than {_SHOWN}, and was broken off"
     if code < 0:
-        return f"it is damaged: its reader was ended by {signal.Signals(-code).name}"
+        return f"its reader was ended by {signal.Signals(-code).name}: it is damaged, or takes more than {_SHOWN}"
     return f"its reader ended with exit code {code}: are the libraries of crawler[documents] whole?"
 
 
@@ -142,6 +157,7 @@ def serve() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     tasks, answers = sys.stdin.buffer, sys.stdout.buffer
+    _send(answers, {}, b"")  # ready
     with suppress(EOFError, BrokenPipeError):
         try:
             while _serve_one(tasks, answers):
@@ -163,14 +179,16 @@ def _serve_one(tasks: IO[bytes], answers: IO[bytes]) -> bool:
     except Exception as error:  # a library's fault, or ours
         converted = Converted(b"", f"it cannot be converted: {type(error).__name__}: {error}"[:300])
     signal.setitimer(signal.ITIMER_REAL, 0)
-    retires = _peak() > _RETIRES
+    retires = _held() > _RETIRES
     cpu = time.process_time() - began
     head = {"size": len(converted.html), "error": converted.error, "cpu": cpu, "retires": retires}
     _send(answers, head, converted.html)
     return not retires
 
 
-def _peak() -> int:
-    """The most bytes that this process has used."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+def _held() -> int:
+    """Bytes of memory that this process holds; where the system does not tell, the most that it has held."""
+    try:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

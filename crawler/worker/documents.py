@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -31,11 +32,16 @@ class Documents:
             return result if self._kind(result) else msgspec.structs.replace(result, skipped=True)
         return result
 
-    def read(self, response: Response, clock: PageClock) -> Page | None:
-        """The page of a document; None if *response* is none. What the helper takes counts as time of the page."""
+    def read(self, response: Response, clock: PageClock, enter: Callable[[], object]) -> Page | None:
+        """The page of a document; None if *response* is none. What the helper takes counts as time of the page.
+
+        *enter* is called when the time of the page begins: it does not start the helper.
+        """
         kind = self._kind(response)
         if kind is None:
             return None
+        if self._reader.start():
+            enter()
         most, seconds = self._plan.extract.max_text, self._plan.page_timeout * _OF_PAGE
         converted = self._reader.convert(kind, response.body, most, seconds)
         clock.leave_out(-self._reader.cpu)

@@ -172,7 +172,7 @@ def of_page(
     # A page that names its original must not count as the first with this content: the original does.
     comparable = response.body and not response.truncated and page.refresh is None and original is None
     digest = _bits(fields["digest"]) if comparable else ""
-    alike = similarity(_main_text(page)) if near and comparable else None
+    alike = similarity(_main_text(page, want)) if near and comparable else None
     more = {"digest": digest, "similarity": alike, "copy": found.copy}
     return _commit(held, fields, response, rest, found, contents=contents, **more)
 
@@ -186,9 +186,10 @@ def of_sitemap(
     return _commit(held, fields, response, rest, found)
 
 
-def _main_text(page: Page) -> str:
-    """The text of the main content; where that was not looked for, all text."""
-    return next((text for text in (page.main, page.markdown, page.text) if text is not None), "")
+def _main_text(page: Page, want: Collection[str]) -> str:
+    """The text of the main content if the crawl *want*s that, else all text if it wants that."""
+    name = next((name for name in ("main", "markdown", "text") if name in want), None)
+    return "" if name is None else getattr(page, name) or ""
 
 
 def _bits(digest: str) -> str:

@@ -294,7 +294,8 @@ class Processor:
     def _read(self, held: LeasedPage, response: Response) -> Page:
         """The page. It is read by its head alone if nothing else is needed and no link on it leads to anything new."""
         plan = self.plan
-        if document := self._documents.read(response, self.clock):
+        document = self._documents.read(response, self.clock, lambda: self.enter("handle", held.lease.token))
+        if document is not None:
             return document
         most = plan.scope.max_depth
         follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)

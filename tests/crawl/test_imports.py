@@ -69,6 +69,14 @@ def test_a_waiting_request_keeps_its_url_and_depth() -> None:
     assert requests.of_request(pickled(meta={"depth": "x"}), "").depth == 1
 
 
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_requests_of_older_versions_are_read(protocol: int) -> None:
+    """Scrapy took protocol 2 for long, in which bytes are made by a call."""
+    value = pickle.loads(pickled(headers={b"Referer": [b"x"]}))
+    line = requests.of_request(pickle.dumps(value, protocol), "")
+    assert (line.text, line.depth, line.odd) == (f"{SITE}/a?b=1", 3, "")
+
+
 @pytest.mark.parametrize(
     ("raw", "odd"),
     [
@@ -160,6 +168,19 @@ def test_keys_of_other_names(link: Connection, redis_server: PrivateRedis) -> No
     link.client.rpush("queue:of:shop", f"{SITE}/")
     with spider(redis_server, start_urls="queue:of:%(name)s") as shop:
         assert [line.text for line in shop.lines()] == [f"{SITE}/"]
+
+
+def test_a_dupefilter_alone_needs_no_spider(link: Connection, redis_server: PrivateRedis) -> None:
+    """Scrapy's own scheduler with the filter of scrapy-redis: its key has a time in place of a name."""
+    link.client.sadd("dupefilter:1700000000", "0" * 40)
+    with spider(redis_server, None, dupefilter="dupefilter:1700000000") as found:
+        assert list(found.fingerprints()) == [b"\0" * 20]
+        assert list(found.lines()) == []
+        assert found.found().endswith("0 start URLs, 0 waiting requests, 1 fingerprint")
+    said: list[str] = []
+    with pytest.raises(UsageError, match="has no keys of a spider"), spider(redis_server, None, said, dupefilter="nix"):
+        pass
+    assert said[0].endswith("has no key nix, or it is empty")
 
 
 def test_long_keys_are_read_whole(link: Connection, redis_server: PrivateRedis) -> None:

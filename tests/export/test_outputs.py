@@ -307,7 +307,7 @@ def test_a_file_that_is_no_database_of_ours_is_left_alone(crawl: Crawl) -> None:
         database.execute("CREATE TABLE pages (mine)")
     refused(crawl, "has a table pages or items that no export made", "b.db")
     Path("c.db").mkdir()
-    refused(crawl, "a database needs a name of its own", "c.db")
+    refused(crawl, "c.db is a folder: a database is one file", "c.db")
     refused(crawl, "its folder does not exist", "none/a.db")
     refused(crawl, "is no stream of bytes", "- sqlite")
 

@@ -79,7 +79,7 @@ def test_a_file_has_its_page_as_front_matter_and_markdown(crawl: Crawl) -> None:
     title = 'A "b": \x07\u2028\ufeff # - \u85e4 \\'
     crawl.commit([at("https://h.example/docs/", title=title, lang="en", markdown="# One\n\n- two\n", text="no")])
     write(crawl, "docs/", format="markdown")
-    found = front_matter(Path("docs/h.example/docs/index.html.md"))
+    found = front_matter(Path("docs/h.example/docs/index.md"))
     assert found == {
         "url": "https://h.example/docs/",
         "title": title,
@@ -147,12 +147,13 @@ def test_what_is_no_markup_stays_as_it_is(line: str) -> None:
 @pytest.mark.parametrize(
     ("url", "name"),
     [
-        ("https://h.example/", "h.example/index.html.md"),
+        ("https://h.example/", "h.example/index.md"),
         ("https://h.example/docs/intro.html", "h.example/docs/intro.html.md"),
         ("http://h.example:8080/a", "h.example+8080+http/a.md"),
         ("https://h.example/a?b=1", r"h.example/a-b-1~[0-9a-f]{16}.md"),
         ("https://h.example/A", r"h.example/A~[0-9a-f]{16}.md"),
-        ("https://h.example/index.html", r"h.example/index-html~[0-9a-f]{16}.md"),
+        ("https://h.example/index.html", "h.example/index.html.md"),
+        ("https://h.example/a/index", r"h.example/a-index~[0-9a-f]{16}.md"),
         ("https://h.example/../../etc/passwd", r"h.example/etc-passwd~[0-9a-f]{16}.md"),
         ("https://h.example/a.md/b", r"h.example/a-md-b~[0-9a-f]{16}.md"),
         ("https://h.example/con", r"h.example/con~[0-9a-f]{16}.md"),
@@ -170,7 +171,7 @@ def test_a_name_says_the_url_and_is_safe(url: str, name: str) -> None:
 
 @exact
 @given(st.lists(URLS, max_size=6))
-@example(["https://h.example/a", "https://h.example/a/", "https://h.example/a/index.html", "https://h.example/A"])
+@example(["https://h.example/a", "https://h.example/a/", "https://h.example/a/index", "https://h.example/A"])
 @example(["https://h.example/a.md/b", "https://h.example/a", "https://h.example/a.md", "http://h.example/a"])
 def test_names_are_safe_and_no_two_are_the_same_whatever_the_case(urls: list[str]) -> None:
     names = [file_name(url, "md") for url in set(urls)]

@@ -17,7 +17,7 @@ import pytest
 
 from crawler.errors import OutputError, UsageError
 from crawler.export import lease
-from crawler.export.bucket import Bucket, BucketError
+from crawler.export.bucket import Bucket, BucketError, Changed
 from crawler.export.formats import open_writer
 from crawler.export.lease import Lease, Lock
 from crawler.export.s3 import S3Folder, Scratch, is_folder
@@ -136,6 +136,39 @@ def test_a_bucket_that_is_away_from_the_beginning_is_an_output_error(server: S3S
     storage = S3Folder(FOLDER, patience=0.3)
     with pytest.raises(OutputError, match=r"connection refused, for 0\.3 seconds"):
         storage.lock()
+    storage.close()
+
+
+def put(storage: S3Folder, name: str, content: bytes) -> None:
+    """Put a file as an export does with a part, and with its state."""
+    part = storage.scratch()
+    part.write_bytes(content)
+    storage.put(name, part)
+
+
+def test_a_state_is_replaced_only_as_it_was_read(either: None) -> None:
+    """A request of an export that was killed may arrive when the next one is at work."""
+    storage, late = S3Folder(FOLDER), Bucket(BUCKET)
+    storage.lock()
+    assert storage.read("state") is None
+    put(storage, "state", b"1")
+    put(storage, "state", b"2")
+    late.put("pages/state", b"of another")
+    with pytest.raises(BucketError, match="another export has written state"):
+        put(storage, "state", b"3")
+    assert storage.read("state") == b"of another"
+    put(storage, "state", b"4")
+    storage.close()
+
+
+def test_a_late_part_of_a_killed_export_is_replaced_and_cannot_replace_ours(either: None) -> None:
+    storage, late = S3Folder(FOLDER), Bucket(BUCKET)
+    storage.lock()
+    late.put("pages/part-1", b"of another")
+    put(storage, "part-1", b"ours")
+    with pytest.raises(Changed):
+        late.put_if("pages/part-1", b"of another", None)
+    assert storage.read("part-1") == b"ours"
     storage.close()
 
 

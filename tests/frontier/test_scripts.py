@@ -114,7 +114,15 @@ CALLS: dict[str, Callable[[Crawl], Call[Any]]] = {
     "put": lambda crawl: crawl.frontier.put_call([Request(url) for url in LINKS], source="s", roots=["d.example"]),
     "lease": lambda crawl: with_hosts_that_are_due(crawl).frontier.lease_call("new", 9, 90, "w"),
     "commit": lambda crawl: crawl.frontier.commit_call(
-        crawl.ending(held(crawl, "P"), "failed:http", event="slow", links=LINKS, latency_ms=5, roots=["d.example"])
+        crawl.ending(
+            held(crawl, "P"),
+            "failed:http",
+            event="slow",
+            links=LINKS,
+            latency_ms=5,
+            roots=["d.example"],
+            similarity=77,
+        )
     ),
     "robots": lambda crawl: crawl.frontier.robots_call(held(crawl, "R"), "ok", text=b"x", crawl_delay=3.0),
     "retry": lambda crawl: crawl.frontier.retry_call(held(crawl, "P"), "fail", rest_ms=5, alone_ms=5),

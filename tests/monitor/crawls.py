@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from crawler.config import load
 from crawler.crawl.session import Session
 from crawler.frontier.messages import Commit
 from crawler.record import Record, Request
-from crawler.settings import load
 from tests.frontier.client import Client
 
 HOSTILE = "<script>alert(1)</script>"

@@ -195,8 +195,8 @@ def test_a_pdf_whose_end_is_lost_gives_its_pages() -> None:
 
 
 def test_what_cannot_be_read_is_an_error_and_no_exception() -> None:
-    assert converted("pdf", b"<html>no PDF").error == "it is no PDF that can be read"
-    assert converted("pdf", b"").error == "it is no PDF that can be read"
+    assert converted("pdf", b"<html>no PDF").error == "it is no PDF"
+    assert converted("pdf", b"").error == "it is no PDF"
     assert converted("pdf", pdf([[], []])).error == "there is no text on its pages: they are empty or pictures"
     locked = encrypted("secret", user=b"password")
     assert converted("pdf", locked).error == "it is encrypted, and opens only with a password"
@@ -269,6 +269,21 @@ def test_a_docx_keeps_headings_lists_tables_code_and_links() -> None:
     assert '<a href="https://a.example/?a=1&amp;b=2">a link</a>' in found
     assert "<table><tr><td><p>in a cell</p></td><td><p>in a cell</p></td></tr></table>" in found
     assert "<pre>x = 1\ny = 2</pre>" in found
+
+
+def test_a_link_that_is_a_field_has_its_place_and_no_switches() -> None:
+    def field(code: str) -> str:
+        marks = [f'<w:r><w:fldChar w:fldCharType="{kind}"/></w:r>' for kind in ("begin", "separate", "end")]
+        text = f"<w:r><w:instrText>{code}</w:instrText></w:r>{marks[1]}<w:r><w:t>link</w:t></w:r>"
+        return f"<w:p>{marks[0]}{text}{marks[2]}</w:p>"
+
+    codes = [
+        'HYPERLINK "https://a.example/?x=1"',
+        'HYPERLINK "page.html" \\l "place"',
+        'HYPERLINK "page.html" \\o "A tip" \\t "_blank"',
+    ]
+    found = main_of(converted("docx", docx("".join(map(field, codes)))))
+    assert re.findall('href="([^"]*)"', found) == ["https://a.example/?x=1", "page.html#place", "page.html"]
 
 
 def test_the_title_of_a_docx_is_of_its_properties_or_its_first_heading() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crawler.errors import UsageError
 from crawler.parse.match import Match
@@ -159,7 +161,20 @@ def test_an_item_may_read_its_own_element() -> None:
 def test_without_items_the_reason_is_given() -> None:
     found = match('[[rule]]\nname = "r"\n[rule.items]\ncss = "tr"\nfields = { id = "video" }')
     assert found is not None
-    assert found.missing["items"] == "'tr' matches 4 elements with any of its fields"
+    assert found.missing["items"] == "of 4 elements found none has any of the fields"
+
+
+def test_items_may_be_objects_of_the_json_ld() -> None:
+    rules = 'items = { jsonld = "offers", of = "Product", fields = { price = { jsonld = "price", type = "number" } } }'
+    found = match(RULE + rules)
+    assert found is not None
+    assert found.items == [{"price": 12.5}, {"price": 13}]
+    found = match(RULE + 'items = { jsonld = "@", of = "Offer", fields = { kind = \'"@type"\', no = "x" } }')
+    assert found is not None
+    assert (found.items, list(found.missing)) == ([{"kind": "Offer"}, {"kind": "Offer"}], ["items.no"])
+    found = match(RULE + 'items = { jsonld = "sum(offers)", fields = { x = "x" } }')
+    assert found is not None
+    assert "sum()" in found.missing["items"]
 
 
 # -- hostile pages -----------------------------------------------------------------------------------------------------
@@ -195,6 +210,64 @@ def test_text_within_text_does_not_multiply_the_time() -> None:
     assert time.process_time() - began < 20
 
 
+ALL_TYPES = (
+    RULE
+    + """[rule.fields]
+text = { css = "*", all = true }
+own = { css = "*::text", all = true }
+number = { css = "*", type = "number", all = true }
+date = { css = "*", type = "date", all = true }
+url = { css = "*", type = "url", all = true }
+html = { css = "p", type = "html" }
+json = { jsonld = "@", all = true }
+typed = { jsonld = "*", type = "url", all = true }
+[rule.items]
+css = "p, a"
+fields = { text = "::text", link = { css = "", type = "url" }, number = { css = "b", type = "number" } }
+"""
+)
+PARTS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "<p>",
+                "</p>",
+                "<a href='",
+                "'>",
+                "<b>1.",
+                "2,",
+                "3 €",
+                "2024-",
+                "05-",
+                "06",
+                "\ud7ff\ufffd\0",
+                "&#xd800;",
+            ),
+            *(
+                '<script type="application/ld+json">',
+                '{"a": [1, "',
+                '\\ud800"]}',
+                "</script>",
+                "http://[",
+                "<br>",
+                "<!--",
+            ),
+            *("<time datetime='5/6/2024'>", "<meta content=x>", "<template>", "<svg>", "<table><td>", "<noscript>"),
+        ]
+    )
+    | st.text(max_size=5),
+    max_size=20,
+)
+
+
+@given(PARTS)
+def test_whatever_a_page_has_becomes_json(parts: list[str]) -> None:
+    found = match(ALL_TYPES, "".join(parts).encode("utf-8", "replace").decode())
+    assert found is not None
+    assert found.errors == []
+    assert msgspec.json.decode(msgspec.json.encode(found.data)) == found.data
+
+
 # -- mistakes in the file ----------------------------------------------------------------------------------------------
 
 MISTAKES = [
@@ -205,6 +278,7 @@ MISTAKES = [
     ('"product"', '"product"\n[[rule]]\nname = "product"', "r.toml, line 4: there are two rules 'product'"),
     ("match", "mtach", "r.toml, line 3: rule 'product': unknown key 'mtach': did you mean match?"),
     ("'/shop/", "'(/shop/", "r.toml, line 3: rule 'product': match: '(/shop/"),
+    ("'/shop/", "'/größe/", "line 3: rule 'product': match: canonical URLs are ASCII"),
     ("'/shop/", "'(?=/shop/)", "look-around and back-references cannot be used"),
     ("[rule.fields]", "[rule.field]", "r.toml, line 4: rule 'product': unknown key 'field': did you mean fields?"),
     (
@@ -241,9 +315,25 @@ MISTAKES = [
     ('"brand.name"', '"summ(x)"', "it has no function summ: JMESPath knows abs, "),
     ('"brand.name"', '""', "r.toml, line 10: rule 'product': field 'brand': jsonld is empty"),
     ('"brand.name"', '"x", type = "html"', "type needs css, if it is html"),
-    ('css = "table.offers tr.offer"', "", "r.toml, line 11: rule 'product': items: css is missing"),
-    ("[rule.items.fields]", "", "r.toml, line 14: rule 'product': items: unknown key 'seller': known are css, fields"),
-    ('"td:nth-child(1)"', '{ jsonld = "x" }', "a field of items takes css"),
+    ('css = "table.offers tr.offer"', "", "r.toml, line 11: rule 'product': items: either css or jsonld is needed"),
+    ("[rule.items.fields]", "", "r.toml, line 14: rule 'product': items: unknown key 'seller': known are css, "),
+    ('"td:nth-child(1)"', '{ jsonld = "x" }', "the items are found by css, so their fields take css, too"),
+    ('css = "table.offers tr.offer"', 'css = "tr"\nof = "Offer"', "line 13: rule 'product': items: of needs jsonld"),
+    (
+        'css = "table.offers tr.offer"',
+        'jsonld = "a["',
+        "field 'seller': 'td:nth-child(1)' is not a JMESPath",
+    ),
+    (
+        PRODUCT.partition("[rule.items]")[2],
+        '\njsonld = "a["\nfields.x = "y"',
+        "line 12: rule 'product': items: 'a[' is not",
+    ),
+    (
+        PRODUCT.partition("[rule.items]")[2],
+        '\njsonld = "a"\nfields.x = {jsonld = "y", of = "Z"}',
+        "of belongs to the items",
+    ),
     ('"h1"', f'"{"a" * 1001}"', "css has more than 1,000 characters"),
     ("[[rule]]", "#" * MAX_RULE_SET, f"r.toml: it has more than {MAX_RULE_SET:,} characters"),
     (
@@ -288,6 +378,7 @@ def test_the_page_of_rules_shows_rules_that_work_and_names_each_key() -> None:
         "product",
         "release",
         "product",
+        "list",
     ]
     tables = [set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) for part in text.split("\n\n")]
     for keys in (RULE_KEYS, FIELD_KEYS, TYPES):

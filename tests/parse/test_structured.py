@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.parse.page import read
+from crawler.parse.microdata import microdata
+from crawler.parse.page import Node, Tree, read
 from crawler.parse.structured import MAX_JSONLD, Document, objects, read_json, structured_data
 
 BASE = "http://a.example/shop/"
@@ -163,6 +164,73 @@ def _doubling(n: int) -> str:
     """Each item has the next one twice: written out they would be 2^n."""
     part = '<div itemscope id="{0}{1}" itemprop="p" itemref="i{2} j{2}"></div>'
     return "<div itemscope itemref=i0></div>" + "".join(part.format(x, i, i + 1) for i in range(n) for x in "ij")
+
+
+# -- microdata against the algorithm of the standard, as it is written there -------------------------------------------
+
+
+def crawled(tree: Tree, item: Node) -> list[Node]:
+    """The elements with the properties of *item*, in the order of the document (HTML 5.2.5)."""
+    by_id = {node.attributes["id"]: node for node in reversed(tree.css("[id]"))}
+    pending = list(item.iter())
+    names = (item.attributes.get("itemref") or "").split()
+    pending += [by_id[name] for name in names if name in by_id]
+    memory, results = {item.mem_id}, {}
+    while pending:
+        current = pending.pop()
+        if current.mem_id in memory:
+            continue
+        memory.add(current.mem_id)
+        if "itemscope" not in current.attributes:
+            pending += list(current.iter())
+        if current.attributes.get("itemprop"):
+            results[current.mem_id] = current
+    return [node for node in tree.css("[itemprop]") if node.mem_id in results]
+
+
+def written(tree: Tree, item: Node, path: tuple[int, ...]) -> dict[str, Any]:
+    """An item as the standard writes it as JSON (HTML 5.5.1)."""
+    properties: dict[str, list[Any]] = {}
+    for node in crawled(tree, item):
+        value: Any = " ".join((node.text() or "").split())
+        if "itemscope" in node.attributes:
+            value = "ERROR" if node.mem_id in path else written(tree, node, (*path, node.mem_id))
+        properties.setdefault(str(node.attributes["itemprop"]), []).append(value)
+    return {"properties": properties}
+
+
+PARTS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "<div>",
+                "</div>",
+                "</div>",
+                "<p>text",
+                "<div itemscope>",
+                "<div itemscope itemprop=a>",
+                "<b itemprop=b>x</b>",
+            ),
+            *(
+                "<div id=i>",
+                "<div id=j itemprop=c>",
+                "<div id=k itemscope itemprop=d>",
+                "<div itemscope itemref='i j'>",
+            ),
+            *("<div itemscope itemprop=e itemref=k></div>", "<div itemscope itemref='k j nothing'></div>"),
+        ]
+    ),
+    max_size=14,
+)
+
+
+@given(PARTS)
+def test_microdata_is_what_the_algorithm_of_the_standard_finds(parts: list[str]) -> None:
+    tree = read("".join(parts).encode())[0]
+    items = tree.css("[itemscope]")
+    owned = {node.mem_id for item in items for node in crawled(tree, item)}
+    tops = [node for node in items if node.mem_id not in owned]  # the standard also leaves out properties of no item
+    assert microdata(tree, BASE) == [written(tree, top, (top.mem_id,)) for top in tops]
 
 
 HOSTILE = {

@@ -80,6 +80,36 @@ def test_documents_are_pages_like_others(commands: Commands, sites: Sites) -> No
     assert [found[path]["text"] for path in ("/untyped", "/octets")] == ["No type is named.", "A file of octets."]
 
 
+def test_documents_as_main_text_and_markdown(commands: Commands, sites: Sites) -> None:
+    """What repeats at the edges of a PDF's pages is text, but not main text; both kinds become Markdown."""
+    site = sites.add()
+    begin = [Text(740, "A Manual", 20), Text(700, "read on", link="/next"), *lines("x = 1", y=660, font="C")]
+    pages = [
+        [
+            Text(770, f"Running head {number}", 8),
+            *(begin if number == 1 else []),
+            *lines(
+                f"The {word} page has a paragraph of some words that", f"are {word}, and it <has> *two* lines.", y=600
+            ),
+        ]
+        for number, word in enumerate(("red", "green", "blue"), 1)
+    ]
+    cells = "".join(f"<w:tc>{paragraph(text)}</w:tc>" for text in ("one", "two"))
+    table = f"<w:tbl><w:tr><w:trPr><w:tblHeader/></w:trPr>{cells}</w:tr><w:tr>{cells}</w:tr></w:tbl>"
+    site.serve("/", html(["/a.pdf", "/b.docx"]))
+    site.serve("/a.pdf", pdf(pages), headers=AS_PDF)
+    site.serve("/b.docx", docx(paragraph("Chapter", "Heading1") + paragraph("Words.") + table), headers=AS_DOCX)
+    found = crawl(commands, site, "--store", "text,main,markdown")
+    article = found["/a.pdf"]
+    assert article["text"].count("Running head") == 3
+    assert "Running head" not in article["main"] + article["markdown"]
+    assert "The red page has a paragraph of some words that are red, and it <has> *two* lines." in article["main"]
+    assert article["markdown"].startswith(f"# A Manual\n\n[read on]({site.url('/next')})\n\n```\nx = 1\n```\n\n")
+    assert "it \\<has> \\*two\\* lines." in article["markdown"]
+    assert "whole_page" not in article
+    assert found["/b.docx"]["markdown"] == "# Chapter\n\nWords.\n\n| one | two |\n| --- | --- |\n| one | two |"
+
+
 def test_damage_is_told_beside_what_could_be_read(commands: Commands, sites: Sites) -> None:
     site = sites.add()
     whole = pdf([lines(f"This is page {number}.") for number in range(60)])
@@ -96,7 +126,7 @@ def test_damage_is_told_beside_what_could_be_read(commands: Commands, sites: Sit
     assert "This is page 3." in found["/cut.pdf"]["text"]
     assert "This is page 59." not in found["/cut.pdf"]["text"]
     assert found["/cut.docx"]["text"].startswith("Paragraph 0 of 0\nParagraph 1 of 7919\n")
-    assert (found["/none.pdf"]["error"], found["/none.pdf"]["text"]) == ("it is no PDF that can be read", "")
+    assert (found["/none.pdf"]["error"], found["/none.pdf"]["text"]) == ("it is no PDF", "")
 
 
 def test_a_document_that_kills_or_hangs_its_reader_costs_itself_alone(commands: Commands, sites: Sites) -> None:
@@ -122,8 +152,8 @@ def test_a_document_that_kills_or_hangs_its_reader_costs_itself_alone(commands: 
     assert outcomes(found) == dict.fromkeys(("/", *order), "fetched")
     assert all(found[path]["text"] == f"This is {path}." for path in normal if path.endswith("pdf"))
     assert [found[f"/{deed}"]["error"] for deed in deeds] == [
-        "it is damaged: its reader was ended by SIGSEGV",
-        "it is damaged: its reader was ended by SIGABRT",
+        "its reader was ended by SIGSEGV: it is damaged, or takes more than 512 MiB of memory",
+        "its reader was ended by SIGABRT: it is damaged, or takes more than 512 MiB of memory",
         "reading it took more than 3 s, and was broken off",
         "reading it took more than 512 MiB of memory, and was broken off",
     ]
@@ -145,6 +175,8 @@ def test_without_the_extra_the_summary_says_once_what_to_install(commands: Comma
     assert done.err.count("  3 documents were left out: pip install 'crawler[documents]'\n") == 1
     assert commands.status()["outcomes"] == {"fetched": 1, "dropped:type": 4}
     assert "size" not in commands.records()[site.url("/0.pdf")]
+    fetched = commands.run("fetch", site.url("/0.pdf"))
+    assert f"{site.url('/0.pdf')} is a document: pip install 'crawler[documents]' reads it" in fetched.err + fetched.out
 
 
 def test_a_crawl_that_stores_records_alone_reads_no_documents(commands: Commands, sites: Sites) -> None:

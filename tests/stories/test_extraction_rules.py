@@ -68,7 +68,7 @@ def test_what_rules_find_is_in_the_data_of_each_page(commands: Commands, shop: S
     status = commands.status()
     assert status["rules"] == {"tea": 2}
     assert status["rule_fields"] == {"tea.items": 2, "tea.items.seller": 2, "tea.name": 2, "tea.price": 2}
-    assert "tea 2 pages" in commands.run("status").out
+    assert "  rules     tea 2 pages, cup 0 pages" in commands.run("status").out.splitlines()
 
 
 def test_structured_data_is_beside_them_with_store_data(commands: Commands, shop: Site) -> None:
@@ -103,7 +103,10 @@ def test_fetch_shows_what_a_rule_finds_and_what_it_does_not(commands: Commands, 
         "maker nothing: no element matches 'b'",
     ]
     done = commands.run("fetch", shop.url("/about"), "--rules", "rules.toml")
-    assert f"rules rules.toml: none was applied: none matches {shop.url('/about')}" in done.out
+    assert "no rule matches: tea '/tea', cup '/cup'" in done.out.splitlines()
+    shop.serve("/tea.txt", b"tea", headers=[("Content-Type", "text/plain")])
+    done = commands.run("fetch", shop.url("/tea.txt"), "--rules", "rules.toml")
+    assert "rule 'tea' matches, but this is no HTML page that is stored" in done.out.splitlines()
 
 
 def test_the_rules_of_a_crawl_are_shown_and_replaced(commands: Commands, shop: Site) -> None:
@@ -266,3 +269,26 @@ def test_rules_may_be_named_in_the_file_of_settings(commands: Commands, shop: Si
     assert commands.records()[shop.url("/tea")]["data"] == DATA
     (commands.folder / "rules.toml").unlink()
     assert commands.run("status").code == 0
+
+
+PYTHON = """
+import json
+import sys
+from crawler import Crawl
+
+if __name__ == "__main__":
+    with Crawl(sys.argv[1], rules="rules.toml", delay=0, workers=1, max_depth=0, store="meta") as crawl:
+        status = crawl.run()
+        print(json.dumps([status.rules, [record.data for record in crawl.records()]]))
+        crawl.set(rules="none")
+        crawl.set(rules="rules.toml")
+"""
+
+
+def test_rules_in_python(commands: Commands, shop: Site) -> None:
+    commands.write("script.py", PYTHON)
+    done = commands.run(shop.url("/tea"), python="script.py")
+    assert done.code == 0, done.err
+    assert json.loads(done.out) == [{"tea": 1}, [DATA]]
+    changed = "crawler: rules: {}; pages that were fetched before keep their data"
+    assert done.lines[-2:] == [changed.format("tea, cup -> none"), changed.format("none -> tea, cup")]

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from crawler.fingerprint import fingerprints
-from tests.stories.commands import Commands, outcomes
+from tests.stories.commands import Commands, outcomes, wait_until
 from tests.stories.sites import Site, Sites, html
 from tests.stories.tcp_redis import TcpRedis
 
@@ -60,6 +61,7 @@ def test_a_spider_of_scrapy_redis_moves_over(commands: Commands, site: Site, sho
     assert commands.status()["refused"]["seen-before"] >= 2
     why = commands.run("explain", site.url("/old/3?a=2&b=1"))
     assert "refused as a link: seen-before: another crawl has fetched it" in why.out
+    assert "it waited in the crawl that `crawler import` took over" in commands.run("explain", site.url(WAITING[0])).out
     assert "was named as a seed" in commands.run("explain", site.url("/")).out
 
 
@@ -88,6 +90,30 @@ def test_it_may_be_repeated_and_looked_at_before(commands: Commands, shop: TcpRe
             2,
             5,
         )
+
+
+@pytest.mark.slow
+def test_killed_in_the_middle_the_same_command_completes_it(
+    commands_on: Callable[[str], Commands], shop: TcpRedis
+) -> None:
+    """The crawl is in another database of the server that it imports from."""
+    many = 40_000
+    with shop.client() as client:
+        for start in range(0, many, 1_000):
+            client.sadd("shop:dupefilter", *(f"{n << 97:040x}" for n in range(start, start + 1_000)))
+        target = shop.url.replace("/0", "/1")
+        commands = commands_on(target)
+        importing = commands.start("import", shop.url)
+        client.select(1)
+        wait_until(lambda: client.dbsize() > 2_000, "the first fingerprints")
+        importing.kill()
+        done = commands.run("import", shop.url)
+        assert done.code == 0, done.err
+        new = re.search(r"40,005 fingerprints \(([\d,]+) new\)", done.err)
+        assert new is not None
+        assert 0 < int(new[1].replace(",", "")) < many
+        keys = client.keys("crawler:*:seen_before:*")
+        assert sum(client.scard(key) for key in keys) == many + 5
 
 
 def test_requests_that_cannot_be_crawled_are_named_and_counted(commands: Commands, site: Site, shop: TcpRedis) -> None:

@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pandas as pd
+import polars as pl
 import pytest
 
 from crawler import Crawl, CrawlerError, Record
@@ -170,6 +173,21 @@ def test_two_crawls_one_after_the_other_and_side_by_side(sites: Sites, own: dict
             crawl.close()
 
 
+def test_a_crawl_that_is_not_closed_leaves_no_redis_behind(sites: Sites, commands: Commands) -> None:
+    """Neither one that was thrown away, nor one with a loop that was left open."""
+    site = _site(sites, 3)
+    commands.write(
+        "open.py",
+        "import sys\nfrom pathlib import Path\nfrom crawler import Crawl\nurl = sys.argv[1]\n"
+        "Crawl(url, name='one', workers=1, delay=0).run()\n"
+        "two = Crawl(url, name='two', workers=1, delay='50ms')\nloop = iter(two)\nnext(loop)\n"
+        "print(Path('.crawler/redis.pid').exists())\n",
+    )
+    done = commands.run(site.url("/"), python="open.py")
+    assert (done.code, done.out, done.err) == (0, "True\n", "")
+    assert not (commands.folder / ".crawler" / "redis.pid").exists()
+
+
 def test_fresh_starts_over(sites: Sites, own: dict[str, Any]) -> None:
     site = _site(sites, 3)
     said: list[str] = []
@@ -183,6 +201,7 @@ def test_fresh_starts_over(sites: Sites, own: dict[str, Any]) -> None:
         assert crawl.run().fetched == 4
         assert crawl.run().fetched == 4  # it starts over once
     assert site.asked()["/"] == 2
+    assert len([record.url for record in Crawl(**own).records()]) == 4  # it stays open as long as that
     with pytest.raises(UsageError, match="name the seeds"):
         Crawl(fresh=True, **own).run()
 
@@ -202,7 +221,7 @@ def test_seeds_of_all_kinds(sites: Sites, own: dict[str, Any], tmp_path: Path) -
 
 def test_a_crawl_that_is_not_there(own: dict[str, Any]) -> None:
     with Crawl(name="nothing", **own) as crawl:
-        for look in (crawl.status, crawl.run, crawl.pause, lambda: list(crawl.failed()), lambda: list(crawl.records())):
+        for look in (crawl.status, crawl.run, crawl.pause, crawl.failed, crawl.records, crawl.rows):
             with pytest.raises(NoCrawl, match="there is no crawl 'nothing'"):
                 look()
         crawl.delete()
@@ -218,8 +237,32 @@ def test_another_site_is_not_added_by_accident(sites: Sites, own: dict[str, Any]
         crawl.run(progress=False)
     with Crawl(two.url("/"), **own) as crawl, pytest.raises(UsageError, match="is not part of crawl 'default'"):
         crawl.run()
+    with Crawl(two.url("/"), **own) as crawl:
+        for look in (crawl.status, crawl.run, lambda: list(crawl)):  # looking at it makes it no part
+            with pytest.raises(UsageError, match="is not part of crawl 'default'"):
+                look()
     with Crawl(two.url("/"), add=True, **own) as crawl:
         assert crawl.run(progress=False).fetched == 3
+
+
+def test_what_is_seeded_is_added(sites: Sites, own: dict[str, Any]) -> None:
+    one, two, three = (sites.add(f"127.0.0.{n}") for n in (1, 2, 3))
+    for site in (one, two, three):
+        site.serve("/", html())
+    with Crawl(one.url("/"), **own) as crawl:
+        assert crawl.seed(two.url("/")).new == 1
+        assert crawl.run(progress=False).fetched == 2
+    with Crawl(**own) as crawl:
+        assert crawl.seed(three.url("/")).new == 1
+        assert crawl.run(progress=False).fetched == 3
+
+
+def test_a_crawl_that_is_closed_in_its_loop(sites: Sites, own: dict[str, Any]) -> None:
+    with Crawl(_site(sites).url("/"), **(own | {"delay": "20ms"})) as crawl:
+        for n, _ in enumerate(crawl):
+            if n == 2:
+                crawl.close()
+        assert len(list(crawl)) == 31
 
 
 def test_what_failed_is_listed_and_tried_again(sites: Sites, own: dict[str, Any]) -> None:
@@ -232,7 +275,7 @@ def test_what_failed_is_listed_and_tried_again(sites: Sites, own: dict[str, Any]
         assert failure.to_dict()["via"] == site.url("/")
         assert list(crawl.failed(reason="dns")) == list(crawl.failed(host="other.example")) == []
         with pytest.raises(UsageError, match="--reason 'nope'"):
-            list(crawl.failed(reason="nope"))
+            crawl.failed(reason="nope")
         assert crawl.explain(site.url("/p1")).to_dict()["state"] == "failed:http"
         assert "failed:http" in str(crawl.explain(site.url("/p1")))
         site.serve("/p1", html(title="better"))
@@ -264,14 +307,18 @@ def test_hosts_are_listed_set_and_blocked(sites: Sites, own: dict[str, Any]) -> 
             lambda: crawl.set(dely=1),  # type: ignore[call-arg]
             lambda: crawl.set(retries=1, host=host),
             lambda: crawl.set(workers=1),  # type: ignore[call-arg]
-            lambda: list(crawl.hosts(sort="size")),
+            lambda: crawl.hosts(sort="size"),
         ):
             with pytest.raises(UsageError):
                 wrong()
+        Path("rules.toml").write_text('[[rule]]\nname = "all"\nmatch = "."\n[rule.fields]\nh = "title"\n')
+        crawl.set(rules="rules.toml")
         crawl.pause()
         assert crawl.status().state == "paused"
         crawl.resume()
         assert crawl.run(progress=False).done
+        assert [row["data.h"] for row in crawl.rows("data.h")][1:] == ["Page 0", "Page 1", "Page 2"]
+        crawl.set(rules="none")
 
 
 def test_rows_and_exports(sites: Sites, own: dict[str, Any], tmp_path: Path) -> None:
@@ -293,7 +340,12 @@ def test_rows_and_exports(sites: Sites, own: dict[str, Any], tmp_path: Path) -> 
         ]
         assert list(crawl.rows(items=True)) == [{"url": site.url("/p0"), "n": n, "item.url": "own"} for n in range(2)]
         with pytest.raises(UsageError, match="did you mean title"):
-            list(crawl.rows(["titel"]))
+            crawl.rows(["titel"])
+        frame, table = pd.DataFrame(crawl.rows()), pl.DataFrame(crawl.rows(), infer_schema_length=None)
+        assert frame.shape == table.shape == (4, len(Record.__struct_fields__))
+        counted = duckdb.sql("SELECT count(*) FROM frame WHERE status = 200")
+        assert counted is not None
+        assert counted.fetchall() == [(3,)]
         record = next(iter(crawl.records()))
         assert record.to_dict() == json.loads(record.encode()) | {"url": record.url}
         assert repr(record).startswith(f"<Record {site.url('/')} fetched 200")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from crawler import record as records
 from crawler.fetch.fetcher import Headers, Response
 from crawler.frontier.messages import Lease
+from crawler.parse.content import PlainContent
 from crawler.parse.page import Page
 from crawler.policy.similarity import similarity
 from crawler.record import Entry, Link, Record, Request
@@ -105,11 +106,14 @@ WORDS = " ".join(f"word{n}" for n in range(50))
         ({}, None),
     ],
 )
-def test_a_page_is_compared_by_its_main_text(texts: dict[str, Any], of: str | None) -> None:
-    page = Page(URL, _response(200, b"<p>x"), **texts)
-    ending = endings.of_page(_held(), page, Discovered(), HostFeedback(), near=True)
+def test_a_page_is_compared_by_its_main_text(texts: dict[str, str], of: str | None) -> None:
+    page = Page(URL, _response(200, b"<p>x"), text=texts.get("text"))
+    content = PlainContent("", "text/plain", truncated=False)
+    content.main, content.markdown = texts.get("main", "?"), texts.get("markdown", "?")
+    page.content = content
+    ending = endings.of_page(_held(), page, Discovered(), HostFeedback(), texts, near=True)
     assert ending.similarity == (None if of is None else similarity(of))
-    assert endings.of_page(_held(), page, Discovered(), HostFeedback()).similarity is None
+    assert endings.of_page(_held(), page, Discovered(), HostFeedback(), texts).similarity is None
 
 
 def test_what_is_no_whole_page_of_its_own_is_not_compared() -> None:
@@ -120,9 +124,9 @@ def test_what_is_no_whole_page_of_its_own_is_not_compared() -> None:
         dataclasses.replace(page, response=msgspec.structs.replace(page.response, truncated=True)),
     ]
     for one in pages:
-        assert endings.of_page(_held(), one, Discovered(), HostFeedback(), near=True).similarity is None
+        assert endings.of_page(_held(), one, Discovered(), HostFeedback(), {"text"}, near=True).similarity is None
     copy = Discovered(original="https://example.org/c")
-    assert endings.of_page(_held(), page, copy, HostFeedback(), near=True).similarity is None
+    assert endings.of_page(_held(), page, copy, HostFeedback(), {"text"}, near=True).similarity is None
 
 
 @pytest.mark.parametrize("name", TAKEN)

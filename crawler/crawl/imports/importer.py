@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from crawler.crawl.imports.source import Source
+from crawler.crawl.seed_list import Line
 from crawler.crawl.seeds import ROOM_AGAIN, TERM, Seeded, Seeder
 from crawler.crawl.session import Session
 from crawler.errors import OutOfMemory
@@ -45,20 +46,24 @@ class Importer:
         """Import all of *source*."""
         try:
             self._frontier.open(self._name, TERM)
-            total, new = self._mark_seen(source.fingerprints())
-            seeder = Seeder(self._frontier, scope_of(self._session.settings), self._session.say, self._show)
-            seeded = seeder.seed(source.lines())
+            total, new = self.mark_seen(source.fingerprints())
+            seeded = self.seed(source.lines())
         finally:
             self._frontier.close(self._name)
         return Imported(total, new, seeded)
 
-    def _mark_seen(self, fingerprints: Iterator[bytes]) -> tuple[int, int]:
+    def mark_seen(self, fingerprints: Iterator[bytes]) -> tuple[int, int]:
+        """Leave out links with these fingerprints from now on: how many there are, and how many were new."""
         total = new = 0
         while batch := list(islice(fingerprints, MAX_REQUESTS)):
             total += len(batch)
             new += self._mark_when_room([number_of(fingerprint) for fingerprint in batch])
             self._progress(f"importing: {total:,} fingerprints")
         return total, new
+
+    def seed(self, lines: Iterator[Line]) -> Seeded:
+        """Queue the URLs of *lines*."""
+        return Seeder(self._frontier, scope_of(self._session.settings), self._session.say, self._show).seed(lines)
 
     def _mark_when_room(self, numbers: list[int]) -> int:
         said = False

@@ -32,7 +32,7 @@ def of_request(raw: bytes, where: str) -> Line:
     if not isinstance(url, str):
         return Line("", where, "it is no request with a URL")
     method, meta = _text(request.get("method")) or "GET", request.get("meta")
-    if method.upper() != "GET" or request.get("body"):
+    if method.upper() != "GET" or _text(request.get("body")):
         return Line(url, where, f"it is a {method} request: {_GET_ONLY}")
     depth = meta.get("depth", 1) if isinstance(meta, dict) else 1
     depth = depth if isinstance(depth, int) else 1
@@ -72,5 +72,5 @@ def _with_form(url: str, form: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    """A name that Python 2 pickled as bytes, too."""
+    """Text or bytes as text. Empty if it is neither: protocol 2 of pickle makes even no bytes by a call."""
     return value.decode("latin-1") if isinstance(value, bytes) else value if isinstance(value, str) else ""

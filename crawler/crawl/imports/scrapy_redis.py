@@ -68,7 +68,8 @@ class ScrapyRedis:
     @property
     def name(self) -> str:
         """The spider and its Redis."""
-        return f"spider {self._spider!r} on {shown(self._url)}"
+        place = shown(self._url)
+        return f"spider {self._spider!r} on {place}" if self._spider else place
 
     def found(self) -> str:
         """How much there is of each kind."""
@@ -123,6 +124,8 @@ class ScrapyRedis:
             key = self._key(kind)
             found = self._ask(key, "TYPE", key).decode()
             if found == "none":
+                if kind in (self._names.keys or {}):
+                    self._say(f"{shown(self._url)} has no key {key}, or it is empty")
                 continue
             if found not in allowed:
                 bloom = "; a Bloom filter cannot be imported" if found == "string" else ""
@@ -185,6 +188,8 @@ class ScrapyRedis:
         spiders = self._spiders()
         if len(spiders) == 1:
             return spiders[0]
+        if self._names.keys:
+            return ""  # keys that name no spider, as the dupefilter alone has them
         if not spiders:
             raise UsageError(self._no_spider(()))
         raise UsageError(f"{shown(self._url)} has several spiders: name one with --spider ({_listed(spiders)})")

@@ -24,7 +24,7 @@ from crawler.export.parts import FolderOfParts
 from crawler.export.shape import ALL_FIELDS, FIELDS, Shape, divide
 from crawler.export.storage import is_storage, open_storage
 from crawler.export.target import FileInPlace, Target
-from crawler.export.types import JSON, NULL, TEXT, Type, conform, merged, type_of
+from crawler.export.types import JSON, NULL, TEXT, Type, bounded, conform, merged, type_of
 from crawler.export.whole_file import WholeFile
 from crawler.export.writer import Container, Writer
 from crawler.record import CONTENTS, Record
@@ -84,9 +84,9 @@ class ParquetWriter(Writer):
         self.columns = None if shape.items and not shape.fields else ()
         self._rows: list[Row] = []
         self._weight = 0
-        fixed = _fixed_types(shape)
-        self._kept = None if fixed is not None else _Kept(self._names)
-        self._file = None if fixed is None else _File(target, fixed)
+        self._types = _fixed_types(shape)
+        self._kept = None if self._types is not None else _Kept(self._names)
+        self._file = None if self._types is None else _File(target, self._types)
         self._open = True
 
     def _names(self) -> tuple[str, ...]:
@@ -98,10 +98,11 @@ class ParquetWriter(Writer):
     def _write(self, record: Record) -> None:
         for row in self._shape.rows(record):
             placed = _placed(row, self.columns or ()) if self._shape.items and not self._shape.fields else row
-            if self._kept is not None:
+            if self._types is None:
+                assert self._kept is not None
                 self._kept.add(placed)
             else:
-                self._rows.append(placed)
+                self._rows.append(_conformed(placed, self._types))
                 self._weight += sum(len(value) for value in placed.values() if isinstance(value, str))
                 if len(self._rows) >= _GROUP_ROWS or self._weight >= _GROUP_WEIGHT:
                     self._flush()
@@ -121,9 +122,10 @@ class ParquetWriter(Writer):
 
     def _finish(self) -> None:
         if self._kept is not None:
-            self._file = _File(self._target, self._kept.types())
+            types = self._kept.types()
+            self._file = _File(self._target, types)
             for rows in self._kept.groups():
-                self._file.write(rows)
+                self._file.write([_conformed(row, types) for row in rows])
             self._kept.close()
         elif self._rows:
             self._flush()
@@ -147,6 +149,8 @@ class ParquetWriter(Writer):
         except (OSError, pyarrow.ArrowException) as error:
             self.abort()
             raise OutputError(f"{self.output} cannot be written: {reason(error)}; {self._target.kept}") from None
+        except RecursionError:  # this record alone cannot be written
+            raise
         except BaseException:
             self.abort()
             raise
@@ -157,16 +161,13 @@ class _File:
 
     def __init__(self, target: Target, types: dict[str, Type]) -> None:
         pyarrow, parquet = library()
-        self._arrow, self._types = pyarrow, types
+        self._arrow = pyarrow
         self._schema = pyarrow.schema([(name, _arrow_type(kind)) for name, kind in types.items()])
         self._sink = _Sink(target)
         self._writer = parquet.ParquetWriter(pyarrow.PythonFile(self._sink, "w"), self._schema, compression="zstd")
 
     def write(self, rows: list[Row]) -> None:
-        arrays = [
-            self._arrow.array([conform(row.get(name), kind) for row in rows], self._schema.field(name).type)
-            for name, kind in self._types.items()
-        ]
+        arrays = [self._arrow.array([row[field.name] for row in rows], field.type) for field in self._schema]
         self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
 
     def close(self) -> None:
@@ -215,7 +216,7 @@ class _Kept:
     def add(self, row: Row) -> None:
         for name, value in row.items():
             kind = JSON if name == "data" else type_of(value)
-            self._types[name] = merged(self._types.get(name, NULL), kind)
+            self._types[name] = bounded(merged(self._types.get(name, NULL), kind))
         self._file.write(msgspec.json.encode(row) + b"\n")
 
     def types(self) -> dict[str, Type]:
@@ -240,6 +241,10 @@ class _Kept:
     def close(self) -> None:
         with suppress(OSError):
             self._file.close()
+
+
+def _conformed(row: Row, types: dict[str, Type]) -> Row:
+    return {name: conform(row.get(name), kind) for name, kind in types.items()}
 
 
 def _fixed_types(shape: Shape) -> dict[str, Type] | None:

@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from html import escape
 from typing import IO, Final
 from urllib.parse import urlsplit
-from xml.sax.saxutils import escape
 
 from crawler.errors import OutputError
 from crawler.export.files import reason
@@ -173,8 +173,8 @@ def _tail(kind: str) -> bytes:
 
 
 def _entry(kind: str, url: str, lastmod: str | None) -> bytes:
-    when = f"<lastmod>{escape(lastmod)}</lastmod>" if lastmod else ""
-    return f"<{kind}><loc>{escape(url)}</loc>{when}</{kind}>\n".encode()
+    when = f"<lastmod>{escape(lastmod, quote=False)}</lastmod>" if lastmod else ""
+    return f"<{kind}><loc>{escape(url, quote=False)}</loc>{when}</{kind}>\n".encode()
 
 
 def _part_name(output: str, number: int) -> str:

@@ -27,7 +27,7 @@ from crawler.errors import OutputError, UsageError
 from crawler.export import files
 from crawler.export.bucket import is_url
 from crawler.export.s3 import Upload
-from crawler.export.shape import ALL_FIELDS, FIELDS, MAX_COLUMNS, Shape, is_column, items_of
+from crawler.export.shape import ALL_FIELDS, FIELDS, MAX_COLUMNS, Shape, divide, is_column, items_of
 from crawler.export.writer import Container, Format, KnownOutput, Writer
 from crawler.record import CONTENTS, Record
 
@@ -74,8 +74,7 @@ class Database(Container):
 
     def __init__(self, output: str, shape: Shape) -> None:
         self.name, self._shape = output, shape
-        self._made = False
-        self._path, self._fd = _locked(output)
+        self._path, self._fd, self._made = _locked(output)
         try:
             self.connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
             self.connection.execute("PRAGMA journal_mode = WAL")
@@ -89,7 +88,7 @@ class Database(Container):
     def read_state(self) -> bytes | None:
         try:
             tables = [
-                name for (name,) in self.connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+                name for (name,) in self.connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
             ]
             if _STATE in tables:
                 row = self.connection.execute(f"SELECT state FROM {_STATE}").fetchone()
@@ -97,7 +96,6 @@ class Database(Container):
                     return str(row[0]).encode()
             elif any(name in _OURS for name in tables):
                 raise UsageError(f"{self.name} has a table pages or items that no export made: name another file")
-            self._made = not tables
             return None
         except sqlite3.Error as error:
             raise UsageError(f"{self.name} cannot be used as a database: {error}: name another file") from None
@@ -155,9 +153,9 @@ class RowWriter(Writer):
         self.output, self._database = database.name, database
         self._own = Shape() if shape.items else shape
         self._of_items = shape if shape.items else None
-        database.guarded(self._open)
+        database.guarded(self._make_tables)
 
-    def _open(self) -> None:
+    def _make_tables(self) -> None:
         self._database.begin()
         connection = self._database.connection
         self._pages = _Table(connection, "pages", _page_columns(self._own.fields))
@@ -182,10 +180,9 @@ class RowWriter(Writer):
         if self._of_items is not None and items_of(data) is not None:
             data = {key: value for key, value in data.items() if key != "items"} if isinstance(data, dict) else None
         if self._own.plain and isinstance(data, dict):
-            own = {key: value for key, value in data.items() if self._pages.admit(f"data.{key}")}
+            own, data = divide(data, [key for key in data if self._pages.admit(f"data.{key}")])
             row |= {f"data.{key}": value for key, value in own.items()}
-            data = {key: value for key, value in data.items() if key not in own}
-        row["data"] = data or None
+        row["data"] = data
         return row if self._own.plain else {name: row.get(name) for name in ("url", *self._own.fields)}
 
     def checkpoint(self) -> None:
@@ -206,14 +203,14 @@ class UploadedRows(RowWriter):
         self._whole = Database(str(self._upload.path), shape)
         super().__init__(self._whole, shape)
         self.output = output
-        self._open = True
+        self._unfinished = True
 
     def finish(self) -> None:
-        if not self._open:
+        if not self._unfinished:
             return
         try:
             self._whole.write_state(b"")
-            self._open = False
+            self._unfinished = False
             self._whole.close()
             self._upload.finish()
         except OSError as error:
@@ -223,8 +220,8 @@ class UploadedRows(RowWriter):
             self.abort()
 
     def abort(self) -> None:
-        if self._open:
-            self._open = False
+        if self._unfinished:
+            self._unfinished = False
             self._whole.close()
         self._upload.close()
 
@@ -279,8 +276,10 @@ class _Table:
         self._connection.execute(statement, [_value(row.get(column)) for column in self._columns])
 
 
-def _locked(output: str) -> tuple[Path, int]:
-    """The path of the file, and a descriptor by which it is locked."""
+def _locked(output: str) -> tuple[Path, int, bool]:
+    """The path of the file, a descriptor by which it is locked, and whether it is new."""
+    if output.endswith("/") or Path(output).is_dir():
+        raise UsageError(f"{output} is a folder: a database is one file, without / at the end")
     try:
         path = owners.resolved(output)
         kind = files.mode_of(path)
@@ -294,7 +293,7 @@ def _locked(output: str) -> tuple[Path, int]:
     if files.locked_by_another(fd):
         os.close(fd)
         raise UsageError(f"{output} is being written by another export: stop it, or name another file")
-    return path, fd
+    return path, fd, not kind
 
 
 def _page_columns(fields: tuple[str, ...]) -> dict[str, str]:

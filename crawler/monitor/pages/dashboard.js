@@ -125,6 +125,7 @@ function overview(status) {
   const notes = [...status.troubles, ...status.lacks, ...status.quarantined.map((name) => `quarantined: ${name}`)];
   if (status.held) notes.push(`${count(status.held)} URLs of blocked hosts are held`);
   if (status.duplicates) notes.push(`${count(status.duplicates)} pages have the content of an earlier page`);
+  if (status.documents) notes.push(`${count(status.documents)} documents were left out: pip install 'crawler[documents]'`);
   if (status.hook_errors) notes.push(`the hook failed on ${count(status.hook_errors)} of ${count(status.hook_calls)} pages`);
   if (status.lost) notes.push(`${count(status.lost)} URLs were removed from Redis by a foreign client`);
   $("notes").hidden = !notes.length;

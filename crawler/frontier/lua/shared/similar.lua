@@ -1,6 +1,6 @@
--- similar.lua: pages by the similarity hash of their text (see policy/similarity.py), to find an earlier one that is near.
--- The 64 bits of a hash are in five bands. Two hashes that differ in up to four bits have a band in common, and most of
--- those that differ in six. An entry is 16 bytes: a hash and the id of its page. A page that is near another one has none.
+-- similar.lua: pages by the similarity hash of their text (policy/similarity.py), to find an earlier one that is near.
+-- The 64 bits of a hash are in five bands. Two hashes that differ in up to four bits have a band in common; most that
+-- differ in six do. An entry is 16 bytes: a hash and the id of its page. A page that is near another one has none.
 
 -- read_bands: of each band of `hash` the key and field that pages with the same band are in, and their entries
 local function read_bands(hash)
