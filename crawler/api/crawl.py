@@ -387,7 +387,7 @@ class Crawl:
         """Write the records so far to a file, a folder or a database; returns how many records were written.
 
         The ending of *output* decides the format: "pages.jsonl", "pages.csv.gz", "pages.parquet", "pages.sqlite",
-        "site.md" and others (docs/records.md); with a / at the end it is a folder; "s3://bucket/pages.parquet/"
+        "site.md" and others (docs/formats.md); with a / at the end it is a folder; "s3://bucket/pages.parquet/"
         is in a bucket (docs/s3.md). A file appears whole at the end.
 
         format: its name, if the ending does not show it.

@@ -14,6 +14,7 @@ import msgspec
 from crawler.cli.options import examples, load_given, settings
 from crawler.cli.terminal import echo_json, say
 from crawler.crawl.rule_set import with_rules
+from crawler.errors import UsageError
 from crawler.policy import robots
 from crawler.record import Record
 from crawler.settings import Settings
@@ -48,6 +49,8 @@ def fetch(url: str, as_json: bool, links: bool, markdown: bool, **given: Any) ->
     from crawler.crawl.fetch_one import fetch_one  # loads all that a worker needs; other commands do not
     from crawler.crawl.process import LAST_WORDS, end_within
 
+    if markdown and as_json:
+        raise UsageError("--markdown prints no record: for one with its Markdown name --json --store markdown")
     loaded = load_given(given)
     rules = plan_of(with_rules(loaded.settings)).extract.rules
     if hint := robots.hint_at_token(loaded.settings.user_agent):
@@ -81,7 +84,8 @@ def _print_markdown(found: Fetched) -> None:
     if found.record.markdown:
         click.echo("\n".join(map(printable, lines) if sys.stdout.isatty() else lines))
     else:
-        say("\n".join([*found.steps, f"no Markdown: the outcome is {found.record.outcome}"]))
+        for step in (*found.steps, f"no Markdown: the outcome is {found.record.outcome}"):
+            say(step)
 
 
 def _lines(record: Record, *, links: bool) -> list[str]:

@@ -93,6 +93,20 @@ def test_the_links_of_a_page_and_of_a_sitemap(commands: Commands, sites: Sites) 
     assert shown(commands, site.url("/map.xml"), "--links")["links"] == [{"url": site.url("/a")}]
 
 
+def test_the_markdown_alone_or_why_there_is_none(commands: Commands, sites: Sites) -> None:
+    site = sites.add()
+    url = site.serve("/page", b"<title>t</title><main><h1>Tea</h1><p>Leaves.</p></main>")
+    done = commands.run("fetch", url, "--markdown")
+    assert (done.code, done.out) == (0, "# Tea\n\nLeaves.\n")
+    gone = commands.run("fetch", site.url("/gone"), "--markdown")
+    assert (gone.code, gone.out) == (4, "")
+    assert gone.lines[-1] == "crawler: no Markdown: the outcome is missing"
+    both = commands.run("fetch", url, "--markdown", "--json")
+    assert both.code == 2
+    assert "--json --store markdown" in both.err
+    assert "# Tea" in shown(commands, url, "--store", "markdown")["markdown"]
+
+
 def test_a_hook_is_called_and_its_failure_ends_the_command(commands: Commands, sites: Sites) -> None:
     site = sites.add()
     odd_site(site)
