@@ -32,9 +32,9 @@ MAX_ITEMS: Final = 10_000
 """Items of one page."""
 MAX_TEXT: Final = 100_000
 """Characters of one value; more is cut."""
-MAX_SIZE: Final = 4 << 20
+MAX_SIZE: Final = 2 << 20
 """Characters of all values of one page."""
-_MAX_HTML: Final = 1 << 20
+_MAX_HTML: Final = 256 << 10
 """Characters of an element that are read for Markdown."""
 _MAX_MESSAGE: Final = 200
 _MAX_SHOWN: Final = 60
