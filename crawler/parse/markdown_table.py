@@ -17,9 +17,10 @@ _MAX_COLUMNS: Final = 1_000
 _MAX_ROWS: Final = 65_534
 _MAX_EMPTY: Final = 20_000
 """Cells of a table that only spans make."""
-_ARRANGED: Final = names("h1 h2 h3 h4 h5 h6 table pre form article section blockquote hr")
-"""What a cell of data does not contain."""
-_COUNTED: Final = _ARRANGED | names("tr td th li p")
+_ARRANGED: Final = names("h1 h2 h3 table form article section")
+_SELDOM: Final = names("pre blockquote hr")
+"""What a cell of data does not contain, and what few do."""
+_COUNTED: Final = _ARRANGED | _SELDOM | names("tr td th li p")
 _MAX_SHORT: Final = 80
 """Characters a row, white space included, up to which one column is data."""
 
@@ -148,8 +149,11 @@ class _Count:
     def is_data(self) -> bool:
         parts = self.parts
         rows, cells = parts["tr"], parts["td"] + parts["th"]
-        if self._arranges or not rows or 4 * sum(parts[name] for name in _ARRANGED) > rows:
+        arranged, seldom = (sum(map(parts.__getitem__, each)) for each in (_ARRANGED, _SELDOM))
+        if self._arranges or not rows or 4 * arranged > rows:
             return False
-        if parts["li"] > 3 * cells or parts["p"] > 3 * cells:
+        if parts["th"]:
+            return seldom <= rows
+        if 4 * seldom > rows or parts["li"] > 3 * cells or parts["p"] > 3 * cells:
             return False
-        return bool(parts["th"]) or cells >= 2 * rows or (rows > 1 and self.size <= _MAX_SHORT * cells)
+        return cells >= 2 * rows or (rows > 1 and self.size <= _MAX_SHORT * cells)
