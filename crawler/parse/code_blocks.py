@@ -69,10 +69,11 @@ _LINES: Final = names("div p li tr table tbody ol ul h1 h2 h3 h4 h5 h6 dt dd sec
 _SKIPPED: Final = names("button svg style script select template")
 
 
-def collect(tokens: Sequence[Token], at: int, name: str) -> tuple[str, int]:
+def collect(tokens: Sequence[Token], at: int, name: str, skips: frozenset[str] = _SKIPPED) -> tuple[str, int]:
     """The text of the code block that the tag *name* at *at* begins, and where its end tag is.
 
-    Lines that are blocks end in a line break; cells with line numbers and buttons are left out.
+    Lines that are blocks end in a line break; cells with line numbers and buttons are left out. If nothing else is in
+    it, buttons are its text.
     """
     parts, depth, skipped = [tokens[at][2]], 1, ""
     end = at
@@ -88,11 +89,14 @@ def collect(tokens: Sequence[Token], at: int, name: str) -> tuple[str, int]:
             if tag != "/" + skipped:
                 continue
             skipped = ""
-        elif tag in _SKIPPED or (tag in ("td", "span") and attributes and is_numbers(attributes)):
+        elif tag in skips or (tag in ("td", "span") and attributes and is_numbers(attributes)):
             skipped = tag
             continue
         if tag == "br" or (tag.lstrip("/") in _LINES and parts and not "".join(parts[-2:]).endswith("\n")):
             parts.append("\n")
         if text:
             parts.append(text)
-    return unescape("".join(parts)), end
+    text = "".join(parts)
+    if not text.strip() and skips:
+        return collect(tokens, at, name, skips=frozenset())
+    return unescape(text), end
