@@ -80,7 +80,7 @@ class Blocks:
                     continue
                 self._note(kind, name, attributes, at)
             if text and (size := len(text.strip())):
-                if self._in_link:
+                if self._in_link and "://" not in text and "@" not in text:
                     self.links[self._current] += size
                 else:
                     self.text[self._current] += size
@@ -127,6 +127,14 @@ class Blocks:
         while last < len(self.starts) and self.starts[last] < end:
             last += 1
         return range(root + 1, last)
+
+    def next_to(self, block: int) -> int:
+        """The token that begins the next block behind *block*, or ends the one around it."""
+        end, after = self.ends[block], self.ends[self.parents[block]]
+        following = block + 1
+        while following < len(self.starts) and self.starts[following] < end:
+            following += 1
+        return min(after, self.starts[following]) if following < len(self.starts) else after
 
     def contains(self, root: int, block: int) -> bool:
         """Whether *block* is *root* or is in it."""

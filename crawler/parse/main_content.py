@@ -33,11 +33,15 @@ _HEADINGS: Final = names("h1 h2 h3 h4 h5 h6")
 _TITLES: Final = names("h1 h2")
 _CONTENTS = re.compile(r'class="[^"]*\b(?:contents|local-toc)\b')
 """The table of contents of the page itself, as manuals have it."""
+_NOTES = re.compile(r'="[^"]*\b(?:foot|end)?notes?\b|="[^"]*\b(?:admonition|callout|caution|warning|tip|important)\b')
+"""Notes of the text itself."""
+_SECTION = re.compile(r' class="(?:[^"]* )?(?:(?:ref)?sect|level|outline-)\d\b')
+"""A section of a manual: those beside it belong to the same content."""
 _OTHER_TAGS: Final = {
     **dict.fromkeys(("nav", "header", "figcaption", "dialog", "menu", "search"), OTHER),
     **dict.fromkeys(("aside", "footer"), SECONDARY),
 }
-_LISTS: Final = names("ul ol div section table p dl li h2 h3 h4")
+_LISTS: Final = names("ul ol div section table p dl h2 h3 h4")
 _TEASERS: Final = names("div li article a figure")
 _LEAVES: Final = names("p table pre td tr tbody ul ol li dl h1 h2 h3 h4 h5 h6")
 """What is not the root of a content."""
@@ -53,6 +57,8 @@ _MAX_LIST: Final = 0.3
 _MAX_TEASER: Final = 400
 _MAX_TEASERS: Final = 0.6
 _MIN_TEASERS: Final = 4
+_MIN_TEASER_LINKS: Final = 0.4
+"""Of the text of items; those with less are sentences."""
 _MIN_FOUND: Final = 0.25
 _MIN_TEXT: Final = 150
 """A content has at least this share of the text, and characters."""
@@ -80,7 +86,7 @@ def choose(tree: Tree) -> Content:
     root = _root(blocks, blocks.sums(blocks.own_weight))
     _drop_lists(blocks, root)
     _drop_teasers(blocks, root)
-    _drop_headings(blocks, root)
+    _drop_headings(blocks, root, tokens)
     found = blocks.sums(blocks.own)[root]
     if found < _MIN_TEXT or found < _MIN_FOUND * blocks.size(0):
         chosen, blocks.dead = blocks.dead, named
@@ -113,7 +119,7 @@ def _drop_named(blocks: Blocks) -> None:
     verdicts = list(map(_verdict, blocks.tags, blocks.attributes))
     if HIDDEN in verdicts:
         _drop_hidden(blocks, verdicts)
-    dead = blocks.dead
+    dead, main = blocks.dead, _main(blocks)
     together: dict[str, int] = defaultdict(int)
     for block, verdict in enumerate(verdicts):
         if OTHER <= verdict < HIDDEN:
@@ -129,7 +135,24 @@ def _drop_named(blocks: Blocks) -> None:
             dead[block] = not weight[block]
         else:
             share = _GUARD if verdict == OTHER else _GUARD_SECONDARY
-            dead[block] = together[_kind(blocks, block, str(block))] <= share * total
+            is_most = 2 * blocks.text[block] > max(blocks.text[0], _MIN_TEXT)
+            is_small = together[_kind(blocks, block, str(block))] <= share * total and not is_most
+            dead[block] = is_small or _is_beside(blocks, block, main)
+
+
+def _main(blocks: Blocks) -> int | None:
+    """The only block that says it is the main one, if it has a paragraph."""
+    found = [
+        block
+        for block, tag in enumerate(blocks.tags)
+        if (tag == "main" or ' role="main"' in blocks.attributes[block]) and blocks.weight[block]
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _is_beside(blocks: Blocks, block: int, main: int | None) -> bool:
+    """Whether *block* is neither in *main* nor around it."""
+    return main is not None and not blocks.contains(main, block) and not blocks.contains(block, main)
 
 
 def _drop_hidden(blocks: Blocks, verdicts: list[int]) -> None:
@@ -150,7 +173,7 @@ def _verdict(tag: str, attributes: str) -> int:
     if tag == "noscript":
         return HIDDEN
     named = judge(attributes, tag == "section") if attributes and tag in _NAMED else NOTHING
-    if tag == "nav" and _CONTENTS.search(attributes):
+    if (tag == "nav" and _CONTENTS.search(attributes)) or (tag == "aside" and _NOTES.search(attributes)):
         return NOTHING
     return named or _OTHER_TAGS.get(tag, NOTHING)
 
@@ -160,16 +183,6 @@ def _kind(blocks: Blocks, block: int, without: str) -> str:
     attributes = blocks.attributes[block]
     name = ((value_of(attributes, "class") if attributes else "") or without).partition(" ")[0]
     return f"{blocks.tags[block]}.{name}"
-
-
-def _show(blocks: Blocks, hidden: list[int]) -> None:
-    """Take back that the *hidden* blocks are left out: tabs and accordions hide most of a page."""
-    for top in hidden:
-        if blocks.tags[top] != "noscript":
-            for block in range(top, len(blocks.dead)):
-                if blocks.starts[block] > blocks.ends[top]:
-                    break
-                blocks.dead[block] = False
 
 
 def _root(blocks: Blocks, weights: Sequence[int]) -> int:
@@ -195,7 +208,7 @@ def _deepest(blocks: Blocks, weights: Sequence[int], root: int) -> int:
     least = _ROOT_SHARE * weights[root]
     for block in blocks.within(root):
         if weights[block] >= least and not blocks.dead[block] and blocks.parents[block] == root:
-            if blocks.tags[block] in _LEAVES:
+            if blocks.tags[block] in _LEAVES or _SECTION.search(blocks.attributes[block]):
                 break
             root = block
     return root
@@ -225,7 +238,13 @@ def _drop_lists(blocks: Blocks, root: int) -> None:
             size = blocks.size(block)
             is_list = size <= most and links[block] > max(_LINK_SHARE * size, blocks.weight[block])
             is_text = blocks.tags[block] == "p" and links[block] <= _LINK_SHARE_OF_P * size
+            is_text = is_text or _is_part(blocks, block) or _is_part(blocks, parents[block])
             dead[block] = is_list and not is_text and not _is_manual(blocks, block)
+
+
+def _is_part(blocks: Blocks, block: int) -> bool:
+    """Whether *block* is a definition or a note: a link is part of its text."""
+    return blocks.tags[block] == "dd" or _NOTES.search(blocks.attributes[block]) is not None
 
 
 def _is_manual(blocks: Blocks, block: int) -> bool:
@@ -245,20 +264,34 @@ def _drop_teasers(blocks: Blocks, root: int) -> None:
         sizes = list(map(blocks.size, row))
         if len(row) < _MIN_TEASERS or max(sizes) >= _MAX_TEASER or sum(sizes) >= _MAX_TEASERS * blocks.size(root):
             continue
+        if blocks.tags[row[0]] == "li" and sum(map(blocks.links.__getitem__, row)) < _MIN_TEASER_LINKS * sum(sizes):
+            continue  # sentences
         for block in row:
             blocks.dead[block] = not _is_manual(blocks, block)
 
 
-def _drop_headings(blocks: Blocks, root: int) -> None:
+def _drop_headings(blocks: Blocks, root: int, tokens: list[Token]) -> None:
     """Leave out headings at the end of *root* with no text behind them."""
     dead = blocks.dead
     for block in blocks.within(root):
         dead[block] = dead[block] or dead[blocks.parents[block]]
     for block in reversed(blocks.within(root)):
         if not dead[block] and blocks.tags[block] in _HEADINGS:
+            if _has_text(blocks, block, tokens):
+                break
             dead[block] = True
         elif not dead[block] and blocks.own[block]:
             break
+
+
+def _has_text(blocks: Blocks, heading: int, tokens: list[Token]) -> bool:
+    """Whether text follows a *heading* directly; a link to another place is none."""
+    for name, _, text in tokens[blocks.ends[heading] : blocks.next_to(heading)]:
+        if name == "a":
+            return _is_manual(blocks, blocks.parents[heading])
+        if text.strip():
+            return True
+    return False
 
 
 def _ranges(blocks: Blocks, root: int, tokens: list[Token]) -> Iterator[tuple[int, int]]:

@@ -6,7 +6,7 @@ import gc
 import weakref
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crawler.fetch.fetcher import Headers, Response
@@ -175,6 +175,7 @@ PARTS = st.sampled_from(
 
 
 @given(st.lists(PARTS, max_size=25).map("".join))
+@example("<pre><select><option>word ")
 def test_it_is_never_empty_where_text_is_visible(html: str) -> None:
     page = page_of(html, "text", "main", "markdown")
     if page.text:
