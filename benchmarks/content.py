@@ -51,6 +51,8 @@ _PARSE_ALL: Final = "--parse-all"
 _WORDS: Final = re.compile(r"\w+")
 _ANCHORS: Final = "script, style, a.headerlink, a.id_link"
 _KINDS: Final = {"code": "pre", "headings": "h1, h2, h3, h4, h5, h6", "links": "a[href]", "items": "li", "rows": "tr"}
+_ARRANGED: Final = "ul, ol, dl, pre, table"
+_INNER: Final = ("ul", "ol", "table", "pre", "dl")
 _READER: Final = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
@@ -177,11 +179,41 @@ def kept(markdown: str, content: Node, url: str) -> dict[str, float]:
     shown = parse(_READER.render(markdown))
     shares = {}
     for kind, selector in _KINDS.items():
-        wanted = [key for node in content.css(selector) if (key := _key(kind, node, url))]
+        nodes = [node for node in content.css(selector) if _can_be_kept(kind, node)]
+        wanted = [key for node in nodes if (key := _key(kind, node, url))]
         there = {_key(kind, node, url) for node in shown.css(selector)}
         if wanted:
             shares[kind] = sum(key in there for key in wanted) / len(wanted)
     return shares
+
+
+def _can_be_kept(kind: str, node: Node) -> bool:
+    """Whether Markdown has a form for the element where it stands.
+
+    A cell is one line: it has no lists or code blocks. Code has no links. Tables that hold lists only arrange a page.
+    """
+    around = _around(node)
+    if kind == "rows":
+        table = next((each for each in around if each.tag == "table"), None)
+        return table is not None and (table.css_first("th") is not None or table.css_first(_ARRANGED) is None)
+    if kind == "links":
+        return all(each.tag != "pre" for each in around)
+    table = next((each for each in around if each.tag == "table"), None)
+    return table is None or table.css_first("th") is None
+
+
+def _around(node: Node) -> list[Node]:
+    found = []
+    while (parent := node.parent) is not None:
+        found.append(node := parent)
+    return found
+
+
+def _own(node: Node) -> str:
+    """The text of a list item, without the blocks in it."""
+    if node.tag in _INNER:
+        return ""
+    return "".join(_own(child) if child.tag != "-text" else child.text() for child in node.iter(include_text=True))
 
 
 def _key(kind: str, node: Node, url: str) -> str:
@@ -189,10 +221,7 @@ def _key(kind: str, node: Node, url: str) -> str:
     if kind == "links":
         target = urls.resolve(node.attributes.get("href") or "", url)
         return target.replace("(", "%28").replace(")", "%29") if node.text(strip=True) else ""
-    parts = node.iter(include_text=True) if kind == "items" else (node,)
-    own = "".join(part.text() for part in parts if part.tag not in ("ul", "ol", "table", "pre", "dl"))
-    text = node.text() if kind != "items" else own
-    return "".join(_WORDS.findall(text))
+    return "".join(_WORDS.findall(_own(node) if kind == "items" else node.text()))
 
 
 def of_documentation(name: str, folder: Path) -> None:
