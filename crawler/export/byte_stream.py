@@ -71,7 +71,7 @@ class ByteStream(Format):
         return frozenset(CONTENTS) if read is None else frozenset(CONTENTS) & read
 
     def open(self, output: str, *, follow: bool) -> Writer:
-        """A file appears whole at `finish`. With *follow* it is emptied at once and grows line by line.
+        """A file appears whole at `finish`. With *follow* it is emptied at the first record and grows line by line.
 
         Every line is whole, except that the last one may be cut when this process is killed.
         """
@@ -120,7 +120,8 @@ class StreamWriter(Writer):
             self._guarded(self._drain)
 
     def flush(self) -> int:
-        if self._target.live:
+        only_head = 0 < self._heads == len(self._held)
+        if self._target.live and not only_head:
             self._guarded(self._drain, Ends.ALL)
         return self._left_out
 

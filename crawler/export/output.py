@@ -13,9 +13,11 @@ from crawler.export.checkpoints import Checkpoints, Wanted, check_same
 from crawler.export.exporter import Export, ExportResult, Note
 from crawler.export.state import State
 from crawler.export.stream import never
+from crawler.export.target import has_content
 from crawler.export.writer import Writer
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.shards.records import START, Stored
+from crawler.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +94,30 @@ class Output:
             )
 
     def write(self, frontier: Frontier, stored: Collection[str], how: How = PLAIN) -> Written:
-        """Write the records of a crawl that keeps what *stored* names."""
+        """Write the records of a crawl that keeps what *stored* names.
+
+        UsageError, with nothing changed, if an output with content would become empty because records were drained.
+        """
         contents = self.wanted.form.contents(stored)
         if self.state is not None:
             return self._continue(self.state, frontier, contents, how)
         assert self.writer is not None
         self.writer.contents = contents
         result = self._export(frontier, self.writer, START, how)
+        if not result.count:
+            self._refuse_loss(frontier, result)
         self.writer.finish()
         return Written(result, result.count, cut=self.writer.cut)
+
+    def _refuse_loss(self, frontier: Frontier, result: ExportResult) -> None:
+        """There is nothing to write: UsageError if that is because of drained records and something would be lost."""
+        drained = frontier.crawldb.counters().get("drained", 0)
+        if drained and has_content(self.wanted.output):
+            result.refuse_left_out()
+            raise UsageError(
+                f"{self.name} stays as it was: there is no record to write, for {counted(drained, 'record')} drained"
+                " before can be found in the files written then; name another output"
+            )
 
     def _continue(self, state: State, frontier: Frontier, contents: Collection[str], how: How) -> Written:
         """Continue where the state says."""
