@@ -207,11 +207,17 @@ def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
 
 def _report(written: Written, output: Output, drained_before: int) -> None:
     line.clear()
-    in_all = "" if written.in_all is None else f", {written.in_all:,} in all"
+    records, items = counted(written.records, "record"), written.tally.items
+    if items is not None:
+        records = f"{counted(items, 'item')} of {records}"
+    unit = "" if items is None else "records "
+    in_all = "" if written.in_all is None else f", {written.in_all:,} {unit}in all"
     drained = f", {written.drained:,} drained" if output.wanted.drain else ""
-    say(f"{counted(written.records, 'record')} written to {output.name}{in_all}{drained}")
+    say(f"{records} written to {output.name}{in_all}{drained}")
     if drained_before:
         say(f"drained before, and so in the files written then, not in this one: {counted(drained_before, 'record')}")
+    if absent := written.tally.absent(new=written.in_all not in (None, written.records)):
+        say(absent)
     selection = output.wanted.selection
     if not written.records and (options := as_options(*selection.names, selection.unique)):
         say(f"no record matches {options}: `crawler status` counts outcomes and statuses")

@@ -81,8 +81,15 @@ ALL_FIELDS: Final = Shape()
 
 
 def fields_of(values: Iterable[str]) -> tuple[str, ...]:
-    """The names in values of `--fields`, each of which may hold several with commas between."""
-    return tuple(dict.fromkeys(name for value in values for part in value.split(",") if (name := part.strip())))
+    """The names in values of `--fields`, each of which may hold several with commas between.
+
+    UsageError if there are values, and none has a name.
+    """
+    given = tuple(values)
+    names = tuple(dict.fromkeys(name for value in given for part in value.split(",") if (name := part.strip())))
+    if given and not names:
+        raise UsageError("--fields is empty: name fields, as in url,title,data.price, or leave it out for all")
+    return names
 
 
 def items_of(data: Any) -> list[Any] | None:
