@@ -6,7 +6,7 @@ WORKDIR /src
 COPY pyproject.toml requirements-dev.lock README.md LICENSE ./
 COPY crawler crawler
 # The lock serves as constraints: the image gets the tested versions of what the crawler itself needs, no tools.
-RUN pip install --no-cache-dir --constraint requirements-dev.lock '.[fast,web]' && rm -rf /src/crawler
+RUN pip install --no-cache-dir --constraint requirements-dev.lock '.[documents,fast,parquet,web]' && rm -rf /src/crawler
 COPY docker/healthcheck.py /usr/local/lib/crawler-healthcheck.py
 
 USER crawler

@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-hosts lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-hosts lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-export: compiled ## measure the export of real records in each form (needs
 
 bench-bucket: compiled ## measure the export into a bucket of a server on this machine (needs nginx)
 	$(BIN)/python -m benchmarks.export_s3 $(ARGS)
+
+bench-content: compiled ## measure text, main content and Markdown: quality, CPU, bytes (ARGS="--pages FILE"; needs nginx)
+	$(BIN)/python -m benchmarks.content $(ARGS)
 
 bench-memory: compiled ## look whether a worker grows over 200,000 pages (needs nginx)
 	$(BIN)/python -m benchmarks.memory $(ARGS)

@@ -10,7 +10,7 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from crawler.parse.tokens import names
+from crawler.parse.tokens import names, value_of
 
 NOTHING, CONTENT, OTHER, SECONDARY, HIDDEN = range(5)
 """No hint; the content; something else; something else that often wraps a whole page, too, like a sidebar; hidden."""
@@ -49,7 +49,8 @@ _STATES: Final = (
     *("has-", "is-", "js-", "no-", "with-", "without-", "tag-", "category-", "label-", "type-", "col-", "field--"),
     *("elementor-", "post-type", "status-", "format-", "wp-block", "hide-", "show-", "page-", "single-", "theme-"),
 )
-_ATTRIBUTE = re.compile(r' (class|id|role|itemprop|hidden|style|popover|aria-hidden)(?:="([^"]*)")?')
+_ATTRIBUTE = re.compile(r' (hidden|style|popover)(?:="([^"]*)")?')
+_MAY_HIDE = re.compile(r" (?:hidden|style|popover)")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SECTION = re.compile(r"\b(?:section|sect\d|level\d|topic|chapter|part|[a-z]+-level-extent)\b")
 _DISPLAY_NONE = re.compile(r"display\s*:\s*none", re.IGNORECASE)
@@ -58,24 +59,31 @@ _DISPLAY_NONE = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 @lru_cache(maxsize=8_192)
 def judge(attributes: str, is_section: bool = False) -> int:
     """The verdict on a block (a `section`?) with these *attributes*, as they are written in its tag."""
-    found = dict(_ATTRIBUTE.findall(attributes[:2_000]))
-    if _is_hidden(found):
+    if _MAY_HIDE.search(attributes) and _is_hidden(dict(_ATTRIBUTE.findall(attributes[:2_000]))):
         return HIDDEN
-    role = found.get("role", "").lower()
+    role = (value_of(attributes, "role") or "").lower() if "role=" in attributes else ""
     if role in _OTHER_ROLES:
         return OTHER
-    classes, own_id = found.get("class", ""), found.get("id", "")
+    if role in ("main", "article") or ' itemprop="articleBody"' in attributes:
+        return CONTENT
+    classes, own_id = value_of(attributes, "class") or "", value_of(attributes, "id") or ""
     if is_section or own_id.count("-") > 1 or _SECTION.search(classes):
         own_id = ""  # of a manual: the words of its heading
-    names = [name for name in f"{classes} {own_id}".split() if not name.startswith(_STATES)]
-    if role in ("main", "article") or found.get("itemprop") == "articleBody":
+    verdicts = set(map(_of_name, f"{classes} {own_id}"[:2_000].split()))
+    return next((verdict for verdict in (CONTENT, SECONDARY, OTHER) if verdict in verdicts), NOTHING)
+
+
+@lru_cache(maxsize=16_384)
+def _of_name(name: str) -> int:
+    """What one class or id says."""
+    if name.startswith(_STATES):
+        return NOTHING
+    if name.lower() in _CONTENT:
         return CONTENT
-    if any(name.lower() in _CONTENT for name in names):
-        return CONTENT
-    words = {word.lower() for name in names for word in _WORD.findall(name)}
+    words = {word.lower() for word in _WORD.findall(name)}
     if not words.isdisjoint(_SECONDARY):
         return SECONDARY
-    return OTHER if not words.isdisjoint(_OTHER) else NOTHING
+    return NOTHING if words.isdisjoint(_OTHER) else OTHER
 
 
 def _is_hidden(found: dict[str, str]) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 from crawler.parse.markdown_text import escape
 from crawler.parse.tokens import Token, unescape, value_of
 
-_UNSAFE = re.compile(r"[*<`~\[\]&]|\\[!-/:-@\[-`{-~]|_(?![^\W_])(?=.*_)|^\s|\s$")
+_UNSAFE = re.compile(r"[*<`~\[\]&]|\\[!-/:-@\[-`{-~]|(?<![^\W_])_|^\s|\s$")
 _MAX: Final = 10_000
 
 

@@ -13,14 +13,17 @@ from typing import Any, Final, Literal
 from crawler import url as urls
 from crawler.errors import InvalidURL
 from crawler.parse.json_path import JsonPath
+from crawler.parse.main_content import whole
+from crawler.parse.markdown import render
 from crawler.parse.match import Match
-from crawler.parse.page import Node, Tree, clean, select, tag_ids, valid
+from crawler.parse.page import Node, Tree, clean, read, select, tag_ids, valid
+from crawler.parse.references import References
 from crawler.parse.structured import Document, objects
 from crawler.parse.values import Order, iso_date, number
 from crawler.pattern import Pattern
 from crawler.text import counted
 
-Type = Literal["", "text", "number", "date", "url", "html"]
+Type = Literal["", "text", "number", "date", "url", "html", "markdown"]
 """What a value becomes. Empty: text of an element, JSON-LD as it stands."""
 
 MAX_VALUES: Final = 1_000
@@ -29,8 +32,10 @@ MAX_ITEMS: Final = 10_000
 """Items of one page."""
 MAX_TEXT: Final = 100_000
 """Characters of one value; more is cut."""
-MAX_SIZE: Final = 4 << 20
+MAX_SIZE: Final = 2 << 20
 """Characters of all values of one page."""
+_MAX_HTML: Final = 256 << 10
+"""Characters of an element that are read for Markdown."""
 _MAX_MESSAGE: Final = 200
 _MAX_SHOWN: Final = 60
 
@@ -210,7 +215,12 @@ class _Reading:
 
     def _converted(self, one: Field, raw: Any) -> tuple[Any, str]:
         """A value as its field's type; None if it is empty or cannot be read, and why."""
-        text = raw if one.path is not None else _text_for(one, raw)
+        if one.path is not None:
+            text = raw
+        elif one.type == "markdown" and not one.attr:
+            text = self._markdown(raw)
+        else:
+            text = _text_for(one, raw)
         if text is None:
             return None, f"the element has no attribute {one.attr!r}"
         if text == "":
@@ -223,6 +233,10 @@ class _Reading:
         if self._room < 0:
             raise _TooLarge
         return value, ""
+
+    def _markdown(self, node: Node) -> str:
+        tree = read((node.html or "")[:_MAX_HTML].encode())[0]
+        return render(whole(tree), References(self._document.base, self._document.base), MAX_TEXT)[0].strip()
 
     def _typed(self, one: Field, value: Any) -> Any:
         if one.type == "url" and isinstance(value, dict):

@@ -185,7 +185,7 @@ class _File:
             ("of", "jsonld" in table, "jsonld"),
             ("decimal", kind == "number", 'type = "number"'),
             ("order", kind == "date", 'type = "date"'),
-            ("type", not (kind == "html" and "jsonld" in table), "css, if it is html"),
+            ("type", kind not in ("html", "markdown") or "css" in table, f"css, if it is {kind}"),
         ):
             if key in table and not is_useful:
                 self._fail((*at, key), f"{key} needs {needs}")

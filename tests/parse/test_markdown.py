@@ -95,6 +95,7 @@ def test_code_blocks_of_generators(html: str, expected: str) -> None:
     [
         ('<math alttext="x_i^2"><mi>x</mi></math>', "$x_i^2$"),
         ("<math><mi>x</mi><annotation encoding='application/x-tex'>a \\{ b</annotation></math>", "$`a \\{ b`$"),
+        ('<math alttext="\\mathbf {y} _{i}"></math>', "$`\\mathbf {y} _{i}`$"),
         ("<math><mi>x</mi><mo>+</mo><mn>1</mn></math>", "x+1"),
         ('<p><script type="math/tex; mode=display">\\frac{a}{b}</script>', "$$\\frac{a}{b}$$"),
         ("<span class='math notranslate'>\\(a_i\\)</span>", "$a_i$"),

@@ -85,6 +85,9 @@ def test_the_example_of_the_documentation() -> None:
         ('"#text::text"', "one two ."),
         ('{ css = "h1", type = "text" }', "Tea pot!"),
         ('{ css = "h1", type = "html" }', "<h1> Tea <b>pot</b>!</h1>"),
+        ('{ css = "h1", type = "markdown" }', "# Tea **pot**!"),
+        ('{ css = "a.next", type = "markdown" }', "[next](http://a.example/shop/12.html?p=2#top)"),
+        ('{ css = "#text", type = "markdown" }', "one  \ntwo _3_.\n\n- four\n- five"),
         ('{ css = "a.next", type = "url" }', "http://a.example/shop/12.html?p=2#top"),
         ('{ css = "img", type = "url" }', "http://a.example/shop/a.png"),
         ('"img"', "A pot"),
@@ -219,6 +222,7 @@ number = { css = "*", type = "number", all = true }
 date = { css = "*", type = "date", all = true }
 url = { css = "*", type = "url", all = true }
 html = { css = "p", type = "html" }
+markdown = { css = "*", type = "markdown", all = true }
 json = { jsonld = "@", all = true }
 typed = { jsonld = "*", type = "url", all = true }
 [rule.items]

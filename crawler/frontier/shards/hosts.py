@@ -153,8 +153,8 @@ class ShardHosts:
 
     def has_seen_before(self) -> bool:
         """Whether fingerprints of another crawl were imported."""
-        (found,) = self._shard.read(("HEXISTS", self._keys.meta, "seen_before"))
-        return bool(found)
+        (found,) = self._shard.read(("HGET", self._keys.meta, "seen_before"))
+        return found is not None
 
     def seen_before(self, numbers: Sequence[int]) -> list[bool]:
         """Which of the numbers of fingerprints were imported."""
