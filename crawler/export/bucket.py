@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from crawler.errors import UsageError
+from crawler.errors import UsageError, to_install
 from crawler.export.bucket_errors import NO_CREDENTIALS, trouble_of
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ def _library() -> Any:
     try:
         import obstore
     except ModuleNotFoundError:
-        raise UsageError("s3:// needs obstore: install it with `pip install 'crawler[s3]'`") from None
+        raise UsageError(f"s3:// needs obstore; {to_install('s3')}") from None
     return obstore
 
 

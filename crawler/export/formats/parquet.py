@@ -18,7 +18,7 @@ from typing import IO, Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from crawler.errors import OutputError, UsageError
+from crawler.errors import OutputError, UsageError, to_install
 from crawler.export.files import reason
 from crawler.export.parts import FolderOfParts
 from crawler.export.shape import ALL_FIELDS, FIELDS, Shape, divide
@@ -72,7 +72,7 @@ def library() -> tuple[ModuleType, ModuleType]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise UsageError("Parquet needs pyarrow: install it with `pip install 'crawler[parquet]'`") from None
+        raise UsageError(f"Parquet needs pyarrow; {to_install('parquet')}") from None
     return pyarrow, pyarrow.parquet
 
 
