@@ -35,8 +35,8 @@ class ByteStream(Format):
     """How a file begins."""
     shape: Callable[[Shape], ByteStream] | None = None
     """The same with other rows; None if it has no rows."""
-    learn: Callable[[tuple[str, ...]], ByteStream] | None = None
-    """The same with columns for what hooks and rules found; None if it needs none."""
+    learn: Callable[[tuple[str, ...], bool], ByteStream] | None = None
+    """The same with columns for what hooks and rules found, see `Writer.expect`; None if it needs none."""
     rows: Shape = ALL_FIELDS
     """What a row holds."""
     packing: str = ""
@@ -48,9 +48,11 @@ class ByteStream(Format):
     def packed(self, ending: str) -> Format:
         return replace(self, name=f"{self.name}, {NAMES[ending]}", packing=ending)
 
-    def learned(self, columns: tuple[str, ...]) -> ByteStream:
+    def learned(self, columns: tuple[str, ...], complete: bool) -> ByteStream:
         """The same with columns for what hooks and rules found."""
-        return self if self.learn is None else replace(self.learn(columns), name=self.name, packing=self.packing)
+        if self.learn is None:
+            return self
+        return replace(self.learn(columns, complete), name=self.name, packing=self.packing)
 
     def contains_state(self, output: str) -> bool:
         return is_storage(output)
@@ -105,8 +107,8 @@ class StreamWriter(Writer):
         if self.waits:
             self._stopped = stopped
 
-    def expect(self, columns: tuple[str, ...]) -> None:
-        self.columns, self._format = columns, self._format.learned(columns)
+    def expect(self, columns: tuple[str, ...], *, complete: bool = False) -> None:
+        self.columns, self._format = columns, self._format.learned(columns, complete)
         if self._heads:
             self._held[0] = self._format.head
 

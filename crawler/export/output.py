@@ -149,7 +149,11 @@ class Output:
     def _export(self, frontier: Frontier, writer: Writer, after: str, how: How) -> ExportResult:
         selection, records = self.wanted.selection, frontier.crawldb.records
         export = Export(records, writer, selection=selection, columns=how.columns, note=how.note, stopped=how.stopped)
-        return export.run(after) if how.is_over is None else export.follow(how.is_over, time.sleep, after)
+        return (
+            export.run(after, once=self.state is None)
+            if how.is_over is None
+            else export.follow(how.is_over, time.sleep, after)
+        )
 
     def close(self) -> None:
         """Release it. What was not finished is as it was before, or as its state says."""

@@ -98,6 +98,12 @@ def items_of(data: Any) -> list[Any] | None:
     return found if isinstance(found, list) and found else None
 
 
+def own_of(item: Any) -> dict[str, Any]:
+    """What an item has of its own, by column. A URL, as a product has, is `item.url`; what is no object is `value`."""
+    own = item if isinstance(item, dict) else {"value": item}
+    return {"item.url" if key == "url" else key: value for key, value in own.items()}
+
+
 def value_at(value: Any, path: str) -> Any:
     """What *path* leads to, with dots between keys; None if nothing is there.
 
@@ -155,9 +161,8 @@ def _known(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _row_of(record: Record, item: Any) -> dict[str, Any]:
-    """An item with the URL of its page. A URL of its own, as a product has, is `item.url`."""
-    own = item if isinstance(item, dict) else {"value": item}
-    return {"url": record.url} | {"item.url" if key == "url" else key: value for key, value in own.items()}
+    """An item with the URL of its page."""
+    return {"url": record.url} | own_of(item)
 
 
 def _check(path: str) -> None:

@@ -80,7 +80,9 @@ def test_of_a_later_export_it_speaks_of_new_records() -> None:
 
 
 def test_names_from_the_web_are_bounded_and_cannot_steer_a_terminal() -> None:
-    data = {f"key\x1b{n}": {} for n in range(10)} | {f"k{n}": {"k": {"k": {"k": {"k": 1}}}} for n in range(10_000)}
+    data: dict[str, Any] = {f"key\x1b{n}": {} for n in range(10)} | {
+        f"k{n}": {"k": {"k": {"k": {"k": 1}}}} for n in range(10_000)
+    }
     assert "\x1b" not in absent("data.key1", data=data)
     assert absent("data.kx9999", data=data) in (
         "no record has data.kx9999",

@@ -75,7 +75,7 @@ def test_items_of_rules_in_a_table_and_in_columns(commands: Commands, url: str) 
     assert commands.run("export", "-o", "items.csv", "--items").code == 0
     found = sorted(rows(commands.folder / "items.csv"), key=lambda row: (row["url"], row["seller"]))
     assert [(row["url"], row["seller"], row["amount"]) for row in found] == wanted
-    assert list(found[0]) == ["url", "seller", "amount", "data"]
+    assert list(found[0]) == ["url", "seller", "amount"]
 
 
 def test_what_cannot_be_is_told_before_the_crawl(
