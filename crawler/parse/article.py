@@ -12,15 +12,15 @@ Article = Callable[[bool], str]
 """Gives the content as Markdown (true) or text; "" if it finds none."""
 
 
-def article(page: Page) -> Article:
-    """The extractor for *page*."""
+def article(page: Callable[[], Page]) -> Article:
+    """The extractor for what *page* returns."""
 
     def extract(marks: bool) -> str:
         import trafilatura
 
         text = trafilatura.extract(
-            page.html,
-            url=page.url,
+            page().html,
+            url=page().url,
             fast=True,
             output_format="markdown" if marks else "txt",
             include_links=marks,

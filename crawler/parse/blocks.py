@@ -43,20 +43,21 @@ class Blocks:
     def __init__(self, tokens: Sequence[Token], kinds: Mapping[str, int]) -> None:
         self.tags: list[str] = []
         self.attributes: list[str] = []
-        self.starts: list[int] = []
-        self.ends: list[int] = []
-        """The tokens that begin and end a block."""
         self.parents: list[int] = []
-        self.text: list[int] = []
-        self.links: list[int] = []
+        room = len(tokens) + 1  # there are fewer blocks; the last place is for what is in none
+        self.starts: list[int] = []
+        self.ends = [0] * room
+        """The tokens that begin and end a block."""
+        self.text, self.links = [0] * room, [0] * room
         """Characters of text outside and inside links, of all that a block contains."""
-        self.hrefs: list[int] = []
-        self.local: list[int] = []
+        self.hrefs, self.local = [0] * room, [0] * room
         """Links, and those of them that lead to the page itself or to its neighbours."""
         self.gaps: list[tuple[int, int]] = []
         """The tokens of elements that are not read."""
         self._current, self._in_link = -1, False
         self._scan(tokens, kinds)
+        for places in (self.ends, self.text, self.links, self.hrefs, self.local):
+            del places[len(self.tags) :]
         self.dead = [False] * len(self.tags)
         """Whether a block is left out, by itself or with its parent."""
         self.own = [text + links for text, links in zip(self.text, self.links, strict=True)]
@@ -78,7 +79,7 @@ class Blocks:
                     self.gaps.append((at, until))
                     continue
                 self._note(kind, name, attributes, at)
-            if text and (size := len(text.strip())) and self.starts:
+            if text and (size := len(text.strip())):
                 if self._in_link:
                     self.links[self._current] += size
                 else:
@@ -88,29 +89,24 @@ class Blocks:
             self._current = self.parents[self._current]
 
     def _note(self, kind: int, name: str, attributes: str, at: int) -> None:
+        current = self._current
         if kind == _OPEN:
-            self._open(name, attributes, at)
+            self.tags.append(name)
+            self.attributes.append(attributes)
+            self.parents.append(current)
+            self._current = len(self.starts)
+            self.starts.append(at)
         elif kind == _CLOSE:
-            if self._current >= 0:
-                self.ends[self._current] = at
-                self._current = self.parents[self._current]
+            if current >= 0:
+                self.ends[current] = at
+                self._current = self.parents[current]
         elif kind == _LINK:
             self._in_link = True
-            if self._current >= 0 and "href" in attributes:
-                self.hrefs[self._current] += 1
-                self.local[self._current] += _LOCAL.match(attributes) is not None
+            if "href" in attributes:
+                self.hrefs[current] += 1
+                self.local[current] += _LOCAL.match(attributes) is not None
         else:
             self._in_link = False
-
-    def _open(self, name: str, attributes: str, at: int) -> None:
-        self.tags.append(name)
-        self.attributes.append(attributes)
-        self.parents.append(self._current)
-        self._current = len(self.starts)
-        self.starts.append(at)
-        self.ends.append(at)
-        for sizes in (self.text, self.links, self.hrefs, self.local):
-            sizes.append(0)
 
     def sums(self, own: Sequence[int]) -> list[int]:
         """For each block the sum over all that it contains, without what is left out, of what each has of its *own*."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace
 from functools import cached_property
-from typing import Final
+from typing import Final, cast
 
 from crawler.parse.article import Article, article
 from crawler.parse.code_blocks import fenced
@@ -82,6 +83,11 @@ class PlainContent:
         self.markdown = text if kind == "text/markdown" else "\n".join(fenced(text.rstrip("\n"), "")) if text else ""
 
 
+def _weakly(page: Page) -> Callable[[], Page]:
+    """*page* itself, as long as it is there. A cycle would keep its tree until the next garbage collection."""
+    return cast(Callable[[], Page], weakref.ref(page))
+
+
 def read_content(page: Page, references: References, limit: int, want: Collection[str], extract: str) -> None:
     """Choose the main content of an HTML *page* if it is *want*ed, else when it is asked for.
 
@@ -90,8 +96,9 @@ def read_content(page: Page, references: References, limit: int, want: Collectio
     if page.made is not None:
         page.content = DocumentContent(page.made, references, limit)
     else:
-        other = article(page) if extract == "article" else None
-        page.content = MainContent(page.document, references, limit, other)
+        found = _weakly(page)
+        other = article(found) if extract == "article" else None
+        page.content = MainContent(lambda: found().document(), references, limit, other)
     for name in _NAMES:
         if name in want:
             getattr(page, name)

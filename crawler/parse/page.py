@@ -130,7 +130,7 @@ class MainContent(Protocol):
     truncated: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class Page:
     """One answer, read: what a hook gets. Fields are None if unknown; every string is valid UTF-8 without NUL.
 

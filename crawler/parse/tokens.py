@@ -21,6 +21,7 @@ _RAW = re.compile(r"<(script|style)(?=[\s>])([^>]*)>(.*?)</\1>", re.DOTALL)
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _XMP = re.compile(r"<(xmp|plaintext|listing)(?=[\s>])[^>]*>(.*?)</\1>", re.DOTALL)
 _SPAN = re.compile(r"</?span(?: [^>]*)?>")
+_SPAN_TAG = re.compile(r"<span [^>]*>")
 _NUMBERED = re.compile(
     r'<span [^>]*class="[^">]*\b(?:linenos?|line-?numbers?|lnt?|hljs-ln-numbers)\b[^>]*>'
     r"(?:<a [^>]*>)?[^<]*(?:</a>)?</span>"
@@ -48,8 +49,10 @@ def tokens_of(tree: Tree) -> list[Token]:
         html = _XMP.sub(_preformatted, html)
     if any(map(html.__contains__, _CONTROLS)):
         html = html.translate(dict.fromkeys(map(ord, _CONTROLS)))
-    if "<span" in html and not any(map(html.__contains__, _MEANINGS)):
-        html = (_NUMBERED if any(map(html.__contains__, _NUMBERS)) else _SPAN).sub("", html)
+    if "<span" in html:
+        tags = "".join(set(_SPAN_TAG.findall(html)))
+        if not any(map(tags.__contains__, _MEANINGS)):
+            html = (_NUMBERED if any(map(tags.__contains__, _NUMBERS)) else _SPAN).sub("", html)
     if len(html) > _MAX_TOKENS and (tags := html.count("<")) > _MAX_TOKENS:
         html = html[: len(html) * _MAX_TOKENS // tags]
     return _TOKEN.findall(html)

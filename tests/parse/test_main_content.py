@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -114,6 +117,20 @@ def test_a_hook_gets_both_whatever_is_stored(want: tuple[str, ...]) -> None:
     assert (page.main or "").startswith("Title\n")
     assert (page.markdown or "").startswith("# Title\n\n")
     assert page.css("nav")[0].text() == "Menu"
+
+
+@pytest.mark.parametrize("want", [("main", "markdown"), ()])
+def test_a_page_is_freed_at_once(want: tuple[str, ...]) -> None:
+    """A cycle would keep its tree until the next garbage collection, and a worker would grow."""
+    gc.disable()
+    try:
+        page = page_of(ARTICLE, *want)
+        assert page.main
+        there = weakref.ref(page)
+        del page
+        assert there() is None
+    finally:
+        gc.enable()
 
 
 def test_a_page_that_asks_not_to_be_stored_has_none() -> None:
