@@ -176,7 +176,8 @@ class Session:
         if text == self.settings.rule_set:
             return
         before, after = (format_value("rule_set", rules) for rules in (self.settings.rule_set, text))
-        self.say(f"rules: {before} -> {after}; pages that were fetched before keep their data")
+        change = f"{after} (changed)" if before == after else f"{before} -> {after}"
+        self.say(f"rules: {change}; pages that were fetched before keep their data")
         self._store(frontier, {"rule_set": text})
 
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
