@@ -403,6 +403,8 @@ class Crawl:
             if hint := opened.wanted.form.hint(stored):
                 self._access.say(hint)
             written = opened.write(frontier, stored)
+            if absent := written.tally.absent():
+                self._access.say(absent)
         written.result.refuse_left_out()
         return written.records
 

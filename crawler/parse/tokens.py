@@ -53,8 +53,8 @@ def tokens_of(tree: Tree) -> list[Token]:
         tags = "".join(set(_SPAN_TAG.findall(html)))
         if not any(map(tags.__contains__, _MEANINGS)):
             html = (_NUMBERED if any(map(tags.__contains__, _NUMBERS)) else _SPAN).sub("", html)
-    if len(html) > _MAX_TOKENS and (tags := html.count("<")) > _MAX_TOKENS:
-        html = html[: len(html) * _MAX_TOKENS // tags]
+    if len(html) > _MAX_TOKENS and (begun := html.count("<")) > _MAX_TOKENS:
+        html = html[: len(html) * _MAX_TOKENS // begun]
     return _TOKEN.findall(html)
 
 
