@@ -123,7 +123,7 @@ def _drop_named(blocks: Blocks) -> None:
             dead[block] = True
         elif not OTHER <= verdict < HIDDEN or not block:
             continue
-        elif verdict == OTHER and not blocks.hrefs[block] and "teaser" in blocks.attributes[block]:
+        elif verdict == OTHER and not blocks.hrefs(block)[0] and "teaser" in blocks.attributes[block]:
             continue  # the lead of an article: teasers have links
         elif blocks.tags[block] == "header":
             dead[block] = not weight[block]
@@ -160,16 +160,6 @@ def _kind(blocks: Blocks, block: int, without: str) -> str:
     attributes = blocks.attributes[block]
     name = ((value_of(attributes, "class") if attributes else "") or without).partition(" ")[0]
     return f"{blocks.tags[block]}.{name}"
-
-
-def _show(blocks: Blocks, hidden: list[int]) -> None:
-    """Take back that the *hidden* blocks are left out: tabs and accordions hide most of a page."""
-    for top in hidden:
-        if blocks.tags[top] != "noscript":
-            for block in range(top, len(blocks.dead)):
-                if blocks.starts[block] > blocks.ends[top]:
-                    break
-                blocks.dead[block] = False
 
 
 def _root(blocks: Blocks, weights: Sequence[int]) -> int:
@@ -230,7 +220,8 @@ def _drop_lists(blocks: Blocks, root: int) -> None:
 
 def _is_manual(blocks: Blocks, block: int) -> bool:
     """Whether all links in *block* lead to places on the page or to its neighbours, as those of manuals do."""
-    return 0 < blocks.local[block] == blocks.hrefs[block]
+    hrefs, local = blocks.hrefs(block)
+    return 0 < local == hrefs
 
 
 def _drop_teasers(blocks: Blocks, root: int) -> None:
