@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from itertools import accumulate, islice
+from operator import add, sub
 from typing import Final
 
 from crawler.parse.tokens import Token, end_of, names
@@ -33,8 +36,7 @@ _SHORT: Final = frozenset(("p", "pre", "blockquote"))
 _MIN_PARAGRAPH: Final = 60
 _MIN_SHORT: Final = 20
 """Characters from which text counts as a paragraph; the lower number for elements that are meant for one."""
-# A link to the page itself or to its neighbours, but not to the next page or a table of contents.
-_LOCAL = re.compile(r'(?!.* (?:accesskey|rel)=").*? href="(?:#|(?![a-zA-Z][\w+.-]*:)[^"/?])')
+_SCHEME = re.compile(r"[a-zA-Z][\w+.-]*:")
 
 
 class Blocks:
@@ -50,90 +52,94 @@ class Blocks:
         """The tokens that begin and end a block."""
         self.text, self.links = [0] * room, [0] * room
         """Characters of text outside and inside links, of all that a block contains."""
-        self.hrefs, self.local = [0] * room, [0] * room
-        """Links, and those of them that lead to the page itself or to its neighbours."""
+        self._hrefs, self._local = [0] * room, [0] * room
         self.gaps: list[tuple[int, int]] = []
         """The tokens of elements that are not read."""
-        self._current, self._in_link = -1, False
+        self._behind = [0] * room
+        """The number of the first block behind each one and all that it contains."""
         self._scan(tokens, kinds)
-        for places in (self.ends, self.text, self.links, self.hrefs, self.local):
+        for places in (self.ends, self.text, self.links, self._behind):
             del places[len(self.tags) :]
         self.dead = [False] * len(self.tags)
         """Whether a block is left out, by itself or with its parent."""
-        self.own = [text + links for text, links in zip(self.text, self.links, strict=True)]
-        self.own_weight = list(map(_weight, self.tags, self.text))
+        self.own = list(map(add, self.text, self.links))
+        self.own_weight = [
+            text if text >= _MIN_PARAGRAPH or (text >= _MIN_SHORT and tag in _SHORT) else 0
+            for tag, text in zip(self.tags, self.text, strict=True)
+        ]
         """What a block itself has of its characters and of its weight."""
-        self.weight = self.sums(self.own_weight)
-        for sizes in (self.text, self.links, self.hrefs, self.local):
-            sizes[:] = self.sums(sizes)
+        self.weight = self._sums(self.own_weight)
+        self.text, self.links = self._sums(self.text), self._sums(self.links)
+        self._hrefs, self._local = [0, *accumulate(self._hrefs)], [0, *accumulate(self._local)]
 
     def _scan(self, tokens: Sequence[Token], kinds: Mapping[str, int]) -> None:
-        kind_of, until = kinds.get, -1
-        for at, (name, attributes, text) in enumerate(tokens):
-            if at < until:
-                continue
+        kind_of, ends, parents, starts, behind = kinds.get, self.ends, self.parents, self.starts, self._behind
+        current, sizes = -1, self.text
+        walk = enumerate(tokens)
+        for at, (name, attributes, text) in walk:
             kind = kind_of(name)
-            if kind is not None and at != until:
-                if kind == _SKIP:
-                    until = end_of(tokens, at)
-                    self.gaps.append((at, until))
-                    continue
-                self._note(kind, name, attributes, at)
+            if kind is None:
+                pass
+            elif kind == _OPEN:
+                parents.append(current)
+                current = len(starts)
+                starts.append(at)
+            elif kind == _CLOSE:
+                ends[current], behind[current] = at, len(starts)
+                current = parents[current] if current >= 0 else -1
+            elif kind == _LINK:
+                sizes = self.links
+                if "href" in attributes:
+                    self._hrefs[current] += 1
+                    self._local[current] += _is_local(attributes)
+            elif kind == _LINK_END:
+                sizes = self.text
+            else:
+                end = end_of(tokens, at)
+                self.gaps.append((at, end))
+                text = tokens[end][2]
+                next(islice(walk, end - at, end - at), None)  # continue behind the end
             if text and (size := len(text.strip())):
-                if self._in_link and "://" not in text and "@" not in text:
-                    self.links[self._current] += size
+                if sizes is not self.text and ("://" in text or "@" in text):
+                    self.text[current] += size  # an address is text
                 else:
-                    self.text[self._current] += size
-        while self._current >= 0:  # the limit of tags may have left some open
-            self.ends[self._current] = max(len(tokens) - 1, self.starts[self._current])
-            self._current = self.parents[self._current]
+                    sizes[current] += size
+        self._close(current, len(tokens) - 1)
+        self.tags, self.attributes = [tokens[at][0] for at in starts], [tokens[at][1] for at in starts]
 
-    def _note(self, kind: int, name: str, attributes: str, at: int) -> None:
-        current = self._current
-        if kind == _OPEN:
-            self.tags.append(name)
-            self.attributes.append(attributes)
-            self.parents.append(current)
-            self._current = len(self.starts)
-            self.starts.append(at)
-        elif kind == _CLOSE:
-            if current >= 0:
-                self.ends[current] = at
-                self._current = self.parents[current]
-        elif kind == _LINK:
-            self._in_link = True
-            if "href" in attributes:
-                self.hrefs[current] += 1
-                self.local[current] += _LOCAL.match(attributes) is not None
-        else:
-            self._in_link = False
+    def _close(self, current: int, last: int) -> None:
+        """Close what the limit of tags has left open."""
+        while current >= 0:
+            self.ends[current], self._behind[current] = max(last, self.starts[current]), len(self.starts)
+            current = self.parents[current]
 
     def sums(self, own: Sequence[int]) -> list[int]:
-        """For each block the sum over all that it contains, without what is left out, of what each has of its *own*."""
-        parents, dead = self.parents, self.dead
-        found = list(own)
-        for block in range(len(parents) - 1, 0, -1):
-            if not dead[block]:
-                found[parents[block]] += found[block]
-        return found
+        """For each block the sum over all that it contains of what each has of its *own*.
+
+        What is left out counts nothing, nor may its children.
+        """
+        return self._sums([0 if dead else one for dead, one in zip(self.dead, own, strict=True)])
+
+    def _sums(self, own: Sequence[int]) -> list[int]:
+        before = [0, *accumulate(own)]
+        return list(map(sub, map(before.__getitem__, self._behind), before))
 
     def size(self, block: int) -> int:
         """Characters of text."""
         return self.text[block] + self.links[block]
 
+    def hrefs(self, block: int) -> tuple[int, int]:
+        """The number of links, and of those among them that lead to the page itself or to its neighbours."""
+        behind = self._behind[block]
+        return self._hrefs[behind] - self._hrefs[block], self._local[behind] - self._local[block]
+
     def within(self, root: int) -> range:
         """The numbers of the blocks in *root*."""
-        end, last = self.ends[root], root + 1
-        while last < len(self.starts) and self.starts[last] < end:
-            last += 1
-        return range(root + 1, last)
+        return range(root + 1, max(bisect_left(self.starts, self.ends[root]), root + 1))
 
     def next_to(self, block: int) -> int:
         """The token that begins the next block behind *block*, or ends the one around it."""
-        end, after = self.ends[block], self.ends[self.parents[block]]
-        following = block + 1
-        while following < len(self.starts) and self.starts[following] < end:
-            following += 1
+        after, following = self.ends[self.parents[block]], self._behind[block]
         return min(after, self.starts[following]) if following < len(self.starts) else after
 
     def contains(self, root: int, block: int) -> bool:
@@ -141,5 +147,9 @@ class Blocks:
         return self.starts[root] <= self.starts[block] <= self.ends[root]
 
 
-def _weight(tag: str, text: int) -> int:
-    return text if text >= _MIN_PARAGRAPH or (text >= _MIN_SHORT and tag in _SHORT) else 0
+def _is_local(attributes: str) -> bool:
+    """Whether a link leads to the page itself or to its neighbours, but not to the next page or a table of contents."""
+    at = attributes.find(' href="') + 7
+    if at < 7 or ' rel="' in attributes or ' accesskey="' in attributes or attributes[at] in '"/?':
+        return False
+    return ":" not in attributes or _SCHEME.match(attributes, at) is None

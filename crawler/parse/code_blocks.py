@@ -89,7 +89,7 @@ def collect(tokens: Sequence[Token], at: int, name: str, skips: frozenset[str] =
             if tag != "/" + skipped:
                 continue
             skipped = ""
-        elif tag in skips or (tag in ("td", "span") and attributes and is_numbers(attributes)):
+        elif tag in skips or _is_number(tag, attributes):
             skipped = tag
             continue
         if tag == "br" or (tag.lstrip("/") in _LINES and parts and not "".join(parts[-2:]).endswith("\n")):
@@ -97,6 +97,8 @@ def collect(tokens: Sequence[Token], at: int, name: str, skips: frozenset[str] =
         if text:
             parts.append(text)
     text = "".join(parts)
-    if not text.strip() and skips:
-        return collect(tokens, at, name, skips=frozenset())
-    return unescape(text), end
+    return (unescape(text), end) if text.strip() or not skips else collect(tokens, at, name, skips=frozenset())
+
+
+def _is_number(tag: str, attributes: str) -> bool:
+    return bool(attributes) and tag in ("td", "span") and is_numbers(attributes)

@@ -129,7 +129,7 @@ def _drop_named(blocks: Blocks) -> None:
             dead[block] = True
         elif not OTHER <= verdict < HIDDEN or not block:
             continue
-        elif verdict == OTHER and not blocks.hrefs[block] and "teaser" in blocks.attributes[block]:
+        elif verdict == OTHER and not blocks.hrefs(block)[0] and "teaser" in blocks.attributes[block]:
             continue  # the lead of an article: teasers have links
         elif blocks.tags[block] == "header":
             dead[block] = not weight[block]
@@ -249,7 +249,8 @@ def _is_part(blocks: Blocks, block: int) -> bool:
 
 def _is_manual(blocks: Blocks, block: int) -> bool:
     """Whether all links in *block* lead to places on the page or to its neighbours, as those of manuals do."""
-    return 0 < blocks.local[block] == blocks.hrefs[block]
+    hrefs, local = blocks.hrefs(block)
+    return 0 < local == hrefs
 
 
 def _drop_teasers(blocks: Blocks, root: int) -> None:

@@ -16,12 +16,11 @@ from crawler.parse.page import Tree
 Token = tuple[str, str, str]
 """The name of a tag, with a slash if it closes; its attributes as they are written; the text behind it."""
 
-_TOKEN = re.compile(r"<(/?[a-zA-Z][^\s>]*)([^>]*)>([^<]*)")
-_RAW = re.compile(r"<(script|style)(?=[\s>])([^>]*)>(.*?)</\1>", re.DOTALL)
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_XMP = re.compile(r"<(xmp|plaintext|listing)(?=[\s>])[^>]*>(.*?)</\1>", re.DOTALL)
-_SPAN = re.compile(r"</?span(?: [^>]*)?>")
-_SPAN_TAG = re.compile(r"<span [^>]*>")
+_TOKEN = re.compile(r"<(/?[a-zA-Z][^ >]*+)([^>]*+)>([^<]*+)")
+_RAW = re.compile(r"<(?:(script|style|xmp|plaintext)(?=[ >])([^>]*)>(.*?)</\1>|!--.*?-->)", re.DOTALL)
+"""What is no HTML in HTML."""
+_SPAN = re.compile(r"</?span(?: [^>]*+)?>")
+_SPAN_TAG = re.compile(r"<span [^>]*+>")
 _NUMBERED = re.compile(
     r'<span [^>]*class="[^">]*\b(?:linenos?|line-?numbers?|lnt?|hljs-ln-numbers)\b[^>]*>'
     r"(?:<a [^>]*>)?[^<]*(?:</a>)?</span>"
@@ -41,12 +40,7 @@ def tokens_of(tree: Tree) -> list[Token]:
     """The tags of the body of *tree*, with their texts."""
     body = tree.body
     html = (body.html if body is not None else "") or ""
-    if "<script" in html or "<style" in html:
-        html = _RAW.sub(_raw, html)
-    if "<!--" in html:
-        html = _COMMENT.sub("", html)
-    if "<xmp" in html or "<plaintext" in html:
-        html = _XMP.sub(_preformatted, html)
+    html = _RAW.sub(_raw, html)
     if any(map(html.__contains__, _CONTROLS)):
         html = html.translate(dict.fromkeys(map(ord, _CONTROLS)))
     if "<span" in html:
@@ -59,17 +53,16 @@ def tokens_of(tree: Tree) -> list[Token]:
 
 
 def _raw(found: re.Match[str]) -> str:
-    """Nothing, or the formula that MathJax reads from a script."""
-    if _TEX not in found[2]:
+    """Nothing, the text that stands for itself, or the formula that MathJax reads from a script."""
+    name, attributes, text = found.groups()
+    if name in ("xmp", "plaintext"):
+        text = text.replace("<", "&lt;").replace(">", "&gt;")
+        return f"<pre>{text}</pre>"
+    if name is None or _TEX not in attributes:
         return ""
-    tex = found[3].replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
-    display = ' display="block"' if "mode=display" in found[2] else ""
+    tex = text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+    display = ' display="block"' if "mode=display" in attributes else ""
     return f'<math alttext="{tex}"{display}></math>'
-
-
-def _preformatted(found: re.Match[str]) -> str:
-    text = found[2].replace("<", "&lt;").replace(">", "&gt;")
-    return f"<pre>{text}</pre>"
 
 
 def value_of(attributes: str, name: str) -> str | None:
