@@ -41,7 +41,7 @@ _OTHER_TAGS: Final = {
     **dict.fromkeys(("nav", "header", "figcaption", "dialog", "menu", "search"), OTHER),
     **dict.fromkeys(("aside", "footer"), SECONDARY),
 }
-_LISTS: Final = names("ul ol div section table p dl h2 h3 h4")
+_LISTS: Final = names("ul ol div section table p h2 h3 h4")
 _TEASERS: Final = names("div li article a figure")
 _LEAVES: Final = names("p table pre td tr tbody ul ol li dl h1 h2 h3 h4 h5 h6")
 """What is not the root of a content."""
@@ -141,12 +141,11 @@ def _drop_named(blocks: Blocks) -> None:
 
 
 def _main(blocks: Blocks) -> int | None:
-    """The only block that says it is the main one, if it has a paragraph."""
-    found = [
-        block
-        for block, tag in enumerate(blocks.tags)
-        if (tag == "main" or ' role="main"' in blocks.attributes[block]) and blocks.weight[block]
+    """The only block that says it is the main one, if it has a paragraph or as much text as a content has."""
+    named = [
+        block for block, tag in enumerate(blocks.tags) if tag == "main" or ' role="main"' in blocks.attributes[block]
     ]
+    found = [block for block in named if blocks.weight[block] or blocks.size(block) >= _MIN_TEXT]
     return found[0] if len(found) == 1 else None
 
 
@@ -244,7 +243,7 @@ def _drop_lists(blocks: Blocks, root: int) -> None:
 
 def _is_part(blocks: Blocks, block: int) -> bool:
     """Whether *block* is a definition or a note: a link is part of its text."""
-    return blocks.tags[block] == "dd" or _NOTES.search(blocks.attributes[block]) is not None
+    return blocks.tags[block] in ("dd", "td", "th") or _NOTES.search(blocks.attributes[block]) is not None
 
 
 def _is_manual(blocks: Blocks, block: int) -> bool:

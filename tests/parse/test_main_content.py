@@ -9,7 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from crawler.errors import UsageError
 from crawler.fetch.fetcher import Headers, Response
+from crawler.parse import article
 from crawler.parse.extract import ExtractOptions, Extractor
 from crawler.parse.page import Page
 
@@ -207,3 +209,82 @@ def test_hostile_pages_take_bounded_time_and_are_not_empty(html: str) -> None:
     assert page.main
     assert page.markdown
     assert len(page.markdown) <= 1 << 20
+
+
+LINK = "<a href='https://other.example.org/x'>elsewhere</a>"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "<ul>"
+        + f"<li>Kept: this item is a sentence of release notes, and it names its source at the end {LINK}</li>" * 6
+        + "</ul>",
+        f"<aside class='footnote-list brackets'><p>Kept {LINK}</p></aside>",
+        f"<div class='admonition seealso'><p>Kept</p><p>{LINK}</p></div>",
+        f"<dl><dt>Kept</dt><dd><p>{LINK}</p></dd></dl>",
+        f"<table><tr><th>Kept</th><th>b</th></tr><tr><td>Which is the case</td><td><p>{LINK}</p></td></tr></table>",
+    ],
+    ids=["sentences", "footnotes", "note", "definition", "cell"],
+)
+def test_a_link_that_is_part_of_the_text_stays(part: str) -> None:
+    text = main_of(f"<main>{ARTICLE * 9}{part}<p>{PARAGRAPH}</p></main>")
+    assert "Kept" in text
+    assert "elsewhere" in text
+
+
+def test_an_address_that_is_written_out_is_text() -> None:
+    address = "https://example.com/a-long-address-of-a-list"
+    text = main_of(f"<main>{ARTICLE}<p><a href='{address}'>{address}</a></p><p>{PARAGRAPH}</p></main>")
+    assert address in text
+
+
+def test_a_large_table_with_the_name_of_something_else_stays() -> None:
+    rows = "".join(f"<tr><td>WORD{n}</td><td>reserved</td></tr>" for n in range(99))
+    text = main_of(f"<nav><a href=/>Home</a></nav><p>{PARAGRAPH}</p><div id=keywords><table>{rows}</table></div>")
+    assert "WORD98" in text
+
+
+def test_a_footer_is_none_of_a_short_page_that_names_its_main_part() -> None:
+    text = main_of(
+        f"<div role=main><h1>Package</h1><p>There is only one module in it.</p></div><div class=footer>{PARAGRAPH * 9}</div>"
+    )
+    assert text == "Package\nThere is only one module in it."
+
+
+@pytest.mark.parametrize(
+    ("behind", "is_kept"),
+    [("<span><a href=b.html>b</a></span>", True), ("Text", True), ("<a href=/b>Read on</a>", False), ("", False)],
+)
+def test_a_heading_at_the_end_stays_with_the_text_behind_it(behind: str, is_kept: bool) -> None:
+    text = main_of(f"<main>{ARTICLE}<div><h2>See Also</h2>{behind}</div></main>")
+    assert ("See Also" in text) is is_kept
+
+
+def test_the_sections_of_a_manual_are_one_content() -> None:
+    notes = f"<div class=refsect1><h2>Notes</h2><p>{PARAGRAPH * 9}</div>"
+    assert main_of(f"<div><div class=refsect1><h2>Synopsis</h2>x</div>{notes}</div>").startswith("Synopsis\nx\nNotes")
+
+
+def test_trafilatura_finds_the_article_where_it_is_asked_for() -> None:
+    pytest.importorskip("trafilatura")
+    html = (
+        f"<nav><a href=/a>Menu</a></nav><article>{ARTICLE}<p>{PARAGRAPH}<b>bold</b></p></article><footer>End</footer>"
+    )
+    page = page_of(html, "main", "markdown", extract="article")
+    assert PARAGRAPH.strip() in (page.main or "")
+    assert "**bold**" in (page.markdown or "")
+    assert "Menu" not in (page.main or "")
+    assert page.whole_page is False
+
+
+def test_what_trafilatura_does_not_find_the_rules_here_do() -> None:
+    pytest.importorskip("trafilatura")
+    page = page_of("<nav>Only a menu</nav>", "main", extract="article")
+    assert page.main == "Only a menu"
+
+
+def test_a_missing_trafilatura_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(article, "find_spec", lambda name: None)
+    with pytest.raises(UsageError, match=r"pip install 'crawler\[article\]'"):
+        article.check()

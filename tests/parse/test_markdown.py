@@ -119,6 +119,11 @@ def test_tables() -> None:
     assert markdown(TABLE, marks=False) == "Cap\nA | B | C\nab |  | c|d\nr | x|y | 1 2\n | 2 | p q"
 
 
+def test_a_table_with_a_head_stays_one_whatever_simple_blocks_its_cells_have() -> None:
+    cell = "<td><h5>a</h5><p>b<p>c<p>d<p>e<pre>f\ng</pre></td><td><ul><li>h<li>i</ul></td>"
+    assert markdown(f"<table><tr><th>A<th>B<tr>{cell}</table>") == "| A | B |\n| --- | --- |\n| a b c d e `f g` | h i |"
+
+
 def test_tables_that_arrange_a_page_are_none() -> None:
     html = "<table><tr><td><h2>Left</h2><p>text</td><td><pre>code</pre></td></tr></table>"
     assert markdown(html) == "## Left\n\ntext\n\n```\ncode\n```"
