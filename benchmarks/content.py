@@ -1,14 +1,17 @@
 """What text, main content and Markdown are worth, and what they cost: `make bench-content`.
 
-Three tables, made in one run:
+Four tables, made in one run:
 
 1. Pages with strings that their main text must and must not have (`--pages FILE`, JSON lines with `url`, `html_b64`,
    `with`, `without`; without the option this table is left out): precision, recall, F1 over all strings; CPU a page of
    the function alone, parsing included. Beside it trafilatura, readability-lxml and resiliparse, if they are installed.
-2. The documentation packages of `docs.py`: F1 of runs of four words (the mean over pages) against the element that the
+2. Articles with their text (`--articles FOLDER`: `html/NAME.html` and `txt/NAME.txt`, as in `tests/data` of the source
+   of newspaper4k: `pip download --no-deps --no-binary :all: newspaper4k`): precision, recall, F1 of runs of four words,
+   the means over pages. A character of a script without spaces counts as a word.
+3. The documentation packages of `docs.py`: F1 of runs of four words (the mean over pages) against the element that the
    generator put its content in, and the shares of that element's code blocks, headings, links, list items and table
-   rows that the Markdown still shows when a parser has read it.
-3. One worker per `--store`, on the same pages by nginx: pages a second and CPU a page against `--parse-all`.
+   rows that the Markdown still shows when a parser has read it. What Markdown has no form for is not counted.
+4. One worker per `--store`, on the same pages by nginx: pages a second and CPU a page against `--parse-all`.
 """
 
 from __future__ import annotations
@@ -48,7 +51,8 @@ SAMPLE: Final = 100
 """Pages of each documentation package."""
 STORES: Final = ("text", "main", "markdown", "text,markdown,links")
 _PARSE_ALL: Final = "--parse-all"
-_WORDS: Final = re.compile(r"\w+")
+_NO_SPACES: Final = "\u0e00-\u0e7f\u1000-\u109f\u2e80-\u9fff\uac00-\ud7af"
+_WORDS: Final = re.compile(rf"[{_NO_SPACES}]|[^\W{_NO_SPACES}]+")
 _ANCHORS: Final = "script, style, a.headerlink, a.id_link"
 _KINDS: Final = {"code": "pre", "headings": "h1, h2, h3, h4, h5, h6", "links": "a[href]", "items": "li", "rows": "tr"}
 _ARRANGED: Final = "ul, ol, dl, pre, table"
@@ -143,6 +147,21 @@ def _times(times: Sequence[float]) -> str:
     return f"{statistics.median(times):.2f} | {statistics.mean(times):.2f}"
 
 
+# -- articles ----------------------------------------------------------------------------------------------------------
+
+
+def of_articles(folder: Path) -> None:
+    """Print the second table."""
+    texts = {path.stem: path.read_text("utf-8", "replace") for path in (folder / "txt").glob("*.txt")}
+    pages = [path for path in sorted((folder / "html").glob("*.html")) if path.stem in texts]
+    print(f"\n{len(pages)} articles\n\n| | precision | recall | F1 | ms median | mean |\n|---|--:|--:|--:|--:|--:|")
+    for name, function in functions():
+        found = [timed(function, path.read_bytes(), f"https://example.org/{path.name}") for path in pages]
+        scores = [scored(_shown(name, text), texts[path.stem]) for path, (text, _) in zip(pages, found, strict=True)]
+        means = " | ".join(f"{statistics.mean(each):.3f}" for each in zip(*scores, strict=True))
+        print(f"| {name} | {means} | {_times([took for _, took in found])} |", flush=True)
+
+
 # -- documentation -----------------------------------------------------------------------------------------------------
 
 
@@ -163,11 +182,16 @@ def sample(folder: Path) -> list[Path]:
     return random.Random(5).sample(files, min(SAMPLE, len(files)))
 
 
-def score(text: str, expected: str) -> float:
-    """F1 of runs of four words."""
+def scored(text: str, expected: str) -> tuple[float, float, float]:
+    """Precision, recall, F1 of runs of four words."""
     found, wanted = (Counter(_runs(_WORDS.findall(each))) for each in (text, expected))
-    both = sum((found & wanted).values())
-    return 2 * both / max(sum(found.values()) + sum(wanted.values()), 1)
+    both, all_found, all_wanted = (sum(each.values()) for each in (found & wanted, found, wanted))
+    return both / max(all_found, 1), both / max(all_wanted, 1), 2 * both / max(all_found + all_wanted, 1)
+
+
+def _shown(label: str, text: str) -> str:
+    """What a reader sees of the *text* of the function with this *label*."""
+    return parse(_READER.render(text)).text(separator=" ") if label.endswith("Markdown") else text
 
 
 def _runs(words: Sequence[str]) -> list[tuple[str, ...]]:
@@ -225,7 +249,7 @@ def _key(kind: str, node: Node, url: str) -> str:
 
 
 def of_documentation(name: str, folder: Path) -> None:
-    """Print the second table for one package."""
+    """Print the third table for one package."""
     pages = [(path.read_bytes(), f"https://example.org/{path.relative_to(folder)}") for path in sample(folder)]
     truths = [(node, node.text(separator=" ")) if (node := truth(html)) else None for html, _ in pages]
     for label, function in functions():
@@ -238,8 +262,7 @@ def of_documentation(name: str, folder: Path) -> None:
             if label.endswith("Markdown"):
                 for kind, share in kept(text, content[0], url).items():
                     shares.setdefault(kind, []).append(share)
-                text = parse(_READER.render(text)).text(separator=" ")
-            scores.append(score(text, content[1]))
+            scores.append(scored(_shown(label, text), content[1])[2])
         rest = ", ".join(f"{kind} {statistics.mean(each):.3f}" for kind, each in shares.items())
         print(f"| {name} | {label} | {statistics.mean(scores):.3f} | {_times(times)} | {rest} |", flush=True)
 
@@ -248,7 +271,7 @@ def of_documentation(name: str, folder: Path) -> None:
 
 
 def of_crawls(folders: dict[str, Path], count: int) -> None:
-    """Print the third table."""
+    """Print the fourth table."""
     often = "--follow-duplicates"
     contenders = [
         crawler(_PARSE_ALL, "-n", "1", "--store", "meta", _PARSE_ALL, often),
@@ -271,6 +294,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.content", description=main.__doc__)
     docs.add_options(parser)
     parser.add_argument("--pages", type=Path, metavar="FILE", help="pages with strings, JSON lines, also .gz")
+    parser.add_argument("--articles", type=Path, metavar="FOLDER", help="articles: html/NAME.html with txt/NAME.txt")
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="of crawls (3); 0: none")
     args = parser.parse_args()
     exit_on_sigterm()
@@ -285,6 +309,8 @@ def main() -> int:
             print("|---|--:|--:|--:|--:|--:|")
             for name, function in functions():
                 print(f"| {name} | {of_strings(pages, function)}", flush=True)
+        if args.articles is not None:
+            of_articles(args.articles)
         print("\n| site | | F1 | ms median | mean | kept |\n|---|---|--:|--:|--:|---|")
         for name, folder in folders.items():
             of_documentation(name, folder)
