@@ -99,7 +99,7 @@ class Blocks:
                 self.gaps.append((at, end))
                 text = tokens[end][2]
                 next(islice(walk, end - at, end - at), None)  # continue behind the end
-            if text and (size := len(text.strip())):
+            if text and (size := len(text.strip()) if text.isascii() else _size(text)):
                 if sizes is not self.text and ("://" in text or "@" in text):
                     self.text[current] += size  # an address is text
                 else:
@@ -153,3 +153,9 @@ def _is_local(attributes: str) -> bool:
     if at < 7 or ' rel="' in attributes or ' accesskey="' in attributes or attributes[at] in '"/?':
         return False
     return ":" not in attributes or _SCHEME.match(attributes, at) is None
+
+
+def _size(text: str) -> int:
+    """The characters of *text*; a Chinese or Japanese one counts twice, as it says as much as two letters, at least."""
+    text = text.strip()
+    return (len(text) + len(text.encode("utf-8", "replace"))) // 2
