@@ -211,7 +211,7 @@ def _drop_lists(blocks: Blocks, root: int) -> None:
     for block in blocks.within(root):
         if dead[parents[block]]:
             dead[block] = True
-        elif not dead[block] and blocks.tags[block] in _LISTS:
+        elif links[block] and not dead[block] and blocks.tags[block] in _LISTS:
             size = blocks.size(block)
             is_list = size <= most and links[block] > max(_LINK_SHARE * size, blocks.weight[block])
             is_text = blocks.tags[block] == "p" and links[block] <= _LINK_SHARE_OF_P * size
