@@ -115,9 +115,11 @@ def _drop_named(blocks: Blocks) -> None:
         _drop_hidden(blocks, verdicts)
     dead = blocks.dead
     together: dict[str, int] = defaultdict(int)
+    kinds: dict[int, str] = {}
     for block, verdict in enumerate(verdicts):
         if OTHER <= verdict < HIDDEN:
-            together[_kind(blocks, block, str(block))] += weight[block]
+            kinds[block] = kind = _kind(blocks, block, str(block))
+            together[kind] += weight[block]
     for block, verdict in enumerate(verdicts):
         if block and dead[parents[block]]:
             dead[block] = True
@@ -129,7 +131,7 @@ def _drop_named(blocks: Blocks) -> None:
             dead[block] = not weight[block]
         else:
             share = _GUARD if verdict == OTHER else _GUARD_SECONDARY
-            dead[block] = together[_kind(blocks, block, str(block))] <= share * total
+            dead[block] = together[kinds[block]] <= share * total
 
 
 def _drop_hidden(blocks: Blocks, verdicts: list[int]) -> None:
@@ -227,17 +229,20 @@ def _is_manual(blocks: Blocks, block: int) -> bool:
 def _drop_teasers(blocks: Blocks, root: int) -> None:
     """Leave out rows of short siblings alike, each with a link."""
     rows: dict[tuple[int, str], list[int]] = defaultdict(list)
+    dead, parents, links, tags = blocks.dead, blocks.parents, blocks.links, blocks.tags
     for block in blocks.within(root):
-        if blocks.dead[blocks.parents[block]]:
-            blocks.dead[block] = True
-        elif not blocks.dead[block] and blocks.links[block] and blocks.tags[block] in _TEASERS:
-            rows[blocks.parents[block], _kind(blocks, block, "")].append(block)
+        if dead[parents[block]]:
+            dead[block] = True
+        elif links[block] and tags[block] in _TEASERS and not dead[block]:
+            rows[parents[block], _kind(blocks, block, "")].append(block)
     for row in rows.values():
+        if len(row) < _MIN_TEASERS:
+            continue
         sizes = list(map(blocks.size, row))
-        if len(row) < _MIN_TEASERS or max(sizes) >= _MAX_TEASER or sum(sizes) >= _MAX_TEASERS * blocks.size(root):
+        if max(sizes) >= _MAX_TEASER or sum(sizes) >= _MAX_TEASERS * blocks.size(root):
             continue
         for block in row:
-            blocks.dead[block] = not _is_manual(blocks, block)
+            dead[block] = not _is_manual(blocks, block)
 
 
 def _drop_headings(blocks: Blocks, root: int) -> None:
