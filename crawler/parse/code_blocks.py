@@ -60,7 +60,7 @@ def is_fragment(tokens: Sequence[Token], at: int) -> bool:
 
 def fenced(code: str, language: str) -> list[str]:
     """The lines of *code* in a fence that it does not contain."""
-    longest = max((len(run) for run in re.findall("`{3,}", code)), default=2)
+    longest = max(map(len, re.findall("`{3,}", code)), default=2) if "```" in code else 2
     fence = "`" * (longest + 1)
     return [fence + language, *code.split("\n"), fence]
 

@@ -121,9 +121,11 @@ def _drop_named(blocks: Blocks) -> None:
         _drop_hidden(blocks, verdicts)
     dead, main = blocks.dead, _main(blocks)
     together: dict[str, int] = defaultdict(int)
+    kinds: dict[int, str] = {}
     for block, verdict in enumerate(verdicts):
         if OTHER <= verdict < HIDDEN:
-            together[_kind(blocks, block, str(block))] += weight[block]
+            kinds[block] = kind = _kind(blocks, block, str(block))
+            together[kind] += weight[block]
     for block, verdict in enumerate(verdicts):
         if block and dead[parents[block]]:
             dead[block] = True
@@ -136,7 +138,7 @@ def _drop_named(blocks: Blocks) -> None:
         else:
             share = _GUARD if verdict == OTHER else _GUARD_SECONDARY
             is_most = 2 * blocks.text[block] > max(blocks.text[0], _MIN_TEXT)
-            is_small = together[_kind(blocks, block, str(block))] <= share * total and not is_most
+            is_small = together[kinds[block]] <= share * total and not is_most
             dead[block] = is_small or _is_beside(blocks, block, main)
 
 
@@ -233,7 +235,7 @@ def _drop_lists(blocks: Blocks, root: int) -> None:
     for block in blocks.within(root):
         if dead[parents[block]]:
             dead[block] = True
-        elif not dead[block] and blocks.tags[block] in _LISTS:
+        elif links[block] and not dead[block] and blocks.tags[block] in _LISTS:
             size = blocks.size(block)
             is_list = size <= most and links[block] > max(_LINK_SHARE * size, blocks.weight[block])
             is_text = blocks.tags[block] == "p" and links[block] <= _LINK_SHARE_OF_P * size
@@ -255,19 +257,22 @@ def _is_manual(blocks: Blocks, block: int) -> bool:
 def _drop_teasers(blocks: Blocks, root: int) -> None:
     """Leave out rows of short siblings alike, each with a link."""
     rows: dict[tuple[int, str], list[int]] = defaultdict(list)
+    dead, parents, links, tags = blocks.dead, blocks.parents, blocks.links, blocks.tags
     for block in blocks.within(root):
-        if blocks.dead[blocks.parents[block]]:
-            blocks.dead[block] = True
-        elif not blocks.dead[block] and blocks.links[block] and blocks.tags[block] in _TEASERS:
-            rows[blocks.parents[block], _kind(blocks, block, "")].append(block)
+        if dead[parents[block]]:
+            dead[block] = True
+        elif links[block] and tags[block] in _TEASERS and not dead[block]:
+            rows[parents[block], _kind(blocks, block, "")].append(block)
     for row in rows.values():
+        if len(row) < _MIN_TEASERS:
+            continue
         sizes = list(map(blocks.size, row))
-        if len(row) < _MIN_TEASERS or max(sizes) >= _MAX_TEASER or sum(sizes) >= _MAX_TEASERS * blocks.size(root):
+        if max(sizes) >= _MAX_TEASER or sum(sizes) >= _MAX_TEASERS * blocks.size(root):
             continue
         if blocks.tags[row[0]] == "li" and sum(map(blocks.links.__getitem__, row)) < _MIN_TEASER_LINKS * sum(sizes):
             continue  # sentences
         for block in row:
-            blocks.dead[block] = not _is_manual(blocks, block)
+            dead[block] = not _is_manual(blocks, block)
 
 
 def _drop_headings(blocks: Blocks, root: int, tokens: list[Token]) -> None:

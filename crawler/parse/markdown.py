@@ -56,17 +56,21 @@ class _Writer(Inline):
 
     def read(self, begin: int, end: int) -> None:
         """Write the tokens from *begin* to *end*, unless a tag before has read them."""
-        tokens, action_of, at = self.tokens, _ACTIONS.get, max(begin, self.at)
+        tokens, inline, at = self.tokens, self.inline, max(begin, self.at)
+        action_of, flush = _ACTIONS.get, _Writer.flush
         while at < end:
             name, attributes, text = tokens[at]
             action = action_of(name)
-            if action is not None:
+            if action is flush:
+                if inline:
+                    self.flush()
+            elif action is not None:
                 self.at = at
                 action(self, attributes)
                 if self.at != at:
                     at = self.at
                     text = tokens[at][2]
-            if text:
+            if text and (inline or not text.isspace()):
                 self.text(text)
             at += 1
         self.at = at
@@ -87,7 +91,8 @@ class _Writer(Inline):
         if self.joined:
             self.inline.append(" ")
             return
-        for part in self.take_paragraph().split(BREAK * 2):
+        text = self.take_paragraph()
+        for part in text.split(BREAK * 2) if BREAK in text else (text,):
             if part := part.strip(BREAK):
                 self.lines.add(self._paragraph(part))
 

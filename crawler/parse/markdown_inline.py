@@ -14,6 +14,7 @@ from crawler.parse.markdown_text import (
     emphasise,
     escape,
     escape_brackets,
+    may_be_special,
     script,
     without_marks,
 )
@@ -62,7 +63,7 @@ class Inline:
             return
         if "&" in text:
             text = unescape(text)
-        if self.marks and self._code is None:
+        if self._code is None and self.marks and may_be_special(text):
             text = escape(text, self.inline)
             if self._link is not None:
                 text = escape_brackets(text)
@@ -125,7 +126,8 @@ class Inline:
 
     def anchor(self, attributes: str) -> None:
         in_code = self._code is not None
-        self.end_code()
+        if in_code:
+            self.end_code()
         reference = value_of(attributes, "href")
         url = self._references.absolute(reference) if reference is not None and self.marks else ""
         self._link = (len(self.inline), url, attributes)
@@ -133,10 +135,11 @@ class Inline:
             self._code = len(self.inline)
 
     def end_anchor(self, _: str) -> None:
-        in_code = self._code is not None
-        self.end_code()
-        self.end_link()
-        if in_code:
+        if self._code is None:
+            self.end_link()
+        else:
+            self.end_code()
+            self.end_link()
             self._code = len(self.inline)
 
     def end_link(self) -> None:

@@ -40,10 +40,13 @@ class Lines:
         """Add the *lines* of a block. Raises Full at the limit."""
         if self._gap is not None and self.marks:
             self._add(self._gap.rstrip())
-        self._add((self._prefix if self._first is None else self._first) + lines[0])
-        for line in lines[1:]:
-            self._add(self._prefix + line if line else self._prefix.rstrip())
-        self._first, self._gap = None, self._prefix
+        prefix = self._prefix
+        self._add((prefix if self._first is None else self._first) + lines[0])
+        if len(lines) > 1:
+            empty = prefix.rstrip()
+            for line in lines[1:]:
+                self._add(prefix + line if line else empty)
+        self._first, self._gap = None, prefix
 
     def _add(self, line: str) -> None:
         self._room -= len(line) + 1 if line.isascii() else len(line.encode("utf-8", "replace")) + 1

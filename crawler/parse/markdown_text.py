@@ -19,7 +19,8 @@ _SPECIAL = re.compile(
     r"[*`]|\\(?=[!-/:-@\[-`{-~]|\s*$)|_(?![^\W_])|(?<![^\W_])_|<(?=[a-zA-Z/!?]|$)|&(?=#?\w{1,40};)|\](?=[(\[:]|$)"
     r"|\[(?=\^)|(?<=\S)~|~(?=~|$)|^~"
 )
-_MAY_BE_SPECIAL = re.compile(r"[*`\\_<&\]\[~]")
+may_be_special: Final = re.compile(r"[*`\\_<&\]\[~;]").search
+"""Finds the characters without one of which `escape` changes nothing."""
 _IN_LINK = re.compile(r"\\.|[\[\]]")
 _LINE_START = re.compile(r"(?:#{1,6}(?=\s|$)|[-+](?=[\s|:-]|$)|>|=|\||:(?=-))|(\d{1,9})([.)](?=\s|$))")
 _LONGEST: Final = 40
@@ -43,12 +44,12 @@ def escape(text: str, before: list[str]) -> str:
     found = _END_OF_REFERENCE.match(text) if before else None
     if found is not None and _REFERENCE.search(_ALL_MARKS.sub("", "".join(before[-4:])[-_LONGEST:])):
         return text[: found.end() - 1] + "\\" + escape(text[found.end() - 1 :], [])
-    return _SPECIAL.sub(r"\\\g<0>", text) if _MAY_BE_SPECIAL.search(text) else text
+    return _SPECIAL.sub(r"\\\g<0>", text) if may_be_special(text) else text
 
 
 def without_marks(text: str) -> str:
     """*text* without the marks of emphasis and line breaks."""
-    return _ALL_MARKS.sub(" ", text)
+    return text if text.isprintable() else _ALL_MARKS.sub(" ", text)
 
 
 def script(sign: str, text: str, before: str, escapes: bool) -> str:
@@ -92,11 +93,16 @@ def code_span(text: str, marks: bool = True) -> str:
     if not inner:
         return " " if text else ""
     if marks:
-        runs = {len(run) for run in _TICKS.findall(inner)} if "`" in inner else set()
-        fence = "`" * next(n for n in range(1, len(runs) + 2) if n not in runs)
-        pad = " " if inner[0] == "`" or inner[-1] == "`" else ""
-        inner = f"{fence}{pad}{inner}{pad}{fence}"
+        inner = _ticked(inner) if "`" in inner else f"`{inner}`"
     return (" " if text[0].isspace() else "") + inner + (" " if text[-1].isspace() else "")
+
+
+def _ticked(inner: str) -> str:
+    """Code that has backticks, between more of them."""
+    runs = {len(run) for run in _TICKS.findall(inner)}
+    fence = "`" * next(n for n in range(1, len(runs) + 2) if n not in runs)
+    pad = " " if inner[0] == "`" or inner[-1] == "`" else ""
+    return f"{fence}{pad}{inner}{pad}{fence}"
 
 
 def target(url: str) -> str:
@@ -159,13 +165,12 @@ def _delimiter(parts: list[str], begin: int, end: int, usual: str) -> str:
     The rules of flanking (CommonMark 6.2), with the unknown taken for the worse: a letter inside, or none outside.
     """
     _move_out(parts, begin, end)
-    inner = parts[begin + 1 : end + 1]
-    first, is_nested = _outside(inner, 0)
-    last, is_nested_too = _outside(inner[::-1], -1)
+    first, is_nested = _after(parts, begin + 1, end + 1)
+    last, is_nested_too = _before(parts, begin + 1, end + 1)
     if not first or first in _BLANK or last in _BLANK:
         return ""
-    before, is_beside = _outside(parts[max(begin + 1 - _MAX_NESTED, 0) : begin + 1][::-1], -1)
-    after, is_beside_too = _outside(parts[end + 1 : end + 1 + _MAX_NESTED], 0)
+    before, is_beside = _before(parts, max(begin + 1 - _MAX_NESTED, 0), begin + 1)
+    after, is_beside_too = _after(parts, end + 1, end + 1 + _MAX_NESTED)
     if not (_may_begin("" if is_nested else first, before) and _may_begin("" if is_nested_too else last, after)):
         return ""
     if usual == "~~" and "~" in (first, last, before, after):
@@ -186,6 +191,16 @@ def _move_out(parts: list[str], begin: int, end: int) -> None:
         space = inner[-bare:]
         parts[end + 1] = (space.rstrip(" ") if parts[end + 1].startswith(" ") else space) + parts[end + 1]
         parts[end] = inner[:-bare]
+
+
+def _after(parts: list[str], begin: int, end: int) -> tuple[str, bool]:
+    """The first character of *parts* from *begin* to *end*, and whether a mark stands before it."""
+    return (parts[begin][0], False) if parts[begin] else _outside(parts[begin:end], 0)
+
+
+def _before(parts: list[str], begin: int, end: int) -> tuple[str, bool]:
+    """The last character of *parts* from *begin* to *end*, and whether a mark stands behind it."""
+    return (parts[end - 1][-1], False) if parts[end - 1] else _outside(parts[begin:end][::-1], -1)
 
 
 def _outside(parts: list[str], at: int) -> tuple[str, bool]:

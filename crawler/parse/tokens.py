@@ -19,8 +19,7 @@ Token = tuple[str, str, str]
 _TOKEN = re.compile(r"<(/?[a-zA-Z][^ >]*+)([^>]*+)>([^<]*+)")
 _RAW = re.compile(r"<(?:(script|style|xmp|plaintext)(?=[ >])([^>]*)>(.*?)</\1>|!--.*?-->)", re.DOTALL)
 """What is no HTML in HTML."""
-_SPAN = re.compile(r"</?span(?: [^>]*+)?>")
-_SPAN_TAG = re.compile(r"<span [^>]*+>")
+_SPAN = re.compile(r"<(?:/span|span((?: [^>]*+)?))>")
 _NUMBERED = re.compile(
     r'<span [^>]*class="[^">]*\b(?:linenos?|line-?numbers?|lnt?|hljs-ln-numbers)\b[^>]*>'
     r"(?:<a [^>]*>)?[^<]*(?:</a>)?</span>"
@@ -44,11 +43,13 @@ def tokens_of(tree: Tree) -> list[Token]:
     if any(map(html.__contains__, _CONTROLS)):
         html = html.translate(dict.fromkeys(map(ord, _CONTROLS)))
     if "<span" in html:
-        tags = "".join(set(_SPAN_TAG.findall(html)))
+        parts = _SPAN.split(html)  # every second one is what a tag has of attributes
+        tags = "".join(f"<span{attributes}>" for attributes in set(parts[1::2]) if attributes)
         if not any(map(tags.__contains__, _MEANINGS)):
-            html = (_NUMBERED if any(map(tags.__contains__, _NUMBERS)) else _SPAN).sub("", html)
-    if len(html) > _MAX_TOKENS and (begun := html.count("<")) > _MAX_TOKENS:
-        html = html[: len(html) * _MAX_TOKENS // begun]
+            is_numbered = any(map(tags.__contains__, _NUMBERS))
+            html = _NUMBERED.sub("", html) if is_numbered else "".join(parts[::2])
+    if len(html) > _MAX_TOKENS and (count := html.count("<")) > _MAX_TOKENS:
+        html = html[: len(html) * _MAX_TOKENS // count]
     return _TOKEN.findall(html)
 
 
