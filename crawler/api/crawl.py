@@ -218,7 +218,7 @@ class Crawl:
         has_seeds = bool(purpose.sources or purpose.sitemaps)
         if access.fresh and not (has_seeds or waits):
             raise UsageError("fresh=True starts over: name the seeds to start from")
-        headers.require_hosts(access.loaded.settings.header, purpose.sources)
+        headers.require_hosts(access.loaded.settings.header, purpose.sources or access.origins)
         access.check_hook()
         frontier = access.join(runs=True, begins=has_seeds or waits)
         if has_seeds:
