@@ -29,7 +29,8 @@ _SIGN: Final = 3.0
 """The same where signs are words or syllables."""
 
 _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_NOISE = re.compile(r"https?://\S+|\S*[/\\@_=<>{}$|]\S*")
+_NOISE = re.compile(r"[/\\@_=<>{}$|]")
+"""In a word: it is an address or a part of a program."""
 
 _RANGES: Final = (
     (0x0041, 0x024F, "latin"),
@@ -112,7 +113,7 @@ _KNOWN: Final = {
 def language_of(text: str) -> str | None:
     """The language of *text* as a tag of BCP 47 (`de`, `zh`); None if it cannot be told."""
     begin = max((len(text) - _SAMPLE) // 3, 0)
-    sample = _NOISE.sub(" ", text[begin : begin + _SAMPLE])
+    sample = " ".join(word for word in text[begin : begin + _SAMPLE].split() if _NOISE.search(word) is None)
     letters = Counter(sample)
     scripts = _scripts(letters)
     if not scripts:
