@@ -12,7 +12,7 @@ from typing import Any
 from crawler import owners
 from crawler.errors import UsageError
 from crawler.settings import ENV_PREFIX, FILE, TABLE, Settings, parse, parse_values
-from crawler.text import did_you_mean
+from crawler.text import did_you_mean, option_name
 
 
 def load(flags: Mapping[str, Any], environ: Mapping[str, str] = os.environ, file: Path = Path(FILE)) -> Loaded:
@@ -68,7 +68,7 @@ def _from_file(file: Path) -> tuple[Path | None, dict[str, Any]]:
         if isinstance(value, dict):
             raise UsageError(f"{file}: [{key}]: settings stand without tables: delete this line, keep those below it")
         if setting not in TABLE:
-            known = [name.replace("_", "-") for name in TABLE]
+            known = [option_name(name) for name in TABLE]
             guessed = did_you_mean(key, known, "`crawler run --help` lists them")
             raise UsageError(f"{file}: {key!r} is no setting: {guessed}")
         found[setting] = _from_toml(file, setting, value)
@@ -79,7 +79,7 @@ def _from_toml(file: Path, setting: str, value: Any) -> Any:
     many = TABLE[setting].many
     items = value if many and isinstance(value, list) else [value]
     if any(isinstance(item, dict | list) for item in items):
-        name = setting.replace("_", "-")
+        name = option_name(setting)
         raise UsageError(f"{file}: {name}: {'a list of values' if many else 'one value'} is needed")
     try:
         return parse_values(setting, map(str, items)) if many else parse(setting, str(value))

@@ -47,6 +47,11 @@ def without_credentials(url: str) -> str:
     return f"{scheme[0] if scheme else ''}***@{host}"
 
 
+def to_install(extra: str) -> str:
+    """How to install an *extra* of this package, for the end of a message."""
+    return f"install the extra {extra}: pip install 'crawler[{extra}]' (in a checkout: pip install '.[{extra}]')"
+
+
 def named(words: str) -> CrawlerError:
     """The error that *words* describe: the name of its class and its message, as written by another process."""
     name, _, message = words.partition(" ")

@@ -22,7 +22,7 @@ from crawler import url as urls
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.record import CONTENTS
 from crawler.rule_names import MAX_RULE_SET, rule_names
-from crawler.text import did_you_mean
+from crawler.text import did_you_mean, option_name
 from crawler.units import (
     at_most,
     count,
@@ -247,7 +247,7 @@ class Settings:
         except (msgspec.DecodeError, RecursionError, UsageError) as error:
             if isinstance(error, UsageError):
                 name = ""  # the message names it
-            where = f"{name.replace('_', '-')}: " if name else ""
+            where = f"{option_name(name)}: " if name else ""
             raise DamagedCrawl(
                 f"the settings stored in the `meta` of crawl {self.crawl!r} cannot be used: {where}{error};"
                 " a foreign client wrote there: `crawler delete` deletes the crawl"
@@ -287,12 +287,12 @@ def parse(setting: str, text: str) -> Any:
     """*text* as a value of *setting* (one item, if it takes several); UsageError says what is wrong."""
     meta = TABLE[setting]
     if meta.choices and text not in meta.choices:
-        raise UsageError(f"{setting.replace('_', '-')}: {text!r} is not one of {', '.join(meta.choices)}")
+        raise UsageError(f"{option_name(setting)}: {text!r} is not one of {', '.join(meta.choices)}")
     try:
         return meta.parse(text)
     except ValueError as error:
         shown = "the value" if meta.secret else repr(text if len(text) <= 80 else f"{text[:80]}...")
-        raise UsageError(f"{setting.replace('_', '-')}: {shown} cannot be used: {error}") from None
+        raise UsageError(f"{option_name(setting)}: {shown} cannot be used: {error}") from None
 
 
 def parse_values(setting: str, texts: Iterable[str]) -> tuple[Any, ...]:
@@ -303,7 +303,7 @@ def parse_values(setting: str, texts: Iterable[str]) -> tuple[Any, ...]:
     named = {parse(setting, item.strip()) for text in texts for item in text.split(",")}
     found = [choice for choice in choices if choice in named]
     if not found:
-        raise UsageError(f"{setting.replace('_', '-')}: name at least one of {', '.join(choices)}")
+        raise UsageError(f"{option_name(setting)}: name at least one of {', '.join(choices)}")
     return tuple(found[1:] if found[0] == "meta" and len(found) > 1 else found)  # `meta` is stored in any case
 
 
@@ -314,15 +314,15 @@ def stored_key(name: str) -> str:
         return key
     shown = repr(name if len(name) <= 80 else f"{name[:80]}...")
     if key in TABLE:
-        raise UsageError(f"{shown} belongs to a command, not to the crawl: give it as --{key.replace('_', '-')}")
-    known = [key.replace("_", "-") for key in TABLE if key in stored_names()]
+        raise UsageError(f"{shown} belongs to a command, not to the crawl: give it as --{option_name(key)}")
+    known = [option_name(key) for key in TABLE if key in stored_names()]
     raise UsageError(f"{shown} is no setting of a crawl: {did_you_mean(name, known, '`crawler set` shows all')}")
 
 
 def parse_change(key: str, values: tuple[str, ...]) -> Any:
     """The value that `crawler set` gives to a setting; UsageError if that setting cannot change."""
     key = stored_key(key)
-    name = key.replace("_", "-")
+    name = option_name(key)
     if TABLE[key].kind is Kind.FIXED:
         raise UsageError(
             f"{name} was fixed when the crawl was created; start over with `crawler run --fresh --{name} ...`"

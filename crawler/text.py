@@ -76,3 +76,8 @@ def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
     """The end of a message about an unknown *name*: the guess, or *otherwise*."""
     found = guess(name, known)
     return f"did you mean {found}?" if found else otherwise
+
+
+def option_name(setting: str) -> str:
+    """The name of a setting as a person writes it, on the command line and in `crawler.toml`: `per-host`."""
+    return setting.replace("_", "-")

@@ -18,6 +18,7 @@ from crawler.frontier.messages import HostRow
 from crawler.frontier.status import Status
 from crawler.record import OUTCOMES, Record
 from crawler.settings import TABLE, Kind, Settings
+from crawler.text import option_name
 from tools import docs
 
 TEXTS: Final = {name: (docs.DOCS / f"{name}.md").read_text(encoding="utf-8") for name in docs.PAGES}
@@ -85,7 +86,7 @@ def test_each_outcome_has_a_meaning() -> None:
 def test_each_setting_is_in_the_table_of_its_kind() -> None:
     for kind in Kind:
         options = re.findall(r"^\| `(?:-[a-z], )?--([a-z-]+)", part(f"settings-{kind}"), re.MULTILINE)
-        assert options == [docs.dashed(name) for name, meta in TABLE.items() if meta.kind is kind]
+        assert options == [option_name(name) for name, meta in TABLE.items() if meta.kind is kind]
 
 
 def test_the_lines_of_the_tables_are_a_file_of_the_defaults(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from crawler.export.formats import csv, endings
 from crawler.fielddocs import texts_of
 from crawler.record import OUTCOMES, Link, Record
 from crawler.settings import TABLE, Kind, Meta, Settings, format_value
+from crawler.text import option_name
 
 DOCS: Final = Path(__file__).parent.parent / "docs"
 KEYWORDS: Final = DOCS.parent / "crawler" / "keywords.py"
@@ -147,7 +148,7 @@ def settings_of(kind: Kind) -> Callable[[], Iterator[str]]:
 def _setting(name: str, meta: Meta) -> tuple[str, ...]:
     default = getattr(Settings(), name)
     short = _SHORT.get(name, "")
-    option = f"{short}--{dashed(name)}" + ("" if meta.switch else f" {meta.unit or 'NAME'}")
+    option = f"{short}--{option_name(name)}" + ("" if meta.switch else f" {meta.unit or 'NAME'}")
     shown = format_value(name, default)
     return f"`{option}`", _type_of(meta), _UNITS.get(meta.unit, ""), shown, f"`{toml_of(name)}`", meta.help
 
@@ -160,11 +161,6 @@ def _type_of(meta: Meta) -> str:
     return "list of text" if meta.many else _TYPES.get(meta.unit, "text")
 
 
-def dashed(name: str) -> str:
-    """A setting's name as options and files have it."""
-    return name.replace("_", "-")
-
-
 def toml_of(name: str) -> str:
     """The line of `crawler.toml` that says what holds anyway."""
     default, unit = getattr(Settings(), name), TABLE[name].unit
@@ -175,7 +171,7 @@ def toml_of(name: str) -> str:
     else:
         shown = format_value(name, default)
         value = shown if unit in ("N", "FACTOR") and default is not None else _quoted(shown)
-    return f"{dashed(name)} = {value}"
+    return f"{option_name(name)} = {value}"
 
 
 def _quoted(text: str) -> str:
@@ -218,7 +214,7 @@ def _settings_taken(command: click.Command) -> Iterator[str]:
     if set(OF_CRAWL) <= set(names):
         words.append("all [settings of a crawl](settings.md#fixed-when-a-crawl-begins)")
         names = [name for name in names if name not in OF_CRAWL]
-    words += [f"`--{dashed(str(name))}`" for name in names]
+    words += [f"`--{option_name(str(name))}`" for name in names]
     if words:
         yield from (f"[Settings](settings.md) that it takes: {', '.join(words)}.", "")
 

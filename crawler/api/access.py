@@ -96,6 +96,11 @@ class Access:
         assert self._session is not None
         return self._session
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """Those that the program named when it seeded."""
+        return () if self._session is None else tuple(self._session.origins)
+
     def close(self) -> None:
         """Disconnect from Redis."""
         session, self._session, self._frontier, self._joined = self._session, None, None, False

@@ -218,7 +218,7 @@ class Crawl:
         has_seeds = bool(purpose.sources or purpose.sitemaps)
         if access.fresh and not (has_seeds or waits):
             raise UsageError("fresh=True starts over: name the seeds to start from")
-        headers.require_hosts(access.loaded.settings.header, purpose.sources)
+        headers.require_hosts(access.loaded.settings.header, purpose.sources or access.origins)
         access.check_hook()
         frontier = access.join(runs=True, begins=has_seeds or waits)
         if has_seeds:
@@ -403,6 +403,8 @@ class Crawl:
             if hint := opened.wanted.form.hint(stored):
                 self._access.say(hint)
             written = opened.write(frontier, stored)
+            if absent := written.tally.absent():
+                self._access.say(absent)
         written.result.refuse_left_out()
         return written.records
 

@@ -150,12 +150,12 @@ def write_all(session: Session, frontier: Frontier, output: Output) -> None:
 
     Raises KeyboardInterrupt if a signal asked to end before. A slow reader gets whole records until then.
     """
-    _report_before(session, output)
+    before = _drained_before(session, output)
     with interrupts() if output.waits else nullcontext(lambda: 0) as asked:
         written = output.write(
             frontier, session.settings.store, How(_show, lambda: asked() > 0, _columns(session, output))
         )
-    _report(written, output)
+    _report(written, output, before)
     if asked():
         raise KeyboardInterrupt
     written.result.refuse_left_out()
@@ -169,12 +169,12 @@ def _continue(session: Session, output: Output) -> int:
         if frontier is None:
             return INTERRUPTED
         check_output(session, frontier, output)
-        _report_before(session, output)
+        before = _drained_before(session, output)
         is_over = partial(_is_over, frontier, stopped) if wanted.follow else None
         written = output.write(
             frontier, session.settings.store, How(_show, stopped, _columns(session, output), is_over)
         )
-        _report(written, output)
+        _report(written, output, before)
         written.result.refuse_left_out()
         if stopped() and output.state is not None:
             say("interrupted; the same command continues")
@@ -205,11 +205,19 @@ def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
     return word in OVER
 
 
-def _report(written: Written, output: Output) -> None:
+def _report(written: Written, output: Output, drained_before: int) -> None:
     line.clear()
-    in_all = "" if written.in_all is None else f", {written.in_all:,} in all"
+    records, items = counted(written.records, "record"), written.tally.items
+    if items is not None:
+        records = f"{counted(items, 'item')} of {records}"
+    unit = "" if items is None else "records "
+    in_all = "" if written.in_all is None else f", {written.in_all:,} {unit}in all"
     drained = f", {written.drained:,} drained" if output.wanted.drain else ""
-    say(f"{counted(written.records, 'record')} written to {output.name}{in_all}{drained}")
+    say(f"{records} written to {output.name}{in_all}{drained}")
+    if drained_before:
+        say(f"drained before, and so in the files written then, not in this one: {counted(drained_before, 'record')}")
+    if absent := written.tally.absent(new=written.in_all not in (None, written.records)):
+        say(absent)
     selection = output.wanted.selection
     if not written.records and (options := as_options(*selection.names, selection.unique)):
         say(f"no record matches {options}: `crawler status` counts outcomes and statuses")
@@ -217,10 +225,8 @@ def _report(written: Written, output: Output) -> None:
         say(f"{output.name} ends within a record: nobody read for {GRACE:g} s")
 
 
-def _report_before(session: Session, output: Output) -> None:
+def _drained_before(session: Session, output: Output) -> int:
     """How many records are missing in a new output."""
     if output.state is not None and output.state.mark is not None:
-        return
-    drained = session.crawldb.counters().get("drained", 0)
-    if drained:
-        say(f"drained before, and so in the files written then, not in this one: {counted(drained, 'record')}")
+        return 0
+    return session.crawldb.counters().get("drained", 0)

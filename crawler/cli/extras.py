@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from crawler.errors import UsageError
+from crawler.errors import UsageError, to_install
 
 
 @contextmanager
@@ -16,4 +16,4 @@ def extra(name: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("crawler"):
             raise
-        raise UsageError(f"this command needs {error.name}: install it with `pip install 'crawler[{name}]'`") from None
+        raise UsageError(f"this command needs {error.name}; {to_install(name)}") from None

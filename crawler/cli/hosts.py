@@ -17,7 +17,7 @@ from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import HostRow
 from crawler.settings import TABLE, format_value, parse_change
-from crawler.text import counted, printable
+from crawler.text import counted, option_name, printable
 
 
 @click.command(
@@ -113,7 +113,7 @@ def set_for_hosts(frontier: Frontier, key: str, values: tuple[str, ...], hosts: 
     value = None if values == ("none",) else parse_change(key, values)
     known = set_for(frontier, key, value, names)
     shown = "as the crawl's" if value is None else format_value(key, value)
-    say(f"{key.replace('_', '-')} of {', '.join(names)}: {shown} ({counted(known, 'known host')})")
+    say(f"{option_name(key)} of {', '.join(names)}: {shown} ({counted(known, 'known host')})")
     return 0
 
 
@@ -121,7 +121,7 @@ def settings_of_hosts(crawldb: CrawlDb) -> Iterator[str]:
     """The settings of single hosts, a line each."""
     for of, value in sorted(crawldb.hosts.settings().items()):
         key, _, name = of.partition(" ")
-        yield f"{key.replace('_', '-'):<20} {_shown(key, value)}  ({name})"
+        yield f"{option_name(key):<20} {_shown(key, value)}  ({name})"
 
 
 def _shown(key: str, stored: int | None) -> str:

@@ -12,7 +12,7 @@ from crawler.cli.terminal import line
 from crawler.config import Loaded, load
 from crawler.logs import open_log
 from crawler.settings import TABLE, Kind, Settings, format_value, parse, parse_values
-from crawler.text import printable
+from crawler.text import option_name, printable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -41,7 +41,7 @@ def _option(name: str, default: Any) -> Callable[[F], F]:
     meta = TABLE[name]
     shown = "" if meta.switch or default in (None, ()) else f"  [default: {format_value(name, default)}]"
     text = (f"{'|'.join(meta.choices)}: " if meta.choices else "") + meta.help + shown
-    flags = (*_SHORT.get(name, ()), f"--{name.replace('_', '-')}", name)
+    flags = (*_SHORT.get(name, ()), f"--{option_name(name)}", name)
     if meta.switch:
         return click.option(*flags, is_flag=True, default=None, help=text)
     return click.option(*flags, metavar=meta.unit or "NAME", multiple=meta.many, default=None, help=text)

@@ -25,10 +25,10 @@ from crawler.monitor.progress import Progress
 from crawler.policy import robots
 from crawler.rule_names import rule_names
 from crawler.settings import TABLE, Kind, Settings, format_value, parse_change, stored_key
-from crawler.text import counted, printable
+from crawler.text import counted, option_name, printable
 from crawler.worker.hook import hook_name
 
-_CHANGEABLE: Final = [name.replace("_", "-") for name in OF_CRAWL if TABLE[name].kind is Kind.CHANGEABLE]
+_CHANGEABLE: Final = [option_name(name) for name in OF_CRAWL if TABLE[name].kind is Kind.CHANGEABLE]
 _NO_CRAWLS: Final = "there is no crawl {} yet: begin one with `crawler run URL`"
 
 
@@ -155,7 +155,7 @@ def set_(name: str | None, values: tuple[str, ...], hosts: tuple[str, ...], **gi
 
 def _shown(key: str, stored: Settings) -> str:
     kind = "" if TABLE[key].kind is Kind.CHANGEABLE else "  (fixed)"
-    return printable(f"{key.replace('_', '-'):<20} {format_value(key, getattr(stored, key))}{kind}")
+    return printable(f"{option_name(key):<20} {format_value(key, getattr(stored, key))}{kind}")
 
 
 def _set_hook(session: Session, frontier: Frontier, values: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ import msgspec
 from crawler import url as urls
 from crawler.clock import since_boot
 from crawler.crawl.rule_set import with_rules
-from crawler.errors import CrawlerError, HookFailed, InvalidURL
+from crawler.errors import CrawlerError, HookFailed, InvalidURL, to_install
 from crawler.fetch import open_fetcher
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import Commit, HostTrouble, Lease, Retry, RobotsResult
@@ -149,7 +149,7 @@ class _FetchOne:
                 raise CrawlerError("this machine has no file descriptors left")
             record = Record.decode(ended.message.record)
             if "documents" in ended.message.tallies:
-                self._steps.append(f"{record.url} is a document: pip install 'crawler[documents]' reads it")
+                self._steps.append(f"{record.url} is a document; to read it {to_install('documents')}")
             if record.outcome != "redirected":
                 whole, asked_for = _whole(record, ended, ended.message), self._asked_for(request.depth)
                 return Fetched(whole, self._steps, self._match, asked_for)

@@ -11,6 +11,7 @@ from crawler.frontier import blocks
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import HostRow, OfHost
+from crawler.text import option_name
 
 SORTS: Final[dict[str, Callable[[HostRow], Any]]] = {
     "queued": lambda row: -row.queued,
@@ -36,8 +37,8 @@ def listed(
 def check_of_host(key: str) -> OfHost:
     """*key* as a setting that single hosts can have. UsageError for another one."""
     if key not in get_args(OfHost):
-        possible = ", ".join(get_args(OfHost)).replace("_", "-")
-        raise UsageError(f"{key.replace('_', '-')} is a setting of the whole crawl: --host is for {possible}")
+        possible = ", ".join(map(option_name, get_args(OfHost)))
+        raise UsageError(f"{option_name(key)} is a setting of the whole crawl: --host is for {possible}")
     return cast(OfHost, key)
 
 

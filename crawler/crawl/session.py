@@ -23,6 +23,7 @@ from crawler.frontier.identity import Identity
 from crawler.frontier.redis.address import shown
 from crawler.frontier.status import Status
 from crawler.settings import TABLE, Kind, Settings, format_value
+from crawler.text import option_name
 from crawler.worker.hook import hook_name, refuse_other
 from crawler.worker.options import form_of, limits_of, plan_of, scope_of
 
@@ -138,7 +139,7 @@ class Session:
         for name in self.loaded.named:
             there, wanted = getattr(self.settings, name), getattr(asked, name)
             if TABLE[name].kind is Kind.FIXED and there != wanted:
-                flag = name.replace("_", "-")
+                flag = option_name(name)
                 raise FixedSetting(
                     f"crawl {asked.crawl!r} was begun with --{flag} {format_value(name, there)}, which cannot change:"
                     f" leave it out, name another --crawl, or start over with `crawler run --fresh`"
@@ -176,7 +177,8 @@ class Session:
         if text == self.settings.rule_set:
             return
         before, after = (format_value("rule_set", rules) for rules in (self.settings.rule_set, text))
-        self.say(f"rules: {before} -> {after}; pages that were fetched before keep their data")
+        change = f"{after} (changed)" if before == after else f"{before} -> {after}"
+        self.say(f"rules: {change}; pages that were fetched before keep their data")
         self._store(frontier, {"rule_set": text})
 
     def change(self, frontier: Frontier, changed: dict[str, Any]) -> None:
@@ -185,7 +187,7 @@ class Session:
         plan_of(replace(self.settings, **different))  # report what cannot be used before anything is changed
         for name, value in different.items():
             before = format_value(name, getattr(self.settings, name))
-            self.say(f"{name.replace('_', '-')}: {before} -> {format_value(name, value)}")
+            self.say(f"{option_name(name)}: {before} -> {format_value(name, value)}")
         if different.keys() & {"ignore_sitemaps", "sitemap_only"}:
             self.say("sitemaps are looked up when a host's robots.txt is read: for known hosts, within 24 h")
         if not different and changed.get("max_time") is None:

@@ -25,6 +25,7 @@ from crawler.frontier.messages import refuse_deleting
 from crawler.frontier.redis.channel import Publisher
 from crawler.frontier.status import NO_WORKERS, Monitor, Status
 from crawler.settings import Settings, format_value, stored_names
+from crawler.text import option_name
 from crawler.worker.options import sees_addresses
 
 TICK: Final = 0.1
@@ -236,7 +237,7 @@ class _Outlook:
             before, after = getattr(self._settings, name), getattr(settings, name)
             if before != after:
                 shown = {"before": format_value(name, before), "after": format_value(name, after)}
-                self.journal.tell("setting-changed", setting=name.replace("_", "-"), **shown)
+                self.journal.tell("setting-changed", setting=option_name(name), **shown)
         self._settings = settings
 
     def last_status(self, *, interrupted: bool) -> Status:

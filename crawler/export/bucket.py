@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
-from crawler.errors import UsageError
+from crawler.errors import UsageError, to_install
 from crawler.export.bucket_errors import NO_CREDENTIALS, trouble_of
 
 if TYPE_CHECKING:
@@ -164,6 +164,11 @@ class Bucket:
 
         found: tuple[bytes, str | None] | None = self._ask(read, missing=True)
         return found
+
+    def size(self, key: str) -> int:
+        """Bytes of an object; 0 if there is none. Reads no content: unlike HEAD, GET says which kind of 404 it is."""
+        found = self._ask(lambda: self._obstore.get(self._store, key).meta["size"], missing=True)
+        return int(found or 0)
 
     def keys(self, folder: str) -> Iterator[str]:
         """All keys that begin with *folder* and a slash, in order; for an empty *folder* all."""
@@ -316,7 +321,7 @@ def _library() -> Any:
     try:
         import obstore
     except ModuleNotFoundError:
-        raise UsageError("s3:// needs obstore: install it with `pip install 'crawler[s3]'`") from None
+        raise UsageError(f"s3:// needs obstore; {to_install('s3')}") from None
     return obstore
 
 

@@ -35,8 +35,8 @@ class ByteStream(Format):
     """How a file begins."""
     shape: Callable[[Shape], ByteStream] | None = None
     """The same with other rows; None if it has no rows."""
-    learn: Callable[[tuple[str, ...]], ByteStream] | None = None
-    """The same with columns for what hooks and rules found; None if it needs none."""
+    learn: Callable[[tuple[str, ...], bool], ByteStream] | None = None
+    """The same with columns for what hooks and rules found, see `Writer.expect`; None if it needs none."""
     rows: Shape = ALL_FIELDS
     """What a row holds."""
     packing: str = ""
@@ -48,9 +48,11 @@ class ByteStream(Format):
     def packed(self, ending: str) -> Format:
         return replace(self, name=f"{self.name}, {NAMES[ending]}", packing=ending)
 
-    def learned(self, columns: tuple[str, ...]) -> ByteStream:
+    def learned(self, columns: tuple[str, ...], complete: bool) -> ByteStream:
         """The same with columns for what hooks and rules found."""
-        return self if self.learn is None else replace(self.learn(columns), name=self.name, packing=self.packing)
+        if self.learn is None:
+            return self
+        return replace(self.learn(columns, complete), name=self.name, packing=self.packing)
 
     def contains_state(self, output: str) -> bool:
         return is_storage(output)
@@ -71,7 +73,7 @@ class ByteStream(Format):
         return frozenset(CONTENTS) if read is None else frozenset(CONTENTS) & read
 
     def open(self, output: str, *, follow: bool) -> Writer:
-        """A file appears whole at `finish`. With *follow* it is emptied at once and grows line by line.
+        """A file appears whole at `finish`. With *follow* it is emptied at the first record and grows line by line.
 
         Every line is whole, except that the last one may be cut when this process is killed.
         """
@@ -105,8 +107,8 @@ class StreamWriter(Writer):
         if self.waits:
             self._stopped = stopped
 
-    def expect(self, columns: tuple[str, ...]) -> None:
-        self.columns, self._format = columns, self._format.learned(columns)
+    def expect(self, columns: tuple[str, ...], *, complete: bool = False) -> None:
+        self.columns, self._format = columns, self._format.learned(columns, complete)
         if self._heads:
             self._held[0] = self._format.head
 
@@ -120,7 +122,8 @@ class StreamWriter(Writer):
             self._guarded(self._drain)
 
     def flush(self) -> int:
-        if self._target.live:
+        only_head = 0 < self._heads == len(self._held)
+        if self._target.live and not only_head:
             self._guarded(self._drain, Ends.ALL)
         return self._left_out
 

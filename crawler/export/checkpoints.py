@@ -95,7 +95,7 @@ class Checkpoints:
             check_same(before, state, frontier, wanted)
         resumes = before is not None and before.output == output
         if before is not None and resumes and before.format != wanted.form.name:
-            raise UsageError(f"{wanted.output} holds {before.format}, not {wanted.form.name}: continue in a new file")
+            raise UsageError(f"{wanted.output} holds {before.format}, not {wanted.form.name}: continue in a new one")
         known = before.known if before is not None and resumes else None
         self.writer = state.writer(wanted.form, wanted.output, known, follow=wanted.follow)
         try:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from crawler.errors import FrontierError, UnreadableRecord
 from crawler.export.selection import ALL, Selection
-from crawler.export.shape import columns_of, items_of
+from crawler.export.shape import columns_of, items_of, own_of
 from crawler.export.writer import Writer
 from crawler.frontier.crawldb import Records
 from crawler.frontier.shards.records import START, Stored
@@ -110,10 +110,15 @@ class Export:
         self._records, self._writer, self._note, self._stopped = records, writer, note, stopped
         writer.heed(stopped)
         self._selection, self._known = selection, columns
+        self._once = False
         self._reading = _Reading(records, selection, {*writer.contents, *(["data"] if selection.items else [])})
 
-    def run(self, after: str = START) -> ExportResult:
-        """Write all records after the cursor *after*. Records that cannot be read are left out, and counted."""
+    def run(self, after: str = START, *, once: bool = False) -> ExportResult:
+        """Write all records after the cursor *after*. Records that cannot be read are left out, and counted.
+
+        *once*: nothing is added to this output later, see `Writer.expect`.
+        """
+        self._once = once
         return self._continue(ExportResult(0, after))
 
     def follow(self, is_over: Callable[[], bool], pause: Callable[[float], None], after: str = START) -> ExportResult:
@@ -142,7 +147,8 @@ class Export:
         result = so_far
         for batch, cursor in self._reading.batches(so_far.cursor):
             if batch and self._writer.columns is None:
-                self._writer.expect(self._columns())
+                columns, complete = self._columns()
+                self._writer.expect(columns, complete=complete and self._once)
             written = []
             for stored, record in zip(batch, self._reading.named(batch), strict=True):
                 try:
@@ -162,20 +168,29 @@ class Export:
                 break
         return result
 
-    def _columns(self) -> tuple[str, ...]:
-        """The columns for what hooks and rules found: the known keys, then those in the first records."""
+    def _columns(self) -> tuple[tuple[str, ...], bool]:
+        """The columns for what hooks and rules found: the known keys, then those in the first records.
+
+        And whether they hold all that was found so far.
+        """
+        found, complete = self._sample()
+        rows: list[Any] = [dict.fromkeys(self._known), *found]
+        if not self._selection.items:
+            return columns_of(rows), False
+        rows = [own_of(rows[0]), *(own_of(item) for data in found for item in items_of(data) or ())]
+        columns = columns_of(rows, without=("data",))
+        return columns, complete and all(row.keys() <= {*columns} for row in rows)
+
+    def _sample(self) -> tuple[list[Any], bool]:
+        """What hooks and rules found on the first pages, and whether these are all."""
         found: list[Any] = []
         seen = 0
         for batch, _ in _Reading(self._records, self._selection, ("data",)).batches(START):
             found += [stored.record.data for stored in batch if stored.record.data is not None]
             seen += _BATCH
             if len(found) >= _SAMPLE or seen >= _LOOKED_AT:
-                break
-        known = dict.fromkeys(self._known)
-        if self._selection.items:
-            items = [item for data in found for item in items_of(data) or ()]
-            return columns_of([known, *items], without=("url", "data"))
-        return columns_of([known, *found])
+                return found, False
+        return found, True
 
 
 class _Reading:

@@ -13,9 +13,12 @@ from crawler.export.checkpoints import Checkpoints, Wanted, check_same
 from crawler.export.exporter import Export, ExportResult, Note
 from crawler.export.state import State
 from crawler.export.stream import never
+from crawler.export.tally import Tally
+from crawler.export.target import has_content
 from crawler.export.writer import Writer
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.shards.records import START, Stored
+from crawler.text import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Written:
     """What an export has written."""
 
     result: ExportResult
+    tally: Tally
     records: int
     """By this export."""
     in_all: int | None = None
@@ -52,6 +56,16 @@ class How:
 
 
 PLAIN: Final = How()
+
+
+def _counting(tally: Tally, note: Note) -> Note:
+    """*note*, which counts what was written, too."""
+
+    def counted_note(result: ExportResult, written: Sequence[Stored]) -> None:
+        tally.add(stored.record for stored in written)
+        note(result, written)
+
+    return counted_note
 
 
 class Output:
@@ -92,17 +106,34 @@ class Output:
             )
 
     def write(self, frontier: Frontier, stored: Collection[str], how: How = PLAIN) -> Written:
-        """Write the records of a crawl that keeps what *stored* names."""
+        """Write the records of a crawl that keeps what *stored* names.
+
+        UsageError, with nothing changed, if an output with content would become empty because records were drained.
+        """
         contents = self.wanted.form.contents(stored)
+        tally = Tally(self.wanted.shape, stored)
+        how = replace(how, note=_counting(tally, how.note))
         if self.state is not None:
-            return self._continue(self.state, frontier, contents, how)
+            return self._continue(self.state, frontier, contents, tally, how)
         assert self.writer is not None
         self.writer.contents = contents
         result = self._export(frontier, self.writer, START, how)
+        if not result.count:
+            self._refuse_loss(frontier, result)
         self.writer.finish()
-        return Written(result, result.count, cut=self.writer.cut)
+        return Written(result, tally, result.count, cut=self.writer.cut)
 
-    def _continue(self, state: State, frontier: Frontier, contents: Collection[str], how: How) -> Written:
+    def _refuse_loss(self, frontier: Frontier, result: ExportResult) -> None:
+        """There is nothing to write: UsageError if that is because of drained records and something would be lost."""
+        drained = frontier.crawldb.counters().get("drained", 0)
+        if drained and has_content(self.wanted.output):
+            result.refuse_left_out()
+            raise UsageError(
+                f"{self.name} stays as it was: there is no record to write, for {counted(drained, 'record')} drained"
+                " before can be found in the files written then; name another output"
+            )
+
+    def _continue(self, state: State, frontier: Frontier, contents: Collection[str], tally: Tally, how: How) -> Written:
         """Continue where the state says."""
         with Checkpoints(state, frontier, self.wanted) as checkpoints:
             checkpoints.writer.contents = contents
@@ -113,12 +144,16 @@ class Output:
 
             result = self._export(frontier, checkpoints.writer, checkpoints.cursor, replace(how, note=note))
         cut = checkpoints.writer.cut
-        return Written(result, checkpoints.written, checkpoints.records, checkpoints.drained, cut)
+        return Written(result, tally, checkpoints.written, checkpoints.records, checkpoints.drained, cut)
 
     def _export(self, frontier: Frontier, writer: Writer, after: str, how: How) -> ExportResult:
         selection, records = self.wanted.selection, frontier.crawldb.records
         export = Export(records, writer, selection=selection, columns=how.columns, note=how.note, stopped=how.stopped)
-        return export.run(after) if how.is_over is None else export.follow(how.is_over, time.sleep, after)
+        return (
+            export.run(after, once=self.state is None)
+            if how.is_over is None
+            else export.follow(how.is_over, time.sleep, after)
+        )
 
     def close(self) -> None:
         """Release it. What was not finished is as it was before, or as its state says."""

@@ -213,6 +213,13 @@ def _remove_unless_used(path: Path) -> None:
         os.close(fd)
 
 
+def size_of(output: str) -> int:
+    """Bytes of an object; 0 if there is none."""
+    name, key = parts_of(output)
+    with opening(output):
+        return Bucket(name).size(key)
+
+
 @contextmanager
 def opening(output: str) -> Iterator[None]:
     """What the bucket refuses before anything was written is a UsageError; a bucket that is away is an OutputError."""

@@ -81,14 +81,27 @@ ALL_FIELDS: Final = Shape()
 
 
 def fields_of(values: Iterable[str]) -> tuple[str, ...]:
-    """The names in values of `--fields`, each of which may hold several with commas between."""
-    return tuple(dict.fromkeys(name for value in values for part in value.split(",") if (name := part.strip())))
+    """The names in values of `--fields`, each of which may hold several with commas between.
+
+    UsageError if there are values, and none has a name.
+    """
+    given = tuple(values)
+    names = tuple(dict.fromkeys(name for value in given for part in value.split(",") if (name := part.strip())))
+    if given and not names:
+        raise UsageError("--fields is empty: name fields, as in url,title,data.price, or leave it out for all")
+    return names
 
 
 def items_of(data: Any) -> list[Any] | None:
     """The items that a hook or a rule found: `data` itself if it is a list, or its `items`. None: there are none."""
     found = data.get("items") if isinstance(data, dict) else data
     return found if isinstance(found, list) and found else None
+
+
+def own_of(item: Any) -> dict[str, Any]:
+    """What an item has of its own, by column. A URL, as a product has, is `item.url`; what is no object is `value`."""
+    own = item if isinstance(item, dict) else {"value": item}
+    return {"item.url" if key == "url" else key: value for key, value in own.items()}
 
 
 def value_at(value: Any, path: str) -> Any:
@@ -148,9 +161,8 @@ def _known(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _row_of(record: Record, item: Any) -> dict[str, Any]:
-    """An item with the URL of its page. A URL of its own, as a product has, is `item.url`."""
-    own = item if isinstance(item, dict) else {"value": item}
-    return {"url": record.url} | {"item.url" if key == "url" else key: value for key, value in own.items()}
+    """An item with the URL of its page."""
+    return {"url": record.url} | own_of(item)
 
 
 def _check(path: str) -> None:

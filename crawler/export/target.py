@@ -20,7 +20,7 @@ from crawler.errors import UsageError
 from crawler.export import files
 from crawler.export.bucket import is_url
 from crawler.export.files import mode_of, reason
-from crawler.export.s3 import Upload
+from crawler.export.s3 import Upload, size_of
 from crawler.export.stream import Stream, never, stream_to
 from crawler.export.writer import KnownOutput
 
@@ -75,6 +75,16 @@ def open_target(name: str, *, follow: bool) -> Target:
         return ReplacedFile(Path(os.path.realpath(place)))
     except (OSError, ValueError) as error:
         raise _unusable(name, error) from None
+
+
+def has_content(name: str) -> bool:
+    """Whether there is a file or an object *name* that is not empty. OutputError if a bucket does not say."""
+    if is_url(name):
+        return size_of(name) > 0
+    with suppress(OSError, ValueError):
+        found = Path(name).stat()
+        return name != "-" and stat.S_ISREG(found.st_mode) and found.st_size > 0
+    return False
 
 
 def append_to(name: str, known: KnownOutput | None, *, follow: bool) -> Target:
@@ -189,9 +199,10 @@ class Uploaded(_File):
 
 
 class FileInPlace(_File):
-    """A file that readers see grow, or a pipe or device. A file is emptied first, and locked (flock) for life.
+    """A file that readers see grow, or a pipe or device. A file is locked (flock) for life.
 
-    After a write that failed the file ends where that write began: with a whole line.
+    What is in it stays until there is something to write, or until `finish`. After a write that failed the file ends
+    where that write began: with a whole line.
     """
 
     live = True
@@ -205,7 +216,6 @@ class FileInPlace(_File):
         try:
             if self._regular:
                 _lock(self._fd, str(path))
-                os.ftruncate(self._fd, 0)
         except BaseException:
             os.close(self._fd)
             raise
@@ -216,6 +226,7 @@ class FileInPlace(_File):
             taken = self._stream.write(pieces, stopped, whole=whole)
             self.given_up, self.cut = self._stream.given_up, self._stream.cut
             return taken
+        self._empty()
         try:
             return super().write(pieces)
         except BaseException:  # Ctrl-C in the middle of a write, too
@@ -226,8 +237,14 @@ class FileInPlace(_File):
     def finish(self) -> None:
         """Make what was written survive a power loss."""
         if self._regular:
+            self._empty()
             self.sync()
         self.abort()
+
+    def _empty(self) -> None:
+        """Remove what was in it before."""
+        if not self.size:
+            os.ftruncate(self._fd, 0)
 
 
 class AppendedFile(_File):

@@ -46,8 +46,8 @@ class Writer(ABC):
     columns: tuple[str, ...] | None = ()
     """The columns for what hooks and rules found; None: not known yet, `expect` must come before the first record."""
 
-    def expect(self, columns: tuple[str, ...]) -> None:
-        """These are the columns for what hooks and rules found."""
+    def expect(self, columns: tuple[str, ...], *, complete: bool = False) -> None:
+        """These are the columns for what hooks and rules found. *complete*: nothing has to be put elsewhere."""
         self.columns = columns
 
     @abstractmethod

@@ -28,7 +28,7 @@ from crawler.frontier.status import Monitor, Status
 from crawler.monitor.screen import cause, clock, size
 from crawler.record import Record
 from crawler.settings import TABLE, Kind, Settings, format_value
-from crawler.text import printable, rfc3339
+from crawler.text import option_name, printable, rfc3339
 
 PAGES: Final = Path(__file__).parent / "pages"
 _KEPT: Final = 10_000
@@ -173,9 +173,7 @@ def _changed(settings: Settings) -> list[tuple[str, str]]:
     defaults = Settings()
     names = [name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS and not meta.secret]
     found = [(name, getattr(settings, name)) for name in names]
-    return [
-        (name.replace("_", "-"), format_value(name, value)) for name, value in found if value != getattr(defaults, name)
-    ]
+    return [(option_name(name), format_value(name, value)) for name, value in found if value != getattr(defaults, name)]
 
 
 def _troubles(rows: Sequence[HostRow]) -> dict[str, str]:

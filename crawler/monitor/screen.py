@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+from crawler.errors import to_install
 from crawler.frontier.status import Status
 from crawler.record import Record
 from crawler.text import counted
@@ -94,7 +95,7 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
 def documents_left_out(status: Status) -> str:
     """How many documents were not read, and what reads them."""
     were = "was" if status.documents == 1 else "were"
-    return f"{counted(status.documents, 'document')} {were} left out: pip install 'crawler[documents]'"
+    return f"{counted(status.documents, 'document')} {were} left out; to read them {to_install('documents')}"
 
 
 def cause(record: Record) -> str:

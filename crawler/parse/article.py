@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib.util import find_spec
 
-from crawler.errors import UsageError
+from crawler.errors import UsageError, to_install
 from crawler.parse.page import Page, valid
 
 Article = Callable[[bool], str]
@@ -35,4 +35,4 @@ def article(page: Callable[[], Page]) -> Article:
 def check() -> None:
     """Raise UsageError where trafilatura is missing."""
     if find_spec("trafilatura") is None:
-        raise UsageError("--extract article needs trafilatura: install it with `pip install 'crawler[article]'`")
+        raise UsageError(f"--extract article needs trafilatura; {to_install('article')}")

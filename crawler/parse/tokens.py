@@ -48,8 +48,8 @@ def tokens_of(tree: Tree) -> list[Token]:
         if not any(map(tags.__contains__, _MEANINGS)):
             is_numbered = any(map(tags.__contains__, _NUMBERS))
             html = _NUMBERED.sub("", html) if is_numbered else "".join(parts[::2])
-    if len(html) > _MAX_TOKENS and (count := html.count("<")) > _MAX_TOKENS:
-        html = html[: len(html) * _MAX_TOKENS // count]
+    if len(html) > _MAX_TOKENS and (begun := html.count("<")) > _MAX_TOKENS:
+        html = html[: len(html) * _MAX_TOKENS // begun]
     return _TOKEN.findall(html)
 
 

@@ -317,7 +317,7 @@ def test_another_filter_or_form(begun: Crawl) -> None:
     refused(begun, "of --only failed,fetched: ask", "b.jsonl", "b.state", selection=Selection(("fetched",)))
     assert go_on(begun, "b.jsonl", "b.state", selection=Selection(("failed", "fetched"))).written == 0
     refused(begun, "of --only failed,fetched: ask", "b.jsonl", "b.state", selection=Selection(("failed",), ("200",)))
-    refused(begun, "a.jsonl holds jsonl, not csv: continue in a new file", format="csv")
+    refused(begun, "a.jsonl holds jsonl, not csv: continue in a new one", format="csv")
     go_on(begun, "c.csv", "c.state")
     refused(begun, "holds csv, not csv with raw cells", "c.csv", "c.state", shape=Shape(defuse=False))
 

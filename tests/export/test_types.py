@@ -16,7 +16,11 @@ from crawler.export.types import JSON, MAX_LEAVES, NULL, TEXT, Type, bounded, co
 
 INTEGERS = st.integers(-(2**70), 2**70)
 VALUES = st.recursive(
-    st.none() | st.booleans() | INTEGERS | st.floats(allow_nan=False) | st.text("ab\u85e4", max_size=3),
+    st.none()
+    | st.booleans()
+    | INTEGERS
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text("ab\u85e4", max_size=3),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=1), inner, max_size=3),
     max_leaves=12,
 )

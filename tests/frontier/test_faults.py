@@ -156,7 +156,6 @@ FAULTS: Final = {
     "a trouble that is over is kept": Fault("    if was then\n", "    if false then\n"),
     "a host's own delay does not count": Fault("number(own) or DELAY", "DELAY"),
     "a circle of redirects is not found": Fault("    if from == to then\n", "    if false then\n", ("commit",)),
-    "a page that ends again is found by its old text": Fault("    remove_from_bands(was, noted)\n", "", ("commit",)),
     "what is near another page is noted too": Fault("elseif near then\n", "elseif false then\n", ("commit",)),
     "drain forgets by what a page is found": Fault("      if was[5] then\n", "      if false then\n", ("drain",)),
     "revive leaves the record": Fault("    redis.call('DEL', page)\n", "", ("revive",)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from crawler.errors import to_install
 from crawler.parse.documents import are_readable
 from tests.documents import DOCX_TYPE, PDF_TYPE, Text, docx, hyperlink, lines, paragraph, pdf
 from tests.pdfium import write_hostile_pdfium
@@ -172,11 +173,11 @@ def test_without_the_extra_the_summary_says_once_what_to_install(commands: Comma
     commands.env["PYTHONPATH"] = str(commands.folder)
     done = commands.run("run", site.url("/"), *OPTIONS)
     assert done.code == 0, done.err
-    assert done.err.count("  3 documents were left out: pip install 'crawler[documents]'\n") == 1
+    assert done.err.count(f"  3 documents were left out; to read them {to_install('documents')}\n") == 1
     assert commands.status()["outcomes"] == {"fetched": 1, "dropped:type": 4}
     assert "size" not in commands.records()[site.url("/0.pdf")]
     fetched = commands.run("fetch", site.url("/0.pdf"))
-    assert f"{site.url('/0.pdf')} is a document: pip install 'crawler[documents]' reads it" in fetched.err + fetched.out
+    assert f"{site.url('/0.pdf')} is a document; to read it {to_install('documents')}" in fetched.err + fetched.out
 
 
 def test_a_crawl_that_stores_records_alone_reads_no_documents(commands: Commands, sites: Sites) -> None:

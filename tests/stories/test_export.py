@@ -110,9 +110,20 @@ def test_what_is_drained_is_told_and_still_known(stored: Stored) -> None:
     ]
     assert _memory(stored) < memory - SIZE * 200
     assert stored.commands.run("export", "-o", "b.jsonl").lines == [
-        f"crawler: drained before, and so in the files written then, not in this one: {SIZE:,} records",
         "crawler: 0 records written to b.jsonl",
+        f"crawler: drained before, and so in the files written then, not in this one: {SIZE:,} records",
     ]
+    b = stored.commands.folder / "b.jsonl"
+    b.write_text("an older export\n")
+    done = stored.commands.run("export", "-o", "b.jsonl")
+    assert (done.code, done.lines, b.read_text()) == (
+        2,
+        [
+            f"crawler: b.jsonl stays as it was: there is no record to write, for {SIZE:,} records drained before can be"
+            " found in the files written then; name another output"
+        ],
+        "an older export\n",
+    )
     told = json.loads(stored.commands.run("explain", page(3).url, "--json").out)
     assert (told["state"], told["origins"]) == ("fetched", [page(2).url, page(1).url, page(0).url])
 

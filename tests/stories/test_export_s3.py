@@ -254,3 +254,14 @@ def test_without_obstore_one_line_says_what_to_install(stored: Stored) -> None:
     stored.commands.write("hidden.py", hidden)
     assert "pip install 'crawler[s3]'" in refusal(stored.export("pages.jsonl", python="hidden.py"), 2)
     assert stored.commands.run("export", "-o", "local.jsonl", python="hidden.py").code == 0
+
+
+@pytest.mark.parametrize("name", ["pages.jsonl", "pages.csv.gz", "pages.parquet", "pages.db"])
+def test_an_older_object_is_not_replaced_by_an_empty_one(stored: Stored, name: str) -> None:
+    assert stored.export(name).code == 0
+    before = stored.server.objects()
+    assert stored.commands.run("export", "-o", "drained.jsonl", "--drain").code == 0
+    line = refusal(stored.export(name), 2)
+    assert f"{name} stays as it was: there is no record to write" in line
+    assert stored.server.objects() == before
+    assert stored.export(f"new-{name}").code == 0

@@ -120,6 +120,8 @@ def test_the_rules_of_a_crawl_are_shown_and_replaced(commands: Commands, shop: S
     assert changed.format("green-tea, cup -> tea, cup") in done.lines
     done = commands.run("run", shop.url("/"), *RUN, "--rules", "rules.toml", "--add")
     assert not any(line.startswith("crawler: rules:") for line in done.lines)
+    commands.write("rules.toml", f"{RULES}\n# changed\n")
+    assert changed.format("tea, cup (changed)") in commands.run("set", "rules", "rules.toml").lines
     assert changed.format("tea, cup -> none") in commands.run("set", "rules", "none").lines
 
 

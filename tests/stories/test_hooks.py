@@ -64,7 +64,7 @@ def test_each_page_pays_for_itself_alone(commands: Commands, sites: Sites) -> No
     assert (records["odd"]["outcome"], "data" in records["odd"]) == ("fetched", False)
     assert records["odd"]["error"].startswith("hook: TypeError: JSON cannot hold data['page']: ")
     assert ("data" in records["none"], "error" in records["none"]) == (False, False)
-    assert records["items"]["data"] == [{"n": 0}, {"n": 1}, {"n": 2}]
+    assert records["items"]["data"] == {"items": [{"n": 0}, {"n": 1}, {"n": 2}]}
     for path in normal:
         head = f"Head of {path}"
         assert records[path]["data"] == {"title": path, "h1": [head], "soup": head}

@@ -82,7 +82,10 @@ def test_a_missing_library_is_named_with_its_cure(commands: Commands, library: s
     commands.write(f"{library}.py", f"raise ModuleNotFoundError('no', name={library!r})")
     commands.env["PYTHONPATH"] = str(commands.folder)
     done = commands.run(*line.split())
-    said = f"crawler: this command needs {library}: install it with `pip install 'crawler[web]'`"
+    said = (
+        f"crawler: this command needs {library}; install the extra web: pip install 'crawler[web]' (in a checkout:"
+        " pip install '.[web]')"
+    )
     assert (done.code, done.lines) == (2, [said])
 
 

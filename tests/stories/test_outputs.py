@@ -72,10 +72,31 @@ def test_items_of_rules_in_a_table_and_in_columns(commands: Commands, url: str) 
     found = table(commands.folder / "all.db", "SELECT url, seller, amount FROM items ORDER BY url, rowid")
     wanted = [(f"{url}{page}", *offer) for page in "ab" for offer in (("x", 1), ("y", 2.5))]
     assert [tuple(row.values()) for row in found] == wanted
-    assert commands.run("export", "-o", "items.csv", "--items").code == 0
+    done = commands.run("export", "-o", "items.csv", "--items")
+    assert (done.code, done.lines) == (0, ["crawler: 4 items of 2 records written to items.csv"])
     found = sorted(rows(commands.folder / "items.csv"), key=lambda row: (row["url"], row["seller"]))
     assert [(row["url"], row["seller"], row["amount"]) for row in found] == wanted
-    assert list(found[0]) == ["url", "seller", "amount", "data"]
+    assert list(found[0]) == ["url", "seller", "amount"]
+
+
+def test_a_field_that_nothing_has_is_named_at_the_end(commands: Commands, url: str) -> None:
+    commands.write("rules.toml", ITEMS)
+    crawl = ("run", url, "--rules", "rules.toml", "--delay", "0", "-n", "1", "-o", "all.jsonl", "--fields")
+    said = (
+        "crawler: no record has data.itms (did you mean data.items?), html (the crawl does not keep it: --store html)"
+    )
+    assert said in commands.run(*crawl, "url,data.itms,html").lines
+    done = commands.run("export", "-o", "-", "--items", "--fields", "data.seller,amount")
+    assert [row["amount"] for row in done.records()] == [1, 2.5, 1, 2.5]
+    assert done.lines == [
+        "crawler: 4 items of 2 records written to stdout",
+        "crawler: no item has data.seller (with --items name the item's own field: seller)",
+    ]
+    script = "from crawler import Crawl\nCrawl().export('b.csv', fields=['url', 'data.itms'])\n"
+    commands.write("script.py", script)
+    assert "no record has data.itms (did you mean data.items?)" in commands.run(python="script.py").err
+    done = commands.run("export", "-o", "x.csv", "--fields", "")
+    assert (done.code, "--fields is empty" in done.lines[-1]) == (2, True)
 
 
 def test_what_cannot_be_is_told_before_the_crawl(

@@ -21,6 +21,7 @@ from typing import Any, Final
 
 import msgspec
 
+from crawler.errors import OutputError
 from crawler.export.byte_stream import ByteStream
 from crawler.export.shape import ALL_FIELDS, Shape, divide
 from crawler.record import Record
@@ -91,12 +92,13 @@ class _Columns:
     What has no column stays in the column `data`, except where the fields were named.
     """
 
-    def __init__(self, shape: Shape, found: tuple[str, ...] = ()) -> None:
+    def __init__(self, shape: Shape, found: tuple[str, ...] = (), complete: bool = False) -> None:
+        """*complete*: all items so far have columns for all that they have."""
         self._shape, self._found = shape, found
         if shape.fields:
             self.names = shape.fields
         elif shape.items:
-            self.names = ("url", *found, "data")
+            self.names = ("url", *found) if complete else ("url", *found, "data")
         else:
             self.names = (*FIELDS, *(f"data.{key}" for key in found))
 
@@ -123,6 +125,8 @@ class _Columns:
         if self._shape.fields:
             return row
         own = {name: row.pop(name) for name in ("url", *self._found) if name in row}
+        if row and "data" not in self.names:
+            raise OutputError("an item with new fields came while the export began: run the same command again")
         return own | {"data": row or None}
 
     def _line(self, cells: list[tuple[str, bool]]) -> bytes:
@@ -141,8 +145,8 @@ def _cell(field: str, value: Any) -> tuple[str, bool]:
     return msgspec.json.encode(value).decode(), not plain
 
 
-def _format(shape: Shape, found: tuple[str, ...] = ()) -> ByteStream:
-    columns = _Columns(shape, found)
+def _format(shape: Shape, found: tuple[str, ...] = (), complete: bool = False) -> ByteStream:
+    columns = _Columns(shape, found, complete)
     name = "csv" if shape.defuse else "csv with raw cells"
     learn = None if shape.fields else partial(_format, shape)
     return ByteStream(name, columns.encode, "csv", harmless, columns.head(), _format, learn, shape)

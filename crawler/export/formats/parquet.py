@@ -18,7 +18,7 @@ from typing import IO, Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from crawler.errors import OutputError, UsageError
+from crawler.errors import OutputError, UsageError, to_install
 from crawler.export.files import reason
 from crawler.export.parts import FolderOfParts
 from crawler.export.shape import ALL_FIELDS, FIELDS, Shape, divide
@@ -72,7 +72,7 @@ def library() -> tuple[ModuleType, ModuleType]:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise UsageError("Parquet needs pyarrow: install it with `pip install 'crawler[parquet]'`") from None
+        raise UsageError(f"Parquet needs pyarrow; {to_install('parquet')}") from None
     return pyarrow, pyarrow.parquet
 
 
@@ -90,7 +90,7 @@ class ParquetWriter(Writer):
         self._open = True
 
     def _names(self) -> tuple[str, ...]:
-        return self._shape.fields or ("url", *(self.columns or ()), "data")
+        return self._shape.fields or ("url", *(self.columns or ()))
 
     def write(self, record: Record) -> None:
         self._guarded(self._write, record)
@@ -221,7 +221,8 @@ class _Kept:
 
     def types(self) -> dict[str, Type]:
         """The columns; one without any value is text."""
-        known = {name: self._types.get(name, NULL) for name in self._names()}
+        left = ("data",) if "data" in self._types else ()
+        known = {name: self._types.get(name, NULL) for name in (*self._names(), *left)}
         return {name: TEXT if kind == NULL else kind for name, kind in known.items()}
 
     def groups(self) -> Iterator[list[Row]]:

@@ -15,6 +15,7 @@ from crawler.frontier.shards.records import Letter
 from crawler.monitor.explain import explain
 from crawler.monitor.screen import cause
 from crawler.settings import TABLE, Kind, Settings, format_value
+from crawler.text import option_name
 
 _HOSTS, _LETTERS, _CAUSES, _WORKERS = 200, 1_000, 100, 500
 _LEAST_AGE: Final = 3.0
@@ -83,7 +84,7 @@ class Views:
         stored = Settings().with_stored(frontier.crawldb.settings())
         return [
             {
-                "name": name.replace("_", "-"),
+                "name": option_name(name),
                 "value": format_value(name, getattr(stored, name)),
                 "help": meta.help,
                 "unit": meta.unit,
