@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from crawler.parse.language_words import ARABIC, CYRILLIC, DEVANAGARI, LATIN
@@ -28,8 +29,9 @@ _OTHERS: Final = 1.5
 _SIGN: Final = 3.0
 """The same where signs are words or syllables."""
 
-_WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
-_NOISE = re.compile(r"https?://\S+|\S*[/\\@_=<>{}$|]\S*")
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+_NOISE = re.compile(r"[/\\@_=<>{}$|]")
+"""In a word: it is an address or a part of a program."""
 
 _RANGES: Final = (
     (0x0041, 0x024F, "latin"),
@@ -112,7 +114,7 @@ _KNOWN: Final = {
 def language_of(text: str) -> str | None:
     """The language of *text* as a tag of BCP 47 (`de`, `zh`); None if it cannot be told."""
     begin = max((len(text) - _SAMPLE) // 3, 0)
-    sample = _NOISE.sub(" ", text[begin : begin + _SAMPLE])
+    sample = " ".join(word for word in text[begin : begin + _SAMPLE].split() if _NOISE.search(word) is None)
     letters = Counter(sample)
     scripts = _scripts(letters)
     if not scripts:
@@ -138,13 +140,14 @@ def _scripts(letters: Mapping[str, int]) -> Counter[str]:
     return found
 
 
+@lru_cache(maxsize=4_096)
 def _script(code: int) -> str:
     return next((script for first, last, script in _RANGES if first <= code <= last), "")
 
 
 def _by_words(sample: str, letters: Mapping[str, int], script: str) -> str | None:
     known = _KNOWN[script]
-    words = Counter(word.replace("’", "'") for word in _WORD.findall(sample.lower()))
+    words = Counter(_WORD.findall(sample.lower().replace("’", "'")))
     scores: Counter[str] = Counter()
     hits = 0.0
     for word, count in words.items():
