@@ -15,6 +15,8 @@ from crawler.parse.language_words import ARABIC, CYRILLIC, DEVANAGARI, LATIN
 
 _SAMPLE: Final = 6000
 """Characters from the middle of a text that are looked at: its beginning is often a menu."""
+_FIRST: Final = 1500
+"""So many are enough where the answer is clear."""
 _MIN_LETTERS: Final = 40
 _MIN_SIGNS: Final = 16
 """The same where signs are words or syllables."""
@@ -22,6 +24,8 @@ _MIN_HITS: Final = 4
 """Words that have to be known."""
 _MIN_SHARE: Final = 0.1
 """Share of the words: a list of names or a program has fewer."""
+_CLEAR: Final = 1.5
+"""How many times, for the first look."""
 _MARGIN: Final = 1.05
 """The best language needs this many times the score of the second, and more where few words are known."""
 _OTHERS: Final = 1.5
@@ -113,8 +117,14 @@ _KNOWN: Final = {
 
 def language_of(text: str) -> str | None:
     """The language of *text* as a tag of BCP 47 (`de`, `zh`); None if it cannot be told."""
-    begin = max((len(text) - _SAMPLE) // 3, 0)
-    sample = " ".join(word for word in text[begin : begin + _SAMPLE].split() if _NOISE.search(word) is None)
+    if len(text) > _FIRST and (found := _language_of(text, _FIRST, _CLEAR)):
+        return found
+    return _language_of(text, _SAMPLE, _MARGIN)
+
+
+def _language_of(text: str, size: int, margin: float) -> str | None:
+    begin = max((len(text) - size) // 3, 0)
+    sample = " ".join(word for word in text[begin : begin + size].split() if _NOISE.search(word) is None)
     letters = Counter(sample)
     scripts = _scripts(letters)
     if not scripts:
@@ -124,7 +134,7 @@ def language_of(text: str) -> str | None:
         script = "ja" if scripts["ja"] * 10 > scripts["zh"] else "zh"
     if scripts[script] < (_MIN_SIGNS if script in _SIGNS else _MIN_LETTERS):
         return None
-    return _by_words(sample, letters, script) if script in _KNOWN else script
+    return _by_words(sample, letters, script, margin) if script in _KNOWN else script
 
 
 def _weight(script: str) -> float:
@@ -145,7 +155,7 @@ def _script(code: int) -> str:
     return next((script for first, last, script in _RANGES if first <= code <= last), "")
 
 
-def _by_words(sample: str, letters: Mapping[str, int], script: str) -> str | None:
+def _by_words(sample: str, letters: Mapping[str, int], script: str, margin: float) -> str | None:
     known = _KNOWN[script]
     words = Counter(_WORD.findall(sample.lower().replace("’", "'")))
     scores: Counter[str] = Counter()
@@ -161,5 +171,5 @@ def _by_words(sample: str, letters: Mapping[str, int], script: str) -> str | Non
     best = scores.most_common(2)
     if not best or hits < max(_MIN_HITS, _MIN_SHARE * words.total()):
         return None
-    is_clear = len(best) == 1 or best[0][1] >= (_MARGIN + 1 / hits) * best[1][1]
+    is_clear = len(best) == 1 or best[0][1] >= (margin + 1 / hits) * best[1][1]
     return best[0][0] if is_clear else None
