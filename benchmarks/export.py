@@ -84,7 +84,7 @@ def stored(folder: Path) -> list[tuple[Record, bytes]]:
     """The records of a crawl of *folder*, and the compressed text of each."""
     with tempfile.TemporaryDirectory(prefix="crw-bench-") as home, Redis() as redis, Sites({"site": folder}) as sites:
         command = [PROGRAM, "run", *sites.urls, "--redis", redis.url, "--delay", "0", "--per-host", "64"]
-        _finish([*command, "--store", "text"], Path(home))
+        finish([*command, "--store", "text"], Path(home))
         link, keys = Connection(redis.url), Keys(CRAWL)
         entries: Any = link.client.xrange(keys.records)
         ids = [fields[b"i"].decode() for _, fields in entries]
@@ -121,13 +121,14 @@ def commit_again(shard: Shard, pages: Sequence[tuple[Record, bytes]], count: int
 def write(redis: Redis, folder: Path, arguments: Sequence[str]) -> Written:
     """Run one export in *folder*."""
     cpu, began = redis.cpu(), time.monotonic()
-    program = _finish([PROGRAM, "export", "--redis", redis.url, "-o", *arguments], folder)
+    program = finish([PROGRAM, "export", "--redis", redis.url, "-o", *arguments], folder)
     wall = time.monotonic() - began
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and path.name != "said")
     return Written(wall, program.cpu, program.rss, size, redis.cpu() - cpu)
 
 
-def _finish(command: Sequence[str], folder: Path) -> Program:
+def finish(command: Sequence[str], folder: Path) -> Program:
+    """Run *command* in *folder* until it ends."""
     program = Program([command], folder, (0,))
     try:
         while not program.has_ended():

@@ -22,8 +22,8 @@ from typing import Final
 from benchmarks import docs, report, targets
 from benchmarks.commands import PROGRAM, Redis, Unexpected
 from benchmarks.crawls import Web, create, fill
-from benchmarks.export import commit_again, stored
-from benchmarks.measure import LOOK, Program, load, wait_until_quiet
+from benchmarks.export import commit_again, finish, stored
+from benchmarks.measure import load, wait_until_quiet
 from benchmarks.site import SiteError, exit_on_sigterm
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
@@ -65,12 +65,7 @@ def write(redis: Redis, output: str, more: Sequence[str]) -> Written:
         os.environ.update(server.environment)
         place = output.replace("s3:", f"s3://{BUCKET}/")
         began = time.monotonic()
-        program = Program([[PROGRAM, "export", "--redis", redis.url, "-o", place, *more]], Path(folder), (0,))
-        try:
-            while not program.has_ended():
-                time.sleep(LOOK / 10)
-        finally:
-            program.kill()
+        program = finish([PROGRAM, "export", "--redis", redis.url, "-o", place, *more], Path(folder))
         wall = time.monotonic() - began
         if place == output:
             return Written(wall, program.cpu, program.rss, (Path(folder) / output).stat().st_size, 1)

@@ -34,7 +34,7 @@ _LINE = re.compile(r'class="line\b')
 _FRAGMENT = re.compile(r'class="[^"]*\bfragment\b')
 
 
-def language_of(attributes: str) -> str:
+def code_language(attributes: str) -> str:
     """The language that *attributes* of a block and of those around it name; "" if none."""
     for found in _LANGUAGE.finditer(attributes):
         name: str = next(filter(None, found.groups())).lower()

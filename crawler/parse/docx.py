@@ -57,11 +57,6 @@ class Docx:
     """What could not be read, and why."""
 
 
-def is_docx(body: bytes) -> bool:
-    """Whether *body* looks like a DOCX: a ZIP file that names its main part."""
-    return body.startswith(_SIGNATURE) and _BODY.encode() in body
-
-
 def read_docx(body: bytes, max_text: int, enough: Callable[[], bool]) -> Docx:
     """Read the DOCX *body*. At most about *max_text* bytes of text are read of a file that mammoth cannot read."""
     if body.startswith(_COMPOUND):

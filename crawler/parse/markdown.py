@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from typing import Final
 
-from crawler.parse.code_blocks import collect, fenced, is_code_table, is_fragment, is_numbers, language_of
+from crawler.parse.code_blocks import code_language, collect, fenced, is_code_table, is_fragment, is_numbers
 from crawler.parse.main_content import Content
 from crawler.parse.markdown_inline import Inline
 from crawler.parse.markdown_lines import Full, Lines
@@ -177,7 +177,7 @@ class _Writer(Inline):
         self.flush()
         code = code.strip("\n").rstrip()
         if code.strip():
-            language = language_of(f"{inner} {attributes}") or language_of(around)
+            language = code_language(f"{inner} {attributes}") or code_language(around)
             self.lines.add(fenced(code, language) if self.marks else code.split("\n"))
 
     def division(self, attributes: str) -> None:
