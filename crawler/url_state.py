@@ -7,7 +7,7 @@ It outlives the record, which an export may drain. The scripts of the frontier r
 from __future__ import annotations
 
 import struct
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -177,9 +177,9 @@ class _Reading:
         self.at += shape.size
         return found
 
-    def optional(self, marks: int, flags: int) -> dict[str, object]:
+    def optional(self, marks: int, flags: int) -> dict[str, Any]:
         """The fields that *marks* and *flags* say are there."""
-        found: dict[str, object] = {}
+        found: dict[str, Any] = {}
         if marks & _COPY:
             found["copy_of"] = str(self._take(_U64)[0])
         if flags & _TARGET:
