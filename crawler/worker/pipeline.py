@@ -11,6 +11,7 @@ from crawler.frontier.messages import Lease, Release, Retry
 from crawler.policy.cookies import Chain
 from crawler.policy.politeness import REDIRECTS
 from crawler.record import Charge
+from crawler.url_state import UrlState
 from crawler.worker.downloader import Download, Downloader
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.outcome import UNSENT, LeasedPage, of_bad_entry, of_failure
@@ -31,8 +32,11 @@ class Pipeline:
 
     # -- from a lease to its download ----------------------------------------------------------------------------------
 
-    def begin(self, lease: Lease) -> PendingCall | None:
-        """Start the download, or return what ends the lease without one. May raise RedisAway: then repeat it."""
+    def begin(self, lease: Lease, before: UrlState | None = None) -> PendingCall | None:
+        """Start the download, or return what ends the lease without one. May raise RedisAway: then repeat it.
+
+        *before* is the state of an earlier visit.
+        """
         if lease.kind == "R":
             self._downloader.fetch_robots(Download(lease), f"{lease.origin}/robots.txt")
             return None
@@ -44,7 +48,7 @@ class Pipeline:
         if plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
             return PendingCall(Release(lease))
         url = entry.request.url
-        held = LeasedPage(lease, entry, processor.id(url), plan.form.apply(url))
+        held = LeasedPage(lease, entry, processor.id(url), plan.form.apply(url), before)
         self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
         # Matching this URL against the site's rules counts as processing it: the pool's watchdog sees it.
         processor.enter("handle", lease.token)
