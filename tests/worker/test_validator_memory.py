@@ -12,7 +12,7 @@ HOST = "a.example"
 
 
 def state(etag: str | None, digest: int, last_modified: int | None = None, **more: Any) -> UrlState:
-    times = {"first_seen": 1, "checked_at": 1}
+    times: dict[str, Any] = {"first_seen": 1, "checked_at": 1}
     return UrlState(
         url="http://a.example/",
         outcome="fetched",

@@ -5,7 +5,8 @@
 --       held: see owned in shared/leases.lua; scheme: its number; text: zlib, perhaps with more behind it;
 --       crawl_delay_ms, ip: '' where unknown
 --       event ok: the text holds for ttl_ms and is stored for spare_ms more; fail, stall, robots, dead, untrusted:
---       nothing is known, the host rests; hang, crash: the worker that read it hung or died: the host is given up, at once or after the third
+--       nothing is known, the host rests; hang, crash: the worker that read it hung or died: the host is given up, at
+--       once or after the third
 -- RETURNS OK | LEASE_LOST | NO_CRAWL
 local no = refusal()
 if no then
