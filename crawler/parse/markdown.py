@@ -92,7 +92,11 @@ class _Writer(Inline):
             self.inline.append(" ")
             return
         text = self.take_paragraph()
-        for part in text.split(BREAK * 2) if BREAK in text else (text,):
+        if BREAK not in text:
+            if text:
+                self.lines.add([escape_start(text) if self.marks else text])
+            return
+        for part in text.split(BREAK * 2):
             if part := part.strip(BREAK):
                 self.lines.add(self._paragraph(part))
 
@@ -195,7 +199,7 @@ class _Writer(Inline):
             self.code_block("table", attributes)
             return
         if self._data_tables is None:
-            self._data_tables = data_tables(self.tokens)
+            self._data_tables = data_tables(self.tokens, self.at)
         self._tables.append(Table(is_data=self.at in self._data_tables and not self.joined))
 
     def end_table(self, _: str) -> None:

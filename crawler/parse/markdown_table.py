@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain, islice
 from typing import Final
 
 from crawler.parse.tokens import Token, names, value_of
@@ -118,11 +119,11 @@ def _number(attributes: str, name: str, most: int) -> int:
     return min(max(int(found[1]), 1), most) if found else 1
 
 
-def data_tables(tokens: Sequence[Token]) -> frozenset[int]:
-    """The tables, by the numbers of their tags, whose cells are data."""
+def data_tables(tokens: Sequence[Token], first: int) -> frozenset[int]:
+    """The tables from the *first* one on, by the numbers of their tags, whose cells are data."""
     found: set[int] = set()
     around: list[_Count] = []
-    for at, (name, attributes, text) in enumerate([*tokens, *_ENDS]):
+    for at, (name, attributes, text) in enumerate(chain(islice(tokens, first, None), _ENDS), first):
         if name == "table":
             if around:
                 around[-1].parts["table"] += 1
