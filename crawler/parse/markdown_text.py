@@ -28,12 +28,14 @@ _REFERENCE = re.compile(r"&#?\w*$")
 _END_OF_REFERENCE = re.compile(r"#?\w*;")
 _ALL_MARKS = re.compile("[\x01-\x07]")
 _MARKS = re.compile("[\x02-\x07]")
-_INNER: Final = r"[^\W_](?:[^\x01-\x07]*[^\W_])?"
-_PLAIN_EMPHASIS = re.compile(
-    rf"(?:{EM}(?<![\w\x02-\x07].)({_INNER}){EM_END}|{STRONG}(?<![\w\x02-\x07].)({_INNER}){STRONG_END})(?![\w\x02-\x07])"
+_OTHER: Final = r"[^ !-/:-@\[-`{-~]"
+"""Neither a space nor punctuation of ASCII."""
+_INNER: Final = r"([^ \x01-\x07](?:[^\x01-\x07]*[^ \x01-\x07])?)"
+_PLAIN_EM, _PLAIN_STRONG = (
+    re.compile(f"{begin}(?<!{_OTHER}.){_INNER}{end}(?!{_OTHER})") for begin, end in ((EM, EM_END), (STRONG, STRONG_END))
 )
-"""Words between others, of which every parser recognises the emphasis."""
-_DEFINITION = re.compile(r"\[(?:[^\\\[\]]|\\.)+\]:")
+"""Emphasis that every parser recognises: nothing outside is a part of its words."""
+_DEFINITION = re.compile(r"\[(?:[^\\\[\]]++|\\.)++\]:")
 _WORD = re.compile(r"[+-]?\w+|[*\u2032\u2033\u2020\u2021\u2217]")
 _TICKS = re.compile("`+")
 _UNSAFE: Final = {ord(c): f"%{ord(c):02X}" for c in ' <>"\\^`{|}\x00\n\r\t'}
@@ -126,12 +128,16 @@ def emphasise(text: str) -> str:
     """A paragraph's *text* with its marks of emphasis as Markdown, where a parser recognises them; else without."""
     if _MARKS.search(text) is None:
         return text
-    plain = _PLAIN_EMPHASIS.sub(_emphasised, text)
+    plain = _PLAIN_STRONG.sub(_strong, _PLAIN_EM.sub(_em, text))
     return plain if _MARKS.search(plain) is None else _emphasise(text)
 
 
-def _emphasised(found: re.Match[str]) -> str:
-    return f"_{found[1]}_" if found[1] else f"**{found[2]}**"
+def _em(found: re.Match[str]) -> str:
+    return f"_{found[1]}_"
+
+
+def _strong(found: re.Match[str]) -> str:
+    return f"**{found[1]}**"
 
 
 def _emphasise(text: str) -> str:
