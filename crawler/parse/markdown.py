@@ -52,7 +52,7 @@ class _Writer(Inline):
         self._level = 1
         """Of the heading that is open."""
         self._tables: list[Table] = []
-        self._data_tables: frozenset[int] | None = None
+        self._data_tables: frozenset[int] = frozenset()
 
     def read(self, begin: int, end: int) -> None:
         """Write the tokens from *begin* to *end*, unless a tag before has read them."""
@@ -198,7 +198,7 @@ class _Writer(Inline):
         if attributes and is_code_table(attributes):
             self.code_block("table", attributes)
             return
-        if self._data_tables is None:
+        if not self._tables:
             self._data_tables = data_tables(self.tokens, self.at)
         self._tables.append(Table(is_data=self.at in self._data_tables and not self.joined))
 

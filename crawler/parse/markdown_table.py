@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import chain, islice
 from typing import Final
 
 from crawler.parse.tokens import Token, names, value_of
@@ -24,10 +23,6 @@ _SELDOM: Final = names("pre blockquote hr")
 _COUNTED: Final = _ARRANGED | _SELDOM | names("tr td th li p")
 _MAX_SHORT: Final = 80
 """Characters a row, white space included, up to which one column is data."""
-
-
-_ENDS: Final = [("/table", "", "")] * 100
-"""What the limit of tags may have cut off."""
 
 
 class Table:
@@ -120,23 +115,25 @@ def _number(attributes: str, name: str, most: int) -> int:
 
 
 def data_tables(tokens: Sequence[Token], first: int) -> frozenset[int]:
-    """The tables from the *first* one on, by the numbers of their tags, whose cells are data."""
+    """The tables whose cells are data, by the numbers of their tags, of the *first* one and all within it."""
     found: set[int] = set()
     around: list[_Count] = []
-    for at, (name, attributes, text) in enumerate(chain(islice(tokens, first, None), _ENDS), first):
+    for at in range(first, len(tokens)):
+        name, attributes, text = tokens[at]
         if name == "table":
             if around:
                 around[-1].parts["table"] += 1
             around.append(_Count(at, attributes))
-        elif around:
-            if name == "/table":
-                count = around.pop()
-                if count.is_data():
-                    found.add(count.at)
-            elif name in _COUNTED:
-                around[-1].parts[name] += 1
-            if around:
-                around[-1].size += len(text)
+        elif name == "/table":
+            count = around.pop()
+            if count.is_data():
+                found.add(count.at)
+            if not around:
+                break
+        elif name in _COUNTED:
+            around[-1].parts[name] += 1
+        around[-1].size += len(text)
+    found.update(count.at for count in around if count.is_data())  # the limit of tags has cut off their ends
     return frozenset(found)
 
 

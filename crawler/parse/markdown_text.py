@@ -128,7 +128,10 @@ def emphasise(text: str) -> str:
     """A paragraph's *text* with its marks of emphasis as Markdown, where a parser recognises them; else without."""
     if _MARKS.search(text) is None:
         return text
-    plain = _PLAIN_STRONG.sub(_strong, _PLAIN_EM.sub(_em, text))
+    plain = text
+    if f"{STRONG} " in text or f" {STRONG_END}" in text:  # the text has no two spaces in a row
+        plain = text.replace(f"{STRONG} ", f" {STRONG}").replace(f" {STRONG_END}", f"{STRONG_END} ").replace("  ", " ")
+    plain = _PLAIN_STRONG.sub(_strong, _PLAIN_EM.sub(_em, plain))
     return plain if _MARKS.search(plain) is None else _emphasise(text)
 
 
