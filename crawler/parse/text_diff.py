@@ -68,7 +68,7 @@ def _edits(old: Sequence[str], new: Sequence[str]) -> list[_Edit]:
 
 
 def _from(reach: dict[int, int], diagonal: int, distance: int) -> int:
-    """The diagonal from which the furthest path leads to *diagonal*: the next one by a new line, the last by an old one."""
+    """From which diagonal the furthest path leads to *diagonal*: the next one by a new line, the last by an old one."""
     if diagonal == -distance or (diagonal != distance and reach[diagonal - 1] < reach[diagonal + 1]):
         return diagonal + 1
     return diagonal - 1
