@@ -21,6 +21,7 @@ import redis
 from benchmarks.site import free_ports
 from crawler.crawl.process import NAME
 from crawler.frontier.redis.binary import find_binary
+from crawler.frontier.redis.embedded import INTSET_ENTRIES
 
 PROGRAM: Final = str(Path(sys.executable).with_name("crawler"))
 PATIENCE: Final = 300.0
@@ -180,7 +181,7 @@ class Redis:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
-            "set-max-intset-entries": "4096",
+            "set-max-intset-entries": str(INTSET_ENTRIES),
         }
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen(

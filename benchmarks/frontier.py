@@ -45,7 +45,6 @@ from benchmarks.crawls import (
 from benchmarks.measure import load
 from benchmarks.site import exit_on_sigterm
 from crawler.frontier import verbs
-from crawler.frontier.keys import BUCKETS
 from crawler.frontier.messages import Limits
 from crawler.frontier.overflow import compact
 from crawler.frontier.redis.connection import Connection
@@ -152,7 +151,8 @@ def usage(link: Connection, keys: Sequence[str]) -> int:
 
 def seen_bytes(link: Connection, shard: Shard, count: int) -> float:
     """Bytes a seen URL."""
-    return usage(link, [shard.keys.seen(str(n)) for n in range(BUCKETS)]) / count
+    names = [key.decode() for keys in shard.scan("SCAN", match=shard.keys.pattern("seen:")) for key in keys]
+    return usage(link, names) / count
 
 
 def queued_overhead(link: Connection, shard: Shard, web: Web, count: int) -> float:

@@ -36,7 +36,7 @@ from crawler.frontier.messages import (
 )
 from crawler.frontier.redis.connection import Call
 from crawler.frontier.scripts import NEVER
-from crawler.frontier.shards.outbox import Args, OutboxMessage, site_key, sort
+from crawler.frontier.shards.outbox import Args, OutboxMessage, laid_out, site_key, sort
 from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 
@@ -144,13 +144,20 @@ def put_message(shard: Shard, message: OutboxMessage) -> Call[Accepted]:
 
 
 def _sorted(shard: Shard, requests: Sequence[Request], roots: Sequence[str]) -> tuple[list[str], Args]:
-    """Roots, messages to other shards and requests of this one, as `post` and `accept` in lua/shared read them."""
+    """Roots, messages to other shards and requests of this one, as `post` and `look_up` in lua/shared read them."""
     _at_most(len(requests), MAX_REQUESTS)
     messages = sort(requests, roots, shard.number, shard.identity.shards, shard.id)
     own = messages.pop(shard.number)
     keys, args = own.laid_out(shard.keys)
     away = [part for target, message in messages.items() for part in (target, message.packed())]
     return [*map(shard.keys.parcels, messages), *keys], [len(own.roots), *own.roots, len(messages), *away, *args]
+
+
+def accepted(shard: Shard, urls: Sequence[str]) -> Call[list[bool]]:
+    """Which of up to MAX_REQUESTS canonical URLs were ever accepted."""
+    _at_most(len(urls), MAX_REQUESTS)
+    keys, args, order = laid_out(urls, shard.keys, shard.id)
+    return shard.call("accepted", lambda reply: replies.flags(reply, order), keys=keys, rest=args)
 
 
 def mark_seen(shard: Shard, numbers: Sequence[int]) -> Call[int]:

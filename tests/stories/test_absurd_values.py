@@ -18,6 +18,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.seen import accepted
 from crawler.frontier.shards.outbox import OutboxMessage
 from crawler.frontier.shards.records import START
 from crawler.frontier.status import Monitor
@@ -128,7 +129,7 @@ def _readers(frontier: Frontier) -> dict[str, Callable[[], object]]:
         "robots": lambda: crawldb.hosts.robots(["http://a.example"]),
         "template": lambda: crawldb.template("1"),
         "roots": lambda: crawldb.hosts.roots(["a.example"]),
-        "accepted": lambda: crawldb.hosts.accepted([("a.example", frontier.id(URL))]),
+        "accepted": lambda: accepted(frontier.shards, [URL]),
         "host": lambda: frontier.explain("a.example"),
         "hosts": lambda: crawldb.hosts.answered(9),
         "state": frontier.state,

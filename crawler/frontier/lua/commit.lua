@@ -4,8 +4,8 @@
 -- are not taken.
 -- A page whose text is nearly that of an earlier one is noted as near it, and loses nothing.
 -- KEYS  page, `digests` hash of the content if there is one, the five `near` hashes of the similarity if there is one,
---       `parcels` streams of other shards (see post in shared/outbox.lua), then host, lists and `seen` sets of the
---       requests (see accept in shared/admission.lua)
+--       `parcels` streams of other shards (see post in shared/outbox.lua), then host, lists and set of `seen` of each
+--       group of requests (see look_up in shared/admission.lua)
 -- ARGS  token, held, id, event, rest_ms, latency_ms, outcome, record, contents, digest, similarity, spared, ip, copy,
 --       handling_ms, trouble, target, loop, tallies
 -- REST  as many contents, each its field and its bytes (zlib); as many tallies, each with its n; number of roots,
@@ -52,6 +52,8 @@ local entry, noted = ARG.similarity, redis.call('HGET', PAGE, 's') or ''
 local was = #noted == NEAR_ENTRY and read_bands(noted)
 local bands = entry ~= '' and entry ~= noted and read_bands(entry)
 local near = bands and near_to(bands, entry)
+local behind = OWN_KEYS + (digest ~= '' and 2 or 1) + (entry ~= '' and NEAR_BANDS or 0)
+local links = look_up(groups_at(behind, REST + 2 * (ARG.contents + ARG.tallies)))
 
 local lease = owned(token, ARG.held)
 if not lease then
@@ -131,9 +133,9 @@ tally(sums)
 a = add_roots(a)
 local new, seen, over, long = 0, 0, 0, {}
 local left_out = first and spared ~= '*' and spared ~= first
-k, a = post(k, a, left_out)
+post(k, a, left_out)
 if not left_out then
-  new, seen, over, long = accept(k, a)
+  new, seen, over, long = accept(links)
 end
 
 local host, changed = lease.host, { 'done', 1 }
