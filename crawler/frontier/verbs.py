@@ -306,6 +306,7 @@ def robots(shard: Shard, result: RobotsResult) -> Call[Any]:
         event=result.event,
         text=result.text,
         ttl_ms=_ms(result.ttl),
+        spare_ms=_ms(result.spare),
         crawl_delay_ms="" if result.crawl_delay is None else _ms(result.crawl_delay),
         rest_ms=result.rest_ms,
         ip=result.ip,
@@ -384,11 +385,9 @@ def set_host(
     return _of_hosts(shard, "set_host", names, hosts, setting=setting, value=value)
 
 
-def _of_hosts(
-    shard: Shard, verb: str, names: Sequence[str], hosts: Sequence[str], **named: str
-) -> Call[tuple[int, int]]:
-    keys = list(map(shard.keys.host, hosts))
-    return shard.call(verb, replies.two_numbers, keys=keys, names=len(names), rest=[*names, *hosts], **named)
+def _of_hosts(shard: Shard, verb: str, names: Sequence[str], hosts: Sequence[str], **named: str) -> Call[Any]:
+    keys, rest = list(map(shard.keys.host, hosts)), [*names, *hosts]
+    return shard.call(verb, replies.two_numbers, keys=keys, names=len(names), rest=rest, **named)
 
 
 # -- long queues (see overflow.py) -------------------------------------------------------------------------------------
@@ -419,8 +418,7 @@ def unpack(shard: Shard, host: str, segment: bytes) -> Call[int]:
     entries: list[bytes] = []
     with suppress(ValueError):
         entries = segments.decode(segment)
-    head, packed, _ = shard.keys.pages(host)
-    keys = [shard.keys.host(host), head, packed]
+    keys = [shard.keys.host(host), *shard.keys.pages(host)[:2]]
     return shard.call("unpack", replies.number, keys=keys, host=host, sha1=segments.digest([segment]), rest=entries)
 
 

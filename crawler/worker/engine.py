@@ -66,7 +66,9 @@ class Engine:
         self.reason = ""
         """Why the loop ended: done, limit, gone, stopped."""
         self._frontier, self._crawldb, self._watch = tools.frontier, tools.frontier.crawldb, tools.watch
-        self._links = LinkFilter(plan.scope, self._crawldb.hosts.roots, plan.links_cache, partial(accepted, self._frontier.shards))
+        self._links = LinkFilter(
+            plan.scope, self._crawldb.hosts.roots, plan.links_cache, partial(accepted, self._frontier.shards)
+        )
         self._rules = RobotsCache(self._crawldb.hosts, plan.agent, plan.rules_cache)
         caller = Caller(name, plan.lease_term, self._links.known, tools.say, tools.reporter)
         self._client = FrontierClient(tools.frontier, caller, tools.patience)
