@@ -28,7 +28,7 @@ memory |
 segment.py), and the newest ones |
 | `leases` | ZSET | token -> deadline in ms |
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
-| `seen:<bucket>` | SET | ids of the first URLs that were accepted of each host, in BUCKETS sets that hosts share |
+| `seen:<bucket>` | SET | ids of the first URLs that were accepted of each host, in BUCKETS sets that they share |
 | `seen:<host>:<level>.<part>` | SET | ids of the further ones, in sets that stay packed (see \
 shared/seen.lua) |
 | `seen_before:<bucket>` | SET | 63 bits of each fingerprint that was imported (see fingerprint.py): links to \
@@ -80,6 +80,8 @@ CONTENT_FIELDS: Final = {name: name for name in CONTENTS} | {"text": "t"}
 """The field of `page:<id>` that holds each of a page's contents."""
 BUCKETS: Final = 65_536
 """Sets of `seen` that hosts share, over all shards of a crawl; and of `seen_before`."""
+MIN_BUCKETS: Final = 16_384
+"""Of a shard: those of 96 shards then hold five billion ids, 3,200 each."""
 SLOTS: Final = 16_384
 """Of a Redis Cluster."""
 DIGEST_BUCKETS: Final = 16_384
@@ -130,7 +132,7 @@ class Keys:
     def __init__(self, crawl: str, shard: int = 0, shards: int = 1) -> None:
         self.prefix = f"crawler:{{{tag(crawl, shard, shards)}}}:"
         self.crawl = crawl
-        self._buckets = max(BUCKETS // shards, 1)
+        self._buckets = max(BUCKETS // shards, MIN_BUCKETS)
         self.fixed = tuple(self.prefix + name for name in FIXED)
         vars(self).update(zip(FIXED, self.fixed, strict=True))
         self.indexes = self.ready, self.ready_proven, self.ready_failing

@@ -1,6 +1,7 @@
-"""Which URLs were ever accepted; and how many ids each set of `seen` has, a fact of the crawl that is fixed when it is made.
+"""Which URLs were ever accepted; and how many ids each set of `seen` has: a fact of the crawl, fixed when it is made.
 
-Lua does the rest (lua/shared/seen.lua). Redis keeps a set of numbers packed up to its `set-max-intset-entries`, at 8 bytes an id; a larger set takes about 70.
+lua/shared/seen.lua has the rest. Redis keeps a set of numbers packed up to its `set-max-intset-entries`, at 8 bytes an
+id; a larger set takes about 70.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ def accepted(shards: Sequence[Shard], urls: Sequence[str]) -> list[bool]:
     """Which of up to 1,000 canonical URLs were ever accepted; *shards* are all those of the crawl."""
     found: dict[str, bool] = {}
     for shard, own in grouped(urls, lambda url: shards[shard_of(host_of(url), len(shards))]).items():
-        found |= dict(zip(own, shard.ask(verbs.accepted(shard, own)), strict=True))
+        answers: list[bool] = shard.ask(verbs.accepted(shard, own))
+        found |= zip(own, answers, strict=True)
     return [found[url] for url in urls]
 
 

@@ -12,7 +12,7 @@ from crawler.frontier import verbs
 from crawler.frontier.crawldb import CrawlDb, Hosts, Records
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
-from crawler.frontier.keys import BUCKETS, SLOTS, Keys, shard_of, slot_of
+from crawler.frontier.keys import BUCKETS, MIN_BUCKETS, SLOTS, Keys, shard_of, slot_of
 from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.seen import accepted
@@ -64,10 +64,11 @@ def test_a_site_lives_in_one_shard_with_all_its_hosts() -> None:
     assert all(400 < spread.count(shard) < 600 for shard in range(8))
 
 
-def test_the_buckets_of_seen_are_divided_among_the_shards() -> None:
-    keys = Keys("x", 1, 4)
-    found = {keys.seen(f"www.host{n}.example") for n in range(3 * BUCKETS)}
-    assert BUCKETS // 4 - 9 < len(found) <= BUCKETS // 4
+@pytest.mark.parametrize(("shards", "buckets"), [(1, BUCKETS), (4, BUCKETS // 4), (96, MIN_BUCKETS)])
+def test_the_buckets_of_seen_are_divided_among_the_shards(shards: int, buckets: int) -> None:
+    keys = Keys("x", 1 % shards, shards)
+    found = {keys.seen(f"www.host{n}.example") for n in range(10 * buckets)}
+    assert buckets - 99 < len(found) <= buckets
 
 
 def test_the_shards_divide_the_slots_of_a_cluster_evenly() -> None:

@@ -74,20 +74,8 @@ local function not_in(set, places)
   return left
 end
 
--- by_part: places (or ids) by the part of a level that their ids belong to
-local function by_part(level, places, id_of)
-  local parts, sorted = parts_of(level), {}
-  for j = 1, #places do
-    local i = places[j]
-    local part = string.sub(id_of and id_of[i] or i, -SEEN_DIGITS) % parts
-    local some = sorted[part]
-    if some then
-      some[#some + 1] = i
-    else
-      sorted[part] = { i }
-    end
-  end
-  return sorted
+local function part_of(id, parts)
+  return string.sub(id, -SEEN_DIGITS) % parts
 end
 
 -- not_on: the same for a level of a host
@@ -95,8 +83,22 @@ local function not_on(bucket, host, level, places)
   if level < 2 then
     return not_in(level == 0 and bucket or seen_key(host, 1, 0), places)
   end
-  local left = {}
-  for part, some in pairs(by_part(level, places, ARGV)) do
+  local parts, sorted, left = parts_of(level), {}, {}
+  if parts > #places then -- most of them are alone in their set
+    for j = 1, #places do
+      local id = ARGV[places[j]]
+      if redis.call('SISMEMBER', seen_key(host, level, part_of(id, parts)), id) == 0 then
+        left[#left + 1] = places[j]
+      end
+    end
+    return left
+  end
+  for j = 1, #places do
+    local part = part_of(ARGV[places[j]], parts)
+    local some = sorted[part] or {}
+    sorted[part], some[#some + 1] = some, places[j]
+  end
+  for part, some in pairs(sorted) do
     some = not_in(seen_key(host, level, part), some)
     for j = 1, #some do
       left[#left + 1] = some[j]
@@ -114,7 +116,7 @@ local function unseen(bucket, host, n, first, last)
     places[i - first + 1] = i
   end
   local top, here = level_at(n + #places - 1)
-  if top > 1 and 2 * here < level_size(top - 1) then -- more of them are on the level below
+  if top > 1 and here < level_size(top - 1) then -- more of them are on the level below
     places = not_on(bucket, host, top - 1, places)
     places = #places > 0 and not_on(bucket, host, top, places) or places
     top = top - 2
@@ -123,6 +125,19 @@ local function unseen(bucket, host, n, first, last)
     places = #places > 0 and not_on(bucket, host, level, places) or places
   end
   return places
+end
+
+-- add_to: ids to the sets of a level that has many
+local function add_to(host, level, ids)
+  local parts, sorted = parts_of(level), {}
+  for j = 1, #ids do
+    local part = part_of(ids[j], parts)
+    local some = sorted[part] or {}
+    sorted[part], some[#some + 1] = some, ids[j]
+  end
+  for part, some in pairs(sorted) do
+    redis.call('SADD', seen_key(host, level, part), unpack(some))
+  end
 end
 
 -- add_seen: new ids of a host with n of them; how many it has then
@@ -134,9 +149,7 @@ local function add_seen(bucket, host, n, ids)
     if level < 2 then
       redis.call('SADD', level == 0 and bucket or seen_key(host, 1, 0), unpack(ids, from, to))
     else
-      for part, some in pairs(by_part(level, { unpack(ids, from, to) })) do
-        redis.call('SADD', seen_key(host, level, part), unpack(some))
-      end
+      add_to(host, level, { unpack(ids, from, to) })
     end
     n, from = n + to - from + 1, to + 1
   end
