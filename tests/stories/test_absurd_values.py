@@ -260,6 +260,12 @@ def test_a_message_of_more_than_a_script_may_take_is_none() -> None:
             OutboxMessage.of(raw)
 
 
+@pytest.mark.parametrize("url_id", ["", "x", "-1", "1.5", "1e5", " 1", "1\n", "\u0661", "1" * 20, "1\0"])
+def test_a_message_with_an_id_that_is_none_is_none(url_id: str) -> None:
+    with pytest.raises(ValueError, match="an id in it is none"):
+        OutboxMessage.of(OutboxMessage([], {"1 a.example": [("5", b"x"), (url_id, b"x")]}).packed())
+
+
 @pytest.mark.parametrize("name", ["a\x1b[2J", "a b", "", "x" * 65, "\u00fc", "a.0}:meta"])
 def test_a_name_that_no_crawl_can_have_is_none(name: str) -> None:
     assert crawl_of_meta("crawler:{a-B_9.0}:meta") == "a-B_9"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -26,6 +27,8 @@ _MAX_REQUESTS = 1_000
 MAX_SITE: Final = 60
 """Characters of a site's name that are stored as they are."""
 
+_ID: Final = re.compile("[0-9]{1,19}")
+
 Args = list[str | bytes | int]
 
 
@@ -49,6 +52,8 @@ class OutboxMessage(msgspec.Struct):
             raise ValueError(str(error)) from None
         if max(len(found.roots), sum(map(len, found.groups.values()))) > _MAX_REQUESTS:
             raise ValueError("it holds more than one script may take")
+        if not all(_ID.fullmatch(member_id) for members in found.groups.values() for member_id, _ in members):
+            raise ValueError("an id in it is none")
         return found
 
     def laid_out(self, keys: Keys) -> tuple[list[str], Args]:
