@@ -32,7 +32,7 @@ _ALL_FLAGS: Final = 0x1FF
 LAYOUT: Final = {
     **{"VERSION": 1, "OUTCOME": 2, "MARKS": 3, "TOKEN": 18, "DIGEST": 38, "HEAD": _HEAD.size},
     **{"COPY": _COPY, "NOTED": _NOTED, "QUEUED": _QUEUED},
-    **{"FLAGS": 4, "TARGET": _TARGET},
+    **{"FLAGS": 4, "TARGET": _TARGET, "SITEMAP": _SITEMAP},
 }
 """For the scripts: places of bytes, from 1, and marks."""
 

@@ -22,7 +22,7 @@ from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
-from crawler.crawl.supervisor import Ended, run_workers
+from crawler.crawl.supervisor import Ended, Way, run_workers
 from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
 from crawler.export import Output, Selection, follow, read
 from crawler.frontier import blocks
@@ -153,9 +153,7 @@ class Crawl:
             shown = self._access.progress = progress_for(progress, self._access.say)
             ended = None
             try:
-                ended = run_workers(
-                    self._access.session, frontier, until_done=until_done, show=shown, stops=self._stops
-                )
+                ended = run_workers(self._access.session, frontier, Way(until_done), show=shown, stops=self._stops)
             finally:
                 self._access.progress = NO_PROGRESS
                 shown.close(ended)
@@ -184,7 +182,7 @@ class Crawl:
         """The records of a crawl on a connection of its own, while workers run in the background."""
         session = self._access.session
         background = self._background = Background(
-            lambda stops: run_workers(session, frontier, until_done=True, stops=stops), self._stops
+            lambda stops: run_workers(session, frontier, Way(), stops=stops), self._stops
         )
         patience = Backoff(lambda _: None)  # who watches the workers reports that Redis is away
         patience.stopped = lambda: background.is_over

@@ -22,6 +22,7 @@ from crawler.frontier.shards.crawldb import Heartbeat, ShardDb
 from crawler.frontier.shards.hosts import ShardHosts
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.records import START, Letter, ShardRecords, Stored
+from crawler.frontier.visits import Visit
 from crawler.record import CONTENTS, Record
 
 S = TypeVar("S")
@@ -72,6 +73,10 @@ class CrawlDb:
     def workers(self) -> list[Heartbeat]:
         """The workers that said what they do, by name. They report to the first shard."""
         return self._shards[0].workers()
+
+    def visit(self) -> Visit:
+        """The latest visit, and the sweep of now, or the last one, for what is due to be visited again."""
+        return self._shards[0].visit()
 
     def clock(self) -> int:
         """The clock of the first shard's server, in milliseconds."""
@@ -173,6 +178,15 @@ class Records:
     def get(self, url_id: str, contents: Collection[str] = ()) -> Record | None:
         """The record of one URL with these of its *contents*, if it has ended."""
         return _first(self._shards, lambda shard: shard.get(url_id, contents))
+
+    def ended(self, shard: int, first: int, count: int) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Ids and states of the URLs that have ended, in *count* buckets of one shard (see `ShardRecords.ended`)."""
+        return self._shards[shard].ended(first, count)
+
+    def states(self, places: Sequence[tuple[str, str]]) -> list[bytes | None]:
+        """The states of URLs, each by its host and its id, as they are stored; None for those that have not ended."""
+        home = lambda place: self._shards[shard_of(place[0], len(self._shards))]  # noqa: E731
+        return _by_shard(places, home, lambda shard, own: shard.states([url_id for _, url_id in own]))
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of stored pages by id; those that are not stored (any more) are absent, and what cannot be read."""

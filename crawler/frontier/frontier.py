@@ -35,6 +35,7 @@ _OWN: Final = (
     "slow_pages",
     "blocks",
     "host_settings",
+    "visit_ms",
 )
 """Fields of `meta` that each shard has for itself."""
 

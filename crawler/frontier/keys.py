@@ -7,6 +7,7 @@ Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), 
 | key | type | holds |
 |---|---|---|
 | `meta` | HASH | generation, schema, state, salt, revisions, the settings that scripts need, all settings as JSON, \
+visit and visit_ms (number of the latest visit from the second on, and when it began), \
 sources:<digest> (the arguments of a command that named SOURCEs, see crawl/purpose.py), \
 full_site (it fills Redis: no new links of it) |
 | `ready`, `ready_proven`, `ready_failing` | ZSET | host -> due in ms of the server's clock: the hosts to lease \
@@ -47,6 +48,8 @@ and behind it ` line` -> until when hosts wait for that |
 | `ips`, `ip_of` | HASH | address (only with --per-ip), and `<site> <address>` of a site with many hosts -> leases \
 out to it; token -> those that it counts for, one a line |
 | `records` | STREAM | `i` = id of a page, in the order of commits |
+| `sweep` | HASH | of the first shard: the sweeper, who looks for what is due to be visited again: owner, until (ms, \
+when its lease ends), began (ms), choice (of URLs, in words), cursor, queued (by it), visit (that it began) |
 | `outbox` | HASH | of each other shard, its number in front: pending (messages to be delivered), at (the last that \
 was), run (its server's run id then), mark and mark_ms (what may be trimmed later); pending in all, courier, \
 courier_until |
@@ -55,7 +58,7 @@ courier_until |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
 | `counters` | HASH | accepted, queued, leased, ended, held (queued of blocked hosts), drained, outcome:<x>, \
-status:<n>, refused:<reason>, bytes |
+status:<n>, refused:<reason>, bytes, visit:<x> (what the latest visit found), revisited |
 | `workers` | HASH | worker id -> ms of its last heartbeat, then JSON |
 | `wake` | LIST | a few hints for idle workers |
 | `probe` | STRING | never written: an empty write to it shows whether Redis is full |
@@ -77,6 +80,8 @@ CONTENT_FIELDS: Final = {name: name for name in CONTENTS} | {"text": "t"}
 """The field of `page:<id>` that holds each of a page's contents."""
 BUCKETS: Final = 65_536
 """`seen` sets over all shards of a crawl; a set of up to 4,096 ids stays packed at about 10 bytes an id."""
+ENDED_BUCKETS: Final = 16_384
+"""`ended` hashes of a crawl of one shard."""
 SLOTS: Final = 16_384
 """Of a Redis Cluster."""
 DIGEST_BUCKETS: Final = 16_384
@@ -123,11 +128,13 @@ class Keys:
     blocked: Set
     host_settings: Hash
     failing: ZSet
+    sweep: Hash
 
     def __init__(self, crawl: str, shard: int = 0, shards: int = 1) -> None:
         self.prefix = f"crawler:{{{tag(crawl, shard, shards)}}}:"
         self.crawl = crawl
         self._buckets = max(BUCKETS // shards, 1)
+        self.ended_buckets = max(ENDED_BUCKETS >> (shards - 1).bit_length(), 64)
         self.fixed = tuple(self.prefix + name for name in FIXED)
         vars(self).update(zip(FIXED, self.fixed, strict=True))
         self.indexes = self.ready, self.ready_proven, self.ready_failing
@@ -160,6 +167,10 @@ class Keys:
     def page(self, url_id: str) -> str:
         """The hash of a stored page."""
         return f"{self.prefix}page:{url_id}"
+
+    def ended(self, url_id: str) -> str:
+        """The hash that the state of a URL belongs to."""
+        return f"{self.prefix}ended:{int(url_id) % self.ended_buckets}"
 
     def seen(self, url_id: str) -> str:
         """The set that an id belongs to."""
@@ -196,7 +207,7 @@ class Keys:
 FIXED: Final[dict[str, str]] = {name: kind.lower() for name, kind in Keys.__annotations__.items()}
 """Name -> type of the keys that every script gets first, in this order. `scripts.py` names them in Lua."""
 _KIND_OF: Final = FIXED | {
-    **dict.fromkeys(("host", "page", "digests", "near", "template"), "hash"),
+    **dict.fromkeys(("host", "page", "ended", "digests", "near", "template"), "hash"),
     **{"queue": "list", "parcels": "stream", "robots": "string"},
     **dict.fromkeys(("seen", "seen_before", "prints"), "set"),
 }

@@ -20,7 +20,8 @@ from typing import Final
 
 from crawler.frontier.keys import CONTENT_FIELDS, FIXED, NEAR_BANDS
 from crawler.frontier.messages import Limits
-from crawler.record import ENTRY, Charge
+from crawler.record import ENTRY, FOUND, Charge
+from crawler.url_state import LAYOUT
 
 SCHEMA: Final = 7
 """Version of keys and entries; a crawl of another one is refused."""
@@ -48,6 +49,8 @@ IN_LUA: Final = {
     **{"HEAVY_MS": HEAVY_MS, "LABOUR_PARTS": LABOUR_PARTS, "LABOUR_MAX_MS": LABOUR_MAX_MS},
     **{"NEAR_BITS": NEAR_BITS, "NEAR_MAX": NEAR_MAX, "NEAR_ENTRY": NEAR_ENTRY, "NEAR_BANDS": NEAR_BANDS},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
+    **{f"STATE_{name}": n for name, n in LAYOUT.items()},
+    "FOUND": "{ " + ", ".join(f"'{word}'" for word in (*FOUND, "fetched")) + " }",
 }
 """Lua name -> value of what scripts and Python both know."""
 

@@ -85,6 +85,8 @@ class Snapshot:
     host_settings: dict[str, str] = field(default_factory=dict)
     failing: dict[str, int] = field(default_factory=dict)
     """Host -> since when it has a trouble."""
+    ended: dict[str, bytes] = field(default_factory=dict)
+    sweep: dict[str, str] = field(default_factory=dict)
     wake: int = 0
     other: list[str] = field(default_factory=list)
 
@@ -159,6 +161,10 @@ class Snapshot:
                 self.ips = {k.decode(): int(v) for k, v in _pairs(value)}
             case "ip_of":
                 self.ip_of = {k.decode(): v.decode() for k, v in _pairs(value)}
+            case "ended":
+                self.ended.update({str(int.from_bytes(k, "big")): v for k, v in _pairs(value)})
+            case "sweep":
+                self.sweep = {k.decode("latin-1"): v.decode("latin-1") for k, v in _pairs(value)}
             case "wake":
                 self.wake = len(value)
             case _:
@@ -205,15 +211,16 @@ class Snapshot:
             self._check_host(host)
         pages = sum(held.kind == "P" for held in self.leased.values())
         queued = sum(map(len, self.queues.values()))
+        over = [i for i in self.pages if i not in self.ended or not self.ended[i][2] & 4]
         counted = {name: self.counters.get(name, 0) for name in ("accepted", "queued", "leased", "ended")}
         assert counted == {
-            "accepted": queued + pages + len(self.pages),
+            "accepted": queued + pages + len(over),
             "queued": queued,
             "leased": pages,
-            "ended": len(self.pages),
+            "ended": len(over),
         }
         outcomes = sum(n for name, n in self.counters.items() if name.startswith("outcome:"))
-        assert outcomes == len(self.pages)
+        assert outcomes == len(over)
         assert len(self.seen) == counted["accepted"]
         assert set(self.ip_of) <= set(self.leased)
         assert self.counters.get("held", 0) == sum(

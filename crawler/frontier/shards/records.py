@@ -11,9 +11,10 @@ from crawler.errors import FrontierError, UnreadableRecord
 from crawler.frontier import decode
 from crawler.frontier.keys import CONTENT_FIELDS
 from crawler.frontier.messages import Exported
-from crawler.frontier.shards.reader import Reader
+from crawler.frontier.shards.reader import SLICE, Reader
 from crawler.record import CONTENTS, Record, Stub
 from crawler.text import rfc3339
+from crawler.url_state import id_bytes
 
 START: Final = "0-0"
 _BATCH: Final = 500
@@ -115,6 +116,23 @@ class ShardRecords:
     def standing(self, cursor: str, last: str) -> str:
         """*cursor*, if its entry is still there and of the page *last*; else START."""
         return cursor if last and self.entry(cursor) == last else START
+
+    def states(self, ids: Sequence[str]) -> list[bytes | None]:
+        """The states of URLs that have ended, as they are stored; None for any other URL."""
+        return self._shard.read(*(("HGET", self._keys.ended(i), id_bytes(i)) for i in ids))
+
+    def ended(self, first: int, count: int) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Ids (8 bytes) and states in *count* buckets of the URLs that have ended, from *first* on, in slices.
+
+        What ends meanwhile may be missed; a state may come twice.
+        """
+        todo = [(bucket, 0) for bucket in range(first, min(first + count, self._keys.ended_buckets))]
+        while todo:
+            found = self._shard.read(
+                *(("HSCAN", f"{self._keys.prefix}ended:{bucket}", cursor, "COUNT", SLICE) for bucket, cursor in todo)
+            )
+            yield [pair for _, pairs in found for pair in decode.pairs(pairs)]
+            todo = [(bucket, int(cursor)) for (bucket, _), (cursor, _) in zip(todo, found, strict=True) if int(cursor)]
 
     def _stub(self, url_id: str, raw: bytes | None) -> Stub:
         return decode.stub(self._keys.page(url_id), raw)
