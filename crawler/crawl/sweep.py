@@ -194,7 +194,7 @@ class Sweep:
         """Queue what is due in the next buckets."""
         phase, shard, bucket = self._at
         seen = 0
-        for states in self.frontier.crawldb.records.ended(shard, bucket, self._buckets):
+        for states in self.frontier.crawldb.records.swept(shard, bucket, self._buckets):
             seen += len(states)
             self._queue(list(self._due(states, phase)))
         self._at = self._behind(phase, shard, bucket + self._buckets)
