@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -28,7 +29,6 @@ from tests.redis_for_tests import PrivateRedis
 
 SETTINGS = Settings()
 DAY = 86_400
-NEVER_STOPPED = staticmethod(lambda: False)
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def frontier(link: Connection, request: pytest.FixtureRequest) -> Frontier:
     return crawl_of(link, request.param)
 
 
-def state(url: str, outcome: str = "fetched", *, days: float = 30, **more: object) -> UrlState:
+def state(url: str, outcome: str = "fetched", *, days: float = 30, **more: Any) -> UrlState:
     """A URL that was last visited so many days ago."""
     then = int(time.time() - days * DAY)
     return msgspec.structs.replace(UrlState(url=url, outcome=outcome, first_seen=then, checked_at=then), **more)
@@ -70,16 +70,16 @@ def end(frontier: Frontier, *states: UrlState) -> None:
         shard.read(("HSET", shard.keys.counters, "queued", 0, "ended", ended))
 
 
-def many(n: int, **more: object) -> list[UrlState]:
+def many(n: int, **more: Any) -> list[UrlState]:
     return [state(f"http://h{i % 7}.example/{i}", **more) for i in range(n)]
 
 
-def sweep_of(frontier: Frontier, owner: str = "a", *, follows: bool = False, **named: object) -> Sweep:
-    choice = replace(Choice.of(**named), follows=follows)  # type: ignore[arg-type]
+def sweep_of(frontier: Frontier, owner: str = "a", *, follows: bool = False, **named: Any) -> Sweep:
+    choice = replace(Choice.of(**named), follows=follows)
     return Sweep(frontier, SETTINGS, choice, owner)
 
 
-def swept(frontier: Frontier, **named: object) -> set[str]:
+def swept(frontier: Frontier, **named: Any) -> set[str]:
     """What one sweep queues."""
     assert run(sweep_of(frontier, **named), lambda: False)
     return queued(frontier)
@@ -150,9 +150,7 @@ A, B, C, D = (state(f"http://{host}.example/{path}", outcome, **more) for host, 
         ({"status": ["failed"], "match": "b"}, set()),
     ],
 )
-def test_a_choice_takes_what_fits_all_of_it(
-    link: Connection, named: dict[str, object], expected: set[UrlState]
-) -> None:
+def test_a_choice_takes_what_fits_all_of_it(link: Connection, named: dict[str, Any], expected: set[UrlState]) -> None:
     frontier = crawl_of(link)
     end(frontier, A, B, C, D)
     assert swept(frontier, **named) == {one.url for one in expected}
@@ -163,9 +161,9 @@ def test_a_choice_takes_what_fits_all_of_it(
     [{"older_than": "soon"}, {"older_than": "-1s"}, {"match": "("}, {"match": r"(?=x)"}, {"status": ["40"]},
      {"status": ["lost"]}, {"hosts": ["a/b"]}],
 )  # fmt: skip
-def test_a_choice_that_cannot_be_used_is_refused(named: dict[str, object]) -> None:
+def test_a_choice_that_cannot_be_used_is_refused(named: dict[str, Any]) -> None:
     with pytest.raises(UsageError):
-        Choice.of(**named)  # type: ignore[arg-type]
+        Choice.of(**named)
 
 
 def test_one_that_would_never_rest_is_refused() -> None:
@@ -182,8 +180,8 @@ def test_one_that_would_never_rest_is_refused() -> None:
          "--host b.example --match 'a b' --status 404,5xx"),
     ],
 )  # fmt: skip
-def test_a_choice_has_the_same_words_however_it_is_given(named: dict[str, object], words: str) -> None:
-    assert str(Choice.of(**named)) == words  # type: ignore[arg-type]
+def test_a_choice_has_the_same_words_however_it_is_given(named: dict[str, Any], words: str) -> None:
+    assert str(Choice.of(**named)) == words
 
 
 def test_what_is_no_state_is_passed_over(frontier: Frontier) -> None:

@@ -144,7 +144,7 @@ def test_the_most_that_a_call_takes_goes_through(crawl: Crawl) -> None:
     with pytest.raises(ValueError, match="500"):
         visits.revisit(crawl.frontier.shard, due)
     assert revisits.revisit(crawl.frontier.frontier, due) == len(urls)
-    assert crawl.frontier.frontier.revisit([]) == 0
+    assert revisits.revisit(crawl.frontier.frontier, []) == 0
 
 
 def test_a_full_redis_queues_nothing(done: Crawl) -> None:
