@@ -6,8 +6,8 @@
 -- A visit that found nothing new brings no record: the one that is stored stays. So does a good one where `keeps` says
 -- so, with the record of this visit beside it.
 -- KEYS  page, `ended`, `digests` hash of the content if there is one, the five `near` hashes of the similarity if there
---       is one, the same of `old_digest` and `noted`, `parcels` streams of other shards (see post in shared/outbox.lua),
---       then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
+--       is one, the same of `old_digest` and `noted`, `parcels` streams of other shards (see post in
+--       shared/outbox.lua), then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
 -- ARGS  token, held, id, field, event, rest_ms, latency_ms, outcome, state, record, keeps, contents, digest,
 --       similarity, old_digest, noted, spared, ip, copy, handling_ms, trouble, loop, tallies
 -- REST  as many contents, each its field and its bytes (zlib); as many tallies, each with its n; number of roots,

@@ -1,5 +1,5 @@
 -- drain.lua: free what an export has written and synced: of a page its record and its contents. Its state stays. A
--- dead letter keeps its record, so that it can be tried again; and so does a visit that failed, until it is written too.
+-- dead letter keeps its record, so that it can be tried again; so does a visit that failed, until it is written too.
 -- Why Lua: a page that is committed again between look and removal would lose what was not exported yet.
 -- The entries of `records` go in any case: readers skip one that stands for nothing.
 -- KEYS  page of each

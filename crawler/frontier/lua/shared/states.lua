@@ -1,5 +1,5 @@
--- states.lua: the state of a URL that has ended (url_state.py): in `ended`, by its id in 8 bytes. STATE_ names places of
--- its bytes, from 1, and its marks.
+-- states.lua: the state of a URL that has ended (url_state.py): in `ended`, by its id in 8 bytes. STATE_ names places
+-- of its bytes, from 1, and its marks.
 
 local function ended_key(id)
   local buckets = ENDED_BUCKETS
