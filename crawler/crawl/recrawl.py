@@ -12,6 +12,7 @@ from crawler.crawl.session import Session
 from crawler.crawl.sweep import WAIT, Sweep
 from crawler.errors import NothingFetched, RedisAway, UsageError
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.messages import OVER
 from crawler.frontier.status import Status
 from crawler.text import lasting
 
@@ -53,9 +54,9 @@ def nothing_due(sweep: Sweep, frontier: Frontier) -> str:
 
 
 def refuse_failed(status: Status) -> None:
-    """Raise NothingFetched if all that the visit asked for failed."""
+    """Raise NothingFetched if all that the visit asked for failed, or no page of the crawl is good."""
     failed = status.found.get(_FAILED, 0)
-    if status.visit > 1 and failed and failed == sum(status.found.values()):
+    if (failed and failed == sum(status.found.values())) or (status.fetched == 0 and status.state in OVER):
         raise NothingFetched(
             "nothing was fetched in this visit: `crawler status`, `crawler failed` and `crawler fetch URL` tell why"
         )

@@ -88,7 +88,11 @@ class Sweep:
         if not self._mine.is_mine:
             return self._claim()
         if self._mine.is_over:
-            return self._rest() if self._choice.follows else self._end()
+            if self._choice.follows:
+                return self._rest()
+            self._keep(0.0)
+            self._close()
+            return None
         try:
             if not self._has_room():
                 self._keep()
@@ -102,10 +106,10 @@ class Sweep:
 
     def release(self) -> None:
         """Give the lease up, so that another one can go on at once; Redis may be away."""
-        if self._mine.is_mine:
-            with suppress(CrawlerError):
+        with suppress(CrawlerError):
+            if self._mine.is_mine:
                 self._keep(0.0)
-                self._close()
+            self._close()
 
     # -- the lease -----------------------------------------------------------------------------------------------------
 
@@ -123,7 +127,10 @@ class Sweep:
                 " the command again"
             )
         if found.is_over and not self._choice.follows:
+            self._close()
             return None
+        if not found.is_over:
+            self._open()  # workers stay until that one has ended, or this one has taken over
         self._say_once(f"{found.owner} queues what is due; this one takes over if that one dies")
         return WAIT
 
@@ -155,21 +162,18 @@ class Sweep:
 
     def _open(self) -> None:
         """The crawl is not done while the sweep runs."""
-        if time.monotonic() > self._open_until - TERM / 2:
-            self.frontier.open(self._source, TERM)
-            self._open_until = time.monotonic() + TERM
+        if time.monotonic() > self._open_until - TERM:
+            self.frontier.open(self._source, 2 * TERM)  # longer than the lease: another one may take over
+            self._open_until = time.monotonic() + 2 * TERM
 
     def _close(self) -> None:
-        self.frontier.close(self._source)
-        self._open_until = float("-inf")
+        if self._open_until > float("-inf"):
+            self.frontier.close(self._source)
+            self._open_until = float("-inf")
 
     @property
     def _source(self) -> str:
         return f"sweep-{self._mine.owner}"
-
-    def _end(self) -> None:
-        self._keep(0.0)
-        self._close()
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:
