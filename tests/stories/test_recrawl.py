@@ -341,5 +341,7 @@ if __name__ == "__main__":
             print(error)
 """
     done = commands.run(python=commands.write("program.py", program))
-    assert done.out.splitlines() == ["1", "2", "'older_then' is no choice of a recrawl: did you mean older_than?"], done.err
+    assert done.out.splitlines() == ["1", "2", "'older_then' is no choice of a recrawl: did you mean older_than?"], (
+        done.err
+    )
     assert asked(site) == {"/": 1, "/0": 2, "/1": 2, "/2": 2}
