@@ -301,6 +301,11 @@ class Sweeper:
         if sweep is not None:
             sweep.frontier = frontier
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether there is anything left to do."""
+        return self._sweep is not None
+
     def work(self) -> None:
         """Sweep for up to SHARE, if there is anything to do."""
         until = time.monotonic() + SHARE

@@ -11,6 +11,7 @@ import pytest
 import redis
 
 from tests.redis_for_tests import PrivateRedis
+from tests.servers import Call
 from tests.stories.commands import Commands, Done, Json, outcomes, wait_until
 from tests.stories.sites import Site, Sites, html
 from tests.stories.test_sitemaps import XML, urlset
@@ -223,10 +224,17 @@ def test_all_failed_is_an_exit_code(commands: Commands, site: Site) -> None:
 
 def slow(site: Site, pages: int, seconds: float) -> str:
     """A page that leads to others, each of which takes a while."""
+
+    def late(answer: Callable[[Call], object]) -> Callable[[Call], object]:
+        def answer_late(call: Call) -> None:
+            time.sleep(seconds)
+            answer(call)
+
+        return answer_late
+
     home = flat(site, pages)
     for n in range(pages):
-        answer = site.pages[f"/{n}"]
-        site.pages[f"/{n}"] = lambda call, answer=answer: (time.sleep(seconds), answer(call))  # type: ignore[misc]
+        site.pages[f"/{n}"] = late(site.pages[f"/{n}"])
     return home
 
 
