@@ -20,7 +20,7 @@ from typing import Final
 
 from crawler.frontier.keys import CONTENT_FIELDS, ENDED_BUCKETS, FIXED, MIN_ENDED_BUCKETS, NEAR_BANDS
 from crawler.frontier.messages import Limits
-from crawler.record import ENTRY, OUTCOMES, Charge
+from crawler.record import ENTRY, FOUND, OUTCOMES, Charge
 from crawler.url_state import LAYOUT
 
 SCHEMA: Final = 7
@@ -58,6 +58,7 @@ IN_LUA: Final = {
     **{f"SEEN_{name}": n for name, n in SEEN.items()},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
     **{f"STATE_{name}": n for name, n in LAYOUT.items()},
+    "FOUND": f"{{ {', '.join(map(repr, (*FOUND, 'fetched')))} }}",
     **{"ENDED_BUCKETS": ENDED_BUCKETS, "MIN_ENDED_BUCKETS": MIN_ENDED_BUCKETS},
     "OUTCOMES": f"{{ {', '.join(map(repr, OUTCOMES))} }}",
     **{"LOOP": f"'{IN_A_LOOP}'", "LOOP_NUMBER": OUTCOMES.index(IN_A_LOOP)},
