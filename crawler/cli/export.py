@@ -16,9 +16,11 @@ from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED, interrupts
 from crawler.errors import UsageError
 from crawler.export import ExportResult, ExportState, How, Output, Selection, Shape, Wanted, Written
+from crawler.export.checkpoints import drained_of
 from crawler.export.formats import endings
 from crawler.export.selection import as_options
 from crawler.export.shape import fields_of
+from crawler.export.since import Since, reached
 from crawler.export.stream import GRACE
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER, refuse_deleting
@@ -85,6 +87,8 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
         "crawler export -o pages.jsonl --state pages.state  the same again: only what is new, appended",
         "crawler export -o part-2.jsonl --state pages.state continue in a new file",
         "crawler export -o pages.jsonl.gz --drain --follow  free Redis while the crawl runs",
+        "crawler export -o new.jsonl --changed-since last   what the latest visit found new, changed, gone",
+        "crawler export -o pages.sqlite --changed-since 7d  a table that is kept in step: the same again each week",
     ),
 )
 @output_options(
@@ -94,6 +98,13 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
 )
 @click.option("--only", metavar="OUTCOME", multiple=True, help="these: fetched,redirected,dropped,failed:dns, ...")
 @click.option("--status", "statuses", metavar="STATUS", multiple=True, help="these HTTP statuses: 200,3xx, ...")
+@click.option(
+    "--changed-since",
+    "since",
+    metavar="TIME",
+    help="only what visits found new, changed, gone or moved since TIME: 2026-11-01, 7d (ago), or `last`, since the"
+    " latest visit began. With a state the next export continues where the one before ended",
+)
 @click.option("--follow", "following", is_flag=True, help="continue until the crawl is done; waits for it to begin")
 @click.option(
     "--state",
@@ -112,6 +123,7 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
 def export_(
     only: tuple[str, ...],
     statuses: tuple[str, ...],
+    since: str | None,
     following: bool,
     state: str | None,
     drain: bool,
@@ -120,9 +132,10 @@ def export_(
     """Write the records of the crawl in the order of their commits.
 
     A file appears whole at the end; with --follow, --state or --drain it grows in place. Folders and databases are
-    continued. If a URL is in it twice, it was tried again in between (`crawler retry`): use the later line.
+    continued. If a URL is in it twice, it was visited again in between: use the later line.
     """
-    wanted = wanted_of(given, only=only, status=statuses, state=state, follow=following, drain=drain)
+    changed = None if since is None else Since(since)
+    wanted = wanted_of(given, only=only, status=statuses, state=state, follow=following, drain=drain, since=changed)
     assert wanted is not None  # -o is required
     loaded = load_given(given)
     with Output(wanted) as output:
@@ -143,6 +156,12 @@ def check_output(session: Session, frontier: Frontier, output: Output) -> None:
     output.check(frontier, session.settings.store)
     if hint := output.wanted.form.hint(session.settings.store):
         say(hint)
+    selection = output.wanted.selection
+    if selection.changes and selection.hides_removals:
+        say(f"{as_options(*selection.names)} leaves out what is gone or moved: a copy that is kept in step needs that")
+    mark = None if output.state is None else output.state.mark
+    if selection.changes and mark is not None and (until := reached(mark.cursor)):
+        say(f"continues where the export before ended, at {until}: --changed-since is where a new one begins")
 
 
 def write_all(session: Session, frontier: Frontier, output: Output) -> None:
@@ -215,18 +234,38 @@ def _report(written: Written, output: Output, drained_before: int) -> None:
     drained = f", {written.drained:,} drained" if output.wanted.drain else ""
     say(f"{records} written to {output.name}{in_all}{drained}")
     if drained_before:
-        say(f"drained before, and so in the files written then, not in this one: {counted(drained_before, 'record')}")
+        say(_missing(output, drained_before))
     if absent := written.tally.absent(new=written.in_all not in (None, written.records)):
         say(absent)
-    selection = output.wanted.selection
-    if not written.records and (options := as_options(*selection.names, selection.unique)):
-        say(f"no record matches {options}: `crawler status` counts outcomes and statuses")
+    if not written.records:
+        _report_nothing(output)
     if written.cut:
         say(f"{output.name} ends within a record: nobody read for {GRACE:g} s")
 
 
+def _report_nothing(output: Output) -> None:
+    selection = output.wanted.selection
+    options = as_options(*selection.names, selection.unique)
+    if options:
+        say(f"no record matches {options}: `crawler status` counts outcomes and statuses")
+    elif selection.changes:
+        say("no visit has found a change since then")
+
+
 def _drained_before(session: Session, output: Output) -> int:
-    """How many records are missing in a new output."""
-    if output.state is not None and output.state.mark is not None:
-        return 0
-    return session.crawldb.counters().get("drained", 0)
+    """How many records are missing in a new output, or may be missing in one of changes that is continued."""
+    drained = drained_of(session.crawldb)
+    if output.state is None or (mark := output.state.mark) is None:
+        return drained
+    return max(drained - mark.drained, 0) if output.wanted.selection.changes else 0
+
+
+def _missing(output: Output, drained: int) -> str:
+    """What drained records mean for this output."""
+    if not output.wanted.selection.changes:
+        count = counted(drained, "record")
+        return f"drained before, and so in the files written then, not in this one: {count}"
+    return (
+        f"drained by other exports: {counted(drained, 'record')}; what changed in them since then is in the files"
+        " written then, not in this one"
+    )

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from crawler.errors import UsageError
-from crawler.export.checkpoints import Checkpoints, Wanted, check_same
+from crawler.export.checkpoints import Checkpoints, Wanted, check_same, drained_of
 from crawler.export.exporter import Export, ExportResult, Note
 from crawler.export.state import State
 from crawler.export.stream import never
@@ -17,7 +17,7 @@ from crawler.export.tally import Tally
 from crawler.export.target import has_content
 from crawler.export.writer import Writer
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.shards.records import START, Stored
+from crawler.frontier.shards.records import Stored
 from crawler.text import counted
 
 
@@ -117,15 +117,15 @@ class Output:
             return self._continue(self.state, frontier, contents, tally, how)
         assert self.writer is not None
         self.writer.contents = contents
-        result = self._export(frontier, self.writer, START, how)
-        if not result.count:
+        result = self._export(frontier, self.writer, self.wanted.begins(frontier.crawldb), how)
+        if not result.count and not self.wanted.selection.changes:
             self._refuse_loss(frontier, result)
         self.writer.finish()
         return Written(result, tally, result.count, cut=self.writer.cut)
 
     def _refuse_loss(self, frontier: Frontier, result: ExportResult) -> None:
         """There is nothing to write: UsageError if that is because of drained records and something would be lost."""
-        drained = frontier.crawldb.counters().get("drained", 0)
+        drained = drained_of(frontier.crawldb)
         if drained and has_content(self.wanted.output):
             result.refuse_left_out()
             raise UsageError(
