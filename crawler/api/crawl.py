@@ -412,11 +412,11 @@ class Crawl:
         with Output(wanted_of(output, options)) as opened:
             frontier = self._access.find(older=not opened.wanted.drain)
             stored = self._access.session.settings.store
-            if hint := opened.wanted.form.hint(stored):
+            for hint in opened.hints(stored):
                 self._access.say(hint)
             written = opened.write(frontier, stored)
-            if absent := written.tally.absent():
-                self._access.say(absent)
+            for line in filter(None, (written.missing, written.tally.absent())):
+                self._access.say(line)
         written.result.refuse_left_out()
         return written.records
 

@@ -16,11 +16,10 @@ from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED, interrupts
 from crawler.errors import UsageError
 from crawler.export import ExportResult, ExportState, How, Output, Selection, Shape, Wanted, Written
-from crawler.export.checkpoints import drained_of
 from crawler.export.formats import endings
 from crawler.export.selection import as_options
 from crawler.export.shape import fields_of
-from crawler.export.since import Since, reached
+from crawler.export.since import Since
 from crawler.export.stream import GRACE
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER, refuse_deleting
@@ -154,14 +153,8 @@ def export_(
 def check_output(session: Session, frontier: Frontier, output: Output) -> None:
     """Report what is not as the user may expect it. UsageError if the crawl cannot be exported to *output* at all."""
     output.check(frontier, session.settings.store)
-    if hint := output.wanted.form.hint(session.settings.store):
+    for hint in output.hints(session.settings.store):
         say(hint)
-    selection = output.wanted.selection
-    if selection.changes and selection.hides_removals:
-        say(f"{as_options(*selection.names)} leaves out what is gone or moved: a copy that is kept in step needs that")
-    mark = None if output.state is None else output.state.mark
-    if selection.changes and mark is not None and (until := reached(mark.cursor)):
-        say(f"continues where the export before ended, at {until}: --changed-since is where a new one begins")
 
 
 def write_all(session: Session, frontier: Frontier, output: Output) -> None:
@@ -169,12 +162,11 @@ def write_all(session: Session, frontier: Frontier, output: Output) -> None:
 
     Raises KeyboardInterrupt if a signal asked to end before. A slow reader gets whole records until then.
     """
-    before = _drained_before(session, output)
     with interrupts() if output.waits else nullcontext(lambda: 0) as asked:
         written = output.write(
             frontier, session.settings.store, How(_show, lambda: asked() > 0, _columns(session, output))
         )
-    _report(written, output, before)
+    _report(written, output)
     if asked():
         raise KeyboardInterrupt
     written.result.refuse_left_out()
@@ -188,12 +180,11 @@ def _continue(session: Session, output: Output) -> int:
         if frontier is None:
             return INTERRUPTED
         check_output(session, frontier, output)
-        before = _drained_before(session, output)
         is_over = partial(_is_over, frontier, stopped) if wanted.follow else None
         written = output.write(
             frontier, session.settings.store, How(_show, stopped, _columns(session, output), is_over)
         )
-        _report(written, output, before)
+        _report(written, output)
         written.result.refuse_left_out()
         if stopped() and output.state is not None:
             say("interrupted; the same command continues")
@@ -224,7 +215,7 @@ def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
     return word in OVER
 
 
-def _report(written: Written, output: Output, drained_before: int) -> None:
+def _report(written: Written, output: Output) -> None:
     line.clear()
     records, items = counted(written.records, "record"), written.tally.items
     if items is not None:
@@ -233,8 +224,8 @@ def _report(written: Written, output: Output, drained_before: int) -> None:
     in_all = "" if written.in_all is None else f", {written.in_all:,} {unit}in all"
     drained = f", {written.drained:,} drained" if output.wanted.drain else ""
     say(f"{records} written to {output.name}{in_all}{drained}")
-    if drained_before:
-        say(_missing(output, drained_before))
+    if written.missing:
+        say(written.missing)
     if absent := written.tally.absent(new=written.in_all not in (None, written.records)):
         say(absent)
     if not written.records:
@@ -250,22 +241,3 @@ def _report_nothing(output: Output) -> None:
         say(f"no record matches {options}: `crawler status` counts outcomes and statuses")
     elif selection.changes:
         say("no visit has found a change since then")
-
-
-def _drained_before(session: Session, output: Output) -> int:
-    """How many records are missing in a new output, or may be missing in one of changes that is continued."""
-    drained = drained_of(session.crawldb)
-    if output.state is None or (mark := output.state.mark) is None:
-        return drained
-    return max(drained - mark.drained, 0) if output.wanted.selection.changes else 0
-
-
-def _missing(output: Output, drained: int) -> str:
-    """What drained records mean for this output."""
-    if not output.wanted.selection.changes:
-        count = counted(drained, "record")
-        return f"drained before, and so in the files written then, not in this one: {count}"
-    return (
-        f"drained by other exports: {counted(drained, 'record')}; what changed in them since then is in the files"
-        " written then, not in this one"
-    )

@@ -102,6 +102,14 @@ def test_outcomes_that_leave_out_what_is_gone_are_said(visited: Visited) -> None
     assert visited.lines(*since, "--only", "missing") == ["1 record written to a.jsonl"]
 
 
+def test_fields_without_the_change_are_said(visited: Visited) -> None:
+    since = ("-o", "a.jsonl", "--changed-since", visited.time, "--fields")
+    hint = "what is gone or moved looks like a page of which nothing is known"
+    assert visited.lines(*since, "url,text")[0] == f"--fields has no change: {hint}"
+    assert visited.lines(*since, "url,seller", "--items")[0] == f"--fields has no page.change: {hint}"
+    assert visited.lines(*since, "url,change") == ["3 records written to a.jsonl"]
+
+
 @pytest.mark.parametrize("time", ["soon", "2026", "2999-01-01"])
 def test_a_time_that_is_none_is_one_line(visited: Visited, time: str) -> None:
     line = visited.refused("-o", "a.jsonl", "--changed-since", time)
@@ -117,8 +125,8 @@ def test_a_state_of_changes_is_refused_for_a_full_export(visited: Visited) -> No
 
 def test_python_has_the_same(visited: Visited, tmp_path: Path) -> None:
     time = datetime.fromisoformat(visited.time).astimezone(UTC).replace(tzinfo=None)  # without a zone it is UTC
-    output = tmp_path / "a.jsonl"
-    with crawler.Crawl(redis=visited.crawl.url) as crawl:
+    output, said = tmp_path / "a.jsonl", list[str]()
+    with crawler.Crawl(redis=visited.crawl.url, say=said.append) as crawl:
         assert [record.change for record in crawl.records(changed_since=time)] == ["changed", "gone", "moved"]
         assert [record.change for record in crawl.records(changed_since="last")] == ["new", "changed", "gone", "moved"]
         assert len([*crawl.records()]) == 5
@@ -126,6 +134,11 @@ def test_python_has_the_same(visited: Visited, tmp_path: Path) -> None:
         assert rows[:2] == [{"change": "changed", "text": changed(1).text}, {"change": "gone", "text": None}]
         assert [*crawl.rows(items=True, changed_since=time)] == [{"url": changed(n).url} for n in (1, 2, 3)]
         assert crawl.export(output, changed_since=time, state=tmp_path / "s") == 3
+        assert said == []
         assert crawl.export(output, changed_since="7d", state=tmp_path / "s") == 0
+        assert [line.partition(" ended")[0] for line in said] == ["continues where the export before"]
+        crawl.export(tmp_path / "all.jsonl", drain=True)
+        crawl.export(tmp_path / "b.jsonl", changed_since=time)
+        assert said[-1].startswith("drained by other exports: 5 records; ")
         with pytest.raises(crawler.errors.UsageError, match="changed-since 'soon'"):
             crawl.records(changed_since="soon")
