@@ -42,7 +42,12 @@ def write(crawl: Crawl, output: str, since: str | None = ALL, how: How | None = 
 
 def found(output: str) -> list[tuple[int, str | None]]:
     """The number and the change of each row of an output."""
-    return [(number(row["url"]), row.get("change")) for row in rows(output.partition(" ")[0])]
+    return [(number(row["url"]), row.get("change")) for row in rows(named(output))]
+
+
+def named(output: str) -> str:
+    """The name of an output without its format."""
+    return output.partition(" ")[0]
 
 
 def number(url: str) -> int:
@@ -69,7 +74,7 @@ def test_what_a_visit_found_is_in_it_and_nothing_else(crawl: Crawl, output: str)
     time = second_visit(crawl)
     assert write(crawl, output, time) == 4
     assert found(output) == FOUND
-    by_number = {number(row["url"]): row for row in rows(output.partition(" ")[0])}
+    by_number = {number(row["url"]): row for row in rows(named(output))}
     assert {n: row["text"] for n, row in by_number.items() if row.get("text")} == {
         1: changed(1).text,
         10: new(10).text,
@@ -298,15 +303,15 @@ def test_a_table_of_items_loses_those_of_a_page_that_is_gone(crawl: Crawl) -> No
     assert [(number(row["url"]), row["seller"]) for row in items] == [(0, "a"), (0, "b"), (2, "c")]
 
 
-@pytest.mark.parametrize("output", ["a.jsonl", "a.csv", "a.parquet"])
+@pytest.mark.parametrize("output", ["a.jsonl", "a.csv", "a.parquet", "parts/ csv", "p.parquet/"])
 def test_a_page_that_lost_its_items_has_a_row_with_its_url_alone(crawl: Crawl, output: str) -> None:
     crawl.commit([new(1, data=[{"seller": "a"}]), new(2, data=[{"seller": "b"}]), new(3)])
     time = later(crawl)
     store(crawl, [gone(1), changed(2), changed(4, data=[{"seller": "d"}])])
     assert write(crawl, output, time, shape=Shape(items=True)) == 3
-    assert [(number(row["url"]), row.get("seller")) for row in rows(output)] == [(1, None), (2, None), (4, "d")]
-    assert write(crawl, output, ALL, shape=Shape(("url", "page.change", "seller"), items=True)) == 3
-    assert [row.get("page.change") for row in rows(output)] == ["gone", "gone", "changed"]
+    assert [(number(row["url"]), row.get("seller")) for row in rows(named(output))] == [(1, None), (2, None), (4, "d")]
+    assert write(crawl, f"b{output}", ALL, shape=Shape(("url", "page.change", "seller"), items=True)) == 3
+    assert [row.get("page.change") for row in rows(f"b{named(output)}")] == ["gone", "gone", "changed"]
 
 
 @pytest.mark.parametrize("since", ["last", None])

@@ -54,6 +54,17 @@ def store(crawl: Crawl, records: Sequence[Record]) -> None:
         client.hset(shard.keys.page(url_id), mapping={"m": bare.encode(), "at": at, "token": "later", **stored})
 
 
+def fail(crawl: Crawl, n: int) -> None:
+    """Store that a visit of a page failed: beside what is known of it, unless that was drained."""
+    record, client = failed(n), crawl.frontier.connection.client
+    shard, url_id = crawl.shard, crawl.frontier.id(record.url)
+    if client.hget(shard.keys.page(url_id), "at") is None:
+        store(crawl, [record])
+        return
+    at = client.xadd(shard.keys.records, {"i": url_id})
+    client.hset(shard.keys.page(url_id), mapping={"f": record.encode(), "fat": at})
+
+
 def later(crawl: Crawl) -> str:
     """A time, by the clock of Redis, that is after all that was stored so far and not after what is stored next."""
     before = after = crawl.crawldb.clock()
