@@ -18,9 +18,9 @@ from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, Temp
 from crawler.frontier.repair import host_names, repair
 from crawler.frontier.shards import reader
 from crawler.frontier.shards.outbox import site_key
-from crawler.record import Charge, Request
+from crawler.record import Charge, Request, is_revisit
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
-from tests.frontier.crawls import record_of
+from tests.frontier.crawls import record_of, state_of
 
 TERM_MS: Final = 20_000
 WORKERS: Final = ("ann", "bob", "cyd")
@@ -183,7 +183,7 @@ class FrontierMachine(CheckedMachine):
         ending = Commit(
             lease,
             url_id,
-            outcome,
+            state_of(lease, outcome, target=target or None, similarity=similarity),
             record_of(url, outcome),
             event=event,
             rest_ms=rest_ms,
@@ -194,8 +194,8 @@ class FrontierMachine(CheckedMachine):
             ip=ip,
             handling_ms=handling_ms,
             trouble=trouble,
-            target=target,
             loop=record_of(url, "failed:redirect-loop") if target else b"",
+            before=self.crawl.crawldb.records.state(url_id) if is_revisit(lease.raw) else None,
         )
         if event == "unsent":
             self.nothing_was_sent(lease)
