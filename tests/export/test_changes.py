@@ -16,7 +16,7 @@ from crawler.frontier.redis.connection import Connection
 from crawler.record import CHANGES, Record
 from tests.export.conftest import Crawl, page
 from tests.export.readers import front_matter, rows, table
-from tests.export.visits import changed, failed, gone, later, moved, new, store
+from tests.export.visits import changed, fail, failed, gone, later, moved, new, store
 
 STORED = ("text", "data")
 ALL = "1970-01-01"
@@ -148,6 +148,17 @@ def test_changes_of_all_shards_are_in_it(redis_url: str) -> None:
     assert write(crawl, "b.jsonl", time, state="s") == 1
     assert sorted(n for n, _ in found("b.jsonl")) == [0, 1, 3, 5, 7, 9, 11]
     link.close()
+
+
+def test_an_export_of_all_records_has_visits_that_failed_and_one_of_changes_has_not(crawl: Crawl) -> None:
+    crawl.commit([new(1), new(2)])
+    fail(crawl, 1)
+    assert write(crawl, "all.jsonl", None) == 3
+    assert [(number(row["url"]), row["outcome"]) for row in rows("all.jsonl")] == [
+        *((1, "fetched"), (2, "fetched"), (1, "failed:timeout")),
+    ]
+    assert write(crawl, "a.jsonl") == 2
+    assert found("a.jsonl") == [(1, "new"), (2, "new")]
 
 
 # -- when --------------------------------------------------------------------------------------------------------------
