@@ -1,4 +1,4 @@
-"""The code, the script and the units of docs/changes.md: run on a crawl that is visited again."""
+"""The code, the script and the units of docs/copies.md: run on a crawl that is visited again."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.export.visits import changed, failed, gone, moved, new, store
 from tests.stories.commands import PROGRAM, Commands
 from tools.docs import DOCS
 
-PAGE: Final = (DOCS / "changes.md").read_text(encoding="utf-8")
+PAGE: Final = (DOCS / "copies.md").read_text(encoding="utf-8")
 ANALYSIS: Final = (DOCS / "analysis.md").read_text(encoding="utf-8").partition("## Into a vector store")[2]
 EMBED: Final = """
 import duckdb
