@@ -14,7 +14,7 @@ from crawler import headers
 from crawler.api.access import Access, Sources, loaded_of, purpose_of, say_on_stderr, sources_of
 from crawler.api.background import Background, Stops
 from crawler.api.progress import NO_PROGRESS, Say, progress_for
-from crawler.api.rows import ExportOptions, Path, several, stored, table, wanted_of
+from crawler.api.rows import ExportOptions, Path, several, stored, table, written
 from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.hosts import check_of_host, listed, set_for
 from crawler.crawl.purpose import Purpose
@@ -24,7 +24,7 @@ from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
 from crawler.crawl.supervisor import Ended, run_workers
 from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
-from crawler.export import Output, follow, read
+from crawler.export import follow, read
 from crawler.export.since import When
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
@@ -409,16 +409,7 @@ class Crawl:
         changed_since: as in `records`; with a state the next export continues where this one ends.
         drain: free Redis of each record that is safely in the output.
         """
-        with Output(wanted_of(output, options)) as opened:
-            frontier = self._access.find(older=not opened.wanted.drain)
-            stored = self._access.session.settings.store
-            for hint in opened.hints(stored):
-                self._access.say(hint)
-            written = opened.write(frontier, stored)
-            for line in filter(None, (written.missing, written.tally.absent())):
-                self._access.say(line)
-        written.result.refuse_left_out()
-        return written.records
+        return written(self._access, output, options)
 
 
 def _leave(access: Access, pid: int) -> None:

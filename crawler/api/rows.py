@@ -7,7 +7,8 @@ from dataclasses import replace
 from os import PathLike, fsdecode
 from typing import Any, TypedDict
 
-from crawler.export import Selection, Shape, Wanted, read
+from crawler.api.access import Access
+from crawler.export import Output, Selection, Shape, Wanted, read
 from crawler.export.shape import FIELDS, fields_of
 from crawler.export.since import Since, When
 from crawler.frontier.crawldb import CrawlDb
@@ -65,6 +66,20 @@ def wanted_of(output: Path, options: ExportOptions) -> Wanted:
         drain=options.get("drain", False),
         since=since_of(options.get("changed_since")),
     )
+
+
+def written(access: Access, output: Path, options: ExportOptions) -> int:
+    """How many records `Crawl.export` has written."""
+    with Output(wanted_of(output, options)) as opened:
+        frontier = access.find(older=not opened.wanted.drain)
+        contents = access.session.settings.store
+        for hint in opened.hints(contents):
+            access.say(hint)
+        done = opened.write(frontier, contents)
+        for line in filter(None, (done.missing, done.tally.absent())):
+            access.say(line)
+    done.result.refuse_left_out()
+    return done.records
 
 
 def since_of(when: When | None) -> Since | None:
