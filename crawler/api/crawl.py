@@ -11,12 +11,21 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from crawler import headers
-from crawler.api.access import Access, Sources, loaded_of, purpose_of, say_on_stderr, sources_of
+from crawler.api.access import (
+    Access,
+    Sources,
+    loaded_of,
+    purpose_of,
+    say_on_stderr,
+    sources_of,
+    value_of,
+    value_of_host,
+)
 from crawler.api.background import Background, Stops
 from crawler.api.progress import NO_PROGRESS, Say, progress_for
 from crawler.api.rows import ExportOptions, Path, several, stored, table, written
 from crawler.crawl.hook_code import GivenHook
-from crawler.crawl.hosts import check_of_host, listed, set_for
+from crawler.crawl.hosts import listed, set_for
 from crawler.crawl.purpose import Purpose
 from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.seeds import Seeded, check_sources
@@ -35,7 +44,6 @@ from crawler.keywords import Changeable, Keywords, Strings
 from crawler.monitor.dead_letters import Failure, Filter, Retried, failures, letters_of, retry
 from crawler.monitor.explain import Explanation, explain
 from crawler.record import Record
-from crawler.settings import TABLE, Kind, coerce, stored_key
 from crawler.text import counted
 from crawler.worker.hook import Hook, hook_name
 
@@ -272,9 +280,9 @@ class Crawl:
         replace those of the crawl. "none" takes either away.
         """
         frontier, session = self._access.find(), self._access.session
-        of_hosts = {key: _of_host(key, value) for key, value in changes.items()} if host is not None else {}
+        of_hosts = {key: value_of_host(key, value) for key, value in changes.items()} if host is not None else {}
         if host is None:
-            session.change(frontier, {key: _change(key, value) for key, value in changes.items()})
+            session.change(frontier, {key: value_of(key, value) for key, value in changes.items()})
         if hook is not None:
             session.set_hook(frontier, "" if hook == "none" else hook_name(hook))
         if rules is not None:
@@ -417,16 +425,3 @@ def _leave(access: Access, pid: int) -> None:
     if os.getpid() == pid:
         with suppress(CrawlerError, OSError):
             access.close()
-
-
-def _change(key: str, value: Any) -> Any:
-    """The value of a setting that may change. UsageError for others."""
-    key = stored_key(key)
-    if TABLE[key].kind is Kind.FIXED:
-        raise UsageError(f"{key} was fixed when the crawl was created: start over with fresh=True")
-    return coerce(key, value)
-
-
-def _of_host(key: str, value: Any) -> Any:
-    check_of_host(stored_key(key))
-    return None if value in (None, "none") else coerce(key, value)
