@@ -73,7 +73,7 @@ def written(access: Access, output: Path, options: ExportOptions) -> int:
     with Output(wanted_of(output, options)) as opened:
         frontier = access.find(older=not opened.wanted.drain)
         contents = access.session.settings.store
-        for hint in opened.hints(contents):
+        for hint in opened.hints(frontier, contents):
             access.say(hint)
         done = opened.write(frontier, contents)
         for line in filter(None, (done.missing, done.tally.absent())):

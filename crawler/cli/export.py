@@ -87,7 +87,7 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
         "crawler export -o part-2.jsonl --state pages.state continue in a new file",
         "crawler export -o pages.jsonl.gz --drain --follow  free Redis while the crawl runs",
         "crawler export -o new.jsonl --changed-since last   what the latest visit found new, changed, gone",
-        "crawler export -o pages.sqlite --changed-since 7d  a table that is kept in step: the same again each week",
+        "crawler export -o pages.sqlite --changed-since 2026-01-01  a table, kept in step by the same again each week",
     ),
 )
 @output_options(
@@ -153,7 +153,7 @@ def export_(
 def check_output(session: Session, frontier: Frontier, output: Output) -> None:
     """Report what is not as the user may expect it. UsageError if the crawl cannot be exported to *output* at all."""
     output.check(frontier, session.settings.store)
-    for hint in output.hints(session.settings.store):
+    for hint in output.hints(frontier, session.settings.store):
         say(hint)
 
 

@@ -18,9 +18,10 @@ from crawler.export.stream import never
 from crawler.export.tally import Tally
 from crawler.export.target import has_content
 from crawler.export.writer import Writer
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.shards.records import Stored
-from crawler.text import counted
+from crawler.text import counted, rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,12 @@ class Output:
         if self.state is not None and self.state.mark is not None:
             check_same(self.state.mark, self.state, frontier, self.wanted)
 
-    def hints(self, stored: Collection[str]) -> list[str]:
+    def hints(self, frontier: Frontier, stored: Collection[str]) -> list[str]:
         """What a user should know of it before a crawl that stores this is written, a line each."""
         wanted, selection = self.wanted, self.wanted.selection
         found = [wanted.form.hint(stored)]
         if selection.changes:
-            found += [self._leaves_out(), self._continues()]
+            found += [self._leaves_out(), self._begins(frontier.crawldb)]
         return [hint for hint in found if hint]
 
     def _leaves_out(self) -> str:
@@ -121,12 +122,15 @@ class Output:
             return f"--fields has no {name}: what is gone or moved looks like a page of which nothing is known"
         return ""
 
-    def _continues(self) -> str:
-        mark = None if self.state is None else self.state.mark
-        until = "" if mark is None else reached(mark.cursor)
-        return (
-            until and f"continues where the export before ended, at {until}: --changed-since is where a new one begins"
-        )
+    def _begins(self, crawldb: CrawlDb) -> str:
+        """Where it begins, if that is not where it may be expected."""
+        since, mark = self.wanted.since, None if self.state is None else self.state.mark
+        if mark is not None and (until := reached(mark.cursor)):
+            return f"continues where the export before ended, at {until}: --changed-since is where a new one begins"
+        if since is None or self.state is None or mark is not None or since.is_all(crawldb):
+            return ""
+        begins = rfc3339(since.begins(crawldb) / 1000)
+        return f"{self.name} is new and begins with what changed since {begins}: what was there before is not in it"
 
     def _missing(self, frontier: Frontier) -> str:
         """See `Written.missing`. One with a state has all that was there before; of changes, others may drain some."""

@@ -60,6 +60,10 @@ class Since:
             raise UsageError(f"--changed-since {self.text!r}: {_NEEDED}")
         return found
 
+    def is_all(self, crawldb: CrawlDb) -> bool:
+        """Whether the crawl has nothing that is older."""
+        return self.begins(crawldb) <= decode.number(crawldb.meta().get("created_ms"))
+
     def begins(self, crawldb: CrawlDb) -> int:
         """When that is, in ms of the server's clock. UsageError if it is in the future."""
         if self.text == LAST:
