@@ -161,10 +161,21 @@ class Home:
             return [json.loads(line) for line in lines]
 
 
+_DURABLE: Final = {
+    "save": "",
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "maxmemory-policy": "noeviction",
+    "set-max-intset-entries": "4096",
+}
+
+
 class Redis:
     """A `redis-server` of one's own, as durable as the embedded one, on a free TCP port of loopback."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, durable: bool = True) -> None:
+        """Without *durable* it has the default settings, and saves nothing."""
+        self._settings = _DURABLE if durable else {"save": ""}
         self._folder = Path(tempfile.mkdtemp(prefix="crw-redis-"))
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
@@ -176,11 +187,7 @@ class Redis:
             "port": str(port),
             "bind": "127.0.0.1",
             "dir": str(self._folder),
-            "save": "",
-            "appendonly": "yes",
-            "appendfsync": "everysec",
-            "maxmemory-policy": "noeviction",
-            "set-max-intset-entries": "4096",
+            **self._settings,
         }
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen(
