@@ -24,6 +24,7 @@ import msgspec
 from benchmarks import report, targets
 from benchmarks.commands import Redis, Unexpected, wait_until
 from benchmarks.crawls import CRAWL, ending
+from benchmarks.frontier import DEFAULT_ENTRIES
 from benchmarks.measure import load
 from benchmarks.site import exit_on_sigterm
 from crawler.export.drain import drain
@@ -100,7 +101,7 @@ def commit_of(shard: Shard, lease: Lease, tags: str, dice: random.Random) -> Com
 def server(kind: str) -> Iterator[str]:
     """The URL of an empty Redis with default settings, or of an embedded one."""
     if kind == "default":
-        with Redis(durable=False) as running:
+        with Redis(DEFAULT_ENTRIES) as running:
             yield running.url
     else:
         with tempfile.TemporaryDirectory(prefix="crw-states-") as folder, EmbeddedRedis(Path(folder)) as embedded:
