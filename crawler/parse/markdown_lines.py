@@ -107,6 +107,11 @@ class Lines:
         marker = here.marker()
         self._push(marker, " " * len(marker))
 
+    def mark_of_item(self) -> str:
+        """What stands before an item that is no line of its own."""
+        here = self._lists[-1] if self._lists else _List(False, 1)
+        return here.marker() if here.is_ordered else "\u2022 "
+
 
 class _List:
     """A list that is open. Behind a list of its kind it needs the other marker: else both would be one list."""
