@@ -79,6 +79,12 @@ class Changeable(TypedDict, total=False):
     """Find near duplicates by all text if no main is kept."""
     ignore_traps: bool
     """Follow what looks like a trap, quarantine nothing."""
+    interval: Number
+    """When a page is due again: halved if it changed, 1.5 times as long if not (default: 168h)."""
+    min_interval: Number
+    """Shortest time until a page is due again (default: 1h)."""
+    max_interval: Number
+    """Longest time until a page is due again (default: 2160h)."""
     timeout: Number
     """Limit for a whole fetch, from start to last byte (default: 30s)."""
     page_timeout: Number

@@ -34,6 +34,10 @@ OUTCOMES: Final = (
 )
 """The closed list of outcomes: each accepted URL ends in exactly one."""
 
+CHANGES: Final = ("new", "changed", "boilerplate", "gone", "moved", "back")
+"""What a visit may find. `boilerplate`: only what repeats on the site's pages differs. `gone`: it was there, and is 404
+or 410 now, or asks not to be stored. `moved`: it was there, and redirects now. `back`: it was gone or moved."""
+
 CONTENTS: Final = ("text", "main", "markdown", "html", "links", "data")
 """What a record may hold of the page itself: each is stored on its own, and read only where it is wanted."""
 
@@ -43,11 +47,12 @@ MAX_CONTENT: Final = 60 << 20
 _HEAD = struct.Struct(">BBBBQ")  # attempts, depth, hops, flags, id of via
 _LASTMOD_SIZE = 4
 # Flags: the scheme's number; it is a sitemap; four bytes of `lastmod` follow.
-_SCHEME, _SITEMAP, _LASTMOD = 0x03, 0x10, 0x20
-_FLAGS: Final = _SCHEME | _SITEMAP | _LASTMOD
+# It is visited again: the state of the last visit is kept (see url_state.py).
+_SCHEME, _REVISIT, _SITEMAP, _LASTMOD = 0x03, 0x08, 0x10, 0x20
+_FLAGS: Final = _SCHEME | _REVISIT | _SITEMAP | _LASTMOD
 ENTRY: Final = {
     **{"HEAD": _HEAD.size, "FLAGS": _FLAGS},
-    **{"SITEMAP": _SITEMAP, "LASTMOD": _LASTMOD, "LASTMOD_SIZE": _LASTMOD_SIZE},
+    **{"REVISIT": _REVISIT, "SITEMAP": _SITEMAP, "LASTMOD": _LASTMOD, "LASTMOD_SIZE": _LASTMOD_SIZE},
 }
 """The layout of an entry, for the scripts of the frontier."""
 _PATH: Final = re.compile(rb'/[!"$-~]*')
@@ -87,6 +92,8 @@ class Request(msgspec.Struct, frozen=True):
     """When the page last changed, according to a sitemap: seconds since the epoch, up to 2106."""
     first: bool = False
     """It goes to the front of its host's queue of pages when it is accepted; its entry does not keep that."""
+    revisit: bool = False
+    """It has ended before: the state of that visit is in Redis."""
 
     @property
     def found_on(self) -> str | None:
@@ -96,7 +103,7 @@ class Request(msgspec.Struct, frozen=True):
     def place(self) -> tuple[str, bytes]:
         """The host whose queue it belongs to, and its entry there: 12 bytes (16 with lastmod), then path and query."""
         host, scheme, path = urls.split(self.url)
-        flags = scheme | (_SITEMAP if self.sitemap else 0)
+        flags = scheme | _SITEMAP * self.sitemap | _REVISIT * self.revisit
         lastmod = b""
         if self.lastmod is not None and 0 <= self.lastmod < 1 << 32:
             flags |= _LASTMOD
@@ -126,7 +133,7 @@ class Entry(msgspec.Struct, frozen=True):
         attempts, depth, hops, flags, via = _HEAD.unpack_from(raw)
         url = urls.join(host, flags & _SCHEME, raw[at:].decode("ascii"))
         lastmod = int.from_bytes(raw[_HEAD.size : at], "big") if at > _HEAD.size else None
-        request = Request(url, depth, hops, str(via), bool(flags & _SITEMAP), lastmod)
+        request = Request(url, depth, hops, str(via), bool(flags & _SITEMAP), lastmod, revisit=bool(flags & _REVISIT))
         return cls(request, attempts & 15, attempts >> 4)
 
 
@@ -255,6 +262,22 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Duration of the fetch in milliseconds. Present: if there was an answer."""
     attempts: int | None = None
     """Number of attempts, this one included. Present: unless the outcome is `failed:bad-entry`."""
+    change: str | None = None
+    """What this visit found, compared with the last good answer, one of the words below. Present: if the URL was read,
+    or is gone or moved; not if the visit failed or was refused."""
+    previous_digest: str | None = None
+    """`sha256:` and the first 16 hexadecimal digits of the digest that the page had before. Present: with `change`,
+    unless it is `new`."""
+    first_seen: str | None = None
+    """When the first visit ended (RFC 3339, UTC). Present: from a URL's second visit on."""
+    checked_at: str | None = None
+    """When the last visit ended, also one that found nothing new. Present: from a URL's second visit on."""
+    changed_at: str | None = None
+    """When a visit last found a change. Present: from a URL's second visit on, if there was a good answer."""
+    visits: int | None = None
+    """Number of visits. Present: from a URL's second visit on."""
+    changes: int | None = None
+    """Number of visits that found a change. Present: from a URL's second visit on."""
     error: str | None = None
     """What went wrong, in words, up to 500 characters. Present: if the URL failed, if robots.txt or a quarantine
     refused it, or if a part failed (a hook, the target of a redirect)."""

@@ -162,6 +162,15 @@ class Settings:
     follow_duplicates: bool = _setting(False, str, _C, "follow links of pages with content seen before", switch=True)
     near_duplicates: bool = _setting(False, str, _C, "find near duplicates by all text if no main is kept", switch=True)
     ignore_traps: bool = _setting(False, str, _C, "follow what looks like a trap, quarantine nothing", switch=True)
+    interval: float = _setting(
+        7 * 86_400.0,
+        lasting,
+        _C,
+        "when a page is due again: halved if it changed, 1.5 times as long if not",
+        unit="TIME",
+    )
+    min_interval: float = _setting(3_600.0, lasting, _C, "shortest time until a page is due again", unit="TIME")
+    max_interval: float = _setting(90 * 86_400.0, lasting, _C, "longest time until a page is due again", unit="TIME")
     timeout: float = _setting(30.0, lasting, _C, "limit for a whole fetch, from start to last byte", unit="TIME")
     page_timeout: float = _setting(30.0, lasting, _C, "limit for parsing one page, hook included", unit="TIME")
     lease_term: float = _setting(90.0, lease_seconds, _C, "when a silent worker's URLs are queued again", unit="TIME")

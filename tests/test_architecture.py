@@ -57,6 +57,7 @@ LAYERS = (
         "url",
         "errors",
         "fingerprint",
+        "url_state",
     ),
 )
 """From the top: a module imports from its own folder and from lower layers alone. The last layer is the files beside
@@ -82,7 +83,7 @@ DOORS = {
     "markupsafe": ("monitor.report",),
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
-        *("record", "settings", "logs", "events", "frontier", "export", "crawl", "worker"),
+        *("record", "url_state", "settings", "logs", "events", "frontier", "export", "crawl", "worker"),
         *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
     "mammoth": ("parse.docx",),

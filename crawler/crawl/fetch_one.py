@@ -93,6 +93,9 @@ class _Memory:
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
         return [self.rules.get(origin) for origin in origins]
 
+    def packed_robots(self, origin: str) -> bytes | None:
+        return None
+
     def forget_robots(self, origin: str) -> None:
         self.rules.pop(origin, None)
 

@@ -253,6 +253,10 @@ class Hosts:
         """The stored robots.txt of each origin; None where it is not known, or cannot be read."""
         return _by_shard(origins, self._of_origin, ShardHosts.robots)
 
+    def packed_robots(self, origin: str) -> bytes | None:
+        """The robots.txt of *origin* as it is stored; it may hold no longer."""
+        return self._of_origin(origin).packed_robots(origin)
+
     def forget_robots(self, origin: str) -> None:
         """The stored robots.txt of *origin* is no use: it is asked for again before the next page of its host."""
         self._of_origin(origin).forget_robots(origin)

@@ -21,7 +21,8 @@ no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accept
 lease, while its delay may be given back), answers (pages answered in a row, up to 2), late (it was given up early, \
 because others waited), site (see `site_key`), done and errors (its URLs that ended, and those that failed), trouble \
 (what is wrong with it now: kind and words), trouble_ms (since when), blocked |
-| `robots:<origin>` | STRING | zlib of robots.txt; empty robots allows all; its time-out only frees memory |
+| `robots:<origin>` | STRING | zlib of robots.txt, then its validators; an empty one allows all; its time-out frees \
+memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |
 | `queue:<host>:packed`, `queue:<host>:tail` | LIST | what follows the head of a long queue: compressed entries (see \
 segment.py), and the newest ones |

@@ -252,9 +252,11 @@ class RobotsResult(msgspec.Struct, frozen=True):
     lease: Lease
     event: Event = "ok"
     text: bytes = b""
-    """The robots.txt, zlib; an empty one allows all."""
+    """The robots.txt, zlib, perhaps with more behind it; an empty one allows all."""
     ttl: float = 86_400.0
     """Seconds for which it holds."""
+    spare: float = 3_600.0
+    """Seconds for which it is stored beyond that."""
     crawl_delay: float | None = None
     """Seconds."""
     rest_ms: int = 0

@@ -22,7 +22,7 @@ from crawler.frontier.keys import CONTENT_FIELDS, FIXED, NEAR_BANDS
 from crawler.frontier.messages import Limits
 from crawler.record import ENTRY, Charge
 
-SCHEMA: Final = 6
+SCHEMA: Final = 7
 """Version of keys and entries; a crawl of another one is refused."""
 NEVER: Final = (1 << 53) - 1
 """A time that does not come. Scripts count in doubles: whatever they store is less."""

@@ -299,6 +299,7 @@ def robots(shard: Shard, result: RobotsResult) -> Call[Any]:
         event=result.event,
         text=result.text,
         ttl_ms=_ms(result.ttl),
+        spare_ms=_ms(result.spare),
         crawl_delay_ms="" if result.crawl_delay is None else _ms(result.crawl_delay),
         rest_ms=result.rest_ms,
         ip=result.ip,

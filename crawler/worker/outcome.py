@@ -18,6 +18,7 @@ from crawler.parse.page import Page
 from crawler.policy.similarity import similarity
 from crawler.record import CONTENTS, Entry, Record, Request
 from crawler.text import rfc3339
+from crawler.url_state import UrlState
 from crawler.worker.contents import contents_of, data_of
 from crawler.worker.hook_result import NOT_CALLED, HookResult
 
@@ -30,6 +31,7 @@ _OWN_WAY: Final = {"url", *CONTENTS}
 _OF_PAGE: Final = [name for name in Record.__struct_fields__ if name in Page.__dataclass_fields__.keys() - _OWN_WAY]
 """The fields that a record takes from a page: those of the same name."""
 
+UNASKED: Final = "it answers 304 Not Modified, though the request had no conditions"
 _DROPPED: Final = "dropped:hook"
 _FLAT: Final = "its markup was too deep or too large to be parsed as it is: some elements were flattened"
 
@@ -42,6 +44,10 @@ class LeasedPage(msgspec.Struct, frozen=True):
     id: str
     shown: str = ""
     """The URL in the crawl's form, if the page was requested under another spelling."""
+    before: UrlState | None = None
+    """Its state after the visit before; None at a first visit."""
+    conditions: tuple[tuple[str, str], ...] = ()
+    """The header fields that make its request conditional."""
 
     @property
     def url(self) -> str:
@@ -124,6 +130,22 @@ def of_response(
     hook = found.hook
     fields = _response_fields(held, _DROPPED if hook.is_dropped else outcome, response, hook.error or found.error)
     return _commit(held, fields, response, rest, found, contents=data_of(hook.data))
+
+
+def of_not_modified(held: LeasedPage, response: Response, rest: HostFeedback, *, is_asked: bool) -> Commit:
+    """The outcome of a 304. It is an answer only to a request that had conditions (RFC 9110 section 15.4.5).
+
+    *is_asked*: it answers the first request for the page, not one that follows a redirect.
+    """
+    if held.conditions and is_asked:
+        return of_unchanged(held, response, rest)
+    return of_response(held, "failed:http", response, rest, Discovered(error=UNASKED))
+
+
+def of_unchanged(held: LeasedPage, response: Response, rest: HostFeedback) -> Commit:
+    """The outcome of a visit that was answered with 304."""
+    assert held.before is not None
+    return of_response(held, held.before.outcome, response, rest)
 
 
 def of_redirect(

@@ -22,7 +22,7 @@ from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
 from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy.cookies import CIRCLE, Chain
-from crawler.policy.politeness import Verdict, judge
+from crawler.policy.politeness import NOT_MODIFIED, Verdict, judge
 from crawler.record import Charge, Request
 from crawler.worker.context import NO_CALLBACKS, Callbacks, Stored
 from crawler.worker.documents import Documents
@@ -35,6 +35,7 @@ from crawler.worker.outcome import (
     HostFeedback,
     LeasedPage,
     of_failure,
+    of_not_modified,
     of_page,
     of_redirect,
     of_response,
@@ -45,6 +46,7 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
+from crawler.worker.validator_memory import ValidatorMemory
 
 MAX_REPORTED: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
@@ -68,6 +70,7 @@ class Processor:
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
         self._page_data = PageData(callbacks.say)
+        self.validators = ValidatorMemory()
 
     def id(self, url: str) -> str:
         """The id of a canonical URL."""
@@ -114,6 +117,9 @@ class Processor:
         if isinstance(result, FetchError):
             commit = of_failure(held, verdict.outcome, verdict.error, rest)
             return self._outgoing(commit, failed=True)
+        if result.status == NOT_MODIFIED:
+            commit = of_not_modified(held, result, rest, is_asked=chain is None)
+            return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
         if verdict.outcome == "redirected":
             return self._redirect(held, result, rest, chain)
         if chain is not None:

@@ -33,7 +33,9 @@ exact = settings(derandomize=True, deadline=None)
 
 def field_values(name: str) -> st.SearchStrategy[Any]:
     kinds: dict[str, st.SearchStrategy[Any]] = {
-        **dict.fromkeys(("status", "size", "link_count", "elapsed_ms", "attempts"), st.none() | NUMBERS),
+        **dict.fromkeys(
+            ("status", "size", "link_count", "elapsed_ms", "attempts", "visits", "changes"), st.none() | NUMBERS
+        ),
         "depth": NUMBERS,
         "hops": NUMBERS,
         "sitemap": st.booleans(),

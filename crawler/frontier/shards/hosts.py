@@ -118,6 +118,11 @@ class ShardHosts:
         stored = self._shard.read(*(("GET", self._keys.robots(origin)) for origin in origins))
         return [decode.readable(raw, _MAX_ROBOTS) if raw else raw for raw in stored]
 
+    def packed_robots(self, origin: str) -> bytes | None:
+        """The robots.txt of *origin* as it is stored; it may hold no longer."""
+        [raw] = self._shard.read(("GET", self._keys.robots(origin)))
+        return raw if isinstance(raw, bytes) else None
+
     def forget_robots(self, origin: str) -> None:
         """The stored robots.txt of *origin* is no use: it is asked for again before the next page of its host."""
         self._shard.read(("DEL", self._keys.robots(origin)))
