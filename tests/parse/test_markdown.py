@@ -112,6 +112,12 @@ TABLE = (
 )
 
 
+def test_icons_in_links_leave_nothing() -> None:
+    icon = "<i class=icon></i>"
+    assert markdown(f"<p>a<a href=/x>{icon}</a>b <a href=/y>{icon} Menu</a></p>") == "ab [Menu](https://example.org/y)"
+    assert markdown("<p>a<a href=/z><b> c </b></a>d</p>") == "a [**c**](https://example.org/z) d"
+
+
 def test_tables() -> None:
     assert markdown(TABLE) == (
         "Cap\n\n| A | B | C |\n| --- | --- | --- |\n| ab |  | c\\|d |\n| r | `x\\|y` | 1 2 |\n|  | 2 | • p • q |"
