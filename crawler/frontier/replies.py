@@ -6,16 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, FrontierError, LeaseLost, NoCrawl, OutOfMemory
-from crawler.frontier.messages import (
-    Accepted,
-    CrawlState,
-    HostFacts,
-    HostTrouble,
-    Lease,
-    Leased,
-    OutboxBatch,
-    Quarantined,
-)
+from crawler.frontier.host_facts import HostFacts
+from crawler.frontier.messages import Accepted, CrawlState, HostTrouble, Lease, Leased, OutboxBatch, Quarantined
 
 _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
     "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),

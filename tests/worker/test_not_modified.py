@@ -100,7 +100,7 @@ def lease_of(url: str = URL, delay_ms: int = 0, term: float = 90.0, **request: A
 def visit(before: UrlState | None, *answers: FetchResult, **lease: Any) -> tuple[Engine, Record]:
     engine, ended = run(lease_of(**lease), before, *answers, memory=Memory())
     assert isinstance(ended.message, Commit), ended.message
-    return engine, Record.decode(ended.message.record)
+    return engine, Record.decode(ended.message.record or b"")
 
 
 def robots_visit(
