@@ -170,20 +170,21 @@ def in_rounds(killer: Killer, kills: int) -> None:
 def over_all(killer: Killer, kills: int, records: int) -> None:
     """Kill the export of all records so that it comes by a fair share of what is left from one kill to the next."""
     before, killer.span = 0, 2.0
+    if killer.is_whole:
+        began = time.monotonic()
+        killer.export()
+        killer.span = 1.2 * (time.monotonic() - began)
     while killer.found.killed < kills:
         if not killer.kill():
             assert killer.check(records) == records
             before = 0
-            killer.span *= 0.9
             if not killer.is_whole:
                 killer.start_over()
             continue
         known = killer.check(records)
         share = (records - before) / (kills - killer.found.killed + 1)
-        killer.found.advanced += known > before and not killer.is_whole
-        if killer.is_whole:
-            killer.span *= 1.1  # about as many end as are killed
-        else:
+        if not killer.is_whole:
+            killer.found.advanced += known > before
             killer.span *= 0.8 if known - before > share else 1.25
             before = known
     killer.end(records)

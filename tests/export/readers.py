@@ -105,8 +105,8 @@ class Watched:
         self._output = Path(output)
         self._seen: dict[Path, tuple[tuple[int, int, int], list[int]]] = {}
         """By file: what tells whether it is the same, and the numbers in it."""
-        self._parsed: list[tuple[int, bytes, list[int]]] = []
-        """Of one Markdown file: a length, the digest of so much of it, and the numbers in what was added last."""
+        self._parsed: dict[int, tuple[bytes, list[int]]] = {0: (sha256().digest(), [])}
+        """Of one Markdown file: by a length, the digest of so much of it, and the numbers in that."""
 
     def numbers(self) -> list[int]:
         """See `numbers`; in no order."""
@@ -135,11 +135,10 @@ class Watched:
 
     def _of_markdown(self) -> list[int]:
         data = self._output.read_bytes()
-        while self._parsed and sha256(data[: self._parsed[-1][0]]).digest() != self._parsed[-1][1]:
-            self._parsed.pop()
-        begin = self._parsed[-1][0] if self._parsed else 0
-        end = data.rfind(_BREAK, begin) + len(_BREAK)
-        if end > begin and data.find(_BREAK, begin) >= 0:
-            new = [int(url.rpartition("/")[2]) for url in _sources(data[begin:end].decode())]
-            self._parsed.append((end, sha256(data[:end]).digest(), new))
-        return [number for _, _, new in self._parsed for number in new]
+        lengths = sorted((length for length in self._parsed if length <= len(data)), reverse=True)
+        begin = next(length for length in lengths if sha256(data[:length]).digest() == self._parsed[length][0])
+        found, end = self._parsed[begin][1], data.rfind(_BREAK, begin) + len(_BREAK)
+        if end > begin:
+            found = [*found, *(int(url.rpartition("/")[2]) for url in _sources(data[begin:end].decode()))]
+            self._parsed[end] = (sha256(data[:end]).digest(), found)
+        return found
