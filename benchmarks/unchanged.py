@@ -1,7 +1,7 @@
-"""A second visit to a site that has not changed, beside Scrapy with its HTTP cache. `make bench-unchanged`; needs nginx.
+"""A second visit to a site that has not changed, beside Scrapy with its HTTP cache: `make bench-unchanged`, with nginx.
 
-nginx sends ETag and Last-Modified, and answers 304 to a request that has them. Each program visits the sites twice, in one
-folder and on one Redis. What the second visit costs is held against the first one.
+nginx sends ETag and Last-Modified, and answers 304 to a request that has them. Each program visits the sites twice, in
+one folder and on one Redis. What the second visit costs is held against the first one.
 """
 
 from __future__ import annotations
