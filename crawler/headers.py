@@ -31,6 +31,9 @@ prefers, and who asks (RFC 9110 section 10.1). They are the same for each host, 
 `Referer` may contain a private URL, `Host` belongs to one server, and a site's own header may mean anything.
 """
 
+CONDITIONS: Final = frozenset({"if-match", "if-none-match", "if-modified-since", "if-unmodified-since", "if-range"})
+"""Names, in lower case, of lines that are refused: a condition (RFC 9110 section 13.1) holds for one page alone."""
+
 MAX_ORIGINS: Final = 10_000
 """Most origins that the SOURCEs of one command can name: workers keep them in memory."""
 
@@ -83,6 +86,8 @@ def parse(text: str) -> HeaderLine:
     plain = _PLAIN.fullmatch(rest)
     if plain is None or (plain[1].lower() in ("http", "https") and plain[2].startswith("//")):
         raise ValueError("a header as 'Name: value' or 'HOST: Name: value' is needed")
+    if plain[1].lower() in CONDITIONS:
+        raise ValueError(f"{plain[1]} depends on the page: `crawler recrawl` sends the right one for each")
     if not host and _LIKE_A_HEADER.match(plain[2]):
         raise ValueError(
             "a header's value looks like a header: a host without a dot is named as 'http://HOST: Name: value'"

@@ -38,7 +38,7 @@ CHANGES: Final = ("new", "changed", "boilerplate", "gone", "moved", "back")
 """What a visit may find. `boilerplate`: only what repeats on the site's pages differs. `gone`: it was there, and is 404
 or 410 now, or asks not to be stored. `moved`: it was there, and redirects now. `back`: it was gone or moved."""
 
-CONTENTS: Final = ("text", "main", "markdown", "html", "links", "data")
+CONTENTS: Final = ("text", "main", "markdown", "html", "links", "diff", "data")
 """What a record may hold of the page itself: each is stored on its own, and read only where it is wanted."""
 
 MAX_CONTENT: Final = 60 << 20
@@ -140,6 +140,11 @@ class Entry(msgspec.Struct, frozen=True):
 def scheme_of(raw: bytes) -> int:
     """The number of the scheme (see url.split) in a queue entry; 0 where it is too short for one."""
     return raw[3] & _SCHEME if len(raw) > 3 else 0
+
+
+def is_revisit(raw: bytes) -> bool:
+    """Whether a queue entry is of a URL that has ended before."""
+    return len(raw) > 3 and raw[3] & _REVISIT > 0
 
 
 def _no_entry(host: str, raw: bytes, at: int) -> str | None:
@@ -268,6 +273,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     previous_digest: str | None = None
     """`sha256:` and the first 16 hexadecimal digits of the digest that the page had before. Present: with `change`,
     unless it is `new`."""
+    diff: str | None = None
+    """The lines of `main` that have changed, as a unified diff with three lines around them, without names of files.
+    Present: with `--store diff`, if they have."""
+    diff_missing: bool = False
+    """There is no diff, because the earlier `main` was not stored, or was drained. Present: with `--store diff`, if
+    true."""
     first_seen: str | None = None
     """When the first visit ended (RFC 3339, UTC). Present: from a URL's second visit on."""
     checked_at: str | None = None
@@ -347,36 +358,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "" if self.via is None or _ID.fullmatch(self.via) else "via"
 
 
-class Stub(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What remains of a record that was exported and drained: the URL's outcome, and how it was found.
-
-    Its JSON is that of a record in which nothing else is known.
-    """
-
-    url: str
-    outcome: str
-    depth: int
-    via: str | None = None
-    hops: int = 0
-    sitemap: bool = False
-    lastmod: str | None = None
-
-    def encode(self) -> bytes:
-        """The stub as one line of JSON in UTF-8."""
-        return _encoder.encode(self)
-
-    @classmethod
-    def of(cls, raw: bytes) -> Stub:
-        """The stub of an encoded record; msgspec.DecodeError if *raw* is none."""
-        try:
-            return _stub_decoder.decode(raw)
-        except RecursionError:
-            raise msgspec.ValidationError("it is nested too deep") from None
-
-
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
-_stub_decoder = msgspec.json.Decoder(Stub)
 _JSON: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     "links": msgspec.json.Decoder(list[Link]),
     "data": msgspec.json.Decoder(),

@@ -60,6 +60,13 @@ def test_a_line_that_names_no_host(line: str, name: str, value: str) -> None:
     assert read.needs_host
 
 
+@pytest.mark.parametrize("name", ["If-None-Match", "if-modified-since", "IF-MATCH", "If-Unmodified-Since", "If-Range"])
+def test_a_condition_is_refused_for_it_holds_for_one_page(name: str) -> None:
+    for line in (f'{name}: "1"', f'api.example.org: {name}: "1"'):
+        with pytest.raises(ValueError, match=f"^{name} depends on the page: `crawler recrawl` sends"):
+            parse(line)
+
+
 @pytest.mark.parametrize(
     "line",
     [

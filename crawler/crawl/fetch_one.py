@@ -87,11 +87,17 @@ class _Memory:
     def has_contents(self, token: str, url: str) -> bool:
         return False
 
+    def main_of(self, token: str, url_id: str) -> str | None:
+        return None
+
     def named_by(self, token: str, url_id: str) -> str | None:
         return None
 
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
         return [self.rules.get(origin) for origin in origins]
+
+    def packed_robots(self, origin: str) -> bytes | None:
+        return None
 
     def forget_robots(self, origin: str) -> None:
         self.rules.pop(origin, None)
@@ -147,7 +153,7 @@ class _FetchOne:
                 continue
             if not isinstance(ended.message, Commit):
                 raise CrawlerError("this machine has no file descriptors left")
-            record = Record.decode(ended.message.record)
+            record = Record.decode(ended.message.record or b"")
             if "documents" in ended.message.tallies:
                 self._steps.append(f"{record.url} is a document; to read it {to_install('documents')}")
             if record.outcome != "redirected":

@@ -25,6 +25,8 @@ MAX_FRAMING_RATIO: Final = 40
 second for each byte of the body. Chunks of one byte, each in its own TLS record, need 35.
 """
 WASTEFUL: Final = "hardly any body among its chunk extensions"
+BODILESS: Final = (204, 304)
+"""Statuses of answers that end with their header, whatever it says about a body (RFC 9112 section 6.3)."""
 _VERSIONS: Final = frozenset({b"HTTP/1.0", b"HTTP/1.1", b"HTTP/2"})
 """Supported versions; libcurl writes the last one itself, and refuses it in a status line over HTTP/1."""
 _SHORT: Final = 100
@@ -94,7 +96,7 @@ class Answer:
         self.status = status
         self.headers = headers
         types = self.request.types
-        if types is not None:
+        if types is not None and status not in BODILESS:
             kind = headers.media_type.essence
             self._is_unsure = kind in self.request.unsure
             self._sniffs = not kind or self._is_unsure

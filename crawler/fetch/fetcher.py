@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from crawler.clock import since_boot
-from crawler.fetch import mime
+from crawler.fetch import caching, mime
 from crawler.headers import OriginHeader
 
 FailureKind = Literal["dns", "connect", "tls", "timeout", "protocol", "refused", "expired"]
@@ -135,6 +135,12 @@ class Response(msgspec.Struct, frozen=True):
     def computed_type(self) -> str:
         """`content_type`, or if that is empty, what the body looks like (never empty)."""
         return self.content_type or mime.sniff(self.body)
+
+    @property
+    def freshness(self) -> int | None:
+        """Seconds for which it stays fresh, from its end on (RFC 9111 section 4.2); None if it does not say."""
+        get = self.headers.get
+        return caching.freshness(self.headers.combined("cache-control"), get("expires"), get("date"), get("age"))
 
 
 class FetchError(msgspec.Struct, frozen=True):

@@ -29,7 +29,7 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError
 from crawler import url as urls
 from crawler.errors import without_credentials
 from crawler.fetch import machine, names
-from crawler.fetch.answer import MAX_LINE_BYTES, Answer, BadAnswer
+from crawler.fetch.answer import BODILESS, MAX_LINE_BYTES, Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetchError, FetchRequest, Headers, Lack
 from crawler.fetch.guard import Guard
 from crawler.fetch.request_headers import proxy_shown
@@ -278,8 +278,8 @@ class Reply(http.client.HTTPResponse):
         self.chunk_left = None
         length = _content_length(answer.headers)
         self.length = None if self.chunked else length
-        if answer.status in (204, 304):
-            self.length = 0
+        if answer.status in BODILESS:
+            self.chunked, self.length = False, 0
         both = self.chunked and length is not None  # RFC 9112 section 6.3: this may be request smuggling
         closes: bool = self._check_close()  # type: ignore[attr-defined]
         self.will_close = both or closes or (not self.chunked and self.length is None)

@@ -17,24 +17,28 @@ counts for these hosts in place of the crawl's |
 | `failing` | ZSET | host with queued or leased URLs -> since when it has a trouble, in ms |
 | `busy` | ZSET | site whose pages take long to handle -> until when others go first, in ms |
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, \
-no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, ip, undo (token of the latest \
-lease, while its delay may be given back), answers (pages answered in a row, up to 2), late (it was given up early, \
-because others waited), site (see `site_key`), done and errors (its URLs that ended, and those that failed), trouble \
-(what is wrong with it now: kind and words), trouble_ms (since when), blocked |
-| `robots:<origin>` | STRING | zlib of robots.txt; empty robots allows all; its time-out only frees memory |
+no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, seen (its ids in `seen`), ip, \
+undo (token of the latest lease, while its delay may be given back), answers (pages answered in a row, up to 2), \
+late (it was given up early, because others waited), site (see `site_key`), done and errors (its URLs that ended, \
+and those that failed), trouble (what is wrong with it now: kind and words), trouble_ms (since when), blocked |
+| `robots:<origin>` | STRING | zlib of robots.txt, then its validators; an empty one allows all; its time-out frees \
+memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |
 | `queue:<host>:packed`, `queue:<host>:tail` | LIST | what follows the head of a long queue: compressed entries (see \
 segment.py), and the newest ones |
 | `leases` | ZSET | token -> deadline in ms |
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
-| `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
+| `seen:<bucket>` | SET | ids of the first URLs that were accepted of each host, in BUCKETS sets that they share |
+| `seen:<host>:<level>.<part>` | SET | ids of the further ones, in sets that stay packed (see \
+shared/seen.lua) |
 | `seen_before:<bucket>` | SET | 63 bits of each fingerprint that was imported (see fingerprint.py): links to \
 what they stand for are refused |
+| `ended:<bucket>` | HASH | id (8 bytes) -> the packed state of a URL that has ended (see url_state.py); it outlives \
+the record |
 | `page:<id>` | HASH | `m` record as JSON, its contents (zlib) in the fields of CONTENT_FIELDS, `at` its stream id, \
-`token` of its commit, `d` id of the page with the same content, `n` id (8 bytes) of one with nearly the same text, \
-`s` by what others find that they are near this one (see `near`), `to` id of the URL that it redirects to; once it is \
-drained, `m` is a stub (of a dead letter still the record), and there are no contents, no `at`, no `n` |
-| `digests:<bucket>` | HASH | 63 bits of a content's digest -> id of the first page that had it |
+`n` id (8 bytes) of a page with nearly the same text; `f` and `fat`: record and stream id of a later visit that \
+failed. It is gone once it is drained; of a dead letter only `at` is |
+| `digests:<bucket>` | HASH | 63 bits of a content's digest -> id (8 bytes) of the first page that had it |
 | `near:<band>` | HASH | 6 bits of a similarity hash, the last ones of a band -> the latest pages with this band: \
 hash and id of each (see shared/similar.lua) |
 | `sites` | HASH | site -> URLs accepted, `<site> hosts` -> hosts; where it is needed `<site> ip` (the address that \
@@ -76,9 +80,15 @@ from crawler.url import site_of_host
 CONTENT_FIELDS: Final = {name: name for name in CONTENTS} | {"text": "t"}
 """The field of `page:<id>` that holds each of a page's contents."""
 BUCKETS: Final = 65_536
-"""`seen` sets over all shards of a crawl; a set of up to 4,096 ids stays packed at about 10 bytes an id."""
+"""Sets of `seen` that hosts share, over all shards of a crawl; and of `seen_before`."""
+MIN_BUCKETS: Final = 16_384
+"""Of a shard: those of 96 shards then hold five billion ids, 3,200 each."""
 SLOTS: Final = 16_384
 """Of a Redis Cluster."""
+ENDED_BUCKETS: Final = 16_384
+"""`ended` hashes over all shards, if their number is a power of two."""
+MIN_ENDED_BUCKETS: Final = 64
+"""Of a shard, however many there are."""
 DIGEST_BUCKETS: Final = 16_384
 """`digests` hashes; one of up to 512 fields (Redis's default) stays packed at about 22 bytes a page."""
 NEAR_BANDS: Final = 5
@@ -127,7 +137,9 @@ class Keys:
     def __init__(self, crawl: str, shard: int = 0, shards: int = 1) -> None:
         self.prefix = f"crawler:{{{tag(crawl, shard, shards)}}}:"
         self.crawl = crawl
-        self._buckets = max(BUCKETS // shards, 1)
+        self._buckets = max(BUCKETS // shards, MIN_BUCKETS)
+        self.ended_buckets = max(ENDED_BUCKETS >> (shards - 1).bit_length(), MIN_ENDED_BUCKETS)
+        """How many `ended` hashes the shard has: a power of two."""
         self.fixed = tuple(self.prefix + name for name in FIXED)
         vars(self).update(zip(FIXED, self.fixed, strict=True))
         self.indexes = self.ready, self.ready_proven, self.ready_failing
@@ -161,9 +173,17 @@ class Keys:
         """The hash of a stored page."""
         return f"{self.prefix}page:{url_id}"
 
-    def seen(self, url_id: str) -> str:
-        """The set that an id belongs to."""
-        return f"{self.prefix}seen:{int(url_id) % self._buckets}"
+    def ended(self, url_id: str) -> str:
+        """The hash that the state of a URL that has ended belongs to."""
+        return self.ended_bucket(int(url_id) % self.ended_buckets)
+
+    def ended_bucket(self, number: int) -> str:
+        """One of the hashes of states."""
+        return f"{self.prefix}ended:{number}"
+
+    def seen(self, host: str) -> str:
+        """The set that the first ids of a host belong to; lua/shared/seen.lua names those of the further ones."""
+        return f"{self.prefix}seen:{crc32(host.encode()) % self._buckets}"
 
     def seen_before(self, number: int) -> str:
         """The set that the number of a fingerprint belongs to."""
@@ -196,7 +216,7 @@ class Keys:
 FIXED: Final[dict[str, str]] = {name: kind.lower() for name, kind in Keys.__annotations__.items()}
 """Name -> type of the keys that every script gets first, in this order. `scripts.py` names them in Lua."""
 _KIND_OF: Final = FIXED | {
-    **dict.fromkeys(("host", "page", "digests", "near", "template"), "hash"),
+    **dict.fromkeys(("host", "page", "ended", "digests", "near", "template"), "hash"),
     **{"queue": "list", "parcels": "stream", "robots": "string"},
     **dict.fromkeys(("seen", "seen_before", "prints"), "set"),
 }

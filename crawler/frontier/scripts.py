@@ -18,9 +18,10 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
-from crawler.frontier.keys import CONTENT_FIELDS, FIXED, NEAR_BANDS
+from crawler.frontier.keys import CONTENT_FIELDS, ENDED_BUCKETS, FIXED, MIN_ENDED_BUCKETS, NEAR_BANDS
 from crawler.frontier.messages import Limits
-from crawler.record import ENTRY, Charge
+from crawler.record import ENTRY, OUTCOMES, Charge
+from crawler.url_state import LAYOUT
 
 SCHEMA: Final = 7
 """Version of keys and entries; a crawl of another one is refused."""
@@ -32,12 +33,19 @@ LABOUR_PARTS: Final = 20
 LABOUR_MAX_MS: Final = 300_000
 """A site whose page took long rests this many times as long, up to this long, while other sites have work."""
 
+IN_A_LOOP: Final = "failed:redirect-loop"
 NEAR_BITS: Final = 6
 """Two texts are near each other if their hashes differ in up to this many of 64 bits (see policy/similarity.py)."""
 NEAR_MAX: Final = 32
 """Pages of each value of a band that a text is compared with, the latest ones: a shard knows some 260,000 in all."""
 NEAR_ENTRY: Final = 16
 """Bytes: the hash of a page's text, and the page's id."""
+
+SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 16, "TOP": 5, "DIGITS": 7}
+"""`seen`, by its names in Lua (see shared/seen.lua). SET: ids of one set, where the crawl does not say; on levels with
+many sets one has as many on the average, and hardly ever a third more. SHARED: of a host in a set that it shares, at
+most. FAN: how many times as many sets the next level has. TOP: the last level; it has no bound. DIGITS: the last ones
+of an id, which choose its set."""
 
 IN_LUA: Final = {
     "SCHEMA": f"'{SCHEMA}'",
@@ -47,7 +55,12 @@ IN_LUA: Final = {
     **{"NEVER": NEVER, "CRASH": Charge.CRASH, "DEFAULT_OVERFLOW": Limits().overflow},
     **{"HEAVY_MS": HEAVY_MS, "LABOUR_PARTS": LABOUR_PARTS, "LABOUR_MAX_MS": LABOUR_MAX_MS},
     **{"NEAR_BITS": NEAR_BITS, "NEAR_MAX": NEAR_MAX, "NEAR_ENTRY": NEAR_ENTRY, "NEAR_BANDS": NEAR_BANDS},
+    **{f"SEEN_{name}": n for name, n in SEEN.items()},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
+    **{f"STATE_{name}": n for name, n in LAYOUT.items()},
+    **{"ENDED_BUCKETS": ENDED_BUCKETS, "MIN_ENDED_BUCKETS": MIN_ENDED_BUCKETS},
+    "OUTCOMES": f"{{ {', '.join(map(repr, OUTCOMES))} }}",
+    **{"LOOP": f"'{IN_A_LOOP}'", "LOOP_NUMBER": OUTCOMES.index(IN_A_LOOP)},
 }
 """Lua name -> value of what scripts and Python both know."""
 
@@ -60,7 +73,7 @@ end
 
 SHARED: Final = (
     *("head", "numbers", "crawl", "names", "queues", "counts", "hosts", "leases", "feedback", "entries"),
-    *("admission", "outbox", "limits", "similar"),
+    *("seen", "admission", "outbox", "limits", "similar", "states"),
 )
 """The files of `lua/shared`, in their order: Lua knows a local name only below its definition."""
 

@@ -36,6 +36,7 @@ _PASSING: Final = frozenset({408, 425, 500, 502, 504, *range(506, 600)})
 _HOPELESS: Final[dict[str, HostEvent]] = {"dns": "dead", "tls": "untrusted"}
 _KINDS: Final = {"protocol": "http"}
 """Kinds of failures whose outcome has another word."""
+NOT_MODIFIED: Final = 304
 REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 
 

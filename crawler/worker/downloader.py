@@ -21,6 +21,7 @@ from crawler.worker.link_filter import LinkFilter, is_private_name
 from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, WorkerOptions
 from crawler.worker.outcome import LeasedPage
 from crawler.worker.shares import giving_way
+from crawler.worker.stored_robots import StoredRobots
 
 MAX_RESULTS: Final = 16
 """Results taken in one go. Between pages the worker extends leases and drives transfers."""
@@ -29,6 +30,8 @@ NOT_AFTER_MARGIN: Final = 2.0
 LONG_STALL: Final = 1.0
 """If transfers were not driven for this many seconds, their time-outs are our own fault."""
 CONNECT_TIMEOUT: Final = 10.0
+NO_CACHE: Final = ("Cache-Control", "no-cache")
+"""Asks caches on the way not to answer by themselves (RFC 9111 section 5.2.1.4)."""
 MAX_SITEMAPS: Final = 2
 """Sitemaps downloaded at once: each may have 50 MiB."""
 
@@ -44,6 +47,19 @@ class Download:
     """The redirects that were followed for the page within its lease."""
     began: float = math.inf
     """When the request started, on the monotonic clock."""
+    url: str = ""
+    """What was last requested."""
+    stored: StoredRobots | None = None
+    """The robots.txt that is still stored, if the request depends on whether that has changed."""
+    insists: bool = False
+    """The request passes all caches: one without conditions was answered with 304."""
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether its last request had conditions, so that a 304 says that nothing has changed."""
+        if self.held is None:
+            return self.stored is not None and not self.hops
+        return bool(self.held.conditions) and self.chain is None
 
 
 class Downloader:
@@ -151,11 +167,26 @@ class Downloader:
         """Request *target* within the lease, after the host's delay since *ended* (monotonic). False if no time is
         left.
         """
-        at = ended + download.lease.delay_ms / 1000
-        if since_boot() + max(at - time.monotonic(), 0.0) > download.lease.deadline - NOT_AFTER_MARGIN:
+        if not self._rest(download, ended):
             return False
         chain.go(target)
         download.chain = chain
+        return True
+
+    def insist(self, download: Download, ended: float) -> bool:
+        """Request the same again within the lease, like `follow`, and past all caches. False if that was done before,
+        or no time is left.
+        """
+        if download.insists or not self._rest(download, ended):
+            return False
+        download.insists = True
+        return True
+
+    def _rest(self, download: Download, ended: float) -> bool:
+        """Continue after the host's delay since *ended*, if the lease allows it."""
+        at = ended + download.lease.delay_ms / 1000
+        if since_boot() + max(at - time.monotonic(), 0.0) > download.lease.deadline - NOT_AFTER_MARGIN:
+            return False
         self._resting.append((at, download))
         return True
 
@@ -169,10 +200,13 @@ class Downloader:
         return max(min((at for at, _ in self._resting), default=float("inf")) - now, 0.0)
 
     def _go_on(self, download: Download) -> None:
-        assert download.chain is not None
-        is_sitemap = download.lease.token in self._sitemaps
-        types, most = (None, sitemap.MAX_BYTES) if is_sitemap else (self._types, self.plan.max_size)
-        self._submit(download, download.chain.at, types, most)
+        url = download.url if download.chain is None else download.chain.at
+        if download.held is None:
+            self.fetch_robots(download, url)
+        elif download.lease.token in self._sitemaps:
+            self._submit(download, url, None, sitemap.MAX_BYTES)
+        else:
+            self._submit(download, url, self._types, self.plan.max_size)
 
     def fetch_robots(self, download: Download, url: str) -> None:
         """Start the download of a robots.txt, or of what it redirects to."""
@@ -184,7 +218,7 @@ class Downloader:
             self._let_through_if_seeded(url)
         request = FetchRequest(
             url,
-            headers=(("Cookie", download.chain.cookie),) if download.chain is not None else (),
+            headers=_headers(download),
             accept=ACCEPT_PAGES if types is not None else "*/*",
             max_body=max_body,
             types=types,
@@ -195,6 +229,7 @@ class Downloader:
             not_after=download.lease.deadline - NOT_AFTER_MARGIN,
         )
         self._fetcher.submit(request, download.lease.token)
+        download.url = url
         if download.began == math.inf:
             download.began = time.monotonic()
         self._downloads[download.lease.token] = download
@@ -240,3 +275,16 @@ class Downloader:
         for token in self._downloads:
             self._fetcher.cancel(token)
         self._fetcher.close()
+
+
+def _headers(download: Download) -> tuple[tuple[str, str], ...]:
+    """What is special about the next request of *download*. Conditions are for its first request alone."""
+    if download.chain is not None:
+        own: tuple[tuple[str, str], ...] = (("Cookie", download.chain.cookie),)
+    elif download.held is not None:
+        own = download.held.conditions
+    elif download.stored is not None and not download.hops:
+        own = download.stored.conditions
+    else:
+        own = ()
+    return (*own, NO_CACHE) if download.insists else own

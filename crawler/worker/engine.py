@@ -10,16 +10,17 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from crawler import url as urls
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import NO_SHARES, Lease, Leased, LeaseEnd, Release, Retry, RobotsResult, Shares
 from crawler.frontier.originals import Originals
+from crawler.frontier.seen import accepted
 from crawler.worker.context import Callbacks, Context, Tally
 from crawler.worker.document_reader import DocumentReader
 from crawler.worker.downloader import MAX_RESULTS, Download, Downloader
@@ -34,6 +35,7 @@ from crawler.worker.robots_cache import RobotsCache
 from crawler.worker.seen_before import SeenBefore
 from crawler.worker.shard_client import ASK_AGAIN, Caller, SyncResult
 from crawler.worker.shares import GRACE, CpuShares, shares
+from crawler.worker.visit import states_before
 
 LONG_PAGE: Final = 0.1
 """If one page takes longer than these seconds to process, transfers are driven before the next one."""
@@ -65,7 +67,9 @@ class Engine:
         self.reason = ""
         """Why the loop ended: done, limit, gone, stopped."""
         self._frontier, self._crawldb, self._watch = tools.frontier, tools.frontier.crawldb, tools.watch
-        self._links = LinkFilter(plan.scope, self._crawldb.hosts.roots, plan.links_cache, self._accepted)
+        self._links = LinkFilter(
+            plan.scope, self._crawldb.hosts.roots, plan.links_cache, partial(accepted, self._frontier.shards)
+        )
         self._rules = RobotsCache(self._crawldb.hosts, plan.agent, plan.rules_cache)
         caller = Caller(name, plan.lease_term, self._links.known, tools.say, tools.reporter)
         self._client = FrontierClient(tools.frontier, caller, tools.patience)
@@ -286,10 +290,6 @@ class Engine:
         self._client.set_term(self.plan.lease_term)
         self._pipeline.processor = self._new_processor()
 
-    def _accepted(self, links: Sequence[str]) -> list[bool]:
-        """Which of *links* Redis has accepted, whichever worker sent them."""
-        return self._crawldb.hosts.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
-
     def _new_processor(self) -> Processor:
         sample = self._client.sample if self.plan.quarantine else None
         callbacks = Callbacks(self.tools.hook, sample, self.tools.say, self._watch.enter, self._documents)
@@ -304,8 +304,9 @@ class Engine:
         try:
             if self.plan.obey_robots:
                 self._rules.learn([lease for lease in self._unplaced if lease.kind == "P"])
+            before = states_before(self._unplaced, self._frontier.id, self._crawldb.records.states)
             while self._unplaced:
-                if pending := self._pipeline.begin(self._unplaced[0]):
+                if pending := self._pipeline.begin(self._unplaced[0], before.get(self._unplaced[0].token)):
                     self._client.submit_call(pending)
                 self._unplaced.popleft()
             if self._pipeline.suspects and not self._downloader and not self._client.pending:

@@ -9,8 +9,9 @@ from crawler.fetch.fetcher import FetchResult, Response
 from crawler.fetch.machine import SHORTAGES
 from crawler.frontier.messages import Lease, Release, Retry
 from crawler.policy.cookies import Chain
-from crawler.policy.politeness import REDIRECTS
+from crawler.policy.politeness import NOT_MODIFIED, REDIRECTS
 from crawler.record import Charge
+from crawler.url_state import UrlState
 from crawler.worker.downloader import Download, Downloader
 from crawler.worker.link_filter import LinkFilter
 from crawler.worker.outcome import UNSENT, LeasedPage, of_bad_entry, of_failure
@@ -31,10 +32,14 @@ class Pipeline:
 
     # -- from a lease to its download ----------------------------------------------------------------------------------
 
-    def begin(self, lease: Lease) -> PendingCall | None:
-        """Start the download, or return what ends the lease without one. May raise RedisAway: then repeat it."""
+    def begin(self, lease: Lease, before: UrlState | None = None) -> PendingCall | None:
+        """Start the download, or return what ends the lease without one. May raise RedisAway: then repeat it.
+
+        *before* is the state that the visit before left.
+        """
         if lease.kind == "R":
-            self._downloader.fetch_robots(Download(lease), f"{lease.origin}/robots.txt")
+            download = Download(lease, stored=self._rules.to_revalidate(lease))
+            self._downloader.fetch_robots(download, f"{lease.origin}/robots.txt")
             return None
         processor, plan = self.processor, self.processor.plan
         try:
@@ -44,7 +49,9 @@ class Pipeline:
         if plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
             return PendingCall(Release(lease))
         url = entry.request.url
-        held = LeasedPage(lease, entry, processor.id(url), plan.form.apply(url))
+        url_id = processor.id(url)
+        conditions = processor.validators.conditions(lease.host, url_id, before)
+        held = LeasedPage(lease, entry, url_id, plan.form.apply(url), before, conditions, plan)
         self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
         # Matching this URL against the site's rules counts as processing it: the pool's watchdog sees it.
         processor.enter("handle", lease.token)
@@ -66,17 +73,26 @@ class Pipeline:
         May raise RedisAway: then repeat it.
         """
         self.processor.clock.begin(result)
+        if self._is_repeated(download, result):
+            return None
         if download.held is None:
             return self._handle_robots(download, result)
         if self._continues(download, download.held, result):
             return None
         return self._end_page(download, download.held, result)
 
+    def _is_repeated(self, download: Download, result: FetchResult) -> bool:
+        """Whether the request is repeated within the lease: it had no conditions, and was answered with 304."""
+        if not isinstance(result, Response) or result.status != NOT_MODIFIED or download.is_conditional:
+            return False
+        return self._downloader.insist(download, result.ended)
+
     def _handle_robots(self, download: Download, result: FetchResult) -> PendingCall | None:
-        answer = self._rules.answer(download.lease, result, download.hops, forgiving=self._downloader.stalled)
+        stored, forgiving = download.stored, self._downloader.stalled
+        answer = self._rules.answer(download.lease, result, download.hops, stored, forgiving=forgiving)
         if answer.follow is not None:
-            self._downloader.fetch_robots(download, answer.follow)
             download.hops += 1
+            self._downloader.fetch_robots(download, answer.follow)
             return None
         ip = result.address if isinstance(result, Response) and not download.hops else ""
         return self.processor.robots(download.lease, answer, ip)

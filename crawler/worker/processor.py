@@ -22,9 +22,10 @@ from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
 from crawler.parse.sitemap import looks_like_sitemap, parse_sitemap
 from crawler.policy.cookies import CIRCLE, Chain
-from crawler.policy.politeness import Verdict, judge
+from crawler.policy.politeness import NOT_MODIFIED, Verdict, judge
 from crawler.record import Charge, Request
 from crawler.worker.context import NO_CALLBACKS, Callbacks, Stored
+from crawler.worker.diffs import with_diff
 from crawler.worker.documents import Documents
 from crawler.worker.hook_requests import joined, requests_of
 from crawler.worker.hook_result import NOT_CALLED, HookResult
@@ -34,17 +35,23 @@ from crawler.worker.outcome import (
     Discovered,
     HostFeedback,
     LeasedPage,
+    feedback_of,
+    is_known_copy,
+    is_same,
     of_failure,
+    of_not_modified,
     of_page,
     of_redirect,
     of_response,
     of_sitemap,
+    of_unchanged,
 )
 from crawler.worker.page_data import PageData
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
+from crawler.worker.validator_memory import ValidatorMemory
 
 MAX_REPORTED: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
@@ -68,6 +75,7 @@ class Processor:
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
         self._page_data = PageData(callbacks.say)
+        self.validators = ValidatorMemory()
 
     def id(self, url: str) -> str:
         """The id of a canonical URL."""
@@ -108,17 +116,22 @@ class Processor:
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
         ip = result.address if self.plan.sees_addresses and isinstance(result, Response) else ""
-        rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip, verdict.trouble)
+        rest = feedback_of(held, result, verdict, ip)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
             commit = of_failure(held, verdict.outcome, verdict.error, rest)
             return self._outgoing(commit, failed=True)
+        if result.status == NOT_MODIFIED:
+            commit = of_not_modified(held, result, rest, is_asked=chain is None)
+            return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
         if verdict.outcome == "redirected":
             return self._redirect(held, result, rest, chain)
         if chain is not None:
             result = msgspec.structs.replace(result, url=self.plan.form.apply(result.url))
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
+            if is_same(held, result):
+                return self._outgoing(of_unchanged(held, result, rest))
             read = self._sitemap if self._is_sitemap(held, result) else self._page
             return read(held, result, rest)
         on_all = self.plan.hook_on_all and not is_sitemap
@@ -287,7 +300,9 @@ class Processor:
         commit = of_page(held, page, found, rest, self.plan.extract.want, near=self.plan.near_duplicates)
         if later and spared != ANY and self._is_copy(commit):
             later = []  # else they would be put before the commit finds out
-        if self._sample is not None:
+        if "diff" in self.plan.extract.want and held.before is not None:
+            commit = with_diff(commit, page.main, lambda: self._stored.main_of(held.lease.token, held.id))
+        if self._sample is not None and held.before is None:
             self._sample(request.url, page)
         return self._outgoing(commit, requests, later)
 
@@ -319,7 +334,7 @@ class Processor:
     def _is_copy(self, commit: Commit) -> bool:
         """Whether another page had this content before, as far as is known before the commit."""
         if not commit.digest:
-            return False
+            return commit.record is None and is_known_copy(commit.before, commit.spared)
         with self._asking(commit.lease.token):
             first = self._stored.first_with(commit.lease.token, commit.digest)
         return first not in (None, commit.id, commit.spared)
@@ -429,10 +444,3 @@ _MAX_REFRESH: Final = 10
 
 def _too_many(hops: int) -> str:
     return f"more than {hops} redirects in a row"
-
-
-def _rest_ms(held: LeasedPage, result: FetchResult, verdict: Verdict) -> int:
-    """What is left of the host's delay since the end of the fetch, or the longer rest that the host asked for."""
-    sent = not isinstance(result, FetchError) or result.sent
-    left = held.lease.delay_ms - round((time.monotonic() - result.ended) * 1000) if sent and result.ended else 0
-    return max(left, round(verdict.rest * 1000), 0)

@@ -13,9 +13,17 @@ from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.messages import Lease, RobotsResult
 from crawler.policy import robots
-from crawler.policy.politeness import ROBOTS_TTL, judge_robots
+from crawler.policy.politeness import NOT_MODIFIED, ROBOTS_TTL, judge_robots
+from crawler.policy.validators import NO_VALIDATORS, renewed, validators_of
 from crawler.record import HostEvent
+from crawler.worker.stored_robots import StoredRobots
 
+SPARE: Final = 3_600.0
+SPARE_WITH_VALIDATORS: Final = 7 * 86_400.0
+"""Seconds for which a text is stored beyond the time for which it holds; with validators, until a crawl that is
+repeated weekly asks whether it has changed."""
+FULL_EVERY: Final = 10
+"""Every tenth request for the robots.txt of a host is unconditional, in case the server wrongly answers 304."""
 _OF_BYTE: Final = 14
 _OF_ORIGIN: Final = 500
 """Bytes of memory for parsed rules: per byte of the text, and per file."""
@@ -34,6 +42,8 @@ class RobotsAnswer:
     """As written in robots.txt."""
     trouble: str = ""
     """See `politeness.RobotsVerdict`."""
+    spare: float = SPARE
+    """Seconds for which the text is stored beyond the time for which it holds."""
 
     def result(self, lease: Lease, ip: str, refused: Mapping[str, int], handling_ms: int = 0) -> RobotsResult:
         """What ends *lease*. *ip* is the address that answered, if known; *refused* counts sitemaps by reason."""
@@ -42,6 +52,7 @@ class RobotsAnswer:
             self.event,
             self.text,
             ROBOTS_TTL,
+            self.spare,
             self.crawl_delay,
             self.rest_ms,
             ip,
@@ -56,6 +67,9 @@ class StoredRules(Protocol):
 
     def robots(self, origins: Sequence[str]) -> list[bytes | None]:
         """The stored robots.txt of each origin."""
+
+    def packed_robots(self, origin: str) -> bytes | None:
+        """The robots.txt of *origin* as it is stored."""
 
     def forget_robots(self, origin: str) -> None:
         """It is of no use."""
@@ -110,10 +124,32 @@ class RobotsCache:
         rules = self._rules.get((lease.origin, lease.robots_rev))
         return rules is not None and rules.allowed(url, self.agent)
 
-    def answer(self, lease: Lease, result: FetchResult, hops: int, *, forgiving: bool = False) -> RobotsAnswer:
-        """What an answer to robots.txt, after *hops* redirects, means. *forgiving*: a time-out is our own fault."""
+    def to_revalidate(self, lease: Lease) -> StoredRobots | None:
+        """The robots.txt of a robots lease that is still stored with its validators. May raise RedisAway."""
+        if not lease.robots_rev or lease.robots_rev % FULL_EVERY == 0:
+            return None
+        raw = self._stored.packed_robots(lease.origin)
+        found = None if raw is None else StoredRobots.decode(raw)
+        return found if found is not None and found.conditions else None
+
+    def answer(
+        self,
+        lease: Lease,
+        result: FetchResult,
+        hops: int,
+        stored: StoredRobots | None = None,
+        *,
+        forgiving: bool = False,
+    ) -> RobotsAnswer:
+        """What an answer to robots.txt, after *hops* redirects, means. *forgiving*: a time-out is our own fault.
+
+        *stored* is the text that the first request asked to be compared: a 304 says that it still holds.
+        """
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             return RobotsAnswer(event="none")
+        if isinstance(result, Response) and result.status == NOT_MODIFIED and stored is not None and not hops:
+            validators = renewed(stored.validators, result.headers, _now())
+            return self._parsed(lease, result, StoredRobots(stored.body, validators))
         verdict = judge_robots(result, hops)
         if verdict.step == "follow" and isinstance(result, Response):
             try:
@@ -126,12 +162,24 @@ class RobotsCache:
         if verdict.step == "fail":
             return RobotsAnswer(event=verdict.event, rest_ms=_rest_ms(lease, result), trouble=verdict.trouble)
         if verdict.step == "parse" and isinstance(result, Response):
-            rules = robots.parse(result.body)
-            delay = rules.crawl_delay(self.agent)
-            rest_ms = _rest_ms(lease, result, delay or 0.0)
-            text = zlib.compress(rules.body)
-            return RobotsAnswer(text=text, crawl_delay=delay, rest_ms=rest_ms, sitemaps=rules.sitemaps)
+            validators = NO_VALIDATORS if hops else validators_of(result, _now())  # they are those of another URL
+            return self._parsed(lease, result, StoredRobots(result.body, validators))
         return RobotsAnswer(text=zlib.compress(b""), rest_ms=_rest_ms(lease, result))
+
+    def _parsed(self, lease: Lease, response: Response, stored: StoredRobots) -> RobotsAnswer:
+        rules = robots.parse(stored.body)
+        delay = rules.crawl_delay(self.agent)
+        return RobotsAnswer(
+            text=StoredRobots(rules.body, stored.validators).encode(),
+            crawl_delay=delay,
+            rest_ms=_rest_ms(lease, response, delay or 0.0),
+            sitemaps=rules.sitemaps,
+            spare=SPARE_WITH_VALIDATORS if stored.conditions else SPARE,
+        )
+
+
+def _now() -> int:
+    return int(time.time())
 
 
 def _rest_ms(lease: Lease, result: FetchResult, crawl_delay: float = 0.0) -> int:

@@ -13,6 +13,7 @@ import requests
 import responses
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPDigestAuth
+from responses.matchers import header_matcher
 
 from crawler.fetch.fetcher import FetcherOptions, FetchError, FetchRequest, FetchResult, Response
 from crawler.fetch.requests import RequestsFetcher
@@ -211,3 +212,12 @@ def test_a_request_that_waits_for_a_thread_can_be_cancelled(server: Server) -> N
     result = fetch_by(fetcher, server.url("/b"))
     fetcher.close()
     assert isinstance(result, Response) and server.paths() == ["/a", "/b"]
+
+
+def test_a_304_passes_with_its_headers_and_without_a_body(mock: responses.RequestsMock, fetch: Mocked) -> None:
+    renewed = {"ETag": 'W/"2"', "Cache-Control": "max-age=60", "Vary": "*"}
+    mock.get(URL, status=304, headers=renewed, match=[header_matcher({"If-None-Match": 'W/"1"'})])
+    result = fetch(headers=(("If-None-Match", 'W/"1"'),), types=("text/",))
+    assert isinstance(result, Response)
+    assert (result.status, result.body, result.freshness, result.skipped) == (304, b"", 60, False)
+    assert result.headers.get("etag") == 'W/"2"'

@@ -12,12 +12,17 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from crawler import url as urls
-from crawler.frontier.messages import HostFacts, HostTrouble, Limits, OfHost, Shares
+from crawler.frontier.host_facts import HostFacts
+from crawler.frontier.messages import HostTrouble, Limits, OfHost, Shares
 from crawler.frontier.scripts import NEAR_BITS
 
 Reply = tuple[Any, ...]
+Mode = Literal["new", "same", "keeps"]
+"""A visit has a record; found nothing new; or failed, where an earlier one did not."""
 
 CRASH: Final = 16
+REVISIT: Final = 8
+"""The flag of an entry whose URL has a state."""
 BACK_OFF: Final = {"slow": (1_000, 300_000), "robots": (60_000, 3_600_000)}
 DEAD_REST: Final = 2_000
 NO_NAME_REST: Final = 20_000
@@ -48,6 +53,7 @@ class Host:
     robots_crashes: int = 0
     no_name_since: int | None = None
     accepted: int = 0
+    seen: int = 0
     latency: int | None = None
     ip: str | None = None
     answers: int = 0
@@ -169,6 +175,8 @@ class Model:
         self.seen: set[str] = set()
         self.ended: dict[str, tuple[str, str]] = {}
         """id -> outcome and token of its commit."""
+        self.states: dict[str, tuple[str, str]] = {}
+        """The same, also of URLs that were queued again since."""
         self.committed: list[tuple[int, str]] = []
         """The entries of the stream: number and id."""
         self.latest: dict[str, int] = {}
@@ -180,6 +188,12 @@ class Model:
         self.counters: Counter[str] = Counter()
         self.sites: dict[str, tuple[int, int]] = {}
         """Site -> URLs accepted, hosts."""
+        self.beside: dict[str, int] = {}
+        """id -> number of the entry of a visit that failed, beside a good one; absent once that is drained."""
+        self.has_failed: set[str] = set()
+        """Ids of good pages with the record of a failed visit beside them."""
+        self.contents: dict[str, str] = {}
+        """Id -> the digest in its state."""
         self.digests: dict[str, str] = {}
         self.noted: dict[str, int] = {}
         """Id -> the hash of a page's text by which others find it, in the order in which they were noted."""
@@ -313,6 +327,7 @@ class Model:
             self.crowds |= is_new and hosts + is_new > MANY_HOSTS
         self.seen.add(put.id)
         host.accepted += is_page
+        host.seen += 1
         queue = host.queues[put.priority] if put.priority != 1 or queue is None else queue
         queue.insert(len(queue) if at is None else at, (put.id, put.entry))
         return queue
@@ -563,9 +578,11 @@ class Model:
         handling: int = 0,
         trouble: str = "",
         target: str = "",
+        mode: Mode = "new",
+        gone: bool = False,
     ) -> Reply:
         if not self._owned(token, what):
-            done = url_id in self.ended and self.ended[url_id][1] == token
+            done = url_id in self.states and self.states[url_id][1] == token
             return ("OK", 0, 0, 0, url_id in self.duplicates) if done else ("LEASE_LOST",)
         out = self._end(token)
         assert out.id == url_id
@@ -574,20 +591,18 @@ class Model:
         self.targets.pop(url_id, None)
         if target:
             self.targets[url_id] = target
-        self.ended[url_id] = outcome, token
-        self.commits += 1
-        self.committed.append((self.commits, url_id))
-        self.latest[url_id] = self.commits
+        self.ended[url_id] = self.states[url_id] = outcome, token
+        self._record(url_id, mode)
         host = self.hosts[out.host]
         host.done += 1
         host.errors += outcome.startswith("failed:")
         if outcome.startswith("failed:") or outcome in ("dropped:trap", "dropped:scope"):
             self.failed[url_id] = self.now
-        self.duplicates.pop(url_id, None)
-        if digest and self.digests.setdefault(digest, url_id) != url_id:
-            self.duplicates[url_id] = self.digests[digest]
-        self._note(url_id, similarity)
-        told = (0, 0, 0) if url_id in self.duplicates else self._accept(puts)
+        if mode == "new":
+            self._set_content(url_id, digest, gone=gone)
+            self._note(url_id, similarity)
+        is_left_out = mode == "new" and url_id in self.duplicates
+        told = (0, 0, 0) if is_left_out else self._accept(puts)
         if latency is not None:
             host.latency = latency if host.latency is None else math.floor(host.latency * 0.6 + latency * 0.4)
         if ip and ip != host.ip:
@@ -599,7 +614,33 @@ class Model:
             host.due, host.undo = self.now, None
         self._rest(host, rest_ms)
         self._labour(host, handling, token)
-        return "OK", *told, url_id in self.duplicates
+        return "OK", *told, is_left_out
+
+    def _record(self, url_id: str, mode: Mode) -> None:
+        """The record of a visit; one that failed goes beside a good one, one that found nothing new has none."""
+        if mode == "same":
+            self.beside.pop(url_id, None)
+            self.has_failed.discard(url_id)
+            return
+        self.commits += 1
+        self.committed.append((self.commits, url_id))
+        if mode == "keeps" and url_id in self.latest:
+            self.beside[url_id] = self.commits
+            self.has_failed.add(url_id)
+        else:
+            self.latest[url_id] = self.commits
+            self.beside.pop(url_id, None)
+            self.has_failed.discard(url_id)
+
+    def _set_content(self, url_id: str, digest: str, *, gone: bool) -> None:
+        """The first page with a content is found by it, until it has another one or is gone."""
+        self.duplicates.pop(url_id, None)
+        if digest and self.digests.setdefault(digest, url_id) != url_id:
+            self.duplicates[url_id] = self.digests[digest]
+        old = self.contents.get(url_id, "")
+        if old and (old != digest or gone) and self.digests.get(old) == url_id:
+            del self.digests[old]
+        self.contents[url_id] = digest
 
     def _note(self, url_id: str, similarity: int | None) -> None:
         """A page that is near none is found by others from now on. With the same text again that stays so."""
@@ -727,13 +768,15 @@ class Model:
         for put in {put.id: put for put in revived}.values():
             del self.failed[put.id]
             del self.ended[put.id]
-            self.latest.pop(put.id, None)
-            self.targets.pop(put.id, None)
-            self.duplicates.pop(put.id, None)
+            if put.id in self.has_failed:
+                self.has_failed.discard(put.id)
+                self.beside.pop(put.id, None)
+            else:
+                self.latest.pop(put.id, None)
             host = self.hosts[put.host]
             host.failing_since, host.late, host.backoff, host.backoff_until = None, False, 0, 0
             host.no_name_since, host.robots_crashes = None, 0
-            host.queues[0].append((put.id, put.entry))
+            host.queues[0].append((put.id, put.entry[:3] + bytes([put.entry[3] | REVISIT]) + put.entry[4:]))
         return "OK", len({put.id for put in revived})
 
     def drain(self, entries: Sequence[tuple[int, str]]) -> Reply:
@@ -743,6 +786,12 @@ class Model:
         for number, url_id in entries:
             if self.latest.get(url_id) == number:
                 del self.latest[url_id]
+                if url_id in self.beside:
+                    self.latest[url_id] = self.beside.pop(url_id)
+                self.has_failed.discard(url_id)
+                drained += 1
+            elif self.beside.get(url_id) == number:
+                del self.beside[url_id]
                 drained += 1
         self.committed = [entry for entry in self.committed if entry not in entries]
         self.counters["drained"] += drained

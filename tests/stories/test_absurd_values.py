@@ -18,6 +18,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.seen import accepted
 from crawler.frontier.shards.outbox import OutboxMessage
 from crawler.frontier.shards.records import START
 from crawler.frontier.status import Monitor
@@ -26,6 +27,7 @@ from crawler.monitor.explain import explain
 from crawler.monitor.screen import status_lines
 from crawler.record import Record, Request
 from crawler.settings import Settings
+from crawler.worker.visit import state_of
 from tests.frontier.client import Client
 from tests.redis_for_tests import PrivateRedis
 from tests.stories.commands import Commands
@@ -72,9 +74,8 @@ def _dead_letter(link: Connection) -> Client:
     (lease,) = (one for one in frontier.lease(1, 90.0, "w").leases)
     url = lease.entry().request.url
     record = Record(url=url, outcome="failed:http", depth=0)
-    frontier.commit(
-        Commit(lease, frontier.id(url), "failed:http", record.encode(), contents={"text": zlib.compress(b"text")})
-    )
+    state = state_of(lease.entry().request, lease.token, record)
+    frontier.commit(Commit(lease, frontier.id(url), state, record.encode(), contents={"text": zlib.compress(b"text")}))
     return frontier
 
 
@@ -128,7 +129,7 @@ def _readers(frontier: Frontier) -> dict[str, Callable[[], object]]:
         "robots": lambda: crawldb.hosts.robots(["http://a.example"]),
         "template": lambda: crawldb.template("1"),
         "roots": lambda: crawldb.hosts.roots(["a.example"]),
-        "accepted": lambda: crawldb.hosts.accepted([("a.example", frontier.id(URL))]),
+        "accepted": lambda: accepted(frontier.shards, [URL]),
         "host": lambda: frontier.explain("a.example"),
         "hosts": lambda: crawldb.hosts.answered(9),
         "state": frontier.state,
@@ -257,6 +258,12 @@ def test_a_message_of_more_than_a_script_may_take_is_none() -> None:
     ):
         with pytest.raises(ValueError, match=r"."):
             OutboxMessage.of(raw)
+
+
+@pytest.mark.parametrize("url_id", ["", "x", "-1", "1.5", "1e5", " 1", "1\n", "\u0661", "1" * 20, "1\0"])
+def test_a_message_with_an_id_that_is_none_is_none(url_id: str) -> None:
+    with pytest.raises(ValueError, match="an id in it is none"):
+        OutboxMessage.of(OutboxMessage([], {"1 a.example": [("5", b"x"), (url_id, b"x")]}).packed())
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2J", "a b", "", "x" * 65, "\u00fc", "a.0}:meta"])

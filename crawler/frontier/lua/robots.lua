@@ -1,10 +1,12 @@
 -- robots.lua: end a robots lease: the text of the origin's robots.txt, or that it is unavailable now.
 -- KEYS  robots string of the origin
--- ARGS  token, held, scheme, event, text, ttl_ms, crawl_delay_ms, rest_ms, ip, handling_ms, trouble
+-- ARGS  token, held, scheme, event, text, ttl_ms, spare_ms, crawl_delay_ms, rest_ms, ip, handling_ms, trouble
 -- REST  tally and n of each
---       held: see owned in shared/leases.lua; scheme: its number; text: zlib; crawl_delay_ms, ip: '' where unknown
---       event ok: the text holds for ttl_ms; fail, stall, robots, dead, untrusted: nothing is known, the host rests;
---       hang, crash: the worker that read it hung or died: the host is given up, at once or after the third
+--       held: see owned in shared/leases.lua; scheme: its number; text: zlib, perhaps with more behind it;
+--       crawl_delay_ms, ip: '' where unknown
+--       event ok: the text holds for ttl_ms and is stored for spare_ms more; fail, stall, robots, dead, untrusted:
+--       nothing is known, the host rests; hang, crash: the worker that read it hung or died: the host is given up, at
+--       once or after the third
 -- RETURNS OK | LEASE_LOST | NO_CRAWL
 local no = refusal()
 if no then
@@ -20,7 +22,7 @@ end_lease(token, lease)
 local key = host_key(lease.host)
 if event == 'ok' then
   local ttl = tonumber(ARG.ttl_ms)
-  redis.call('SET', KEYS[OWN_KEYS], text, 'PX', ttl + 3600000)
+  redis.call('SET', KEYS[OWN_KEYS], text, 'PX', ttl + tonumber(ARG.spare_ms))
   redis.call('HSET', key, 'robots_until:' .. scheme, T + ttl)
   add(key, 'robots_rev', 1)
   if ARG.crawl_delay_ms == '' then

@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 from crawler.frontier import decode
 from crawler.frontier import segment as segments
-from crawler.frontier.messages import HostRow, HostTrouble
+from crawler.frontier.host_facts import HostRow
+from crawler.frontier.messages import HostTrouble
 from crawler.frontier.shards.reader import Reader
 
 _MAX_ROBOTS: Final = 1 << 20  # bytes of a robots.txt: twice what is stored of one (`robots.MAX_BYTES`)
@@ -118,6 +119,11 @@ class ShardHosts:
         stored = self._shard.read(*(("GET", self._keys.robots(origin)) for origin in origins))
         return [decode.readable(raw, _MAX_ROBOTS) if raw else raw for raw in stored]
 
+    def packed_robots(self, origin: str) -> bytes | None:
+        """The robots.txt of *origin* as it is stored; it may hold no longer."""
+        [raw] = self._shard.read(("GET", self._keys.robots(origin)))
+        return raw if isinstance(raw, bytes) else None
+
     def forget_robots(self, origin: str) -> None:
         """The stored robots.txt of *origin* is no use: it is asked for again before the next page of its host."""
         self._shard.read(("DEL", self._keys.robots(origin)))
@@ -145,11 +151,6 @@ class ShardHosts:
         """The roots of the scope that live here, in no order; one may come twice."""
         for raw in chain.from_iterable(self._shard.scan("SSCAN", self._keys.roots)):
             yield raw.decode("utf-8", "replace")
-
-    def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
-        """Which of the URLs, each by its host and its id, were ever accepted."""
-        found = self._shard.read(*(("SISMEMBER", self._keys.seen(url_id), url_id) for _, url_id in places))
-        return [bool(x) for x in found]
 
     def has_seen_before(self) -> bool:
         """Whether fingerprints of another crawl were imported."""

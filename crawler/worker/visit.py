@@ -1,0 +1,100 @@
+"""What a visit leaves behind of its URL, beside the record: the state that later visits begin with."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Any
+from zlib import crc32
+
+import msgspec
+
+from crawler.fetch.fetcher import Response
+from crawler.frontier.messages import Lease
+from crawler.policy.changes import Finding, compare
+from crawler.policy.schedule import Intervals, next_interval
+from crawler.record import Record, Request, is_revisit
+from crawler.url_state import UrlState
+
+
+def state_of(request: Request, token: str, record: Record, **more: Any) -> UrlState:
+    """The state of the URL of *request* after a first visit with this *record*, under the lease *token*.
+
+    *more* are further fields: of a redirect the id of its target, of a good answer what is known of its text. A good
+    answer is one whose body was read.
+    """
+    now = int(time.time())
+    is_good = record.outcome == "fetched" and record.digest is not None
+    return UrlState(
+        url=record.url,
+        outcome=record.outcome,
+        status=record.status or 0,
+        depth=request.depth,
+        hops=request.hops,
+        via=request.via,
+        token=crc32(token.encode()),
+        first_seen=now,
+        checked_at=now,
+        changed_at=now if is_good else 0,
+        digest=bits_of(record.digest) if is_good else 0,
+        sitemap=request.sitemap or record.sitemap,
+        **more,
+    )
+
+
+def bits_of(digest: str | None) -> int:
+    """The first 64 bits of a `sha256:...`; never 0, which stands for no digest."""
+    return int((digest or "").removeprefix("sha256:")[:16] or "0", 16) or 1
+
+
+def find(
+    before: UrlState | None,
+    visit: UrlState,
+    response: Response | None = None,
+    intervals: Intervals | None = None,
+    *,
+    not_modified: bool = False,
+) -> Finding:
+    """What a visit has found (see `compare`), and when the next one is due; the *response* may name a time for that."""
+    if before is None or response is None or intervals is None:
+        return compare(before, visit, not_modified=not_modified)
+    reschedule = partial(next_interval, settings=intervals, freshness=response.freshness)
+    return compare(before, visit, not_modified=not_modified, reschedule=reschedule)
+
+
+def with_change(record: Record, finding: Finding, before: UrlState | None) -> Record:
+    """*record* with what the visit has found."""
+    if finding.change is None:
+        return record
+    previous = None if before is None or finding.change == "new" else f"sha256:{before.digest:016x}"
+    return msgspec.structs.replace(record, change=finding.change, previous_digest=previous)
+
+
+def tallies_of(finding: Finding) -> dict[str, int]:
+    """What a visit counts as in the counters of this visit of the crawl. Sitemaps do not count."""
+    state, word = finding.state, finding.word
+    if state.sitemap:
+        return {}
+    tallies = {} if word is None else {f"visit:{word}": 1}
+    return tallies | {"visit:fetched": 1} if state.outcome in _FINAL else tallies
+
+
+_FINAL = ("fetched", "missing", "denied")
+"""Outcomes of pages that the server has answered for good."""
+
+
+def states_before(
+    leases: Iterable[Lease],
+    id_of: Callable[[str], str],
+    read: Callable[[Sequence[tuple[str, str]]], list[UrlState | None]],
+) -> dict[str, UrlState]:
+    """The states of leased URLs that were visited before, by token; those that cannot be read are absent."""
+    places = {}
+    for lease in leases:
+        if lease.kind == "P" and is_revisit(lease.raw):
+            with suppress(ValueError):  # a foreign client put it into the queue
+                places[lease.token] = lease.host, id_of(lease.entry().request.url)
+    found = zip(places, read(list(places.values())), strict=True) if places else ()
+    return {token: state for token, state in found if state is not None}
