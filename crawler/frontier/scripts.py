@@ -1,8 +1,9 @@
 """The Lua that Redis runs: one file for each verb, and the files that the verbs share, put together to one text.
 
-The text of a verb is the names of keys, the clock, the files of `lua/shared` in the order of SHARED, then `lua/VERB.lua`;
-constants that Python knows too are replaced by their values. Redis runs a script from its first line at every call, and makes each function
-anew that it defines: names and shared functions that a verb does not need are left out, which saves 3 to 5 us a call.
+The text of a verb is the names of keys, the clock, the files of `lua/shared` in the order of SHARED, then
+`lua/VERB.lua`. Constants that Python knows too are replaced by their values. Redis runs a script from its first line at
+every call, and makes each function anew that it defines: names and shared functions that a verb does not need are left
+out, which saves 3 to 5 us a call.
 
 `python -m crawler.frontier.scripts VERB` prints that text. Its line numbers are those of errors from Redis.
 """
@@ -20,7 +21,7 @@ from typing import Final
 
 from crawler.frontier.keys import CONTENT_FIELDS, ENDED_BUCKETS, FIXED, MIN_ENDED_BUCKETS, NEAR_BANDS
 from crawler.frontier.messages import Limits
-from crawler.record import ENTRY, OUTCOMES, Charge
+from crawler.record import ENTRY, FOUND, OUTCOMES, Charge
 from crawler.url_state import LAYOUT
 
 SCHEMA: Final = 7
@@ -58,6 +59,7 @@ IN_LUA: Final = {
     **{f"SEEN_{name}": n for name, n in SEEN.items()},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
     **{f"STATE_{name}": n for name, n in LAYOUT.items()},
+    "FOUND": f"{{ {', '.join(map(repr, (*FOUND, 'fetched')))} }}",
     **{"ENDED_BUCKETS": ENDED_BUCKETS, "MIN_ENDED_BUCKETS": MIN_ENDED_BUCKETS},
     "OUTCOMES": f"{{ {', '.join(map(repr, OUTCOMES))} }}",
     **{"LOOP": f"'{IN_A_LOOP}'", "LOOP_NUMBER": OUTCOMES.index(IN_A_LOOP)},
