@@ -74,8 +74,9 @@ class Answer:
 class Plan:
     """The pages by number, and what happens to which. Number 0 is the start page, which stays as it is."""
 
-    def __init__(self, kind: Kind, shape: Shape) -> None:
-        self.kind, self.shape = kind, shape
+    def __init__(self, kind: Kind, shape: Shape, name: str = "") -> None:
+        """*name*: of the address; the pages of two addresses have different words."""
+        self.kind, self.shape, self._name = kind, shape, name
         dice = random.Random(f"{kind} {shape.pages}")
         leaves = [n for n in range(1, shape.pages) if n * _FANOUT + 1 >= shape.pages]
         dice.shuffle(leaves)
@@ -126,7 +127,7 @@ class Plan:
         return "".join(f'<li><a href="{path(n)}">Page {n}</a>' for n in below)
 
     def _body(self, number: int, version: int, links: str, year: str = "2025") -> bytes:
-        dice = random.Random(f"{number} {version}")
+        dice = random.Random(f"{self._name} {number} {version}")
         parts = [" ".join(dice.choices(_WORDS, k=60)) for _ in range(6)]
         menu = "".join(f'<li><a href="{path(n)}">Chapter {n}</a>' for n in range(min(8, self.shape.pages)))
         return (
@@ -202,12 +203,17 @@ def _broken(target: str, answer: Answer, tag: str, asked: dict[str, str]) -> Val
 
 
 class _Server:
-    """The plan, the visit that it is at, and the log."""
+    """What each address has, the visit that it is at, and the log."""
 
-    def __init__(self, folder: Path, plan: Plan) -> None:
-        self.plan, self.visit = plan, 1
+    def __init__(self, folder: Path, kind: Kind, shape: Shape) -> None:
+        self.visit, self._kind, self._shape = 1, kind, shape
+        self._plans: dict[str, Plan] = {}
         self._log = (folder / "access").open("w", encoding="utf-8", buffering=1)
-        self._kept: dict[tuple[int, str], Answer] = {}
+        self._kept: dict[tuple[str, str], Answer] = {}
+
+    def _plan(self, authority: str) -> Plan:
+        name = authority.partition(":")[0]
+        return self._plans.get(name) or self._plans.setdefault(name, Plan(self._kind, self._shape, name))
 
     def next_visit(self) -> None:
         """The site changes."""
@@ -218,11 +224,11 @@ class _Server:
         """The bytes of the answer; it is logged."""
         if target == "/robots.txt":
             return self._sent(authority, target, 404, [], b"")
-        key = self.visit, target
-        answer = self._kept.get(key) or self._kept.setdefault(key, self.plan.answer(target, self.visit))
+        key = authority, target
+        answer = self._kept.get(key) or self._kept.setdefault(key, self._plan(authority).answer(target, self.visit))
         if answer.location:
             return self._sent(authority, target, answer.status, [("Location", answer.location)], b"")
-        found = validators(self.plan.kind, target, answer, asked) if answer.status == 200 else Validators()
+        found = validators(self._kind, target, answer, asked) if answer.status == 200 else Validators()
         if found.is_current:
             return self._sent(authority, target, 304, found.headers, b"")
         headers = [("Content-Type", "text/html; charset=utf-8"), *found.headers]
@@ -259,9 +265,8 @@ class _Connection(asyncio.Protocol):
             self._transport.write(self._server.answer(self._authority, first.split(" ")[1], asked))
 
 
-async def _serve(folder: Path, plan: Plan, addresses: int) -> None:
+async def _serve(server: _Server, folder: Path, addresses: int) -> None:
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
-    server = _Server(folder, plan)
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
     loop.add_signal_handler(signal.SIGUSR1, server.next_visit)
     authorities = []
@@ -367,8 +372,8 @@ class ChangingSite:
 def main() -> None:
     """Serve until SIGTERM."""
     folder, kind, pages, addresses = sys.argv[1:]
-    plan = Plan(next(each for each in KINDS if each == kind), Shape.of(int(pages)))
-    asyncio.run(_serve(Path(folder), plan, int(addresses)))
+    server = _Server(Path(folder), next(each for each in KINDS if each == kind), Shape.of(int(pages)))
+    asyncio.run(_serve(server, Path(folder), int(addresses)))
 
 
 if __name__ == "__main__":
