@@ -257,7 +257,7 @@ class Graph:
                 via=None if node.parent is None else self.url(node.parent),
                 title=self._title_of_record(node),
                 asked=node.kind != "denied",
-                busy=node.busy and self.visit == 1,
+                busy=node.busy,
             )
             for node in (*self.nodes, *(self._changed if self.visit > 1 else ()))
         }

@@ -46,7 +46,7 @@ class Found:
     ways: bool = True
     """Depth and via are certain; on its way between shards one link may overtake another."""
     again: bool = False
-    """It is a second visit: Redis holds entries of the first one as well."""
+    """It is a second visit: Redis holds entries of the first one as well, and rules of robots.txt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def _politeness(found: Found, verdict: Verdict) -> None:
     lags = sorted(found.lags, key=lambda lag: lag.at)
     for host, hits in by_host.items():
         name = found.authorities[host]
-        if hits[0].target != ROBOTS:
+        if hits[0].target != ROBOTS and not found.again:
             verdict.say("politeness", f"{name}: {hits[0].target} was asked for before robots.txt")
         for hit in hits:
             if hit.target.startswith("/denied/"):
