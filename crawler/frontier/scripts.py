@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Final
 
 from crawler.frontier.keys import CONTENT_FIELDS, ENDED_BUCKETS, FIXED, MIN_ENDED_BUCKETS, NEAR_BANDS
@@ -129,11 +130,11 @@ def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     found = _ARGS.search(own)
     arguments = tuple(re.findall(r"\w+", found[1])) if found else ()
     own = _ARG.sub(lambda name: f"ARGV[{arguments.index(name[1]) + 2}]", own)
-    text = _filled(needed(shared_text(), own) + own, {"REST": len(arguments) + 2})
+    text = filled(needed(shared_text(), own) + own, {"REST": len(arguments) + 2})
     return Script(verb, f"{_named_for(text)}{clock}{text}", arguments)
 
 
-def _filled(text: str, more: Mapping[str, int]) -> str:
+def filled(text: str, more: Mapping[str, int] = MappingProxyType({})) -> str:
     """*text* with the values of constants in place of their names: a script of Lua has 200 local names at most.
 
     *more*: REST, the index behind the named arguments.
