@@ -1,8 +1,9 @@
 """The Lua that Redis runs: one file for each verb, and the files that the verbs share, put together to one text.
 
-The text of a verb is the names of keys and the constants that Python knows too, the clock, the files of `lua/shared` in
-the order of SHARED, then `lua/VERB.lua`. Redis runs a script from its first line at every call, and makes each function
-anew that it defines: names and shared functions that a verb does not need are left out, which saves 3 to 5 us a call.
+The text of a verb is the names of keys, the clock, the files of `lua/shared` in the order of SHARED, then
+`lua/VERB.lua`. Constants that Python knows too are replaced by their values. Redis runs a script from its first line at
+every call, and makes each function anew that it defines: names and shared functions that a verb does not need are left
+out, which saves 3 to 5 us a call.
 
 `python -m crawler.frontier.scripts VERB` prints that text. Its line numbers are those of errors from Redis.
 """
@@ -20,7 +21,7 @@ from typing import Final
 
 from crawler.frontier.keys import CONTENT_FIELDS, ENDED_BUCKETS, FIXED, MIN_ENDED_BUCKETS, NEAR_BANDS
 from crawler.frontier.messages import Limits
-from crawler.record import ENTRY, OUTCOMES, Charge
+from crawler.record import ENTRY, FOUND, OUTCOMES, Charge
 from crawler.url_state import LAYOUT
 
 SCHEMA: Final = 7
@@ -41,6 +42,12 @@ NEAR_MAX: Final = 32
 NEAR_ENTRY: Final = 16
 """Bytes: the hash of a page's text, and the page's id."""
 
+SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 16, "TOP": 5, "DIGITS": 7}
+"""`seen`, by its names in Lua (see shared/seen.lua). SET: ids of one set, where the crawl does not say; on levels with
+many sets one has as many on the average, and hardly ever a third more. SHARED: of a host in a set that it shares, at
+most. FAN: how many times as many sets the next level has. TOP: the last level; it has no bound. DIGITS: the last ones
+of an id, which choose its set."""
+
 IN_LUA: Final = {
     "SCHEMA": f"'{SCHEMA}'",
     "DATA": f"'{CONTENT_FIELDS['data']}'",
@@ -49,8 +56,10 @@ IN_LUA: Final = {
     **{"NEVER": NEVER, "CRASH": Charge.CRASH, "DEFAULT_OVERFLOW": Limits().overflow},
     **{"HEAVY_MS": HEAVY_MS, "LABOUR_PARTS": LABOUR_PARTS, "LABOUR_MAX_MS": LABOUR_MAX_MS},
     **{"NEAR_BITS": NEAR_BITS, "NEAR_MAX": NEAR_MAX, "NEAR_ENTRY": NEAR_ENTRY, "NEAR_BANDS": NEAR_BANDS},
+    **{f"SEEN_{name}": n for name, n in SEEN.items()},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
     **{f"STATE_{name}": n for name, n in LAYOUT.items()},
+    "FOUND": f"{{ {', '.join(map(repr, (*FOUND, 'fetched')))} }}",
     **{"ENDED_BUCKETS": ENDED_BUCKETS, "MIN_ENDED_BUCKETS": MIN_ENDED_BUCKETS},
     "OUTCOMES": f"{{ {', '.join(map(repr, OUTCOMES))} }}",
     **{"LOOP": f"'{IN_A_LOOP}'", "LOOP_NUMBER": OUTCOMES.index(IN_A_LOOP)},
@@ -66,13 +75,16 @@ end
 
 SHARED: Final = (
     *("head", "numbers", "crawl", "names", "queues", "counts", "hosts", "leases", "feedback", "entries"),
-    *("admission", "outbox", "limits", "similar", "states"),
+    *("seen", "admission", "outbox", "limits", "similar", "states"),
 )
 """The files of `lua/shared`, in their order: Lua knows a local name only below its definition."""
 
 _FUNCTION: Final = re.compile(r"^(?:--[^\n]*\n)*local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 """A shared function, with the comment above it."""
 _COMMENT: Final = re.compile(r" *--.*")
+_VALUE: Final = re.compile(r"-?\d+|'[^']*'")
+_WORD: Final = re.compile(r"--[^\n]*|'[^'\n]*'|\w+")
+"""A comment, a string, or a word."""
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
@@ -117,14 +129,23 @@ def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     found = _ARGS.search(own)
     arguments = tuple(re.findall(r"\w+", found[1])) if found else ()
     own = _ARG.sub(lambda name: f"ARGV[{arguments.index(name[1]) + 2}]", own)
-    text = needed(shared_text(), own) + own
-    return Script(verb, f"{_named_for(text, len(arguments) + 2)}{clock}{text}", arguments)
+    text = _filled(needed(shared_text(), own) + own, {"REST": len(arguments) + 2})
+    return Script(verb, f"{_named_for(text)}{clock}{text}", arguments)
 
 
-def _named_for(text: str, rest: int) -> str:
-    """All of IN_LUA that *text* uses, one a line; REST is the index behind the named arguments."""
-    words, known = _words(text), IN_LUA | {"REST": rest}
-    return "".join(f"local {name} = {value}\n" for name, value in known.items() if name in words)
+def _filled(text: str, more: Mapping[str, int]) -> str:
+    """*text* with the values of constants in place of their names: a script of Lua has 200 local names at most.
+
+    *more*: REST, the index behind the named arguments.
+    """
+    known = {name: str(value) for name, value in {**IN_LUA, **more}.items() if _VALUE.fullmatch(str(value))}
+    return _WORD.sub(lambda found: known.get(found[0], found[0]), text)
+
+
+def _named_for(text: str) -> str:
+    """What else of IN_LUA *text* uses, one a line."""
+    words = _words(text)
+    return "".join(f"local {name} = {value}\n" for name, value in IN_LUA.items() if name in words)
 
 
 @cache

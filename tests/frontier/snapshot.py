@@ -89,6 +89,7 @@ class Snapshot:
     host_settings: dict[str, str] = field(default_factory=dict)
     failing: dict[str, int] = field(default_factory=dict)
     """Host -> since when it has a trouble."""
+    sweep: dict[str, str] = field(default_factory=dict)
     wake: int = 0
     other: list[str] = field(default_factory=list)
 
@@ -167,6 +168,8 @@ class Snapshot:
                 self.ips = {k.decode(): int(v) for k, v in _pairs(value)}
             case "ip_of":
                 self.ip_of = {k.decode(): v.decode() for k, v in _pairs(value)}
+            case "sweep":
+                self.sweep = {k.decode("latin-1"): v.decode("latin-1") for k, v in _pairs(value)}
             case "wake":
                 self.wake = len(value)
             case _:
@@ -234,7 +237,7 @@ class Snapshot:
         }
         outcomes = Counter(f"outcome:{state.outcome}" for state in self.ended.values())
         assert outcomes == {name: n for name, n in self.counters.items() if n and name.startswith("outcome:")}
-        assert len(self.seen) == counted["accepted"]
+        assert len(self.seen) == counted["accepted"] >= sum(self.number(host, "seen") for host in self.hosts)
         assert set(self.ip_of) <= set(self.leased)
         assert self.counters.get("held", 0) == sum(
             self.queued_of(host) for host, facts in self.hosts.items() if "blocked" in facts

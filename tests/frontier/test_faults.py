@@ -98,11 +98,11 @@ FAULTS: Final = {
     "a template is judged again after its release": Fault(
         "  if not redis.call('HGET', key, 'state') then", "  if true then", ("judge_templates",)
     ),
-    "put pushes what was seen": Fault(
-        "      else\n        seen = seen + 1\n      end\n      a, k",
-        "      else\n        fresh[#fresh + 1] = ARGV[a + 1]\n      end\n      a, k",
-        ("put",),
+    "put pushes what was seen": Fault("    if found[j] == 0 then\n", "    if true then\n", ("put",)),
+    "only the level that a host has reached is looked at": Fault(
+        "  for level = top, 0, -1 do\n", "  for level = top, top, -1 do\n"
     ),
+    "the ids of a host are not counted": Fault("redis.call('HSET', hash, 'seen', counts[host])", ""),
     "pages are leased while robots.txt is asked for": Fault("< slots_of(slots) and not asking", "< slots_of(slots)"),
     "a host whose robots lease was just given is ready": Fault(
         "f.asking or asked, f.index,", "f.asking, f.index,", ("lease",)
@@ -143,14 +143,15 @@ FAULTS: Final = {
         "redis.call('HSET', ENDED, field, with_marks", "tostring(with_marks", ("commit",)
     ),
     "the state of a copy does not name the first page": Fault(
-        "(first and STATE_COPY or 0)", "0 * (first and STATE_COPY or 0)", ("commit",)
+        "with_marks(state, marks, first)", "with_marks(state, marks - marks % 2)", ("commit",)
     ),
     "a page is noted, and its state does not say so": Fault("(is_noted and STATE_NOTED or 0)", "0", ("commit",)),
     "the state of a loop says that it redirects": Fault("string.char(LOOP_NUMBER)", "string.char(1)", ("commit",)),
     "what is queued again has no mark": Fault(", STATE_QUEUED)", ", 0)", ("revive",)),
     "drain deletes the state": Fault(
         "  redis.call('XDEL', RECORDS, at)",
-        "  redis.call('DEL', (string.gsub(page, 'page:.*', 'ended:0')))\n  redis.call('XDEL', RECORDS, at)",
+        "  for _, key in ipairs(redis.call('KEYS', PREFIX .. 'ended:*')) do redis.call('DEL', key) end\n"
+        "  redis.call('XDEL', RECORDS, at)",
         ("drain",),
     ),
     "revive leaves the record": Fault("    redis.call('DEL', page)\n", "", ("revive",)),
