@@ -41,7 +41,7 @@ NEAR_MAX: Final = 32
 NEAR_ENTRY: Final = 16
 """Bytes: the hash of a page's text, and the page's id."""
 
-SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 16, "TOP": 5, "DIGITS": 7}
+SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 4, "TOP": 9, "DIGITS": 7}
 """`seen`, by its names in Lua (see shared/seen.lua). SET: ids of one set, where the crawl does not say; on levels with
 many sets one has as many on the average, and hardly ever a third more. SHARED: of a host in a set that it shares, at
 most. FAN: how many times as many sets the next level has. TOP: the last level; it has no bound. DIGITS: the last ones
@@ -80,6 +80,7 @@ SHARED: Final = (
 _FUNCTION: Final = re.compile(r"^(?:--[^\n]*\n)*local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 """A shared function, with the comment above it."""
 _COMMENT: Final = re.compile(r" *--.*")
+_COMMENT_OR_NAME: Final = re.compile(r"--.*|\b[A-Z][A-Z_]+\b")
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
@@ -124,14 +125,23 @@ def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     found = _ARGS.search(own)
     arguments = tuple(re.findall(r"\w+", found[1])) if found else ()
     own = _ARG.sub(lambda name: f"ARGV[{arguments.index(name[1]) + 2}]", own)
-    text = needed(shared_text(), own) + own
-    return Script(verb, f"{_named_for(text, len(arguments) + 2)}{clock}{text}", arguments)
+    text = with_numbers(needed(shared_text(), own) + own, rest=len(arguments) + 2)
+    return Script(verb, f"{_named_for(text)}{clock}{text}", arguments)
 
 
-def _named_for(text: str, rest: int) -> str:
-    """All of IN_LUA that *text* uses, one a line; REST is the index behind the named arguments."""
-    words, known = _words(text), IN_LUA | {"REST": rest}
-    return "".join(f"local {name} = {value}\n" for name, value in known.items() if name in words)
+def with_numbers(text: str, rest: int | str = "REST") -> str:
+    """*text* with the numbers of IN_LUA in place of their names: a script may have 200 local names, and pays for each.
+
+    REST is *rest*, the index behind the named arguments.
+    """
+    numbers = {name: str(value) for name, value in IN_LUA.items() if isinstance(value, int)} | {"REST": str(rest)}
+    return _COMMENT_OR_NAME.sub(lambda found: numbers.get(found[0], found[0]), text)
+
+
+def _named_for(text: str) -> str:
+    """All other names of IN_LUA that *text* uses, one a line."""
+    words = _words(text)
+    return "".join(f"local {name} = {value}\n" for name, value in IN_LUA.items() if name in words)
 
 
 @cache
