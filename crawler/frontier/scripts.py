@@ -3,6 +3,7 @@
 The text of a verb is the names of keys and the constants that Python knows too, the clock, the files of `lua/shared` in
 the order of SHARED, then `lua/VERB.lua`. Redis runs a script from its first line at every call, and makes each function
 anew that it defines: names and shared functions that a verb does not need are left out, which saves 3 to 5 us a call.
+Numbers that Python knows too stand in place of their names.
 
 `python -m crawler.frontier.scripts VERB` prints that text. Its line numbers are those of errors from Redis.
 """
@@ -41,7 +42,7 @@ NEAR_MAX: Final = 32
 NEAR_ENTRY: Final = 16
 """Bytes: the hash of a page's text, and the page's id."""
 
-SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 4, "TOP": 9, "DIGITS": 7}
+SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 32, "TOP": 4, "DIGITS": 7}
 """`seen`, by its names in Lua (see shared/seen.lua). SET: ids of one set, where the crawl does not say; on levels with
 many sets one has as many on the average, and hardly ever a third more. SHARED: of a host in a set that it shares, at
 most. FAN: how many times as many sets the next level has. TOP: the last level; it has no bound. DIGITS: the last ones
