@@ -11,20 +11,32 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from crawler import headers
-from crawler.api.access import Access, Sources, loaded_of, purpose_of, say_on_stderr, sources_of
+from crawler.api.access import (
+    Access,
+    Sources,
+    loaded_of,
+    purpose_of,
+    say_on_stderr,
+    sources_of,
+    value_of,
+    value_of_host,
+)
 from crawler.api.background import Background, Stops
 from crawler.api.progress import NO_PROGRESS, Say, progress_for
-from crawler.api.rows import ExportOptions, Path, contents_of, rows_of, several, shape_of, wanted_of
+from crawler.api.recrawl import RecrawlOptions, begin_recrawl
+from crawler.api.rows import ExportOptions, Path, several, stored, table, written
 from crawler.crawl.hook_code import GivenHook
-from crawler.crawl.hosts import check_of_host, listed, set_for
+from crawler.crawl.hosts import listed, set_for
 from crawler.crawl.purpose import Purpose
+from crawler.crawl.recrawl import refuse_failed
 from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
-from crawler.crawl.supervisor import Ended, run_workers
+from crawler.crawl.supervisor import Ended, Way, run_workers
 from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
-from crawler.export import Output, Selection, follow, read
+from crawler.export import follow, read
+from crawler.export.since import When
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.host_facts import HostRow
@@ -34,7 +46,6 @@ from crawler.keywords import Changeable, Keywords, Strings
 from crawler.monitor.dead_letters import Failure, Filter, Retried, failures, letters_of, retry
 from crawler.monitor.explain import Explanation, explain
 from crawler.record import Record
-from crawler.settings import TABLE, Kind, coerce, stored_key
 from crawler.text import counted
 from crawler.worker.hook import Hook, hook_name
 
@@ -148,19 +159,40 @@ class Crawl:
             if until_done and before.done:
                 if progress:
                     pages = counted(before.fetched, "page")
-                    self._access.say(f"crawl {before.crawl!r} is done with {pages}; fresh=True starts over")
+                    again = "recrawl() visits them again, fresh=True starts over"
+                    self._access.say(f"crawl {before.crawl!r} is done with {pages}; {again}")
                 return before
-            shown = self._access.progress = progress_for(progress, self._access.say)
-            ended = None
-            try:
-                ended = run_workers(
-                    self._access.session, frontier, until_done=until_done, show=shown, stops=self._stops
-                )
-            finally:
-                self._access.progress = NO_PROGRESS
-                shown.close(ended)
+            ended = self._work(frontier, Way(until_done), progress)
+        return self._judged(ended)
+
+    def _work(self, frontier: Frontier, way: Way, progress: bool) -> Ended:
+        """Run workers. Raises SystemExit if the terminal was closed meanwhile."""
+        shown = self._access.progress = progress_for(progress, self._access.say)
+        ended = None
+        try:
+            ended = run_workers(self._access.session, frontier, way, show=shown, stops=self._stops)
+        finally:
+            self._access.progress = NO_PROGRESS
+            shown.close(ended)
         if (code := left_by()) is not None:
             raise SystemExit(code)
+        return ended
+
+    def recrawl(self, *, progress: bool = True, **options: Unpack[RecrawlOptions]) -> Status:
+        """Queue the URLs that are due to be visited again, crawl until nothing is left; returns the crawl's status.
+
+        Without a choice those are due whose time has come by the schedule; docs/recrawl.md has the others: older_than,
+        host, match, status; queue_only, follow. `found` of the status is what the visit found. The same call continues
+        a recrawl that was stopped. Raises UsageError if nothing was visited yet, or another recrawl is under way;
+        NothingFetched if all that was due failed; else as `run`.
+        """
+        with ends_in_order(), self._running():
+            frontier, way = begin_recrawl(self._access, options, self._stops, show=progress)
+            if way is None:
+                return self._look(frontier)
+            ended = self._work(frontier, way, progress)
+        if not ended.interrupted:
+            refuse_failed(ended.status)
         return self._judged(ended)
 
     def __iter__(self) -> Iterator[Record]:
@@ -184,7 +216,7 @@ class Crawl:
         """The records of a crawl on a connection of its own, while workers run in the background."""
         session = self._access.session
         background = self._background = Background(
-            lambda stops: run_workers(session, frontier, until_done=True, stops=stops), self._stops
+            lambda stops: run_workers(session, frontier, Way(), stops=stops), self._stops
         )
         patience = Backoff(lambda _: None)  # who watches the workers reports that Redis is away
         patience.stopped = lambda: background.is_over
@@ -271,9 +303,9 @@ class Crawl:
         replace those of the crawl. "none" takes either away.
         """
         frontier, session = self._access.find(), self._access.session
-        of_hosts = {key: _of_host(key, value) for key, value in changes.items()} if host is not None else {}
+        of_hosts = {key: value_of_host(key, value) for key, value in changes.items()} if host is not None else {}
         if host is None:
-            session.change(frontier, {key: _change(key, value) for key, value in changes.items()})
+            session.change(frontier, {key: value_of(key, value) for key, value in changes.items()})
         if hook is not None:
             session.set_hook(frontier, "" if hook == "none" else hook_name(hook))
         if rules is not None:
@@ -332,30 +364,40 @@ class Crawl:
         self._monitor = self._monitor or Monitor(frontier)
         return self._monitor.look()
 
-    def records(self) -> Iterator[Record]:
+    def records(self, *, changed_since: When | None = None) -> Iterator[Record]:
         """All records so far, in the order in which their URLs ended; `via` and `duplicate_of` are URLs.
+
+        changed_since: only what visits found new, changed, gone or moved since then, each URL as it is now; what is
+        gone or moved has no contents. A date or datetime (without a zone it is UTC), a time ago ("7d", a timedelta),
+        or "last": since the latest visit began.
 
         Raises FrontierError at the end if some could not be read.
         """
-        return self._open_while(read(self._access.find(older=True).crawldb.records))
+        return self._open_while(stored(self._access.find(older=True).crawldb, changed_since))
 
     def _open_while(self, values: Iterable[T]) -> Iterator[T]:
         """*values*; this object is not collected, and so not closed, before they are read."""
         yield from values
 
     def rows(
-        self, fields: Strings = (), *, items: bool = False, only: Strings = (), status: Strings = ()
+        self,
+        fields: Strings = (),
+        *,
+        items: bool = False,
+        only: Strings = (),
+        status: Strings = (),
+        changed_since: When | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Records so far as dicts for a table, such as `pandas.DataFrame(crawl.rows())`.
 
         All have the same keys, None where a value is unknown: all fields of a record, or *fields*, of which
         "data.price" is what a hook returned as `price`. With *items* there is a row for each item that a hook
         returned, with its own keys beside `url`. *only* are outcomes ("fetched", "failed"), *status* HTTP statuses
-        ("200", "4xx").
+        ("200", "4xx"). *changed_since* is as in `records`; with *items* a page that has none any more, or is gone, has
+        a row with its URL alone.
         """
-        shape, chosen = shape_of(fields, items=items), Selection(several(only), several(status))
-        records = read(self._access.find(older=True).crawldb.records, contents_of(shape))
-        return self._open_while(row for record in records if record in chosen for row in rows_of(record, shape))
+        crawldb = self._access.find(older=True).crawldb
+        return self._open_while(table(crawldb, fields, items, only, status, changed_since))
 
     def hosts(
         self, match: str = "", *, failing: bool = False, blocked: bool = False, sort: str = "queued"
@@ -395,18 +437,10 @@ class Crawl:
         unique: of copies and near copies the earliest page alone.
         raw_cells: CSV: do not escape cells that a spreadsheet would run.
         state: a file for the progress: the same export again adds only what is new.
+        changed_since: as in `records`; with a state the next export continues where this one ends.
         drain: free Redis of each record that is safely in the output.
         """
-        with Output(wanted_of(output, options)) as opened:
-            frontier = self._access.find(older=not opened.wanted.drain)
-            stored = self._access.session.settings.store
-            if hint := opened.wanted.form.hint(stored):
-                self._access.say(hint)
-            written = opened.write(frontier, stored)
-            if absent := written.tally.absent():
-                self._access.say(absent)
-        written.result.refuse_left_out()
-        return written.records
+        return written(self._access, output, options)
 
 
 def _leave(access: Access, pid: int) -> None:
@@ -414,16 +448,3 @@ def _leave(access: Access, pid: int) -> None:
     if os.getpid() == pid:
         with suppress(CrawlerError, OSError):
             access.close()
-
-
-def _change(key: str, value: Any) -> Any:
-    """The value of a setting that may change. UsageError for others."""
-    key = stored_key(key)
-    if TABLE[key].kind is Kind.FIXED:
-        raise UsageError(f"{key} was fixed when the crawl was created: start over with fresh=True")
-    return coerce(key, value)
-
-
-def _of_host(key: str, value: Any) -> Any:
-    check_of_host(stored_key(key))
-    return None if value in (None, "none") else coerce(key, value)

@@ -1,9 +1,9 @@
 """The Lua that Redis runs: one file for each verb, and the files that the verbs share, put together to one text.
 
-The text of a verb is the names of keys and the constants that Python knows too, the clock, the files of `lua/shared` in
-the order of SHARED, then `lua/VERB.lua`. Redis runs a script from its first line at every call, and makes each function
-anew that it defines: names and shared functions that a verb does not need are left out, which saves 3 to 5 us a call.
-Numbers that Python knows too stand in place of their names.
+The text of a verb is the names of keys, the clock, the files of `lua/shared` in the order of SHARED, then
+`lua/VERB.lua`. Constants that Python knows too are replaced by their values. Redis runs a script from its first line at
+every call, and makes each function anew that it defines: names and shared functions that a verb does not need are left
+out, which saves 3 to 5 us a call.
 
 `python -m crawler.frontier.scripts VERB` prints that text. Its line numbers are those of errors from Redis.
 """
@@ -21,7 +21,7 @@ from typing import Final
 
 from crawler.frontier.keys import CONTENT_FIELDS, ENDED_BUCKETS, FIXED, MIN_ENDED_BUCKETS, NEAR_BANDS
 from crawler.frontier.messages import Limits
-from crawler.record import ENTRY, OUTCOMES, Charge
+from crawler.record import ENTRY, FOUND, OUTCOMES, Charge
 from crawler.url_state import LAYOUT
 
 SCHEMA: Final = 7
@@ -59,6 +59,7 @@ IN_LUA: Final = {
     **{f"SEEN_{name}": n for name, n in SEEN.items()},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
     **{f"STATE_{name}": n for name, n in LAYOUT.items()},
+    "FOUND": f"{{ {', '.join(map(repr, (*FOUND, 'fetched')))} }}",
     **{"ENDED_BUCKETS": ENDED_BUCKETS, "MIN_ENDED_BUCKETS": MIN_ENDED_BUCKETS},
     "OUTCOMES": f"{{ {', '.join(map(repr, OUTCOMES))} }}",
     **{"LOOP": f"'{IN_A_LOOP}'", "LOOP_NUMBER": OUTCOMES.index(IN_A_LOOP)},
@@ -81,7 +82,9 @@ SHARED: Final = (
 _FUNCTION: Final = re.compile(r"^(?:--[^\n]*\n)*local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 """A shared function, with the comment above it."""
 _COMMENT: Final = re.compile(r" *--.*")
-_COMMENT_OR_NAME: Final = re.compile(r"--.*|\b[A-Z][A-Z_]+\b")
+_VALUE: Final = re.compile(r"-?\d+|'[^']*'")
+_WORD: Final = re.compile(r"--[^\n]*|'[^'\n]*'|\w+")
+"""A comment, a string, or a word."""
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
@@ -126,21 +129,21 @@ def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     found = _ARGS.search(own)
     arguments = tuple(re.findall(r"\w+", found[1])) if found else ()
     own = _ARG.sub(lambda name: f"ARGV[{arguments.index(name[1]) + 2}]", own)
-    text = with_numbers(needed(shared_text(), own) + own, rest=len(arguments) + 2)
+    text = _filled(needed(shared_text(), own) + own, {"REST": len(arguments) + 2})
     return Script(verb, f"{_named_for(text)}{clock}{text}", arguments)
 
 
-def with_numbers(text: str, rest: int | str = "REST") -> str:
-    """*text* with the numbers of IN_LUA in place of their names: a script may have 200 local names, and pays for each.
+def _filled(text: str, more: Mapping[str, int]) -> str:
+    """*text* with the values of constants in place of their names: a script of Lua has 200 local names at most.
 
-    REST is *rest*, the index behind the named arguments.
+    *more*: REST, the index behind the named arguments.
     """
-    numbers = {name: str(value) for name, value in IN_LUA.items() if isinstance(value, int)} | {"REST": str(rest)}
-    return _COMMENT_OR_NAME.sub(lambda found: numbers.get(found[0], found[0]), text)
+    known = {name: str(value) for name, value in {**IN_LUA, **more}.items() if _VALUE.fullmatch(str(value))}
+    return _WORD.sub(lambda found: known.get(found[0], found[0]), text)
 
 
 def _named_for(text: str) -> str:
-    """All other names of IN_LUA that *text* uses, one a line."""
+    """What else of IN_LUA *text* uses, one a line."""
     words = _words(text)
     return "".join(f"local {name} = {value}\n" for name, value in IN_LUA.items() if name in words)
 

@@ -17,7 +17,9 @@ Token = tuple[str, str, str]
 """The name of a tag, with a slash if it closes; its attributes as they are written; the text behind it."""
 
 _TOKEN = re.compile(r"<(/?[a-zA-Z][^ >]*+)([^>]*+)>([^<]*+)")
-_RAW = re.compile(r"<(?:(script|style|xmp|plaintext|iframe|noembed|noframes)(?=[ >])([^>]*)>(.*?)</\1>|!--.*?-->)", re.DOTALL)
+_RAW = re.compile(
+    r"<(?:(script|style|xmp|plaintext|iframe|noembed|noframes)(?=[ >])([^>]*)>(.*?)</\1>|!--.*?-->)", re.DOTALL
+)
 """What is no HTML in HTML."""
 _SPAN = re.compile(r"<(?:/span|span((?: [^>]*+)?))>")
 _NUMBERED = re.compile(
@@ -26,7 +28,10 @@ _NUMBERED = re.compile(
     r"|</?span(?: [^>]*)?>"
 )
 _NUMBERS: Final = ("lineno", "line-n", 'class="ln', "hljs-ln")
-_MEANINGS: Final = ("katex", "MathJax", "mwe-math", 'class="math', "editsection", "<span hidden", "<span style=")
+_MEANINGS: Final = (
+    *("katex", "MathJax", "mwe-math", 'class="math', "editsection", "<span hidden", "<span style="),
+    *("d-none", "sr-only", "visually-hidden", "visuallyhidden", "screen-reader-text", "v-visible-sr"),
+)
 """What gives a `span` a meaning."""
 _MAX_TOKENS: Final = 500_000
 """Tags that are read: at some 200 bytes each this bounds the memory. More text than may be stored stands before."""

@@ -136,9 +136,12 @@ def test_a_first_visit_has_no_conditions_and_a_later_one_those_of_its_state() ->
 
 @pytest.mark.parametrize("sitemap", [False, True])
 def test_a_304_that_was_asked_for_ends_the_visit(sitemap: bool) -> None:
-    engine, record = visit(state(sitemap=sitemap), not_modified(), sitemap=sitemap)
+    before = state(sitemap=sitemap, status=200)
+    engine, ended = run(lease_of(sitemap=sitemap), before, not_modified(), memory=Memory())
     assert engine.headers == [TAGGED]
-    assert (record.outcome, record.error) == ("fetched", None)
+    assert isinstance(ended.message, Commit)
+    commit = ended.message
+    assert (commit.record, commit.outcome, commit.state.status, commit.state.digest) == (None, "fetched", 200, 7)
 
 
 def test_a_304_that_nobody_asked_for_is_asked_again_past_all_caches() -> None:
