@@ -218,6 +218,7 @@ class CheckedMachine(RuleBasedStateMachine):
 
     def _check_against_model(self, shot: Snapshot) -> None:
         model = self.model
+        assert int(shot.meta.get("visit_ms", 0)) == model.visit_ms
         assert shot.ready == model.ready
         assert shot.queues == {
             (name, part): [entry for _, entry in queue]

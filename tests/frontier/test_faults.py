@@ -163,6 +163,15 @@ FAULTS: Final = {
         ("drain",),
     ),
     "revive leaves the record": Fault("    redis.call('DEL', page)\n", "", ("revive",)),
+    "a URL is queued again whatever has become of it": Fault(
+        "if redis.call('HGET', KEYS[k], field) == state then", "if true then", ("revisit",)
+    ),
+    "what is visited again has no mark": Fault("STATE_MARKS), STATE_QUEUED)", "STATE_MARKS), 0)", ("revisit",)),
+    "what is visited again still counts as ended": Fault("sums.ended - 1", "sums.ended", ("revisit",)),
+    "what is visited again stays a dead letter": Fault("redis.call('ZREM', FAILED, ARGV[i])", "", ("revisit",)),
+    "what a blocked host is to be asked again is not held": Fault("  hold(host, #entries)\n", "", ("revisit",)),
+    "what a host failed in this visit is forgotten": Fault("(since or BEGAN) < BEGAN", "since", ("revisit",)),
+    "a visit begins twice": Fault("or 1) >= visit then", "or 1) > visit then", ("begin_visit",)),
 }
 
 

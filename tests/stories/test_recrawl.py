@@ -71,6 +71,7 @@ def test_each_url_is_visited_again_once_and_new_links_are_followed(commands: Com
     assert "visits" not in records[site.url("/new")]
     status = commands.status()
     assert (status["state"], status["visit"], status["revisited"], status["sweep"]) == ("done", 2, len(first), None)
+    assert status["found"] == {"new": 1, "changed": 1, "unchanged": len(first) - 1}
 
 
 def test_nothing_due_is_said_and_asked_for_by_nobody(commands: Commands, site: Site) -> None:
