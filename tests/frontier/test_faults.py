@@ -151,7 +151,7 @@ FAULTS: Final = {
     ),
     "drain loses the record of a failed visit": Fault("    if was[2] then --", "    if false then --", ("drain",)),
     "the state of a copy does not name the first page": Fault(
-        "field, with_marks(state, marks, first)", "field, with_marks(state, marks - marks % 2)", ("commit",)
+        "with_marks(state, marks, first) or", "with_marks(state, marks - marks % 2) or", ("commit",)
     ),
     "a page is noted, and its state does not say so": Fault("(is_noted and STATE_NOTED or 0)", "0", ("commit",)),
     "the state of a loop says that it redirects": Fault("string.char(LOOP_NUMBER)", "string.char(1)", ("commit",)),

@@ -121,7 +121,7 @@ if stays then
   first, is_noted = was and first_of(was), was and has_mark(was, STATE_NOTED)
 end
 local marks = (first and STATE_COPY or 0) + (is_noted and STATE_NOTED or 0)
-redis.call('HSET', ENDED, field, with_marks(state, marks, first))
+redis.call('HSET', ENDED, field, marks > 0 and with_marks(state, marks, first) or state)
 
 local a = REST
 local left_out = first and not stays
