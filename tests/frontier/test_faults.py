@@ -143,7 +143,7 @@ FAULTS: Final = {
     "commit forgets the state": Fault("redis.call('HSET', ENDED, field,", "tostring(", ("commit",)),
     "commit keeps the old digest": Fault("if had == field then", "if false then", ("commit",)),
     "a failed visit takes the place of the good one": Fault(
-        "local beside = stays and", "local beside = false and", ("commit",)
+        "local beside = stored and", "local beside = false and", ("commit",)
     ),
     "a failed visit is kept after a good one": Fault("redis.call('HDEL', PAGE, 'f', 'fat')", "", ("commit",)),
     "a visit that finds nothing new forgets whose copy it is": Fault(
