@@ -291,22 +291,6 @@ class FrontierMachine(CheckedMachine):
         expect = partial(self.model.revive, self._puts(requests), latest)
         self._do(self._attempt(self.frontier.revive, requests, latest), expect)
 
-    @rule(n=numbers)
-    def visit_again(self, n: int) -> None:
-        """A URL that has ended is queued again; its record stays, as that of a good page beside a failed visit does."""
-        ended = [request for request in POOL if self.frontier.id(request.url) in self.model.ended]
-        if not ended or self.model.state == "deleting":
-            return
-        request = ended[n % len(ended)]
-        url_id = self.frontier.id(request.url)
-        if url_id in self.model.latest:
-            self.link.client.hset(self.frontier.keys.page(url_id), "f", record_of(request.url, "denied"))
-            self.model.has_failed.add(url_id)
-        self.link.client.zadd(self.frontier.keys.failed, {url_id: self.model.now})
-        self.model.failed[url_id] = self.model.now
-        expect = partial(self.model.revive, self._puts([request]), self.model.now)
-        self._do(self._attempt(self.frontier.revive, [request], self.model.now), expect)
-
     @rule(first=numbers, n=st.integers(1, 6), visit=st.integers(1, 4))
     def revisit(self, first: int, n: int, visit: int) -> None:
         """A sweeper has found URLs due, in a visit that it has begun."""

@@ -83,7 +83,8 @@ if failed then
   redis.call('ZCARD', FAILED)
 end
 local stays = record == '' or keeps -- the record that is stored, and by what others find the page
-local beside = stays and redis.call('HGET', PAGE, 'at') and record ~= ''
+local stored = stays and redis.call('HGET', PAGE, 'at')
+local beside = stored and record ~= ''
 local k, first, is_noted = OWN_KEYS + 2, nil, false
 local of_digest = digest ~= '' and KEYS[k]
 local has = of_digest and redis.call('HGET', of_digest, digest)
@@ -121,12 +122,14 @@ if stays then
   first, is_noted = was and first_of(was), was and has_mark(was, STATE_NOTED)
 end
 local marks = (first and STATE_COPY or 0) + (is_noted and STATE_NOTED or 0)
-redis.call('HSET', ENDED, field, with_marks(state, marks, first))
+redis.call('HSET', ENDED, field, marks > 0 and with_marks(state, marks, first) or state)
 
 local a = REST
 local left_out = first and not stays
-if record == '' then
+if record == '' and stored then
   redis.call('HDEL', PAGE, 'f', 'fat')
+elseif record == '' then
+  redis.call('DEL', PAGE) -- of a dead letter that was drained
 elseif beside then
   redis.call('HSET', PAGE, 'f', record, 'fat', redis.call('XADD', RECORDS, '*', 'i', id))
 else
