@@ -11,6 +11,7 @@ import pytest
 
 from crawler.errors import UsageError
 from crawler.export import How, Output, Selection, Shape, Wanted, checkpoints, read
+from crawler.export.formats.csv import restore
 from crawler.export.since import Since, When
 from crawler.frontier.redis.connection import Connection
 from crawler.record import CHANGES, Record
@@ -112,6 +113,17 @@ def test_what_is_gone_has_no_contents(crawl: Crawl) -> None:
     write(crawl, "a.jsonl")
     (row,) = rows("a.jsonl")
     assert (row["change"], row.get("text"), row.get("data")) == ("gone", None, None)
+
+
+@pytest.mark.parametrize("output", [*STREAMS, *CONTINUED])
+def test_the_lines_that_changed_are_in_it(crawl: Crawl, output: str) -> None:
+    lines = "@@ -1,2 +1,2 @@\n The price\n-129,00\n+=119,00\n"
+    store(crawl, [changed(1, diff=lines), changed(2, diff_missing=True), gone(3, diff=lines)])
+    assert write(crawl, output) == 3
+    one, two, three = rows(named(output))
+    assert (restore(one["diff"]) if "csv" in output else one["diff"]) == lines
+    assert (one.get("diff_missing") or False, bool(two["diff_missing"])) == (False, True)
+    assert (two.get("diff"), three.get("diff")) == (None, None)
 
 
 @pytest.mark.parametrize("change", CHANGES)
