@@ -13,6 +13,7 @@ from crawler.errors import UsageError
 from crawler.export import How, Output, Selection, Shape, Wanted, checkpoints, read
 from crawler.export.formats.csv import restore
 from crawler.export.since import Since, When
+from crawler.frontier.keys import shard_of
 from crawler.frontier.redis.connection import Connection
 from crawler.record import CHANGES, Record
 from tests.export.conftest import Crawl, page
@@ -229,6 +230,23 @@ def test_a_time_to_come_is_refused(crawl: Crawl) -> None:
     with pytest.raises(UsageError, match="in the future"):
         write(crawl, "a.jsonl", "2999-01-01", state="s")
     assert not Path("s").exists()
+
+
+def test_last_is_by_the_clock_of_each_server(redis_url: str) -> None:
+    """Shards may be on servers whose clocks differ: here one began its visit an hour ago, by its clock."""
+    link = Connection(redis_url)
+    crawl = Crawl.create(link, "sharded", shards=2)
+    hosts = [f"http://site-{n}.example" for n in range(8)]
+    crawl.commit([new(n, url=f"{host}/{n}") for n, host in enumerate(hosts)])
+    began = datetime.fromisoformat(later(crawl)).timestamp() * 1000
+    for shard, when in zip(crawl.frontier.shards, (began - 3_600_000, began), strict=True):
+        link.client.hset(shard.keys.meta, mapping={"visit": 2, "visit_ms": round(when)})
+    store(crawl, [changed(n, url=f"{host}/{n}") for n, host in enumerate(hosts) if n > 5])
+    write(crawl, "a.jsonl", "last", state="s")
+    first = {n for n, host in enumerate(hosts) if shard_of(host.removeprefix("http://"), 2) == 0}
+    assert first not in (set(), {*range(8)})
+    assert {n for n, _ in found("a.jsonl")} == first | {6, 7}
+    link.close()
 
 
 # -- with a state ------------------------------------------------------------------------------------------------------
