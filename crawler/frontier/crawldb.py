@@ -202,9 +202,9 @@ class Records:
         """
         return self._shards[shard].states.bucket(bucket, cursor)
 
-    def swept(self, shard: int, first: int, count: int) -> Iterator[list[tuple[bytes, bytes]]]:
+    def swept(self, shard: int, first: int, count: int, *, small: bool) -> Iterator[list[tuple[bytes, bytes]]]:
         """Ids and packed states in *count* buckets of one shard (see `ShardStates.swept`)."""
-        return self._shards[shard].states.swept(first, count)
+        return self._shards[shard].states.swept(first, count, small=small)
 
     def packed(self, places: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """As `states`, but as they are stored."""
