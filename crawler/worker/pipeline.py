@@ -52,7 +52,7 @@ class Pipeline:
             return PendingCall(Release(lease))
         url = entry.request.url
         url_id = processor.id(url)
-        conditions = self._validators.conditions(lease.host, url_id, before)
+        conditions = self._validators.conditions(lease, url_id, before)
         held = LeasedPage(lease, entry, url_id, plan.form.apply(url), before, conditions)
         self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
         # Matching this URL against the site's rules counts as processing it: the pool's watchdog sees it.

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from crawler.frontier.messages import Lease
 from crawler.policy.validators import conditions_of
 from crawler.url_state import UrlState
 
@@ -26,12 +27,14 @@ class ValidatorMemory:
         """Hash of host and ETag -> digest of the content, and id of the URL."""
         self._broken: dict[str, None] = {}
 
-    def conditions(self, host: str, url_id: str, before: UrlState | None) -> tuple[tuple[str, str], ...]:
-        """The conditions of a visit (see `conditions_of`); none if the validators of *host* are broken."""
+    def conditions(self, lease: Lease, url_id: str, before: UrlState | None) -> tuple[tuple[str, str], ...]:
+        """The conditions of a visit (see `conditions_of`); none if the validators of its host are broken."""
+        if lease.no_validators:
+            self._distrust(lease.host)
         if before is None:
             return ()
-        self._note(host, url_id, before)
-        return () if host in self._broken else conditions_of(before, url_id)
+        self._note(lease.host, url_id, before)
+        return () if lease.host in self._broken else conditions_of(before, url_id)
 
     def judged(self, host: str, url_id: str, before: UrlState | None, state: UrlState) -> UrlState:
         """*state*, which a visit has found after *before*; without validators if those of *host* are broken."""

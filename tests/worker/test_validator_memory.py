@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from crawler.frontier.messages import Lease
 from crawler.url_state import UrlState
 from crawler.worker import validator_memory
 from crawler.worker.validator_memory import ValidatorMemory
@@ -24,6 +25,10 @@ def state(etag: str | None, digest: int, last_modified: int | None = None, **mor
     )
 
 
+def lease(host: str = HOST, *, no_validators: bool = False) -> Lease:
+    return Lease("t", "P", host, b"", 0, 0, "", 0.0, no_validators=no_validators)
+
+
 def kept(
     memory: ValidatorMemory, url_id: str, found: UrlState, before: UrlState | None = None, host: str = HOST
 ) -> bool:
@@ -36,7 +41,7 @@ def kept(
 def test_pages_with_tags_of_their_own_keep_them() -> None:
     memory = ValidatorMemory()
     assert all(kept(memory, str(n), state(f'"{n}"', n + 1, 5)) for n in range(50))
-    assert all(memory.conditions(HOST, str(n), state(f'"{n}"', n + 1)) for n in range(50))
+    assert all(memory.conditions(lease(), str(n), state(f'"{n}"', n + 1)) for n in range(50))
 
 
 def test_copies_may_have_one_tag() -> None:
@@ -49,16 +54,22 @@ def test_one_tag_for_two_contents_ends_the_trust_in_its_host_alone() -> None:
     assert kept(memory, "1", state('"constant"', 1))
     assert not kept(memory, "2", state('"constant"', 2))
     assert not kept(memory, "3", state('"another"', 3))
-    assert memory.conditions(HOST, "1", state('"constant"', 1)) == ()
+    assert memory.conditions(lease(), "1", state('"constant"', 1)) == ()
     assert kept(memory, "1", state('"constant"', 5), host="b.example")
-    assert memory.conditions("b.example", "4", state('"constant"', 5))
+    assert memory.conditions(lease("b.example"), "4", state('"constant"', 5))
 
 
 def test_the_states_of_two_leased_pages_are_enough() -> None:
     memory = ValidatorMemory()
-    assert memory.conditions(HOST, "1", state('W/"0"', 1)), "nothing is known yet"
-    assert memory.conditions(HOST, "2", state('W/"0"', 2)) == ()
-    assert memory.conditions(HOST, "3", state('"3"', 3)) == ()
+    assert memory.conditions(lease(), "1", state('W/"0"', 1)), "nothing is known yet"
+    assert memory.conditions(lease(), "2", state('W/"0"', 2)) == ()
+    assert memory.conditions(lease(), "3", state('"3"', 3)) == ()
+
+
+def test_a_host_that_the_crawl_knows_as_broken_is_so_for_this_worker_too() -> None:
+    memory = ValidatorMemory()
+    assert memory.conditions(lease(no_validators=True), "1", state('"1"', 1)) == ()
+    assert not kept(memory, "1", state('"2"', 2))
 
 
 def test_a_weak_tag_may_stand_for_variants_of_its_page_and_a_strong_one_not() -> None:
@@ -72,7 +83,7 @@ def test_a_page_that_changed_under_its_date_ends_the_trust() -> None:
     assert kept(memory, "1", state(None, 1, 500))
     assert kept(memory, "1", state(None, 2, 501), state(None, 1, 500))
     assert not kept(memory, "1", state(None, 3, 501), state(None, 2, 501))
-    assert memory.conditions(HOST, "9", state(None, 9, 9)) == ()
+    assert memory.conditions(lease(), "9", state(None, 9, 9)) == ()
 
 
 def test_a_new_tag_says_more_than_an_old_date() -> None:
