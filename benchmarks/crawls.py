@@ -21,6 +21,7 @@ from crawler.frontier.verbs import MAX_REQUESTS
 from crawler.record import Record, Request
 from crawler.settings import Settings
 from crawler.url import Form
+from crawler.worker.visit import state_of
 
 CRAWL: Final = "default"
 PROCESSES: Final = 2
@@ -197,7 +198,7 @@ def ending(shard: Shard, lease: Lease, links: Sequence[Request] = ()) -> Commit:
     return Commit(
         lease,
         shard.id(url),
-        "fetched",
+        state_of(lease.entry().request, lease.token, record),
         record.encode(),
         event="ok",
         latency_ms=12,

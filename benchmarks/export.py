@@ -37,6 +37,7 @@ from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.shard import Shard
 from crawler.record import Record
+from crawler.worker.visit import state_of
 
 ROOT: Final = Path(__file__).parent.parent
 RECORDS: Final = 100_000
@@ -109,10 +110,9 @@ def commit_again(shard: Shard, pages: Sequence[tuple[Record, bytes]], count: int
             record, text = pages[done % len(pages)]
             url = each.entry().request.url
             again = msgspec.structs.replace(record, url=url, via=None, duplicate_of=None, canonical=None)
+            state = state_of(each.entry().request, each.token, again)
             calls.append(
-                verbs.commit(
-                    shard, Commit(each, shard.id(url), record.outcome, again.encode(), {"text": text}, event="ok")
-                )
+                verbs.commit(shard, Commit(each, shard.id(url), state, again.encode(), {"text": text}, event="ok"))
             )
             done += 1
         shard.run(calls)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from crawler.api.crawl import Crawl
     from crawler.errors import CrawlerError
-    from crawler.frontier.messages import HostRow
+    from crawler.frontier.host_facts import HostRow
     from crawler.frontier.status import Status
     from crawler.monitor.dead_letters import Failure
     from crawler.monitor.explain import Explanation
@@ -39,7 +39,7 @@ _FACE = {
     "Drop": "worker.hook_result",
     "Explanation": "monitor.explain",
     "Failure": "monitor.dead_letters",
-    "HostRow": "frontier.messages",
+    "HostRow": "frontier.host_facts",
     "Link": "record",
     "Page": "parse.page",
     "Record": "record",

@@ -142,6 +142,11 @@ def scheme_of(raw: bytes) -> int:
     return raw[3] & _SCHEME if len(raw) > 3 else 0
 
 
+def is_revisit(raw: bytes) -> bool:
+    """Whether a queue entry is of a URL that has ended before."""
+    return len(raw) > 3 and raw[3] & _REVISIT > 0
+
+
 def _no_entry(host: str, raw: bytes, at: int) -> str | None:
     """Why *raw* cannot be an entry of *host* whose path begins at *at*: a foreign client put it into the queue."""
     if len(raw) <= at:
@@ -347,36 +352,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return "" if self.via is None or _ID.fullmatch(self.via) else "via"
 
 
-class Stub(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What remains of a record that was exported and drained: the URL's outcome, and how it was found.
-
-    Its JSON is that of a record in which nothing else is known.
-    """
-
-    url: str
-    outcome: str
-    depth: int
-    via: str | None = None
-    hops: int = 0
-    sitemap: bool = False
-    lastmod: str | None = None
-
-    def encode(self) -> bytes:
-        """The stub as one line of JSON in UTF-8."""
-        return _encoder.encode(self)
-
-    @classmethod
-    def of(cls, raw: bytes) -> Stub:
-        """The stub of an encoded record; msgspec.DecodeError if *raw* is none."""
-        try:
-            return _stub_decoder.decode(raw)
-        except RecursionError:
-            raise msgspec.ValidationError("it is nested too deep") from None
-
-
 _encoder = msgspec.json.Encoder()
 _decoder = msgspec.json.Decoder(Record)
-_stub_decoder = msgspec.json.Decoder(Stub)
 _JSON: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     "links": msgspec.json.Decoder(list[Link]),
     "data": msgspec.json.Decoder(),

@@ -14,7 +14,7 @@ from crawler.cli.app import cli
 from crawler.config import load
 from crawler.events import EVENTS, Ended, Event
 from crawler.export.formats import csv
-from crawler.frontier.messages import HostRow
+from crawler.frontier.host_facts import HostRow
 from crawler.frontier.status import Status
 from crawler.record import OUTCOMES, Record
 from crawler.settings import TABLE, Kind, Settings

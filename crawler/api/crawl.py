@@ -27,7 +27,7 @@ from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
 from crawler.export import Output, Selection, follow, read
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import HostRow
+from crawler.frontier.host_facts import HostRow
 from crawler.frontier.redis.connection import Backoff
 from crawler.frontier.status import Monitor, Status
 from crawler.keywords import Changeable, Keywords, Strings

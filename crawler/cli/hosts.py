@@ -15,7 +15,7 @@ from crawler.errors import UsageError
 from crawler.frontier import blocks
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import HostRow
+from crawler.frontier.host_facts import HostRow
 from crawler.settings import TABLE, format_value, parse_change
 from crawler.text import counted, option_name, printable
 

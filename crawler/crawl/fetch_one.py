@@ -150,7 +150,7 @@ class _FetchOne:
                 continue
             if not isinstance(ended.message, Commit):
                 raise CrawlerError("this machine has no file descriptors left")
-            record = Record.decode(ended.message.record)
+            record = Record.decode(ended.message.record or b"")
             if "documents" in ended.message.tallies:
                 self._steps.append(f"{record.url} is a document; to read it {to_install('documents')}")
             if record.outcome != "redirected":

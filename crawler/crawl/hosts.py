@@ -10,7 +10,8 @@ from crawler.errors import UsageError
 from crawler.frontier import blocks
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import HostRow, OfHost
+from crawler.frontier.host_facts import HostRow
+from crawler.frontier.messages import OfHost
 from crawler.text import option_name
 
 SORTS: Final[dict[str, Callable[[HostRow], Any]]] = {

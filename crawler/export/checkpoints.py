@@ -199,9 +199,7 @@ class Checkpoints:
             return  # what stays of a record has no status and no content: only what this export writes is freed
         until = self._frontier.crawldb.records.standing(self._mark.cursor, self._mark.last)
         if until != START:
-            self._drain(
-                START, until, lambda one: outcomes is None or (one.stub is not None and one.stub.outcome in outcomes)
-            )
+            self._drain(START, until, lambda one: outcomes is None or one.outcome in outcomes)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         try:

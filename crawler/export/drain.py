@@ -19,7 +19,7 @@ def drain(frontier: Frontier, after: str, until: str, is_written: Callable[[Expo
         found, reached = frontier.crawldb.records.exported(after, until, MAX_DRAINED)
         if reached == after:
             return drained
-        picked = [one for one in found if one.stub is None or is_written(one)]
+        picked = [one for one in found if one.outcome is None or is_written(one)]
         if picked:
             drained += frontier.drain(picked)
         after = reached

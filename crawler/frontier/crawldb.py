@@ -15,14 +15,16 @@ from typing import TypeVar
 from crawler import url as urls
 from crawler.errors import UnreadableRecord
 from crawler.frontier import decode
+from crawler.frontier.host_facts import HostRow
 from crawler.frontier.keys import Keys, crawl_of_meta, shard_of, shard_of_number
-from crawler.frontier.messages import Exported, HostRow, HostTrouble, Lease
+from crawler.frontier.messages import Exported, HostTrouble, Lease
 from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.crawldb import Heartbeat, ShardDb
 from crawler.frontier.shards.hosts import ShardHosts
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.records import START, Letter, ShardRecords, Stored
 from crawler.record import CONTENTS, Record
+from crawler.url_state import UrlState
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -174,8 +176,25 @@ class Records:
         """The record of one URL with these of its *contents*, if it has ended."""
         return _first(self._shards, lambda shard: shard.get(url_id, contents))
 
+    def states(self, places: Sequence[tuple[str, str]]) -> list[UrlState | None]:
+        """The state of each URL that has ended, by its host and its id; None where there is none."""
+        shards = self._shards
+        of = {i: shards[shard_of(host, len(shards))] for host, i in places}
+        return _by_shard([i for _, i in places], of.__getitem__, lambda shard, own: shard.states.of(own))
+
+    def state(self, url_id: str) -> UrlState | None:
+        """The state of one URL that has ended."""
+        return _first(self._shards, lambda shard: shard.states.of([url_id])[0])
+
+    def buckets(self, shard: int, bucket: int, cursor: int = 0) -> tuple[list[tuple[str, bytes, UrlState]], int]:
+        """States of one bucket (see `Keys.ended_buckets`), each with its id and as stored; the next cursor, 0: all.
+
+        One may come twice.
+        """
+        return self._shards[shard].states.bucket(bucket, cursor)
+
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        """The URLs of stored pages by id; those that are not stored (any more) are absent, and what cannot be read."""
+        """The URLs of ended ones by id; those that are not known are absent, and what cannot be read."""
         found: dict[str, str] = {}
         for shard in self._shards:
             found |= shard.urls([url_id for url_id in ids if url_id not in found])

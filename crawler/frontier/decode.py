@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Any, Final, Literal
 
 import msgspec
@@ -12,9 +13,11 @@ import msgspec
 from crawler.errors import UnreadableRecord
 from crawler.frontier.messages import Lease
 from crawler.frontier.scripts import NEVER
-from crawler.record import Record, Stub
-from crawler.text import printable
+from crawler.record import Record
+from crawler.text import printable, rfc3339
+from crawler.url_state import UrlState
 
+NOTHING: Final[Mapping[str, bytes | None]] = MappingProxyType({})
 _MAX_STORED: Final = 64 << 20
 """Bytes of the largest text that is ever stored: `settings.MAX_TEXT` characters. More was packed to fill our memory."""
 
@@ -30,11 +33,17 @@ def lease(token: bytes, value: bytes) -> tuple[str, Lease]:
 
 
 def record(
-    key: str, raw: bytes | None, copy_of: bytes | None, near: bytes | None, packed: Mapping[str, bytes | None]
+    key: str,
+    raw: bytes | None,
+    copy_of: bytes | None = None,
+    near: bytes | None = None,
+    packed: Mapping[str, bytes | None] = NOTHING,
+    state: UrlState | None = None,
 ) -> tuple[Record, int]:
-    """The record in the field `m` of the page at *key*, with `d`, `n` and *packed* contents, and the bytes of these.
+    """The record *raw* of the page at *key*, with *packed* contents and what *state* adds; and the contents' bytes.
 
-    Raises UnreadableRecord where it is none.
+    *near* is the page's field `n`, *copy_of* its field `d`, which only crawls of the last release have. Raises
+    UnreadableRecord where it is none.
     """
     try:
         found = _record(raw or b"")
@@ -42,6 +51,8 @@ def record(
             raise ValueError(f"its {why} is none")
         contents = {name: unpacked(data) for name, data in packed.items() if data}
         found = found.with_contents(contents)
+        if state is not None:
+            found = msgspec.structs.replace(found, **_of_visits(state, found.outcome))
     except (msgspec.DecodeError, ValueError) as error:
         raise _unreadable(key, error) from None
     if copy_of is not None:
@@ -64,12 +75,37 @@ def _record(raw: bytes) -> Record:
         return msgspec.convert({**fields, "links": links}, Record)
 
 
-def stub(key: str, raw: bytes | None) -> Stub:
-    """What is to stay of the page at *key*, whose record is *raw*; UnreadableRecord where it is none."""
+def _of_visits(state: UrlState, outcome: str) -> dict[str, Any]:
+    """The fields of a record that its URL's state knows."""
+    more: dict[str, Any] = {"duplicate_of": state.copy_of} if state.copy_of and outcome == "fetched" else {}
+    if state.visits > 1:
+        times = {name: getattr(state, name) for name in ("first_seen", "checked_at", "changed_at")}
+        more |= {name: rfc3339(seconds) for name, seconds in times.items() if seconds}
+        more |= {"visits": state.visits, "changes": state.changes}
+    return more
+
+
+def state(raw: bytes | None) -> UrlState | None:
+    """The state *raw*; none where there is none, or something else wrote it."""
     try:
-        return Stub.of(raw or b"")
-    except msgspec.DecodeError as error:
-        raise _unreadable(key, error) from None
+        found = UrlState.decode(raw) if raw else None
+    except ValueError:
+        return None
+    return found if found is not None and not record_of(found).implausible() else None
+
+
+def record_of(state: UrlState) -> Record:
+    """What is known of a URL whose record is gone."""
+    bare = Record(
+        url=state.url,
+        outcome=state.outcome,
+        depth=state.depth,
+        status=state.status or None,
+        via=state.found_on,
+        hops=state.hops,
+        sitemap=state.sitemap,
+    )
+    return msgspec.structs.replace(bare, **_of_visits(state, state.outcome))
 
 
 def _unreadable(key: str, error: Exception) -> UnreadableRecord:

@@ -6,7 +6,8 @@ import time
 from typing import Final
 
 from crawler.frontier.crawldb import Hosts
-from crawler.frontier.messages import CrawlState, HostRow
+from crawler.frontier.host_facts import HostRow
+from crawler.frontier.messages import CrawlState
 
 AGAIN: Final = 5.0
 """Seconds after which hosts are looked at again."""

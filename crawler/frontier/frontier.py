@@ -14,9 +14,10 @@ from typing import Any, Final
 from crawler.errors import DamagedCrawl, NoCrawl
 from crawler.frontier import overflow, verbs
 from crawler.frontier.crawldb import CrawlDb, grouped
+from crawler.frontier.host_facts import HostFacts
 from crawler.frontier.identity import Identity, shards_known
 from crawler.frontier.keys import Keys, shard_of
-from crawler.frontier.messages import Accepted, CrawlState, Exported, HostFacts, Limits
+from crawler.frontier.messages import Accepted, CrawlState, Exported, Limits
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import NEVER, SERVER_CLOCK
 from crawler.frontier.shards.crawldb import ShardDb

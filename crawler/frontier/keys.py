@@ -32,11 +32,12 @@ segment.py), and the newest ones |
 | `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
 | `seen_before:<bucket>` | SET | 63 bits of each fingerprint that was imported (see fingerprint.py): links to \
 what they stand for are refused |
+| `ended:<bucket>` | HASH | id (8 bytes) -> the packed state of a URL that has ended (see url_state.py); it outlives \
+the record |
 | `page:<id>` | HASH | `m` record as JSON, its contents (zlib) in the fields of CONTENT_FIELDS, `at` its stream id, \
-`token` of its commit, `d` id of the page with the same content, `n` id (8 bytes) of one with nearly the same text, \
-`s` by what others find that they are near this one (see `near`), `to` id of the URL that it redirects to; once it is \
-drained, `m` is a stub (of a dead letter still the record), and there are no contents, no `at`, no `n` |
-| `digests:<bucket>` | HASH | 63 bits of a content's digest -> id of the first page that had it |
+`n` id (8 bytes) of a page with nearly the same text; `f` and `fat`: record and stream id of a later visit that \
+failed. It is gone once it is drained; of a dead letter only `at` is |
+| `digests:<bucket>` | HASH | 63 bits of a content's digest -> id (8 bytes) of the first page that had it |
 | `near:<band>` | HASH | 6 bits of a similarity hash, the last ones of a band -> the latest pages with this band: \
 hash and id of each (see shared/similar.lua) |
 | `sites` | HASH | site -> URLs accepted, `<site> hosts` -> hosts; where it is needed `<site> ip` (the address that \
@@ -81,6 +82,10 @@ BUCKETS: Final = 65_536
 """`seen` sets over all shards of a crawl; a set of up to 4,096 ids stays packed at about 10 bytes an id."""
 SLOTS: Final = 16_384
 """Of a Redis Cluster."""
+ENDED_BUCKETS: Final = 16_384
+"""`ended` hashes over all shards, if their number is a power of two."""
+MIN_ENDED_BUCKETS: Final = 64
+"""Of a shard, however many there are."""
 DIGEST_BUCKETS: Final = 16_384
 """`digests` hashes; one of up to 512 fields (Redis's default) stays packed at about 22 bytes a page."""
 NEAR_BANDS: Final = 5
@@ -130,6 +135,8 @@ class Keys:
         self.prefix = f"crawler:{{{tag(crawl, shard, shards)}}}:"
         self.crawl = crawl
         self._buckets = max(BUCKETS // shards, 1)
+        self.ended_buckets = max(ENDED_BUCKETS >> (shards - 1).bit_length(), MIN_ENDED_BUCKETS)
+        """How many `ended` hashes the shard has: a power of two."""
         self.fixed = tuple(self.prefix + name for name in FIXED)
         vars(self).update(zip(FIXED, self.fixed, strict=True))
         self.indexes = self.ready, self.ready_proven, self.ready_failing
@@ -162,6 +169,14 @@ class Keys:
     def page(self, url_id: str) -> str:
         """The hash of a stored page."""
         return f"{self.prefix}page:{url_id}"
+
+    def ended(self, url_id: str) -> str:
+        """The hash that the state of a URL that has ended belongs to."""
+        return self.ended_bucket(int(url_id) % self.ended_buckets)
+
+    def ended_bucket(self, number: int) -> str:
+        """One of the hashes of states."""
+        return f"{self.prefix}ended:{number}"
 
     def seen(self, url_id: str) -> str:
         """The set that an id belongs to."""
@@ -198,7 +213,7 @@ class Keys:
 FIXED: Final[dict[str, str]] = {name: kind.lower() for name, kind in Keys.__annotations__.items()}
 """Name -> type of the keys that every script gets first, in this order. `scripts.py` names them in Lua."""
 _KIND_OF: Final = FIXED | {
-    **dict.fromkeys(("host", "page", "digests", "near", "template"), "hash"),
+    **dict.fromkeys(("host", "page", "ended", "digests", "near", "template"), "hash"),
     **{"queue": "list", "parcels": "stream", "robots": "string"},
     **dict.fromkeys(("seen", "seen_before", "prints"), "set"),
 }

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
 from crawler import url as urls
 from crawler.errors import CrawlDeleting
-from crawler.record import OUTCOMES, Charge, Entry, HostEvent, Request, Stub, scheme_of
+from crawler.record import OUTCOMES, Charge, Entry, HostEvent, Request, scheme_of
+from crawler.url_state import UrlState
 
 Event = HostEvent
 Trouble = Literal["", "dns", "tls", "hang", "crash", "away"]
@@ -201,10 +202,12 @@ class Commit(msgspec.Struct, frozen=True):
 
     lease: Lease
     id: str
-    outcome: str
-    record: bytes
+    state: UrlState
+    """Without `copy_of` and marks, which the script sets."""
+    record: bytes | None
+    """None: the visit found nothing new, so the record that is stored stays."""
     contents: Mapping[str, bytes] = msgspec.field(default_factory=dict)
-    """What is kept of the page itself, by its name in `record.CONTENTS`, zlib. A copy keeps `data` alone."""
+    """By their names in `record.CONTENTS`, zlib. A copy keeps `data` alone."""
     event: Event = "none"
     rest_ms: int = 0
     latency_ms: int | None = None
@@ -224,14 +227,21 @@ class Commit(msgspec.Struct, frozen=True):
     """What is wrong with the host: kind and words (see HostTrouble)."""
     no_validators: bool = False
     """ETag and Last-Modified of the host do not tell versions of a page apart: no visit depends on them from now on."""
-    target: str = ""
-    """The id of the URL that it redirects to."""
     loop: bytes = b""
-    """The record to store if the redirect leads back to this URL."""
+    """Of a redirect, the record to store if it leads back to this URL."""
+    before: UrlState | None = None
+    """The state of the visit before, as it was read with the lease."""
+    keeps: bool = False
+    """The visit failed, and one before did not: its record is put beside the good one, as long as that is stored."""
     tallies: Mapping[str, int] = msgspec.field(default_factory=dict)
     roots: Sequence[str] = ()
     requests: Sequence[Request] = ()
     """New URLs that the page led to, at most 1,000; more are put before."""
+
+    @property
+    def outcome(self) -> str:
+        """How the URL ended."""
+        return self.state.outcome
 
 
 class Retry(msgspec.Struct, frozen=True):
@@ -305,11 +315,11 @@ class TemplateSample:
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """An entry of `records` that may be drained: its place there, its page's id, and what stays of the page."""
+    """An entry of `records` that may be drained: its place there, its page's id, and the outcome of its record."""
 
     at: str
     id: str
-    stub: Stub | None
+    outcome: str | None
     """None: the page was committed again later, so this entry stands for nothing."""
     shard: int = 0
 
@@ -337,66 +347,6 @@ class OutboxBatch:
 
     target: int
     messages: Sequence[tuple[bytes, bytes]]
-
-
-@dataclass(frozen=True, slots=True)
-class HostFacts:
-    """The state of a host, and how the rules of the frontier judge it now (see explain.lua)."""
-
-    queued: int
-    in_flight: int
-    accepted: int
-    latency_ms: int
-    crawl_delay_ms: int
-    """What its robots.txt asks for."""
-    backoff_ms: int
-    rest_ms: int
-    """Until it is due."""
-    failing_ms: int
-    """Since it began to fail; 0 if it does not, or was given up at once."""
-    delay_ms: int
-    """Between two requests to it."""
-    trouble: Trouble = ""
-    waits: Literal["", "blocked", "robots", "slot", "due"] = ""
-    """Why none of its pages is leased: its robots.txt is requested, all its slots are taken, or it is not due."""
-    refusal: str = ""
-    """The budget that refuses another link to it, or `blocked`; empty if nothing does."""
-    cause: HostTrouble | None = None
-    done: int = 0
-    """Its URLs that have ended."""
-    errors: int = 0
-    """Those that failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class HostRow:
-    """One host in a list. Times are in milliseconds."""
-
-    host: str
-    """Its name, with the port if that is not the one of the scheme."""
-    queued: int
-    """URLs that wait."""
-    in_flight: int
-    """URLs that workers have."""
-    done: int
-    """URLs that have ended."""
-    errors: int
-    """Those that failed."""
-    latency_ms: int
-    """Time to the first byte, smoothed."""
-    due_in_ms: int
-    """Until its next request."""
-    delay_ms: int
-    """What its robots.txt asks for, at least its own setting or the crawl's."""
-    trouble: HostTrouble | None = None
-    """What is wrong with it now; None if nothing is."""
-    blocked: bool = False
-    """It is blocked: none of its URLs is handed out."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """The fields for programs, with the words and the kind of the trouble; None if there is none."""
-        words, kind = (None, None) if self.trouble is None else (self.trouble.text, self.trouble.kind)
-        return asdict(self) | {"trouble": words, "trouble_kind": kind}
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ class Originals:
         """The id of the first page that had content of this digest (see Commit.digest)."""
         shard = self._frontier.at(token)
         (found,) = shard.read(("HGET", shard.keys.digests(digest), digest))
-        return None if found is None else str(found.decode("utf-8", "replace"))
+        return None if found is None else str(int.from_bytes(found[:8], "big"))
 
     def has_contents(self, token: str, url: str) -> bool:
         """Whether the page of *url* is stored with contents of which a copy needs none."""

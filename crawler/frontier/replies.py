@@ -6,16 +6,8 @@ from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, FrontierError, LeaseLost, NoCrawl, OutOfMemory
-from crawler.frontier.messages import (
-    Accepted,
-    CrawlState,
-    HostFacts,
-    HostTrouble,
-    Lease,
-    Leased,
-    OutboxBatch,
-    Quarantined,
-)
+from crawler.frontier.host_facts import HostFacts
+from crawler.frontier.messages import Accepted, CrawlState, HostTrouble, Lease, Leased, OutboxBatch, Quarantined
 
 _REFUSALS: Final[dict[str, tuple[type[FrontierError], str]]] = {
     "NO_CRAWL": (NoCrawl, "the crawl is gone: it was deleted, or begun anew"),
@@ -111,8 +103,8 @@ def _lease(row: list[Any], deadline: float) -> Lease:
     token, kind, host, raw, rev, delay, trouble, standing, cause, no_validators = row
     names = token.decode(), kind.decode(), host.decode()
     words = cause.decode("utf-8", "replace")
-    facts = int(rev), int(delay), trouble.decode(), deadline, standing.decode(), words, no_validators == 1
-    return Lease(*names, raw, *facts)
+    of_host = standing.decode(), words, no_validators == 1
+    return Lease(*names, raw, int(rev), int(delay), trouble.decode(), deadline, *of_host)
 
 
 def leased(reply: list[Any], deadline: float) -> Leased:

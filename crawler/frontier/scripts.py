@@ -18,9 +18,10 @@ from hashlib import sha1
 from importlib.resources import files
 from typing import Final
 
-from crawler.frontier.keys import CONTENT_FIELDS, FIXED, NEAR_BANDS
+from crawler.frontier.keys import CONTENT_FIELDS, ENDED_BUCKETS, FIXED, MIN_ENDED_BUCKETS, NEAR_BANDS
 from crawler.frontier.messages import Limits
-from crawler.record import ENTRY, Charge
+from crawler.record import ENTRY, OUTCOMES, Charge
+from crawler.url_state import LAYOUT
 
 SCHEMA: Final = 7
 """Version of keys and entries; a crawl of another one is refused."""
@@ -32,6 +33,7 @@ LABOUR_PARTS: Final = 20
 LABOUR_MAX_MS: Final = 300_000
 """A site whose page took long rests this many times as long, up to this long, while other sites have work."""
 
+IN_A_LOOP: Final = "failed:redirect-loop"
 NEAR_BITS: Final = 6
 """Two texts are near each other if their hashes differ in up to this many of 64 bits (see policy/similarity.py)."""
 NEAR_MAX: Final = 32
@@ -48,6 +50,10 @@ IN_LUA: Final = {
     **{"HEAVY_MS": HEAVY_MS, "LABOUR_PARTS": LABOUR_PARTS, "LABOUR_MAX_MS": LABOUR_MAX_MS},
     **{"NEAR_BITS": NEAR_BITS, "NEAR_MAX": NEAR_MAX, "NEAR_ENTRY": NEAR_ENTRY, "NEAR_BANDS": NEAR_BANDS},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
+    **{f"STATE_{name}": n for name, n in LAYOUT.items()},
+    **{"ENDED_BUCKETS": ENDED_BUCKETS, "MIN_ENDED_BUCKETS": MIN_ENDED_BUCKETS},
+    "OUTCOMES": f"{{ {', '.join(map(repr, OUTCOMES))} }}",
+    **{"LOOP": f"'{IN_A_LOOP}'", "LOOP_NUMBER": OUTCOMES.index(IN_A_LOOP)},
 }
 """Lua name -> value of what scripts and Python both know."""
 
@@ -60,7 +66,7 @@ end
 
 SHARED: Final = (
     *("head", "numbers", "crawl", "names", "queues", "counts", "hosts", "leases", "feedback", "entries"),
-    *("admission", "outbox", "limits", "similar"),
+    *("admission", "outbox", "limits", "similar", "states"),
 )
 """The files of `lua/shared`, in their order: Lua knows a local name only below its definition."""
 

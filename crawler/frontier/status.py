@@ -12,8 +12,9 @@ from typing import Any, Final
 from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.estimate import Estimate
 from crawler.frontier.frontier import Frontier
+from crawler.frontier.host_facts import HostFacts
 from crawler.frontier.memory import Footprint, measure
-from crawler.frontier.messages import CrawlState, HostFacts
+from crawler.frontier.messages import CrawlState
 from crawler.frontier.shards.crawldb import Heartbeat
 from crawler.record import OUTCOMES
 from crawler.text import counted

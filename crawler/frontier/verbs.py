@@ -7,21 +7,21 @@ round trip. Every verb may be sent twice. docs/frontier.md has the contract of e
 from __future__ import annotations
 
 import secrets
-import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Final, Literal
 
+import msgspec
+
 from crawler.clock import since_boot
-from crawler.frontier import replies
+from crawler.frontier import commits, replies
 from crawler.frontier import segment as segments
-from crawler.frontier.keys import CONTENT_FIELDS
+from crawler.frontier.host_facts import HostFacts
 from crawler.frontier.messages import (
     Accepted,
     Commit,
     CrawlState,
     Exported,
-    HostFacts,
     Leased,
     LeaseEnd,
     Limits,
@@ -39,6 +39,7 @@ from crawler.frontier.scripts import NEVER
 from crawler.frontier.shards.outbox import Args, OutboxMessage, site_key, sort
 from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
+from crawler.url_state import id_bytes
 
 MAX_REQUESTS: Final = 1_000
 """Requests that one call takes: more would block Redis for too long."""
@@ -229,42 +230,18 @@ def end(shard: Shard, message: LeaseEnd) -> Call[Any]:
             return release(shard, [message.lease.token])
 
 
-def _contents(contents: Mapping[str, bytes]) -> list[str | bytes | int]:
-    return _flat({CONTENT_FIELDS[name]: packed for name, packed in contents.items()})
-
-
 def commit(shard: Shard, page: Commit) -> Call[Accepted]:
     """End a page's lease with its outcome, record and requests. Refused with LeaseLost.
 
     A repetition of a commit that went through succeeds with nothing new.
     """
     keys, groups = _sorted(shard, page.requests, page.roots)
-    own = [shard.keys.page(page.id), *([shard.keys.digests(page.digest)] if page.digest else [])]
-    own += shard.keys.near(page.similarity) if page.similarity is not None else []
     return shard.call(
         "commit",
         replies.committed,
-        keys=[*own, *keys],
-        rest=[*_contents(page.contents), *_flat(page.tallies), *groups],
-        token=page.lease.token,
-        held=page.lease.what,
-        id=page.id,
-        event=page.event,
-        rest_ms=page.rest_ms,
-        latency_ms="" if page.latency_ms is None else page.latency_ms,
-        outcome=page.outcome,
-        record=page.record,
-        contents=len(page.contents),
-        digest=page.digest,
-        similarity=b"" if page.similarity is None else struct.pack(">QQ", page.similarity, int(page.id)),
-        spared=page.spared,
-        ip=page.ip,
-        copy=page.copy,
-        handling_ms=page.handling_ms,
-        trouble=page.trouble,
-        target=page.target,
-        loop=page.loop,
-        tallies=len(page.tallies),
+        keys=[*commits.keys(shard.keys, page), *keys],
+        rest=[*commits.contents(page), *_flat(page.tallies), *groups],
+        **commits.arguments(page),
     )
 
 
@@ -317,21 +294,23 @@ def revive(shard: Shard, requests: Sequence[Request], latest: int = NEVER) -> Ca
     What failed after *latest* (ms, server's clock) stays: a repetition does not bring back what failed once more.
     """
     _at_most(len(requests), MAX_REVIVED)
-    ids = [shard.id(request.url) for request in requests]
+    keys: list[str] = []
     args: Args = []
-    for url_id, request in zip(ids, requests, strict=True):
-        args += url_id, *request.place()
-    return shard.call("revive", replies.number, keys=list(map(shard.keys.page, ids)), latest=latest, rest=args)
+    for request in requests:
+        url_id = shard.id(request.url)
+        keys += shard.keys.page(url_id), shard.keys.ended(url_id)
+        args += url_id, id_bytes(url_id), *msgspec.structs.replace(request, revisit=True).place()
+    return shard.call("revive", replies.number, keys=keys, latest=latest, rest=args)
 
 
 def drain(shard: Shard, exported: Sequence[Exported]) -> Call[int]:
-    """Free records that were exported, at most MAX_DRAINED a call, but for their stubs; how many there were.
+    """Free records that were exported, at most MAX_DRAINED a call; how many there were. The states of their URLs stay.
 
     A page that was committed again since stays whole; a dead letter keeps its record.
     """
     _at_most(len(exported), MAX_DRAINED)
     keys = [shard.keys.page(one.id) for one in exported]
-    args: Args = [part for one in exported for part in (one.at, one.id, one.stub.encode() if one.stub else b"")]
+    args: Args = [part for one in exported for part in (one.at, one.id)]
     return shard.call("drain", replies.number, keys=keys, rest=args)
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from crawler import url as urls
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import HostFacts, Lease
+from crawler.frontier.host_facts import HostFacts
+from crawler.frontier.messages import Lease
 from crawler.frontier.status import workers_alive
 from crawler.policy import robots
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
@@ -130,9 +131,9 @@ class _Explainer:
         result.robots = self._robots(url)
         facts = self._frontier.explain(urls.host(url))
         result.host = _shown(facts)
-        record = self._crawldb.records.get(result.id, ("data",))
+        record, state = self._crawldb.records.get(result.id, ("data",)), self._crawldb.records.state(result.id)
         via, is_seed, depth, hops = None, False, 1, 0
-        if record is not None:
+        if record is not None and (state is None or not state.is_queued):
             result.state, via, is_seed = record.outcome, record.via, record.via is None
             depth, hops = record.depth, record.hops
             result.record = record.named(self._crawldb.records.urls(record.ids))

@@ -23,7 +23,7 @@ from crawler import url as urls
 from crawler.errors import FrontierError
 from crawler.export import read
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import HostRow
+from crawler.frontier.host_facts import HostRow
 from crawler.frontier.status import Monitor, Status
 from crawler.monitor.screen import cause, clock, size
 from crawler.record import Record

@@ -21,6 +21,7 @@ from crawler.text import rfc3339
 from crawler.url_state import UrlState
 from crawler.worker.contents import contents_of, data_of
 from crawler.worker.hook_result import NOT_CALLED, HookResult
+from crawler.worker.visit import renewed_state, state_of, with_validators
 
 MAX_FIELD: Final = 500
 """Longest error or header kept in a record, in characters."""
@@ -37,7 +38,7 @@ _FLAT: Final = "its markup was too deep or too large to be parsed as it is: some
 
 
 class LeasedPage(msgspec.Struct, frozen=True):
-    """A leased page: its lease, its decoded entry, and its id."""
+    """A leased page: its lease, its decoded entry, its id, and the state of the visit before."""
 
     lease: Lease
     entry: Entry
@@ -107,9 +108,16 @@ def of_failure(
         attempts=entry.tries + 1,
         error=_cut(error),
     )
-    said = rest.event, rest.rest_ms
     return Commit(
-        held.lease, held.id, outcome, record.encode(), {}, *said, handling_ms=handling_ms, trouble=rest.trouble
+        held.lease,
+        held.id,
+        state_of(entry.request, held.lease.token, record, held.before),
+        record.encode(),
+        event=rest.event,
+        rest_ms=rest.rest_ms,
+        handling_ms=handling_ms,
+        trouble=rest.trouble,
+        before=held.before,
     )
 
 
@@ -120,7 +128,7 @@ def of_bad_entry(lease: Lease, why: str, id_of: Callable[[str], str]) -> Commit:
     """
     url = f"http://{lease.host}/#bad-entry-{lease.token}"
     record = Record(url=url, outcome="failed:bad-entry", depth=0, error=_cut(why))
-    return Commit(lease, id_of(url), record.outcome, record.encode(), event="unsent")
+    return Commit(lease, id_of(url), state_of(Request(url), lease.token, record), record.encode(), event="unsent")
 
 
 def of_response(
@@ -143,9 +151,21 @@ def of_not_modified(held: LeasedPage, response: Response, rest: HostFeedback, *,
 
 
 def of_unchanged(held: LeasedPage, response: Response, rest: HostFeedback) -> Commit:
-    """The outcome of a visit that was answered with 304."""
+    """The outcome of a visit that was answered with 304: nothing new is stored."""
     assert held.before is not None
-    return of_response(held, held.before.outcome, response, rest)
+    state = renewed_state(held.before, held.lease.token, response)
+    return Commit(
+        held.lease,
+        held.id,
+        state,
+        None,
+        event=rest.event,
+        rest_ms=rest.rest_ms,
+        ip=rest.ip,
+        trouble=rest.trouble,
+        before=held.before,
+        tallies={f"status:{response.status}": 1},
+    )
 
 
 def of_redirect(
@@ -160,7 +180,7 @@ def of_redirect(
     fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location") or ""))
     of_loop = {"outcome": "failed:redirect-loop", "error": IN_A_CIRCLE, "sitemap": held.entry.request.sitemap}
     loop = Record(**fields | of_loop).encode() if target_id else b""
-    return _commit(held, fields, response, rest, found, target=target_id, loop=loop)
+    return _commit(held, fields, response, rest, found, target=target_id or None, loop=loop)
 
 
 def of_page(
@@ -195,7 +215,7 @@ def of_page(
     comparable = response.body and not response.truncated and page.refresh is None and original is None
     digest = _bits(fields["digest"]) if comparable else ""
     alike = similarity(_main_text(page, want)) if near and comparable else None
-    more = {"digest": digest, "similarity": alike, "copy": found.copy}
+    more: dict[str, Any] = {"digest": digest, "similarity": alike, "copy": found.copy}
     return _commit(held, fields, response, rest, found, contents=contents, **more)
 
 
@@ -252,10 +272,13 @@ def _commit(
     response: Response,
     rest: HostFeedback,
     found: Discovered,
+    *,
+    target: str | None = None,
     **more: Any,
 ) -> Commit:
-    """Build the commit. *more* are further fields of the Commit."""
+    """Build the commit. *more* are further fields of the Commit; *target* is the id of where it redirects to."""
     record = Record(**fields)
+    request, similar = held.entry.request, more.get("similarity")
     tallies = {f"status:{response.status}": 1, "bytes": len(response.body)}
     if record.duplicate_of is not None:
         tallies["duplicates"] = 1
@@ -264,10 +287,11 @@ def _commit(
     tallies |= found.hook.tallies
     for reason, n in found.refused.items():
         tallies[f"refused:{reason}"] = n
+    state = state_of(request, held.lease.token, record, held.before, target=target, similarity=similar)
     return Commit(
         held.lease,
         held.id,
-        record.outcome,
+        with_validators(state, response, is_own=response.url in (held.url, request.url)),
         record.encode(),
         event=rest.event,
         rest_ms=rest.rest_ms,
@@ -279,6 +303,7 @@ def _commit(
         roots=found.roots,
         requests=found.requests,
         spared=found.spared,
+        before=held.before,
         **more,
     )
 

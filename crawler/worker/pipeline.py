@@ -7,7 +7,7 @@ from collections import deque
 from crawler.errors import CrawlerError
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.fetch.machine import SHORTAGES
-from crawler.frontier.messages import Lease, Release, Retry
+from crawler.frontier.messages import Commit, Lease, Release, Retry
 from crawler.policy.cookies import Chain
 from crawler.policy.politeness import NOT_MODIFIED, REDIRECTS
 from crawler.record import Charge
@@ -114,7 +114,10 @@ class Pipeline:
     def _end_page(self, download: Download, held: LeasedPage, result: FetchResult) -> PendingCall:
         """Process a page to its outcome. A defect of ours counts as a failed attempt; the worker continues."""
         try:
-            return self.processor.handle(held, result, forgiving=self._downloader.stalled, chain=download.chain)
+            ended = self.processor.handle(held, result, forgiving=self._downloader.stalled, chain=download.chain)
+            if isinstance(ended.message, Commit):
+                ended.message = self._validators.judged(ended.message)
+            return ended
         except CrawlerError:
             raise
         except Exception as error:

@@ -91,7 +91,9 @@ class Reporter:
 
 def ended(commit: Commit, worker: str) -> Ended:
     """The line of a URL that *commit* ended."""
-    fields = _FIELDS.decode(commit.record)
+    state = commit.state
+    bare = _Fields(state.url, state.outcome, state.status or None)
+    fields = bare if commit.record is None else _FIELDS.decode(commit.record)
     return Ended(
         time=stamp(),
         url=fields.url,

@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from crawler.frontier.messages import Lease
+from crawler.frontier.messages import Commit, Lease
 from crawler.policy.validators import conditions_of
 from crawler.url_state import UrlState
 
@@ -36,14 +36,16 @@ class ValidatorMemory:
         self._note(lease.host, url_id, before)
         return () if lease.host in self._broken else conditions_of(before, url_id)
 
-    def judged(self, host: str, url_id: str, before: UrlState | None, state: UrlState) -> UrlState:
-        """*state*, which a visit has found after *before*; without validators if those of *host* are broken."""
-        if not state.etag and state.last_modified is None:
-            return state
+    def judged(self, commit: Commit) -> Commit:
+        """The *commit* of a visit; without validators, and with word of it, if those of its host are broken."""
+        host, before, state = commit.lease.host, commit.before, commit.state
         if before is not None and _contradicts(before, state):
             self._distrust(host)
-        self._note(host, url_id, state)
-        return msgspec.structs.replace(state, etag=None, last_modified=None) if host in self._broken else state
+        self._note(host, commit.id, state)
+        if host not in self._broken:
+            return commit
+        state = msgspec.structs.replace(state, etag=None, last_modified=None)
+        return msgspec.structs.replace(commit, state=state, no_validators=not commit.lease.no_validators)
 
     def _note(self, host: str, url_id: str, state: UrlState) -> None:
         """Remember what an ETag stands for. Another content of the same URL is no contradiction if it is weak: then the

@@ -20,6 +20,7 @@ from crawler.frontier.redis.connection import Connection
 from crawler.frontier.shards.shard import Shard
 from crawler.record import CONTENTS, Record, Request
 from crawler.url import Form
+from crawler.worker.visit import state_of
 
 NO_VIAS: Mapping[str, str] = MappingProxyType({})
 
@@ -77,7 +78,7 @@ class Crawl:
         return Commit(
             lease,
             self.frontier.id(record.url),
-            record.outcome,
+            state_of(lease.entry().request, lease.token, stored),
             stored.encode(),
             {name: zlib.compress(_encoded(value)) for name, value in contents.items()},
         )

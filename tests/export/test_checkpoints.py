@@ -467,7 +467,7 @@ def test_what_is_freed_is_in_the_output_and_in_the_state_and_both_are_synced(
     def watched(self: Frontier, exported: Sequence[Exported]) -> int:
         assert synced == {"output": state()["length"], "state": Path(STATE).stat().st_ino}
         known = {json.loads(line)["url"] for line in Path(OUT).read_bytes()[: state()["length"]].splitlines()}
-        assert {one.stub.url for one in exported if one.stub} <= known
+        assert {one.id for one in exported if one.outcome} <= set(map(crawl.frontier.id, known))
         drained.extend(one.at for one in exported)
         return drain(self, exported)
 

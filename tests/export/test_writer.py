@@ -165,7 +165,7 @@ def test_what_is_freed_is_committed_before(crawl: Crawl, monkeypatch: pytest.Mon
     drain = Frontier.drain
 
     def watched(self: Frontier, exported: Sequence[Exported]) -> int:
-        assert {one.stub.url for one in exported if one.stub} <= {page(n).url for n in urls()}
+        assert {one.id for one in exported if one.outcome} <= {crawl.frontier.id(page(n).url) for n in urls()}
         return drain(self, exported)
 
     monkeypatch.setattr(Frontier, "drain", watched)

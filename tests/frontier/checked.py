@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import struct
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, ClassVar, Final, get_args
+from zlib import crc32
 
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
@@ -124,7 +124,7 @@ class CheckedMachine(RuleBasedStateMachine):
         self.known = [*self.known, *leased.leases][-MAX_KNOWN:]
         numbers = leased.accepted, leased.queued, leased.leased, leased.ended, leased.sources
         rows = [
-            (x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble, x.standing, x.cause)
+            (x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble, x.standing, x.cause, x.no_validators)
             for x in leased.leases
         ]
         return leased.status, leased.wait_ms, *numbers, leased.held, rows
@@ -188,8 +188,8 @@ class CheckedMachine(RuleBasedStateMachine):
 
     def _check_places(self, shot: Snapshot) -> None:
         """Each accepted id is in one place; its entry is as it was put, but for the first byte."""
-        ids = {(host, entry[1:]): url_id for url_id, (host, entry) in self.origin.items()}
-        places = [ids[host, entry[1:]] for host, entry in shot.entries()] + list(shot.pages)
+        ids = {(host, entry[1:3], entry[4:]): url_id for url_id, (host, entry) in self.origin.items()}
+        places = [ids[host, entry[1:3], entry[4:]] for host, entry in shot.entries()] + list(shot.ended)
         assert sorted(places) == sorted(shot.seen)
 
     def _check_hosts(self, shot: Snapshot) -> None:
@@ -226,9 +226,10 @@ class CheckedMachine(RuleBasedStateMachine):
         assert {
             token: (x.kind, x.priority, x.worker, x.host, x.entry, x.deadline) for token, x in shot.leased.items()
         } == {token: (x.kind, x.priority, x.worker, x.host, x.entry, x.deadline) for token, x in model.leases.items()}
-        assert {url_id: page["token"].decode() for url_id, page in shot.pages.items()} == {
-            url_id: token for url_id, (_, token) in model.ended.items()
+        assert {url_id: (state.outcome, state.token) for url_id, state in shot.states.items()} == {
+            url_id: (outcome, crc32(token.encode())) for url_id, (outcome, token) in model.states.items()
         }
+        assert shot.ended.keys() == model.ended.keys()
         assert [url_id for _, url_id in shot.records] == [url_id for _, url_id in model.committed]
         assert {url_id for url_id, page in shot.pages.items() if "at" in page} == set(model.latest)
         assert shot.failed == model.failed
@@ -240,18 +241,16 @@ class CheckedMachine(RuleBasedStateMachine):
             for name, host in model.hosts.items()
             if host.trouble and (host.queued or host.in_flight)
         }
-        assert {url_id: page["to"].decode() for url_id, page in shot.pages.items() if "to" in page} == model.targets
+        assert {i: state.target for i, state in shot.states.items() if state.target} == model.targets
         for name in ("refused:budget", "refused:site-budget", "refused:site-hosts", "refused:blocked", "drained"):
             assert shot.counters.get(name, 0) == model.counters[name]
-        assert {url_id: page["d"].decode() for url_id, page in shot.pages.items() if "d" in page} == model.duplicates
-        assert {url_id: page["s"] for url_id, page in shot.pages.items() if "s" in page} == {
-            url_id: struct.pack(">QQ", similarity, int(url_id)) for url_id, similarity in model.noted.items()
-        }
-        assert list(shot.near.values()) == [{page["s"] for page in shot.pages.values() if "s" in page}] * len(shot.near)
+        assert {i: state.copy_of for i, state in shot.states.items() if state.copy_of} == model.duplicates
+        assert {i: state.similarity for i, state in shot.states.items() if state.is_noted} == model.noted
+        assert list(shot.near.values()) == [shot.noted] * len(shot.near)
         assert bool(shot.near) == bool(model.noted)
         near = {i: str(int.from_bytes(page["n"], "big")) for i, page in shot.pages.items() if "n" in page}
         assert near.items() <= model.near.items()  # a page that was drained has none
-        assert all("at" not in shot.pages[url_id] for url_id in model.near.keys() - near.keys())
+        assert all("at" not in shot.pages.get(url_id, {}) for url_id in model.near.keys() - near.keys())
         assert shot.sites == model.sites
         assert shot.ips == Counter(x for out in model.leases.values() for x in (out.ip, out.group) if x)
         assert (shot.busy, shot.starts) == (model.busy, model.starts)

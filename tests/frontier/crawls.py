@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+from zlib import crc32
 
 from crawler.frontier.messages import Accepted, Commit, Event, Lease, Limits
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import load
-from crawler.record import Record, Request
+from crawler.record import Record, Request, is_revisit
+from crawler.url_state import UrlState
 from tests.frontier.client import Client
 from tests.frontier.snapshot import Snapshot
 
@@ -16,6 +18,7 @@ CLOCK_KEY: Final = "test:clock"
 CLOCK: Final = f"local function now_ms() return tonumber(redis.call('GET', '{CLOCK_KEY}')) end\n"
 """Lua for the scripts: the time is what the test says."""
 BEGIN: Final = 1_700_000_000_000
+FIRST_SEEN: Final = BEGIN // 1000
 TERM: Final = 90.0
 """Seconds of a lease, unless a test says otherwise."""
 SETTINGS: Final = b"{}"
@@ -24,6 +27,15 @@ SETTINGS: Final = b"{}"
 def record_of(url: str, outcome: str) -> bytes:
     """The record of a URL that ended so."""
     return Record(url=url, outcome=outcome, depth=0).encode()
+
+
+def state_of(lease: Lease, outcome: str, **fields: Any) -> UrlState:
+    """The state of the URL of *lease* if it ends so at its first visit."""
+    request = lease.entry().request
+    found = request.depth, request.hops, request.via, crc32(lease.token.encode())
+    depth, hops, via, token = found
+    more = {"first_seen": FIRST_SEEN, "checked_at": FIRST_SEEN, **fields}
+    return UrlState(url=request.url, outcome=outcome, depth=depth, hops=hops, via=via, token=token, **more)
 
 
 class Crawl:
@@ -70,15 +82,17 @@ class Crawl:
         event: Event = "ok",
         rest_ms: int = 0,
         links: Sequence[str] = (),
+        target: str | None = None,
         **options: Any,
     ) -> Commit:
         """What `commit` needs to end *lease*."""
         url = lease.entry().request.url
         requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
-        record = record_of(url, outcome)
-        return Commit(
-            lease, self.frontier.id(url), outcome, record, event=event, rest_ms=rest_ms, requests=requests, **options
-        )
+        facts = {"similarity": options.get("similarity"), "digest": int(options.get("digest") or 0) << 1}
+        state = state_of(lease, outcome, target=target, **facts)
+        before = self.crawldb.records.state(self.frontier.id(url)) if is_revisit(lease.raw) else None
+        made = {"record": record_of(url, outcome), "state": state, "before": before, **options}
+        return Commit(lease, self.frontier.id(url), event=event, rest_ms=rest_ms, requests=requests, **made)
 
     def commit(self, lease: Lease, outcome: str = "fetched", **options: Any) -> Accepted:
         """End *lease* with *outcome*."""

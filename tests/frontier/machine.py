@@ -18,9 +18,9 @@ from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, Temp
 from crawler.frontier.repair import host_names, repair
 from crawler.frontier.shards import reader
 from crawler.frontier.shards.outbox import site_key
-from crawler.record import Charge, Request
+from crawler.record import Charge, Request, is_revisit
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
-from tests.frontier.crawls import record_of
+from tests.frontier.crawls import record_of, state_of
 
 TERM_MS: Final = 20_000
 WORKERS: Final = ("ann", "bob", "cyd")
@@ -147,6 +147,7 @@ class FrontierMachine(CheckedMachine):
                 "ip": st.sampled_from(ADDRESSES),
                 "handling_ms": HANDLING,
                 "trouble": TROUBLES,
+                "no_validators": st.booleans(),
             }
         ),
     )
@@ -172,6 +173,7 @@ class FrontierMachine(CheckedMachine):
         ip: str = "",
         handling_ms: int = 0,
         trouble: str = "",
+        no_validators: bool = False,
     ) -> None:
         url = lease.entry().request.url
         url_id = self.frontier.id(url)
@@ -183,7 +185,7 @@ class FrontierMachine(CheckedMachine):
         ending = Commit(
             lease,
             url_id,
-            outcome,
+            state_of(lease, outcome, target=target or None, similarity=similarity),
             record_of(url, outcome),
             event=event,
             rest_ms=rest_ms,
@@ -194,14 +196,15 @@ class FrontierMachine(CheckedMachine):
             ip=ip,
             handling_ms=handling_ms,
             trouble=trouble,
-            target=target,
+            no_validators=no_validators,
             loop=record_of(url, "failed:redirect-loop") if target else b"",
+            before=self.crawl.crawldb.records.state(url_id) if is_revisit(lease.raw) else None,
         )
         if event == "unsent":
             self.nothing_was_sent(lease)
         end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
         expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests), handling=handling_ms)
-        expect = partial(expect, trouble=trouble, target=target, similarity=similarity)
+        expect = partial(expect, trouble=trouble, no_validators=no_validators, target=target, similarity=similarity)
         self._send(self.frontier.commit_call(ending), partial(expect, digest=digest, latency=latency_ms, ip=ip))
 
     @rule(

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
 from crawler import url as urls
-from crawler.frontier.messages import HostFacts, HostTrouble, Limits, OfHost, Shares
+from crawler.frontier.host_facts import HostFacts
+from crawler.frontier.messages import HostTrouble, Limits, OfHost, Shares
 from crawler.frontier.scripts import NEAR_BITS
 
 Reply = tuple[Any, ...]
 
 CRASH: Final = 16
+REVISIT: Final = 8
+"""The flag of an entry whose URL has a state."""
 BACK_OFF: Final = {"slow": (1_000, 300_000), "robots": (60_000, 3_600_000)}
 DEAD_REST: Final = 2_000
 NO_NAME_REST: Final = 20_000
@@ -63,6 +66,7 @@ class Host:
     trouble_ms: int = 0
     done: int = 0
     errors: int = 0
+    no_validators: bool = False
 
     @property
     def standing(self) -> str:
@@ -169,6 +173,8 @@ class Model:
         self.seen: set[str] = set()
         self.ended: dict[str, tuple[str, str]] = {}
         """id -> outcome and token of its commit."""
+        self.states: dict[str, tuple[str, str]] = {}
+        """The same, also of URLs that were queued again since."""
         self.committed: list[tuple[int, str]] = []
         """The entries of the stream: number and id."""
         self.latest: dict[str, int] = {}
@@ -343,7 +349,7 @@ class Model:
             out = self.leases[token]
             host = self.hosts[out.host]
             facts = host.robots_rev, self._delay(host), self._trouble(host), host.standing, host.trouble
-            leases.append((token, out.kind, out.host, out.entry, *facts))
+            leases.append((token, out.kind, out.host, out.entry, *facts, host.no_validators))
         wait = max(wait, least_wait) if wait >= 0 else wait
         return status, wait, *self.numbers(), self.open_sources, self.held, leases
 
@@ -562,10 +568,11 @@ class Model:
         ip: str = "",
         handling: int = 0,
         trouble: str = "",
+        no_validators: bool = False,
         target: str = "",
     ) -> Reply:
         if not self._owned(token, what):
-            done = url_id in self.ended and self.ended[url_id][1] == token
+            done = url_id in self.states and self.states[url_id][1] == token
             return ("OK", 0, 0, 0, url_id in self.duplicates) if done else ("LEASE_LOST",)
         out = self._end(token)
         assert out.id == url_id
@@ -574,12 +581,13 @@ class Model:
         self.targets.pop(url_id, None)
         if target:
             self.targets[url_id] = target
-        self.ended[url_id] = outcome, token
+        self.ended[url_id] = self.states[url_id] = outcome, token
         self.commits += 1
         self.committed.append((self.commits, url_id))
         self.latest[url_id] = self.commits
         host = self.hosts[out.host]
         host.done += 1
+        host.no_validators |= no_validators
         host.errors += outcome.startswith("failed:")
         if outcome.startswith("failed:") or outcome in ("dropped:trap", "dropped:scope"):
             self.failed[url_id] = self.now
@@ -728,12 +736,10 @@ class Model:
             del self.failed[put.id]
             del self.ended[put.id]
             self.latest.pop(put.id, None)
-            self.targets.pop(put.id, None)
-            self.duplicates.pop(put.id, None)
             host = self.hosts[put.host]
             host.failing_since, host.late, host.backoff, host.backoff_until = None, False, 0, 0
             host.no_name_since, host.robots_crashes = None, 0
-            host.queues[0].append((put.id, put.entry))
+            host.queues[0].append((put.id, put.entry[:3] + bytes([put.entry[3] | REVISIT]) + put.entry[4:]))
         return "OK", len({put.id for put in revived})
 
     def drain(self, entries: Sequence[tuple[int, str]]) -> Reply:

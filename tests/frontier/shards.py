@@ -14,7 +14,7 @@ from crawler.frontier.verbs import shard_of_token
 from crawler.record import Request
 from crawler.url import Form
 from tests.frontier.client import Client
-from tests.frontier.crawls import BEGIN, CLOCK, CLOCK_KEY, SETTINGS, record_of
+from tests.frontier.crawls import BEGIN, CLOCK, CLOCK_KEY, SETTINGS, record_of, state_of
 
 SHARDS = 3
 
@@ -69,7 +69,8 @@ class Sharded:
         url = lease.entry().request.url
         requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
         record = record_of(url, "fetched")
-        commit = Commit(lease, self.frontier.id(url), "fetched", record, requests=requests, roots=roots, **more)
+        state = state_of(lease, "fetched")
+        commit = Commit(lease, self.frontier.id(url), state, record, requests=requests, roots=roots, **more)
         return self.shards[shard_of_token(lease.token)].commit(commit)
 
     def deliver(self) -> int:

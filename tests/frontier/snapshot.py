@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -10,6 +11,7 @@ import redis
 
 from crawler.frontier import segment as segments
 from crawler.frontier.keys import Keys
+from crawler.url_state import UrlState
 
 _DUMP = """
 local out = {}
@@ -62,6 +64,8 @@ class Snapshot:
     """Host -> how many entries each of its segments holds."""
     robots: dict[str, bytes] = field(default_factory=dict)
     pages: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    states: dict[str, UrlState] = field(default_factory=dict)
+    """By id; of each URL that has ended, also while it is visited again."""
     records: list[tuple[str, str]] = field(default_factory=list)
     failed: dict[str, int] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
@@ -123,6 +127,10 @@ class Snapshot:
                 self.robots[rest] = value
             case "page":
                 self.pages[rest] = {k.decode(): v for k, v in _pairs(value)}
+            case "ended":
+                found = {str(int.from_bytes(k, "big")): UrlState.decode(v) for k, v in _pairs(value)}
+                assert all(int(url_id) % 16_384 == int(rest) for url_id in found)
+                self.states.update(found)
             case "host_settings":
                 self.host_settings = {k.decode(): v.decode() for k, v in _pairs(value)}
             case "outbox":
@@ -140,11 +148,11 @@ class Snapshot:
             case "workers":
                 self.workers = {k.decode(): v for k, v in _pairs(value)}
             case "digests":
-                self.digests.update({k.decode(): v.decode() for k, v in _pairs(value)})
+                self.digests.update({k.decode(): str(int.from_bytes(v, "big")) for k, v in _pairs(value)})
             case "near":
-                found = [v[at : at + 16] for _, v in _pairs(value) for at in range(0, len(v), 16)]
-                assert len(found) == len(set(found))
-                self.near.setdefault(int(rest) // 128, set()).update(found)
+                entries = [v[at : at + 16] for _, v in _pairs(value) for at in range(0, len(v), 16)]
+                assert len(entries) == len(set(entries))
+                self.near.setdefault(int(rest) // 128, set()).update(entries)
             case "sites":
                 facts = {k.decode(): v.decode() for k, v in _pairs(value)}
                 self.site_facts = {name: v for name, v in facts.items() if name.endswith((" cost", " ip", " probe"))}
@@ -182,6 +190,18 @@ class Snapshot:
             return "ready_failing"
         return "ready_proven" if self.number(host, "answers") >= 2 else "ready"
 
+    @property
+    def ended(self) -> dict[str, UrlState]:
+        """The states of the URLs that are neither queued nor leased again."""
+        return {url_id: state for url_id, state in self.states.items() if not state.is_queued}
+
+    @property
+    def noted(self) -> set[bytes]:
+        """The entries by which pages with a similar text are found."""
+        found = [(state.similarity, int(url_id)) for url_id, state in self.states.items() if state.is_noted]
+        assert all(similarity is not None for similarity, _ in found)
+        return {struct.pack(">QQ", *entry) for entry in found}
+
     def number(self, host: str, name: str) -> int:
         """A number of a host's hash; 0 when it is absent."""
         return int(self.hosts.get(host, {}).get(name, 0))
@@ -207,13 +227,13 @@ class Snapshot:
         queued = sum(map(len, self.queues.values()))
         counted = {name: self.counters.get(name, 0) for name in ("accepted", "queued", "leased", "ended")}
         assert counted == {
-            "accepted": queued + pages + len(self.pages),
+            "accepted": queued + pages + len(self.ended),
             "queued": queued,
             "leased": pages,
-            "ended": len(self.pages),
+            "ended": len(self.ended),
         }
-        outcomes = sum(n for name, n in self.counters.items() if name.startswith("outcome:"))
-        assert outcomes == len(self.pages)
+        outcomes = Counter(f"outcome:{state.outcome}" for state in self.ended.values())
+        assert outcomes == {name: n for name, n in self.counters.items() if n and name.startswith("outcome:")}
         assert len(self.seen) == counted["accepted"]
         assert set(self.ip_of) <= set(self.leased)
         assert self.counters.get("held", 0) == sum(
@@ -243,17 +263,19 @@ class Snapshot:
     def _check_records(self) -> None:
         order = [_order(at) for at, _ in self.records]
         assert order == sorted(set(order))
-        last = {url_id: at for at, url_id in self.records}
+        by_id: dict[str, list[str]] = {}
+        for at, url_id in self.records:
+            by_id.setdefault(url_id, []).append(at)
         for url_id, page in self.pages.items():
-            assert {"m", "token"} <= set(page)
-            if "at" in page:
-                assert page["at"].decode() == last[url_id]
-            elif url_id not in self.failed:  # drained
-                assert set(page) <= {"m", "token", "d", "to", "s"}
-        assert set(self.failed) <= set(self.pages)
-        assert {page["d"].decode() for page in self.pages.values() if "d" in page} <= set(self.digests.values())
-        noted = {page["s"] for page in self.pages.values() if "s" in page}
-        assert all(entries <= noted for entries in self.near.values())  # of a full band the latest
+            assert "m" in page
+            assert "f" in page or "fat" not in page
+            places = {page[name].decode() for name in ("at", "fat") if name in page}
+            assert places <= set(by_id.get(url_id, ()))
+            assert "at" in page or url_id in self.failed  # else it was drained
+        assert set(self.pages) <= set(self.states)
+        assert set(self.failed) <= set(self.pages) & set(self.ended)
+        assert {state.copy_of for state in self.states.values() if state.copy_of} <= set(self.digests.values())
+        assert all(entries <= self.noted for entries in self.near.values())  # of a full band the latest
 
 
 def _held(value: bytes) -> Held:

@@ -10,7 +10,7 @@ from crawler.errors import LeaseLost, NoCrawl
 from crawler.frontier.messages import Accepted, Event, Lease
 from crawler.frontier.verbs import MAX_REQUESTS
 from crawler.record import CONTENTS, Record, Request
-from tests.frontier.crawls import Crawl, Make
+from tests.frontier.crawls import Crawl, Make, state_of
 
 URL = "http://a.example/1"
 
@@ -29,7 +29,8 @@ def test_the_record_is_stored_and_the_lease_ends(crawl: Crawl, lease: Lease) -> 
     url_id = crawl.frontier.id(URL)
     page = shot.pages[url_id]
     assert Record.decode(page["m"]) == Record(url=URL, outcome="fetched", depth=0)
-    assert (page["t"], page["token"].decode()) == (text, lease.token)
+    assert (page["t"], set(page)) == (text, {"m", "at", "t"})
+    assert shot.states == {url_id: state_of(lease, "fetched")}
     assert shot.records == [(page["at"].decode(), url_id)]
     assert (shot.leased, shot.failed) == ({}, {})
     assert shot.counters == {"accepted": 1, "queued": 0, "leased": 0, "ended": 1, "outcome:fetched": 1}
@@ -261,7 +262,7 @@ def test_a_page_with_the_content_of_another_is_its_duplicate(crawl: Crawl) -> No
     assert told == Accepted(0, 0, 0, left_out=True)
     shot = crawl.snapshot()
     copy_id = crawl.frontier.id("http://b.example/copy")
-    assert (shot.pages[copy_id]["d"].decode(), "t" in shot.pages[copy_id]) == (crawl.frontier.id(URL), False)
+    assert (shot.states[copy_id].copy_of, "t" in shot.pages[copy_id]) == (crawl.frontier.id(URL), False)
     assert shot.counters["duplicates"] == 1
     record = crawl.crawldb.records.get(copy_id)
     assert record is not None
@@ -351,4 +352,16 @@ def test_a_copy_that_differs_by_a_slash_alone_is_followed(crawl: Crawl) -> None:
     alias = crawl.frontier.id("http://a.example/guide")
     told = crawl.commit(copy, digest="77", links=["http://b.example/guide/x"], spared=alias)
     assert told == Accepted(1, 0, 0)
-    assert "d" in crawl.snapshot().pages[crawl.frontier.id("http://b.example/guide/")]
+    assert crawl.snapshot().states[crawl.frontier.id("http://b.example/guide/")].copy_of == alias
+
+
+def test_that_the_validators_of_a_host_are_broken_is_known_to_each_later_lease(crawl: Crawl) -> None:
+    crawl.put(URL, "http://a.example/2", "http://b.example/1")
+    first = next(lease for lease in crawl.lease() if lease.host == "a.example")
+    assert not first.no_validators
+    crawl.commit(first, no_validators=True)
+    crawl.advance(90)
+    crawl.frontier.reap()
+    crawl.advance(90)
+    found = {lease.host: lease.no_validators for lease in crawl.lease()}
+    assert found == {"a.example": True, "b.example": False}

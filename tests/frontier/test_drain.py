@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-import msgspec
 import pytest
 
 from crawler.errors import CrawlDeleting, NoCrawl
@@ -15,9 +14,9 @@ from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Accepted, Commit, Exported, Lease
 from crawler.frontier.shards.records import START
 from crawler.frontier.verbs import MAX_DRAINED
-from crawler.record import Record, Request, Stub
+from crawler.record import Record, Request
 from crawler.url import Form
-from tests.frontier.crawls import Crawl
+from tests.frontier.crawls import Crawl, state_of
 
 A: Final = "http://a.example/"
 ONE: Final = Request(f"{A}1", depth=3, via="77")
@@ -41,7 +40,8 @@ def ending(crawl: Crawl, lease: Lease, outcome: str = "fetched", digest: str = "
         title="A title",
     )
     url_id = crawl.frontier.id(request.url)
-    return Commit(lease, url_id, outcome, record.encode(), contents={"text": TEXT}, digest=digest)
+    state = state_of(lease, outcome, status=200)
+    return Commit(lease, url_id, state, record.encode(), contents={"text": TEXT}, digest=digest)
 
 
 def end(crawl: Crawl, *requests: Request, outcome: str = "fetched", digest: str = "") -> None:
@@ -54,14 +54,13 @@ def page(crawl: Crawl, url: str) -> dict[str, bytes]:
     return crawl.snapshot().pages[crawl.frontier.id(url)]
 
 
-def test_of_a_page_a_stub_is_left(crawl: Crawl) -> None:
+def test_of_a_page_its_state_is_left(crawl: Crawl) -> None:
     end(crawl, ONE)
     before = crawl.snapshot()
     assert crawl.frontier.drain(exported(crawl)) == 1
     shot = crawl.snapshot()
-    stub = b'{"url":"http://a.example/1","outcome":"fetched","depth":3,"via":"77"}'
-    assert shot.pages[crawl.frontier.id(ONE.url)] == {"m": stub, "token": page(crawl, ONE.url)["token"]}
-    assert shot.records == []
+    assert (shot.pages, shot.records) == ({}, [])
+    assert shot.states == before.states
     assert shot.counters == before.counters | {"drained": 1}
     assert crawl.crawldb.records.read() == ([], START)
 
@@ -70,19 +69,9 @@ def test_who_asks_for_a_page_still_finds_it(crawl: Crawl) -> None:
     end(crawl, ONE)
     crawl.frontier.drain(exported(crawl))
     url_id = crawl.frontier.id(ONE.url)
-    assert crawl.crawldb.records.get(url_id) == Record(url=ONE.url, outcome="fetched", depth=3, via="77")
+    assert crawl.crawldb.records.get(url_id) == Record(url=ONE.url, outcome="fetched", status=200, depth=3, via="77")
     assert crawl.crawldb.records.urls([url_id]) == {url_id: ONE.url}
     assert crawl.put(ONE.url) == Accepted(0, 1, 0)
-
-
-def test_a_stub_is_a_record_of_which_little_is_known() -> None:
-    kept = {"hops": 2, "sitemap": True, "lastmod": "2030-01-01T00:00:00Z"}
-    whole = Record(url=A, outcome="fetched", depth=1, via="7", title="x", text="y", data=[{}], **kept)  # type: ignore[arg-type]
-    stub = Stub.of(whole.encode())
-    assert Record.decode(stub.encode()) == msgspec.structs.replace(whole, title=None, text=None, data=None)
-    assert set(Stub.__struct_fields__) <= set(Record.__struct_fields__)
-    with pytest.raises(msgspec.DecodeError):
-        Stub.of(b"{}")
 
 
 def test_sent_twice_it_frees_nothing_more(crawl: Crawl) -> None:
@@ -126,7 +115,7 @@ def test_entries_that_stand_for_nothing_go(crawl: Crawl) -> None:
     crawl.frontier.revive([ONE, Request(f"{A}2")])
     crawl.frontier.commit(ending(crawl, crawl.one()))
     entries = exported(crawl)
-    assert [one.stub is None for one in entries] == [True, True, False]
+    assert [one.outcome for one in entries] == [None, None, "fetched"]
     assert crawl.frontier.drain(entries[:2]) == 0
     assert len(crawl.snapshot().records) == 1
     assert len(crawl.crawldb.records.read()[0]) == 1
@@ -142,7 +131,7 @@ def test_a_late_commit_of_a_drained_page_is_still_a_success(crawl: Crawl) -> Non
     assert crawl.frontier.run(calls) == [Accepted(), Accepted(left_out=True)]
     assert crawl.snapshot() == before
     assert crawl.crawldb.records.get(crawl.frontier.id(f"{A}2")) == Record(
-        url=f"{A}2", outcome="fetched", depth=0, duplicate_of=crawl.frontier.id(ONE.url)
+        url=f"{A}2", outcome="fetched", status=200, depth=0, duplicate_of=crawl.frontier.id(ONE.url)
     )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crawler.errors import NoCrawl
-from crawler.frontier.messages import Event, HostFacts, Limits
+from crawler.frontier.host_facts import HostFacts
+from crawler.frontier.messages import Event, Limits
 from crawler.frontier.redis.connection import Connection
 from crawler.record import Request
 from tests.frontier.crawls import Crawl, Make

@@ -55,26 +55,8 @@ _END_IN_REAP = """  local lease = end_lease(token)
   if lease then
 """
 _TAKE_SLOT_AGAIN = "    redis.call('HINCRBY', host_key(lease.host), 'in_flight', 1)\n"
-_END_IN_COMMIT = """local lease = owned(token, ARGV[3])
-if not lease then
-  local known = redis.call('HMGET', PAGE, 'token', 'd')
-  if known[1] == token then
-    return { 'DONE_ALREADY', known[2] and 1 or 0 }
-  end
-  return { 'LEASE_LOST' }
-end
-
-if ARGV[18] ~= '' and leads_to(ARGV[18], id) then
-  outcome, record = 'failed:redirect-loop', ARGV[19]
-end
-local failed = string.sub(outcome, 1, 7) == 'failed:' or outcome == 'dropped:trap' or outcome == 'dropped:scope'
-redis.call('XLEN', RECORDS) -- these too: see sound
-if failed then
-  redis.call('ZCARD', FAILED)
-end
-local sums = { ended = 1, ['outcome:' .. outcome] = 1 }
-end_lease(token, lease, sums)
-"""
+_REFUSE_IN_COMMIT = """if not lease then
+  if was and string.sub(was, STATE_TOKEN"""
 _END_IN_RETRY = """local lease = owned(token, ARGV[3])
 if not lease then
   return { 'LEASE_LOST' }
@@ -83,7 +65,7 @@ end
 end_lease(token, lease)
 """
 _BELIEVE = "local lease = end_lease(token) or read_lease((string.gsub(ARGV[3], ' ', '1 w ', 1)))\n"
-_BELIEVE_IN_COMMIT = _BELIEVE + "local sums, failed = { ended = 1 }, string.sub(outcome, 1, 7) == 'failed:'\n"
+_BELIEVE_IN_COMMIT = "lease = lease or read_lease((string.gsub(ARGV[3], ' ', '1 w ', 1)))\n"
 
 FAULTS: Final = {
     "due is kept in ready alone and forgotten when the queue is empty": Fault(
@@ -96,14 +78,14 @@ FAULTS: Final = {
     "reap does not charge": Fault("'LEFT', CRASH)", "'LEFT', 0)", ("reap",)),
     "reap does not let the host rest": Fault("    rest_again(lease.host)\n", "", ("reap",)),
     "release does not let the host rest": Fault("    rest_again(lease.host)\n", "", ("release",)),
-    "commit takes any token": Fault(_END_IN_COMMIT, _BELIEVE_IN_COMMIT, ("commit",)),
+    "commit takes any token": Fault(_REFUSE_IN_COMMIT, _BELIEVE_IN_COMMIT + _REFUSE_IN_COMMIT, ("commit",)),
     "retry takes any token": Fault(_END_IN_RETRY, _BELIEVE, ("retry",)),
     "a token of a repeated lease stands for any URL": Fault(
         "lease.kind .. ' ' .. lease.host .. ' ' .. lease.entry ~= what", "false"
     ),
     "a repeated commit is refused": Fault("{ 'DONE_ALREADY', ", "{ 'LEASE_LOST', ", ("commit",)),
     "a repeated commit is counted again": Fault(
-        "  if known[1] == token then\n", "  if known[1] == token then\n    count('ended', 1)\n", ("commit",)
+        "    return { 'DONE_ALREADY'", "    count('ended', 1)\n    return { 'DONE_ALREADY'", ("commit",)
     ),
     "the links of a duplicate are taken": Fault("if not left_out then", "if true then", ("commit",)),
     "a rest is forgotten when a delay is given back": Fault(
@@ -157,7 +139,20 @@ FAULTS: Final = {
     "a host's own delay does not count": Fault("number(own) or DELAY", "DELAY"),
     "a circle of redirects is not found": Fault("    if from == to then\n", "    if false then\n", ("commit",)),
     "what is near another page is noted too": Fault("elseif near then\n", "elseif false then\n", ("commit",)),
-    "drain forgets by what a page is found": Fault("      if was[5] then\n", "      if false then\n", ("drain",)),
+    "commit forgets the state": Fault(
+        "redis.call('HSET', ENDED, field, with_marks", "tostring(with_marks", ("commit",)
+    ),
+    "the state of a copy does not name the first page": Fault(
+        "(first and STATE_COPY or 0)", "0 * (first and STATE_COPY or 0)", ("commit",)
+    ),
+    "a page is noted, and its state does not say so": Fault("(is_noted and STATE_NOTED or 0)", "0", ("commit",)),
+    "the state of a loop says that it redirects": Fault("string.char(LOOP_NUMBER)", "string.char(1)", ("commit",)),
+    "what is queued again has no mark": Fault(", STATE_QUEUED)", ", 0)", ("revive",)),
+    "drain deletes the state": Fault(
+        "  redis.call('XDEL', RECORDS, at)",
+        "  redis.call('DEL', (string.gsub(page, 'page:.*', 'ended:0')))\n  redis.call('XDEL', RECORDS, at)",
+        ("drain",),
+    ),
     "revive leaves the record": Fault("    redis.call('DEL', page)\n", "", ("revive",)),
 }
 

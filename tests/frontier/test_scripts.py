@@ -131,16 +131,8 @@ CALLS: dict[str, Callable[[Crawl], Call[Any]]] = {
     "reap": lambda crawl: crawl.frontier.reap_call(),
     "pack": lambda crawl: with_a_long_queue(crawl).frontier.pack_call(LONG, tail(crawl)),
     "unpack": lambda crawl: with_a_segment(crawl).frontier.unpack_call(LONG, segment.encode(tail(crawl)[:2])),
-    "revive": lambda crawl: crawl.call(
-        "revive",
-        [crawl.frontier.keys.page(url_id) for url_id in failed(crawl)],
-        [crawl.now, *(part for url_id, url in failed(crawl).items() for part in (url_id, *Request(url).place()))],
-    ),
-    "drain": lambda crawl: crawl.call(
-        "drain",
-        [crawl.frontier.keys.page(one.id) for one in crawl.crawldb.records.exported("0-0", "+")[0]],
-        [part for one in crawl.crawldb.records.exported("0-0", "+")[0] for part in (one.at, one.id, "{}")],
-    ),
+    "revive": lambda crawl: crawl.frontier.revive_call([Request(url) for url in failed(crawl).values()]),
+    "drain": lambda crawl: crawl.frontier.drain_call(crawl.crawldb.records.exported("0-0", "+")[0]),
     "repair": lambda crawl: crawl.call("repair", (), ["hosts", "a.example", "c.example:81"]),
     "collect": lambda crawl: crawl.call("collect", with_parcels(crawl), ["w", 5, 5, 1]),
     "ack_delivered": lambda crawl: crawl.call("ack_delivered", with_parcels(crawl), [1, "run", "1-1"]),

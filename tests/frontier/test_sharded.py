@@ -21,7 +21,7 @@ from crawler.frontier.shards.records import START, ShardRecords
 from crawler.frontier.verbs import shard_of_token
 from crawler.record import Request
 from crawler.url import Form
-from tests.frontier.crawls import SETTINGS, record_of
+from tests.frontier.crawls import SETTINGS, record_of, state_of
 from tests.frontier.shards import SHARDS, Sharded, host_in, url_in
 
 OF_ALL_SHARDS = {
@@ -51,7 +51,7 @@ def test_a_frontier_has_no_verb_of_one_shard() -> None:
 
 def test_all_that_a_shard_has_stored_is_read_over_all() -> None:
     assert public(CrawlDb) == public(ShardDb) | {"leases_of"}
-    assert public(Records) == public(ShardRecords)
+    assert public(Records) == public(ShardRecords) | {"state", "states", "buckets"}
     assert public(Hosts) == public(ShardHosts)
 
 
@@ -199,7 +199,8 @@ def test_revived_and_released_where_they_live(crawl: Sharded) -> None:
     for shard in (1, 2):
         lease = crawl.lease(shard)[0]
         url = lease.entry().request.url
-        crawl.shards[shard].commit(Commit(lease, crawl.frontier.id(url), "failed:http", record_of(url, "failed:http")))
+        state, record = state_of(lease, "failed:http"), record_of(url, "failed:http")
+        crawl.shards[shard].commit(Commit(lease, crawl.frontier.id(url), state, record))
     letters = list(crawl.crawldb.records.letters())
     assert len(letters) == 2
     assert crawl.crawldb.records.letter(letters[1].id) == letters[1]

@@ -39,11 +39,8 @@ def end_again(crawl: Crawl, url_id: str, **options: Any) -> None:
     """A page that has ended is crawled and ends once more."""
     url = crawl.crawldb.records.urls([url_id])[url_id]
     crawl.link.client.zadd(crawl.frontier.keys.failed, {url_id: 0})
-    page: Any = crawl.link.client.hgetall(crawl.frontier.keys.page(url_id))
     crawl.frontier.revive([Request(url)])
-    lease = crawl.one()
-    crawl.link.client.hset(crawl.frontier.keys.page(url_id), mapping=page)
-    crawl.commit(lease, **options)
+    crawl.commit(crawl.one(), **options)
 
 
 def near(crawl: Crawl, url_id: str) -> str | None:

@@ -9,6 +9,7 @@ from crawler.config import load
 from crawler.crawl.session import Session
 from crawler.frontier.messages import Commit
 from crawler.record import Record, Request
+from crawler.worker.visit import state_of
 from tests.frontier.client import Client
 
 HOSTILE = "<script>alert(1)</script>"
@@ -37,7 +38,8 @@ def end(session: Session, records: Sequence[Record], **options: str) -> None:
         for lease in leases:
             record = by_url[lease.entry().request.url]
             made: Any = {**_event(record), **options}
-            client.commit(Commit(lease, client.frontier.id(record.url), record.outcome, record.encode(), **made))
+            state = state_of(lease.entry().request, lease.token, record)
+            client.commit(Commit(lease, client.frontier.id(record.url), state, record.encode(), **made))
 
 
 def _event(record: Record) -> dict[str, object]:

@@ -26,6 +26,7 @@ from crawler.monitor.explain import explain
 from crawler.monitor.screen import status_lines
 from crawler.record import Record, Request
 from crawler.settings import Settings
+from crawler.worker.visit import state_of
 from tests.frontier.client import Client
 from tests.redis_for_tests import PrivateRedis
 from tests.stories.commands import Commands
@@ -72,9 +73,8 @@ def _dead_letter(link: Connection) -> Client:
     (lease,) = (one for one in frontier.lease(1, 90.0, "w").leases)
     url = lease.entry().request.url
     record = Record(url=url, outcome="failed:http", depth=0)
-    frontier.commit(
-        Commit(lease, frontier.id(url), "failed:http", record.encode(), contents={"text": zlib.compress(b"text")})
-    )
+    state = state_of(lease.entry().request, lease.token, record)
+    frontier.commit(Commit(lease, frontier.id(url), state, record.encode(), contents={"text": zlib.compress(b"text")}))
     return frontier
 
 

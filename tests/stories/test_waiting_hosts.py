@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from crawler.frontier.messages import HostFacts, Trouble
+from crawler.frontier.host_facts import HostFacts
+from crawler.frontier.messages import Trouble
 from crawler.frontier.status import unanswered
 from tests.stories.commands import Commands, wait_until
 

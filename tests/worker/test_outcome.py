@@ -33,6 +33,11 @@ TAKEN: Final = [name for name in SHARED if name not in ("url", *records.CONTENTS
 """Those that the record takes as they are."""
 
 
+def _record(raw: bytes | None) -> Record:
+    assert raw is not None
+    return Record.decode(raw)
+
+
 def _held(request: Request | None = None, attempts: int = 0) -> LeasedPage:
     host, raw = (request or Request(URL, depth=2, via="77")).place()
     raw = bytes([attempts]) + raw[1:]
@@ -64,7 +69,7 @@ def test_a_page() -> None:
     requests = [Request("https://example.org/x", 3, 0, "42")]
     found = Discovered(requests, ["example.org"], Counter(scope=4, cap=1), HookResult({"price": 1}), None)
     ending = endings.of_page(_held(attempts=0x12), page, found, HostFeedback("ok", 750), {"text", "main"})
-    record = Record.decode(ending.record)
+    record = _record(ending.record)
     assert record == Record(
         url=URL,
         outcome="fetched",
@@ -139,14 +144,14 @@ def test_a_field_of_the_page_has_the_same_type_and_default_in_the_record(name: s
 @given(st.fixed_dictionaries({name: st.from_type(TYPES[name]) for name in TAKEN}))
 def test_the_record_takes_each_field_that_it_shares_with_the_page(values: dict[str, Any]) -> None:
     page = Page(URL, _response(), **values)
-    record = Record.decode(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
+    record = _record(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
     assert {name: getattr(record, name) for name in TAKEN} == values
 
 
 @given(st.fixed_dictionaries({name: st.from_type(TYPES[name]) for name in TAKEN}))
 def test_of_a_page_that_asks_not_to_be_kept_only_its_address_and_encoding_stay(values: dict[str, Any]) -> None:
     record, bare = (
-        Record.decode(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
+        _record(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
         for page in (Page(URL, _response(), noindex=True, **values), Page(URL, _response(), noindex=True))
     )
     assert (record.charset, record.canonical) == (values["charset"], values["canonical"])
@@ -157,7 +162,7 @@ def test_of_a_page_that_asks_not_to_be_kept_only_its_address_and_encoding_stay(v
 
 def test_the_url_the_text_and_the_links_have_ways_of_their_own() -> None:
     page = Page("https://example.org/elsewhere", _response(), text="text", links=[Link(url="x")])
-    record = Record.decode(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
+    record = _record(endings.of_page(_held(), page, Discovered(), HostFeedback()).record)
     assert (record.url, record.text, record.links) == (URL, None, None)
 
 
@@ -168,8 +173,8 @@ def test_a_page_that_asks_not_to_be_kept() -> None:
     )
     requests = [Request("https://example.org/x", 3, 0, "42")]
     ending = endings.of_page(_held(), page, Discovered(requests, hook=HookResult("secret")), HostFeedback("ok"))
-    assert ending.outcome == Record.decode(ending.record).outcome == "dropped:noindex"
-    assert b"secret" not in ending.record
+    assert ending.outcome == _record(ending.record).outcome == "dropped:noindex"
+    assert b"secret" not in (ending.record or b"secret")
     assert ending.contents == {}
     assert ending.requests == requests
 
@@ -179,7 +184,7 @@ def test_an_answer_without_a_page() -> None:
         *(_held(), "failed:http", _response(503, b"busy"), HostFeedback("slow", 5)),
         Discovered(error="503 Service Unavailable"),
     )
-    record = Record.decode(ending.record)
+    record = _record(ending.record)
     assert (record.outcome, record.status, record.size, record.error) == (
         "failed:http",
         503,
@@ -192,40 +197,36 @@ def test_an_answer_without_a_page() -> None:
 def test_a_sitemap_that_failed_is_told_as_one_so_that_it_is_tried_again_as_one() -> None:
     held = _held(Request(URL, sitemap=True))
     for outcome, marked in (("failed:http", True), ("dropped:type", False)):
-        assert (
-            Record.decode(endings.of_response(held, outcome, _response(500), HostFeedback()).record).sitemap is marked
-        )
+        assert _record(endings.of_response(held, outcome, _response(500), HostFeedback()).record).sitemap is marked
     too_many = endings.of_redirect(held, _response(302), None, Discovered(refused=Counter(hops=1)), HostFeedback())
-    assert Record.decode(too_many.record).sitemap
+    assert _record(too_many.record).sitemap
     loop = endings.of_redirect(held, _response(302), URL, Discovered(), HostFeedback(), "7")
-    assert Record.decode(loop.loop).sitemap
-    assert not Record.decode(loop.record).sitemap
-    assert not Record.decode(
-        endings.of_redirect(held, _response(302), None, Discovered(), HostFeedback()).record
-    ).sitemap
+    assert _record(loop.loop).sitemap
+    assert not _record(loop.record).sitemap
+    assert not _record(endings.of_redirect(held, _response(302), None, Discovered(), HostFeedback()).record).sitemap
 
 
 def test_a_body_that_was_not_read_has_no_size() -> None:
     response = _response(200, b"", ("Content-Type", "image/png"), skipped=True)
-    record = Record.decode(endings.of_response(_held(), "dropped:type", response, HostFeedback()).record)
+    record = _record(endings.of_response(_held(), "dropped:type", response, HostFeedback()).record)
     assert (record.size, record.digest, record.content_type) == (None, None, "image/png")
 
 
 def test_redirects() -> None:
     """The target is kept; where it cannot be crawled, what the server said and why."""
     response = _response(301, b"", ("Location", "ftp://else.where/"))
-    record = Record.decode(
+    record = _record(
         endings.of_redirect(_held(), response, "https://example.org/b", Discovered(), HostFeedback()).record
     )
     assert (record.outcome, record.status, record.redirect_to) == ("redirected", 301, "https://example.org/b")
-    record = Record.decode(endings.of_redirect(_held(), response, None, Discovered(error="no"), HostFeedback()).record)
+    record = _record(endings.of_redirect(_held(), response, None, Discovered(error="no"), HostFeedback()).record)
     assert (record.outcome, record.redirect_to, record.error) == ("redirected", "ftp://else.where/", "no")
 
 
 def test_an_end_without_an_answer() -> None:
     """A seed has no origin; nothing is counted as read."""
     ending = endings.of_failure(_held(Request(URL)), "failed:dns", "no such name", HostFeedback("dead", 9))
-    record = Record.decode(ending.record)
+    record = _record(ending.record)
     assert record == Record(url=URL, outcome="failed:dns", depth=0, attempts=1, error="no such name")
     assert (ending.event, ending.rest_ms, ending.tallies, ending.latency_ms) == ("dead", 9, {}, None)
 
@@ -234,10 +235,10 @@ def test_an_entry_that_cannot_be_read() -> None:
     """The host is known, and what was found; no other record has its URL."""
     lease = Lease("token:1", "P", "example.org", b"x", 0, 0, "", 0.0)
     ending = endings.of_bad_entry(lease, "not a queue entry: " + "x" * 10_000, lambda url: f"id of {url}")
-    record = Record.decode(ending.record)
+    record = _record(ending.record)
     assert (record.url, record.outcome) == ("http://example.org/#bad-entry-token:1", "failed:bad-entry")
     assert (record.error or "").startswith("not a queue entry: ")
-    assert len(ending.record) < 1_000
+    assert len(ending.record or b"") < 1_000
     assert ending.id == "id of http://example.org/#bad-entry-token:1"
 
 
@@ -247,7 +248,7 @@ def test_long_fields_are_cut() -> None:
     response = _response(
         302, b"", ("ETag", long), ("Last-Modified", long), ("Content-Type", f"x/{long}"), ("Location", long)
     )
-    record = Record.decode(endings.of_redirect(_held(), response, None, Discovered(error=long), HostFeedback()).record)
+    record = _record(endings.of_redirect(_held(), response, None, Discovered(error=long), HostFeedback()).record or b"")
     for field in (record.etag, record.last_modified, record.content_type, record.redirect_to, record.error):
         assert field is not None
         assert len(field) == endings.MAX_FIELD
@@ -258,7 +259,7 @@ def test_the_time_is_when_the_answer_ended() -> None:
     """Not when it was written down; RFC 3339 in UTC."""
     ended = Response(URL, 200, Headers(), ended=time.monotonic() - 3600)
     before = time.gmtime(time.time() - 3601)
-    record = Record.decode(endings.of_response(_held(), "fetched", ended, HostFeedback()).record)
+    record = _record(endings.of_response(_held(), "fetched", ended, HostFeedback()).record)
     after = time.gmtime(time.time() - 3599)
     form = "%Y-%m-%dT%H:%M:%SZ"
     assert time.strftime(form, before) <= (record.fetched_at or "") <= time.strftime(form, after)

@@ -9,9 +9,10 @@ import pytest
 
 from crawler.events import Ended, Event
 from crawler.frontier.messages import Commit, Lease, LeaseEnd, Release, Retry, RobotsResult
-from crawler.record import Record
+from crawler.record import Record, Request
 from crawler.worker import reporter
 from crawler.worker.reporter import Reporter
+from crawler.worker.visit import state_of
 
 BUSY: Final = "http 503 Service Unavailable"
 
@@ -44,7 +45,9 @@ def lease(host: str) -> Lease:
 
 def page(host: str = "a.example", trouble: str = "", event: Any = "ok", **facts: Any) -> Commit:
     fields: dict[str, Any] = {"url": f"http://{host}/", "outcome": "fetched", "depth": 0} | facts
-    return Commit(lease(host), "1", "fetched", Record(**fields).encode(), event=event, trouble=trouble)
+    record = Record(**fields)
+    state = state_of(Request(record.url), "0-1", record)
+    return Commit(lease(host), "1", state, record.encode(), event=event, trouble=trouble)
 
 
 def test_a_failing_host_is_reported_at_its_first_failure_and_once(reported: Reported) -> None:
@@ -121,7 +124,7 @@ def test_each_commit_is_a_line(reported: Reported) -> None:
 
 def test_without_listeners_nothing_is_read() -> None:
     silent = Reporter()
-    silent.acknowledged(Commit(lease("a.example"), "1", "fetched", b"not JSON"))
+    silent.acknowledged(msgspec.structs.replace(page(), record=b"not JSON"))
     silent.acknowledged(Retry(lease("a.example"), "slow", trouble=BUSY))
     silent.trap("a.example/p#")
     assert silent._failing.keys() == {"a.example"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from crawler.frontier.messages import Lease
+from crawler.frontier.messages import Commit, Lease
 from crawler.url_state import UrlState
 from crawler.worker import validator_memory
 from crawler.worker.validator_memory import ValidatorMemory
@@ -29,13 +29,20 @@ def lease(host: str = HOST, *, no_validators: bool = False) -> Lease:
     return Lease("t", "P", host, b"", 0, 0, "", 0.0, no_validators=no_validators)
 
 
+def commit(
+    memory: ValidatorMemory, url_id: str, found: UrlState, before: UrlState | None = None, host: str = HOST
+) -> Commit:
+    return memory.judged(Commit(lease(host), url_id, found, b"", before=before))
+
+
 def kept(
     memory: ValidatorMemory, url_id: str, found: UrlState, before: UrlState | None = None, host: str = HOST
 ) -> bool:
     """Whether the validators of an answer are stored."""
-    judged = memory.judged(host, url_id, before, found)
-    assert judged in (found, state(None, found.digest))
-    return judged == found
+    judged = commit(memory, url_id, found, before, host)
+    assert judged.state in (found, state(None, found.digest))
+    assert judged.no_validators == (judged.state != found), "the crawl hears of it"
+    return judged.state == found
 
 
 def test_pages_with_tags_of_their_own_keep_them() -> None:
@@ -102,7 +109,7 @@ def test_what_it_remembers_is_bounded(monkeypatch: Any) -> None:
     memory = ValidatorMemory()
     for n in range(100):
         kept(memory, str(n), state(f'"{n}"', n + 1))
-        memory.judged(f"h{n}", "1", None, state('"c"', 1))
-        memory.judged(f"h{n}", "2", None, state('"c"', 2))
+        commit(memory, "1", state('"c"', 1), host=f"h{n}")
+        commit(memory, "2", state('"c"', 2), host=f"h{n}")
     assert len(memory._tags) <= 10
     assert list(memory._broken) == ["h97", "h98", "h99"]

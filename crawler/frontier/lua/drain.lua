@@ -1,35 +1,34 @@
--- drain.lua: free what an export has written and synced: of a page its text and its record. A stub stays: that the URL
--- has ended, how, and where it was found. A dead letter keeps its record, so that it can be tried again.
+-- drain.lua: free what an export has written and synced: of a page its record and its contents. Its state stays. A
+-- dead letter keeps its record, so that it can be tried again; so does a visit that failed, until it is written too.
 -- Why Lua: a page that is committed again between look and removal would lose what was not exported yet.
--- The entries of `records` go in any case: readers skip one that is not its page's latest.
+-- The entries of `records` go in any case: readers skip one that stands for nothing.
 -- KEYS  page of each
--- REST  stream id, id and stub of each, at most 500
+-- REST  stream id and id of each, at most 500
 -- RETURNS OK number | NO_CRAWL | DELETING
 local no = refusal() or deleting()
 if no then
   return { no }
 end
 local drained, k = 0, OWN_KEYS
-for i = REST, #ARGV, 3 do
-  local at, id, stub, page = ARGV[i], ARGV[i + 1], ARGV[i + 2], KEYS[k]
+for i = REST, #ARGV, 2 do
+  local at, id, page = ARGV[i], ARGV[i + 1], KEYS[k]
   redis.call('XDEL', RECORDS, at) -- first, so that it goes through when Redis is full
-  local was = redis.call('HMGET', page, 'at', 'token', 'd', 'to', 's')
+  local was = redis.call('HMGET', page, 'at', 'fat', 'f')
   if was[1] == at then
-    if redis.call('ZSCORE', FAILED, id) then
+    if was[3] then -- the record of a visit that failed takes the place of the good one
+      redis.call('DEL', page)
+      redis.call('HSET', page, 'm', was[3])
+      if was[2] then
+        redis.call('HSET', page, 'at', was[2])
+      end
+    elseif redis.call('ZSCORE', FAILED, id) then
       redis.call('HDEL', page, 'at')
     else
-      redis.call('DEL', page) -- a smaller hash is packed only when it is made anew
-      redis.call('HSET', page, 'm', stub, 'token', was[2])
-      if was[3] then
-        redis.call('HSET', page, 'd', was[3])
-      end
-      if was[4] then
-        redis.call('HSET', page, 'to', was[4])
-      end
-      if was[5] then
-        redis.call('HSET', page, 's', was[5])
-      end
+      redis.call('DEL', page)
     end
+    drained = drained + 1
+  elseif was[2] == at then
+    redis.call('HDEL', page, 'fat')
     drained = drained + 1
   end
   k = k + 1

@@ -9,7 +9,8 @@ from typing import Final, Literal
 
 from crawler.frontier import decode
 from crawler.frontier import segment as segments
-from crawler.frontier.messages import HostRow, HostTrouble
+from crawler.frontier.host_facts import HostRow
+from crawler.frontier.messages import HostTrouble
 from crawler.frontier.shards.reader import Reader
 
 _MAX_ROBOTS: Final = 1 << 20  # bytes of a robots.txt: twice what is stored of one (`robots.MAX_BYTES`)

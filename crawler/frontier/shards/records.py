@@ -12,10 +12,14 @@ from crawler.frontier import decode
 from crawler.frontier.keys import CONTENT_FIELDS
 from crawler.frontier.messages import Exported
 from crawler.frontier.shards.reader import Reader
-from crawler.record import CONTENTS, Record, Stub
+from crawler.frontier.shards.states import ShardStates
+from crawler.record import CONTENTS, Record
 from crawler.text import rfc3339
+from crawler.url_state import UrlState
 
 START: Final = "0-0"
+_OF_PAGE: Final = ("at", "fat", "m", "f", "d", "n")
+"""Fields of a page: places of its records in the order of commits, the records, and pages that it is like."""
 _BATCH: Final = 500
 _WEIGHT: Final = 8 << 20  # bytes of contents after which a batch of records ends
 
@@ -52,6 +56,7 @@ class ShardRecords:
 
     def __init__(self, shard: Reader) -> None:
         self._shard, self._keys = shard, shard.keys
+        self.states = ShardStates(shard)
 
     def read(
         self, after: str = START, most: int = _BATCH, contents: Collection[str] = CONTENTS
@@ -69,14 +74,15 @@ class ShardRecords:
             return [], after
         ids = decode.ids(entries)
         fields = [CONTENT_FIELDS[name] for name in contents]
-        pages = self._shard.read(*(("HMGET", self._keys.page(i), "m", "at", "d", "n", *fields) for i in ids))
+        pages = [("HMGET", self._keys.page(i), *_OF_PAGE, *fields) for i in ids]
+        replies = self._shard.read(*pages, *map(self.states.reading, ids))
+        states = map(decode.state, replies[len(ids) :])
         found: list[Stored] = []
         weight = 0
-        for (at, _), url_id, page in zip(entries, ids, pages, strict=True):
-            if page[1] == at:
+        for (at, _), url_id, page, state in zip(entries, ids, replies, states, strict=False):
+            if at in (page[0], page[1]):
                 try:
-                    packed = dict(zip(contents, page[4:], strict=True))
-                    record, size = decode.record(self._keys.page(url_id), page[0], page[2], page[3], packed)
+                    record, size = self._decoded(at, url_id, page, contents, state)
                 except UnreadableRecord as error:
                     if found:
                         break  # the next call begins with it
@@ -87,6 +93,20 @@ class ShardRecords:
             if weight >= _WEIGHT:
                 break
         return found, after
+
+    def _decoded(
+        self,
+        at: bytes | None,
+        url_id: str,
+        page: Sequence[bytes | None],
+        contents: Collection[str],
+        state: UrlState | None,
+    ) -> tuple[Record, int]:
+        """The record of the visit whose place is *at*, of None that of the last one; and the bytes of its contents."""
+        key, (of_failed, good, failed, copy_of, near) = self._keys.page(url_id), page[1:6]
+        if failed is not None and at in (None, of_failed):
+            return decode.record(key, failed, state=state)
+        return decode.record(key, good, copy_of, near, dict(zip(contents, page[6:], strict=True)), state)
 
     def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
         """The cursor behind *taken*, which are the first of the records behind *cursor*."""
@@ -99,12 +119,14 @@ class ShardRecords:
         """
         (entries,) = self._shard.read(("XRANGE", self._keys.records, f"({after}", until, "COUNT", most))
         ids = decode.ids(entries)
-        pages = self._shard.read(*(("HMGET", self._keys.page(i), "m", "at") for i in ids))
+        pages = self._shard.read(*(("HMGET", self._keys.page(i), *_OF_PAGE) for i in ids))
         found = []
         for (at, _), url_id, page in zip(entries, ids, pages, strict=True):
             after = at.decode()
+            stands = at in (page[0], page[1])
             with suppress(UnreadableRecord):
-                found.append(Exported(after, url_id, self._stub(url_id, page[0]) if page[1] == at else None))
+                outcome = self._decoded(at, url_id, page, (), None)[0].outcome if stands else None
+                found.append(Exported(after, url_id, outcome))
         return found, after
 
     def entry(self, at: str) -> str | None:
@@ -116,21 +138,27 @@ class ShardRecords:
         """*cursor*, if its entry is still there and of the page *last*; else START."""
         return cursor if last and self.entry(cursor) == last else START
 
-    def _stub(self, url_id: str, raw: bytes | None) -> Stub:
-        return decode.stub(self._keys.page(url_id), raw)
-
     def get(self, url_id: str, contents: Collection[str] = ()) -> Record | None:
-        """The record of one URL with these of its *contents*, if it has ended."""
-        key, fields = self._keys.page(url_id), [CONTENT_FIELDS[name] for name in contents]
-        (page,) = self._shard.read(("HMGET", key, "m", "d", "n", *fields))
-        packed = dict(zip(contents, page[3:], strict=True))
-        return decode.record(key, page[0], page[1], page[2], packed)[0] if page[0] else None
+        """The record of the last visit of one URL with these of its *contents*, if it has ended.
+
+        Of what was drained that is what its state knows.
+        """
+        fields = [CONTENT_FIELDS[name] for name in contents]
+        page, raw = self._shard.read(
+            ("HMGET", self._keys.page(url_id), *_OF_PAGE, *fields), self.states.reading(url_id)
+        )
+        state = decode.state(raw)
+        if page[2] or page[3]:
+            return self._decoded(None, url_id, page, contents, state)[0]
+        return None if state is None else decode.record_of(state)
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
-        """The URLs of stored pages by id; those that are not stored (any more) are absent, and what cannot be read."""
-        pages = self._shard.read(*(("HGET", self._keys.page(i), "m") for i in ids))
-        records = {i: self._record_or_none(i, raw) for i, raw in zip(ids, pages, strict=True) if raw}
-        return {i: record.url for i, record in records.items() if record is not None}
+        """The URLs of ended ones by id; those that are not known are absent, and what cannot be read."""
+        found = {i: state.url for i, state in zip(ids, self.states.of(ids), strict=True) if state is not None}
+        left = [i for i in ids if i not in found]  # a crawl of the last release has no states
+        pages = self._shard.read(*(("HGET", self._keys.page(i), "m") for i in left))
+        records = {i: self._record_or_none(i, raw) for i, raw in zip(left, pages, strict=True) if raw}
+        return found | {i: record.url for i, record in records.items() if record is not None}
 
     def letters(self, since: int | None = None, until: int | None = None) -> Iterator[Letter]:
         """The dead letters of now, oldest first, that failed from *since* on and before *until* (ms, server's clock).
@@ -153,10 +181,10 @@ class ShardRecords:
 
     def _letters(self, rows: Sequence[tuple[bytes, float]]) -> Iterator[Letter]:
         ids = [url_id.decode("utf-8", "replace") for url_id, _ in rows]
-        pages = self._shard.read(*(("HMGET", self._keys.page(url_id), "m") for url_id in ids))
-        for url_id, (_, at), (raw,) in zip(ids, rows, pages, strict=True):
-            if raw is not None:  # else it was revived just now
-                yield Letter(url_id, decode.whole(at), self._record_or_none(url_id, raw))
+        pages = self._shard.read(*(("HMGET", self._keys.page(url_id), "f", "m") for url_id in ids))
+        for url_id, (_, at), (failed, raw) in zip(ids, rows, pages, strict=True):
+            if failed or raw:  # else it was revived just now
+                yield Letter(url_id, decode.whole(at), self._record_or_none(url_id, failed or raw))
 
     def _behind(self, last: tuple[float, bytes], most: float) -> list[tuple[bytes, float]]:
         """The next rows of `failed` behind (score, member), by score and member, of scores up to *most*."""
@@ -177,15 +205,15 @@ class ShardRecords:
 
     def letter(self, url_id: str) -> Letter | None:
         """One dead letter; None for any other URL."""
-        at, raw = self._shard.read(("ZSCORE", self._keys.failed, url_id), ("HGET", self._keys.page(url_id), "m"))
-        return (
-            None
-            if at is None or raw is None
-            else Letter(url_id, decode.whole(float(at)), self._record_or_none(url_id, raw))
+        at, (failed, raw) = self._shard.read(
+            ("ZSCORE", self._keys.failed, url_id), ("HMGET", self._keys.page(url_id), "f", "m")
         )
+        if at is None or not (failed or raw):
+            return None
+        return Letter(url_id, decode.whole(float(at)), self._record_or_none(url_id, failed or raw))
 
     def _record_or_none(self, url_id: str, raw: bytes) -> Record | None:
         try:
-            return decode.record(self._keys.page(url_id), raw, None, None, {})[0]
+            return decode.record(self._keys.page(url_id), raw)[0]
         except FrontierError:
             return None

@@ -10,7 +10,7 @@ from typing import Any, Final
 from crawler.crawl.hosts import SORTS
 from crawler.errors import UsageError
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.messages import HostRow
+from crawler.frontier.host_facts import HostRow
 from crawler.frontier.shards.records import Letter
 from crawler.monitor.explain import explain
 from crawler.monitor.screen import cause

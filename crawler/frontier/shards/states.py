@@ -1,0 +1,42 @@
+"""What one shard keeps of each URL that has ended: its packed state (see url_state.py)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from crawler.frontier import decode
+from crawler.frontier.shards.reader import SLICE, Reader
+from crawler.url_state import UrlState, id_bytes
+
+_ID: Final = re.compile("[0-9]{1,20}")
+
+
+class ShardStates:
+    """Reads the states of one shard. What something else wrote counts as absent."""
+
+    def __init__(self, shard: Reader) -> None:
+        self._shard, self._keys = shard, shard.keys
+
+    def of(self, ids: Sequence[str]) -> list[UrlState | None]:
+        """The state of each of *ids*; None where there is none."""
+        return list(map(decode.state, self._shard.read(*map(self.reading, ids))))
+
+    def reading(self, url_id: str) -> tuple[str, str, bytes]:
+        """The command that reads the state of one URL; of what is no id, one that finds nothing."""
+        url_id = url_id if _ID.fullmatch(url_id) and int(url_id) < 1 << 64 else "0"
+        return "HGET", self._keys.ended(url_id), id_bytes(url_id)
+
+    def bucket(self, number: int, cursor: int) -> tuple[list[tuple[str, bytes, UrlState]], int]:
+        """About a thousand states of one bucket, each with its id and as it is stored, and the next cursor; 0: all.
+
+        One may come twice (HSCAN).
+        """
+        ((after, raw),) = self._shard.read(("HSCAN", self._keys.ended_bucket(number), cursor, "COUNT", SLICE))
+        found = [
+            (str(int.from_bytes(field, "big")), packed, state)
+            for field, packed in decode.pairs(raw)
+            if len(field) == 8 and (state := decode.state(packed)) is not None
+        ]
+        return found, int(after)
