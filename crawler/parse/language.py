@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import filterfalse
 from typing import Final
 
 from crawler.parse.language_words import ARABIC, CYRILLIC, DEVANAGARI, LATIN
@@ -124,7 +125,7 @@ def language_of(text: str) -> str | None:
 
 def _language_of(text: str, size: int, margin: float) -> str | None:
     begin = max((len(text) - size) // 3, 0)
-    sample = " ".join(word for word in text[begin : begin + size].split() if _NOISE.search(word) is None)
+    sample = " ".join(filterfalse(_NOISE.search, text[begin : begin + size].split()))
     letters = Counter(sample)
     scripts = _scripts(letters)
     if not scripts:
@@ -160,10 +161,11 @@ def _by_words(sample: str, letters: Mapping[str, int], script: str, margin: floa
     words = Counter(_WORD.findall(sample.lower().replace("’", "'")))
     scores: Counter[str] = Counter()
     hits = 0.0
-    for word, count in words.items():
-        for language, worth in known.get(word, ()):
+    for word in filter(known.__contains__, words):
+        count = words[word]
+        for language, worth in known[word]:
             scores[language] += worth * count  # type: ignore[assignment]
-        hits += count if word in known else 0
+        hits += count
     for letter, language in _LETTERS.items():
         if letter in letters and language in scores:
             scores[language] += _LETTER_WORTH * letters[letter]  # type: ignore[assignment]

@@ -52,7 +52,7 @@ class _Writer(Inline):
         self._level = 1
         """Of the heading that is open."""
         self._tables: list[Table] = []
-        self._data_tables: frozenset[int] | None = None
+        self._data_tables: frozenset[int] = frozenset()
 
     def read(self, begin: int, end: int) -> None:
         """Write the tokens from *begin* to *end*, unless a tag before has read them."""
@@ -92,7 +92,11 @@ class _Writer(Inline):
             self.inline.append(" ")
             return
         text = self.take_paragraph()
-        for part in text.split(BREAK * 2) if BREAK in text else (text,):
+        if BREAK not in text:
+            if text:
+                self.lines.add([escape_start(text) if self.marks else text])
+            return
+        for part in text.split(BREAK * 2):
             if part := part.strip(BREAK):
                 self.lines.add(self._paragraph(part))
 
@@ -194,8 +198,8 @@ class _Writer(Inline):
         if attributes and is_code_table(attributes):
             self.code_block("table", attributes)
             return
-        if self._data_tables is None:
-            self._data_tables = data_tables(self.tokens)
+        if not self._tables:
+            self._data_tables = data_tables(self.tokens, self.at)
         self._tables.append(Table(is_data=self.at in self._data_tables and not self.joined))
 
     def end_table(self, _: str) -> None:

@@ -30,6 +30,7 @@ _PERMALINK = re.compile(
 )
 _SIGNS: Final = names("¶ # § 🔗 ⚓ \u221e \\# \ue9cb \u200b")
 """Links that lead to the heading before them."""
+_CODE_ENDS: Final = names("/code /tt /kbd /samp")
 _BREAKS = re.compile(f" ?{BREAK} ?")
 _TEX = re.compile(r"\\\((.+)\\\)|\\\[(.+)\\\]", re.DOTALL)
 _LAZY: Final = ("data-src", "data-original", "data-lazy-src", "srcset", "data-srcset")
@@ -77,8 +78,9 @@ class Inline:
             self.end_link()
         if self._scripts:
             self._scripts.clear()
-        text = " ".join("".join(self.inline).split())
-        self.inline.clear()
+        inline = self.inline
+        text = " ".join((inline[0] if len(inline) == 1 else "".join(inline)).split())
+        inline.clear()
         if BREAK in text:
             text = _BREAKS.sub(BREAK, text).strip(BREAK)
         if self._is_marked:
@@ -89,6 +91,8 @@ class Inline:
     def take_paragraph(self) -> str:
         """The same; a link and code that are open go on in the next one."""
         link, code = self._link, self._code
+        if link is None and code is None:
+            return self.take()
         text = self.take()
         self._link = None if link is None else (0, *link[1:])
         self._code = None if code is None else 0
@@ -102,27 +106,38 @@ class Inline:
         self.end_code()
 
     def begin_code(self, _: str) -> None:
-        if self._code is None:
+        if self._code is not None:
+            return
+        text = self.tokens[self.at][2]
+        if text and not text.isspace() and self.tokens[self.at + 1][0] in _CODE_ENDS:  # it is most of the code
+            self._write_code(unescape(text))
+            self.at += 1
+        else:
             self._code = len(self.inline)
 
     def end_code(self, _: str = "") -> None:
-        """Write the code that has collected, if any, as a span; right behind another one they become one."""
+        """Write the code that has collected, if any, as a span."""
         if self._code is not None:
             text = "".join(self.inline[self._code :])
             del self.inline[self._code :]
             self._code = None
             if text:
-                if self._is_behind_code():
-                    self.inline.pop()
-                    text = self._span_before[1] + text
-                self.inline.append(code_span(without_marks(text), self.marks))
-                self._span_before = (self.inline[-1], text)
+                self._write_code(without_marks(text))
+
+    def _write_code(self, text: str) -> None:
+        """Write *text* as a span of code; right behind another one they become one."""
+        if self.inline and self._is_behind_code():
+            self.inline.pop()
+            text = self._span_before[1] + text
+        written = code_span(text, self.marks)
+        self.inline.append(written)
+        self._span_before = (written, text)
 
     def _is_behind_code(self) -> bool:
         """Whether nothing is between here and the last span of code, not even the beginning of a link."""
         at, (written, code) = len(self.inline), self._span_before
         begins_link = self._link is not None and self._link[0] == at
-        return at > 0 and self.inline[-1] is written and not begins_link and len(code) < _MAX_SPAN
+        return self.inline[-1] is written and not begins_link and len(code) < _MAX_SPAN
 
     def anchor(self, attributes: str) -> None:
         in_code = self._code is not None

@@ -38,21 +38,26 @@ class Lines:
 
     def add(self, lines: list[str]) -> None:
         """Add the *lines* of a block. Raises Full at the limit."""
-        if self._gap is not None and self.marks:
-            self._add(self._gap.rstrip())
         prefix = self._prefix
-        self._add((prefix if self._first is None else self._first) + lines[0])
+        new = [self._gap.rstrip()] if self._gap is not None and self.marks else []
+        new.append((prefix if self._first is None else self._first) + lines[0])
         if len(lines) > 1:
             empty = prefix.rstrip()
-            for line in lines[1:]:
-                self._add(prefix + line if line else empty)
+            new += [prefix + line if line else empty for line in lines[1:]] if prefix else lines[1:]
+        self._add(new)
         self._first, self._gap = None, prefix
 
-    def _add(self, line: str) -> None:
-        self._room -= len(line) + 1 if line.isascii() else len(line.encode("utf-8", "replace")) + 1
-        self._lines.append(line)
-        if self._room < -1:
-            raise Full
+    def _add(self, lines: list[str]) -> None:
+        size = _size("".join(lines)) + len(lines)
+        if size <= self._room:
+            self._room -= size
+            self._lines += lines
+            return
+        for line in lines:
+            self._room -= _size(line) + 1
+            self._lines.append(line)
+            if self._room < -1:
+                raise Full
 
     def text(self) -> str:
         return "\n".join(self._lines)
@@ -106,6 +111,11 @@ class Lines:
             self._gap = None
         marker = here.marker()
         self._push(marker, " " * len(marker))
+
+
+def _size(text: str) -> int:
+    """The bytes of *text* in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
 
 
 class _List:

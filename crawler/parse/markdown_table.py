@@ -25,10 +25,6 @@ _MAX_SHORT: Final = 80
 """Characters a row, white space included, up to which one column is data."""
 
 
-_ENDS: Final = [("/table", "", "")] * 100
-"""What the limit of tags may have cut off."""
-
-
 class Table:
     """A table that is open. Only one of data collects cells."""
 
@@ -118,24 +114,26 @@ def _number(attributes: str, name: str, most: int) -> int:
     return min(max(int(found[1]), 1), most) if found else 1
 
 
-def data_tables(tokens: Sequence[Token]) -> frozenset[int]:
-    """The tables, by the numbers of their tags, whose cells are data."""
+def data_tables(tokens: Sequence[Token], first: int) -> frozenset[int]:
+    """The tables whose cells are data, by the numbers of their tags, of the *first* one and all within it."""
     found: set[int] = set()
     around: list[_Count] = []
-    for at, (name, attributes, text) in enumerate([*tokens, *_ENDS]):
+    for at in range(first, len(tokens)):
+        name, attributes, text = tokens[at]
         if name == "table":
             if around:
                 around[-1].parts["table"] += 1
             around.append(_Count(at, attributes))
-        elif around:
-            if name == "/table":
-                count = around.pop()
-                if count.is_data():
-                    found.add(count.at)
-            elif name in _COUNTED:
-                around[-1].parts[name] += 1
-            if around:
-                around[-1].size += len(text)
+        elif name == "/table":
+            count = around.pop()
+            if count.is_data():
+                found.add(count.at)
+            if not around:
+                break
+        elif name in _COUNTED:
+            around[-1].parts[name] += 1
+        around[-1].size += len(text)
+    found.update(count.at for count in around if count.is_data())  # the limit of tags has cut off their ends
     return frozenset(found)
 
 

@@ -28,7 +28,14 @@ _REFERENCE = re.compile(r"&#?\w*$")
 _END_OF_REFERENCE = re.compile(r"#?\w*;")
 _ALL_MARKS = re.compile("[\x01-\x07]")
 _MARKS = re.compile("[\x02-\x07]")
-_DEFINITION = re.compile(r"\[(?:[^\\\[\]]|\\.)+\]:")
+_OTHER: Final = r"[^ !-/:-@\[-`{-~]"
+"""Neither a space nor punctuation of ASCII."""
+_INNER: Final = r"([^ \x01-\x07](?:[^\x01-\x07]*[^ \x01-\x07])?)"
+_PLAIN_EM, _PLAIN_STRONG = (
+    re.compile(f"{begin}(?<!{_OTHER}.){_INNER}{end}(?!{_OTHER})") for begin, end in ((EM, EM_END), (STRONG, STRONG_END))
+)
+"""Emphasis that every parser recognises: nothing outside is a part of its words."""
+_DEFINITION = re.compile(r"\[(?:[^\\\[\]]++|\\.)++\]:")
 _WORD = re.compile(r"[+-]?\w+|[*\u2032\u2033\u2020\u2021\u2217]")
 _TICKS = re.compile("`+")
 _UNSAFE: Final = {ord(c): f"%{ord(c):02X}" for c in ' <>"\\^`{|}\x00\n\r\t'}
@@ -41,10 +48,14 @@ def escape(text: str, before: list[str]) -> str:
 
     It follows the pieces *before*, with which it could make a reference to a character.
     """
-    found = _END_OF_REFERENCE.match(text) if before else None
+    found = _END_OF_REFERENCE.match(text) if before and ";" in text else None
     if found is not None and _REFERENCE.search(_ALL_MARKS.sub("", "".join(before[-4:])[-_LONGEST:])):
         return text[: found.end() - 1] + "\\" + escape(text[found.end() - 1 :], [])
-    return _SPECIAL.sub(r"\\\g<0>", text) if may_be_special(text) else text
+    return _SPECIAL.sub(_escaped, text) if may_be_special(text) else text
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "\\" + found[0]
 
 
 def without_marks(text: str) -> str:
@@ -68,6 +79,8 @@ def script(sign: str, text: str, before: str, escapes: bool) -> str:
 
 def escape_start(line: str) -> str:
     """A *line* of a paragraph, so that it does not begin a heading, a list, a quote or a table."""
+    if line[:1].isalpha():
+        return line
     if line[:1] == "[" and (label := _DEFINITION.match(line)):  # its colon is in a span of code, as no text has one
         return f"{label[0][:-1]} {line[label.end() - 1 :]}"
     found = _LINE_START.match(line)
@@ -115,19 +128,39 @@ def emphasise(text: str) -> str:
     """A paragraph's *text* with its marks of emphasis as Markdown, where a parser recognises them; else without."""
     if _MARKS.search(text) is None:
         return text
+    plain = text
+    if f"{STRONG} " in text or f" {STRONG_END}" in text:  # the text has no two spaces in a row
+        plain = text.replace(f"{STRONG} ", f" {STRONG}").replace(f" {STRONG_END}", f"{STRONG_END} ").replace("  ", " ")
+    plain = _PLAIN_STRONG.sub(_strong, _PLAIN_EM.sub(_em, plain))
+    return plain if _MARKS.search(plain) is None else _emphasise(text)
+
+
+def _em(found: re.Match[str]) -> str:
+    return f"_{found[1]}_"
+
+
+def _strong(found: re.Match[str]) -> str:
+    return f"**{found[1]}**"
+
+
+def _emphasise(text: str) -> str:
     parts, marks = _MARKS.split(text), _MARKS.findall(text)
     written = [""] * len(marks)
     opened: list[int] = []
+    kinds: list[str] = []
+    """The marks of those."""
     for at, mark in enumerate(marks):
         if mark in _OPENS:
             opened.append(at)
+            kinds.append(mark)
             continue
         kind = _CLOSES[mark]
-        if kind not in (marks[one] for one in opened[-_MAX_NESTED:]):
+        if kind not in kinds[-_MAX_NESTED:]:
             continue
-        while marks[begin := opened.pop()] != kind:
-            pass
-        if kind not in (marks[one] for one in opened[-_MAX_NESTED:]):
+        while kinds.pop() != kind:
+            opened.pop()
+        begin = opened.pop()
+        if kind not in kinds[-_MAX_NESTED:]:
             written[begin] = written[at] = _delimiter(parts, begin, at, _OPENS[kind])
     return _joined(parts, marks, written)
 
@@ -164,6 +197,8 @@ def _delimiter(parts: list[str], begin: int, end: int, usual: str) -> str:
 
     The rules of flanking (CommonMark 6.2), with the unknown taken for the worse: a letter inside, or none outside.
     """
+    if usual == "**" and parts[begin + 1][:1].isalnum() and parts[end][-1:].isalnum():
+        return usual
     _move_out(parts, begin, end)
     first, is_nested = _after(parts, begin + 1, end + 1)
     last, is_nested_too = _before(parts, begin + 1, end + 1)

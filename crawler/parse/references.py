@@ -10,7 +10,7 @@ from crawler.errors import InvalidURL
 
 _NO_LINK = re.compile(r"(?:javascript|data|vbscript|about|blob):", re.IGNORECASE)
 # These are most references; the others take ten times as long.
-_SIMPLE = re.compile(r"(?!\.)[\w-]+(?:[./][\w-]+)*/?(?:#[\w.:%-]*)?", re.ASCII)
+_SIMPLE = re.compile(r"[\w-]++(?:[./][\w-]++)*+/?+(?:#[\w.:%-]*+)?+", re.ASCII)
 _ABSOLUTE = re.compile(r"https?://[a-z0-9.-]+(?::\d+)?/[^\s\\<>\"`{}|^]*", re.ASCII)
 _UNSAFE: Final = {ord(character): f"%{ord(character):02X}" for character in ' <>"\\^`{|}\x00\n\r\t()'}
 

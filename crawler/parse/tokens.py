@@ -49,7 +49,7 @@ def tokens_of(tree: Tree) -> list[Token]:
             is_numbered = any(map(tags.__contains__, _NUMBERS))
             html = _NUMBERED.sub("", html) if is_numbered else "".join(parts[::2])
     if len(html) > _MAX_TOKENS and (count := html.count("<")) > _MAX_TOKENS:
-        html = html[: len(html) * _MAX_TOKENS // count]
+        html = html[: len(html) * _MAX_TOKENS // count].rpartition("<")[0] + "</body>"
     return _TOKEN.findall(html)
 
 

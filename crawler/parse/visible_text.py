@@ -306,11 +306,12 @@ def _lines(raw: str, kept: dict[str, str]) -> str:
     for space in "\n\t\r\f\xa0":
         raw = raw.replace(space, " ")
     lines: list[str] = []
-    for line in map(str.strip, raw.split("\0")):
+    for line in filter(None, map(str.strip, raw.split("\0"))):
         if "  " in line:
             line = " ".join(filter(None, map(str.strip, line.split("  "))))  # much cheaper than word by word
-        if line[:1] == "\1" and line in kept:
+        if line[0] == "\1" and line in kept:
             line = kept.pop(line).strip("\r\n").rstrip()
-        if line:
-            lines.append(line)
+            if not line:
+                continue
+        lines.append(line)
     return "\n".join(lines)

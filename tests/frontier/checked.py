@@ -232,6 +232,9 @@ class CheckedMachine(RuleBasedStateMachine):
         assert shot.ended.keys() == model.ended.keys()
         assert [url_id for _, url_id in shot.records] == [url_id for _, url_id in model.committed]
         assert {url_id for url_id, page in shot.pages.items() if "at" in page} == set(model.latest)
+        assert {url_id for url_id, page in shot.pages.items() if "fat" in page} == set(model.beside)
+        assert {url_id for url_id, page in shot.pages.items() if "f" in page} == model.has_failed
+        assert shot.digests == model.digests
         assert shot.failed == model.failed
         assert (shot.seen, shot.roots, shot.sources) == (model.seen, model.roots, model.sources)
         assert shot.host_settings == {" ".join(of): str(value) for of, value in model.host_settings.items()}

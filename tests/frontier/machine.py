@@ -21,6 +21,7 @@ from crawler.frontier.shards.outbox import site_key
 from crawler.record import Charge, Request, is_revisit
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
 from tests.frontier.crawls import record_of, state_of
+from tests.frontier.model import Mode
 
 TERM_MS: Final = 20_000
 WORKERS: Final = ("ann", "bob", "cyd")
@@ -148,6 +149,8 @@ class FrontierMachine(CheckedMachine):
                 "handling_ms": HANDLING,
                 "trouble": TROUBLES,
                 "no_validators": st.booleans(),
+                "visit": st.sampled_from(("new", "same", "keeps")),
+                "changed": st.booleans(),
             }
         ),
     )
@@ -174,37 +177,54 @@ class FrontierMachine(CheckedMachine):
         handling_ms: int = 0,
         trouble: str = "",
         no_validators: bool = False,
+        visit: Mode = "new",
+        changed: bool = False,
     ) -> None:
         url = lease.entry().request.url
         url_id = self.frontier.id(url)
-        number = int(url.rpartition("/")[2].partition("?")[0])
-        digest = str(number % 2 + 7) if digested else ""  # the content of a URL stays, and others have the same
+        number = int(url.rpartition("/")[2].partition("?")[0]) + changed
+        digest = str(number % 2 + 7) if digested else ""  # others have the same content
         # two kinds of text; those of one kind are near each other
         similarity = (-(number % 2) & (1 << 64) - 1) ^ similar if similar and outcome == "fetched" else None
         target = self.frontier.id(requests[0].url) if outcome == "redirected" and requests else ""
+        before = self.crawl.crawldb.records.state(url_id) if is_revisit(lease.raw) else None
+        is_bad = outcome.startswith("failed") or outcome in ("dropped:trap", "dropped:scope")
+        mode = "new" if before is None or target else "keeps" if visit == "keeps" else "same" if not is_bad else "new"
+        mode = mode if visit != "new" else "new"
+        stays = before if mode != "new" else None
+        state = state_of(
+            lease,
+            outcome,
+            target=target or None,
+            similarity=similarity if stays is None else stays.similarity,
+            digest=int(digest or 0) << 1 if stays is None else stays.digest,
+            is_gone=mode == "new" and not digest,
+        )
         ending = Commit(
             lease,
             url_id,
-            state_of(lease, outcome, target=target or None, similarity=similarity),
-            record_of(url, outcome),
+            state,
+            None if mode == "same" else record_of(url, outcome),
             event=event,
             rest_ms=rest_ms,
             requests=requests,
-            digest=digest,
-            similarity=similarity,
+            digest=digest if mode == "new" else "",
+            similarity=similarity if mode == "new" else None,
             latency_ms=latency_ms,
             ip=ip,
             handling_ms=handling_ms,
             trouble=trouble,
             no_validators=no_validators,
             loop=record_of(url, "failed:redirect-loop") if target else b"",
-            before=self.crawl.crawldb.records.state(url_id) if is_revisit(lease.raw) else None,
+            before=before,
+            keeps=mode == "keeps",
         )
         if event == "unsent":
             self.nothing_was_sent(lease)
         end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
         expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests), handling=handling_ms)
-        expect = partial(expect, trouble=trouble, no_validators=no_validators, target=target, similarity=similarity)
+        expect = partial(expect, trouble=trouble, target=target, similarity=similarity, mode=mode, gone=state.is_gone)
+        expect = partial(expect, no_validators=no_validators)
         self._send(self.frontier.commit_call(ending), partial(expect, digest=digest, latency=latency_ms, ip=ip))
 
     @rule(
@@ -271,6 +291,22 @@ class FrontierMachine(CheckedMachine):
         latest = self.model.now - ago
         expect = partial(self.model.revive, self._puts(requests), latest)
         self._do(self._attempt(self.frontier.revive, requests, latest), expect)
+
+    @rule(n=numbers)
+    def visit_again(self, n: int) -> None:
+        """A URL that has ended is queued again; its record stays, as that of a good page beside a failed visit does."""
+        ended = [request for request in POOL if self.frontier.id(request.url) in self.model.ended]
+        if not ended or self.model.state == "deleting":
+            return
+        request = ended[n % len(ended)]
+        url_id = self.frontier.id(request.url)
+        if url_id in self.model.latest:
+            self.link.client.hset(self.frontier.keys.page(url_id), "f", record_of(request.url, "denied"))
+            self.model.has_failed.add(url_id)
+        self.link.client.zadd(self.frontier.keys.failed, {url_id: self.model.now})
+        self.model.failed[url_id] = self.model.now
+        expect = partial(self.model.revive, self._puts([request]), self.model.now)
+        self._do(self._attempt(self.frontier.revive, [request], self.model.now), expect)
 
     @rule(first=numbers, n=st.integers(1, 6), late=st.booleans())
     def drain(self, first: int, n: int, late: bool) -> None:
@@ -492,7 +528,8 @@ class FrontierMachine(CheckedMachine):
             if after == cursor:
                 break
             cursor = after
-        assert exported == [url_id for n, url_id in self.model.committed if self.model.latest.get(url_id) == n]
+        stand = (self.model.latest, self.model.beside)
+        assert exported == [url_id for n, url_id in self.model.committed if n in (of.get(url_id) for of in stand)]
 
     def _delete(self) -> None:
         self._do(self._attempt(self.frontier.delete), partial(self.model.become, "deleting"))

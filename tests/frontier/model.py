@@ -17,6 +17,8 @@ from crawler.frontier.messages import HostTrouble, Limits, OfHost, Shares
 from crawler.frontier.scripts import NEAR_BITS
 
 Reply = tuple[Any, ...]
+Mode = Literal["new", "same", "keeps"]
+"""A visit has a record; found nothing new; or failed, where an earlier one did not."""
 
 CRASH: Final = 16
 REVISIT: Final = 8
@@ -186,6 +188,12 @@ class Model:
         self.counters: Counter[str] = Counter()
         self.sites: dict[str, tuple[int, int]] = {}
         """Site -> URLs accepted, hosts."""
+        self.beside: dict[str, int] = {}
+        """id -> number of the entry of a visit that failed, beside a good one; absent once that is drained."""
+        self.has_failed: set[str] = set()
+        """Ids of good pages with the record of a failed visit beside them."""
+        self.contents: dict[str, str] = {}
+        """Id -> the digest in its state."""
         self.digests: dict[str, str] = {}
         self.noted: dict[str, int] = {}
         """Id -> the hash of a page's text by which others find it, in the order in which they were noted."""
@@ -570,6 +578,8 @@ class Model:
         trouble: str = "",
         no_validators: bool = False,
         target: str = "",
+        mode: Mode = "new",
+        gone: bool = False,
     ) -> Reply:
         if not self._owned(token, what):
             done = url_id in self.states and self.states[url_id][1] == token
@@ -582,20 +592,18 @@ class Model:
         if target:
             self.targets[url_id] = target
         self.ended[url_id] = self.states[url_id] = outcome, token
-        self.commits += 1
-        self.committed.append((self.commits, url_id))
-        self.latest[url_id] = self.commits
+        self._record(url_id, mode)
         host = self.hosts[out.host]
         host.done += 1
         host.no_validators |= no_validators
         host.errors += outcome.startswith("failed:")
         if outcome.startswith("failed:") or outcome in ("dropped:trap", "dropped:scope"):
             self.failed[url_id] = self.now
-        self.duplicates.pop(url_id, None)
-        if digest and self.digests.setdefault(digest, url_id) != url_id:
-            self.duplicates[url_id] = self.digests[digest]
-        self._note(url_id, similarity)
-        told = (0, 0, 0) if url_id in self.duplicates else self._accept(puts)
+        if mode == "new":
+            self._set_content(url_id, digest, gone=gone)
+            self._note(url_id, similarity)
+        is_left_out = mode == "new" and url_id in self.duplicates
+        told = (0, 0, 0) if is_left_out else self._accept(puts)
         if latency is not None:
             host.latency = latency if host.latency is None else math.floor(host.latency * 0.6 + latency * 0.4)
         if ip and ip != host.ip:
@@ -607,7 +615,33 @@ class Model:
             host.due, host.undo = self.now, None
         self._rest(host, rest_ms)
         self._labour(host, handling, token)
-        return "OK", *told, url_id in self.duplicates
+        return "OK", *told, is_left_out
+
+    def _record(self, url_id: str, mode: Mode) -> None:
+        """The record of a visit; one that failed goes beside a good one, one that found nothing new has none."""
+        if mode == "same":
+            self.beside.pop(url_id, None)
+            self.has_failed.discard(url_id)
+            return
+        self.commits += 1
+        self.committed.append((self.commits, url_id))
+        if mode == "keeps" and url_id in self.latest:
+            self.beside[url_id] = self.commits
+            self.has_failed.add(url_id)
+        else:
+            self.latest[url_id] = self.commits
+            self.beside.pop(url_id, None)
+            self.has_failed.discard(url_id)
+
+    def _set_content(self, url_id: str, digest: str, *, gone: bool) -> None:
+        """The first page with a content is found by it, until it has another one or is gone."""
+        self.duplicates.pop(url_id, None)
+        if digest and self.digests.setdefault(digest, url_id) != url_id:
+            self.duplicates[url_id] = self.digests[digest]
+        old = self.contents.get(url_id, "")
+        if old and (old != digest or gone) and self.digests.get(old) == url_id:
+            del self.digests[old]
+        self.contents[url_id] = digest
 
     def _note(self, url_id: str, similarity: int | None) -> None:
         """A page that is near none is found by others from now on. With the same text again that stays so."""
@@ -735,7 +769,11 @@ class Model:
         for put in {put.id: put for put in revived}.values():
             del self.failed[put.id]
             del self.ended[put.id]
-            self.latest.pop(put.id, None)
+            if put.id in self.has_failed:
+                self.has_failed.discard(put.id)
+                self.beside.pop(put.id, None)
+            else:
+                self.latest.pop(put.id, None)
             host = self.hosts[put.host]
             host.failing_since, host.late, host.backoff, host.backoff_until = None, False, 0, 0
             host.no_name_since, host.robots_crashes = None, 0
@@ -749,6 +787,12 @@ class Model:
         for number, url_id in entries:
             if self.latest.get(url_id) == number:
                 del self.latest[url_id]
+                if url_id in self.beside:
+                    self.latest[url_id] = self.beside.pop(url_id)
+                self.has_failed.discard(url_id)
+                drained += 1
+            elif self.beside.get(url_id) == number:
+                del self.beside[url_id]
                 drained += 1
         self.committed = [entry for entry in self.committed if entry not in entries]
         self.counters["drained"] += drained

@@ -274,7 +274,6 @@ class Snapshot:
             assert "at" in page or url_id in self.failed  # else it was drained
         assert set(self.pages) <= set(self.states)
         assert set(self.failed) <= set(self.pages) & set(self.ended)
-        assert {state.copy_of for state in self.states.values() if state.copy_of} <= set(self.digests.values())
         assert all(entries <= self.noted for entries in self.near.values())  # of a full band the latest
 
 

@@ -15,16 +15,16 @@ for i = REST, #ARGV, 2 do
   redis.call('XDEL', RECORDS, at) -- first, so that it goes through when Redis is full
   local was = redis.call('HMGET', page, 'at', 'fat', 'f')
   if was[1] == at then
-    if was[3] then -- the record of a visit that failed takes the place of the good one
-      redis.call('DEL', page)
-      redis.call('HSET', page, 'm', was[3])
-      if was[2] then
-        redis.call('HSET', page, 'at', was[2])
-      end
-    elseif redis.call('ZSCORE', FAILED, id) then
+    local is_letter = redis.call('ZSCORE', FAILED, id)
+    if is_letter and not was[3] then
       redis.call('HDEL', page, 'at')
     else
       redis.call('DEL', page)
+    end
+    if was[2] then -- the record of a visit that failed takes the place of the good one
+      redis.call('HSET', page, 'm', was[3], 'at', was[2])
+    elseif was[3] and is_letter then
+      redis.call('HSET', page, 'm', was[3])
     end
     drained = drained + 1
   elseif was[2] == at then
