@@ -8,7 +8,7 @@ from typing import Literal, TypedDict
 Number = int | float | str
 """Seconds or bytes as a number, or with a unit, such as "500ms" or "10MiB"."""
 Strings = str | Sequence[str]
-Content = Literal["meta", "text", "main", "markdown", "html", "links", "data"]
+Content = Literal["meta", "text", "main", "markdown", "html", "links", "diff", "data"]
 
 
 class Fixed(TypedDict, total=False):

@@ -38,7 +38,7 @@ CHANGES: Final = ("new", "changed", "boilerplate", "gone", "moved", "back")
 """What a visit may find. `boilerplate`: only what repeats on the site's pages differs. `gone`: it was there, and is 404
 or 410 now, or asks not to be stored. `moved`: it was there, and redirects now. `back`: it was gone or moved."""
 
-CONTENTS: Final = ("text", "main", "markdown", "html", "links", "data")
+CONTENTS: Final = ("text", "main", "markdown", "html", "links", "diff", "data")
 """What a record may hold of the page itself: each is stored on its own, and read only where it is wanted."""
 
 MAX_CONTENT: Final = 60 << 20
@@ -273,6 +273,12 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     previous_digest: str | None = None
     """`sha256:` and the first 16 hexadecimal digits of the digest that the page had before. Present: with `change`,
     unless it is `new`."""
+    diff: str | None = None
+    """The lines of `main` that have changed, as a unified diff with three lines around them, without names of files.
+    Present: with `--store diff`, if they have."""
+    diff_missing: bool = False
+    """There is no diff, because the earlier `main` was not stored, or was drained. Present: with `--store diff`, if
+    true."""
     first_seen: str | None = None
     """When the first visit ended (RFC 3339, UTC). Present: from a URL's second visit on."""
     checked_at: str | None = None

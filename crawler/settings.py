@@ -310,6 +310,7 @@ def parse_values(setting: str, texts: Iterable[str]) -> tuple[Any, ...]:
     if not choices:
         return tuple(parse(setting, text) for text in texts)
     named = {parse(setting, item.strip()) for text in texts for item in text.split(",")}
+    named |= {"main"} if "diff" in named else set()  # what the next visit is compared with
     found = [choice for choice in choices if choice in named]
     if not found:
         raise UsageError(f"{option_name(setting)}: name at least one of {', '.join(choices)}")

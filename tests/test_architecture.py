@@ -84,7 +84,8 @@ DOORS = {
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
         *("record", "url_state", "settings", "logs", "events", "frontier", "export", "crawl", "worker"),
-        *("fetch.fetcher", "policy.politeness", "cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
+        *("fetch.fetcher", "policy.politeness", "policy.changes"),
+        *("cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
     "mammoth": ("parse.docx",),
     "obstore": ("export.bucket",),

@@ -16,7 +16,7 @@ from crawler.events import EVENTS, Ended, Event
 from crawler.export.formats import csv
 from crawler.frontier.host_facts import HostRow
 from crawler.frontier.status import Status
-from crawler.record import OUTCOMES, Record
+from crawler.record import CHANGES, OUTCOMES, Record
 from crawler.settings import TABLE, Kind, Settings
 from crawler.text import option_name
 from tools import docs
@@ -81,6 +81,10 @@ def test_fields_that_are_always_present_are_those_without_a_default() -> None:
 
 def test_each_outcome_has_a_meaning() -> None:
     assert list(docs._MEANINGS) == list(OUTCOMES)
+
+
+def test_each_change_has_a_meaning() -> None:
+    assert list(docs._CHANGES) == list(CHANGES)
 
 
 def test_each_setting_is_in_the_table_of_its_kind() -> None:

@@ -20,7 +20,7 @@ from crawler.cli.app import cli
 from crawler.cli.options import OF_CRAWL
 from crawler.export.formats import csv, endings
 from crawler.fielddocs import texts_of
-from crawler.record import OUTCOMES, Link, Record
+from crawler.record import CHANGES, OUTCOMES, Link, Record
 from crawler.settings import TABLE, Kind, Meta, Settings, format_value
 from crawler.text import option_name
 
@@ -68,6 +68,16 @@ _MEANINGS: Final = {
 }
 """What each outcome means."""
 
+_CHANGES: Final = {
+    "new": "It is the first visit that found a page there.",
+    "changed": "The page has another content than before.",
+    "boilerplate": "The page has changed, but not its main text or title: only what stands around it.",
+    "gone": "There was a page. Now the server answers 404 or 410, or the page asks not to be kept.",
+    "moved": "There was a page. Now the URL redirects: see `redirect_to`.",
+    "back": "It was gone or moved, and there is a page again.",
+}
+"""What each change means."""
+
 _TYPES: Final = {"TIME": "time", "SIZE": "size", "N": "whole number", "FACTOR": "number"}
 _UNITS: Final = {"TIME": "seconds", "SIZE": "bytes"}
 
@@ -113,6 +123,10 @@ def record_fields() -> Iterator[str]:
 
 def outcomes() -> Iterator[str]:
     yield from table(("outcome", "meaning"), ((f"`{outcome}`", _MEANINGS[outcome]) for outcome in OUTCOMES))
+
+
+def changes() -> Iterator[str]:
+    yield from table(("change", "meaning"), ((f"`{change}`", _CHANGES[change]) for change in CHANGES))
 
 
 def columns() -> Iterator[str]:
@@ -230,6 +244,7 @@ def _examples(command: click.Command) -> Iterator[str]:
 PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "record-fields": record_fields,
     "outcomes": outcomes,
+    "changes": changes,
     "columns": columns,
     "formats": formats,
     "settings-fixed": settings_of(Kind.FIXED),

@@ -87,6 +87,9 @@ class _Memory:
     def has_contents(self, token: str, url: str) -> bool:
         return False
 
+    def main_of(self, token: str, url_id: str) -> str | None:
+        return None
+
     def named_by(self, token: str, url_id: str) -> str | None:
         return None
 

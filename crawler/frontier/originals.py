@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from crawler.frontier import decode
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import CONTENT_FIELDS
 from crawler.record import Record
@@ -30,6 +31,13 @@ class Originals:
         shard = self._frontier.at(token)
         fields = [field for name, field in CONTENT_FIELDS.items() if name != "data"]
         return any(shard.read(("HMGET", shard.keys.page(shard.id(url)), *fields))[0])
+
+    def main_of(self, token: str, url_id: str) -> str | None:
+        """The main text that is stored of a page; None if there is none (any more), or something else wrote it."""
+        shard = self._frontier.at(token)
+        (raw,) = shard.read(("HGET", shard.keys.page(url_id), CONTENT_FIELDS["main"]))
+        text = decode.readable(raw) if raw else None
+        return None if text is None else text.decode("utf-8", "replace")
 
     def named_by(self, token: str, url_id: str) -> str | None:
         """The URL that a stored page names as its canonical and is the duplicate of, or None."""

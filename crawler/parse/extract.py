@@ -43,6 +43,7 @@ from crawler.parse.rules import NO_RULES, Rules
 from crawler.parse.signs import scanner
 from crawler.parse.skim import MARK, MAX_NEW, SettledLinks, end_of_head, look_at, reference, spellings
 from crawler.parse.structured import Document
+from crawler.parse.text_digest import text_digest
 from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.parse.xhtml import is_xhtml
 
@@ -248,6 +249,7 @@ class Extractor:
         reader.read(tagged, base, tree.root)
         if page.noindex:
             return
+        page.text_digest = text_digest(tree, page.title, None if nodes is None else nodes.unseen)
         if options.rules or "data" in options.want:
             document = Document(tree, base, page.lang or "")
             read_data(page, document, options.rules, structured="data" in options.want)

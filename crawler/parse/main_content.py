@@ -106,7 +106,7 @@ def whole(tree: Tree, with_hidden: bool = False) -> Content:
     if not blocks.tags:
         return Content(tokens, [(0, len(tokens))], whole_page=True)
     if not with_hidden:
-        _drop_hidden(blocks, list(map(_verdict, blocks.tags, blocks.attributes)))
+        _drop_hidden(blocks, list(map(verdict_on, blocks.tags, blocks.attributes)))
     return Content(tokens, list(_ranges(blocks, 0, tokens)), whole_page=True)
 
 
@@ -116,7 +116,7 @@ def _drop_named(blocks: Blocks) -> None:
     Never what holds much of the page's weight, alone or with all others of its name: the posts of a forum are comments.
     """
     weight, parents, total = blocks.weight, blocks.parents, blocks.weight[0]
-    verdicts = list(map(_verdict, blocks.tags, blocks.attributes))
+    verdicts = list(map(verdict_on, blocks.tags, blocks.attributes))
     if HIDDEN in verdicts:
         _drop_hidden(blocks, verdicts)
     dead, main = blocks.dead, _main(blocks)
@@ -170,7 +170,7 @@ def _drop_hidden(blocks: Blocks, verdicts: list[int]) -> None:
         blocks.dead = [False] * len(dead)
 
 
-def _verdict(tag: str, attributes: str) -> int:
+def verdict_on(tag: str, attributes: str) -> int:
     if tag == "noscript":
         return HIDDEN
     named = judge(attributes, tag == "section") if attributes and tag in _NAMED else NOTHING

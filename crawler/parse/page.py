@@ -188,6 +188,8 @@ class Page:
     """What is known of it as named values: structured data (with `--store data`), and what a rule found."""
     match: Match | None = None
     """What the rule found that matches its URL."""
+    text_digest: int | None = None
+    """64 bits of the digest of its main text (see `parse.text_digest`); None if it was not parsed as a whole."""
     made: bytes | None = None
     """The HTML that a document (PDF, DOCX) was converted to, in UTF-8; it stands for the body."""
     damage: str | None = None

@@ -19,7 +19,7 @@ except ImportError:  # there are no wheels for rare processors
 
     _LEVEL = 1
 
-_TEXTS: Final = tuple(name for name in CONTENTS if name not in ("links", "data"))
+_TEXTS: Final = tuple(name for name in CONTENTS if name not in ("links", "diff", "data"))
 _OF_ALL: Final = tuple(name for name in _TEXTS if name != "html")
 """What a document that is not HTML has, too."""
 
@@ -29,10 +29,15 @@ def contents_of(page: Page, want: Collection[str], data: Any = None) -> dict[str
     found: dict[str, bytes] = {}
     for name in _TEXTS if page.is_html else _OF_ALL:
         if name in want and (text := getattr(page, name)) is not None:
-            found[name] = compress(text.encode("utf-8", "replace")[:MAX_CONTENT], _LEVEL)
+            found[name] = text_of(text)
     if "links" in want and page.is_html:
         found["links"] = _packed(page.links)
     return found | data_of(data)
+
+
+def text_of(text: str) -> bytes:
+    """*text* as it is stored."""
+    return compress(text.encode("utf-8", "replace")[:MAX_CONTENT], _LEVEL)
 
 
 def data_of(data: Any) -> dict[str, bytes]:

@@ -53,6 +53,9 @@ class Stored(Protocol):
     def has_contents(self, token: str, url: str) -> bool:
         """Whether the page of *url* is stored with its contents."""
 
+    def main_of(self, token: str, url_id: str) -> str | None:
+        """The main text that is stored of a page."""
+
     def named_by(self, token: str, url_id: str) -> str | None:
         """The URL that a page names as its canonical."""
 

@@ -77,6 +77,10 @@ class WorkerOptions:
     links_cache: int
     rules_cache: int
     """Approximate bytes for remembered links, and for robots.txt rules."""
+    interval: float
+    min_interval: float
+    max_interval: float
+    """When a page is due again (see `policy.schedule`), in seconds."""
     origin_headers: tuple[headers.OriginHeader, ...] = ()
     """Header fields that only some origins get."""
 
@@ -109,6 +113,9 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         sees_addresses=sees_addresses(settings),
         links_cache=settings.cache_size // 2,
         rules_cache=settings.cache_size // 4,
+        interval=settings.interval,
+        min_interval=settings.min_interval,
+        max_interval=settings.max_interval,
         origin_headers=headers.divide(settings.header, origins)[1],
     )
 

@@ -5,28 +5,35 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
 
 from crawler.errors import without_credentials
-from crawler.fetch.fetcher import Response
-from crawler.frontier.messages import Commit, Event, Lease
+from crawler.fetch.fetcher import FetchError, FetchResult, Response
+from crawler.frontier.messages import ANY, Commit, Event, Lease
 from crawler.parse.page import Page
+from crawler.parse.text_digest import METHOD
+from crawler.policy.changes import Finding
+from crawler.policy.politeness import NOT_MODIFIED, Verdict
+from crawler.policy.schedule import Intervals
 from crawler.policy.similarity import similarity
+from crawler.policy.validators import NO_VALIDATORS, Validators, renewed, validators_of
 from crawler.record import CONTENTS, Entry, Record, Request
 from crawler.text import rfc3339
 from crawler.url_state import UrlState
 from crawler.worker.contents import contents_of, data_of
 from crawler.worker.hook_result import NOT_CALLED, HookResult
-from crawler.worker.visit import renewed_state, state_of, with_validators
+from crawler.worker.visit import bits_of, find, state_of, tallies_of, with_change
 
 MAX_FIELD: Final = 500
 """Longest error or header kept in a record, in characters."""
 IN_A_CIRCLE: Final = "it redirects in a circle"
 
+NO_FIELDS: Final[Mapping[str, Any]] = MappingProxyType({})
 _OWN_WAY: Final = {"url", *CONTENTS}
 """Fields of both, of which the record gets other values, or that are stored on their own."""
 _OF_PAGE: Final = [name for name in Record.__struct_fields__ if name in Page.__dataclass_fields__.keys() - _OWN_WAY]
@@ -49,6 +56,8 @@ class LeasedPage(msgspec.Struct, frozen=True):
     """Its state after the visit before; None at a first visit."""
     conditions: tuple[tuple[str, str], ...] = ()
     """The header fields that make its request conditional."""
+    intervals: Intervals | None = None
+    """When it is due again; None if that does not matter."""
 
     @property
     def url(self) -> str:
@@ -87,6 +96,13 @@ class HostFeedback(msgspec.Struct, frozen=True):
     """What is wrong with it (see Commit)."""
 
 
+def feedback_of(held: LeasedPage, result: FetchResult, verdict: Verdict, ip: str) -> HostFeedback:
+    """What *verdict* means for the host. It rests as long as it asked for, at least what is left of its delay."""
+    sent = not isinstance(result, FetchError) or result.sent
+    left = held.lease.delay_ms - round((time.monotonic() - result.ended) * 1000) if sent and result.ended else 0
+    return HostFeedback(verdict.event, max(left, round(verdict.rest * 1000), 0), ip, verdict.trouble)
+
+
 _NO_REST: Final = HostFeedback()
 UNSENT: Final = HostFeedback("unsent")
 """The host was not contacted: the delay that the lease began is refunded."""
@@ -108,16 +124,19 @@ def of_failure(
         attempts=entry.tries + 1,
         error=_cut(error),
     )
+    finding = find(held.before, state_of(entry.request, held.lease.token, record))
     return Commit(
         held.lease,
         held.id,
-        state_of(entry.request, held.lease.token, record, held.before),
+        finding.state,
         record.encode(),
         event=rest.event,
         rest_ms=rest.rest_ms,
         handling_ms=handling_ms,
         trouble=rest.trouble,
         before=held.before,
+        keeps=finding.keeps,
+        tallies=tallies_of(finding),
     )
 
 
@@ -151,21 +170,25 @@ def of_not_modified(held: LeasedPage, response: Response, rest: HostFeedback, *,
 
 
 def of_unchanged(held: LeasedPage, response: Response, rest: HostFeedback) -> Commit:
-    """The outcome of a visit that was answered with 304: nothing new is stored."""
-    assert held.before is not None
-    state = renewed_state(held.before, held.lease.token, response)
-    return Commit(
-        held.lease,
-        held.id,
-        state,
-        None,
-        event=rest.event,
-        rest_ms=rest.rest_ms,
-        ip=rest.ip,
-        trouble=rest.trouble,
-        before=held.before,
-        tallies={f"status:{response.status}": 1},
-    )
+    """The outcome of a visit that found the page as it was: answered with 304, or with the same content."""
+    fields = _response_fields(held, "fetched", response, None)
+    fields["sitemap"] = held.before is not None and held.before.sitemap
+    if response.status == NOT_MODIFIED:
+        fields |= {"digest": None, "size": None}
+    return _commit(held, fields, response, rest, NOTHING)
+
+
+def is_same(held: LeasedPage, response: Response) -> bool:
+    """Whether *response*, a 2xx, is the page that was there before, so that it need not be read.
+
+    Not if its header may ask not to store it, nor where the page was gone: its content is stored again then.
+    """
+    before = held.before
+    if before is None or not before.digest or before.is_gone or before.sitemap or response.skipped:
+        return False
+    if response.headers.get("x-robots-tag"):
+        return False
+    return int.from_bytes(hashlib.sha256(response.body).digest()[:8]) == before.digest
 
 
 def of_redirect(
@@ -180,7 +203,8 @@ def of_redirect(
     fields["redirect_to"] = target or _cut(without_credentials(response.headers.get("location") or ""))
     of_loop = {"outcome": "failed:redirect-loop", "error": IN_A_CIRCLE, "sitemap": held.entry.request.sitemap}
     loop = Record(**fields | of_loop).encode() if target_id else b""
-    return _commit(held, fields, response, rest, found, target=target_id or None, loop=loop)
+    state = {"target": target_id or None}
+    return _commit(held, fields, response, rest, found, state=state, loop=loop)
 
 
 def of_page(
@@ -207,16 +231,18 @@ def of_page(
     for name in _OF_PAGE:  # a quick loop: what is shorter takes twice as long
         fields[name] = getattr(page, name)
     fields["duplicate_of"] = original
+    has_text = page.text_digest is not None
+    state = {"text_digest": page.text_digest, "text_method": METHOD} if has_text else {}
     if original is not None and found.is_original_stored:
-        return _commit(held, fields, response, rest, found, contents=data_of(found.hook.data))
+        return _commit(held, fields, response, rest, found, state=state, contents=data_of(found.hook.data))
     contents = contents_of(page, want, found.hook.data)
     # Stubs with nothing but a refresh are often identical, yet lead to different places.
     # A page that names its original must not count as the first with this content: the original does.
     comparable = response.body and not response.truncated and page.refresh is None and original is None
-    digest = _bits(fields["digest"]) if comparable else ""
+    digest = str(bits_of(fields["digest"]) >> 1) if comparable else ""
     alike = similarity(_main_text(page, want)) if near and comparable else None
     more: dict[str, Any] = {"digest": digest, "similarity": alike, "copy": found.copy}
-    return _commit(held, fields, response, rest, found, contents=contents, **more)
+    return _commit(held, fields, response, rest, found, state=state, contents=contents, **more)
 
 
 def of_sitemap(
@@ -232,11 +258,6 @@ def _main_text(page: Page, want: Collection[str]) -> str:
     """The text of the main content if the crawl *want*s that, else all text if it wants that."""
     name = next((name for name in ("main", "markdown", "text") if name in want), None)
     return "" if name is None else getattr(page, name) or ""
-
-
-def _bits(digest: str) -> str:
-    """63 bits of a `sha256:...` as a decimal string."""
-    return str(int(digest.removeprefix("sha256:")[:16], 16) >> 1)
 
 
 def _response_fields(held: LeasedPage, outcome: str, response: Response, error: str | None) -> dict[str, Any]:
@@ -273,39 +294,72 @@ def _commit(
     rest: HostFeedback,
     found: Discovered,
     *,
-    target: str | None = None,
+    state: Mapping[str, Any] = NO_FIELDS,
     **more: Any,
 ) -> Commit:
-    """Build the commit. *more* are further fields of the Commit; *target* is the id of where it redirects to."""
+    """Build the commit. *more* are further fields of the Commit, *state* those of the state that no record has."""
     record = Record(**fields)
-    request, similar = held.entry.request, more.get("similarity")
-    tallies = {f"status:{response.status}": 1, "bytes": len(response.body)}
-    if record.duplicate_of is not None:
-        tallies["duplicates"] = 1
-    if record.outcome == "fetched" and (record.sitemap or held.entry.request.sitemap):
-        tallies["sitemaps"] = 1  # they do not count as pages
-    tallies |= found.hook.tallies
-    for reason, n in found.refused.items():
-        tallies[f"refused:{reason}"] = n
-    state = state_of(request, held.lease.token, record, held.before, target=target, similarity=similar)
+    finding = _find(held, record, response, {"similarity": more.get("similarity"), **state})
+    if finding.is_unchanged:
+        more = {"spared": found.spared}
     return Commit(
         held.lease,
         held.id,
-        with_validators(state, response, is_own=response.url in (held.url, request.url)),
-        record.encode(),
+        finding.state,
+        None if finding.is_unchanged else with_change(record, finding, held.before).encode(),
         event=rest.event,
         rest_ms=rest.rest_ms,
         # Errors and redirects arrive faster than pages: they do not show how busy the host is.
         latency_ms=round(response.first_byte * 1000) if 200 <= response.status < 300 else None,
         ip=rest.ip,
         trouble=rest.trouble,
-        tallies=tallies,
+        tallies=_tallies(held, record, response, found) | tallies_of(finding),
         roots=found.roots,
-        requests=found.requests,
-        spared=found.spared,
+        requests=() if finding.is_unchanged and is_known_copy(held.before, found.spared) else found.requests,
         before=held.before,
-        **more,
+        keeps=finding.keeps,
+        **{"spared": found.spared} | more,
     )
+
+
+def _find(held: LeasedPage, record: Record, response: Response, state: Mapping[str, Any]) -> Finding:
+    """What the visit that is recorded as *record* has found."""
+    not_modified = response.status == NOT_MODIFIED and record.outcome == "fetched"
+    if record.outcome == "fetched":
+        etag, last_modified = _validators(held, response, not_modified)
+        state = {**state, "etag": etag, "last_modified": last_modified}
+    visit = state_of(held.entry.request, held.lease.token, record, **state)
+    if not_modified and held.before is not None:
+        visit = msgspec.structs.replace(visit, status=held.before.status if held.before.outcome == "fetched" else 200)
+    return find(held.before, visit, response, held.intervals, not_modified=not_modified)
+
+
+def _validators(held: LeasedPage, response: Response, not_modified: bool) -> Validators:
+    """What tells the version of the page that *response* says is there: they belong to the URL that gave them."""
+    received, before = int(time.time()), held.before
+    if not_modified and before is not None:
+        return renewed(Validators(before.etag, before.last_modified), response.headers, received)
+    is_own = response.url in (held.url, held.entry.request.url)
+    return validators_of(response, received) if is_own else NO_VALIDATORS
+
+
+def _tallies(held: LeasedPage, record: Record, response: Response, found: Discovered) -> dict[str, int]:
+    tallies = {f"status:{response.status}": 1, "bytes": len(response.body)}
+    if record.duplicate_of is not None:
+        tallies["duplicates"] = 1
+    before = held.before
+    is_counted = before is not None and before.sitemap and before.outcome == "fetched"
+    if record.outcome == "fetched" and (record.sitemap or held.entry.request.sitemap) and not is_counted:
+        tallies["sitemaps"] = 1
+    tallies |= found.hook.tallies
+    for reason, n in found.refused.items():
+        tallies[f"refused:{reason}"] = n
+    return tallies
+
+
+def is_known_copy(before: UrlState | None, spared: str) -> bool:
+    """Whether a page was a copy at its last visit, of another page than that which is *spared*."""
+    return before is not None and before.copy_of is not None and spared not in (ANY, before.copy_of)
 
 
 def _at(response: Response) -> str:

@@ -53,7 +53,7 @@ class Pipeline:
         url = entry.request.url
         url_id = processor.id(url)
         conditions = self._validators.conditions(lease, url_id, before)
-        held = LeasedPage(lease, entry, url_id, plan.form.apply(url), before, conditions)
+        held = LeasedPage(lease, entry, url_id, plan.form.apply(url), before, conditions, plan)
         self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
         # Matching this URL against the site's rules counts as processing it: the pool's watchdog sees it.
         processor.enter("handle", lease.token)

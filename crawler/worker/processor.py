@@ -25,6 +25,7 @@ from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import NOT_MODIFIED, Verdict, judge
 from crawler.record import Charge, Request
 from crawler.worker.context import NO_CALLBACKS, Callbacks, Stored
+from crawler.worker.diffs import with_diff
 from crawler.worker.documents import Documents
 from crawler.worker.hook_requests import joined, requests_of
 from crawler.worker.hook_result import NOT_CALLED, HookResult
@@ -34,12 +35,16 @@ from crawler.worker.outcome import (
     Discovered,
     HostFeedback,
     LeasedPage,
+    feedback_of,
+    is_known_copy,
+    is_same,
     of_failure,
     of_not_modified,
     of_page,
     of_redirect,
     of_response,
     of_sitemap,
+    of_unchanged,
 )
 from crawler.worker.page_data import PageData
 from crawler.worker.pending_call import PendingCall
@@ -109,7 +114,7 @@ class Processor:
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
         ip = result.address if self.plan.sees_addresses and isinstance(result, Response) else ""
-        rest = HostFeedback(verdict.event, _rest_ms(held, result, verdict), ip, verdict.trouble)
+        rest = feedback_of(held, result, verdict, ip)
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
@@ -123,6 +128,8 @@ class Processor:
         if chain is not None:
             result = msgspec.structs.replace(result, url=self.plan.form.apply(result.url))
         if verdict.outcome == "fetched" and 200 <= result.status < 300:
+            if is_same(held, result):
+                return self._outgoing(of_unchanged(held, result, rest))
             read = self._sitemap if self._is_sitemap(held, result) else self._page
             return read(held, result, rest)
         on_all = self.plan.hook_on_all and not is_sitemap
@@ -291,7 +298,9 @@ class Processor:
         commit = of_page(held, page, found, rest, self.plan.extract.want, near=self.plan.near_duplicates)
         if later and spared != ANY and self._is_copy(commit):
             later = []  # else they would be put before the commit finds out
-        if self._sample is not None:
+        if "diff" in self.plan.extract.want and held.before is not None:
+            commit = with_diff(commit, page.main, lambda: self._stored.main_of(held.lease.token, held.id))
+        if self._sample is not None and held.before is None:
             self._sample(request.url, page)
         return self._outgoing(commit, requests, later)
 
@@ -323,7 +332,7 @@ class Processor:
     def _is_copy(self, commit: Commit) -> bool:
         """Whether another page had this content before, as far as is known before the commit."""
         if not commit.digest:
-            return False
+            return commit.record is None and is_known_copy(commit.before, commit.spared)
         with self._asking(commit.lease.token):
             first = self._stored.first_with(commit.lease.token, commit.digest)
         return first not in (None, commit.id, commit.spared)
@@ -433,10 +442,3 @@ _MAX_REFRESH: Final = 10
 
 def _too_many(hops: int) -> str:
     return f"more than {hops} redirects in a row"
-
-
-def _rest_ms(held: LeasedPage, result: FetchResult, verdict: Verdict) -> int:
-    """What is left of the host's delay since the end of the fetch, or the longer rest that the host asked for."""
-    sent = not isinstance(result, FetchError) or result.sent
-    left = held.lease.delay_ms - round((time.monotonic() - result.ended) * 1000) if sent and result.ended else 0
-    return max(left, round(verdict.rest * 1000), 0)

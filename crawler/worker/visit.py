@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -12,23 +13,17 @@ import msgspec
 
 from crawler.fetch.fetcher import Response
 from crawler.frontier.messages import Lease
-from crawler.policy.validators import Validators, renewed, validators_of
+from crawler.policy.changes import Finding, compare
+from crawler.policy.schedule import Intervals, next_interval
 from crawler.record import Record, Request, is_revisit
 from crawler.url_state import UrlState
 
 
-def state_of(
-    request: Request,
-    token: str,
-    record: Record,
-    before: UrlState | None = None,
-    *,
-    target: str | None = None,
-    similarity: int | None = None,
-) -> UrlState:
-    """The state of the URL of *request* after the visit with this *record*, under the lease *token*.
+def state_of(request: Request, token: str, record: Record, **more: Any) -> UrlState:
+    """The state of the URL of *request* after a first visit with this *record*, under the lease *token*.
 
-    *target* is the id of the URL that it redirects to. A good answer is one whose body was read; see `with_validators`.
+    *more* are further fields: of a redirect the id of its target, of a good answer what is known of its text. A good
+    answer is one whose body was read.
     """
     now = int(time.time())
     is_good = record.outcome == "fetched" and record.digest is not None
@@ -40,33 +35,54 @@ def state_of(
         hops=request.hops,
         via=request.via,
         token=crc32(token.encode()),
-        first_seen=now if before is None else before.first_seen,
+        first_seen=now,
         checked_at=now,
         changed_at=now if is_good else 0,
-        visits=1 if before is None else before.visits + 1,
-        changes=0 if before is None else before.changes,
-        digest=int((record.digest or "").removeprefix("sha256:")[:16], 16) if is_good else 0,
-        target=target,
-        similarity=similarity if is_good else None,
+        digest=bits_of(record.digest) if is_good else 0,
         sitemap=request.sitemap or record.sitemap,
+        **more,
     )
 
 
-def with_validators(state: UrlState, response: Response, *, is_own: bool) -> UrlState:
-    """The *state* with the validators of the answer. *is_own*: the URL itself gave it, not one that it redirects to."""
-    if not state.digest or not is_own:
-        return state
-    etag, last_modified = validators_of(response, state.checked_at)
-    return msgspec.structs.replace(state, etag=etag, last_modified=last_modified)
+def bits_of(digest: str | None) -> int:
+    """The first 64 bits of a `sha256:...`; never 0, which stands for no digest."""
+    return int((digest or "").removeprefix("sha256:")[:16] or "0", 16) or 1
 
 
-def renewed_state(before: UrlState, token: str, response: Response) -> UrlState:
-    """The state after a visit that was answered with 304."""
-    now = int(time.time())
-    etag, last_modified = renewed(Validators(before.etag, before.last_modified), response.headers, now)
-    fields: dict[str, Any] = {"checked_at": now, "visits": before.visits + 1, "token": crc32(token.encode())}
-    fields |= {"copy_of": None, "is_noted": False, "is_queued": False}  # a script sets these
-    return msgspec.structs.replace(before, etag=etag, last_modified=last_modified, **fields)
+def find(
+    before: UrlState | None,
+    visit: UrlState,
+    response: Response | None = None,
+    intervals: Intervals | None = None,
+    *,
+    not_modified: bool = False,
+) -> Finding:
+    """What a visit has found (see `compare`), and when the next one is due; the *response* may name a time for that."""
+    if before is None or response is None or intervals is None:
+        return compare(before, visit, not_modified=not_modified)
+    reschedule = partial(next_interval, settings=intervals, freshness=response.freshness)
+    return compare(before, visit, not_modified=not_modified, reschedule=reschedule)
+
+
+def with_change(record: Record, finding: Finding, before: UrlState | None) -> Record:
+    """*record* with what the visit has found."""
+    if finding.change is None:
+        return record
+    previous = None if before is None or finding.change == "new" else f"sha256:{before.digest:016x}"
+    return msgspec.structs.replace(record, change=finding.change, previous_digest=previous)
+
+
+def tallies_of(finding: Finding) -> dict[str, int]:
+    """What a visit counts as in the counters of this visit of the crawl. Sitemaps do not count."""
+    state, word = finding.state, finding.word
+    if state.sitemap:
+        return {}
+    tallies = {} if word is None else {f"visit:{word}": 1}
+    return tallies | {"visit:fetched": 1} if state.outcome in _FINAL else tallies
+
+
+_FINAL = ("fetched", "missing", "denied")
+"""Outcomes of pages that the server has answered for good."""
 
 
 def states_before(

@@ -42,6 +42,7 @@ def field_values(name: str) -> st.SearchStrategy[Any]:
         "outcome": st.sampled_from(OUTCOMES),
         "truncated": st.booleans(),
         "whole_page": st.booleans(),
+        "diff_missing": st.booleans(),
         "links": st.none() | st.lists(st.builds(Link, url=NASTY, text=st.none() | NASTY), max_size=3),
         "data": DATA,
         "url": NASTY,

@@ -90,10 +90,14 @@ def test_a_page() -> None:
         fetched_at=record.fetched_at,
         elapsed_ms=250,
         attempts=4,
+        change="new",
     )
     contents = {name: zlib.decompress(packed) for name, packed in ending.contents.items()}
     assert contents == {"text": b"text", "data": b'{"price":1}'}
-    assert ending.tallies == {"status:200": 1, "bytes": 7, "refused:scope": 4, "refused:cap": 1}
+    assert ending.tallies == {
+        **{"status:200": 1, "bytes": 7, "refused:scope": 4, "refused:cap": 1},
+        **{"visit:new": 1, "visit:fetched": 1},
+    }
     assert (ending.event, ending.rest_ms, ending.latency_ms) == ("ok", 750, 125)
     assert (ending.requests, ending.roots, ending.outcome, ending.id) == (requests, ["example.org"], "fetched", "42")
 
@@ -228,7 +232,7 @@ def test_an_end_without_an_answer() -> None:
     ending = endings.of_failure(_held(Request(URL)), "failed:dns", "no such name", HostFeedback("dead", 9))
     record = _record(ending.record)
     assert record == Record(url=URL, outcome="failed:dns", depth=0, attempts=1, error="no such name")
-    assert (ending.event, ending.rest_ms, ending.tallies, ending.latency_ms) == ("dead", 9, {}, None)
+    assert (ending.event, ending.rest_ms, ending.tallies, ending.latency_ms) == ("dead", 9, {"visit:failed": 1}, None)
 
 
 def test_an_entry_that_cannot_be_read() -> None:
