@@ -21,6 +21,7 @@ import redis
 from benchmarks.site import free_ports
 from crawler.crawl.process import NAME
 from crawler.frontier.redis.binary import find_binary
+from crawler.frontier.redis.embedded import INTSET_ENTRIES
 
 PROGRAM: Final = str(Path(sys.executable).with_name("crawler"))
 PATIENCE: Final = 300.0
@@ -164,7 +165,9 @@ class Home:
 class Redis:
     """A `redis-server` of one's own, as durable as the embedded one, on a free TCP port of loopback."""
 
-    def __init__(self) -> None:
+    def __init__(self, intset_entries: int = INTSET_ENTRIES) -> None:
+        """*intset_entries*: numbers of a set that stays packed; Redis's default is 512."""
+        self._intset_entries = intset_entries
         self._folder = Path(tempfile.mkdtemp(prefix="crw-redis-"))
         self._process: subprocess.Popen[bytes] | None = None
         self.url = ""
@@ -180,7 +183,7 @@ class Redis:
             "appendonly": "yes",
             "appendfsync": "everysec",
             "maxmemory-policy": "noeviction",
-            "set-max-intset-entries": "4096",
+            "set-max-intset-entries": str(self._intset_entries),
         }
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         self._process = subprocess.Popen(

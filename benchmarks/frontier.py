@@ -1,8 +1,9 @@
 """The frontier alone, without fetching: what one Redis core does in a second, and what a URL costs in memory.
 
-`make bench-frontier`. URLs are put by the crawler's own script into a `redis-server` of its own, as durable as the
-embedded one (only the rewriting of its file is off, so that it does not fall into a measurement); at 1 M, 5 M and 10 M
-URLs seen it measures, five times by turns with a frontier of 10 k beside it:
+`make bench-frontier`; with ARGS=--foreign on a Redis that packs small sets alone, as is its default. URLs are put by
+the crawler's own script into a `redis-server` of its own, as durable as the embedded one (only the rewriting of its
+file is off, so that it does not fall into a measurement); at 1 M, 5 M and 10 M URLs seen it measures, five times by
+turns with a frontier of 10 k beside it:
 
 - links deduplicated: calls of `put` with links that were all seen before, any of them alike, packed beforehand and
   sent without a pause, so that Redis is the limit; once more with links to the same 10 k of them, which tells how much
@@ -45,10 +46,10 @@ from benchmarks.crawls import (
 from benchmarks.measure import load
 from benchmarks.site import exit_on_sigterm
 from crawler.frontier import verbs
-from crawler.frontier.keys import BUCKETS
 from crawler.frontier.messages import Limits
 from crawler.frontier.overflow import compact
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.redis.embedded import INTSET_ENTRIES
 from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 
@@ -58,6 +59,7 @@ SMALL: Final = 10_000
 SHORT: Final = 8_000
 """URLs of a queue that is not long: none of them is packed."""
 ONE_HOST: Final = 1_000_000
+DEFAULT_ENTRIES: Final = 512
 WEB: Final = Web(hosts=1_000, run=100)
 REPEATS: Final = 5
 PUT_CALLS: Final = 60
@@ -152,7 +154,8 @@ def usage(link: Connection, keys: Sequence[str]) -> int:
 
 def seen_bytes(link: Connection, shard: Shard, count: int) -> float:
     """Bytes a seen URL."""
-    return usage(link, [shard.keys.seen(str(n)) for n in range(BUCKETS)]) / count
+    names = [key.decode() for keys in shard.scan("SCAN", match=shard.keys.pattern("seen:")) for key in keys]
+    return usage(link, names) / count
 
 
 def queued_overhead(link: Connection, shard: Shard, web: Web, count: int) -> float:
@@ -212,11 +215,11 @@ def levels(most: int) -> list[int]:
     return [*(level for level in LEVELS if level < most), most]
 
 
-def grow(most: int, figures: dict[str, float]) -> list[str]:
+def grow(most: int, intset_entries: int, figures: dict[str, float]) -> list[str]:
     """Fill a frontier step by step, and measure at each level; rows of a table."""
     rows: list[str] = []
     with ExitStack() as stack:
-        redis = stack.enter_context(Redis())
+        redis = stack.enter_context(Redis(intset_entries))
         link = Connection(redis.url, timeout=120)
         stack.callback(link.close)
         link.client.config_set("auto-aof-rewrite-percentage", 0)
@@ -270,6 +273,7 @@ def main() -> int:
     """Measure the frontier alone."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.frontier", description=main.__doc__)
     parser.add_argument("--most", type=int, default=LEVELS[-1], metavar="N", help="URLs seen in the end (10000000)")
+    parser.add_argument("--foreign", action="store_true", help="on a Redis that packs sets of 512, as is its default")
     targets.add_option(parser)
     args = parser.parse_args()
     exit_on_sigterm()
@@ -277,7 +281,7 @@ def main() -> int:
     print(f"{where}\n\na second of one Redis core, by its CPU:\n\n{HEAD}", flush=True)
     figures: dict[str, float] = {}
     try:
-        rows = grow(args.most, figures)
+        rows = grow(args.most, DEFAULT_ENTRIES if args.foreign else INTSET_ENTRIES, figures)
         print()
         one_host(figures)
     except Unexpected as error:
@@ -285,7 +289,7 @@ def main() -> int:
         return 2
     words = conclude(args.most, figures)
     print(words)
-    folder = targets.folder(args, whole=args.most == LEVELS[-1])
+    folder = targets.folder(args, whole=args.most == LEVELS[-1] and not args.foreign)
     if folder is not None:
         targets.write(folder, "frontier", where, figures, "\n".join([HEAD, *rows, "", words]))
     print(f"\n{targets.table(targets.of_figures('frontier', figures))}")

@@ -58,7 +58,7 @@ class PrivateRedis:
             return
         options = [
             *("--port", "0", "--unixsocket", "s", "--dir", "."),
-            *("--set-max-intset-entries", "4096", "--maxmemory-policy", "noeviction"),
+            *("--set-max-intset-entries", "20000", "--maxmemory-policy", "noeviction"),
             *("--save", "", "--appendonly", "yes" if self.durable else "no", "--appendfsync", "always"),
             *self.more,
         ]

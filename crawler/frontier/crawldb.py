@@ -288,10 +288,6 @@ class Hosts:
         """All roots of the scope, in no order; one may come twice."""
         return chain.from_iterable(shard.every_root() for shard in self._shards)
 
-    def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
-        """Which of the URLs, each by its host and its id, were ever accepted."""
-        return _by_shard(places, lambda place: self._home(place[0]), ShardHosts.accepted)
-
     def has_seen_before(self) -> bool:
         """Whether fingerprints of another crawl were imported."""
         return self._shards[0].has_seen_before()

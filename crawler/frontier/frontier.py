@@ -20,6 +20,7 @@ from crawler.frontier.keys import Keys, shard_of
 from crawler.frontier.messages import Accepted, CrawlState, Exported, Limits
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import NEVER, SERVER_CLOCK
+from crawler.frontier.seen import set_size
 from crawler.frontier.shards.crawldb import ShardDb
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.shard import Shard
@@ -65,7 +66,8 @@ class Frontier:
     ) -> Frontier:
         """Make a crawl; CrawlExists if its name is taken. *settings* is all of them, as JSON."""
         frontier = cls(connection, crawl, identity, clock=clock)
-        meta = {"settings": settings} | {name: value.encode() for name, value in limits.fields().items()}
+        facts = limits.fields() | {"seen_set": str(set_size(connection))}
+        meta = {"settings": settings} | {name: value.encode() for name, value in facts.items()}
         first = frontier.shards[0]
         first.ask(verbs.create(first, meta))
         frontier._complete()

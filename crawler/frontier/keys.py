@@ -17,11 +17,11 @@ counts for these hosts in place of the crawl's |
 | `failing` | ZSET | host with queued or leased URLs -> since when it has a trouble, in ms |
 | `busy` | ZSET | site whose pages take long to handle -> until when others go first, in ms |
 | `host:<host>` | HASH | queued, in_flight, due, delay, latency, backoff, backoff_until, failing_since, \
-no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, ip, undo (token of the latest \
-lease, while its delay may be given back), answers (pages answered in a row, up to 2), late (it was given up early, \
-because others waited), site (see `site_key`), done and errors (its URLs that ended, and those that failed), trouble \
-(what is wrong with it now: kind and words), trouble_ms (since when), blocked, no_validators (its \
-ETags and dates do not tell versions of a page apart) |
+no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, seen (its ids in `seen`), ip, \
+undo (token of the latest lease, while its delay may be given back), answers (pages answered in a row, up to 2), \
+late (it was given up early, because others waited), site (see `site_key`), done and errors (its URLs that ended, \
+and those that failed), trouble (what is wrong with it now: kind and words), trouble_ms (since when), blocked, \
+no_validators (its ETags and dates do not tell versions of a page apart) |
 | `robots:<origin>` | STRING | zlib of robots.txt, then its validators; an empty one allows all; its time-out frees \
 memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |
@@ -29,7 +29,9 @@ memory |
 segment.py), and the newest ones |
 | `leases` | ZSET | token -> deadline in ms |
 | `leased` | HASH | token -> `<kind><priority> <worker> <host> <entry>`; kind P (page) or R (robots) |
-| `seen:<bucket>` | SET | ids of all URLs ever accepted, in BUCKETS sets, small enough to stay packed |
+| `seen:<bucket>` | SET | ids of the first URLs that were accepted of each host, in BUCKETS sets that they share |
+| `seen:<host>:<level>.<part>` | SET | ids of the further ones, in sets that stay packed (see \
+shared/seen.lua) |
 | `seen_before:<bucket>` | SET | 63 bits of each fingerprint that was imported (see fingerprint.py): links to \
 what they stand for are refused |
 | `ended:<bucket>` | HASH | id (8 bytes) -> the packed state of a URL that has ended (see url_state.py); it outlives \
@@ -79,7 +81,9 @@ from crawler.url import site_of_host
 CONTENT_FIELDS: Final = {name: name for name in CONTENTS} | {"text": "t"}
 """The field of `page:<id>` that holds each of a page's contents."""
 BUCKETS: Final = 65_536
-"""`seen` sets over all shards of a crawl; a set of up to 4,096 ids stays packed at about 10 bytes an id."""
+"""Sets of `seen` that hosts share, over all shards of a crawl; and of `seen_before`."""
+MIN_BUCKETS: Final = 16_384
+"""Of a shard: those of 96 shards then hold five billion ids, 3,200 each."""
 SLOTS: Final = 16_384
 """Of a Redis Cluster."""
 ENDED_BUCKETS: Final = 16_384
@@ -134,7 +138,7 @@ class Keys:
     def __init__(self, crawl: str, shard: int = 0, shards: int = 1) -> None:
         self.prefix = f"crawler:{{{tag(crawl, shard, shards)}}}:"
         self.crawl = crawl
-        self._buckets = max(BUCKETS // shards, 1)
+        self._buckets = max(BUCKETS // shards, MIN_BUCKETS)
         self.ended_buckets = max(ENDED_BUCKETS >> (shards - 1).bit_length(), MIN_ENDED_BUCKETS)
         """How many `ended` hashes the shard has: a power of two."""
         self.fixed = tuple(self.prefix + name for name in FIXED)
@@ -178,9 +182,9 @@ class Keys:
         """One of the hashes of states."""
         return f"{self.prefix}ended:{number}"
 
-    def seen(self, url_id: str) -> str:
-        """The set that an id belongs to."""
-        return f"{self.prefix}seen:{int(url_id) % self._buckets}"
+    def seen(self, host: str) -> str:
+        """The set that the first ids of a host belong to; lua/shared/seen.lua names those of the further ones."""
+        return f"{self.prefix}seen:{crc32(host.encode()) % self._buckets}"
 
     def seen_before(self, number: int) -> str:
         """The set that the number of a fingerprint belongs to."""

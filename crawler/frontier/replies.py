@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any, Final, NoReturn
 
 from crawler.errors import CrawlDeleting, CrawlExists, DamagedCrawl, FrontierError, LeaseLost, NoCrawl, OutOfMemory
@@ -67,6 +68,12 @@ def number(reply: list[Any]) -> int:
 def two_numbers(reply: list[Any]) -> tuple[int, int]:
     """The two numbers that follow the OK."""
     return int(ok(reply)[1]), int(reply[2])
+
+
+def flags(reply: list[Any], order: Sequence[int]) -> list[bool]:
+    """Lists of 1 and 0, one after the other, each at the place that *order* has for it."""
+    found = dict(zip(order, chain.from_iterable(ok(reply)[1:]), strict=True))
+    return [bool(found[place]) for place in range(len(order))]
 
 
 def tokens(reply: list[Any]) -> frozenset[str]:

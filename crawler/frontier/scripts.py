@@ -41,6 +41,12 @@ NEAR_MAX: Final = 32
 NEAR_ENTRY: Final = 16
 """Bytes: the hash of a page's text, and the page's id."""
 
+SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 16, "TOP": 5, "DIGITS": 7}
+"""`seen`, by its names in Lua (see shared/seen.lua). SET: ids of one set, where the crawl does not say; on levels with
+many sets one has as many on the average, and hardly ever a third more. SHARED: of a host in a set that it shares, at
+most. FAN: how many times as many sets the next level has. TOP: the last level; it has no bound. DIGITS: the last ones
+of an id, which choose its set."""
+
 IN_LUA: Final = {
     "SCHEMA": f"'{SCHEMA}'",
     "DATA": f"'{CONTENT_FIELDS['data']}'",
@@ -49,6 +55,7 @@ IN_LUA: Final = {
     **{"NEVER": NEVER, "CRASH": Charge.CRASH, "DEFAULT_OVERFLOW": Limits().overflow},
     **{"HEAVY_MS": HEAVY_MS, "LABOUR_PARTS": LABOUR_PARTS, "LABOUR_MAX_MS": LABOUR_MAX_MS},
     **{"NEAR_BITS": NEAR_BITS, "NEAR_MAX": NEAR_MAX, "NEAR_ENTRY": NEAR_ENTRY, "NEAR_BANDS": NEAR_BANDS},
+    **{f"SEEN_{name}": n for name, n in SEEN.items()},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
     **{f"STATE_{name}": n for name, n in LAYOUT.items()},
     **{"ENDED_BUCKETS": ENDED_BUCKETS, "MIN_ENDED_BUCKETS": MIN_ENDED_BUCKETS},
@@ -66,7 +73,7 @@ end
 
 SHARED: Final = (
     *("head", "numbers", "crawl", "names", "queues", "counts", "hosts", "leases", "feedback", "entries"),
-    *("admission", "outbox", "limits", "similar", "states"),
+    *("seen", "admission", "outbox", "limits", "similar", "states"),
 )
 """The files of `lua/shared`, in their order: Lua knows a local name only below its definition."""
 

@@ -36,7 +36,7 @@ from crawler.frontier.messages import (
 )
 from crawler.frontier.redis.connection import Call
 from crawler.frontier.scripts import NEVER
-from crawler.frontier.shards.outbox import Args, OutboxMessage, site_key, sort
+from crawler.frontier.shards.outbox import Args, OutboxMessage, laid_out, site_key, sort
 from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 from crawler.url_state import id_bytes
@@ -145,13 +145,20 @@ def put_message(shard: Shard, message: OutboxMessage) -> Call[Accepted]:
 
 
 def _sorted(shard: Shard, requests: Sequence[Request], roots: Sequence[str]) -> tuple[list[str], Args]:
-    """Roots, messages to other shards and requests of this one, as `post` and `accept` in lua/shared read them."""
+    """Roots, messages to other shards and requests of this one, as `post` and `look_up` in lua/shared read them."""
     _at_most(len(requests), MAX_REQUESTS)
     messages = sort(requests, roots, shard.number, shard.identity.shards, shard.id)
     own = messages.pop(shard.number)
     keys, args = own.laid_out(shard.keys)
     away = [part for target, message in messages.items() for part in (target, message.packed())]
     return [*map(shard.keys.parcels, messages), *keys], [len(own.roots), *own.roots, len(messages), *away, *args]
+
+
+def accepted(shard: Shard, urls: Sequence[str]) -> Call[list[bool]]:
+    """Which of up to MAX_REQUESTS canonical URLs were ever accepted."""
+    _at_most(len(urls), MAX_REQUESTS)
+    keys, args, order = laid_out(urls, shard.keys, shard.id)
+    return shard.call("accepted", lambda reply: replies.flags(reply, order), keys=keys, rest=args)
 
 
 def mark_seen(shard: Shard, numbers: Sequence[int]) -> Call[int]:
@@ -357,11 +364,9 @@ def set_host(
     return _of_hosts(shard, "set_host", names, hosts, setting=setting, value=value)
 
 
-def _of_hosts(
-    shard: Shard, verb: str, names: Sequence[str], hosts: Sequence[str], **named: str
-) -> Call[tuple[int, int]]:
-    keys = list(map(shard.keys.host, hosts))
-    return shard.call(verb, replies.two_numbers, keys=keys, names=len(names), rest=[*names, *hosts], **named)
+def _of_hosts(shard: Shard, verb: str, names: Sequence[str], hosts: Sequence[str], **named: str) -> Call[Any]:
+    keys, rest = list(map(shard.keys.host, hosts)), [*names, *hosts]
+    return shard.call(verb, replies.two_numbers, keys=keys, names=len(names), rest=rest, **named)
 
 
 # -- long queues (see overflow.py) -------------------------------------------------------------------------------------
@@ -392,8 +397,7 @@ def unpack(shard: Shard, host: str, segment: bytes) -> Call[int]:
     entries: list[bytes] = []
     with suppress(ValueError):
         entries = segments.decode(segment)
-    head, packed, _ = shard.keys.pages(host)
-    keys = [shard.keys.host(host), head, packed]
+    keys = [shard.keys.host(host), *shard.keys.pages(host)[:2]]
     return shard.call("unpack", replies.number, keys=keys, host=host, sha1=segments.digest([segment]), rest=entries)
 
 

@@ -9,6 +9,7 @@ from crawler import url as urls
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.host_facts import HostFacts
 from crawler.frontier.messages import Lease
+from crawler.frontier.seen import accepted
 from crawler.frontier.status import workers_alive
 from crawler.policy import robots
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
@@ -138,7 +139,7 @@ class _Explainer:
             depth, hops = record.depth, record.hops
             result.record = record.named(self._crawldb.records.urls(record.ids))
             self._failed(result)
-        elif self._crawldb.hosts.accepted([(urls.host(url), result.id)])[0]:
+        elif accepted(self._frontier.shards, [url])[0]:
             result.state = "accepted"
             entry = self._pending(result)
             if entry is not None:

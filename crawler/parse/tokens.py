@@ -17,7 +17,9 @@ Token = tuple[str, str, str]
 """The name of a tag, with a slash if it closes; its attributes as they are written; the text behind it."""
 
 _TOKEN = re.compile(r"<(/?[a-zA-Z][^ >]*+)([^>]*+)>([^<]*+)")
-_RAW = re.compile(r"<(?:(script|style|xmp|plaintext)(?=[ >])([^>]*)>(.*?)</\1>|!--.*?-->)", re.DOTALL)
+_RAW = re.compile(
+    r"<(?:(script|style|xmp|plaintext|iframe|noembed|noframes)(?=[ >])([^>]*)>(.*?)</\1>|!--.*?-->)", re.DOTALL
+)
 """What is no HTML in HTML."""
 _SPAN = re.compile(r"<(?:/span|span((?: [^>]*+)?))>")
 _NUMBERED = re.compile(
@@ -59,7 +61,7 @@ def _raw(found: re.Match[str]) -> str:
     if name in ("xmp", "plaintext"):
         text = text.replace("<", "&lt;").replace(">", "&gt;")
         return f"<pre>{text}</pre>"
-    if name is None or _TEX not in attributes:
+    if name != "script" or _TEX not in attributes:
         return ""
     tex = text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
     display = ' display="block"' if "mode=display" in attributes else ""

@@ -10,16 +10,17 @@ from __future__ import annotations
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
 
-from crawler import url as urls
 from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, RedisAway
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.frontier.messages import NO_SHARES, Lease, Leased, LeaseEnd, Release, Retry, RobotsResult, Shares
 from crawler.frontier.originals import Originals
+from crawler.frontier.seen import accepted
 from crawler.worker.context import Callbacks, Context, Tally
 from crawler.worker.document_reader import DocumentReader
 from crawler.worker.downloader import MAX_RESULTS, Download, Downloader
@@ -66,7 +67,9 @@ class Engine:
         self.reason = ""
         """Why the loop ended: done, limit, gone, stopped."""
         self._frontier, self._crawldb, self._watch = tools.frontier, tools.frontier.crawldb, tools.watch
-        self._links = LinkFilter(plan.scope, self._crawldb.hosts.roots, plan.links_cache, self._accepted)
+        self._links = LinkFilter(
+            plan.scope, self._crawldb.hosts.roots, plan.links_cache, partial(accepted, self._frontier.shards)
+        )
         self._rules = RobotsCache(self._crawldb.hosts, plan.agent, plan.rules_cache)
         caller = Caller(name, plan.lease_term, self._links.known, tools.say, tools.reporter)
         self._client = FrontierClient(tools.frontier, caller, tools.patience)
@@ -286,10 +289,6 @@ class Engine:
         self._rules.agent = self.plan.agent
         self._client.set_term(self.plan.lease_term)
         self._pipeline.processor = self._new_processor()
-
-    def _accepted(self, links: Sequence[str]) -> list[bool]:
-        """Which of *links* Redis has accepted, whichever worker sent them."""
-        return self._crawldb.hosts.accepted([(urls.split(link)[0], self._frontier.id(link)) for link in links])
 
     def _new_processor(self) -> Processor:
         sample = self._client.sample if self.plan.quarantine else None

@@ -70,8 +70,9 @@ class CheckedMachine(RuleBasedStateMachine):
         """Hosts that were handed out as unreachable: these alone may exceed their slots."""
 
     def begin(self, limits: Limits) -> None:
-        """Make the crawl and its model."""
+        """Make the crawl and its model; a host with five URLs has three levels of `seen`."""
         self.crawl = Crawl(self.link, limits)
+        self.link.client.hset(self.crawl.frontier.keys.meta, "seen_set", 3)
         self.frontier = self.crawl.frontier
         self.model = Model(limits, BEGIN)
         self.origin = {self.frontier.id(request.url): request.place() for request in POOL}
@@ -199,7 +200,9 @@ class CheckedMachine(RuleBasedStateMachine):
             self.dues[name] = due
             assert name in self.flooded or shot.number(name, "in_flight") <= max(self.model.limits.per_host, OWN_SLOTS)
         for name, host in self.model.hosts.items():
-            told = {key: shot.number(name, key) for key in ("due", "in_flight", "accepted", "robots_rev", "delay")}
+            told = {
+                key: shot.number(name, key) for key in ("due", "in_flight", "accepted", "seen", "robots_rev", "delay")
+            }
             assert told == {key: getattr(host, key) for key in told}
             assert shot.number(name, "latency") == (host.latency or 0)
             assert shot.hosts[name].get("undo") == host.undo

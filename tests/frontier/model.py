@@ -53,6 +53,7 @@ class Host:
     robots_crashes: int = 0
     no_name_since: int | None = None
     accepted: int = 0
+    seen: int = 0
     latency: int | None = None
     ip: str | None = None
     answers: int = 0
@@ -327,6 +328,7 @@ class Model:
             self.crowds |= is_new and hosts + is_new > MANY_HOSTS
         self.seen.add(put.id)
         host.accepted += is_page
+        host.seen += 1
         queue = host.queues[put.priority] if put.priority != 1 or queue is None else queue
         queue.insert(len(queue) if at is None else at, (put.id, put.entry))
         return queue

@@ -40,14 +40,6 @@ def exported(crawl: Crawl, most: int) -> list[str]:
         cursor = after
 
 
-def test_what_was_ever_accepted(crawl: Crawl) -> None:
-    (ended,) = commit_all(crawl, 1)
-    crawl.put(A)
-    places = [("a.example", crawl.frontier.id(url)) for url in (A, ended, f"{A}never", A)]
-    assert crawl.crawldb.hosts.accepted(places) == [True, True, False, True]
-    assert crawl.crawldb.hosts.accepted([]) == []
-
-
 # -- records -----------------------------------------------------------------------------------------------------------
 
 

@@ -98,11 +98,11 @@ FAULTS: Final = {
     "a template is judged again after its release": Fault(
         "  if not redis.call('HGET', key, 'state') then", "  if true then", ("judge_templates",)
     ),
-    "put pushes what was seen": Fault(
-        "      else\n        seen = seen + 1\n      end\n      a, k",
-        "      else\n        fresh[#fresh + 1] = ARGV[a + 1]\n      end\n      a, k",
-        ("put",),
+    "put pushes what was seen": Fault("    if found[j] == 0 then\n", "    if true then\n", ("put",)),
+    "only the level that a host has reached is looked at": Fault(
+        "  for level = top, 0, -1 do\n", "  for level = top, top, -1 do\n"
     ),
+    "the ids of a host are not counted": Fault("redis.call('HSET', hash, 'seen', counts[host])", ""),
     "pages are leased while robots.txt is asked for": Fault("< slots_of(slots) and not asking", "< slots_of(slots)"),
     "a host whose robots lease was just given is ready": Fault(
         "f.asking or asked, f.index,", "f.asking, f.index,", ("lease",)

@@ -328,7 +328,8 @@ def test_a_queue_that_was_emptied_by_hand_is_counted_as_lost(crawl: Crawl) -> No
     crawl.link.client.hincrby(crawl.frontier.keys.counters, "accepted", -3)  # so that the sum is right again
     for n in range(3):
         url_id = crawl.frontier.id(f"http://{A}/{n}")
-        crawl.link.client.srem(crawl.frontier.keys.seen(url_id), url_id)
+        crawl.link.client.srem(crawl.frontier.keys.seen(A), url_id)
+    crawl.link.client.hset(crawl.frontier.keys.host(A), "seen", 0)
 
 
 JUNK = (b"", b"x", b'{"url": "http://a.example/"}', b"\xff" * 40, bytes(3) + b"\x02" + bytes(8) + b"/", bytes(99))

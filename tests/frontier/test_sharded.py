@@ -12,9 +12,10 @@ from crawler.frontier import verbs
 from crawler.frontier.crawldb import CrawlDb, Hosts, Records
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
-from crawler.frontier.keys import BUCKETS, SLOTS, Keys, shard_of, slot_of
+from crawler.frontier.keys import BUCKETS, MIN_BUCKETS, SLOTS, Keys, shard_of, slot_of
 from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.seen import accepted
 from crawler.frontier.shards.crawldb import ShardDb
 from crawler.frontier.shards.hosts import ShardHosts
 from crawler.frontier.shards.records import START, ShardRecords
@@ -63,9 +64,11 @@ def test_a_site_lives_in_one_shard_with_all_its_hosts() -> None:
     assert all(400 < spread.count(shard) < 600 for shard in range(8))
 
 
-def test_the_buckets_of_seen_are_divided_among_the_shards() -> None:
-    keys = Keys("x", 1, 4)
-    assert len({keys.seen(str(n)) for n in range(2 * BUCKETS)}) == BUCKETS // 4
+@pytest.mark.parametrize(("shards", "buckets"), [(1, BUCKETS), (4, BUCKETS // 4), (96, MIN_BUCKETS)])
+def test_the_buckets_of_seen_are_divided_among_the_shards(shards: int, buckets: int) -> None:
+    keys = Keys("x", 1 % shards, shards)
+    found = {keys.seen(f"www.host{n}.example") for n in range(10 * buckets)}
+    assert buckets - 99 < len(found) <= buckets
 
 
 def test_the_shards_divide_the_slots_of_a_cluster_evenly() -> None:
@@ -212,7 +215,6 @@ def test_revived_and_released_where_they_live(crawl: Sharded) -> None:
 def test_what_was_ever_accepted_is_asked_of_the_shard_of_its_host(crawl: Sharded) -> None:
     urls = [url_in(shard) for shard in range(SHARDS)]
     crawl.frontier.put([Request(url) for url in urls[1:]])
-    places = [(Request(url).place()[0], crawl.frontier.id(url)) for url in urls]
-    assert crawl.crawldb.hosts.accepted(places) == [False, *[True] * (SHARDS - 1)]
-    hosts = [ShardHosts(shard) for shard in crawl.frontier.shards]
-    assert [own.accepted(places).count(True) for own in hosts] == [0, *[1] * (SHARDS - 1)]
+    assert accepted(crawl.frontier.shards, urls) == [False, *[True] * (SHARDS - 1)]
+    found = [shard.ask(verbs.accepted(shard, urls)).count(True) for shard in crawl.frontier.shards]
+    assert found == [0, *[1] * (SHARDS - 1)]

@@ -67,6 +67,7 @@ def markdown(html: str, marks: bool = True) -> str:
         ("<p dir=rtl>שלום <b>עולם</b></p>", "שלום **עולם**"),
         ("<ruby>漢<rp>(<rt>かん<rp>)</ruby>", "漢(かん)"),
         ("<hr>", "***"),
+        ("<p>a</p><iframe src=x><p <a></iframe><p>b</p><noembed><p <b></noembed><p>c", "a\n\nb\n\nc"),
     ],
 )  # fmt: skip
 def test_what_html_becomes(html: str, expected: str) -> None:

@@ -18,6 +18,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import crawl_of_meta
 from crawler.frontier.messages import Commit, Limits
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.seen import accepted
 from crawler.frontier.shards.outbox import OutboxMessage
 from crawler.frontier.shards.records import START
 from crawler.frontier.status import Monitor
@@ -128,7 +129,7 @@ def _readers(frontier: Frontier) -> dict[str, Callable[[], object]]:
         "robots": lambda: crawldb.hosts.robots(["http://a.example"]),
         "template": lambda: crawldb.template("1"),
         "roots": lambda: crawldb.hosts.roots(["a.example"]),
-        "accepted": lambda: crawldb.hosts.accepted([("a.example", frontier.id(URL))]),
+        "accepted": lambda: accepted(frontier.shards, [URL]),
         "host": lambda: frontier.explain("a.example"),
         "hosts": lambda: crawldb.hosts.answered(9),
         "state": frontier.state,
@@ -257,6 +258,12 @@ def test_a_message_of_more_than_a_script_may_take_is_none() -> None:
     ):
         with pytest.raises(ValueError, match=r"."):
             OutboxMessage.of(raw)
+
+
+@pytest.mark.parametrize("url_id", ["", "x", "-1", "1.5", "1e5", " 1", "1\n", "\u0661", "1" * 20, "1\0"])
+def test_a_message_with_an_id_that_is_none_is_none(url_id: str) -> None:
+    with pytest.raises(ValueError, match="an id in it is none"):
+        OutboxMessage.of(OutboxMessage([], {"1 a.example": [("5", b"x"), (url_id, b"x")]}).packed())
 
 
 @pytest.mark.parametrize("name", ["a\x1b[2J", "a b", "", "x" * 65, "\u00fc", "a.0}:meta"])

@@ -40,7 +40,7 @@ def test_a_page_that_is_not_html_has_its_text(commands: Commands, sites: Sites) 
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ("everything", "store: 'everything' is not one of meta, text, main, markdown, html, links, data"),
+        ("everything", "store: 'everything' is not one of meta, text, main, markdown, html, links, diff, data"),
         ("text,,html", "store: '' is not one of meta"),
     ],
 )

@@ -7,7 +7,8 @@
 -- so, with the record of this visit beside it.
 -- KEYS  page, `ended`, `digests` hash of the content if there is one, the five `near` hashes of the similarity if there
 --       is one, the same of `old_digest` and `noted`, `parcels` streams of other shards (see post in
---       shared/outbox.lua), then host, lists and `seen` sets of the requests (see accept in shared/admission.lua)
+--       shared/outbox.lua), then host, lists and set of `seen` of each group of requests (see look_up in
+--       shared/admission.lua)
 -- ARGS  token, held, id, field, event, rest_ms, latency_ms, outcome, state, record, keeps, contents, digest,
 --       similarity, old_digest, noted, spared, ip, copy, handling_ms, trouble,
 --       no_validators, loop, tallies
@@ -92,6 +93,7 @@ k = (of_digest and 1 or 0) + (entry ~= '' and NEAR_BANDS or 0) + k
 local of_old = ARG.old_digest ~= '' and KEYS[k]
 local had = of_old and redis.call('HGET', of_old, ARG.old_digest)
 k = (of_old and 1 or 0) + (noted ~= '' and NEAR_BANDS or 0) + k
+local links = look_up(groups_at(k, REST + 2 * (ARG.contents + ARG.tallies)))
 
 local sums = { ended = 1, ['outcome:' .. outcome] = 1 }
 end_lease(token, lease, sums)
@@ -160,9 +162,9 @@ tally(sums)
 a = add_roots(a)
 local new, seen, over, long = 0, 0, 0, {}
 left_out = left_out and spared ~= '*' and spared ~= first
-k, a = post(k, a, left_out)
+post(k, a, left_out)
 if not left_out then
-  new, seen, over, long = accept(k, a)
+  new, seen, over, long = accept(links)
 end
 
 local host, changed = lease.host, { 'done', 1 }

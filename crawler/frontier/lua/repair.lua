@@ -14,7 +14,8 @@
 --         there are, of `counts` how many URLs are lost | NO_CRAWL
 local MAX_TERM_MS = 30 * 86400000
 local NUMBERS = { 'due', 'delay', 'latency', 'accepted', 'backoff', 'backoff_until', 'failing_since', 'no_name_since',
-  'robots_rev', 'robots_crashes', 'answers', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3' }
+  'robots_rev', 'robots_crashes', 'answers', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3',
+  'seen' }
 local no = refusal()
 if no then
   return { no }

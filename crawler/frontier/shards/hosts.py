@@ -152,11 +152,6 @@ class ShardHosts:
         for raw in chain.from_iterable(self._shard.scan("SSCAN", self._keys.roots)):
             yield raw.decode("utf-8", "replace")
 
-    def accepted(self, places: Sequence[tuple[str, str]]) -> list[bool]:
-        """Which of the URLs, each by its host and its id, were ever accepted."""
-        found = self._shard.read(*(("SISMEMBER", self._keys.seen(url_id), url_id) for _, url_id in places))
-        return [bool(x) for x in found]
-
     def has_seen_before(self) -> bool:
         """Whether fingerprints of another crawl were imported."""
         (found,) = self._shard.read(("HGET", self._keys.meta, "seen_before"))

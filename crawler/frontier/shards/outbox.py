@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import struct
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import sha1
+from itertools import accumulate
 from typing import Final
 
 import msgspec
 
 from crawler.frontier.keys import Keys, shard_of
 from crawler.record import Request
+from crawler.url import host as host_of
 from crawler.url import site_of_host
 
 NORMAL = 1
@@ -22,6 +26,8 @@ _MAX_REQUESTS = 1_000
 """Requests of one message, and roots: as many as one call of a script may bring."""
 MAX_SITE: Final = 60
 """Characters of a site's name that are stored as they are."""
+
+_ID: Final = re.compile("[0-9]{1,19}")
 
 Args = list[str | bytes | int]
 
@@ -46,20 +52,22 @@ class OutboxMessage(msgspec.Struct):
             raise ValueError(str(error)) from None
         if max(len(found.roots), sum(map(len, found.groups.values()))) > _MAX_REQUESTS:
             raise ValueError("it holds more than one script may take")
+        if not all(_ID.fullmatch(member_id) for members in found.groups.values() for member_id, _ in members):
+            raise ValueError("an id in it is none")
         return found
 
     def laid_out(self, keys: Keys) -> tuple[list[str], Args]:
-        """Its groups as keys and arguments, as `accept` in shared/admission.lua reads them."""
+        """Its groups as keys and arguments, as `look_up` in shared/admission.lua reads them."""
         names: list[str] = []
         args: Args = [len(self.groups)]
         for name, members in self.groups.items():
             priority, _, host = name.partition(" ")
             names.append(keys.host(host))
             names += [keys.queue(host, 0)] if priority == "0" else keys.pages(host)
-            args += host, site_key(host), -len(members) if priority == str(FIRST) else len(members)
-            for member_id, entry in members:
-                names.append(keys.seen(member_id))
-                args += member_id, entry
+            names.append(keys.seen(host))
+            args += host, site_key(host), priority, len(members)
+            args += [member_id for member_id, _ in members]
+            args.append(_joined([entry for _, entry in members]))
         return names, args
 
 
@@ -77,6 +85,27 @@ def sort(
         group = message.groups.setdefault(f"{priority} {host}", [])
         group.append((id_of(request.url), entry))
     return messages
+
+
+def _joined(entries: Sequence[bytes]) -> bytes:
+    """Entries as one argument, which Lua takes in quicker than many: where each begins, the end, then all of them."""
+    table = struct.Struct(f">{len(entries) + 1}I")
+    return table.pack(*accumulate(map(len, entries), initial=table.size)) + b"".join(entries)
+
+
+def laid_out(urls: Sequence[str], keys: Keys, id_of: Callable[[str], str]) -> tuple[list[str], Args, list[int]]:
+    """URLs by host as keys and arguments, as accepted.lua reads them; and which of *urls* each of them is."""
+    groups: dict[str, list[int]] = {}
+    for place, url in enumerate(urls):
+        groups.setdefault(host_of(url), []).append(place)
+    names: list[str] = []
+    args: Args = []
+    order: list[int] = []
+    for host, places in groups.items():
+        names += keys.host(host), keys.seen(host)
+        args += [host, len(places), *(id_of(urls[place]) for place in places)]
+        order += places
+    return names, args, order
 
 
 @lru_cache(maxsize=10_000)

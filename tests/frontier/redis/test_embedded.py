@@ -234,7 +234,7 @@ def test_it_is_private_durable_and_never_evicts(folder: Path, any_binary: Binary
         "aof-load-truncated": "yes",
         "save": "",
         "maxmemory-policy": "noeviction",
-        "set-max-intset-entries": "4096",
+        "set-max-intset-entries": "20000",
         "dir": str(folder),
     }
     with EmbeddedRedis(folder) as server, client_of(server) as client:

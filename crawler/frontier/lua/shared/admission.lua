@@ -36,80 +36,116 @@ local function put_first(queue, entries)
   return length_now
 end
 
--- accept: requests in groups of one queue each. KEYS from k: host, its lists (of sitemaps: 0; of pages: 1, packed,
--- tail), then a `seen` set for each request;
--- ARGV from a: number of groups, then for each: host, site or '', number of requests (below 0: pages that go to the
--- front of their host's queue), then id and entry of each.
--- Those unseen and within the budgets of host and site enter seen, queue and accepted; sitemaps, which are in groups of
--- their own, have no budget. Returns new, seen, over budget, and the hosts whose tail has become long enough to be
--- packed: reported to one caller, and again when it is as long once more.
-local function accept(k, a, seeded)
-  local new, seen, over, long = 0, 0, 0, {}
-  local refused = {}
+-- look_up: which URLs of groups of requests are new; before the first write. A group is of one queue.
+-- KEYS from k, for each: host, its lists (of sitemaps: 0; of pages: 1, packed, tail), its shared set of `seen`.
+-- ARGV from a: number of groups, then for each: host, site or '', priority (0: sitemaps, 1: pages, 2: pages that go to
+-- the front of their host's queue), number of requests, their ids, and all entries as one string (see `_joined` in
+-- outbox.py).
+-- Returns how many URLs were seen, the groups that have others, and how many ids each of their hosts has.
+local function look_up(k, a)
+  local links = { seen = 0, groups = {}, counts = {} }
   local groups = tonumber(ARGV[a])
   a = a + 1
   for _ = 1, groups do
-    local host, site, n = ARGV[a], ARGV[a + 1], tonumber(ARGV[a + 2])
-    local to_front = n < 0
-    n = math.abs(n)
-    local hash, queue, tail = KEYS[k], KEYS[k + 1], nil
-    a, k = a + 3, k + 2
-    local sitemaps = is_sitemap(ARGV[a + 1])
-    if sitemaps or to_front then
-      redis.call('LLEN', queue) -- a key of another type stops the script before its URLs count as seen
+    local host, priority, first = ARGV[a], ARGV[a + 2], a + 4
+    local behind = first + ARGV[a + 3]
+    local hash, queue, tail, bucket = KEYS[k], KEYS[k + 1], KEYS[k + 3], KEYS[k + 4]
+    if priority == '0' then
+      tail, bucket, k = nil, KEYS[k + 2], k - 2
     end
-    if not sitemaps then
-      queue, tail, k = to_front and queue or end_of(host), KEYS[k + 1], k + 2
+    local count = seen_count(host, redis.call('HGET', hash, 'seen'))
+    local new = unseen(bucket, host, count, first, behind - 1)
+    links.seen = links.seen + behind - first - #new
+    if #new > 0 then
+      links.counts[host] = count
+      links.groups[#links.groups + 1] = { host = host, site = ARGV[a + 1], sitemaps = priority == '0',
+        to_front = priority == '2', hash = hash, queue = queue, tail = tail, bucket = bucket, first = first,
+        unseen = new, entries = ARGV[behind] }
+    end
+    a, k = behind + 1, k + 5
+  end
+  return links
+end
+
+-- admitted: ids and entries of a group that enter, each id once in a call; how many were taken before, how many are
+-- more than there is room for
+local function admitted(group, room, taken)
+  local ids, entries, again, over = {}, {}, 0, 0
+  local joined, before = group.entries, 4 * group.first - 1
+  for _, i in ipairs(group.unseen) do
+    local id = ARGV[i]
+    if taken[id] then
+      again = again + 1
+    elseif #ids >= room then
+      over = over + 1
+    else
+      local begin, behind = struct.unpack('>I4I4', joined, 4 * i - before)
+      taken[id], ids[#ids + 1], entries[#entries + 1] = true, id, string.sub(joined, begin + 1, behind)
+    end
+  end
+  return ids, entries, again, over
+end
+
+-- meet: what is noted of a host whose first URLs are accepted
+local function meet(host, hash, site)
+  if SET_HOSTS then
+    inherit(host)
+  end
+  if site ~= '' then
+    if add(SITES, site .. ' hosts', 1) > MANY_HOSTS and not CROWDS then
+      CROWDS = '1'
+      redis.call('HSET', META, 'crowds', 1)
+    end
+    if site ~= host then
+      redis.call('HSET', hash, 'site', site)
+    end
+  end
+end
+
+-- accept: what `look_up` has found. URLs within the budgets of host and site enter seen, queue and accepted; sitemaps
+-- have no budget. Returns new, seen, over budget, and the hosts whose tail has become long enough to be packed:
+-- reported to one caller, and again when it is as long once more.
+local function accept(links, seeded)
+  local new, seen, over, long = 0, links.seen, 0, {}
+  local refused, taken, counts = {}, {}, links.counts
+  for _, group in ipairs(links.groups) do
+    local host, site, hash, queue = group.host, group.site, group.hash, group.queue
+    if group.sitemaps or group.to_front then
+      redis.call('LLEN', queue) -- a key of another type stops the script before its URLs count as seen
+    else
+      queue = end_of(host)
     end
     local room, why = NEVER, nil
     if is_blocked(host) then
       room, why = 0, 'blocked'
-    elseif not sitemaps then
+    elseif not group.sitemaps then
       room, why = room_of(hash, host, site, seeded)
     end
-    local fresh = {}
-    for _ = 1, n do
-      if #fresh >= room then
-        if redis.call('SISMEMBER', KEYS[k], ARGV[a]) == 1 then
-          seen = seen + 1
-        else
-          over = over + 1
-          refused[why] = (refused[why] or 0) + 1
-        end
-      elseif redis.call('SADD', KEYS[k], ARGV[a]) == 1 then
-        fresh[#fresh + 1] = ARGV[a + 1]
-      else
-        seen = seen + 1
-      end
-      a, k = a + 2, k + 1
+    local ids, entries, again, more = admitted(group, room, taken)
+    seen, over = seen + again, over + more
+    if more > 0 then
+      refused[why] = (refused[why] or 0) + more
     end
-    if #fresh > 0 then
-      local length_now = to_front and put_first(queue, fresh) or redis.call('RPUSH', queue, unpack(fresh))
-      if queue == tail and length_now % SEGMENT < #fresh then
+    local n = #ids
+    if n > 0 then
+      counts[host] = add_seen(group.bucket, host, counts[host], ids)
+      local length_now = group.to_front and put_first(queue, entries) or redis.call('RPUSH', queue, unpack(entries))
+      if queue == group.tail and length_now % SEGMENT < n then
         long[#long + 1] = host
       end
-      add(hash, 'queued', #fresh)
-      hold(host, #fresh) -- its name was unblocked just now, and itself is next
-      local is_first = redis.call('HSETNX', hash, 'due', T) == 1
-      if is_first and SET_HOSTS then
-        inherit(host)
+      redis.call('HSET', hash, 'seen', counts[host])
+      add(hash, 'queued', n)
+      hold(host, n) -- its name was unblocked just now, and itself is next
+      if redis.call('HSETNX', hash, 'due', T) == 1 then
+        meet(host, hash, site)
       end
-      if is_first and site ~= '' then
-        if add(SITES, site .. ' hosts', 1) > MANY_HOSTS and not CROWDS then
-          CROWDS = '1'
-          redis.call('HSET', META, 'crowds', 1)
-        end
-        if site ~= host then
-          redis.call('HSET', hash, 'site', site)
-        end
-      end
-      if not sitemaps then
-        add(hash, 'accepted', #fresh)
+      if not group.sitemaps then
+        add(hash, 'accepted', n)
         if site ~= '' then
-          add(SITES, site, #fresh)
+          add(SITES, site, n)
         end
       end
-      new = new + #fresh
+      new = new + n
       settle(host)
     end
   end

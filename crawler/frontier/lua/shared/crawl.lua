@@ -4,7 +4,7 @@
 local m = redis.call('HMGET', META, 'generation', 'state', 'delay', 'per_host', 'robots', 'max_pages',
   'max_pages_per_host', 'patience', 'until', 'settings_rev', 'roots_rev', 'traps_rev', 'adaptive', 'max_pages_per_site',
   'max_hosts_per_site', 'per_ip', 'ips_used', 'schema', 'shards', 'overflow', 'crowds', 'full_site',
-  'slow_pages', 'blocks', 'host_settings')
+  'slow_pages', 'blocks', 'host_settings', 'seen_set')
 local GENERATION, STATE = m[1], m[2]
 local DELAY, SLOTS, ROBOTS = number(m[3]) or 0, math.max(number(m[4]) or 1, 1), m[5] == '1'
 local MAX_PAGES, MAX_PAGES_PER_HOST = number(m[6]), number(m[7])

@@ -1,7 +1,7 @@
 -- outbox.lua: requests of other shards, which wait here for the relay.
 
 -- post: requests of other shards, into this one's outbox, with the roots they bring. KEYS from k: the `parcels` stream
--- of each target; ARGV from a: number of messages, then target and data of each. Returns the indexes behind them.
+-- of each target; ARGV from a: number of messages, then target and data of each.
 local function post(k, a, left_out)
   local n = tonumber(ARGV[a])
   for i = 1, left_out and 0 or n do
@@ -11,7 +11,12 @@ local function post(k, a, left_out)
   if n > 0 and not left_out then
     add(OUTBOX, 'pending', n)
   end
-  return k + n, a + 1 + 2 * n
+end
+
+-- groups_at: where the groups of requests begin, of which KEYS and ARGV have the roots and messages at k and a
+local function groups_at(k, a)
+  a = a + 1 + ARGV[a]
+  return k + ARGV[a], a + 1 + 2 * ARGV[a]
 end
 
 -- pending: how many messages are not yet delivered
