@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-hosts bench-schedule lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-hosts bench-schedule bench-sweep lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +100,9 @@ bench-import: $(VENV)/.dev ## measure the import of a crawl of scrapy-redis, and
 
 bench-hosts: compiled ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)
+
+bench-sweep: compiled ## measure the sweep of a recrawl over a million URLs, and a crawl beside it
+	$(BIN)/python -m benchmarks.sweep $(ARGS)
 
 lock: $(BIN)/pip ## write requirements-dev.lock anew, with today's versions
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -38,6 +38,9 @@ CHANGES: Final = ("new", "changed", "boilerplate", "gone", "moved", "back")
 """What a visit may find. `boilerplate`: only what repeats on the site's pages differs. `gone`: it was there, and is 404
 or 410 now, or asks not to be stored. `moved`: it was there, and redirects now. `back`: it was gone or moved."""
 
+FOUND: Final = (*CHANGES, "unchanged", "failed")
+"""What is counted of a visit, of each URL one."""
+
 CONTENTS: Final = ("text", "main", "markdown", "html", "links", "diff", "data")
 """What a record may hold of the page itself: each is stored on its own, and read only where it is wanted."""
 

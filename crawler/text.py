@@ -54,6 +54,14 @@ def rfc3339(seconds: float) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
+def lasting(seconds: float) -> str:
+    """A time in the unit that fits: `40 s`, `5 min`, `3 h`, `7 days`."""
+    for length, unit, below in ((1, "s", 90), (60, "min", 5_400), (3_600, "h", 172_800)):
+        if seconds < below:
+            return f"{max(round(seconds / length), 0):,} {unit}"
+    return f"{round(seconds / 86_400):,} days"
+
+
 def counted(n: int, noun: str) -> str:
     """*n* of something: `1 URL`, `2,000 URLs`."""
     return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -32,9 +32,9 @@ _ALL_FLAGS: Final = 0x1FF
 LAYOUT: Final = {
     **{"VERSION": 1, "OUTCOME": 2, "MARKS": 3, "TOKEN": 18, "DIGEST": 38, "HEAD": _HEAD.size},
     **{"COPY": _COPY, "NOTED": _NOTED, "QUEUED": _QUEUED},
-    **{"FLAGS": 4, "TARGET": _TARGET, "CURRENT": _VERSION},
+    **{"FLAGS": 4, "TARGET": _TARGET, "SITEMAP": _SITEMAP, "CURRENT": _VERSION},
 }
-"""For the scripts: places of bytes, from 1, marks, a flag, and the version that is written."""
+"""For the scripts: places of bytes, from 1, marks, flags, and the version that is written."""
 
 MAX_COUNT: Final = 0xFFFF
 """Visits and changes are counted up to this."""

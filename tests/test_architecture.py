@@ -323,8 +323,8 @@ def check_lua(folder: Path) -> list[str]:
 
 def check_verbs(folder: Path) -> list[str]:
     """One verb, one script, one function that builds its call, one test file."""
-    verbs = folder / PACKAGE / "frontier" / "verbs.py"
-    functions = public_functions(tree(verbs).body) if verbs.is_file() else set()
+    builders = [folder / PACKAGE / "frontier" / name for name in ("verbs.py", "visits.py")]
+    functions = {name for path in builders if path.is_file() for name in public_functions(tree(path).body)}
     problems = []
     for script in sorted((folder / PACKAGE / "frontier" / "lua").glob("*.lua")):
         verb = script.stem

@@ -14,15 +14,17 @@ from crawler import headers
 from crawler.api.access import Access, Sources, loaded_of, purpose_of, say_on_stderr, sources_of
 from crawler.api.background import Background, Stops
 from crawler.api.progress import NO_PROGRESS, Say, progress_for
+from crawler.api.recrawl import RecrawlOptions, begin_recrawl
 from crawler.api.rows import ExportOptions, Path, contents_of, rows_of, several, shape_of, wanted_of
 from crawler.crawl.hook_code import GivenHook
 from crawler.crawl.hosts import check_of_host, listed, set_for
 from crawler.crawl.purpose import Purpose
+from crawler.crawl.recrawl import refuse_failed
 from crawler.crawl.rule_set import read_rule_file
 from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
-from crawler.crawl.supervisor import Ended, run_workers
+from crawler.crawl.supervisor import Ended, Way, run_workers
 from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
 from crawler.export import Output, Selection, follow, read
 from crawler.frontier import blocks
@@ -148,19 +150,40 @@ class Crawl:
             if until_done and before.done:
                 if progress:
                     pages = counted(before.fetched, "page")
-                    self._access.say(f"crawl {before.crawl!r} is done with {pages}; fresh=True starts over")
+                    again = "recrawl() visits them again, fresh=True starts over"
+                    self._access.say(f"crawl {before.crawl!r} is done with {pages}; {again}")
                 return before
-            shown = self._access.progress = progress_for(progress, self._access.say)
-            ended = None
-            try:
-                ended = run_workers(
-                    self._access.session, frontier, until_done=until_done, show=shown, stops=self._stops
-                )
-            finally:
-                self._access.progress = NO_PROGRESS
-                shown.close(ended)
+            ended = self._work(frontier, Way(until_done), progress)
+        return self._judged(ended)
+
+    def _work(self, frontier: Frontier, way: Way, progress: bool) -> Ended:
+        """Run workers. Raises SystemExit if the terminal was closed meanwhile."""
+        shown = self._access.progress = progress_for(progress, self._access.say)
+        ended = None
+        try:
+            ended = run_workers(self._access.session, frontier, way, show=shown, stops=self._stops)
+        finally:
+            self._access.progress = NO_PROGRESS
+            shown.close(ended)
         if (code := left_by()) is not None:
             raise SystemExit(code)
+        return ended
+
+    def recrawl(self, *, progress: bool = True, **options: Unpack[RecrawlOptions]) -> Status:
+        """Queue the URLs that are due to be visited again, crawl until nothing is left; returns the crawl's status.
+
+        Without a choice those are due whose time has come by the schedule; docs/recrawl.md has the others: older_than,
+        host, match, status; queue_only, follow. `found` of the status is what the visit found. The same call continues
+        a recrawl that was stopped. Raises UsageError if nothing was visited yet, or another recrawl is under way;
+        NothingFetched if all that was due failed; else as `run`.
+        """
+        with ends_in_order(), self._running():
+            frontier, way = begin_recrawl(self._access, options, self._stops, show=progress)
+            if way is None:
+                return self._look(frontier)
+            ended = self._work(frontier, way, progress)
+        if not ended.interrupted:
+            refuse_failed(ended.status)
         return self._judged(ended)
 
     def __iter__(self) -> Iterator[Record]:
@@ -184,7 +207,7 @@ class Crawl:
         """The records of a crawl on a connection of its own, while workers run in the background."""
         session = self._access.session
         background = self._background = Background(
-            lambda stops: run_workers(session, frontier, until_done=True, stops=stops), self._stops
+            lambda stops: run_workers(session, frontier, Way(), stops=stops), self._stops
         )
         patience = Backoff(lambda _: None)  # who watches the workers reports that Redis is away
         patience.stopped = lambda: background.is_over

@@ -23,16 +23,15 @@ from crawler.cli.imports import import_
 from crawler.cli.metrics import metrics
 from crawler.cli.options import DEMO_DELAY, OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
+from crawler.cli.recrawl import recrawl
 from crawler.cli.report import report
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say, show_warnings
 from crawler.cli.usage import click_message, command_to_continue, command_to_export
-from crawler.config import Loaded
+from crawler.cli.working import OF_WORK, age, check, check_webhook, hint_at_failures
 from crawler.crawl import signals
-from crawler.crawl.cpus import worker_count
 from crawler.crawl.purpose import Purpose
-from crawler.crawl.rule_set import with_rules
-from crawler.crawl.seeds import Seeded, check_sources
+from crawler.crawl.seeds import Seeded
 from crawler.crawl.session import Session
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import CrawlerError, NothingFetched, OutputError, UsageError
@@ -40,18 +39,11 @@ from crawler.export import Output
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
-from crawler.policy import robots
 from crawler.settings import VERSION, Settings
 from crawler.text import counted
-from crawler.worker.options import plan_of, wanted
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 _DEFAULTS: Final = Settings()
-_WORK: Final = (
-    *("workers", "concurrency", "cache_size", "fetcher", "header", "proxy", "trust_env", "hook", "no_hook"),
-    "rules",
-    *("publish_urls", "webhook"),
-)
 
 
 class _InOrder(click.Group):
@@ -88,7 +80,7 @@ def cli() -> None:
 @click.option("--add", is_flag=True, help="add SOURCEs of other sites to a crawl that exists")
 @click.option("--fresh", is_flag=True, help="delete what this crawl has stored and start over (asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
-@settings(*OF_CRAWL, *_WORK, *OF_REDIS)
+@settings(*OF_CRAWL, *OF_WORK, *OF_REDIS)
 def run(
     sources: tuple[str, ...],
     sitemaps: tuple[str, ...],
@@ -103,9 +95,9 @@ def run(
     """
     wanted = wanted_of(given)
     loaded = load_given(given)
-    _check(loaded, sources, sitemaps)
+    check(loaded, sources, sitemaps)
     headers.require_hosts(loaded.settings.header, sources)
-    _check_webhook(loaded)
+    check_webhook(loaded)
     if fresh and not (sources or sitemaps):
         raise UsageError("--fresh starts over: name the SOURCEs to start from")
     with (
@@ -117,30 +109,6 @@ def run(
         if fresh:
             delete_crawl(session, yes, missing_ok=True)
         return _seed_and_crawl(session, Purpose(sources, sitemaps, add), output)
-
-
-def _check(loaded: Loaded, sources: Sequence[str], sitemaps: Sequence[str] = ()) -> None:
-    """Find mistakes before anything is started."""
-    if loaded.settings.hook:
-        from crawler.crawl.launcher import check_hook  # loads all that a worker needs; other commands do not
-
-        check_hook(loaded.settings.hook)
-    plan_of(with_rules(loaded.settings))
-    worker_count(loaded.settings.workers)
-    if hint := robots.hint_at_token(loaded.settings.user_agent):
-        say(f"hint: {hint}")
-    if loaded.settings.near_duplicates and wanted(loaded.settings).isdisjoint(("text", "main", "markdown")):
-        say("hint: --near-duplicates compares texts, and this crawl keeps none: add text to --store")
-    check_sources(sources, sitemaps)
-    if loaded.settings.sitemap_only and loaded.settings.ignore_robots and sources and not sitemaps:
-        say("hint: --sitemap-only finds sitemaps through robots.txt; with --ignore-robots name them by --sitemap URL")
-
-
-def _check_webhook(loaded: Loaded) -> None:
-    if loaded.settings.webhook:
-        from crawler.crawl.webhook import target_of  # other commands do not need it
-
-        target_of(loaded.settings)
 
 
 def _seed_and_crawl(session: Session, purpose: Purpose, output: Output | None) -> int:
@@ -161,14 +129,15 @@ def _seed_and_crawl(session: Session, purpose: Purpose, output: Output | None) -
     if before.done:
         pages = counted(before.fetched, "page")
         say(
-            f"crawl {before.crawl!r} is done with {pages} (`crawler status`, `crawler export`);"
-            " name new URLs, with --add if they are of another site, or start over with --fresh"
+            f"crawl {before.crawl!r} is done with {pages} (`crawler status`, `crawler export`), {age(frontier)}:"
+            " `crawler recrawl` visits them again; name new URLs, with --add if they are of another site, or start over"
+            " with --fresh"
         )
         return _finish(session, output, before, code)
     if before.state == "paused":
         say(f"crawl {before.crawl!r} is paused: `crawler resume` continues it")
     ended = run_with_summary(session, frontier, until_done=True)
-    _hint_at_failures(ended.status)
+    hint_at_failures(ended.status)
     if ended.interrupted:
         _hint_after_interrupt(session, output)
         return INTERRUPTED
@@ -213,11 +182,6 @@ def _hint_at_contact(session: Session) -> None:
         say("hint: tell sites how to reach you with --user-agent 'mybot/1.0 (+https://example.org/bot)'")
 
 
-def _hint_at_failures(status: Status) -> None:
-    if status.failed:
-        say("`crawler failed` lists those that failed, `crawler retry` tries them again")
-
-
 def _hint_after_interrupt(session: Session, output: Output | None) -> None:
     if output is not None:
         say(f"{output.name} was not written: the crawl is not done")
@@ -250,7 +214,7 @@ def seed(sources: tuple[str, ...], sitemaps: tuple[str, ...], **given: Any) -> i
     loaded = load_given(given)
     if not (sources or sitemaps):
         raise UsageError("name SOURCEs to seed: URLs, files of URLs, - for stdin, or --sitemap URL")
-    _check(loaded, sources, sitemaps)
+    check(loaded, sources, sitemaps)
     with Session(loaded, say) as session:
         frontier = session.create_or_join(Purpose(sources, sitemaps))
         seeded = session.seed(frontier, sources, sitemaps, _seeding)
@@ -278,13 +242,13 @@ cli.add_command(import_)
     ),
 )
 @click.option("--until-done", is_flag=True, help="exit when the crawl is done; else wait for more")
-@settings(*_WORK, *OF_REDIS)
+@settings(*OF_WORK, *OF_REDIS)
 def work_(until_done: bool, **given: Any) -> int:
     """Run worker processes on this machine. Waits for a crawl to begin, and for more URLs when there are none."""
     loaded = load_given(given)
-    _check(loaded, ())
+    check(loaded, ())
     headers.require_hosts(loaded.settings.header, ())
-    _check_webhook(loaded)
+    check_webhook(loaded)
     with Session(loaded, say) as session:
         with session.redis.interruptible() as stopped:
             frontier = session.wait_for("work", stopped)
@@ -293,11 +257,14 @@ def work_(until_done: bool, **given: Any) -> int:
         session.claim_hook(frontier)
         session.bring_rules(frontier)
         ended = run_with_summary(session, frontier, until_done=until_done)
-        _hint_at_failures(ended.status)
+        hint_at_failures(ended.status)
         ended.refuse_stuck()
         if not ended.interrupted:
             session.refuse_failed_hook(ended.status)
         return INTERRUPTED if ended.interrupted and until_done else 0
+
+
+cli.add_command(recrawl)
 
 
 # -- results -----------------------------------------------------------------------------------------------------------

@@ -18,15 +18,18 @@ from crawler.text import printable
 
 if TYPE_CHECKING:
     from crawler.crawl.supervisor import Ended
+    from crawler.crawl.sweep import Sweep
 
 
-def run_with_summary(session: Session, frontier: Frontier, *, until_done: bool) -> Ended:
+def run_with_summary(
+    session: Session, frontier: Frontier, *, until_done: bool = True, sweep: Sweep | None = None
+) -> Ended:
     """Run workers until the crawl is over or a signal arrives, and print how it ended."""
-    from crawler.crawl.supervisor import run_workers  # loads all that a worker needs; other commands do not
+    from crawler.crawl.supervisor import Way, run_workers  # loads all that a worker needs; other commands do not
     from crawler.monitor.rule_notes import rule_notes
     from crawler.worker.options import rules_of
 
-    ended = run_workers(session, frontier, until_done=until_done, show=Progress(line, say), copies=True)
+    ended = run_workers(session, frontier, Way(until_done, True, sweep), show=Progress(line, say))
     line.clear()
     lost = ended.losses
     losses = f"workers: {lost.died} died, {lost.hung} were killed on a page that hung" if lost.died or lost.hung else ""

@@ -70,7 +70,7 @@ def command_to_continue(loaded: Loaded) -> str:
     names = [p.name for p in context.command.params if p.name and p.name not in (*OF_CRAWL, *_OF_ONE_RUN, "sources")]
     again = _written(f"crawler {context.info_name}", names, loaded)
     if any(headers.parse(line).needs_host for line in loaded.settings.header):
-        again += "".join(f" {shlex.quote(source)}" for source in context.params["sources"] if source != "-")
+        again += "".join(f" {shlex.quote(source)}" for source in context.params.get("sources", ()) if source != "-")
     return again
 
 

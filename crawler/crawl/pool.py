@@ -89,6 +89,7 @@ class Pool:
         """
         self._frontier, self._job, self._say, self._copies = frontier, job, say, copies
         self._tell = tell
+        self.until_done = job.until_done
         self._members: list[_Member] = []
         self._dead: list[_Dead] = []
         self._stopping = False

@@ -15,6 +15,7 @@ from crawler.crawl.pool import STOP_PATIENCE, Losses, Pool, machine
 from crawler.crawl.process import Job, load_for_workers
 from crawler.crawl.session import Session
 from crawler.crawl.signals import interrupts
+from crawler.crawl.sweep import Sweep, Sweeper
 from crawler.crawl.webhook import Webhook, target_of
 from crawler.errors import CrawlDeleting, NoCrawl, NoNetwork, OutOfMemory, RedisAway, RedisUnavailable
 from crawler.fetch.machine import raise_limit
@@ -56,25 +57,35 @@ class Ended:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How workers are run."""
+
+    until_done: bool = True
+    """Until the crawl is done; else until they are stopped."""
+    copies: bool = False
+    """The process runs nothing else, so workers may be copies of it (see `launcher`)."""
+    sweep: Sweep | None = None
+    """Meanwhile this queues what is due to be visited again."""
+
+
 BEHIND_PROXY: Final = "behind a proxy addresses are not known: limits of hosts at one address do not hold"
 
 
 def run_workers(
     session: Session,
     frontier: Frontier,
+    way: Way,
     *,
-    until_done: bool,
     show: Callable[[Status, float], None] = lambda *_: None,
-    copies: bool = False,
     stops: Callable[[], int] = lambda: 0,
 ) -> Ended:
     """Run worker processes until the crawl is over or a signal arrives. *show* gets a status twice a second.
 
-    *copies*: the process runs nothing else, so workers may be copies of it (see `launcher`). *stops*: how often the
-    program asked to stop; that counts as signals do.
+    *stops*: how often the program asked to stop; that counts as signals do.
     """
-    began = time.monotonic()
-    if copies:  # they need not do the same again
+    began, until_done = time.monotonic(), way.until_done
+    if way.copies:  # they need not do the same again
         raise_limit()
         load_for_workers()
     with (
@@ -83,22 +94,30 @@ def run_workers(
         _journal_of(session) as journal,
     ):
         asked, own = _Asked(signals, stops), frontier.on(connection)
-        before = session.redis.patience.through(own.state).ended
+        before = session.redis.patience.through(lambda: _endings(own))
         job = _job_of(session, own, journal, until_done=until_done)
-        pool = Pool(own, job, session.say, copies=copies, tell=journal.tell)
+        pool = Pool(own, job, session.say, copies=way.copies, tell=journal.tell)
         outlook = _Outlook(session, own, pool, journal, lambda it: show(it, time.monotonic() - began))
+        sweeper = Sweeper(way.sweep, own)
         try:
             _say_of_proxy(session)
             pool.start(worker_count(session.settings.workers))
-            _watch(session, pool, asked, outlook, until_done=until_done)
+            _watch(session, pool, asked, outlook, lambda: sweeper.work() if not asked() else sweeper.leave())
             outlook.report_lacks()
             journal.is_patient = asked() < 2
         except BaseException:
             pool.kill()
             raise
+        finally:
+            sweeper.leave()
         status = outlook.last_status(interrupted=asked() > 0)
         stuck = outlook.stuck if until_done else ""
-        return Ended(status, status.ended - before, pool.losses, time.monotonic() - began, asked() > 0, stuck)
+        return Ended(status, status.endings - before, pool.losses, time.monotonic() - began, asked() > 0, stuck)
+
+
+def _endings(frontier: Frontier) -> int:
+    """How often a URL ended so far."""
+    return frontier.state().ended + frontier.crawldb.counters().get("revisited", 0)
 
 
 @contextmanager
@@ -149,10 +168,10 @@ class _Asked:
         return self.signals() + self.stops()
 
 
-def _watch(session: Session, pool: Pool, asked: _Asked, outlook: _Outlook, *, until_done: bool) -> None:
+def _watch(session: Session, pool: Pool, asked: _Asked, outlook: _Outlook, sweep: Callable[[], None]) -> None:
     """Tick the pool until its workers are gone. The first request asks them to leave, the second ends them.
 
-    *until_done*: they are also asked to leave when no worker of the crawl can do anything.
+    If they work until the crawl is done, they are also asked to leave when no worker of it can do anything.
     """
     asked_before, kill_at, look_at = 0, float("inf"), 0.0
     while pool.tick():
@@ -173,9 +192,10 @@ def _watch(session: Session, pool: Pool, asked: _Asked, outlook: _Outlook, *, un
         if now >= look_at:
             look_at = now + LOOK_EVERY
             outlook.look()
-            if outlook.stuck and until_done and kill_at == float("inf"):
+            if outlook.stuck and pool.until_done and kill_at == float("inf"):
                 pool.stop()
                 kill_at = now + STOP_PATIENCE
+        sweep()
         time.sleep(TICK)
 
 

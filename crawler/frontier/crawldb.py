@@ -23,6 +23,7 @@ from crawler.frontier.shards.crawldb import Heartbeat, ShardDb
 from crawler.frontier.shards.hosts import ShardHosts
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.records import START, Letter, ShardRecords, Stored
+from crawler.frontier.visits import Visit
 from crawler.record import CONTENTS, Record
 from crawler.url_state import UrlState
 
@@ -74,6 +75,10 @@ class CrawlDb:
     def workers(self) -> list[Heartbeat]:
         """The workers that said what they do, by name. They report to the first shard."""
         return self._shards[0].workers()
+
+    def visit(self) -> Visit:
+        """The latest visit, and the sweep of now, or the last one, for what is due to be visited again."""
+        return self._shards[0].visit()
 
     def clock(self) -> int:
         """The clock of the first shard's server, in milliseconds."""
@@ -192,6 +197,16 @@ class Records:
         One may come twice.
         """
         return self._shards[shard].states.bucket(bucket, cursor)
+
+    def swept(self, shard: int, first: int, count: int) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Ids and packed states in *count* buckets of one shard (see `ShardStates.swept`)."""
+        return self._shards[shard].states.swept(first, count)
+
+    def packed(self, places: Sequence[tuple[str, str]]) -> list[bytes | None]:
+        """As `states`, but as they are stored."""
+        shards = self._shards
+        of = {i: shards[shard_of(host, len(shards))] for host, i in places}
+        return _by_shard([i for _, i in places], of.__getitem__, lambda shard, own: shard.states.packed(own))
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of ended ones by id; those that are not known are absent, and what cannot be read."""

@@ -37,6 +37,7 @@ _OWN: Final = (
     "slow_pages",
     "blocks",
     "host_settings",
+    "visit_ms",
 )
 """Fields of `meta` that each shard has for itself."""
 

@@ -7,6 +7,7 @@ Prefix `crawler:{NAME.SHARD}:` (of several shards `{NAME.SHARD-N}`, see `tag`), 
 | key | type | holds |
 |---|---|---|
 | `meta` | HASH | generation, schema, state, salt, revisions, the settings that scripts need, all settings as JSON, \
+visit and visit_ms (number of the latest visit from the second on, and when it began), \
 sources:<digest> (the arguments of a command that named SOURCEs, see crawl/purpose.py), \
 full_site (it fills Redis: no new links of it) |
 | `ready`, `ready_proven`, `ready_failing` | ZSET | host -> due in ms of the server's clock: the hosts to lease \
@@ -52,6 +53,8 @@ and behind it ` line` -> until when hosts wait for that |
 | `ips`, `ip_of` | HASH | address (only with --per-ip), and `<site> <address>` of a site with many hosts -> leases \
 out to it; token -> those that it counts for, one a line |
 | `records` | STREAM | `i` = id of a page, in the order of commits |
+| `sweep` | HASH | of the first shard: the sweeper, who looks for what is due to be visited again: owner, until (ms, \
+when its lease ends), began (ms), choice (of URLs, in words), cursor, queued (by it), visit (that it began) |
 | `outbox` | HASH | of each other shard, its number in front: pending (messages to be delivered), at (the last that \
 was), run (its server's run id then), mark and mark_ms (what may be trimmed later); pending in all, courier, \
 courier_until |
@@ -60,7 +63,7 @@ courier_until |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
 | `counters` | HASH | accepted, queued, leased, ended, held (queued of blocked hosts), drained, outcome:<x>, \
-status:<n>, refused:<reason>, bytes |
+status:<n>, refused:<reason>, bytes, visit:<x> (what the latest visit found), revisited |
 | `workers` | HASH | worker id -> ms of its last heartbeat, then JSON |
 | `wake` | LIST | a few hints for idle workers |
 | `probe` | STRING | never written: an empty write to it shows whether Redis is full |
@@ -134,6 +137,7 @@ class Keys:
     blocked: Set
     host_settings: Hash
     failing: ZSet
+    sweep: Hash
 
     def __init__(self, crawl: str, shard: int = 0, shards: int = 1) -> None:
         self.prefix = f"crawler:{{{tag(crawl, shard, shards)}}}:"

@@ -1,7 +1,7 @@
 """The Lua that Redis runs: one file for each verb, and the files that the verbs share, put together to one text.
 
-The text of a verb is the names of keys and the constants that Python knows too, the clock, the files of `lua/shared` in
-the order of SHARED, then `lua/VERB.lua`. Redis runs a script from its first line at every call, and makes each function
+The text of a verb is the names of keys, the clock, the files of `lua/shared` in the order of SHARED, then `lua/VERB.lua`;
+constants that Python knows too are replaced by their values. Redis runs a script from its first line at every call, and makes each function
 anew that it defines: names and shared functions that a verb does not need are left out, which saves 3 to 5 us a call.
 
 `python -m crawler.frontier.scripts VERB` prints that text. Its line numbers are those of errors from Redis.
@@ -20,7 +20,7 @@ from typing import Final
 
 from crawler.frontier.keys import CONTENT_FIELDS, ENDED_BUCKETS, FIXED, MIN_ENDED_BUCKETS, NEAR_BANDS
 from crawler.frontier.messages import Limits
-from crawler.record import ENTRY, OUTCOMES, Charge
+from crawler.record import ENTRY, FOUND, OUTCOMES, Charge
 from crawler.url_state import LAYOUT
 
 SCHEMA: Final = 7
@@ -58,6 +58,7 @@ IN_LUA: Final = {
     **{f"SEEN_{name}": n for name, n in SEEN.items()},
     **{f"ENTRY_{name}": n for name, n in ENTRY.items()},
     **{f"STATE_{name}": n for name, n in LAYOUT.items()},
+    "FOUND": f"{{ {', '.join(map(repr, (*FOUND, 'fetched')))} }}",
     **{"ENDED_BUCKETS": ENDED_BUCKETS, "MIN_ENDED_BUCKETS": MIN_ENDED_BUCKETS},
     "OUTCOMES": f"{{ {', '.join(map(repr, OUTCOMES))} }}",
     **{"LOOP": f"'{IN_A_LOOP}'", "LOOP_NUMBER": OUTCOMES.index(IN_A_LOOP)},
@@ -80,6 +81,9 @@ SHARED: Final = (
 _FUNCTION: Final = re.compile(r"^(?:--[^\n]*\n)*local function (\w+)\(.*?^end\n", re.MULTILINE | re.DOTALL)
 """A shared function, with the comment above it."""
 _COMMENT: Final = re.compile(r" *--.*")
+_VALUE: Final = re.compile(r"-?\d+|'[^']*'")
+_WORD: Final = re.compile(r"--[^\n]*|'[^'\n]*'|\w+")
+"""A comment, a string, or a word."""
 _BLANK_LINES: Final = re.compile(r"\n{3,}")
 
 
@@ -124,14 +128,23 @@ def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     found = _ARGS.search(own)
     arguments = tuple(re.findall(r"\w+", found[1])) if found else ()
     own = _ARG.sub(lambda name: f"ARGV[{arguments.index(name[1]) + 2}]", own)
-    text = needed(shared_text(), own) + own
-    return Script(verb, f"{_named_for(text, len(arguments) + 2)}{clock}{text}", arguments)
+    text = _filled(needed(shared_text(), own) + own, {"REST": len(arguments) + 2})
+    return Script(verb, f"{_named_for(text)}{clock}{text}", arguments)
 
 
-def _named_for(text: str, rest: int) -> str:
-    """All of IN_LUA that *text* uses, one a line; REST is the index behind the named arguments."""
-    words, known = _words(text), IN_LUA | {"REST": rest}
-    return "".join(f"local {name} = {value}\n" for name, value in known.items() if name in words)
+def _filled(text: str, more: Mapping[str, int]) -> str:
+    """*text* with the values of constants in place of their names: a script of Lua has 200 local names at most.
+
+    *more*: REST, the index behind the named arguments.
+    """
+    known = {name: str(value) for name, value in {**IN_LUA, **more}.items() if _VALUE.fullmatch(str(value))}
+    return _WORD.sub(lambda found: known.get(found[0], found[0]), text)
+
+
+def _named_for(text: str) -> str:
+    """What else of IN_LUA *text* uses, one a line."""
+    words = _words(text)
+    return "".join(f"local {name} = {value}\n" for name, value in IN_LUA.items() if name in words)
 
 
 @cache

@@ -16,7 +16,7 @@ from crawler.frontier.host_facts import HostFacts
 from crawler.frontier.memory import Footprint, measure
 from crawler.frontier.messages import CrawlState
 from crawler.frontier.shards.crawldb import Heartbeat
-from crawler.record import OUTCOMES
+from crawler.record import FOUND, OUTCOMES
 from crawler.text import counted
 
 WEIGH_AGAIN: Final = 5.0
@@ -118,8 +118,23 @@ class Status:
     """Those that fail for longest, up to three, each with the reason in words."""
     lost: int
     """URLs that were accepted and vanished from their queues: something else changed what is in Redis."""
+    revisited: int
+    """How often a URL that had ended was queued again to be visited again."""
+    visit: int
+    """Number of the latest visit; 1 until a recrawl has found something due."""
+    found: dict[str, int]
+    """What this visit found -> URLs: new, changed, boilerplate, gone, moved, back, unchanged, failed."""
+    sweep: float | None
+    """The share of the URLs that a recrawl has looked at; None if none is under way."""
+    sweeper: str
+    """The process that looks at them; empty if none does."""
     seconds_left: float | None = None
     """About how long the URLs that are queued will take (see estimate.py); None if that cannot be known."""
+
+    @property
+    def endings(self) -> int:
+        """How often a URL ended, in all visits."""
+        return self.ended + self.revisited
 
     @property
     def fetched(self) -> int:
@@ -184,7 +199,8 @@ class Monitor:
         alive = [heartbeat for heartbeat in heartbeats if heartbeat.age < SILENT]
         footprint = self._weigh()
         failing, troubles = self._crawldb.hosts.failing()
-        left, rate = state.queued + state.leased, self._rate(state.ended)
+        revisited = counters.get("revisited", 0)
+        left, rate = state.queued + state.leased, self._rate(state.ended + revisited)
         return Status(
             crawl=self._frontier.crawl,
             state=state.word,
@@ -209,8 +225,21 @@ class Monitor:
             held=state.held,
             failing=failing,
             failing_hosts=[(host, trouble.text) for host, trouble in troubles],
+            revisited=revisited,
+            **self._of_visit(counters),
             seconds_left=self._estimate.seconds(state, rate) if self._watches else None,
         )
+
+    def _of_visit(self, counters: dict[str, int]) -> dict[str, Any]:
+        visit, shards = self._crawldb.visit(), self._frontier.shards
+        sweep = visit.sweep
+        runs = sweep.began and not sweep.is_over
+        return {
+            "visit": visit.number,
+            "found": {word: n for word in FOUND if (n := counters.get(f"visit:{word}", 0))},
+            "sweep": sweep.share(len(shards), shards[0].keys.ended_buckets) if runs else None,
+            "sweeper": sweep.owner if runs else "",
+        }
 
     def _limited_by(self, words: list[str], state: CrawlState, hosts: int, first: list[tuple[float, str]]) -> str:
         next_host, failing = self._frontier.explain(first[0][1] if first else ""), self._crawldb.hosts.resting()

@@ -11,6 +11,7 @@ from crawler.frontier.host_facts import HostFacts
 from crawler.frontier.messages import Lease
 from crawler.frontier.seen import accepted
 from crawler.frontier.status import workers_alive
+from crawler.monitor.visits import visit_lines, visits_of
 from crawler.policy import robots
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
 from crawler.record import Entry, Record
@@ -74,6 +75,8 @@ class Explanation:
     """The state of its host."""
     origins: list[str] = field(default_factory=list)
     """The pages through which it was found, the nearest first, up to the seed."""
+    visits: dict[str, int | str] = field(default_factory=dict)
+    """Of a URL that has ended: how often it was visited, when, and when it is due again (see `monitor/visits.py`)."""
     record: Record | None = None
     """Its record, if it has ended."""
 
@@ -99,6 +102,7 @@ class Explanation:
             ("robots", self.robots),
             ("trap", self.trap and f"quarantined: {self.trap}"),
             ("host", ", ".join(_OF_HOST[name].format(value) for name, value in self.host.items())),
+            *(("visits" if n == 0 else "", text) for n, text in enumerate(visit_lines(self.visits))),
             *(("found on" if n == 0 else "  on", url) for n, url in enumerate(self.origins)),
         ]
         lines = [self.url, *(f"  {name:<9} {value}" for name, value in rows if value)]
@@ -119,7 +123,7 @@ def explain(frontier: Frontier, settings: Settings, given: str) -> Explanation:
 class _Explainer:
     def __init__(self, frontier: Frontier, settings: Settings) -> None:
         self._frontier, self._crawldb = frontier, frontier.crawldb
-        self._plan = plan_of(settings)
+        self._plan, self._settings = plan_of(settings), settings
         self._links = LinkFilter(self._plan.scope, self._crawldb.hosts.roots)
         self._links.set_quarantined(self._crawldb.traps())
         hosts = self._crawldb.hosts
@@ -133,6 +137,8 @@ class _Explainer:
         facts = self._frontier.explain(urls.host(url))
         result.host = _shown(facts)
         record, state = self._crawldb.records.get(result.id, ("data",)), self._crawldb.records.state(result.id)
+        if state is not None:
+            result.visits = visits_of(state, self._settings, self._crawldb.clock() // 1000)
         via, is_seed, depth, hops = None, False, 1, 0
         if record is not None and (state is None or not state.is_queued):
             result.state, via, is_seed = record.outcome, record.via, record.via is None

@@ -55,7 +55,7 @@ class LiveScreen:
 
     def frame(self, status: Status, seconds: float, width: int, height: int) -> list[str]:
         """Lines of up to *width* columns, up to *height* of them; the most important ones come first."""
-        self._rates.add(seconds, status.ended)
+        self._rates.add(seconds, status.endings)
         console = Console(
             file=io.StringIO(), force_terminal=True, force_jupyter=False, width=width, legacy_windows=False
         )
@@ -76,6 +76,10 @@ class LiveScreen:
         for label, text in _problems(status):
             rows.add_row(label, Text(text, "red"))
         rows.add_row("ended", _ended(status))
+        if found := screen.found(status):
+            rows.add_row("visit", found.removeprefix("visit "))
+        if status.sweeper:
+            rows.add_row("due", screen.swept(status))
         return rows
 
     def _rate(self, status: Status, width: int) -> Text:

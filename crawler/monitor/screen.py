@@ -22,6 +22,8 @@ def live(status: Status, seconds: float) -> str:
         f"{status.rate:.1f}/s",
         f"queue {status.queued:,}",
         f"errors {status.failed:,}",
+        *([found(status)] if found(status) else []),
+        *([swept(status)] if status.sweeper else []),
         *([failing(status)] if status.failing else []),
         status.limit,
         *([time_left(status.seconds_left)] if status.seconds_left is not None else []),
@@ -35,6 +37,21 @@ def failing(status: Status) -> str:
     shown = "; ".join(f"{host}: {text}" for host, text in status.failing_hosts)
     more = "; ..." if status.failing > len(status.failing_hosts) else ""
     return f"{counted(status.failing, 'host')} failing: {shown}{more}"
+
+
+def found(status: Status) -> str:
+    """What a later visit found: `visit 3: new 5, changed 12, unchanged 3,400`; empty in the first one."""
+    if status.visit < 2:
+        return ""
+    counts = ", ".join(f"{word} {n:,}" for word, n in status.found.items())
+    return f"visit {status.visit:,}: {counts or 'nothing so far'}"
+
+
+def swept(status: Status) -> str:
+    """How far a recrawl is in looking for what is due; empty if none is under way."""
+    if status.sweep is None:
+        return ""
+    return f"{status.sweep:.0%} looked at" + ("" if status.sweeper else "; interrupted: `crawler recrawl` goes on")
 
 
 def time_left(seconds: float) -> str:
@@ -85,6 +102,7 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
         *((True, f"  {n:>7,}  {text}") for text, n in status.rule_failures.items()),
         (status.failing, f"hosts that fail (`crawler hosts --failing`): {status.failing:,}"),
         *((True, f"  {host}: {why}") for host, why in status.failing_hosts),
+        (status.visit > 1, found(status)),
         (status.held, f"not fetched: {held(status)}"),
         (status.lost, f"lost: {lost(status)}"),
     )
@@ -174,6 +192,7 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
     if status.documents:
         yield "documents", documents_left_out(status)
     yield from _notes_of_extraction(status)
+    yield from _notes_of_visit(status)
     if status.failing:
         yield "failing", f"{counted(status.failing, 'host')} (`crawler hosts --failing`)"
     for host, why in status.failing_hosts:
@@ -182,6 +201,14 @@ def _notes(status: Status) -> Iterator[tuple[str, str]]:
         yield "held", held(status)
     if status.lost:
         yield "lost", lost(status)
+
+
+def _notes_of_visit(status: Status) -> Iterator[tuple[str, str]]:
+    """What later visits found."""
+    if status.visit > 1:
+        yield "visit", found(status).removeprefix("visit ")
+    if status.sweep is not None:
+        yield "recrawl", swept(status)
 
 
 def _notes_of_extraction(status: Status) -> Iterator[tuple[str, str]]:

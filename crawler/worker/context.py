@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -10,6 +10,7 @@ from crawler.fetch.fetcher import Fetcher
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.redis.connection import Backoff
 from crawler.parse.page import Page
+from crawler.policy.schedule import Intervals
 from crawler.worker.document_reader import DocumentReader
 from crawler.worker.hook_call import HookCalls
 from crawler.worker.options import WorkerOptions
@@ -74,6 +75,8 @@ class Callbacks:
     """Notes the stage of the work, and the token of the lease (see `Watchdog.enter`)."""
     documents: DocumentReader = field(default_factory=DocumentReader)
     """Converts PDF and DOCX."""
+    revisit: Callable[[Mapping[str, int], Intervals], object] = lambda *_: None
+    """Gets what a sitemap says of changes of pages (URL -> seconds): those visited before are due (see `newer`)."""
 
 
 NO_CALLBACKS: Final = Callbacks()

@@ -27,6 +27,7 @@ from crawler.worker.downloader import MAX_RESULTS, Download, Downloader
 from crawler.worker.frontier_client import FrontierClient
 from crawler.worker.health_check import LOOK, MachineHealth
 from crawler.worker.link_filter import LinkFilter
+from crawler.worker.newer import NewerPages
 from crawler.worker.options import WorkerOptions
 from crawler.worker.pending_call import PendingCall
 from crawler.worker.pipeline import Pipeline
@@ -292,7 +293,8 @@ class Engine:
 
     def _new_processor(self) -> Processor:
         sample = self._client.sample if self.plan.quarantine else None
-        callbacks = Callbacks(self.tools.hook, sample, self.tools.say, self._watch.enter, self._documents)
+        revisit = NewerPages(self._frontier).revisit
+        callbacks = Callbacks(self.tools.hook, sample, self.tools.say, self._watch.enter, self._documents, revisit)
         return Processor(Originals(self._frontier), self._links, self.plan, callbacks)
 
     # -- what was leased -----------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ class Processor:
         self._extractor = Extractor(plan.extract)
         self._documents = Documents(plan, self._extractor, callbacks.documents)
         self.plan = plan
-        self._hook, self._sample = callbacks.hook, callbacks.sample
+        self._hook, self._sample, self._revisit = callbacks.hook, callbacks.sample, callbacks.revisit
         self.say, self.enter = callbacks.say, callbacks.enter
         self._sitemap_requests = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
         self._reported: set[str] = set()
@@ -261,7 +261,8 @@ class Processor:
             kept = sitemap.locations[:-1] if sitemap.kind == "text" else sitemap.locations  # its last line may be cut
             sitemap = replace(sitemap, truncated=True, locations=kept)
         with self._asking(held.lease.token):
-            requests, refused = self._sitemap_requests.of_sitemap(held, sitemap)
+            requests, refused, dated = self._sitemap_requests.of_sitemap(held, sitemap)
+            self._revisit(dated, self.plan)
         error = "it was cut: it breaks off, or has more than a sitemap may have" if sitemap.truncated else None
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         found = Discovered(now, refused=refused, error=error)

@@ -77,17 +77,24 @@ class SitemapRequests:
         """Whether it is no private address, or that of a host that a seed named: only seeds may lead there."""
         return self._allow_private or not is_private_name(url) or self._links.is_seeded(url)
 
-    def of_sitemap(self, held: LeasedPage, sitemap: Sitemap) -> tuple[list[Request], Counter[str]]:
-        """The pages, or further sitemaps, that *sitemap* leads to, and the count of refused ones by reason."""
+    def of_sitemap(self, held: LeasedPage, sitemap: Sitemap) -> tuple[list[Request], Counter[str], dict[str, int]]:
+        """The pages, or further sitemaps, that *sitemap* leads to, and the count of refused ones by reason.
+
+        Then the pages of its own site of which it says when they changed last (URL -> seconds); it does not speak for
+        other sites (https://www.sitemaps.org/protocol.html#location).
+        """
         request = held.entry.request
         changed = {location.url: location.lastmod for location in sitemap.locations}
         found, refused = self._canonical(changed, request.url)
         if sitemap.kind == "index":
             requests, more = self._of_index(held, list(found))
-        else:
-            requests, more = self._links.admit(list(found), depth=1, via=held.id)
-            requests = [_dated(page, changed[found[page.url]]) for page in requests]
-        return requests, refused + more
+            return requests, refused + more, {}
+        requests, more = self._links.admit(list(found), depth=1, via=held.id)
+        requests = [_dated(page, changed[found[page.url]]) for page in requests]
+        site = urls.site_of_host(urls.host(request.url))
+        dates = ((url, changed[reference]) for url, reference in found.items())
+        own = {url: date for url, date in dates if date is not None and urls.site_of_host(urls.host(url)) == site}
+        return requests, refused + more, own
 
     def _of_index(self, held: LeasedPage, found: list[str]) -> tuple[list[Request], Counter[str]]:
         request = held.entry.request

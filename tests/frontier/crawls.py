@@ -91,7 +91,10 @@ class Crawl:
         facts = {"similarity": options.get("similarity"), "digest": int(options.get("digest") or 0) << 1}
         state = state_of(lease, outcome, target=target, **facts)
         before = self.crawldb.records.state(self.frontier.id(url)) if is_revisit(lease.raw) else None
-        made = {"record": record_of(url, outcome), "state": state, "before": before, **options}
+        tallies = options.pop("tallies", {})
+        if outcome in ("fetched", "missing", "denied") and "sitemaps" not in tallies:
+            tallies = {"visit:fetched": 1, **tallies}
+        made = {"record": record_of(url, outcome), "state": state, "before": before, "tallies": tallies, **options}
         return Commit(lease, self.frontier.id(url), event=event, rest_ms=rest_ms, requests=requests, **made)
 
     def commit(self, lease: Lease, outcome: str = "fetched", **options: Any) -> Accepted:

@@ -14,6 +14,7 @@ import hypothesis.strategies as st
 from hypothesis.stateful import initialize, rule
 
 from crawler.frontier import segment as segments
+from crawler.frontier import visits
 from crawler.frontier.messages import Commit, Event, Lease, Limits, Shares, TemplateSample
 from crawler.frontier.repair import host_names, repair
 from crawler.frontier.shards import reader
@@ -21,7 +22,8 @@ from crawler.frontier.shards.outbox import site_key
 from crawler.record import Charge, Request, is_revisit
 from tests.frontier.checked import HOSTS, POOL, CheckedMachine
 from tests.frontier.crawls import record_of, state_of
-from tests.frontier.model import Mode
+from tests.frontier.model import FINAL_ANSWERS, Mode
+from tests.frontier.states import ended
 
 TERM_MS: Final = 20_000
 WORKERS: Final = ("ann", "bob", "cyd")
@@ -218,6 +220,7 @@ class FrontierMachine(CheckedMachine):
             loop=record_of(url, "failed:redirect-loop") if target else b"",
             before=before,
             keeps=mode == "keeps",
+            tallies={"visit:fetched": 1} if outcome in FINAL_ANSWERS else {},
         )
         if event == "unsent":
             self.nothing_was_sent(lease)
@@ -307,6 +310,18 @@ class FrontierMachine(CheckedMachine):
         self.model.failed[url_id] = self.model.now
         expect = partial(self.model.revive, self._puts([request]), self.model.now)
         self._do(self._attempt(self.frontier.revive, [request], self.model.now), expect)
+
+    @rule(first=numbers, n=st.integers(1, 6), visit=st.integers(1, 4))
+    def revisit(self, first: int, n: int, visit: int) -> None:
+        """A sweeper has found URLs due, in a visit that it has begun."""
+        shard = self.frontier.shard
+        self._send(visits.begin_visit(shard, visit, None), partial(self.model.begin_visit, visit))
+        over = [request.url for request in POOL if self.frontier.id(request.url) in self.model.ended]
+        picked = dict.fromkeys(over[(first + k) % len(over)] for k in range(n)) if over else {}
+        due = [ended(self.crawl, url) for url in picked]
+        puts = self._puts([request for _, request in due])
+        read = [self.model.ended[put.id] for put in puts]
+        self._send(visits.revisit(shard, due), partial(self.model.revisit, puts, read))
 
     @rule(first=numbers, n=st.integers(1, 6), late=st.booleans())
     def drain(self, first: int, n: int, late: bool) -> None:

@@ -213,6 +213,8 @@ class Model:
         """Names: hosts, and `*.name`."""
         self.host_settings: dict[tuple[str, str], int] = {}
         """Setting and name -> value."""
+        self.visit, self.visit_ms, self.visit_fetched = 1, 0, 0
+        """Number of the visit, when it began, and pages with a final answer in it."""
         self.targets: dict[str, str] = {}
         """id of a URL that redirects -> id of the URL that it redirects to."""
 
@@ -241,7 +243,7 @@ class Model:
 
     @property
     def fetched(self) -> int:
-        return sum(outcome in FINAL_ANSWERS for outcome, _ in self.ended.values())
+        return self.visit_fetched
 
     @property
     def open_sources(self) -> int:
@@ -588,6 +590,7 @@ class Model:
             return ("OK", 0, 0, 0, url_id in self.duplicates) if done else ("LEASE_LOST",)
         out = self._end(token)
         assert out.id == url_id
+        self.visit_fetched += outcome in FINAL_ANSWERS
         if target and self._leads_to(target, url_id):
             outcome = "failed:redirect-loop"
         self.targets.pop(url_id, None)
@@ -781,6 +784,43 @@ class Model:
             host.no_name_since, host.robots_crashes = None, 0
             host.queues[0].append((put.id, put.entry[:3] + bytes([put.entry[3] | REVISIT]) + put.entry[4:]))
         return "OK", len({put.id for put in revived})
+
+    def begin_visit(self, visit: int) -> Reply:
+        if self.state == "deleting":
+            return ("DELETING",)
+        if visit > self.visit:
+            self.visit, self.visit_ms, self.visit_fetched = visit, self.now, 0
+        return ("OK",)
+
+    def revisit(self, puts: Sequence[Put], read: Sequence[tuple[str, str]]) -> Reply:
+        """*read*: outcome and token of each, as its state said when it was read."""
+        if self.state == "deleting":
+            return ("DELETING",)
+        groups: dict[tuple[str, int], list[Put]] = {}
+        due = [put for put, was in zip(puts, read, strict=True) if self.ended.get(put.id) == was]
+        for put in due:
+            groups.setdefault((put.host, put.priority), []).append(put)
+            del self.ended[put.id]
+            self.failed.pop(put.id, None)
+        long = []
+        for (name, priority), group in groups.items():
+            host = self.hosts[name]
+            self._forget(host)
+            queue = host.queues[0] if priority == 0 else host.end(self.limits.overflow)
+            queue += [(put.id, put.entry) for put in group]
+            if queue is host.tail and len(queue) % math.ceil(self.limits.overflow / 2) < len(group):
+                long.append(name)
+        return "OK", len(due), tuple(long)
+
+    def _forget(self, host: Host) -> None:
+        """What a host failed before this visit is forgotten."""
+        since = host.failing_since
+        if since is not None and since in TROUBLES and host.trouble:
+            since = host.trouble_ms
+        if since is not None and since < self.visit_ms:
+            host.failing_since, host.late, host.backoff, host.backoff_until = None, False, 0, 0
+            host.no_name_since, host.robots_crashes = None, 0
+            host.trouble, host.trouble_ms = "", 0
 
     def drain(self, entries: Sequence[tuple[int, str]]) -> Reply:
         if self.state == "deleting":

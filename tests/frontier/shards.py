@@ -70,6 +70,7 @@ class Sharded:
         requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
         record = record_of(url, "fetched")
         state = state_of(lease, "fetched")
+        more = {"tallies": {"visit:fetched": 1}, **more}
         commit = Commit(lease, self.frontier.id(url), state, record, requests=requests, roots=roots, **more)
         return self.shards[shard_of_token(lease.token)].commit(commit)
 

@@ -89,6 +89,7 @@ class Snapshot:
     host_settings: dict[str, str] = field(default_factory=dict)
     failing: dict[str, int] = field(default_factory=dict)
     """Host -> since when it has a trouble."""
+    sweep: dict[str, str] = field(default_factory=dict)
     wake: int = 0
     other: list[str] = field(default_factory=list)
 
@@ -167,6 +168,8 @@ class Snapshot:
                 self.ips = {k.decode(): int(v) for k, v in _pairs(value)}
             case "ip_of":
                 self.ip_of = {k.decode(): v.decode() for k, v in _pairs(value)}
+            case "sweep":
+                self.sweep = {k.decode("latin-1"): v.decode("latin-1") for k, v in _pairs(value)}
             case "wake":
                 self.wake = len(value)
             case _:

@@ -33,7 +33,14 @@ def test_the_record_is_stored_and_the_lease_ends(crawl: Crawl, lease: Lease) -> 
     assert shot.states == {url_id: state_of(lease, "fetched")}
     assert shot.records == [(page["at"].decode(), url_id)]
     assert (shot.leased, shot.failed) == ({}, {})
-    assert shot.counters == {"accepted": 1, "queued": 0, "leased": 0, "ended": 1, "outcome:fetched": 1}
+    assert shot.counters == {
+        "accepted": 1,
+        "queued": 0,
+        "leased": 0,
+        "ended": 1,
+        "outcome:fetched": 1,
+        "visit:fetched": 1,
+    }
     assert crawl.frontier.done()
 
 

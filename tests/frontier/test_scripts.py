@@ -13,13 +13,15 @@ import pytest
 from redis.exceptions import ResponseError
 
 from crawler.frontier import keys as keys_module
-from crawler.frontier import segment
+from crawler.frontier import segment, visits
 from crawler.frontier.keys import FIXED, Keys
 from crawler.frontier.messages import TemplateSample
 from crawler.frontier.redis.connection import Call
 from crawler.frontier.scripts import IN_LUA, SHARED, load, needed, shared_text, verbs
 from crawler.record import Request
+from crawler.url_state import UrlState
 from tests.frontier.crawls import CLOCK_KEY, Crawl, Make
+from tests.frontier.states import ended, put_states
 
 READS = {
     *("EXISTS", "HGET", "HMGET", "HGETALL", "HLEN", "HKEYS", "HVALS", "LINDEX", "LLEN", "LRANGE", "SISMEMBER", "XLEN"),
@@ -100,6 +102,13 @@ def with_a_segment(crawl: Crawl) -> Crawl:
     return crawl
 
 
+def ended_urls(crawl: Crawl) -> list[str]:
+    """URLs that have ended, as their states say."""
+    urls = list(failed(crawl).values())
+    put_states(crawl, [UrlState(url=url, outcome="failed:http", first_seen=1, checked_at=1) for url in urls])
+    return urls
+
+
 LINKS = ["http://a.example/new", "https://d.example/", "http://a.example/sitemap"]
 
 CALLS: dict[str, Callable[[Crawl], Call[Any]]] = {
@@ -134,6 +143,9 @@ CALLS: dict[str, Callable[[Crawl], Call[Any]]] = {
     "pack": lambda crawl: with_a_long_queue(crawl).frontier.pack_call(LONG, tail(crawl)),
     "unpack": lambda crawl: with_a_segment(crawl).frontier.unpack_call(LONG, segment.encode(tail(crawl)[:2])),
     "revive": lambda crawl: crawl.frontier.revive_call([Request(url) for url in failed(crawl).values()]),
+    "revisit": lambda crawl: visits.revisit(crawl.frontier.shard, [ended(crawl, url) for url in ended_urls(crawl)]),
+    "begin_visit": lambda crawl: visits.begin_visit(crawl.frontier.shard, 2, 60.0),
+    "sweep": lambda crawl: visits.sweep(crawl.frontier.shard, visits.SweepState("w", choice="all"), 60.0),
     "drain": lambda crawl: crawl.frontier.drain_call(crawl.crawldb.records.exported("0-0", "+")[0]),
     "repair": lambda crawl: crawl.call("repair", (), ["hosts", "a.example", "c.example:81"]),
     "collect": lambda crawl: crawl.call("collect", with_parcels(crawl), ["w", 5, 5, 1]),

@@ -15,6 +15,7 @@ _PLAIN = Status(
     redis_bounded=False, needed_bytes=None, duplicates=0, near_duplicates=0, documents=0, hook_errors=0,
     hook_failures={}, rules={}, rule_fields={}, rule_errors=0, rule_failures={}, quarantined=[], troubles=[], lacks=[],
     machines=[], stuck_for=0.0, held=0, failing=0, failing_hosts=[], hook_calls=0, lost=0,
+    revisited=0, visit=1, found={}, sweep=None, sweeper="",
 )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from crawler.frontier.messages import Lease
 from crawler.frontier.shards.hosts import ShardHosts
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.records import ShardRecords
+from crawler.frontier.visits import SWEEP_FIELDS, Visit, sweep_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,14 @@ class ShardDb:
                 continue
             heartbeats.append(Heartbeat(name.decode("utf-8", "replace"), max(now - decode.number(at), 0) / 1000, facts))
         return sorted(heartbeats, key=lambda heartbeat: heartbeat.worker)
+
+    def visit(self) -> Visit:
+        """The latest visit and sweep, as the first shard knows them."""
+        meta, found = self._shard.read(
+            ("HMGET", self._keys.meta, "visit", "visit_ms", "created_ms"), ("HMGET", self._keys.sweep, *SWEEP_FIELDS)
+        )
+        visit, began, created = map(decode.number, meta)
+        return Visit(max(visit, 1), began or created, sweep_of(found))
 
     def traps(self) -> dict[str, int]:
         """The quarantined templates, and when each was, in ms of the server's clock."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from crawler.frontier import decode
@@ -40,3 +40,20 @@ class ShardStates:
             if len(field) == 8 and (state := decode.state(packed)) is not None
         ]
         return found, int(after)
+
+    def packed(self, ids: Sequence[str]) -> list[bytes | None]:
+        """The state of each of *ids* as it is stored; None where there is none."""
+        return self._shard.read(*map(self.reading, ids))
+
+    def swept(self, first: int, count: int) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Ids (8 bytes) and packed states in *count* buckets, from *first* on, in slices.
+
+        What ends meanwhile may be missed; a state may come twice.
+        """
+        todo = [(bucket, 0) for bucket in range(first, min(first + count, self._keys.ended_buckets))]
+        while todo:
+            found = self._shard.read(
+                *(("HSCAN", self._keys.ended_bucket(bucket), cursor, "COUNT", SLICE) for bucket, cursor in todo)
+            )
+            yield [pair for _, pairs in found for pair in decode.pairs(pairs) if len(pair[0]) == 8]
+            todo = [(bucket, int(cursor)) for (bucket, _), (cursor, _) in zip(todo, found, strict=True) if int(cursor)]

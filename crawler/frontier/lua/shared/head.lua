@@ -1,5 +1,5 @@
 -- head.lua: constants of the scripts alone. The first of the shared files. The lines above the clock name the fixed
--- keys (META, READY, ...) and the constants that Python knows too: IN_LUA in scripts.py.
+-- keys (META, READY, ...). Constants that Python knows too stand as their values in the text: IN_LUA in scripts.py.
 -- KEYS begins with the fixed keys (keys.py); ARGV[1] is the generation that the caller works for. A verb's arguments
 -- have the names that its header lists behind ARGS: ARG.name is one of them. What follows begins at ARGV[REST].
 -- Every verb returns an array whose first element is its status: OK, or the name of a refusal.

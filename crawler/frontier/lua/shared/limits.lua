@@ -4,10 +4,9 @@ local function open_sources()
   return redis.call('ZCOUNT', SOURCES, '(' .. T, '+inf')
 end
 
--- fetched: pages with a final answer, also one that there is no such page; sitemaps do not count as pages
+-- fetched: pages with a final answer in this visit, also one that there is no such page; sitemaps do not count as pages
 local function fetched()
-  local c = redis.call('HMGET', COUNTERS, 'outcome:fetched', 'sitemaps', 'outcome:missing', 'outcome:denied')
-  return (number(c[1]) or 0) - (number(c[2]) or 0) + (number(c[3]) or 0) + (number(c[4]) or 0)
+  return number(redis.call('HGET', COUNTERS, 'visit:fetched')) or 0
 end
 
 -- limit: 'LIMIT' when nothing more is to be leased, by the crawl's own limits; and how many pages still may be

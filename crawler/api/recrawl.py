@@ -1,0 +1,75 @@
+"""The choice of a recrawl as keyword arguments of `Crawl.recrawl`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TypedDict
+
+from crawler import headers
+from crawler.api.access import Access
+from crawler.api.rows import several
+from crawler.crawl.choice import Choice
+from crawler.crawl.purpose import NO_PURPOSE
+from crawler.crawl.recrawl import finds_nothing, nothing_due, sweep_of
+from crawler.crawl.signals import forget
+from crawler.crawl.supervisor import Way
+from crawler.crawl.sweep import run
+from crawler.errors import UsageError
+from crawler.frontier.frontier import Frontier
+from crawler.keywords import Number, Strings
+from crawler.text import did_you_mean
+
+
+class RecrawlOptions(TypedDict, total=False):
+    """See `Crawl.recrawl`."""
+
+    older_than: Number
+    """Last visited longer ago than this: "7d", or seconds; 0: all."""
+    host: Strings
+    """Of these hosts, or of *.name."""
+    match: str
+    """A regular expression that is searched for in the URL."""
+    status: Strings
+    """That ended so: "404", "5xx", "failed", "failed:dns"."""
+    queue_only: bool
+    """Leave the visits to workers of others."""
+    follow: bool
+    """For ever, until it is stopped."""
+
+
+def begin_recrawl(
+    access: Access, options: RecrawlOptions, stops: Callable[[], int], *, show: bool
+) -> tuple[Frontier, Way | None]:
+    """The crawl, and how workers are to be run for its recrawl; None if there is nothing (more) to do.
+
+    *show*: say so where nothing is due.
+    """
+    choice, queue_only = choice_of(options), options.get("queue_only", False)
+    headers.require_hosts(access.loaded.settings.header, access.purpose.sources or access.origins)
+    access.check_hook()
+    frontier = access.join(NO_PURPOSE, runs=not queue_only, begins=False)
+    forget()
+    sweep = sweep_of(access.session, frontier, choice)
+    if queue_only:
+        run(sweep, lambda: stops() > 0)
+        return frontier, None
+    is_over = finds_nothing(sweep, lambda: stops() > 0)
+    if not (is_over and frontier.state().idle):
+        return frontier, Way(not choice.follows, sweep=None if is_over else sweep)
+    if show:
+        access.say(nothing_due(sweep, frontier))
+    return frontier, None
+
+
+def choice_of(options: RecrawlOptions) -> Choice:
+    """What *options* choose. UsageError for what cannot be used."""
+    for name in options:
+        if name not in RecrawlOptions.__annotations__:
+            known = did_you_mean(name, RecrawlOptions.__annotations__, "docs/recrawl.md lists them")
+            raise UsageError(f"{name!r} is no choice of a recrawl: {known}")
+    found = Choice.of(
+        options.get("older_than"), several(options.get("host", ())), options.get("match"),
+        several(options.get("status", ())),
+    )  # fmt: skip
+    return replace(found, follows=bool(options.get("follow")))
