@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-hosts bench-schedule bench-sweep lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-hosts bench-sweep bench-states bench-schedule lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -103,6 +103,9 @@ bench-hosts: compiled ## measure 300 fast hosts with and without a slow one besi
 
 bench-sweep: compiled ## measure the sweep of a recrawl over a million URLs, and a crawl beside it
 	$(BIN)/python -m benchmarks.sweep $(ARGS)
+
+bench-states: compiled ## measure what stays of a URL that has ended, in bytes of Redis
+	$(BIN)/python -m benchmarks.states $(ARGS)
 
 lock: $(BIN)/pip ## write requirements-dev.lock anew, with today's versions
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, Final
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|m|min|h|d)?", re.IGNORECASE | re.ASCII)
@@ -41,6 +42,20 @@ def lasting(text: str) -> float:
     if seconds <= 0:
         raise ValueError("more than 0 is needed")
     return seconds
+
+
+def moment(text: str, now: int) -> int:
+    """Milliseconds since the epoch from a date (RFC 3339; without a zone it is UTC), or a time before *now* (`2h`)."""
+    text = text.strip()
+    try:
+        found = datetime.fromisoformat(text.upper())
+        return round((found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp() * 1000)
+    except (ValueError, OverflowError):
+        pass
+    try:
+        return now - round(duration(text) * 1000)
+    except ValueError:
+        raise ValueError("a time ago such as 2h, or a date such as 2026-01-31T12:00:00Z is needed") from None
 
 
 def size(text: str) -> int:

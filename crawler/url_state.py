@@ -25,9 +25,9 @@ _TEXT = struct.Struct(">BQ")
 _COPY, _NOTED, _QUEUED = 0x01, 0x02, 0x04
 # Flags: which optional fields follow, in this order.
 _TARGET, _SIMILARITY, _TEXT_DIGEST, _PREVIOUS, _LAST_MODIFIED, _INTERVAL, _ETAG = (1 << n for n in range(7))
-# and: it is a sitemap; its last good answer is gone.
-_SITEMAP, _GONE = 0x80, 0x100
-_ALL_FLAGS: Final = 0x1FF
+# and: it is a sitemap; its last good answer is gone; the URL's scheme, which is not stored, is https.
+_SITEMAP, _GONE, _HTTPS = 0x80, 0x100, 0x200
+_ALL_FLAGS: Final = 0x3FF
 
 LAYOUT: Final = {
     **{"VERSION": 1, "OUTCOME": 2, "MARKS": 3, "TOKEN": 18, "DIGEST": 38, "HEAD": _HEAD.size},
@@ -103,7 +103,8 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
 
     def encode(self) -> bytes:
         """The packed state. Numbers that do not fit are cut to what does."""
-        flags = _SITEMAP * self.sitemap | _GONE * self.is_gone
+        scheme, _, rest = self.url.partition("://")
+        flags = _SITEMAP * self.sitemap | _GONE * self.is_gone | _HTTPS * (scheme == "https")
         parts = [b"" if self.copy_of is None else _U64.pack(int(self.copy_of))]
         tag = _tag(self.etag)
         for flag, raw in (
@@ -118,7 +119,7 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
             if raw:
                 flags |= flag
                 parts.append(raw)
-        return b"".join((self._head(flags), *parts, self.url.encode("ascii", "replace")))
+        return b"".join((self._head(flags), *parts, rest.encode("ascii", "replace")))
 
     def _head(self, flags: int) -> bytes:
         marks = _COPY * (self.copy_of is not None) | _NOTED * self.is_noted | _QUEUED * self.is_queued
@@ -139,13 +140,13 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
                 raise ValueError("it is of another version, or damaged")
             reading = _Reading(raw, _HEAD.size)
             found = reading.optional(marks, flags)
-            url = raw[reading.at :].decode("ascii")
+            rest = raw[reading.at :].decode("ascii")
         except (struct.error, IndexError, UnicodeDecodeError) as error:
             raise ValueError(f"it is damaged ({error})") from None
-        if not url.startswith(("http://", "https://")):
+        if "/" not in rest:
             raise ValueError("it has no URL")
         return cls(
-            url=url,
+            url=f"{'https' if flags & _HTTPS else 'http'}://{rest}",
             outcome=OUTCOMES[outcome],
             status=status,
             depth=head[5],

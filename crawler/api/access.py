@@ -11,6 +11,7 @@ from typing import Any
 from crawler.api.progress import NO_PROGRESS, NoProgress, Say
 from crawler.config import Loaded, load
 from crawler.crawl.hook_code import GivenHook
+from crawler.crawl.hosts import check_of_host
 from crawler.crawl.launcher import check_hook
 from crawler.crawl.process import IN_WORKER
 from crawler.crawl.purpose import Purpose
@@ -20,7 +21,7 @@ from crawler.crawl.session import Session, place_of
 from crawler.errors import HookError, NoCrawl, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.logs import open_log
-from crawler.settings import coerce
+from crawler.settings import TABLE, Kind, coerce, stored_key
 from crawler.worker.options import scope_of
 
 Sources = str | os.PathLike[str] | Iterable[str | os.PathLike[str]]
@@ -187,3 +188,17 @@ class Access:
 def purpose_of(seeds: Iterable[Sources], sitemaps: Sources, *, add: bool) -> Purpose:
     """What a program crawls. *add*: also if the crawl is of other sites."""
     return Purpose(sources_of(seeds), sources_of([sitemaps]), add)
+
+
+def value_of(key: str, value: Any) -> Any:
+    """The value of a setting that may change. UsageError for others."""
+    key = stored_key(key)
+    if TABLE[key].kind is Kind.FIXED:
+        raise UsageError(f"{key} was fixed when the crawl was created: start over with fresh=True")
+    return coerce(key, value)
+
+
+def value_of_host(key: str, value: Any) -> Any:
+    """The same of a setting for single hosts; None takes it away."""
+    check_of_host(stored_key(key))
+    return None if value in (None, "none") else coerce(key, value)

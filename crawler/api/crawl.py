@@ -11,13 +11,22 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
 from crawler import headers
-from crawler.api.access import Access, Sources, loaded_of, purpose_of, say_on_stderr, sources_of
+from crawler.api.access import (
+    Access,
+    Sources,
+    loaded_of,
+    purpose_of,
+    say_on_stderr,
+    sources_of,
+    value_of,
+    value_of_host,
+)
 from crawler.api.background import Background, Stops
 from crawler.api.progress import NO_PROGRESS, Say, progress_for
 from crawler.api.recrawl import RecrawlOptions, begin_recrawl
-from crawler.api.rows import ExportOptions, Path, contents_of, rows_of, several, shape_of, wanted_of
+from crawler.api.rows import ExportOptions, Path, several, stored, table, written
 from crawler.crawl.hook_code import GivenHook
-from crawler.crawl.hosts import check_of_host, listed, set_for
+from crawler.crawl.hosts import listed, set_for
 from crawler.crawl.purpose import Purpose
 from crawler.crawl.recrawl import refuse_failed
 from crawler.crawl.rule_set import read_rule_file
@@ -26,7 +35,8 @@ from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
 from crawler.crawl.supervisor import Ended, Way, run_workers
 from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
-from crawler.export import Output, Selection, follow, read
+from crawler.export import follow, read
+from crawler.export.since import When
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.host_facts import HostRow
@@ -36,7 +46,6 @@ from crawler.keywords import Changeable, Keywords, Strings
 from crawler.monitor.dead_letters import Failure, Filter, Retried, failures, letters_of, retry
 from crawler.monitor.explain import Explanation, explain
 from crawler.record import Record
-from crawler.settings import TABLE, Kind, coerce, stored_key
 from crawler.text import counted
 from crawler.worker.hook import Hook, hook_name
 
@@ -294,9 +303,9 @@ class Crawl:
         replace those of the crawl. "none" takes either away.
         """
         frontier, session = self._access.find(), self._access.session
-        of_hosts = {key: _of_host(key, value) for key, value in changes.items()} if host is not None else {}
+        of_hosts = {key: value_of_host(key, value) for key, value in changes.items()} if host is not None else {}
         if host is None:
-            session.change(frontier, {key: _change(key, value) for key, value in changes.items()})
+            session.change(frontier, {key: value_of(key, value) for key, value in changes.items()})
         if hook is not None:
             session.set_hook(frontier, "" if hook == "none" else hook_name(hook))
         if rules is not None:
@@ -355,30 +364,40 @@ class Crawl:
         self._monitor = self._monitor or Monitor(frontier)
         return self._monitor.look()
 
-    def records(self) -> Iterator[Record]:
+    def records(self, *, changed_since: When | None = None) -> Iterator[Record]:
         """All records so far, in the order in which their URLs ended; `via` and `duplicate_of` are URLs.
+
+        changed_since: only what visits found new, changed, gone or moved since then, each URL as it is now; what is
+        gone or moved has no contents. A date or datetime (without a zone it is UTC), a time ago ("7d", a timedelta),
+        or "last": since the latest visit began.
 
         Raises FrontierError at the end if some could not be read.
         """
-        return self._open_while(read(self._access.find(older=True).crawldb.records))
+        return self._open_while(stored(self._access.find(older=True).crawldb, changed_since))
 
     def _open_while(self, values: Iterable[T]) -> Iterator[T]:
         """*values*; this object is not collected, and so not closed, before they are read."""
         yield from values
 
     def rows(
-        self, fields: Strings = (), *, items: bool = False, only: Strings = (), status: Strings = ()
+        self,
+        fields: Strings = (),
+        *,
+        items: bool = False,
+        only: Strings = (),
+        status: Strings = (),
+        changed_since: When | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Records so far as dicts for a table, such as `pandas.DataFrame(crawl.rows())`.
 
         All have the same keys, None where a value is unknown: all fields of a record, or *fields*, of which
         "data.price" is what a hook returned as `price`. With *items* there is a row for each item that a hook
         returned, with its own keys beside `url`. *only* are outcomes ("fetched", "failed"), *status* HTTP statuses
-        ("200", "4xx").
+        ("200", "4xx"). *changed_since* is as in `records`; with *items* a page that has none any more, or is gone, has
+        a row with its URL alone.
         """
-        shape, chosen = shape_of(fields, items=items), Selection(several(only), several(status))
-        records = read(self._access.find(older=True).crawldb.records, contents_of(shape))
-        return self._open_while(row for record in records if record in chosen for row in rows_of(record, shape))
+        crawldb = self._access.find(older=True).crawldb
+        return self._open_while(table(crawldb, fields, items, only, status, changed_since))
 
     def hosts(
         self, match: str = "", *, failing: bool = False, blocked: bool = False, sort: str = "queued"
@@ -418,18 +437,10 @@ class Crawl:
         unique: of copies and near copies the earliest page alone.
         raw_cells: CSV: do not escape cells that a spreadsheet would run.
         state: a file for the progress: the same export again adds only what is new.
+        changed_since: as in `records`; with a state the next export continues where this one ends.
         drain: free Redis of each record that is safely in the output.
         """
-        with Output(wanted_of(output, options)) as opened:
-            frontier = self._access.find(older=not opened.wanted.drain)
-            stored = self._access.session.settings.store
-            if hint := opened.wanted.form.hint(stored):
-                self._access.say(hint)
-            written = opened.write(frontier, stored)
-            if absent := written.tally.absent():
-                self._access.say(absent)
-        written.result.refuse_left_out()
-        return written.records
+        return written(self._access, output, options)
 
 
 def _leave(access: Access, pid: int) -> None:
@@ -437,16 +448,3 @@ def _leave(access: Access, pid: int) -> None:
     if os.getpid() == pid:
         with suppress(CrawlerError, OSError):
             access.close()
-
-
-def _change(key: str, value: Any) -> Any:
-    """The value of a setting that may change. UsageError for others."""
-    key = stored_key(key)
-    if TABLE[key].kind is Kind.FIXED:
-        raise UsageError(f"{key} was fixed when the crawl was created: start over with fresh=True")
-    return coerce(key, value)
-
-
-def _of_host(key: str, value: Any) -> Any:
-    check_of_host(stored_key(key))
-    return None if value in (None, "none") else coerce(key, value)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from os import PathLike, fsdecode
 from typing import Any, TypedDict
 
-from crawler.export import Selection, Shape, Wanted
+from crawler.api.access import Access
+from crawler.export import Output, Selection, Shape, Wanted, read
 from crawler.export.shape import FIELDS, fields_of
+from crawler.export.since import Since, When
+from crawler.frontier.crawldb import CrawlDb
 from crawler.keywords import Strings
 from crawler.record import CONTENTS, Record
 
@@ -33,6 +37,8 @@ class ExportOptions(TypedDict, total=False):
     """CSV: do not escape cells that a spreadsheet would run."""
     state: Path | None
     """A file for the progress: the same export again adds only what is new."""
+    changed_since: When | None
+    """Only what visits found new, changed, gone or moved since then: a date, a time ago ("7d"), or "last"."""
     drain: bool
     """Free Redis of each record that is safely in the output."""
 
@@ -44,16 +50,10 @@ def several(given: Strings | None) -> Sequence[str]:
     return (given,) if isinstance(given, str) else tuple(given)
 
 
-def shape_of(fields: Strings, *, items: bool, raw_cells: bool = False) -> Shape:
-    """What a row holds. UsageError for a field that no record has."""
-    return Shape(fields_of(several(fields)), items, not raw_cells)
-
-
 def wanted_of(output: Path, options: ExportOptions) -> Wanted:
     """The export that is asked for. UsageError for what cannot be."""
-    shape = shape_of(
-        options.get("fields", ()), items=options.get("items", False), raw_cells=options.get("raw_cells", False)
-    )
+    fields = fields_of(several(options.get("fields", ())))
+    shape = Shape(fields, options.get("items", False), not options.get("raw_cells", False))
     only, status = several(options.get("only")), several(options.get("status"))
     selection = Selection(only, status, options.get("unique", False))
     state = options.get("state")
@@ -64,7 +64,50 @@ def wanted_of(output: Path, options: ExportOptions) -> Wanted:
         selection,
         shape,
         drain=options.get("drain", False),
+        since=since_of(options.get("changed_since")),
     )
+
+
+def written(access: Access, output: Path, options: ExportOptions) -> int:
+    """How many records `Crawl.export` has written."""
+    with Output(wanted_of(output, options)) as opened:
+        frontier = access.find(older=not opened.wanted.drain)
+        contents = access.session.settings.store
+        for hint in opened.hints(frontier, contents):
+            access.say(hint)
+        done = opened.write(frontier, contents)
+        for line in filter(None, (done.missing, done.tally.absent())):
+            access.say(line)
+    done.result.refuse_left_out()
+    return done.records
+
+
+def since_of(when: When | None) -> Since | None:
+    """Where changes begin. UsageError if *when* is no time."""
+    return None if when is None else Since.of(when)
+
+
+def stored(crawldb: CrawlDb, changed_since: When | None) -> Iterator[Record]:
+    """All records, or those of changes."""
+    return _read(crawldb, CONTENTS, Selection(), since_of(changed_since))
+
+
+def table(
+    crawldb: CrawlDb, fields: Strings, items: bool, only: Strings, status: Strings, changed_since: When | None
+) -> Iterator[dict[str, Any]]:
+    """The rows of `Crawl.rows`."""
+    since = since_of(changed_since)
+    shape = Shape(fields_of(several(fields)), items, empty=since is not None)
+    selection = Selection(several(only), several(status), items=items and since is not None)
+    records = _read(crawldb, contents_of(shape), selection, since)
+    return (row for record in records for row in rows_of(record, shape))
+
+
+def _read(crawldb: CrawlDb, contents: Collection[str], selection: Selection, since: Since | None) -> Iterator[Record]:
+    if since is None:
+        return read(crawldb.records, contents, selection=selection)
+    changes = replace(selection, changes=True, removes=True)
+    return read(crawldb.records, contents, selection=changes, after=since.cursor(crawldb))
 
 
 def contents_of(shape: Shape) -> list[str]:

@@ -19,6 +19,7 @@ from crawler.export import ExportResult, ExportState, How, Output, Selection, Sh
 from crawler.export.formats import endings
 from crawler.export.selection import as_options
 from crawler.export.shape import fields_of
+from crawler.export.since import Since
 from crawler.export.stream import GRACE
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER, refuse_deleting
@@ -85,6 +86,8 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
         "crawler export -o pages.jsonl --state pages.state  the same again: only what is new, appended",
         "crawler export -o part-2.jsonl --state pages.state continue in a new file",
         "crawler export -o pages.jsonl.gz --drain --follow  free Redis while the crawl runs",
+        "crawler export -o new.jsonl --changed-since last   what the latest visit found new, changed, gone",
+        "crawler export -o pages.sqlite --changed-since 2026-01-01  a table, kept in step by the same again each week",
     ),
 )
 @output_options(
@@ -94,6 +97,13 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
 )
 @click.option("--only", metavar="OUTCOME", multiple=True, help="these: fetched,redirected,dropped,failed:dns, ...")
 @click.option("--status", "statuses", metavar="STATUS", multiple=True, help="these HTTP statuses: 200,3xx, ...")
+@click.option(
+    "--changed-since",
+    "since",
+    metavar="TIME",
+    help="only what visits found new, changed, gone or moved since TIME: 2026-11-01, 7d (ago), or `last`, since the"
+    " latest visit began. With a state the next export continues where the one before ended",
+)
 @click.option("--follow", "following", is_flag=True, help="continue until the crawl is done; waits for it to begin")
 @click.option(
     "--state",
@@ -112,6 +122,7 @@ _FLAGS: Final = {"form": "format", "raw_cells": "raw-cells"}
 def export_(
     only: tuple[str, ...],
     statuses: tuple[str, ...],
+    since: str | None,
     following: bool,
     state: str | None,
     drain: bool,
@@ -120,9 +131,10 @@ def export_(
     """Write the records of the crawl in the order of their commits.
 
     A file appears whole at the end; with --follow, --state or --drain it grows in place. Folders and databases are
-    continued. If a URL is in it twice, it was tried again in between (`crawler retry`): use the later line.
+    continued. If a URL is in it twice, it was visited again in between: use the later line.
     """
-    wanted = wanted_of(given, only=only, status=statuses, state=state, follow=following, drain=drain)
+    changed = None if since is None else Since(since)
+    wanted = wanted_of(given, only=only, status=statuses, state=state, follow=following, drain=drain, since=changed)
     assert wanted is not None  # -o is required
     loaded = load_given(given)
     with Output(wanted) as output:
@@ -141,7 +153,7 @@ def export_(
 def check_output(session: Session, frontier: Frontier, output: Output) -> None:
     """Report what is not as the user may expect it. UsageError if the crawl cannot be exported to *output* at all."""
     output.check(frontier, session.settings.store)
-    if hint := output.wanted.form.hint(session.settings.store):
+    for hint in output.hints(frontier, session.settings.store):
         say(hint)
 
 
@@ -150,12 +162,11 @@ def write_all(session: Session, frontier: Frontier, output: Output) -> None:
 
     Raises KeyboardInterrupt if a signal asked to end before. A slow reader gets whole records until then.
     """
-    before = _drained_before(session, output)
     with interrupts() if output.waits else nullcontext(lambda: 0) as asked:
         written = output.write(
             frontier, session.settings.store, How(_show, lambda: asked() > 0, _columns(session, output))
         )
-    _report(written, output, before)
+    _report(written, output)
     if asked():
         raise KeyboardInterrupt
     written.result.refuse_left_out()
@@ -169,12 +180,11 @@ def _continue(session: Session, output: Output) -> int:
         if frontier is None:
             return INTERRUPTED
         check_output(session, frontier, output)
-        before = _drained_before(session, output)
         is_over = partial(_is_over, frontier, stopped) if wanted.follow else None
         written = output.write(
             frontier, session.settings.store, How(_show, stopped, _columns(session, output), is_over)
         )
-        _report(written, output, before)
+        _report(written, output)
         written.result.refuse_left_out()
         if stopped() and output.state is not None:
             say("interrupted; the same command continues")
@@ -205,7 +215,7 @@ def _is_over(frontier: Frontier, stopped: Callable[[], bool]) -> bool:
     return word in OVER
 
 
-def _report(written: Written, output: Output, drained_before: int) -> None:
+def _report(written: Written, output: Output) -> None:
     line.clear()
     records, items = counted(written.records, "record"), written.tally.items
     if items is not None:
@@ -214,19 +224,20 @@ def _report(written: Written, output: Output, drained_before: int) -> None:
     in_all = "" if written.in_all is None else f", {written.in_all:,} {unit}in all"
     drained = f", {written.drained:,} drained" if output.wanted.drain else ""
     say(f"{records} written to {output.name}{in_all}{drained}")
-    if drained_before:
-        say(f"drained before, and so in the files written then, not in this one: {counted(drained_before, 'record')}")
+    if written.missing:
+        say(written.missing)
     if absent := written.tally.absent(new=written.in_all not in (None, written.records)):
         say(absent)
-    selection = output.wanted.selection
-    if not written.records and (options := as_options(*selection.names, selection.unique)):
-        say(f"no record matches {options}: `crawler status` counts outcomes and statuses")
+    if not written.records:
+        _report_nothing(output)
     if written.cut:
         say(f"{output.name} ends within a record: nobody read for {GRACE:g} s")
 
 
-def _drained_before(session: Session, output: Output) -> int:
-    """How many records are missing in a new output."""
-    if output.state is not None and output.state.mark is not None:
-        return 0
-    return session.crawldb.counters().get("drained", 0)
+def _report_nothing(output: Output) -> None:
+    selection = output.wanted.selection
+    options = as_options(*selection.names, selection.unique)
+    if options:
+        say(f"no record matches {options}: `crawler status` counts outcomes and statuses")
+    elif selection.changes:
+        say("no visit has found a change since then")

@@ -19,6 +19,8 @@ from crawler.record import CONTENTS, Record
 
 _HELD: Final = 256 * 1024
 """Bytes buffered before they are written."""
+_MEMBER: Final = 4 * 1024 * 1024
+"""Bytes of records in a member or frame of a file that is read meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,10 @@ class StreamWriter(Writer):
         self.known, self.waits = target.known, target.waits
         self._format, self._target = format, target
         self._packer = PACKERS[format.packing](target.size == 0) if format.packing else None
+        self._member: list[bytes] = []
+        """Compressed data of a member that is not written yet."""
+        self._member_size = 0
+        """Bytes of records in it."""
         self.columns = () if format.learn is None else None
         self._held = [format.head] if target.size == 0 and format.head else []
         self._heads = len(self._held)
@@ -164,9 +170,19 @@ class StreamWriter(Writer):
             self.cut = self._target.cut
 
     def _drain_packed(self, packer: Packer, held: list[bytes], ends: Ends) -> int:
-        """All of the compressed output must be written, else what follows it cannot be read."""
+        """All of the compressed output must be written, else what follows it cannot be read.
+
+        A file that is read meanwhile gets whole members alone: most programs refuse one that is cut.
+        """
         taken = 0 if self.gone or self._stopped() else len(held)
-        data = packer.pack(b"".join(held[:taken]), ends)
+        records = b"".join(held[:taken])
+        if self._target.continued:
+            self._member_size += len(records)
+            ends = Ends.MEMBER if ends is Ends.MEMBER or self._member_size >= _MEMBER else Ends.NOTHING
+        self._member.append(packer.pack(records, ends))
+        if self._target.continued and ends is Ends.NOTHING:
+            return taken
+        data, self._member, self._member_size = b"".join(self._member), [], 0
         if data and not (self.gone or self._target.given_up):
             self._target.write([data], self._stopped, whole=True)
             self.gone = self._target.given_up  # what was taken cannot be read to its end

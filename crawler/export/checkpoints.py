@@ -23,8 +23,10 @@ from crawler.export.exporter import ExportResult
 from crawler.export.formats import format_named, format_of
 from crawler.export.selection import ALL, Selection, as_options
 from crawler.export.shape import ALL_FIELDS, Shape
+from crawler.export.since import Since
 from crawler.export.state import ContainedState, ExportState, Mark, State
 from crawler.export.writer import Format
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import Exported
 from crawler.frontier.shards.records import START, Stored
@@ -46,17 +48,13 @@ class Wanted:
     shape: Shape = ALL_FIELDS
     follow: bool = False
     drain: bool = False
+    since: Since | None = None
+    """Only changes, and where a new export of them begins; one with a state continues there."""
     form: Format = field(init=False)
     """The format of the output."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "form", format_of(self.output, self.format, self.shape))
-        selected = replace(
-            self.selection,
-            pages=self.form.pages_only,
-            items=self.shape.items and not self.form.has_pages,
-        )
-        object.__setattr__(self, "selection", selected)
+        self._complete()
         if self.drain and self.output == "-":
             raise UsageError("--drain needs a file to write to: nobody knows what becomes of a pipe's bytes")
         if self.form.contains_state(self.output):
@@ -66,6 +64,21 @@ class Wanted:
             self.form.check(self.output)
         if self.state is not None and self.output != "-" and _same_file(self.output, self.state):
             raise UsageError(f"-o and --state name the same file, {self.output}: name another for the state")
+
+    def _complete(self) -> None:
+        """The format, and what the selection has to be for it."""
+        form = format_of(self.output, self.format, self.shape)
+        items, changes = self.shape.items and not form.has_pages, self.since is not None
+        removes = form.mirrors(self.output) or (changes and form.takes_removals)
+        if items and removes:
+            form = format_of(self.output, self.format, replace(self.shape, empty=True))
+        selected = replace(self.selection, pages=form.pages_only, items=items, changes=changes, removes=removes)
+        object.__setattr__(self, "form", form)
+        object.__setattr__(self, "selection", selected)
+
+    def begins(self, crawldb: CrawlDb) -> str:
+        """The cursor where an export without a state begins."""
+        return START if self.since is None else self.since.cursor(crawldb)
 
     def open_state(self) -> State | None:
         """The state of this export, locked; None if it has none, so that it is written as a whole.
@@ -109,7 +122,7 @@ class Checkpoints:
             self.writer.abort()
             raise
         self.fresh, self.cursor, self.drained = before is None, self._mark.cursor, 0
-        self._began_with = self._mark.records
+        self._began_with, self._began_drained = self._mark.records, self._mark.drained
         self._noted = ExportResult(0, self.cursor)
         self._to_free: set[tuple[str, str]] = set()
         """What was written since the last checkpoint, to be freed: place and id of each record."""
@@ -120,13 +133,15 @@ class Checkpoints:
         crawl, generation = self._frontier.crawl, self._frontier.generation
         only, status = self._wanted.selection.names
         mark = before or Mark(
-            crawl=crawl, generation=generation, output=output, format=form, only=only, status=status, cursor=START,
+            crawl=crawl, generation=generation, output=output, format=form, only=only, status=status,
+            cursor=self._wanted.begins(self._frontier.crawldb),
             unique=self._wanted.selection.unique, fields=list(self._wanted.shape.fields),
             items=self._wanted.shape.items,
         )  # fmt: skip
         return msgspec.structs.replace(
-            mark, output=output, format=form, length=known.length, tail=known.tail, columns=self._columns
-        )
+            mark, output=output, format=form, length=known.length, tail=known.tail, columns=self._columns,
+            changes=self._wanted.selection.changes, drained=drained_of(self._frontier.crawldb),
+        )  # fmt: skip
 
     @property
     def _columns(self) -> list[str] | None:
@@ -169,6 +184,7 @@ class Checkpoints:
             tail=known.tail,
             columns=self._columns,
             piped=before.piped or (before.output is None and self._noted.count > 0),
+            drained=self._began_drained + self.drained + len(self._to_free),
         )
         self._state.replace(mark)
         self._mark = mark
@@ -210,6 +226,11 @@ class Checkpoints:
             self.writer.abort()
 
 
+def drained_of(crawldb: CrawlDb) -> int:
+    """How many records all exports of the crawl have drained."""
+    return crawldb.counters().get("drained", 0)
+
+
 def check_same(mark: Mark, state: State, frontier: Frontier, wanted: Wanted) -> None:
     """UsageError unless *mark* is of this crawl and this kind of export."""
     name, other = state.name, state.instead
@@ -227,6 +248,8 @@ def check_same(mark: Mark, state: State, frontier: Frontier, wanted: Wanted) -> 
 
 def _check_same_records(mark: Mark, state: State, wanted: Wanted) -> None:
     selection, shape = wanted.selection, wanted.shape
+    if mark.changes and not selection.changes:
+        raise UsageError(f"{state.name} is the state of an export of changes: add --changed-since, or {state.instead}")
     if (mark.only, mark.status, mark.unique) != (*selection.names, selection.unique):
         picked = as_options(mark.only, mark.status, mark.unique) or "all records"
         raise UsageError(f"{state.name} is the state of an export of {picked}: ask for the same, or {state.instead}")

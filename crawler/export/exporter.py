@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from crawler.errors import FrontierError, UnreadableRecord
@@ -58,13 +58,15 @@ def _never() -> bool:
     return False
 
 
-def read(records: Records, contents: Collection[str] = CONTENTS) -> Iterator[Record]:
-    """All records so far with these of their *contents*, in the order of their commits; URLs in place of ids.
+def read(
+    records: Records, contents: Collection[str] = CONTENTS, *, selection: Selection = ALL, after: str = START
+) -> Iterator[Record]:
+    """The records so far with these of their *contents*, in the order of their commits; URLs in place of ids.
 
-    Raises FrontierError at the end if some could not be read.
+    Only those of the *selection*, behind the cursor *after*. Raises FrontierError at the end if some could not be read.
     """
-    reading = _Reading(records, ALL, contents)
-    for batch, _ in reading.batches(START):
+    reading = _Reading(records, selection, contents)
+    for batch, _ in reading.batches(after):
         yield from reading.named(batch)
     reading.so_far(0, START).refuse_left_out()
 
@@ -223,7 +225,11 @@ class _Reading:
             cursor = reached
             self._most = _next_size(self._most, batch)
             self._origins.remember(batch)
-            yield [stored for stored in batch if stored.record in self._wanted], cursor
+            yield [one for stored in batch if (one := self._picked(stored)) is not None], cursor
+
+    def _picked(self, stored: Stored) -> Stored | None:
+        record = self._wanted.pick(stored.record)
+        return stored if record is stored.record else None if record is None else replace(stored, record=record)
 
     def named(self, batch: Sequence[Stored]) -> Iterator[Record]:
         """The records of *batch*, `via` as a URL."""

@@ -9,16 +9,19 @@ from types import TracebackType
 from typing import Final, Self
 
 from crawler.errors import UsageError
-from crawler.export.checkpoints import Checkpoints, Wanted, check_same
+from crawler.export.checkpoints import Checkpoints, Wanted, check_same, drained_of
 from crawler.export.exporter import Export, ExportResult, Note
+from crawler.export.selection import as_options
+from crawler.export.since import reached
 from crawler.export.state import State
 from crawler.export.stream import never
 from crawler.export.tally import Tally
 from crawler.export.target import has_content
 from crawler.export.writer import Writer
+from crawler.frontier.crawldb import CrawlDb
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.shards.records import START, Stored
-from crawler.text import counted
+from crawler.frontier.shards.records import Stored
+from crawler.text import counted, rfc3339
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class Written:
     """Freed in Redis."""
     cut: bytes = b""
     """See `Writer.cut`."""
+    missing: str = ""
+    """A line on records that it does not have because they were drained before; empty if there are none."""
 
 
 def _unseen(result: ExportResult, written: Sequence[Stored]) -> None:
@@ -98,6 +103,49 @@ class Output:
         if self.state is not None and self.state.mark is not None:
             check_same(self.state.mark, self.state, frontier, self.wanted)
 
+    def hints(self, frontier: Frontier, stored: Collection[str]) -> list[str]:
+        """What a user should know of it before a crawl that stores this is written, a line each."""
+        wanted, selection = self.wanted, self.wanted.selection
+        found = [wanted.form.hint(stored)]
+        if selection.changes:
+            found += [self._leaves_out(), self._begins(frontier.crawldb)]
+        return [hint for hint in found if hint]
+
+    def _leaves_out(self) -> str:
+        """What a copy that is to be kept in step would lack."""
+        selection, shape = self.wanted.selection, self.wanted.shape
+        if selection.hides_removals:
+            options = as_options(*selection.names)
+            return f"{options} leaves out what is gone or moved: a copy that is kept in step needs that"
+        name = "page.change" if shape.items else "change"
+        if shape.fields and selection.removes and name not in shape.fields:
+            return f"--fields has no {name}: what is gone or moved looks like a page of which nothing is known"
+        return ""
+
+    def _begins(self, crawldb: CrawlDb) -> str:
+        """Where it begins, if that is not where it may be expected."""
+        since, mark = self.wanted.since, None if self.state is None else self.state.mark
+        if mark is not None and (until := reached(mark.cursor)):
+            return f"continues where the export before ended, at {until}: --changed-since is where a new one begins"
+        if since is None or self.state is None or mark is not None or since.is_all(crawldb):
+            return ""
+        begins = rfc3339(since.begins(crawldb) / 1000)
+        return f"{self.name} is new and begins with what changed since {begins}: what was there before is not in it"
+
+    def _missing(self, frontier: Frontier) -> str:
+        """See `Written.missing`. One with a state has all that was there before; of changes, others may drain some."""
+        mark, changes = None if self.state is None else self.state.mark, self.wanted.selection.changes
+        drained = drained_of(frontier.crawldb) if mark is None or changes else 0
+        count = drained - (mark.drained if mark is not None else 0)
+        if count <= 0:
+            return ""
+        if not changes:
+            return f"drained before, and so in the files written then, not in this one: {counted(count, 'record')}"
+        return (
+            f"drained by other exports: {counted(count, 'record')}; what changed in them since then is in the files"
+            " written then, not in this one"
+        )
+
     def refuse_state(self) -> None:
         """UsageError if it has a state already: its crawl is about to be started over."""
         if self.state is not None and self.state.mark is not None:
@@ -111,21 +159,21 @@ class Output:
         UsageError, with nothing changed, if an output with content would become empty because records were drained.
         """
         contents = self.wanted.form.contents(stored)
-        tally = Tally(self.wanted.shape, stored)
+        tally, missing = Tally(self.wanted.shape, stored), self._missing(frontier)
         how = replace(how, note=_counting(tally, how.note))
         if self.state is not None:
-            return self._continue(self.state, frontier, contents, tally, how)
+            return replace(self._continue(self.state, frontier, contents, tally, how), missing=missing)
         assert self.writer is not None
         self.writer.contents = contents
-        result = self._export(frontier, self.writer, START, how)
-        if not result.count:
+        result = self._export(frontier, self.writer, self.wanted.begins(frontier.crawldb), how)
+        if not result.count and not self.wanted.selection.changes:
             self._refuse_loss(frontier, result)
         self.writer.finish()
-        return Written(result, tally, result.count, cut=self.writer.cut)
+        return Written(result, tally, result.count, cut=self.writer.cut, missing=missing)
 
     def _refuse_loss(self, frontier: Frontier, result: ExportResult) -> None:
         """There is nothing to write: UsageError if that is because of drained records and something would be lost."""
-        drained = frontier.crawldb.counters().get("drained", 0)
+        drained = drained_of(frontier.crawldb)
         if drained and has_content(self.wanted.output):
             result.refuse_left_out()
             raise UsageError(

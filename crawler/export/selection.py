@@ -1,15 +1,24 @@
-"""Which records an export writes: by outcome and by HTTP status, without copies, only pages, only those with items."""
+"""Which records an export writes: by outcome and by HTTP status, without copies, only pages, with items, of changes."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
+
+import msgspec
 
 from crawler.errors import UsageError
 from crawler.export.shape import items_of
-from crawler.record import OUTCOMES, Record
+from crawler.record import CONTENTS, OUTCOMES, Record
+
+REMOVED: Final = ("gone", "moved")
+"""Changes after which a page is no more at its URL."""
+_NEW: Final = "new"
+_OUTCOMES_OF_REMOVED: Final = frozenset({"missing", "redirected", "dropped:noindex"})
+_STATUSES_OF_REMOVED: Final = frozenset({*range(300, 400), 404, 410})
+_NO_CONTENTS: Final[dict[str, Any]] = dict.fromkeys(CONTENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +37,10 @@ class Selection:
     """Only what a reader would call a page of the site: see `is_page`."""
     items: bool = False
     """Only records in which a hook or a rule found items."""
+    changes: bool = False
+    """Only what a visit found to be new, changed or gone; visits that failed found nothing."""
+    removes: bool = False
+    """What is no more there, or no more one of these, comes as a removal, so that a copy elsewhere can drop it."""
     outcomes: frozenset[str] | None = field(init=False)
     statuses: frozenset[int] | None = field(init=False)
 
@@ -40,10 +53,28 @@ class Selection:
         object.__setattr__(self, "statuses", statuses)
 
     def __contains__(self, record: Record) -> bool:
+        return self.pick(record) is not None
+
+    def pick(self, record: Record) -> Record | None:
+        """*record* as it is to be written, which may be as a removal; None if it is not to be written."""
+        if (self.changes and record.change is None) or not self._is_named(record):
+            return None
+        if self.removes and record.change in REMOVED:
+            return msgspec.structs.replace(record, **_NO_CONTENTS)
+        if self._is_kind(record):
+            return record
+        if self.removes and record.change not in (None, _NEW):
+            return msgspec.structs.replace(record, **_NO_CONTENTS, change=REMOVED[0])
+        return None
+
+    def _is_named(self, record: Record) -> bool:
+        return (self.outcomes is None or record.outcome in self.outcomes) and (
+            self.statuses is None or record.status in self.statuses
+        )
+
+    def _is_kind(self, record: Record) -> bool:
         return (
-            (self.outcomes is None or record.outcome in self.outcomes)
-            and (self.statuses is None or record.status in self.statuses)
-            and not (self.unique and is_copy(record))
+            not (self.unique and is_copy(record))
             and not (self.pages and not is_page(record))
             and not (self.items and items_of(record.data) is None)
         )
@@ -51,12 +82,24 @@ class Selection:
     @property
     def by_outcome(self) -> bool:
         """Whether the outcome alone decides."""
-        return self.statuses is None and not (self.unique or self.pages or self.items)
+        return self.statuses is None and not (self.unique or self.pages or self.items or self.changes)
+
+    @property
+    def hides_removals(self) -> bool:
+        """Whether nothing that is gone or moved can be one of these."""
+        return (self.outcomes is not None and self.outcomes.isdisjoint(_OUTCOMES_OF_REMOVED)) or (
+            self.statuses is not None and self.statuses.isdisjoint(_STATUSES_OF_REMOVED)
+        )
 
     @property
     def names(self) -> tuple[list[str] | None, list[str] | None]:
         """The outcomes and the statuses, as they were named; None: all."""
         return _items(self.only), _items(self.status)
+
+
+def is_removed(record: Record) -> bool:
+    """Whether a visit found that the page is no more at its URL."""
+    return record.change in REMOVED
 
 
 def is_copy(record: Record) -> bool:

@@ -36,6 +36,8 @@ class Shape:
     """A row an item."""
     defuse: bool = True
     """CSV: keep spreadsheets from running cells."""
+    empty: bool = False
+    """With items: a page without any has a row with its URL alone, so that a copy elsewhere can drop its items."""
 
     def __post_init__(self) -> None:
         """Check the names."""
@@ -61,7 +63,7 @@ class Shape:
     def rows(self, record: Record) -> Iterator[dict[str, Any]]:
         """The rows of *record*: what is known, by column. Values are those of JSON."""
         if self.items:
-            for item in items_of(record.data) or ():
+            for item in items_of(record.data) or ([{}] if self.empty else ()):
                 yield self._named_of(record, item) if self.fields else _row_of(record, item)
         elif self.fields:
             yield _known((name, _field(record, name)) for name in self.fields)

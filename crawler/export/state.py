@@ -60,6 +60,10 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     """The fields that were asked for; none: all."""
     items: bool = False
     """A row is an item."""
+    changes: bool = False
+    """Only changes are exported."""
+    drained: _Count = 0
+    """Records that all exports of the crawl had drained by then."""
     columns: list[str] | None = None
     """Columns for what hooks and rules found; None while they are not known."""
     piped: bool = False

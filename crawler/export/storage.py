@@ -110,8 +110,10 @@ class LocalFolder(Storage):
 
     def delete(self, name: str) -> None:
         place = self.path / name
-        place.unlink(missing_ok=True)
-        self._folders.add(place.parent)
+        with suppress(FileNotFoundError):
+            place.unlink()
+            self._folders.add(place.parent)
+            self._new = [other for other in self._new if other != place]
 
     def sync(self) -> None:
         if len(self._new) > _SYNC_ALONE and _sync_file_system(self._fd):

@@ -40,6 +40,8 @@ class Target(ABC):
     known = KnownOutput()
     """What a state needs to know of it, as of its opening or the last `sync`."""
     terminal = waits = given_up = False
+    continued = False
+    """Others read it between two checkpoints, and a killed export leaves it as it is."""
     cut = b""
 
     @abstractmethod
@@ -254,6 +256,7 @@ class AppendedFile(_File):
     """
 
     kept = "it ends where its state says, and the same command continues there"
+    continued = True
 
     def __init__(self, path: Path, name: str, known: KnownOutput | None, *, live: bool) -> None:
         self.live = live

@@ -120,6 +120,8 @@ class Format(ABC):
     """It takes pages of the site alone, see `Selection.pages`; else every record."""
     has_pages = False
     """It keeps pages beside their items, so it takes those without items, too."""
+    takes_removals = True
+    """It can say that a page is no more there, see `Selection.removes`."""
 
     def shaped(self, shape: Shape) -> Format:
         """The same with rows of this shape. UsageError if it has no rows."""
@@ -138,6 +140,10 @@ class Format(ABC):
     def hint(self, stored: Collection[str]) -> str:
         """What a user should know of an output of a crawl that stores this; empty if it is as expected."""
         return ""
+
+    def mirrors(self, output: str) -> bool:
+        """Whether *output* is kept as the site is in any case: what is removed there is removed from it."""
+        return False
 
     def contains_state(self, output: str) -> bool:
         """Whether *output* keeps its own state, see `container`."""

@@ -1,8 +1,9 @@
 """The Lua that Redis runs: one file for each verb, and the files that the verbs share, put together to one text.
 
-The text of a verb is the names of keys, the clock, the files of `lua/shared` in the order of SHARED, then `lua/VERB.lua`;
-constants that Python knows too are replaced by their values. Redis runs a script from its first line at every call, and makes each function
-anew that it defines: names and shared functions that a verb does not need are left out, which saves 3 to 5 us a call.
+The text of a verb is the names of keys, the clock, the files of `lua/shared` in the order of SHARED, then
+`lua/VERB.lua`. Constants that Python knows too are replaced by their values. Redis runs a script from its first line at
+every call, and makes each function anew that it defines: names and shared functions that a verb does not need are left
+out, which saves 3 to 5 us a call.
 
 `python -m crawler.frontier.scripts VERB` prints that text. Its line numbers are those of errors from Redis.
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from crawler import url as urls
@@ -17,7 +16,7 @@ from crawler.monitor.explain import explain
 from crawler.monitor.revive import revive
 from crawler.record import OUTCOMES, Record
 from crawler.settings import Settings
-from crawler.units import duration
+from crawler.units import moment
 
 BAD_ENTRY: Final = "failed:bad-entry"
 UNREADABLE: Final = "unreadable"
@@ -94,17 +93,10 @@ def _host(name: str) -> str:
 
 
 def _moment(flag: str, text: str, now: int) -> int:
-    """A time ago, or a date (RFC 3339; without a zone it is UTC), in milliseconds."""
     try:
-        return now - round(duration(text) * 1000)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        hint = "a time ago such as 2h, or a date such as 2026-01-31T12:00:00Z is needed"
-        raise UsageError(f"{flag} {text!r}: {hint}") from None
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+        return moment(text, now)
+    except ValueError as error:
+        raise UsageError(f"{flag} {text!r}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,10 @@ _ATTRIBUTE = re.compile(r' (hidden|style|popover)(?:="([^"]*)")?')
 _MAY_HIDE = re.compile(r" (?:hidden|style|popover)")
 _WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _SECTION = re.compile(r"\b(?:section|sect\d|level\d|topic|chapter|part|[a-z]+-level-extent)\b")
+_UNSEEN: Final = names("d-none sr-only visually-hidden visuallyhidden screen-reader-text v-visible-sr")
+"""Classes of what no one sees, in Bootstrap, HTML5 Boilerplate, WordPress and Stacks."""
+_SEEN_ELSEWHERE = re.compile(r"(?:^|\s)(?:d-(?!none)|\w+:d-|d-\w+-)")
+"""Beside `d-none`: on some screens it is shown."""
 _DISPLAY_NONE = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 
 
@@ -69,6 +73,8 @@ def judge(attributes: str, is_section: bool = False) -> int:
     classes, own_id = value_of(attributes, "class") or "", value_of(attributes, "id") or ""
     if is_section or own_id.count("-") > 1 or _SECTION.search(classes):
         own_id = ""  # of a manual: the words of its heading
+    if not _UNSEEN.isdisjoint(classes.split()) and not _SEEN_ELSEWHERE.search(classes):
+        return HIDDEN
     verdicts = set(map(_of_name, f"{classes} {own_id}"[:2_000].split()))
     return next((verdict for verdict in (CONTENT, SECONDARY, OTHER) if verdict in verdicts), NOTHING)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from itertools import accumulate, islice
 from operator import add, sub
 from typing import Final
@@ -36,6 +37,8 @@ _SHORT: Final = frozenset(("p", "pre", "blockquote"))
 _MIN_PARAGRAPH: Final = 60
 _MIN_SHORT: Final = 20
 """Characters from which text counts as a paragraph; the lower number for elements that are meant for one."""
+_MIN_LABEL: Final = 3
+"""Characters; less is the number of a row."""
 _SCHEME = re.compile(r"[a-zA-Z][\w+.-]*:")
 
 
@@ -88,9 +91,9 @@ class Blocks:
                 ends[current], behind[current] = at, len(starts)
                 current = parents[current] if current >= 0 else -1
             elif kind == _LINK:
-                sizes = self.links
-                if "href" in attributes:
-                    self._hrefs[current] += 1
+                if "href" in attributes:  # else it is a place to link to
+                    sizes = self.links
+                    self._hrefs[current] += ' href="javascript:' not in attributes
                     self._local[current] += _is_local(attributes)
             elif kind == _LINK_END:
                 sizes = self.text
@@ -129,13 +132,29 @@ class Blocks:
         return self.text[block] + self.links[block]
 
     def hrefs(self, block: int) -> tuple[int, int]:
-        """The number of links, and of those among them that lead to the page itself or to its neighbours."""
+        """The number of links that lead somewhere, and of those to the page itself or to its neighbours."""
         behind = self._behind[block]
         return self._hrefs[behind] - self._hrefs[block], self._local[behind] - self._local[block]
 
     def within(self, root: int) -> range:
         """The numbers of the blocks in *root*."""
         return range(root + 1, max(bisect_left(self.starts, self.ends[root]), root + 1))
+
+    def is_labelled(self, block: int) -> bool:
+        """Whether most rows of tables in *block* that have links begin with a cell that has none.
+
+        Such a cell is a label, as in the box of an encyclopedia: what stands beside it is data, and no list of links.
+        """
+        end, (rows, labelled) = self._behind[block], self._rows
+        return 2 * (labelled[end] - labelled[block]) > rows[end] - rows[block]
+
+    @cached_property
+    def _rows(self) -> tuple[list[int], list[int]]:
+        """How many rows with links there are before each block, and how many of these with a label."""
+        rows = [tag == "tr" and links > 0 for tag, links in zip(self.tags, self.links, strict=True)]
+        first = zip(rows, self.text[1:], self.links[1:], strict=False)
+        labelled = [is_row and not links and text >= _MIN_LABEL for is_row, text, links in first]
+        return [0, *accumulate(rows)], [0, *accumulate(labelled), sum(labelled)]
 
     def next_to(self, block: int) -> int:
         """The token that begins the next block behind *block*, or ends the one around it."""

@@ -33,8 +33,10 @@ _HEADINGS: Final = names("h1 h2 h3 h4 h5 h6")
 _TITLES: Final = names("h1 h2")
 _CONTENTS = re.compile(r'class="[^"]*\b(?:contents|local-toc)\b')
 """The table of contents of the page itself, as manuals have it."""
-_NOTES = re.compile(r'="[^"]*\b(?:foot|end)?notes?\b|="[^"]*\b(?:admonition|callout|caution|warning|tip|important)\b')
-"""Notes of the text itself."""
+_NOTES = re.compile(
+    r'="[^"]*\b(?:foot|end)?notes?\b|="[^"]*\b(?:admonition|callout|caution|warning|tip|important|ingredients?)\b'
+)
+"""Notes of the text itself, and what a recipe takes, though each may be a link."""
 _SECTION = re.compile(r' class="(?:[^"]* )?(?:(?:ref)?sect|level|outline-)\d\b')
 """A section of a manual: those beside it belong to the same content."""
 _OTHER_TAGS: Final = {
@@ -240,12 +242,17 @@ def _drop_lists(blocks: Blocks, root: int) -> None:
             is_list = size <= most and links[block] > max(_LINK_SHARE * size, blocks.weight[block])
             is_text = blocks.tags[block] == "p" and links[block] <= _LINK_SHARE_OF_P * size
             is_text = is_text or _is_part(blocks, block) or _is_part(blocks, parents[block])
-            dead[block] = is_list and not is_text and not _is_manual(blocks, block)
+            if is_list and not is_text:
+                dead[block] = not _is_manual(blocks, block) and not blocks.is_labelled(block)
 
 
 def _is_part(blocks: Blocks, block: int) -> bool:
     """Whether *block* is a definition or a note: a link is part of its text."""
-    return blocks.tags[block] in ("dd", "td", "th") or _NOTES.search(blocks.attributes[block]) is not None
+    return blocks.tags[block] in ("dd", "td", "th") or _is_note(blocks, block)
+
+
+def _is_note(blocks: Blocks, block: int) -> bool:
+    return _NOTES.search(blocks.attributes[block]) is not None
 
 
 def _is_manual(blocks: Blocks, block: int) -> bool:
@@ -261,10 +268,11 @@ def _drop_teasers(blocks: Blocks, root: int) -> None:
     for block in blocks.within(root):
         if dead[parents[block]]:
             dead[block] = True
-        elif links[block] and tags[block] in _TEASERS and not dead[block]:
+        elif links[block] and tags[block] in _TEASERS and not dead[block] and blocks.hrefs(block)[0]:
             rows[parents[block], _kind(blocks, block, "")].append(block)
     for row in rows.values():
-        if len(row) < _MIN_TEASERS:
+        around = parents[row[0]]
+        if len(row) < _MIN_TEASERS or _is_note(blocks, around) or _is_note(blocks, parents[around]):
             continue
         sizes = list(map(blocks.size, row))
         if max(sizes) >= _MAX_TEASER or sum(sizes) >= _MAX_TEASERS * blocks.size(root):

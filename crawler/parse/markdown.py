@@ -1,8 +1,9 @@
 """Writes the content of a page as Markdown (GitHub Flavored), or as plain text with the same lines. Pure.
 
 One pass over the tags. Text collects until a block ends; then it becomes a paragraph, with the prefixes of the lists
-and quotes around it. Headings, terms and cells of tables are one line each, whatever blocks they contain. No HTML is
-written, and a Markdown parser shows what the page showed (see `markdown_text`).
+and quotes around it. Headings, terms and cells of tables are one line each, whatever blocks they contain; items in a
+cell keep their bullets and numbers, and headings there are bold. No HTML is written, and a Markdown parser shows what
+the page showed (see `markdown_text`).
 """
 
 from __future__ import annotations
@@ -110,12 +111,16 @@ class _Writer(Inline):
 
     def heading(self, level: int) -> None:
         self.flush()
+        if self._is_in_cell:
+            self.mark(STRONG)
         self.joined += 1
         self._level = level
 
     def end_heading(self, _: str) -> None:
         self.joined = max(self.joined - 1, 0)
         if self.joined:
+            if self._is_in_cell:
+                self.mark(STRONG_END)
             self.inline.append(" ")
         elif text := self.take_paragraph().replace(BREAK, " "):
             if self.marks:
@@ -159,6 +164,8 @@ class _Writer(Inline):
         self.flush()
         if not self.joined:
             self.lines.item()
+        elif self.marks and self._is_in_cell:
+            self.inline.append(self.lines.mark_of_item())
 
     def end_item(self, _: str) -> None:
         """End an item or a quotation."""
@@ -192,6 +199,10 @@ class _Writer(Inline):
             self.source(attributes)
 
     # -- tables --------------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_in_cell(self) -> bool:
+        return bool(self._tables) and self._tables[-1].is_open
 
     def table(self, attributes: str) -> None:
         self.flush()

@@ -165,16 +165,18 @@ class Inline:
         self._link = None
         text = "".join(self.inline[mark:])
         inner = " ".join((text.replace(BREAK, " ") if BREAK in text else text).split())
+        before, after = text[:1].isspace(), text[-1:].isspace()
+        if self._is_marked:  # what is empty, as an icon, goes, and spaces appear at the ends
+            inner = emphasise(inner)
+            before, after = before or inner[:1] == " ", after or inner[-1:] == " "
+            inner = inner.strip()
         if ' href="#' in attributes and len(inner) < 3 and (inner in _SIGNS or _PERMALINK.search(attributes)):
             del self.inline[mark:]
         elif url and inner:
             del self.inline[mark:]
-            before, after = " " * text[0].isspace(), " " * text[-1].isspace()
-            if self._is_marked:
-                inner = emphasise(inner)
             if not before and mark and self.inline[mark - 1][-1:] == "!":
                 self.inline[mark - 1] = self.inline[mark - 1][:-1] + "\\!"  # else it were an image
-            self.inline.append(f"{before}[{inner}]({url}){after}")
+            self.inline.append(f"{' ' * before}[{inner}]({url}){' ' * after}")
 
     def image(self, attributes: str) -> None:
         if not self.marks or self._code is not None or "mwe-math-fallback" in attributes:

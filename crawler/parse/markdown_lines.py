@@ -112,6 +112,11 @@ class Lines:
         marker = here.marker()
         self._push(marker, " " * len(marker))
 
+    def mark_of_item(self) -> str:
+        """What stands before an item that is no line of its own."""
+        here = self._lists[-1] if self._lists else _List(False, 1)
+        return here.marker() if here.is_ordered else "\u2022 "
+
 
 def _size(text: str) -> int:
     """The bytes of *text* in UTF-8."""

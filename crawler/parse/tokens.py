@@ -28,7 +28,10 @@ _NUMBERED = re.compile(
     r"|</?span(?: [^>]*)?>"
 )
 _NUMBERS: Final = ("lineno", "line-n", 'class="ln', "hljs-ln")
-_MEANINGS: Final = ("katex", "MathJax", "mwe-math", 'class="math', "editsection", "<span hidden", "<span style=")
+_MEANINGS: Final = (
+    *("katex", "MathJax", "mwe-math", 'class="math', "editsection", "<span hidden", "<span style="),
+    *("d-none", "sr-only", "visually-hidden", "visuallyhidden", "screen-reader-text", "v-visible-sr"),
+)
 """What gives a `span` a meaning."""
 _MAX_TOKENS: Final = 500_000
 """Tags that are read: at some 200 bytes each this bounds the memory. More text than may be stored stands before."""

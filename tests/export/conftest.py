@@ -80,11 +80,12 @@ class Crawl:
             self.frontier.id(record.url),
             state_of(lease.entry().request, lease.token, stored),
             stored.encode(),
-            {name: zlib.compress(_encoded(value)) for name, value in contents.items()},
+            {name: zlib.compress(encoded(value)) for name, value in contents.items()},
         )
 
 
-def _encoded(value: Any) -> bytes:
+def encoded(value: Any) -> bytes:
+    """A content as it is stored, before it is compressed."""
     return value.encode("utf-8", "replace") if isinstance(value, str) else msgspec.json.encode(value)
 
 

@@ -121,6 +121,8 @@ def test_parts_make_the_whole(crawl: Crawl, name: str) -> None:
         "items": False,
         "columns": [],
         "piped": False,
+        "changes": False,
+        "drained": 0,
     }
 
 

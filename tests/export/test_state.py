@@ -48,7 +48,7 @@ def test_what_is_put_in_comes_out(tmp_path: Path) -> None:
         assert state.mark is None
         state.replace(MARK)
         assert state.mark == MARK
-    added = {"unique": False, "fields": [], "items": False, "columns": None}
+    added = {"unique": False, "fields": [], "items": False, "columns": None, "changes": False, "drained": 0}
     assert json.loads((tmp_path / "s").read_text()) == FIELDS | added
     with ExportState(str(tmp_path / "s")) as state:
         assert state.mark == MARK

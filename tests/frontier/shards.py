@@ -33,11 +33,11 @@ def url_in(shard: int, path: str = "/", which: int = 0) -> str:
 class Sharded:
     """The crawl, its shards, and a relay of each."""
 
-    def __init__(self, link: Connection, **limits: Any) -> None:
+    def __init__(self, link: Connection, shards: int = SHARDS, **limits: Any) -> None:
         self.link = link
         self.set_clock(BEGIN)
         settings = {"delay_ms": 0, "robots": False, "per_host": 10, **limits}
-        identity = Identity.new(Form(), SHARDS)
+        identity = Identity.new(Form(), shards)
         self.frontier = Frontier.create(link, "test", identity, SETTINGS, Limits(**settings), clock=CLOCK)
         self.crawldb = self.frontier.crawldb
         self.shards = [Client(shard, self.frontier) for shard in self.frontier.shards]
@@ -69,9 +69,8 @@ class Sharded:
         url = lease.entry().request.url
         requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
         record = record_of(url, "fetched")
-        state = state_of(lease, "fetched")
-        more = {"tallies": {"visit:fetched": 1}, **more}
-        commit = Commit(lease, self.frontier.id(url), state, record, requests=requests, roots=roots, **more)
+        made = {"state": state_of(lease, "fetched"), "tallies": {"visit:fetched": 1}, **more}
+        commit = Commit(lease, self.frontier.id(url), record=record, requests=requests, roots=roots, **made)
         return self.shards[shard_of_token(lease.token)].commit(commit)
 
     def deliver(self) -> int:

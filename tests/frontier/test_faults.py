@@ -143,14 +143,15 @@ FAULTS: Final = {
         "redis.call('HSET', ENDED, field, with_marks", "tostring(with_marks", ("commit",)
     ),
     "the state of a copy does not name the first page": Fault(
-        "(first and STATE_COPY or 0)", "0 * (first and STATE_COPY or 0)", ("commit",)
+        "with_marks(state, marks, first)", "with_marks(state, marks - marks % 2)", ("commit",)
     ),
     "a page is noted, and its state does not say so": Fault("(is_noted and STATE_NOTED or 0)", "0", ("commit",)),
     "the state of a loop says that it redirects": Fault("string.char(LOOP_NUMBER)", "string.char(1)", ("commit",)),
     "what is queued again has no mark": Fault(", STATE_QUEUED)", ", 0)", ("revive",)),
     "drain deletes the state": Fault(
         "  redis.call('XDEL', RECORDS, at)",
-        "  redis.call('DEL', (string.gsub(page, 'page:.*', 'ended:0')))\n  redis.call('XDEL', RECORDS, at)",
+        "  for _, key in ipairs(redis.call('KEYS', PREFIX .. 'ended:*')) do redis.call('DEL', key) end\n"
+        "  redis.call('XDEL', RECORDS, at)",
         ("drain",),
     ),
     "revive leaves the record": Fault("    redis.call('DEL', page)\n", "", ("revive",)),

@@ -233,6 +233,49 @@ def test_a_link_that_is_part_of_the_text_stays(part: str) -> None:
     assert "elsewhere" in text
 
 
+def test_an_anchor_without_a_target_is_no_link() -> None:
+    html = f"<article>{ARTICLE}<h2><a name=steps>Steps</a></h2><p>{PARAGRAPH}</p></article>"
+    assert "\nSteps\n" in main_of(html)
+
+
+def test_headings_with_a_button_beside_them_are_no_teasers() -> None:
+    parts = "".join(
+        f"<div class=title><h2>Part {n}</h2><a href='javascript:;'>edit</a></div><p>{PARAGRAPH * 2}</p>"
+        for n in range(5)
+    )
+    text = main_of(f"<article>{ARTICLE}{parts}</article>")
+    assert [n for n in range(5) if f"Part {n}" not in text] == []
+
+
+def test_the_ingredients_of_a_recipe_stay() -> None:
+    items = "".join(f"<li>{n} g <a href=/food/{n}>of food {n}</a></li>" for n in range(5))
+    html = f"<article>{ARTICLE}<div class=recipe-ingredients><ul>{items}</ul></div><p>{PARAGRAPH * 4}</p></article>"
+    assert "- 3 g of food 3" in main_of(html)
+
+
+def test_the_box_of_an_encyclopedia_stays() -> None:
+    rows = "".join(
+        f"<tr><td>Label {n}</td><td><a href='/wiki/{n}'>The name of food {n}</a></td></tr>" for n in range(5)
+    )
+    ranks = "".join(f"<tr><td>{n}.</td><td><a href='/news/{n}'>Noise of today, {n}</a></td></tr>" for n in range(5))
+    html = f"<article><div><table>{rows}</table></div>{ARTICLE * 2}<div><table>{ranks}</table></div></article>"
+    text = main_of(html)
+    assert "Label 4 | The name of food 4" in text
+    assert "Noise" not in text
+
+
+@pytest.mark.parametrize("name", ["sr-only", "visually-hidden", "screen-reader-text", "d-none"])
+def test_what_a_class_hides_is_left_out(name: str) -> None:
+    html = f"<article>{ARTICLE}<p>Name<span class='{name}'>Noise</span></p><div class={name}>Noise</div></article>"
+    assert "Noise" not in main_of(html)
+    assert main_of(html).endswith("Name")
+
+
+def test_what_a_class_hides_on_small_screens_alone_stays() -> None:
+    html = f"<article>{ARTICLE}<div class='d-none d-md-block'>Kept</div><p class='d-none'>{PARAGRAPH}</p></article>"
+    assert main_of(html).endswith(("Kept", PARAGRAPH.strip()))
+
+
 def test_an_address_that_is_written_out_is_text() -> None:
     address = "https://example.com/a-long-address-of-a-list"
     text = main_of(f"<main>{ARTICLE}<p><a href='{address}'>{address}</a></p><p>{PARAGRAPH}</p></main>")

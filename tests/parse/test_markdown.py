@@ -113,16 +113,29 @@ TABLE = (
 )
 
 
+def test_icons_in_links_leave_nothing() -> None:
+    icon = "<i class=icon></i>"
+    assert markdown(f"<p>a<a href=/x>{icon}</a>b <a href=/y>{icon} Menu</a></p>") == "ab [Menu](https://example.org/y)"
+    assert markdown("<p>a<a href=/z><b> c </b></a>d</p>") == "a [**c**](https://example.org/z) d"
+
+
 def test_tables() -> None:
     assert markdown(TABLE) == (
-        "Cap\n\n| A | B | C |\n| --- | --- | --- |\n| ab |  | c\\|d |\n| r | `x\\|y` | 1 2 |\n|  | 2 | p q |"
+        "Cap\n\n| A | B | C |\n| --- | --- | --- |\n| ab |  | c\\|d |\n| r | `x\\|y` | 1 2 |\n|  | 2 | • p • q |"
     )
     assert markdown(TABLE, marks=False) == "Cap\nA | B | C\nab |  | c|d\nr | x|y | 1 2\n | 2 | p q"
 
 
 def test_a_table_with_a_head_stays_one_whatever_simple_blocks_its_cells_have() -> None:
     cell = "<td><h5>a</h5><p>b<p>c<p>d<p>e<pre>f\ng</pre></td><td><ul><li>h<li>i</ul></td>"
-    assert markdown(f"<table><tr><th>A<th>B<tr>{cell}</table>") == "| A | B |\n| --- | --- |\n| a b c d e `f g` | h i |"
+    row = markdown(f"<table><tr><th>A<th>B<tr>{cell}</table>").splitlines()[2]
+    assert row == "| **a** b c d e `f g` | • h • i |"
+
+
+def test_items_and_headings_in_a_cell_are_told_from_what_is_beside_them() -> None:
+    cell = "<td><h5><b>Speed</b> of play</h5>Set it.</td><td><ol start=3><li>Slow<li>Very <i>fast</i></ol></td>"
+    table = f"<table><tr><th>A<th>B<tr>{cell}</table>"
+    assert markdown(table).splitlines()[2] == "| **Speed of play** Set it. | 3. Slow 4. Very _fast_ |"
 
 
 def test_tables_that_arrange_a_page_are_none() -> None:

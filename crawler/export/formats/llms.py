@@ -36,6 +36,7 @@ class Llms(WholeFile):
     """The one file."""
 
     pages_only = True
+    takes_removals = False
 
     def contents(self, stored: Collection[str]) -> frozenset[str]:
         return frozenset()

@@ -1,7 +1,8 @@
 """Markdown: a file a page in a folder, with YAML front matter, or one file for a whole site.
 
 It takes the Markdown that the crawl stores; without that the main text, or all text, with what Markdown would read as
-markup escaped. The names of the files are in file_names.py. A page that comes again replaces its file.
+markup escaped. The names of the files are in file_names.py. A page that comes again replaces its file; one that is gone
+takes it away.
 
 In one file each page begins with its title as a heading and a line `Source: <URL>`, and ends with a thematic break.
 What a page says may look like these: where the borders between pages must be certain, use a folder.
@@ -19,7 +20,8 @@ from crawler.export.byte_stream import ByteStream
 from crawler.export.file_names import file_name
 from crawler.export.formats import jsonl
 from crawler.export.parts import InStorage
-from crawler.export.storage import Storage, open_storage
+from crawler.export.selection import is_removed
+from crawler.export.storage import Storage, is_storage, open_storage
 from crawler.export.writer import Container, KnownOutput, Writer
 from crawler.record import Record
 from crawler.text import printable
@@ -40,6 +42,9 @@ class Markdown(ByteStream):
     """Both kinds."""
 
     pages_only = True
+
+    def mirrors(self, output: str) -> bool:
+        return is_storage(output)
 
     def contents(self, stored: Collection[str]) -> frozenset[str]:
         source = source_of(stored)
@@ -88,8 +93,12 @@ class PageWriter(Writer):
         self._storage.heed(stopped)
 
     def write(self, record: Record) -> None:
-        page = f"{front_matter(record)}\n{body(record)}".encode()
-        self._folder.guarded(self._storage.put, file_name(record.url, "md"), page)
+        name = file_name(record.url, "md")
+        if is_removed(record):
+            self._folder.guarded(self._storage.delete, name)
+        else:
+            page = f"{front_matter(record)}\n{body(record)}".encode()
+            self._folder.guarded(self._storage.put, name, page)
         self._count += 1
 
     def checkpoint(self) -> None:
@@ -136,11 +145,18 @@ def _escaped_line(line: str) -> str:
 def section(record: Record) -> bytes:
     """The page as a part of one file."""
     title = " ".join(printable(record.title or record.url).split())
-    content = body(record)
+    content = f"*{removal(record)}*\n" if is_removed(record) else body(record)
     first, _, rest = content.partition("\n")
     if first.startswith("# ") and first[2:].strip() in (title, escaped(title)):
         content = rest.lstrip("\n")
     return f"# {escaped(title)}\n\nSource: <{record.url}>\n\n{content}\n---\n\n".encode()
+
+
+def removal(record: Record) -> str:
+    """What became of a page that is no more at its URL."""
+    if not record.redirect_to:
+        return "This page is gone."
+    return f"This page has moved to {escaped(' '.join(printable(record.redirect_to).split()))}"
 
 
 def harmless(section: bytes) -> bytes:

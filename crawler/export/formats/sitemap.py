@@ -40,6 +40,7 @@ class Sitemap(WholeFile):
     """Sitemaps, compressed or not."""
 
     pages_only = True
+    takes_removals = False
     packing: str = ""
 
     def packed(self, ending: str) -> Sitemap | None:

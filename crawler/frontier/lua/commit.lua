@@ -85,7 +85,7 @@ if failed then
   redis.call('ZCARD', FAILED)
 end
 local stays = record == '' or keeps -- the record that is stored, and by what others find the page
-local beside = stays and redis.call('HEXISTS', PAGE, 'at') == 1 and record ~= ''
+local beside = stays and redis.call('HGET', PAGE, 'at') and record ~= ''
 local k, first, is_noted = OWN_KEYS + 2, nil, false
 local of_digest = digest ~= '' and KEYS[k]
 local has = of_digest and redis.call('HGET', of_digest, digest)
