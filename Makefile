@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-hosts bench-sweep bench-states bench-schedule lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-visits bench-unchanged bench-hosts bench-sweep bench-states bench-schedule lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -97,6 +97,12 @@ bench-rules: $(VENV)/.dev ## measure rules and structured data: milliseconds a p
 
 bench-import: $(VENV)/.dev ## measure the import of a crawl of scrapy-redis, and what it costs workers
 	$(BIN)/python -m benchmarks.imports $(ARGS)
+
+bench-visits: compiled ## crawl sites that change twice: each change must be reported once; what the second visit costs
+	$(BIN)/python -m benchmarks.visits $(ARGS)
+
+bench-unchanged: compiled ## measure a second visit to a site that has not changed, beside Scrapy's HTTP cache (needs nginx)
+	$(BIN)/python -m benchmarks.unchanged $(ARGS)
 
 bench-hosts: compiled ## measure 300 fast hosts with and without a slow one beside them
 	$(BIN)/python -m benchmarks.hosts $(ARGS)

@@ -175,8 +175,13 @@ class Redis:
     def __enter__(self) -> Self:
         (port,) = free_ports(["127.0.0.1"], 1)
         self.url = f"redis://127.0.0.1:{port}/0"
+        self._start()
+        return self
+
+    def _start(self) -> None:
+        port = self.url.rpartition(":")[2].partition("/")[0]
         options = {
-            "port": str(port),
+            "port": port,
             "bind": "127.0.0.1",
             "dir": str(self._folder),
             "save": "",
@@ -194,7 +199,13 @@ class Redis:
             start_new_session=True,
         )
         wait_until(self._answers, "the Redis", 20)
-        return self
+
+    def restart(self) -> None:
+        """SIGKILL, and a new server with the data of the old one."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+        self._start()
 
     def _answers(self) -> bool:
         with suppress(redis.RedisError), redis.Redis.from_url(self.url) as client:

@@ -131,6 +131,21 @@ def scrapy() -> Contender:
     )
 
 
+def scrapy_with_cache() -> Contender:
+    """Scrapy with its HTTP cache by RFC 2616; it asks the server whether each page that it has is current."""
+    cached = {
+        "HTTPCACHE_ENABLED": "True",
+        "HTTPCACHE_POLICY": "scrapy.extensions.httpcache.RFC2616Policy",
+        "DEFAULT_REQUEST_HEADERS": '{"Cache-Control": "no-cache"}',  # else it asks for nothing: old pages stay fresh
+    }
+    command = _spider(SCRAPY, "spider.py", ROBOTSTXT_OBEY="True", **cached)
+    return Contender(
+        "scrapy, HTTP cache",
+        lambda seeds, _: [[*command, "-a", f"seeds={' '.join(seeds)}", "-O", "items.jsonl"]],
+        environment=SCRAPY,
+    )
+
+
 def tuned_scrapy() -> Contender:
     """Scrapy tuned by hand; it stores nothing."""
     command = _spider(SCRAPY, "tuned_spider.py")

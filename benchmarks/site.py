@@ -37,7 +37,7 @@ http {{
         application/gzip gz; application/vnd.openxmlformats-officedocument.wordprocessingml.document docx;
     }}
     default_type application/octet-stream;
-    log_format plain '$msec $status http://$server_addr:$server_port$request_uri';
+    log_format plain '$msec $status $bytes_sent http://$server_addr:$server_port$request_uri';
     access_log access.log plain;
     sendfile on;
     tcp_nopush on;
@@ -59,6 +59,8 @@ class Hit:
     time: float
     """Seconds since the epoch, to a millisecond."""
     status: int
+    octets: int
+    """Bytes that were sent, headers included."""
     url: str
 
     @property
@@ -176,8 +178,8 @@ class Sites:
         with self._log.open("rb") as log:
             log.seek(mark)
             for line in log:
-                when, status, url = line.decode("ascii", "backslashreplace").rstrip("\n").split(" ", 2)
-                yield Hit(float(when), int(status), url)
+                when, status, octets, url = line.decode("ascii", "backslashreplace").rstrip("\n").split(" ", 3)
+                yield Hit(float(when), int(status), int(octets), url)
 
     def asked(self, mark: int = 0) -> Counter[str]:
         """How often each URL was asked for since *mark*, robots.txt apart."""

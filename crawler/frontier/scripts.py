@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from functools import cache
 from hashlib import sha1
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Final
 
 from crawler.frontier.keys import CONTENT_FIELDS, ENDED_BUCKETS, FIXED, MIN_ENDED_BUCKETS, NEAR_BANDS
@@ -42,7 +43,7 @@ NEAR_MAX: Final = 32
 NEAR_ENTRY: Final = 16
 """Bytes: the hash of a page's text, and the page's id."""
 
-SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 16, "TOP": 5, "DIGITS": 7}
+SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 32, "TOP": 4, "DIGITS": 7}
 """`seen`, by its names in Lua (see shared/seen.lua). SET: ids of one set, where the crawl does not say; on levels with
 many sets one has as many on the average, and hardly ever a third more. SHARED: of a host in a set that it shares, at
 most. FAN: how many times as many sets the next level has. TOP: the last level; it has no bound. DIGITS: the last ones
@@ -129,11 +130,11 @@ def load(verb: str, clock: str = SERVER_CLOCK) -> Script:
     found = _ARGS.search(own)
     arguments = tuple(re.findall(r"\w+", found[1])) if found else ()
     own = _ARG.sub(lambda name: f"ARGV[{arguments.index(name[1]) + 2}]", own)
-    text = _filled(needed(shared_text(), own) + own, {"REST": len(arguments) + 2})
+    text = filled(needed(shared_text(), own) + own, {"REST": len(arguments) + 2})
     return Script(verb, f"{_named_for(text)}{clock}{text}", arguments)
 
 
-def _filled(text: str, more: Mapping[str, int]) -> str:
+def filled(text: str, more: Mapping[str, int] = MappingProxyType({})) -> str:
     """*text* with the values of constants in place of their names: a script of Lua has 200 local names at most.
 
     *more*: REST, the index behind the named arguments.

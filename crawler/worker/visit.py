@@ -90,11 +90,19 @@ def states_before(
     id_of: Callable[[str], str],
     read: Callable[[Sequence[tuple[str, str]]], list[UrlState | None]],
 ) -> dict[str, UrlState]:
-    """The states of leased URLs that were visited before, by token; those that cannot be read are absent."""
+    """The states of leased URLs that were visited before, by token; those that cannot be read are absent.
+
+    A copy of a page that has another content now is as if it had never been read: its content is stored nowhere.
+    """
     places = {}
     for lease in leases:
         if lease.kind == "P" and is_revisit(lease.raw):
             with suppress(ValueError):  # a foreign client put it into the queue
                 places[lease.token] = lease.host, id_of(lease.entry().request.url)
-    found = zip(places, read(list(places.values())), strict=True) if places else ()
-    return {token: state for token, state in found if state is not None}
+    states = zip(places, read(list(places.values())), strict=True) if places else ()
+    found = {token: state for token, state in states if state is not None}
+    copies = {token: (places[token][0], state.copy_of) for token, state in found.items() if state.copy_of is not None}
+    for token, first in zip(copies, read(list(copies.values())), strict=True) if copies else ():
+        if first is None or first.is_gone or first.digest != found[token].digest:
+            found[token] = msgspec.structs.replace(found[token], digest=0)
+    return found

@@ -22,6 +22,7 @@ import time
 def hook(page):
     time.sleep(0.008)  # so that a worker can be caught with a page in its hands
 """
+AGAIN: Final = "recrawl"
 _STOPPED: Final = ("T", "t")
 
 
@@ -65,18 +66,28 @@ class Crew:
         self.said: list[str] = []
         """What each command had said that has ended."""
         commands.write("hook.py", HOOK)
-        number = ("-n", str(workers), "--wait", "--hook", "hook.py:hook")
-        lines = (("work", "--until-done", *number), ("run", *number))
-        self.slots = [Slot(n, lines[n % len(lines)]) for n in range(pools)]
+        self._number = ("-n", str(workers), "--wait", "--hook", "hook.py:hook")
+        self.slots = [Slot(n, ()) for n in range(pools)]
+        self.over = False
+        """A command that visits again has ended well: it is not started once more."""
         self._pids: set[int] = set()
+        self.takes(("work", "--until-done"), ("run",))
+
+    def takes(self, *lines: Sequence[str]) -> None:
+        """The commands that the pools run from their next start on, alternately."""
+        for slot in self.slots:
+            slot.arguments = (*lines[slot.number % len(lines)], *self._number)
 
     def tend(self) -> None:
         """Note which pools have ended, and start those that are to be started."""
         for slot in self.slots:
             if slot.running is not None and slot.running.process.poll() is not None:
                 self._note(slot)
-            if slot.running is None and time.monotonic() >= slot.start_at:
+            if slot.running is None and time.monotonic() >= slot.start_at and not self._is_over(slot):
                 self.start(slot)
+
+    def _is_over(self, slot: Slot) -> bool:
+        return self.over and slot.arguments[0] == AGAIN
 
     def start(self, slot: Slot) -> None:
         """Start a pool's command."""
@@ -86,6 +97,7 @@ class Crew:
         assert slot.running is not None
         with suppress(OSError):
             slot.running.stdin.close()
+        self.over = self.over or (slot.arguments[0] == AGAIN and slot.running.process.returncode == 0)
         self.said.append(slot.running.out + slot.running.err)
         slot.running = None
 

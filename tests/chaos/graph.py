@@ -12,6 +12,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
+from zlib import crc32
 
 ROBOTS: Final = "/robots.txt"
 RULES: Final = b"User-agent: *\nDisallow: /denied/\n"
@@ -30,6 +31,12 @@ _CHAIN_PART: Final = 0.6
 """So much of a host's share of pages are a chain's: its pages come one after the other."""
 _LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 _OUT_OF_SCOPE: Final = "http://127.0.0.99:9/elsewhere"
+_CHANGING: Final = 0.15
+"""Of the pages, those that are not at the second visit what they were at the first."""
+_LEADS_TO_NEW: Final = 0.3
+_CHANGES_OF_PARENTS: Final = ("changed", "changed", "boilerplate")
+_CHANGES: Final = (*_CHANGES_OF_PARENTS, "gone", "moved")
+_AFTER: Final = {"gone": "missing", "moved": "redirected"}
 _OUTCOMES: Final = {
     "redirect": "redirected",
     "noindex": "dropped:noindex",
@@ -52,6 +59,8 @@ class Node:
     slow: bool = False
     busy: bool = False
     """It answers 503 the first time that it is asked for."""
+    change: str = ""
+    """What the second visit has to find: a word of CHANGES; `new` is there from then on."""
     children: list[Node] = field(default_factory=list)
 
     def ancestors(self, most: int) -> list[Node]:
@@ -103,7 +112,9 @@ class Graph:
         for node in self.nodes:
             if node.kind == "redirect" and not node.children:
                 node.kind = "page"
-        self._by_target = {(node.host, node.target): node for node in self.nodes}
+        self.visit = 1
+        self._changed = self._plan_changes()
+        self._by_target = {(node.host, node.target): node for node in (*self.nodes, *self._changed)}
 
     def placed(self, authorities: Sequence[str]) -> Graph:
         """This graph, its hosts at these addresses with their ports."""
@@ -139,6 +150,23 @@ class Graph:
             node.busy = node.kind == "page" and self._dice.random() < 0.004
             grown.append(node)
 
+    def _plan_changes(self) -> list[Node]:
+        """Choose what changes before the second visit; the pages that are new then."""
+        dice, new = random.Random(f"changes {self.seed}"), list[Node]()
+        for node in self.nodes[self.hosts :]:
+            if node.kind != "page" or dice.random() > _CHANGING:
+                continue
+            node.change = dice.choice(_CHANGES if not node.children else _CHANGES_OF_PARENTS)
+            if node.change == "moved" or (node.change == "changed" and dice.random() < _LEADS_TO_NEW):
+                number = len(self.nodes) + len(new)
+                depth = node.depth + (node.change == "changed")
+                new.append(Node(number, node.host, f"/new/{number}", "page", depth, node, change="new"))
+        return new
+
+    def changes(self) -> dict[str, str]:
+        """What the second visit has to report, by URL."""
+        return {self.url(node): node.change for node in (*self.nodes, *self._changed) if node.change}
+
     # -- what it answers -----------------------------------------------------------------------------------------------
 
     def url(self, node: Node) -> str:
@@ -151,12 +179,22 @@ class Graph:
         return [self.url(node) for node in self.nodes[: self.hosts]]
 
     def node(self, host: int, target: str) -> Node | None:
-        """The page that this host has at *target*."""
-        return self._by_target.get((host, target))
+        """The page that this host has at *target* now."""
+        found = self._by_target.get((host, target))
+        return None if found is None or self._changes_now(found) in ("gone", "unborn") else found
+
+    def _changes_now(self, node: Node) -> str:
+        """How it differs from the first visit: a word of CHANGES, `unborn` for what is to be new, or nothing."""
+        if self.visit > 1:
+            return node.change
+        return "unborn" if node.change == "new" else ""
 
     def answer(self, node: Node) -> Answer:
-        """What its server sends, the first 503 of a busy one aside."""
+        """What its server sends, the first 503 of a busy one and 304 aside."""
         page_type = ("Content-Type", "text/html; charset=utf-8")
+        if self._changes_now(node) == "moved":
+            (target,) = (one for one in self._changed if one.parent is node)
+            return Answer(301, [page_type, ("Location", self.url(target))], b"")
         if node.kind == "book":
             return Answer(200, [("Content-Type", "application/epub+zip")], b"PK\3\4 \0\1\2")
         dice = random.Random(f"{self.seed} {node.number}")
@@ -166,16 +204,21 @@ class Graph:
         if node.kind == "redirect":
             status = dice.choice((301, 302, 303, 307, 308))
             return Answer(status, [page_type, ("Location", self._spelling(node, node.children[0], dice))], body)
-        return Answer(200, [page_type], body)
+        return Answer(200, [page_type, *_validators(node, body)], body)
 
     def _body(self, node: Node, dice: random.Random) -> bytes:
         directive = {"noindex": "noindex", "nofollow": "nofollow"}.get(node.kind)
         head = f'<meta name="robots" content="{directive}">' if directive else ""
         words = " ".join("".join(dice.choices(_LETTERS, k=7)) for _ in range(8))  # no two pages hold the same
-        links = "".join(f'<li><a href="{link}">link</a>' for link in self._links(node, dice))
+        links, change = self._links(node, dice), self._changes_now(node)
+        if change == "changed":
+            words += " and more than before"
+            links += [self.url(one) for one in self._changed if one.parent is node]
+        items = "".join(f'<li><a href="{link}">link</a>' for link in links)
+        year = 2025 + (change == "boilerplate")
         return (
             f"<!doctype html><html><head><title>{self.title(node)}</title>{head}</head>"
-            f"<body><p>{words}<ul>{links}</ul></body></html>"
+            f"<body><p>{words}<ul>{items}</ul><footer>Copyright {year}</footer></body></html>"
         ).encode()
 
     def title(self, node: Node) -> str:
@@ -206,18 +249,28 @@ class Graph:
     # -- what must become of it ----------------------------------------------------------------------------------------
 
     def expected(self) -> dict[str, Expected]:
-        """What must become of each URL."""
+        """What must have become of each URL at the end of this visit."""
         return {
             self.url(node): Expected(
-                outcome=_OUTCOMES.get(node.kind, "fetched"),
+                outcome=_AFTER.get(self._changes_now(node)) or _OUTCOMES.get(node.kind, "fetched"),
                 depth=min(node.depth, DEEPEST),
                 via=None if node.parent is None else self.url(node.parent),
-                title=self.title(node) if node.kind in ("page", "nofollow") else None,
+                title=self._title_of_record(node),
                 asked=node.kind != "denied",
                 busy=node.busy,
             )
-            for node in self.nodes
+            for node in (*self.nodes, *(self._changed if self.visit > 1 else ()))
         }
+
+    def _title_of_record(self, node: Node) -> str | None:
+        is_read = node.kind in ("page", "nofollow") and self._changes_now(node) not in ("gone", "moved")
+        return self.title(node) if is_read else None
+
+
+def _validators(node: Node, body: bytes) -> list[tuple[str, str]]:
+    """A third of the pages has an ETag, another one a weak one."""
+    tag = f'"{crc32(body):08x}"'
+    return [[("ETag", tag)], [("ETag", f"W/{tag}")], []][node.number % 3]
 
 
 def _chains(hosts: int) -> list[list[int]]:

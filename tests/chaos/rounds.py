@@ -6,16 +6,18 @@ import random
 import secrets
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from crawler.frontier.keys import Keys
-from tests.chaos.crew import Crew
+from crawler.text import rfc3339
+from tests.chaos.crew import AGAIN, Crew
 from tests.chaos.events import KINDS, Chaos
 from tests.chaos.observer import CRAWL, Observer
-from tests.chaos.proof import Found, Verdict, prove
+from tests.chaos.proof import Found, Reported, Verdict, prove, prove_again
 from tests.chaos.proxy import Proxy
 from tests.chaos.redis_server import ChaosRedis
 from tests.chaos.site import Site
@@ -47,6 +49,8 @@ class Options:
     """Events at most; None: until the crawl is done."""
     limit: float = 300.0
     """Seconds after which a crawl that is not done is given up."""
+    visits: int = 2
+    """One, or two: then the site changes in between."""
     package: Path | None = None
     """A folder with another `crawler` in it, which is crawled with."""
 
@@ -77,9 +81,13 @@ def play(seed: str, fsync: str, options: Options) -> Round:
         began = time.monotonic()
         stage.seed()
         stage.crawl()
-        seconds = time.monotonic() - began
         found = stage.found()
         verdict = prove(found)
+        if options.visits > 1 and not verdict.wrong:
+            stage.visit_again()
+            found = stage.found()
+            prove_again(stage.reported(), found, verdict)
+        seconds = time.monotonic() - began
         events = Counter(event.kind for event in found.events)
         deaths = sum(len(event.handled) for event in found.events)
         return Round(seed, fsync, seconds, len(found.expected), events, verdict, deaths, stage.gap)
@@ -102,7 +110,11 @@ class _Stage:
         self._site = Site(self._direct.folder, graph_seed, options.hosts, options.pages)
         stack.callback(self._site.close)
         self._observer = Observer(self._server, options.shards)
+        stack.callback(self._observer.close)
         self._seed = seed
+        self._since = 0.0
+        """When this visit began, on the monotonic clock."""
+        self._changed_at = ""
         self._agent = f"chaos/{secrets.token_hex(4)}"
         """Tells this crawl from any other that may ask at an address that another site had before."""
         self._chaos: Chaos | None = None
@@ -135,15 +147,29 @@ class _Stage:
 
     def crawl(self) -> None:
         """Run the pools with events until nothing is left, then let them leave."""
-        options = self._options
-        chaos = self._chaos = Chaos(
-            self._seed, options.kinds, self._crew, self._server, self._proxy, self._observer, options.term
+        self._chaos = Chaos(
+            *(self._seed, self._options.kinds, self._crew, self._server, self._proxy, self._observer),
+            self._options.term,
         )
+        self._under_chaos(self._chaos, lambda: True)
+
+    def visit_again(self) -> None:
+        """The site changes; each URL is visited once more, with events all the while."""
+        assert self._chaos is not None
+        self._changed_at = rfc3339(time.time() + 1)  # from the next full second on
+        time.sleep(2)
+        self._since = time.monotonic()
+        self._site.next_visit()
+        self._crew.takes((AGAIN, "--older-than", "0"), ("work", "--until-done"))
+        self._under_chaos(self._chaos, lambda: self._crew.over)
+
+    def _under_chaos(self, chaos: Chaos, may_end: Callable[[], bool]) -> None:
+        options = self._options
         chaos.pause(1.0, 2.0)  # so that there is something to disturb
-        until = time.monotonic() + options.limit
-        while not (self._observer.looks and self._observer.looks[-1].done):
+        until, first = time.monotonic() + options.limit, len(chaos.events)
+        while not (self._observer.looks and self._observer.looks[-1].done and may_end()):
             self._crew.tend()
-            if chaos.due() and (options.count is None or len(chaos.events) < options.count):
+            if chaos.due() and (options.count is None or len(chaos.events) - first < options.count):
                 chaos.happen()
                 chaos.pause(*options.quiet)
             if time.monotonic() > until:
@@ -162,8 +188,7 @@ class _Stage:
         )
 
     def found(self) -> Found:
-        """What is known of it now."""
-        self._observer.close()
+        """What is known of this visit now."""
         assert self._chaos is not None
         hits, lags = self._site.log()
         return Found(
@@ -172,13 +197,21 @@ class _Stage:
             records=self._direct.exported(),
             status=self._direct.status(),
             stored=self._stored(),
-            hits=[hit for hit in hits if hit.agent == self._agent],
+            hits=[hit for hit in hits if hit.agent == self._agent and hit.arrived > self._since],
             lags=lags,
             events=self._chaos.events,
             ran_out=self._observer.ran_out,
             said=self._crew.said,
             delay=self._options.delay,
             ways=self._options.shards == 1,
+            again=self._since > 0,
+        )
+
+    def reported(self) -> Reported:
+        """What the second visit found."""
+        return Reported(
+            expected=self._site.graph.changes(),
+            records=self._direct.exported("--changed-since", self._changed_at),
         )
 
     def _shards(self) -> list[Keys]:

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, TextIO
@@ -26,7 +27,7 @@ _TICK: Final = 0.02
 _LATE: Final = 0.005
 """Seconds that the server may be late before it writes it down."""
 _LAG: Final = "lag"
-_REASONS: Final = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}
+_REASONS: Final = {200: "OK", 304: "Not Modified", 404: "Not Found", 503: "Service Unavailable"}
 _NOT_HERE: Final = Answer(404, [("Content-Type", "text/plain")], b"not here")
 _NOT_NOW: Final = Answer(503, [("Content-Type", "text/plain")], b"not now")
 
@@ -79,8 +80,8 @@ class _Host:
         self._graph, self.number, self.log = graph, number, log
         self._was_busy: set[str] = set()
 
-    def answer(self, target: str) -> tuple[Answer, float]:
-        """What to send, and after how many seconds."""
+    def answer(self, target: str, tag: str) -> tuple[Answer, float]:
+        """What to send, and after how many seconds; *tag*: the ETag that the client has."""
         if target == ROBOTS:
             return Answer(200, [("Content-Type", "text/plain")], RULES), 0.0
         node = self._graph.node(self.number, target)
@@ -89,7 +90,10 @@ class _Host:
         if node.busy and target not in self._was_busy:
             self._was_busy.add(target)
             return _NOT_NOW, 0.0
-        return self._graph.answer(node), SLOW if node.slow else 0.0
+        answer = self._graph.answer(node)
+        if tag and ("ETag", tag) in answer.headers:
+            answer = Answer(304, answer.headers, b"")
+        return answer, SLOW if node.slow else 0.0
 
 
 class _Connection(asyncio.Protocol):
@@ -112,11 +116,13 @@ class _Connection(asyncio.Protocol):
         while b"\r\n\r\n" in self._data:
             header, _, self._data = self._data.partition(b"\r\n\r\n")
             first, *lines = header.decode("latin-1").split("\r\n")
-            agents = [line.partition(":")[2].strip() for line in lines if line.lower().startswith("user-agent:")]
-            self._take(arrived, first.split(" ")[1], agents[0] if agents else "")
+            pairs = (line.partition(":") for line in lines)
+            asked = {name.lower(): value.strip() for name, _, value in pairs}
+            self._take(arrived, first.split(" ")[1], asked)
 
-    def _take(self, arrived: float, target: str, agent: str) -> None:
-        answer, seconds = self._host.answer(target)
+    def _take(self, arrived: float, target: str, asked: Mapping[str, str]) -> None:
+        agent = asked.get("user-agent", "")
+        answer, seconds = self._host.answer(target, asked.get("if-none-match", ""))
         if not seconds:
             return self._send(answer, arrived, target, agent)
         later = asyncio.get_running_loop().call_later(seconds, self._send, answer, arrived, target, agent)
@@ -126,7 +132,8 @@ class _Connection(asyncio.Protocol):
     def _send(self, answer: Answer, arrived: float, target: str, agent: str) -> None:
         self._waiting = None
         assert self._transport is not None
-        headers = [*answer.headers, ("Content-Length", str(len(answer.body)))]
+        length = [] if answer.status == 304 else [("Content-Length", str(len(answer.body)))]
+        headers = [*answer.headers, *length]
         head = "".join(f"{name}: {value}\r\n" for name, value in headers)
         reason = _REASONS.get(answer.status, "Elsewhere")
         self._transport.write(f"HTTP/1.1 {answer.status} {reason}\r\n{head}\r\n".encode("latin-1") + answer.body)
@@ -154,6 +161,7 @@ async def _serve(folder: Path, graph: Graph) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)
+    loop.add_signal_handler(signal.SIGUSR1, setattr, graph, "visit", 2)
     listeners = [socket.create_server((f"127.0.{n // 3}.{n % 3 + 1}", 0), backlog=256) for n in range(graph.hosts)]
     authorities = ["{}:{}".format(*listener.getsockname()) for listener in listeners]
     graph.placed(authorities)
@@ -194,6 +202,12 @@ class Site:
             self.close()
             raise
         self.graph = Graph(seed, hosts, pages).placed((folder / "ports").read_text().splitlines())
+
+    def next_visit(self) -> None:
+        """The site changes: for all that is asked for from now on."""
+        self._process.send_signal(signal.SIGUSR1)
+        time.sleep(10 * _TICK)
+        self.graph.visit = 2
 
     def log(self) -> tuple[list[Hit], list[Lag]]:
         """What was asked for so far, in the order of arrival, and when the server was late."""

@@ -13,7 +13,7 @@ from tests.chaos.events import KINDS, Event
 from tests.chaos.faults import FAULTS, put_in
 from tests.chaos.graph import ROBOTS, Graph
 from tests.chaos.observer import Held, RanOut
-from tests.chaos.proof import CHECKS, Found, prove
+from tests.chaos.proof import CHECKS, Found, Reported, Verdict, prove, prove_again
 from tests.chaos.rounds import Options, play
 from tests.chaos.site import HUNG_UP, Hit, Lag, read_log
 
@@ -48,6 +48,20 @@ def test_the_same_seed_makes_the_same_site() -> None:
     assert {expected.outcome for expected in one.expected().values()} == {
         *("fetched", "redirected", "missing", "dropped:robots", "dropped:type", "dropped:noindex")
     }
+
+
+def test_the_site_of_the_second_visit_differs_as_planned() -> None:
+    graph = Graph(3, 9, 900)
+    before = {graph.url(node): graph.answer(node) for node in graph.nodes}
+    changes = graph.changes()
+    assert set(changes.values()) == {"changed", "boilerplate", "gone", "moved", "new"}
+    graph.visit = 2
+    for node in graph.nodes:
+        here = graph.node(node.host, node.target)
+        assert (here is None) == (node.change == "gone")
+        if here is not None:
+            assert (graph.answer(here) == before[graph.url(node)]) == (not node.change)
+    assert len(graph.expected()) == 900 + list(changes.values()).count("new")
 
 
 def test_the_access_log_is_read_back() -> None:
@@ -160,8 +174,39 @@ def test_what_is_wrong_is_found(how: str) -> None:
     assert check in prove(spoil(found())).wrong
 
 
+REPORTED: Final = Reported(
+    {"http://a/1": "changed", "http://a/2": "gone"},
+    [{"url": "http://a/1", "change": "changed"}, {"url": "http://a/2", "change": "gone"}],
+)
+MISREPORTED: Final[dict[str, Callable[[list[dict[str, Any]]], list[dict[str, Any]]]]] = {
+    "change missed": lambda records: records[1:],
+    "change made up": lambda records: [*records, {"url": "http://a/3", "change": "new"}],
+    "reported twice": lambda records: [*records, records[0]],
+}
+
+
+def _again_with(records: list[dict[str, Any]]) -> Verdict:
+    verdict = Verdict()
+    prove_again(replace(REPORTED, records=records), replace(found(), again=True), verdict)
+    return verdict
+
+
+def test_a_second_visit_that_went_well_is_right() -> None:
+    assert _again_with(list(REPORTED.records)).lines() == []
+
+
+@pytest.mark.parametrize("check", list(MISREPORTED))
+def test_what_a_second_visit_reports_wrong_is_found(check: str) -> None:
+    assert list(_again_with(MISREPORTED[check](list(REPORTED.records))).wrong) == [check]
+
+
+def test_a_change_of_another_kind_is_a_change_missed() -> None:
+    records = [{"url": "http://a/1", "change": "boilerplate"}, *REPORTED.records[1:]]
+    assert list(_again_with(records).wrong) == ["change missed"]
+
+
 def test_each_check_can_fail() -> None:
-    assert {check for check, _ in SPOILED.values()} == set(CHECKS)
+    assert {check for check, _ in SPOILED.values()} | MISREPORTED.keys() == set(CHECKS)
 
 
 def test_what_explains_a_page_that_is_asked_for_again() -> None:

@@ -21,6 +21,8 @@ from tests.frontier.test_scripts import READS, commands_of
 
 A = "a.example"
 STEP = 500
+NONE = [0] * SEEN["TOP"]
+"""Ids on the levels of own sets, of a host that needs none."""
 SETTING = "set-max-intset-entries"
 
 
@@ -59,21 +61,18 @@ def levels(crawl: Crawl, host: str = A) -> list[int]:
 def test_a_small_host_has_no_set_of_its_own(crawl: Crawl) -> None:
     crawl = with_sets_of(crawl, 384)
     assert put_all(crawl, 0, 128) == 128
-    assert levels(crawl) == [128, 0, 0, 0, 0, 0]
+    assert levels(crawl) == [128, *NONE]
 
 
 def test_each_level_is_filled_before_the_next_one(make: Make) -> None:
     crawl = with_sets_of(make(), 12)
-    sizes = [4, 12, 12 * 16, 12 * 256, 12 * 4096]
-    assert put_all(crawl, 0, 5_000) == 5_000
-    assert levels(crawl) == [*sizes[:4], 5_000 - sum(sizes[:4]), 0]
+    assert put_all(crawl, 0, 2_400) == 2_400
+    assert levels(crawl) == [4, 12, 12 * 32, 2_000, 0]
     sets = own_sets(crawl)
-    assert {level: {part for own, part in sets if own == level} for level in (1, 2, 3)} == {
-        1: {0},
-        2: set(range(16)),
-        3: set(range(256)),
-    }
-    assert crawl.host(A)["seen"] == "5000"
+    parts = [{part for part_level, part in sets if part_level == level} for level in (1, 2, 3)]
+    assert parts[:2] == [{0}, set(range(32))]
+    assert 700 < len(parts[2]) <= 1_024
+    assert crawl.host(A)["seen"] == "2400"
 
 
 @pytest.mark.parametrize("size", [3, 12, 384, 15_000])
@@ -106,7 +105,7 @@ def test_a_host_with_a_port_has_sets_of_its_own(make: Make) -> None:
     hosts = [A, f"{A}:1", f"{A}:2"]
     for host in hosts:
         assert put_all(crawl, 0, 60, host) == 60
-    assert [levels(crawl, host)[1:3] for host in hosts] == [[3, 48]] * 3
+    assert [levels(crawl, host)[1:3] for host in hosts] == [[3, 56]] * 3
     for host in hosts:
         assert put_all(crawl, 0, 60, host) == 0
 
@@ -132,7 +131,7 @@ def test_sitemaps_are_counted_with_the_pages_of_their_host(make: Make) -> None:
     sitemaps = [Request(f"http://{A}/{n}.xml", sitemap=True) for n in range(10)]
     assert crawl.frontier.put([*sitemaps, *map(Request, urls(0, 20))]) == Accepted(30, 0, 0)
     assert (crawl.host(A)["seen"], crawl.host(A)["accepted"]) == ("30", "20")
-    assert levels(crawl) == [4, 12, 14, 0, 0, 0]
+    assert levels(crawl) == [4, 12, 14, *NONE[2:]]
     assert crawl.frontier.put(sitemaps) == Accepted(0, 10, 0)
 
 
@@ -154,7 +153,7 @@ def test_sets_stay_packed_on_a_server_with_default_settings(link: Connection, ma
         crawl = make()
         put_all(crawl, 0, 12_000)
         keys = list(client.scan_iter("crawler:*:seen:*", count=1000))
-        assert len(keys) == 1 + 1 + 16 + 256
+        assert len(keys) == 1 + 1 + 32
         assert {client.object("encoding", key) for key in keys} == {b"intset"}
 
 
@@ -204,7 +203,7 @@ def test_a_set_of_another_type_stops_a_commit_before_its_first_write(make: Make,
     crawl.put("http://b.example/")
     put_all(crawl, 0, had)
     links = urls(1_000, 1_020)
-    parts = {int(crawl.frontier.id(link)) % 16 for link in links}
+    parts = {int(crawl.frontier.id(link)) % 32 for link in links}
     names = {f"{crawl.frontier.keys.prefix}seen:{A}:{key.format(part)}" for part in parts}
     client: Any = crawl.link.client
     lease = next(one for one in crawl.lease(500) if one.host == "b.example")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -21,6 +21,7 @@ from crawler.worker.link_filter import LinkFilter
 from crawler.worker.options import plan_of
 from crawler.worker.outcome import LeasedPage
 from crawler.worker.processor import Processor
+from crawler.worker.visit import states_before
 
 URL = "http://a.example/page"
 TEXT = "The boiler has to be inspected once a year by somebody who knows how; see the manual for the list of them."
@@ -169,6 +170,28 @@ def test_links_of_a_page_that_was_a_copy_are_not_followed_when_it_is_unchanged()
     assert site.state is not None
     site.state = msgspec.structs.replace(site.state, copy_of="99", depth=3)
     assert site.visit(page(html)).requests == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "digest"),
+    [({}, 5), ({"digest": 6}, 0), ({"is_gone": True}, 0), (None, 0)],
+    ids=["as it was", "changed", "gone", "unknown"],
+)
+def test_a_copy_is_read_anew_when_its_first_page_has_another_content(first: dict[str, Any] | None, digest: int) -> None:
+    host, raw = Request(URL, revisit=True).place()
+    lease = Lease("0:1", "P", host, raw, 0, 0, "", 0.0)
+    known = UrlState(url=URL, outcome="fetched", first_seen=1, checked_at=1, digest=5)
+    stored = {"7": msgspec.structs.replace(known, copy_of="9")}
+    stored |= {} if first is None else {"9": msgspec.structs.replace(known, **first)}
+    asked: list[tuple[str, str]] = []
+
+    def read(places: Sequence[tuple[str, str]]) -> list[UrlState | None]:
+        asked.extend(places)
+        return [stored.get(url_id) for _, url_id in places]
+
+    found = states_before([lease], lambda url: "7", read)
+    assert found["0:1"].digest == digest
+    assert asked == [("a.example", "7"), ("a.example", "9")]
 
 
 def test_validators_of_the_page_that_a_redirect_within_the_lease_led_to_are_not_kept() -> None:

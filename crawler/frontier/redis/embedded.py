@@ -40,6 +40,9 @@ __all__ = ["Binary", "EmbeddedRedis", "check_server", "find_binary"]
 INTSET_ENTRIES: Final = 20_000
 """Ids that one set of `seen` keeps packed: 9 bytes each instead of about 80. Few large sets are quicker than many."""
 
+_FEW_ENTRIES: Final = 4_096
+"""With fewer of them large crawls are notably slower."""
+
 _MAX_SOCKET_PATH: Final = 103
 """Bytes of a unix socket's path that every system takes (macOS: 104 with the final NUL; Linux: 108)."""
 
@@ -424,5 +427,5 @@ def _warnings(info: dict[str, Any], config: dict[str, str]) -> Iterator[str]:
     elif not info.get("aof_enabled", 1) and config.get("save"):
         yield "appendonly is off: if Redis dies, the crawl falls back to its last snapshot; set appendonly yes"
     entries = int(config.get("set-max-intset-entries", INTSET_ENTRIES))
-    if entries < INTSET_ENTRIES:
-        yield f"set-max-intset-entries is {entries}: {INTSET_ENTRIES} would save memory in large crawls"
+    if entries < _FEW_ENTRIES:
+        yield f"set-max-intset-entries is {entries}: {INTSET_ENTRIES} makes large crawls faster, set before they begin"

@@ -25,8 +25,9 @@ local function parts_of(level)
   return SEEN_FAN ^ (level - 1)
 end
 
-local function seen_key(host, level, part)
-  return PREFIX .. 'seen:' .. host .. ':' .. level .. '.' .. part
+-- sets_of: what the names of a host's sets on a level begin with; the part follows
+local function sets_of(host, level)
+  return PREFIX .. 'seen:' .. host .. ':' .. level .. '.'
 end
 
 -- seen_count: how many ids a host has, by its count; where that was lost, by its own sets
@@ -34,14 +35,14 @@ local function seen_count(host, count)
   local n = number(count)
   if n then
     return math.floor(n)
-  elseif redis.call('EXISTS', seen_key(host, 1, 0)) == 0 then
+  elseif redis.call('EXISTS', sets_of(host, 1) .. 0) == 0 then
     return 0
   end
   n = level_size(0)
   for level = 1, SEEN_TOP do
-    local here = 0
+    local here, sets = 0, sets_of(host, level)
     for part = 0, parts_of(level) - 1 do
-      here = here + redis.call('SCARD', seen_key(host, level, part))
+      here = here + redis.call('SCARD', sets .. part)
     end
     if here == 0 then
       break
@@ -81,13 +82,13 @@ end
 -- not_on: the same for a level of a host
 local function not_on(bucket, host, level, places)
   if level < 2 then
-    return not_in(level == 0 and bucket or seen_key(host, 1, 0), places)
+    return not_in(level == 0 and bucket or sets_of(host, 1) .. 0, places)
   end
-  local parts, sorted, left = parts_of(level), {}, {}
+  local sets, parts, sorted, left = sets_of(host, level), parts_of(level), {}, {}
   if parts > #places then -- most of them are alone in their set
     for j = 1, #places do
       local id = ARGV[places[j]]
-      if redis.call('SISMEMBER', seen_key(host, level, part_of(id, parts)), id) == 0 then
+      if redis.call('SISMEMBER', sets .. part_of(id, parts), id) == 0 then
         left[#left + 1] = places[j]
       end
     end
@@ -99,10 +100,13 @@ local function not_on(bucket, host, level, places)
     sorted[part], some[#some + 1] = some, places[j]
   end
   for part, some in pairs(sorted) do
-    some = not_in(seen_key(host, level, part), some)
+    some = not_in(sets .. part, some)
     for j = 1, #some do
       left[#left + 1] = some[j]
     end
+  end
+  if #left == #places then
+    return places
   end
   table.sort(left)
   return left
@@ -129,14 +133,14 @@ end
 
 -- add_to: ids to the sets of a level that has many
 local function add_to(host, level, ids)
-  local parts, sorted = parts_of(level), {}
+  local sets, parts, sorted = sets_of(host, level), parts_of(level), {}
   for j = 1, #ids do
     local part = part_of(ids[j], parts)
     local some = sorted[part] or {}
     sorted[part], some[#some + 1] = some, ids[j]
   end
   for part, some in pairs(sorted) do
-    redis.call('SADD', seen_key(host, level, part), unpack(some))
+    redis.call('SADD', sets .. part, unpack(some))
   end
 end
 
@@ -147,7 +151,7 @@ local function add_seen(bucket, host, n, ids)
     local level, _, fit = level_at(n)
     local to = math.min(#ids, from + fit - 1)
     if level < 2 then
-      redis.call('SADD', level == 0 and bucket or seen_key(host, 1, 0), unpack(ids, from, to))
+      redis.call('SADD', level == 0 and bucket or sets_of(host, 1) .. 0, unpack(ids, from, to))
     else
       add_to(host, level, { unpack(ids, from, to) })
     end
