@@ -110,8 +110,7 @@ def run_workers(
             raise
         finally:
             sweeper.leave()
-        status = outlook.last_status(interrupted=asked() > 0)
-        stuck = outlook.stuck if until_done else ""
+        status, stuck = outlook.last_status(interrupted=asked() > 0), outlook.stuck if until_done else ""
         return Ended(status, status.endings - before, pool.losses, time.monotonic() - began, asked() > 0, stuck)
 
 
