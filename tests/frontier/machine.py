@@ -150,6 +150,7 @@ class FrontierMachine(CheckedMachine):
                 "ip": st.sampled_from(ADDRESSES),
                 "handling_ms": HANDLING,
                 "trouble": TROUBLES,
+                "no_validators": st.booleans(),
                 "visit": st.sampled_from(("new", "same", "keeps")),
                 "changed": st.booleans(),
             }
@@ -177,6 +178,7 @@ class FrontierMachine(CheckedMachine):
         ip: str = "",
         handling_ms: int = 0,
         trouble: str = "",
+        no_validators: bool = False,
         visit: Mode = "new",
         changed: bool = False,
     ) -> None:
@@ -214,6 +216,7 @@ class FrontierMachine(CheckedMachine):
             ip=ip,
             handling_ms=handling_ms,
             trouble=trouble,
+            no_validators=no_validators,
             loop=record_of(url, "failed:redirect-loop") if target else b"",
             before=before,
             keeps=mode == "keeps",
@@ -224,6 +227,7 @@ class FrontierMachine(CheckedMachine):
         end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
         expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests), handling=handling_ms)
         expect = partial(expect, trouble=trouble, target=target, similarity=similarity, mode=mode, gone=state.is_gone)
+        expect = partial(expect, no_validators=no_validators)
         self._send(self.frontier.commit_call(ending), partial(expect, digest=digest, latency=latency_ms, ip=ip))
 
     @rule(
