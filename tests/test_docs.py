@@ -29,7 +29,7 @@ USERS_PAGES: Final = [
 OF_OTHERS: Final = {
     *("--detach", "--rm", "--scale", "--user", "--volumes"),  # docker compose
     *("--count", "--faults", "--minutes", "--only", "--seed"),  # make chaos
-    *("--now", "--older-than"),  # systemctl; crawler recrawl
+    *("--now", "--kill"),  # systemctl; make bench-export
     "--help",
 }
 """Options of other programs that pages name."""

@@ -11,10 +11,9 @@ from crawler.api.access import Access
 from crawler.api.rows import several
 from crawler.crawl.choice import Choice
 from crawler.crawl.purpose import NO_PURPOSE
-from crawler.crawl.recrawl import finds_nothing, nothing_due, sweep_of
+from crawler.crawl.recrawl import finds_nothing, nothing_due, queue, sweep_of
 from crawler.crawl.signals import forget
 from crawler.crawl.supervisor import Way
-from crawler.crawl.sweep import run
 from crawler.errors import UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.keywords import Number, Strings
@@ -52,7 +51,7 @@ def begin_recrawl(
     forget()
     sweep = sweep_of(access.session, frontier, choice)
     if queue_only:
-        run(sweep, lambda: stops() > 0)
+        queue(sweep, lambda: stops() > 0)
         return frontier, None
     is_over = finds_nothing(sweep, lambda: stops() > 0)
     if not (is_over and frontier.state().idle):

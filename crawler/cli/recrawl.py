@@ -72,12 +72,11 @@ def recrawl(
 
 def _queue(session: Session, frontier: Frontier, choice: Choice) -> int:
     """Sweep, and leave the visits to others."""
-    from crawler.crawl.recrawl import nothing_due, sweep_of
-    from crawler.crawl.sweep import run
+    from crawler.crawl.recrawl import nothing_due, queue, sweep_of
 
     sweep = sweep_of(session, frontier, choice)
     with session.redis.interruptible() as stopped:
-        is_over = run(sweep, stopped)
+        is_over = queue(sweep, stopped)
     if not is_over:
         return 0 if choice.follows else _interrupted(session)
     if sweep.queued:
@@ -94,11 +93,7 @@ def _visit(session: Session, frontier: Frontier, choice: Choice) -> int:
 
     sweep = sweep_of(session, frontier, choice)
     with session.redis.interruptible() as stopped:
-        try:
-            is_over = finds_nothing(sweep, stopped)
-        except BaseException:
-            sweep.release()
-            raise
+        is_over = finds_nothing(sweep, stopped)
         if stopped():
             sweep.release()
             return 0 if choice.follows else _interrupted(session)

@@ -9,8 +9,8 @@ from typing import Final
 from crawler.crawl.choice import Choice
 from crawler.crawl.pool import machine
 from crawler.crawl.session import Session
-from crawler.crawl.sweep import WAIT, Sweep
-from crawler.errors import NothingFetched, RedisAway, UsageError
+from crawler.crawl.sweep import Sweep, run
+from crawler.errors import NothingFetched, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
 from crawler.frontier.status import Status
@@ -32,17 +32,23 @@ def sweep_of(session: Session, frontier: Frontier, choice: Choice) -> Sweep:
 
 
 def finds_nothing(sweep: Sweep, stopped: Callable[[], bool]) -> bool:
-    """Sweep until something is queued, or another process sweeps; whether it came to its end before that."""
-    while not (stopped() or sweep.queued):
-        try:
-            wait = sweep.step()
-        except RedisAway:
-            wait = WAIT
-        if wait is None:
-            return True
-        if wait:
-            return False
-    return False
+    """Sweep until something is queued, or another process sweeps; whether it came to its end before that.
+
+    One that follows has no end.
+    """
+    try:
+        return run(sweep, stopped, lambda: sweep.queued > 0 or sweep.waits or sweep.follows)
+    except BaseException:
+        sweep.release()
+        raise
+
+
+def queue(sweep: Sweep, stopped: Callable[[], bool]) -> bool:
+    """Sweep, and leave the visits to others; whether it came to its end."""
+    try:
+        return run(sweep, stopped)
+    finally:
+        sweep.release()
 
 
 def nothing_due(sweep: Sweep, frontier: Frontier) -> str:

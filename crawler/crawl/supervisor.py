@@ -102,7 +102,7 @@ def run_workers(
         try:
             _say_of_proxy(session)
             pool.start(worker_count(session.settings.workers))
-            _watch(session, pool, asked, outlook, lambda: sweeper.work() if not asked() else sweeper.leave())
+            _watch(session, pool, asked, outlook, sweeper)
             outlook.report_lacks()
             journal.is_patient = asked() < 2
         except BaseException:
@@ -110,8 +110,7 @@ def run_workers(
             raise
         finally:
             sweeper.leave()
-        status = outlook.last_status(interrupted=asked() > 0)
-        stuck = outlook.stuck if until_done else ""
+        status, stuck = outlook.last_status(interrupted=asked() > 0), outlook.stuck if until_done else ""
         return Ended(status, status.endings - before, pool.losses, time.monotonic() - began, asked() > 0, stuck)
 
 
@@ -168,7 +167,7 @@ class _Asked:
         return self.signals() + self.stops()
 
 
-def _watch(session: Session, pool: Pool, asked: _Asked, outlook: _Outlook, sweep: Callable[[], None]) -> None:
+def _watch(session: Session, pool: Pool, asked: _Asked, outlook: _Outlook, sweeper: Sweeper) -> None:
     """Tick the pool until its workers are gone. The first request asks them to leave, the second ends them.
 
     If they work until the crawl is done, they are also asked to leave when no worker of it can do anything.
@@ -195,7 +194,7 @@ def _watch(session: Session, pool: Pool, asked: _Asked, outlook: _Outlook, sweep
             if outlook.stuck and pool.until_done and kill_at == float("inf"):
                 pool.stop()
                 kill_at = now + STOP_PATIENCE
-        sweep()
+        sweeper.leave() if asked() else sweeper.work()
         time.sleep(TICK)
 
 

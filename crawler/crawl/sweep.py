@@ -19,6 +19,7 @@ from crawler.errors import CrawlDeleting, CrawlerError, NoCrawl, OutOfMemory, Re
 from crawler.frontier import visits
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.revisits import begin_visit, revisit
+from crawler.frontier.status import workers_alive
 from crawler.frontier.visits import ALL, DONE, END, PAGES, SITEMAPS, Ended, SweepState
 from crawler.settings import Settings
 from crawler.text import counted, rfc3339
@@ -30,12 +31,18 @@ TERM: Final = 15.0
 """Seconds of the sweeper's lease: so long after its death another one takes over."""
 WAIT: Final = 1.0
 """Seconds between looks of one that waits for room, for another sweeper's end, or for Redis."""
-SLICE: Final = 2_000
+SLICE: Final = 1_000
 """States that one step looks at, about."""
 MAX_BUCKETS: Final = 256
 """Buckets of a step at most."""
-SHARE: Final = 0.1
-"""Seconds for which a process that watches its workers sweeps at a time."""
+SMALL: Final = 300
+"""States of a bucket, on average, up to which it is read at once."""
+SHARE: Final = 0.005
+"""Seconds for which a process that watches its workers sweeps at a time, ten times a second: about one step."""
+PAUSE: Final = 4.0
+"""One that only sweeps, while workers are alive, rests after each step for so many times as long as that took."""
+LOOK: Final = 2.0
+"""Seconds between its looks whether any is."""
 WAKES: Final = 60.0
 """Seconds after which one that follows looks again at the latest, if a sweep takes no more than a hundredth of that."""
 _REST: Final = 4
@@ -56,6 +63,8 @@ class Sweep:
         self._at = (0, 0, 0)
         """Phase, shard and bucket of the next step."""
         self._buckets = 8
+        self._small = False
+        """The buckets are small (see `ShardStates.swept`)."""
         self._has_begun_visit = False
         self._room = 0
         self._open_until = self._read_at = float("-inf")
@@ -69,6 +78,16 @@ class Sweep:
     def queued(self) -> int:
         """URLs that the sweep has queued, also those that were queued before it came to this process."""
         return self._mine.queued
+
+    @property
+    def follows(self) -> bool:
+        """It is repeated for ever."""
+        return self._choice.follows
+
+    @property
+    def waits(self) -> bool:
+        """Another process sweeps, or has done so just now."""
+        return not self._mine.is_mine
 
     @property
     def visit(self) -> int:
@@ -143,9 +162,11 @@ class Sweep:
         """The sweep is ours: a new one, or one that another process left."""
         if found.began == latest.began and found.cursor:
             self._say_once(f"going on with the recrawl that began at {rfc3339(found.began / 1000)}")
-        if not found.cursor and not self.frontier.crawldb.counters().get("sitemaps"):
+        counters, shards = self.frontier.crawldb.counters(), self.frontier.shards
+        self._small = counters.get("accepted", 0) < SMALL * shards[0].keys.ended_buckets * len(shards)
+        if not found.cursor and not counters.get("sitemaps"):
             found = replace(found, cursor=f"{ALL}.0.0")
-        self._mine, self._at = found, found.place(len(self.frontier.shards))
+        self._mine, self._at = found, found.place(len(shards))
         self._has_begun_visit, self._next_due, self._room = False, None, 0
         now = time.monotonic()
         self._clock, self._began_at = self.frontier.crawldb.clock() / 1000 - now, now
@@ -198,7 +219,7 @@ class Sweep:
         """Queue what is due in the next buckets."""
         phase, shard, bucket = self._at
         seen = 0
-        for states in self.frontier.crawldb.records.swept(shard, bucket, self._buckets):
+        for states in self.frontier.crawldb.records.swept(shard, bucket, self._buckets, small=self._small):
             seen += len(states)
             self._queue(list(self._due(states, phase)))
         self._at = self._behind(phase, shard, bucket + self._buckets)
@@ -330,22 +351,23 @@ class Sweeper:
             self._sweep = None
 
 
-def run(sweep: Sweep, stopped: Callable[[], bool]) -> bool:
-    """Sweep to the end, or until *stopped*; whether it came to its end. Redis may be away meanwhile."""
-    try:
-        while not stopped():
-            try:
-                wait = sweep.step()
-            except RedisAway:
-                wait = WAIT
-            if wait is None:
-                return True
-            until = time.monotonic() + wait
-            while not stopped() and (left := until - time.monotonic()) > 0:
-                time.sleep(min(left, 0.1))
-        return False
-    finally:
-        sweep.release()
+def run(sweep: Sweep, stopped: Callable[[], bool], enough: Callable[[], bool] = lambda: False) -> bool:
+    """Sweep to the end, until *stopped*, or *enough*; whether it came to its end. Redis may be away meanwhile."""
+    look_at, share = 0.0, 0.0
+    while not stopped():
+        began = time.monotonic()
+        try:
+            if began >= look_at:
+                look_at, share = began + LOOK, PAUSE if workers_alive(sweep.frontier.crawldb) else 0.0
+            wait = sweep.step()
+        except RedisAway:
+            wait = WAIT
+        if wait is None or enough():
+            return wait is None
+        until = time.monotonic() + max(wait, (time.monotonic() - began) * share)
+        while not stopped() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, 0.1))
+    return False
 
 
 def _intervals(settings: Settings) -> tuple[float, float, float]:

@@ -51,7 +51,6 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
-from crawler.worker.validator_memory import ValidatorMemory
 
 MAX_REPORTED: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
@@ -75,7 +74,6 @@ class Processor:
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
         self._page_data = PageData(callbacks.say)
-        self.validators = ValidatorMemory()
 
     def id(self, url: str) -> str:
         """The id of a canonical URL."""

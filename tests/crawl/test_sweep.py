@@ -13,7 +13,8 @@ import pytest
 
 from crawler.crawl import sweep as module
 from crawler.crawl.choice import DUE, Choice
-from crawler.crawl.sweep import Sweep, run
+from crawler.crawl.recrawl import queue
+from crawler.crawl.sweep import Sweep
 from crawler.errors import UsageError
 from crawler.frontier import verbs
 from crawler.frontier.crawldb import grouped
@@ -81,7 +82,7 @@ def sweep_of(frontier: Frontier, owner: str = "a", *, follows: bool = False, **n
 
 def swept(frontier: Frontier, **named: Any) -> set[str]:
     """What one sweep queues."""
-    assert run(sweep_of(frontier, **named), lambda: False)
+    assert queue(sweep_of(frontier, **named), lambda: False)
     return queued(frontier)
 
 
@@ -110,7 +111,7 @@ def test_what_is_due_by_schedule_is_queued(frontier: Frontier) -> None:
 def test_nothing_due_begins_no_visit(frontier: Frontier) -> None:
     end(frontier, state("http://a.example/", days=1))
     sweep = sweep_of(frontier)
-    assert run(sweep, lambda: False)
+    assert queue(sweep, lambda: False)
     assert (sweep.queued, sweep.visit, frontier.crawldb.visit().number) == (0, 0, 1)
     assert sweep.next_due == pytest.approx(time.time() + 6 * DAY, abs=60)
     assert frontier.done()
@@ -233,7 +234,7 @@ def test_the_crawl_is_not_done_while_it_sweeps(frontier: Frontier) -> None:
     sweep = sweep_of(frontier)
     assert sweep.step() == 0.0
     assert not frontier.done()
-    assert run(sweep, lambda: False)
+    assert queue(sweep, lambda: False)
     assert frontier.done()
 
 
@@ -252,7 +253,7 @@ def test_another_one_waits_and_takes_over_when_it_dies(frontier: Frontier, monke
     assert said == ["a queues what is due; this one takes over if that one dies"]
     time.sleep(0.4)
     began = frontier.crawldb.visit().sweep.began
-    assert run(second, lambda: False)
+    assert queue(second, lambda: False)
     assert len(queued(frontier)) == second.queued == 600
     assert frontier.crawldb.visit().sweep.began == began
     assert "going on with the recrawl" in said[1]
@@ -273,8 +274,8 @@ def test_one_that_was_asleep_when_another_took_over_queues_nothing_twice(
         second.step()
     assert first.step() == 0.0  # it finds out
     assert first.step() == module.WAIT
-    assert run(second, lambda: False)
-    assert run(first, lambda: False)
+    assert queue(second, lambda: False)
+    assert queue(first, lambda: False)
     assert len(queued(frontier)) == 600
 
 
@@ -289,36 +290,36 @@ def test_one_that_was_interrupted_is_continued(frontier: Frontier, monkeypatch: 
     monkeypatch.setattr(module, "SLICE", 20)
     end(frontier, *many(600))
     first = sweep_of(frontier, older_than=0)
-    assert not run(first, lambda: first.queued > 200)
+    assert not queue(first, lambda: first.queued > 200)
     second = sweep_of(frontier, "b", older_than=0)
     second.step()
     assert second.queued == first.queued
-    assert run(second, lambda: False)
+    assert queue(second, lambda: False)
     assert len(queued(frontier)) == 600
 
 
 def test_the_same_command_again_asks_for_nothing_twice(frontier: Frontier) -> None:
     """All is queued, and one URL was visited already."""
     end(frontier, *many(100))
-    assert run(sweep_of(frontier, older_than=0), lambda: False)
+    assert queue(sweep_of(frontier, older_than=0), lambda: False)
     visited = state("http://h0.example/0", days=0)
     shard, url_id = frontier.home("h0.example"), frontier.id(visited.url)
     shard.read(("HSET", shard.keys.ended(url_id), id_bytes(url_id), visited.encode()))
     again = sweep_of(frontier, "b", older_than=0)
-    assert run(again, lambda: False)
+    assert queue(again, lambda: False)
     assert frontier.state().queued == 100
     assert frontier.crawldb.visit().number == 2
 
 
 def test_when_all_was_visited_a_new_sweep_begins(frontier: Frontier) -> None:
     end(frontier, *many(20))
-    assert run(sweep_of(frontier, older_than=0), lambda: False)
+    assert queue(sweep_of(frontier, older_than=0), lambda: False)
     began = frontier.crawldb.visit().sweep.began
     end(frontier, *many(20))
     for shard in frontier.shards:
         shard.read(("HSET", shard.keys.counters, "leased", 0))
     time.sleep(0.01)
-    assert run(sweep_of(frontier, older_than=0), lambda: False)
+    assert queue(sweep_of(frontier, older_than=0), lambda: False)
     assert frontier.crawldb.visit().sweep.began > began
     assert frontier.crawldb.visit().number == 3
 
