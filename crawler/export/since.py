@@ -81,6 +81,6 @@ class Since:
 
 
 def reached(cursor: str) -> str:
-    """The time (RFC 3339, UTC) up to which an export has read all shards; empty if it has read nothing."""
-    first = min(decode.place(place)[0] for place in cursor.split(","))
-    return rfc3339(first / 1000) if first else ""
+    """When the last record was committed that an export has read (RFC 3339, UTC); empty if it has read none."""
+    last = max(decode.place(place)[0] for place in cursor.split(","))
+    return rfc3339(last / 1000) if last else ""

@@ -12,7 +12,7 @@ import pytest
 from crawler.errors import UsageError
 from crawler.export import How, Output, Selection, Shape, Wanted, checkpoints, read
 from crawler.export.formats.csv import restore
-from crawler.export.since import Since, When
+from crawler.export.since import Since, When, reached
 from crawler.frontier.keys import shard_of
 from crawler.frontier.redis.connection import Connection
 from crawler.record import CHANGES, Record
@@ -247,6 +247,11 @@ def test_last_is_by_the_clock_of_each_server(redis_url: str) -> None:
     assert first not in (set(), {*range(8)})
     assert {n for n, _ in found("a.jsonl")} == first | {6, 7}
     link.close()
+
+
+def test_where_an_export_has_ended_is_its_last_record_of_any_shard() -> None:
+    assert reached("0-0,5999-1,2000-7") == "1970-01-01T00:00:05Z"  # one shard has no pages, another no newer ones
+    assert reached("0-0,0-0") == ""
 
 
 # -- with a state ------------------------------------------------------------------------------------------------------
