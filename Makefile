@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-similarity bench-documents bench-language bench-rules bench-import bench-visits bench-unchanged bench-hosts bench-sweep bench-states lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-schedule bench-similarity bench-documents bench-language bench-rules bench-import bench-visits bench-unchanged bench-hosts bench-sweep bench-states lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ check-skim: $(VENV)/.dev ## read real pages and damaged ones whole and skimmed, 
 
 bench-hostile: compiled ## measure good hosts beside hostile ones of all kinds
 	$(BIN)/python -m benchmarks.hostile $(ARGS)
+
+bench-schedule: $(VENV)/.dev ## simulate a year of visits: freshness and requests of the schedule beside others
+	$(BIN)/python -m benchmarks.schedule $(ARGS)
 
 bench-similarity: $(VENV)/.dev ## measure how near duplicates are found, on real pages that are changed, and what that costs
 	$(BIN)/python -m benchmarks.similarity $(ARGS)

@@ -161,7 +161,7 @@ def _digest(html: bytes) -> float:
     tree = parse(html)
     nodes = find_nodes(tree)
     began = time.perf_counter()
-    text_digest(tree, "", nodes.unseen)
+    text_digest(tree, "", nodes)
     return time.perf_counter() - began
 
 

@@ -25,9 +25,11 @@ from typing import Final, Literal, Self
 
 Kind = Literal["etag", "weak", "modified", "neither", "broken"]
 """What the servers send: a strong ETag with Last-Modified, a weak one alone, Last-Modified alone, no validator, or
-validators that are wrong, each page in one of a few ways."""
+validators that are wrong, each address in a way of its own."""
 KINDS: Final[tuple[Kind, ...]] = ("etag", "weak", "modified", "neither", "broken")
 
+BROKEN_WAYS: Final = 7
+"""In which validators are wrong."""
 _FANOUT: Final = 12
 """Links from a page to pages below it."""
 _FIRST: Final = 1_700_000_000
@@ -163,7 +165,7 @@ class Validators:
     is_current: bool = False
 
 
-def validators(kind: Kind, target: str, answer: Answer, asked: dict[str, str]) -> Validators:
+def validators(kind: Kind, address: str, answer: Answer, asked: dict[str, str]) -> Validators:
     """The validators of a server of this *kind*, for a request with these headers (names in lower case)."""
     tag = f'"{sha256(answer.body).hexdigest()[:12]}"'
     date = formatdate(answer.changed, usegmt=True)
@@ -175,14 +177,14 @@ def validators(kind: Kind, target: str, answer: Answer, asked: dict[str, str]) -
         case "modified":
             return Validators([("Last-Modified", date)], asked.get("if-modified-since") == date)
         case "broken":
-            return _broken(target, answer, tag, asked)
+            return _broken(int(address.rpartition(".")[2]), answer, tag, asked)
     return Validators()
 
 
-def _broken(target: str, answer: Answer, tag: str, asked: dict[str, str]) -> Validators:
-    """Validators that are wrong, in one of a few ways by the path: none may hide a change, or make up one."""
+def _broken(way: int, answer: Answer, tag: str, asked: dict[str, str]) -> Validators:
+    """Validators that are wrong in one of BROKEN_WAYS: none may hide a change, or make up one."""
     now = formatdate(time.time(), usegmt=True)
-    match sum(target.encode()) % 7:
+    match way % BROKEN_WAYS:
         case 0:  # another tag for each answer
             return Validators([("ETag", f'"{time.monotonic_ns()}"')])
         case 1:  # a tag that all pages have, by which all are current
@@ -228,7 +230,8 @@ class _Server:
         answer = self._kept.get(key) or self._kept.setdefault(key, self._plan(authority).answer(target, self.visit))
         if answer.location:
             return self._sent(authority, target, answer.status, [("Location", answer.location)], b"")
-        found = validators(self._kind, target, answer, asked) if answer.status == 200 else Validators()
+        name = authority.partition(":")[0]
+        found = validators(self._kind, name, answer, asked) if answer.status == 200 else Validators()
         if found.is_current:
             return self._sent(authority, target, 304, found.headers, b"")
         headers = [("Content-Type", "text/html; charset=utf-8"), *found.headers]

@@ -1,4 +1,4 @@
-"""The results of `peers.py` as a picture: bars of pages a second and of CPU a page, as SVG."""
+"""Results as pictures (SVG): two bars a row. `draw` shows those of `peers.py`, `bars` any others."""
 
 from __future__ import annotations
 
@@ -30,6 +30,16 @@ _STYLE: Final = """
 
 
 @dataclass(frozen=True, slots=True)
+class Bars:
+    """One row: its name, its two values, and how they are shown."""
+
+    name: str
+    values: tuple[float, float]
+    shown: tuple[str, str]
+    is_ours: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class _Bar:
     name: str
     rate: float
@@ -46,37 +56,52 @@ def draw(report: Report) -> str:
         block, y = _block(result, y)
         parts += block
     where = ", ".join(report.where.split(", ")[:4])  # the date, cores, the processor, Python
-    parts.append(_text(16, y + 4, f"Medians of rounds by turns, {where}", "small"))
+    return _framed(parts, y, f"Medians of rounds by turns, {where}")
+
+
+def bars(title: str, heads: tuple[str, str], rows: Sequence[Bars], note: str) -> str:
+    """A block of *rows*; *heads* say what their values are."""
+    return _framed(*_rows(title, heads, rows, 16), note)
+
+
+def _framed(parts: Sequence[str], y: int, note: str) -> str:
+    parts = [*parts, _text(16, y + 4, note, "small")]
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y + 20}" viewBox="0 0 {WIDTH} {y + 20}"'
     card = f'<rect class="card" width="{WIDTH}" height="{y + 20}"/>'
     return "\n".join([f'{head} role="img"><style>{_STYLE}</style>', card, *parts, "</svg>"]) + "\n"
 
 
 def _block(result: Result, top: int) -> tuple[list[str], int]:
-    bars = sorted((_bar(name, runs) for name, runs in result.runs.items()), key=lambda bar: -bar.rate)
+    found = sorted((_bar(name, runs) for name, runs in result.runs.items()), key=lambda bar: -bar.rate)
     pages = next(iter(result.runs.values()))[0].pages
-    right = _LEFT + _BAR + _GAP
-    parts = [
-        _text(16, top + 12, f"{pages:,} pages: {result.what}", "title"),
-        _text(_LEFT, top + 34, "pages a second", "small"),
-        _text(right, top + 34, "CPU milliseconds a page", "small"),
+    rows = [
+        Bars(bar.name, (bar.rate, bar.cpu), (f"{bar.rate:,.0f}", f"{bar.cpu:.2f}"), bar.name.startswith("crawler"))
+        for bar in found
     ]
-    fastest, dearest = max(bar.rate for bar in bars), max(bar.cpu for bar in bars)
-    for n, bar in enumerate(bars):
+    return _rows(f"{pages:,} pages: {result.what}", ("pages a second", "CPU milliseconds a page"), rows, top)
+
+
+def _rows(title: str, heads: tuple[str, str], rows: Sequence[Bars], top: int) -> tuple[list[str], int]:
+    """What is drawn, and where it ends."""
+    right = _LEFT + _BAR + _GAP
+    parts = [_text(16, top + 12, title, "title")]
+    parts += [_text(x, top + 34, head, "small") for x, head in zip((_LEFT, right), heads, strict=True)]
+    most = [max(row.values[n] for row in rows) for n in (0, 1)]
+    for n, row in enumerate(rows):
         y = top + _HEAD + n * _ROW
-        parts.append(_text(_LEFT - 10, y, bar.name, "", "end"))
-        parts += _drawn(_LEFT, y, bar.rate / fastest, f"{bar.rate:,.0f}", bar.name)
-        parts += _drawn(right, y, bar.cpu / dearest, f"{bar.cpu:.2f}", bar.name)
-    return parts, top + _HEAD + len(bars) * _ROW + 16
+        parts.append(_text(_LEFT - 10, y, row.name, "", "end"))
+        parts += _drawn(_LEFT, y, row.values[0] / most[0], row.shown[0], row.is_ours)
+        parts += _drawn(right, y, row.values[1] / most[1], row.shown[1], row.is_ours)
+    return parts, top + _HEAD + len(rows) * _ROW + 16
 
 
 def _bar(name: str, runs: Sequence[Run]) -> _Bar:
     return _Bar(name, median(runs, lambda run: run.rate), 1000 * median(runs, lambda run: run.cpu / run.pages))
 
 
-def _drawn(x: int, y: int, part: float, value: str, name: str) -> list[str]:
+def _drawn(x: int, y: int, part: float, value: str, is_ours: bool) -> list[str]:
     width = max(part * _BAR, 1)
-    kind = "ours" if name.startswith("crawler") else "other"
+    kind = "ours" if is_ours else "other"
     bar = f'<rect class="{kind}" x="{x}" y="{y - 12}" width="{width:.1f}" height="16" rx="2"/>'
     return [bar, _text(round(x + width) + 6, y, value, "small")]
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.changing_site import KINDS, ChangingSite, Hits, Kind
+from benchmarks.changing_site import BROKEN_WAYS, KINDS, ChangingSite, Hits, Kind
 from benchmarks.commands import Home, Redis, Running, Unexpected
 from benchmarks.measure import load
 from benchmarks.site import exit_on_sigterm
@@ -81,7 +81,8 @@ def play(kind: Kind, setting: Setting, pages: int) -> Round:
     """Crawl twice, and compare."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="crw-site-")))
-        site = stack.enter_context(ChangingSite(folder, kind, pages // setting.addresses, setting.addresses))
+        addresses = max(setting.addresses, BROKEN_WAYS if kind == "broken" else 1)
+        site = stack.enter_context(ChangingSite(folder, kind, pages // addresses, addresses))
         redis = stack.enter_context(Redis())
         home = stack.enter_context(Home(redis.url))
         workers = ("-n", str(setting.workers))

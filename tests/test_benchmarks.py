@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from benchmarks import chart, peers, report, targets
+from benchmarks import chart, peers, report, schedule, targets
 from benchmarks.crawls import Spent, Web, middle
 from benchmarks.measure import Run
 from crawler.record import Request
@@ -141,3 +141,39 @@ def test_the_rate_of_a_core_is_by_its_cpu() -> None:
     found = [Spent(100, wall=4.0, cpu=cpu) for cpu in (1.0, 2.0, 0.5)]
     assert middle(found).per_core == 100
     assert middle(found).per_second == 25
+
+
+# -- the schedule ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [5, 50, 300, 2_000])
+def test_the_best_schedule_spends_its_visits_and_no_more(most: float) -> None:
+    rates = schedule.shares(most * sum(kind.pages for kind in schedule.KINDS))
+    spent = sum(kind.pages * rates[kind.name] for kind in schedule.KINDS)
+    assert spent == pytest.approx(most * sum(kind.pages for kind in schedule.KINDS), rel=0.01)
+    assert rates["never"] == 0.0
+
+
+def test_with_few_visits_the_best_schedule_leaves_out_what_changes_fast() -> None:
+    rates = schedule.shares(20 * sum(kind.pages for kind in schedule.KINDS))
+    assert rates["every 6 hours"] == rates["every day, regularly"] == 0.0
+    assert rates["every 2 weeks"] > rates["every 2 months"] > 0.0
+
+
+def test_a_copy_is_current_until_the_next_change() -> None:
+    year = schedule.YEAR
+    assert schedule.current([], [0.0]) == year
+    assert schedule.current([100.0, 200.0], [0.0]) == 100.0
+    assert schedule.current([100.0, 200.0], [0.0, 150.0, 180.0, 300.0]) == 100.0 + 30.0 + 20.0 + year - 300.0
+
+
+def test_the_picture_of_a_simulated_year_is_well_formed(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = tuple(replace(kind, pages=2) for kind in schedule.KINDS)
+    monkeypatch.setattr(schedule, "KINDS", few)
+    monkeypatch.setattr(schedule, "SEEDS", (1,))
+    rows = schedule.simulate()
+    drawn = ElementTree.fromstring(schedule.picture(rows))
+    words = [text.text for text in drawn.iter("{http://www.w3.org/2000/svg}text")]
+    assert set(rows) <= set(words)
+    assert all(0.0 < row["all"].freshness <= 1.0 for row in rows.values())
+    assert schedule.table(rows).count("\n") == len(rows) + 1 + 3 + len(few)

@@ -32,7 +32,7 @@ _OPTIONS: Final = (
 _MAX_SHOWN: Final = 10
 """Items that are shown to a person."""
 _TEXTS: Final = ("text", "main", "markdown", "html")
-_HIDDEN: Final = ("links", *_TEXTS, "depth", "hops", "attempts")
+_HIDDEN: Final = ("links", *_TEXTS, "depth", "hops", "attempts", "change")
 
 
 @click.command(

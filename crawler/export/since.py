@@ -67,8 +67,7 @@ class Since:
     def begins(self, crawldb: CrawlDb) -> int:
         """When that is, in ms of the server's clock. UsageError if it is in the future."""
         if self.text == LAST:
-            meta = crawldb.meta()
-            return decode.number(meta.get("visit_ms") or meta.get("created_ms"))
+            return crawldb.began()[0]
         now = crawldb.clock()
         found = self._moment(now)
         if found > now:
@@ -77,11 +76,11 @@ class Since:
 
     def cursor(self, crawldb: CrawlDb) -> str:
         """The cursor behind which the records of that time and later are."""
-        begins = self.begins(crawldb)
-        return START if begins <= 0 else f"{begins - 1}-{_MAX_SEQUENCE}"
+        times = crawldb.began() if self.text == LAST else [self.begins(crawldb)]
+        return ",".join(START if begins <= 0 else f"{begins - 1}-{_MAX_SEQUENCE}" for begins in times)
 
 
 def reached(cursor: str) -> str:
-    """The time (RFC 3339, UTC) up to which an export has read all shards; empty if it has read nothing."""
-    first = min(decode.place(place)[0] for place in cursor.split(","))
-    return rfc3339(first / 1000) if first else ""
+    """When the last record was committed that an export has read (RFC 3339, UTC); empty if it has read none."""
+    last = max(decode.place(place)[0] for place in cursor.split(","))
+    return rfc3339(last / 1000) if last else ""

@@ -55,6 +55,7 @@ def arguments(page: Commit) -> dict[str, Arg]:
         "copy": page.copy,
         "handling_ms": page.handling_ms,
         "trouble": page.trouble,
+        "no_validators": "1" if page.no_validators else "",
         "loop": page.loop,
         "tallies": len(page.tallies),
     }

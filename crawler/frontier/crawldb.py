@@ -80,6 +80,10 @@ class CrawlDb:
         """The latest visit, and the sweep of now, or the last one, for what is due to be visited again."""
         return self._shards[0].visit()
 
+    def began(self) -> list[int]:
+        """When the latest visit began in each shard, in ms of its server's clock; the first one did with the crawl."""
+        return [shard.visit().began_ms for shard in self._shards]
+
     def clock(self) -> int:
         """The clock of the first shard's server, in milliseconds."""
         return self._shards[0].clock()

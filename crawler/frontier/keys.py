@@ -21,7 +21,8 @@ counts for these hosts in place of the crawl's |
 no_name_since, asking, robots_until:<scheme>, robots_rev, robots_crashes, accepted, seen (its ids in `seen`), ip, \
 undo (token of the latest lease, while its delay may be given back), answers (pages answered in a row, up to 2), \
 late (it was given up early, because others waited), site (see `site_key`), done and errors (its URLs that ended, \
-and those that failed), trouble (what is wrong with it now: kind and words), trouble_ms (since when), blocked |
+and those that failed), trouble (what is wrong with it now: kind and words), trouble_ms (since when), blocked, \
+no_validators (its ETags and dates do not tell versions of a page apart) |
 | `robots:<origin>` | STRING | zlib of robots.txt, then its validators; an empty one allows all; its time-out frees \
 memory |
 | `queue:<host>:<0-2>` | LIST | entries; 0 sitemaps and retries by hand, 1 normal, or its head, 2 quarantined |

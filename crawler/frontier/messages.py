@@ -120,6 +120,8 @@ class Lease(msgspec.Struct, frozen=True):
     """Of its host: it answered its latest pages, it is new, or the last thing it did was to fail."""
     cause: str = ""
     """The trouble of its host, as it is stored (see HostTrouble)."""
+    no_validators: bool = False
+    """ETag and Last-Modified of its host do not tell versions of a page apart (see Commit)."""
 
     def entry(self) -> Entry:
         """The page's request; ValueError if the entry is malformed."""
@@ -223,6 +225,8 @@ class Commit(msgspec.Struct, frozen=True):
     """How long a worker's CPU was busy with it."""
     trouble: str = ""
     """What is wrong with the host: kind and words (see HostTrouble)."""
+    no_validators: bool = False
+    """ETag and Last-Modified of the host do not tell versions of a page apart: no visit depends on them from now on."""
     loop: bytes = b""
     """Of a redirect, the record to store if it leads back to this URL."""
     before: UrlState | None = None

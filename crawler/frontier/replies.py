@@ -107,10 +107,11 @@ def explained(reply: list[Any]) -> HostFacts:
 
 
 def _lease(row: list[Any], deadline: float) -> Lease:
-    token, kind, host, raw, rev, delay, trouble, standing, cause = row
+    token, kind, host, raw, rev, delay, trouble, standing, cause, no_validators = row
     names = token.decode(), kind.decode(), host.decode()
     words = cause.decode("utf-8", "replace")
-    return Lease(*names, raw, int(rev), int(delay), trouble.decode(), deadline, standing.decode(), words)
+    of_host = standing.decode(), words, no_validators == 1
+    return Lease(*names, raw, int(rev), int(delay), trouble.decode(), deadline, *of_host)
 
 
 def leased(reply: list[Any], deadline: float) -> Leased:

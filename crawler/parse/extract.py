@@ -249,7 +249,7 @@ class Extractor:
         reader.read(tagged, base, tree.root)
         if page.noindex:
             return
-        page.text_digest = text_digest(tree, page.title, None if nodes is None else nodes.unseen)
+        page.text_digest = text_digest(tree, page.title, nodes)
         if options.rules or "data" in options.want:
             document = Document(tree, base, page.lang or "")
             read_data(page, document, options.rules, structured="data" in options.want)

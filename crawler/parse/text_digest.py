@@ -21,6 +21,7 @@ from typing import Final
 from crawler.parse.block_names import HIDDEN, OTHER, SECONDARY
 from crawler.parse.main_content import verdict_on
 from crawler.parse.page import Node, Tree, tag_ids
+from crawler.parse.visible_text import Nodes
 
 METHOD: Final = 1
 """Version of the digests, below 256. They are stored: those of two versions have nothing to do with each other."""
@@ -36,7 +37,7 @@ _MAX_LEVELS: Final = 12
 _MAX_ROUNDS: Final = 4
 """How often what is too heavy to be left out is entered."""
 _SCRIPTS: Final = tag_ids("script style")
-_MAIN, _HEADER = (next(iter(tag_ids(name))) for name in ("main", "header"))
+_MAIN, _HEADER, _TIME = (next(iter(tag_ids(name))) for name in ("main", "header", "time"))
 
 _SHARES: Final = {OTHER: 0.25, SECONDARY: 0.5, HIDDEN: 0.5}
 """Up to which share of the page's weight an element is left out for what it says of itself; a `header`: only if it has
@@ -46,7 +47,6 @@ _MIN_PARAGRAPH: Final = 60
 _SMALL: Final = 200
 """A weight up to which an element is left out without a comparison; a `main` element with less text is empty."""
 
-_TIMES: Final = "time[datetime],relative-time[datetime]"
 _AGO: Final = " ago"
 _AGE = re.compile(r"\b(?:an?|\d+) (?:sec|min|hour|hr|day|week|month|year)\w* ago\b")
 _SPACE: Final = b"\0 \t\n\r\f"
@@ -56,18 +56,15 @@ Named = tuple[Node, float, str | int]
 if it has none."""
 
 
-def text_digest(tree: Tree, title: str | None = None, scripts: Iterable[Node] | None = None) -> int | None:
+def text_digest(tree: Tree, title: str | None = None, nodes: Nodes | None = None) -> int | None:
     """64 bits of the digest of the main text of *tree* and of its *title*; None if it has no text.
 
-    *scripts*: nodes among which are all elements `script` and `style` of the tree, where they are known.
+    *nodes* are those of *tree*, where they are known.
     """
     body = tree.body
     if body is None:
         return None
-    reading = _Reading(body, body.css("script,style") if scripts is None else scripts)
-    if b"datetime=" in tree.raw_html:
-        reading.read_times()
-    text = reading.main_text()
+    text = _Reading(body, body.css("script,style,time") if nodes is None else nodes.unseen + nodes.times).main_text()
     if _AGO in text:
         text = _AGE.sub("", text)
     raw = text.encode("utf-8", "replace").translate(None, _SPACE)
@@ -79,20 +76,19 @@ def text_digest(tree: Tree, title: str | None = None, scripts: Iterable[Node] | 
 class _Reading:
     """Reads the text of a body, which stays as it is, without some of its elements."""
 
-    def __init__(self, body: Node, scripts: Iterable[Node]) -> None:
+    def __init__(self, body: Node, nodes: Iterable[Node]) -> None:
+        """*nodes*: among them are all scripts, style sheets and times."""
         self._body = body
         self._instead: dict[int, str] = {}
         """Elements that are left out, and what stands for their text."""
         self._opened: set[int] = set()
         """The elements around them."""
-        for node in scripts:
-            if node.tag_id in _SCRIPTS:
+        for node in nodes:
+            tag = node.tag_id
+            if tag in _SCRIPTS:
                 self._leave_out(node)
-
-    def read_times(self) -> None:
-        """Of the elements that name a time, take that."""
-        for node in self._body.css(_TIMES):
-            self._leave_out(node, node.attributes.get("datetime") or "")
+            elif tag == _TIME and (time := node.attributes.get("datetime")):
+                self._leave_out(node, time)
 
     def main_text(self) -> str:
         """What remains; that of the main part alone, if there is one and it is not empty."""
@@ -169,25 +165,23 @@ def _named(root: Node) -> tuple[list[Named], list[Node]]:
     """The elements in *root* that say that they are something else, and those that say that they are the main part."""
     named: list[Named] = []
     mains: list[Node] = []
-    left = [(root.first_child, 0)]
+    left = [(root, 0)]
     while left:
-        node, level = left.pop()
-        while node is not None:
+        around, level = left.pop()
+        for node in around.iter():
             tag = node.tag_id
             if tag in _NAMED:
                 get = node.attributes.get
                 role = get("role")
                 if tag == _MAIN or role == "main":
                     mains.append(node)
-                    node = node.next
                     continue
                 verdict = _judged(node.tag or "", get("class"), get("id"), role, get("style"), get("hidden", "-") or "")
                 if verdict >= OTHER:
                     share = _SHARES[verdict] if tag != _HEADER else 0.0
                     named.append((node, share, get("class") or node.mem_id))
                 elif tag in _ENTERED and level < _MAX_LEVELS:
-                    left.append((node.first_child, level + 1))
-            node = node.next
+                    left.append((node, level + 1))
     return named, mains
 
 

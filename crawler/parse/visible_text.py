@@ -21,7 +21,7 @@ from typing import Final
 from crawler.parse.page import COMMENT, Node, Tagged, Tree, cut, tag_ids, valid
 from crawler.parse.signs import scanner
 
-_BLOCK, _TOLD_INLINE, _UNSEEN, _TOLD_UNSEEN, _PRE, _COMMENT, _DIALOG, _NOSCRIPT, _MATH = range(9)
+_BLOCK, _TOLD_INLINE, _UNSEEN, _TOLD_UNSEEN, _PRE, _COMMENT, _DIALOG, _NOSCRIPT, _MATH, _TIME = range(10)
 _KINDS: Final = {
     _BLOCK: "html body address article aside blockquote br caption center col colgroup dd details dir div dl dt"
     " fieldset figcaption figure footer form frameset h1 h2 h3 h4 h5 h6 header hgroup hr legend li main menu nav ol"
@@ -33,6 +33,7 @@ _KINDS: Final = {
     _DIALOG: "dialog",
     _NOSCRIPT: "noscript",
     _MATH: "math",
+    _TIME: "time",
 }
 _BLOCKS, _TOLD_INLINES = tag_ids(_KINDS[_BLOCK]), tag_ids(_KINDS[_TOLD_INLINE])
 _RARE: Final = {tag: kind for kind, names in _KINDS.items() if kind > _TOLD_INLINE for tag in tag_ids(names)}
@@ -70,6 +71,8 @@ class Nodes:
     unseen: list[Node] = field(default_factory=list)
     dialogs: list[Node] = field(default_factory=list)
     noscripts: list[Node] = field(default_factory=list)
+    times: list[Node] = field(default_factory=list)
+    """Elements `time`, which are inline."""
     has_formulas: bool = False
 
 
@@ -111,6 +114,9 @@ def _note(nodes: Nodes, tag: int, kind: int, node: Node) -> None:
         nodes.dialogs.append(node)
     elif kind == _NOSCRIPT:
         nodes.noscripts.append(node)
+        nodes.inline.append(node)
+    elif kind == _TIME:
+        nodes.times.append(node)
         nodes.inline.append(node)
     else:
         nodes.inline.append(node)

@@ -54,9 +54,11 @@ def conditions(validators: Validators) -> tuple[tuple[str, str], ...]:
     """The header fields by which a request becomes conditional; none without validators.
 
     Both are sent if both are known: a server that knows ETags ignores the date (RFC 9110 section 13.1.3).
+    Apache adds the compression to the ETag of an answer, and then does not recognise it (`DeflateAlterETag`, by default
+    `AddSuffix`). So such a tag is sent with and without it.
     """
     etag = entity_tag([validators.etag or ""])  # it was in Redis
-    found = [("If-None-Match", etag)] if etag else []
+    found = [("If-None-Match", _as_sent(etag))] if etag else []
     if validators.last_modified:
         found.append(("If-Modified-Since", date_text(validators.last_modified)))
     return tuple(found)
@@ -88,6 +90,11 @@ def _usable(headers: Headers, received: int) -> Validators:
     if modified is not None and not FIRST_WEB_PAGE <= modified < min(answered, received + _SKEW):
         modified = None
     return Validators(entity_tag(headers.all("etag")), modified)
+
+
+def _as_sent(etag: str) -> str:
+    plain = etag.removesuffix('-gzip"').removesuffix('-br"')
+    return etag if plain == etag else f'{etag}, {plain}"'
 
 
 def _varies(headers: Headers) -> bool:

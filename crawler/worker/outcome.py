@@ -269,7 +269,8 @@ def _response_fields(held: LeasedPage, outcome: str, response: Response, error: 
         "depth": entry.request.depth,
         "via": entry.request.found_on,
         "hops": entry.request.hops,
-        "sitemap": entry.request.sitemap and outcome.startswith("failed:"),  # so that it is retried as a sitemap
+        # So that it is retried as a sitemap; and one that is gone is no page that is gone.
+        "sitemap": entry.request.sitemap and (outcome.startswith("failed:") or held.before is not None),
         "lastmod": _utc(entry.request.lastmod),
         "status": response.status,
         "content_type": _cut(response.content_type) or None,

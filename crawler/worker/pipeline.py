@@ -7,7 +7,7 @@ from collections import deque
 from crawler.errors import CrawlerError
 from crawler.fetch.fetcher import FetchResult, Response
 from crawler.fetch.machine import SHORTAGES
-from crawler.frontier.messages import Lease, Release, Retry
+from crawler.frontier.messages import Commit, Lease, Release, Retry
 from crawler.policy.cookies import Chain
 from crawler.policy.politeness import NOT_MODIFIED, REDIRECTS
 from crawler.record import Charge
@@ -19,6 +19,7 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.processor import Processor
 from crawler.worker.refusals import refusal_of
 from crawler.worker.robots_cache import RobotsCache
+from crawler.worker.validator_memory import ValidatorMemory
 
 
 class Pipeline:
@@ -29,6 +30,7 @@ class Pipeline:
         self.suspects: deque[LeasedPage] = deque()
         """Leased pages during which a worker died: each is run alone."""
         self._downloader, self._rules, self._links = downloader, rules, links
+        self._validators = ValidatorMemory()
 
     # -- from a lease to its download ----------------------------------------------------------------------------------
 
@@ -50,7 +52,7 @@ class Pipeline:
             return PendingCall(Release(lease))
         url = entry.request.url
         url_id = processor.id(url)
-        conditions = processor.validators.conditions(lease.host, url_id, before)
+        conditions = self._validators.conditions(lease, url_id, before)
         held = LeasedPage(lease, entry, url_id, plan.form.apply(url), before, conditions, plan)
         self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
         # Matching this URL against the site's rules counts as processing it: the pool's watchdog sees it.
@@ -112,7 +114,10 @@ class Pipeline:
     def _end_page(self, download: Download, held: LeasedPage, result: FetchResult) -> PendingCall:
         """Process a page to its outcome. A defect of ours counts as a failed attempt; the worker continues."""
         try:
-            return self.processor.handle(held, result, forgiving=self._downloader.stalled, chain=download.chain)
+            ended = self.processor.handle(held, result, forgiving=self._downloader.stalled, chain=download.chain)
+            if isinstance(ended.message, Commit):
+                ended.message = self._validators.judged(ended.message)
+            return ended
         except CrawlerError:
             raise
         except Exception as error:

@@ -51,7 +51,6 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
-from crawler.worker.validator_memory import ValidatorMemory
 
 MAX_REPORTED: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
@@ -75,7 +74,6 @@ class Processor:
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
         self._page_data = PageData(callbacks.say)
-        self.validators = ValidatorMemory()
 
     def id(self, url: str) -> str:
         """The id of a canonical URL."""
@@ -308,14 +306,14 @@ class Processor:
         return self._outgoing(commit, requests, later)
 
     def _read(self, held: LeasedPage, response: Response) -> Page:
-        """The page. It is read by its head alone if nothing else is needed and no link on it leads to anything new."""
+        """The page. A new one is read by its head alone if no more is needed and no link leads to anything new."""
         plan = self.plan
         document = self._documents.read(response, self.clock, lambda: self.enter("handle", held.lease.token))
         if document is not None:
             return document
         most = plan.scope.max_depth
         follows = not plan.sitemap_only and (most is None or held.entry.request.depth < most)
-        if not (plan.skims and self._hook is None):
+        if not (plan.skims and self._hook is None and held.before is None):
             return self._extractor.extract(response)
         if not follows:
             return self._extractor.extract(response, skims=True)

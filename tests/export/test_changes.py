@@ -11,7 +11,9 @@ import pytest
 
 from crawler.errors import UsageError
 from crawler.export import How, Output, Selection, Shape, Wanted, checkpoints, read
-from crawler.export.since import Since, When
+from crawler.export.formats.csv import restore
+from crawler.export.since import Since, When, reached
+from crawler.frontier.keys import shard_of
 from crawler.frontier.redis.connection import Connection
 from crawler.record import CHANGES, Record
 from tests.export.conftest import Crawl, page
@@ -112,6 +114,17 @@ def test_what_is_gone_has_no_contents(crawl: Crawl) -> None:
     write(crawl, "a.jsonl")
     (row,) = rows("a.jsonl")
     assert (row["change"], row.get("text"), row.get("data")) == ("gone", None, None)
+
+
+@pytest.mark.parametrize("output", [*STREAMS, *CONTINUED])
+def test_the_lines_that_changed_are_in_it(crawl: Crawl, output: str) -> None:
+    lines = "@@ -1,2 +1,2 @@\n The price\n-129,00\n+=119,00\n"
+    store(crawl, [changed(1, diff=lines), changed(2, diff_missing=True), gone(3, diff=lines)])
+    assert write(crawl, output) == 3
+    one, two, three = rows(named(output))
+    assert (restore(one["diff"]) if "csv" in output else one["diff"]) == lines
+    assert (one.get("diff_missing") or False, bool(two["diff_missing"])) == (False, True)
+    assert (two.get("diff"), three.get("diff")) == (None, None)
 
 
 @pytest.mark.parametrize("change", CHANGES)
@@ -217,6 +230,28 @@ def test_a_time_to_come_is_refused(crawl: Crawl) -> None:
     with pytest.raises(UsageError, match="in the future"):
         write(crawl, "a.jsonl", "2999-01-01", state="s")
     assert not Path("s").exists()
+
+
+def test_last_is_by_the_clock_of_each_server(redis_url: str) -> None:
+    """Shards may be on servers whose clocks differ: here one began its visit an hour ago, by its clock."""
+    link = Connection(redis_url)
+    crawl = Crawl.create(link, "sharded", shards=2)
+    hosts = [f"http://site-{n}.example" for n in range(8)]
+    crawl.commit([new(n, url=f"{host}/{n}") for n, host in enumerate(hosts)])
+    began = datetime.fromisoformat(later(crawl)).timestamp() * 1000
+    for shard, when in zip(crawl.frontier.shards, (began - 3_600_000, began), strict=True):
+        link.client.hset(shard.keys.meta, mapping={"visit": 2, "visit_ms": round(when)})
+    store(crawl, [changed(n, url=f"{host}/{n}") for n, host in enumerate(hosts) if n > 5])
+    write(crawl, "a.jsonl", "last", state="s")
+    first = {n for n, host in enumerate(hosts) if shard_of(host.removeprefix("http://"), 2) == 0}
+    assert first not in (set(), {*range(8)})
+    assert {n for n, _ in found("a.jsonl")} == first | {6, 7}
+    link.close()
+
+
+def test_where_an_export_has_ended_is_its_last_record_of_any_shard() -> None:
+    assert reached("0-0,5999-1,2000-7") == "1970-01-01T00:00:05Z"  # one shard has no pages, another no newer ones
+    assert reached("0-0,0-0") == ""
 
 
 # -- with a state ------------------------------------------------------------------------------------------------------

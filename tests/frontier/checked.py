@@ -125,7 +125,7 @@ class CheckedMachine(RuleBasedStateMachine):
         self.known = [*self.known, *leased.leases][-MAX_KNOWN:]
         numbers = leased.accepted, leased.queued, leased.leased, leased.ended, leased.sources
         rows = [
-            (x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble, x.standing, x.cause)
+            (x.token, x.kind, x.host, x.raw, x.robots_rev, x.delay_ms, x.trouble, x.standing, x.cause, x.no_validators)
             for x in leased.leases
         ]
         return leased.status, leased.wait_ms, *numbers, leased.held, rows

@@ -150,6 +150,7 @@ class FrontierMachine(CheckedMachine):
                 "ip": st.sampled_from(ADDRESSES),
                 "handling_ms": HANDLING,
                 "trouble": TROUBLES,
+                "no_validators": st.booleans(),
                 "visit": st.sampled_from(("new", "same", "keeps")),
                 "changed": st.booleans(),
             }
@@ -177,6 +178,7 @@ class FrontierMachine(CheckedMachine):
         ip: str = "",
         handling_ms: int = 0,
         trouble: str = "",
+        no_validators: bool = False,
         visit: Mode = "new",
         changed: bool = False,
     ) -> None:
@@ -214,6 +216,7 @@ class FrontierMachine(CheckedMachine):
             ip=ip,
             handling_ms=handling_ms,
             trouble=trouble,
+            no_validators=no_validators,
             loop=record_of(url, "failed:redirect-loop") if target else b"",
             before=before,
             keeps=mode == "keeps",
@@ -224,6 +227,7 @@ class FrontierMachine(CheckedMachine):
         end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
         expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests), handling=handling_ms)
         expect = partial(expect, trouble=trouble, target=target, similarity=similarity, mode=mode, gone=state.is_gone)
+        expect = partial(expect, no_validators=no_validators)
         self._send(self.frontier.commit_call(ending), partial(expect, digest=digest, latency=latency_ms, ip=ip))
 
     @rule(
@@ -290,22 +294,6 @@ class FrontierMachine(CheckedMachine):
         latest = self.model.now - ago
         expect = partial(self.model.revive, self._puts(requests), latest)
         self._do(self._attempt(self.frontier.revive, requests, latest), expect)
-
-    @rule(n=numbers)
-    def visit_again(self, n: int) -> None:
-        """A URL that has ended is queued again; its record stays, as that of a good page beside a failed visit does."""
-        ended = [request for request in POOL if self.frontier.id(request.url) in self.model.ended]
-        if not ended or self.model.state == "deleting":
-            return
-        request = ended[n % len(ended)]
-        url_id = self.frontier.id(request.url)
-        if url_id in self.model.latest:
-            self.link.client.hset(self.frontier.keys.page(url_id), "f", record_of(request.url, "denied"))
-            self.model.has_failed.add(url_id)
-        self.link.client.zadd(self.frontier.keys.failed, {url_id: self.model.now})
-        self.model.failed[url_id] = self.model.now
-        expect = partial(self.model.revive, self._puts([request]), self.model.now)
-        self._do(self._attempt(self.frontier.revive, [request], self.model.now), expect)
 
     @rule(first=numbers, n=st.integers(1, 6), visit=st.integers(1, 4))
     def revisit(self, first: int, n: int, visit: int) -> None:

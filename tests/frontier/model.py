@@ -69,6 +69,7 @@ class Host:
     trouble_ms: int = 0
     done: int = 0
     errors: int = 0
+    no_validators: bool = False
 
     @property
     def standing(self) -> str:
@@ -360,7 +361,7 @@ class Model:
             out = self.leases[token]
             host = self.hosts[out.host]
             facts = host.robots_rev, self._delay(host), self._trouble(host), host.standing, host.trouble
-            leases.append((token, out.kind, out.host, out.entry, *facts))
+            leases.append((token, out.kind, out.host, out.entry, *facts, host.no_validators))
         wait = max(wait, least_wait) if wait >= 0 else wait
         return status, wait, *self.numbers(), self.open_sources, self.held, leases
 
@@ -579,6 +580,7 @@ class Model:
         ip: str = "",
         handling: int = 0,
         trouble: str = "",
+        no_validators: bool = False,
         target: str = "",
         mode: Mode = "new",
         gone: bool = False,
@@ -598,6 +600,7 @@ class Model:
         self._record(url_id, mode)
         host = self.hosts[out.host]
         host.done += 1
+        host.no_validators |= no_validators
         host.errors += outcome.startswith("failed:")
         if outcome.startswith("failed:") or outcome in ("dropped:trap", "dropped:scope"):
             self.failed[url_id] = self.now

@@ -360,3 +360,15 @@ def test_a_copy_that_differs_by_a_slash_alone_is_followed(crawl: Crawl) -> None:
     told = crawl.commit(copy, digest="77", links=["http://b.example/guide/x"], spared=alias)
     assert told == Accepted(1, 0, 0)
     assert crawl.snapshot().states[crawl.frontier.id("http://b.example/guide/")].copy_of == alias
+
+
+def test_that_the_validators_of_a_host_are_broken_is_known_to_each_later_lease(crawl: Crawl) -> None:
+    crawl.put(URL, "http://a.example/2", "http://b.example/1")
+    first = next(lease for lease in crawl.lease() if lease.host == "a.example")
+    assert not first.no_validators
+    crawl.commit(first, no_validators=True)
+    crawl.advance(90)
+    crawl.frontier.reap()
+    crawl.advance(90)
+    found = {lease.host: lease.no_validators for lease in crawl.lease()}
+    assert found == {"a.example": True, "b.example": False}

@@ -143,7 +143,7 @@ FAULTS: Final = {
     "commit forgets the state": Fault("redis.call('HSET', ENDED, field,", "tostring(", ("commit",)),
     "commit keeps the old digest": Fault("if had == field then", "if false then", ("commit",)),
     "a failed visit takes the place of the good one": Fault(
-        "local beside = stays and", "local beside = false and", ("commit",)
+        "local beside = stored and", "local beside = false and", ("commit",)
     ),
     "a failed visit is kept after a good one": Fault("redis.call('HDEL', PAGE, 'f', 'fat')", "", ("commit",)),
     "a visit that finds nothing new forgets whose copy it is": Fault(
@@ -151,7 +151,7 @@ FAULTS: Final = {
     ),
     "drain loses the record of a failed visit": Fault("    if was[2] then --", "    if false then --", ("drain",)),
     "the state of a copy does not name the first page": Fault(
-        "field, with_marks(state, marks, first)", "field, with_marks(state, marks - marks % 2)", ("commit",)
+        "with_marks(state, marks, first) or", "with_marks(state, marks - marks % 2) or", ("commit",)
     ),
     "a page is noted, and its state does not say so": Fault("(is_noted and STATE_NOTED or 0)", "0", ("commit",)),
     "the state of a loop says that it redirects": Fault("string.char(LOOP_NUMBER)", "string.char(1)", ("commit",)),

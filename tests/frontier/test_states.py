@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from crawler.errors import DamagedCrawl
+from crawler.frontier import visits
 from crawler.frontier.keys import Keys
 from crawler.frontier.messages import Accepted, Lease
 from crawler.frontier.scripts import load
@@ -16,6 +17,7 @@ from crawler.record import OUTCOMES, Record, Request
 from crawler.url_state import UrlState, id_bytes
 from tests.frontier.crawls import Crawl, record_of, state_of
 from tests.frontier.shards import Sharded
+from tests.frontier.states import ended
 
 URL: Final = "http://a.example/1"
 TEXT: Final = {"text": zlib.compress(b"the text")}
@@ -31,13 +33,9 @@ def visited(crawl: Crawl, outcome: str = "fetched", *, url: str = URL, **options
 
 
 def leased_again(crawl: Crawl, url_id: str) -> Lease:
-    """Queue a URL that has ended once more, as a visit does: its record stays."""
-    state = crawl.snapshot().states[url_id]
-    page: Any = crawl.link.client.hgetall(crawl.frontier.keys.page(url_id))
-    crawl.link.client.zadd(crawl.frontier.keys.failed, {url_id: 0})
-    assert crawl.frontier.revive([Request(state.url)]) == 1
-    if page:
-        crawl.link.client.hset(crawl.frontier.keys.page(url_id), mapping=page)
+    """Lease a URL that has ended once more."""
+    due = ended(crawl, crawl.snapshot().states[url_id].url)
+    assert crawl.frontier.ask(visits.revisit(crawl.frontier.shard, [due])) == (1, ())
     crawl.advance(3600)
     return crawl.one()
 
@@ -189,6 +187,31 @@ def test_a_visit_that_fails_has_a_record_of_its_own_if_the_good_one_was_drained(
     end_failed(crawl, url_id)
     assert stored(crawl) == [("denied", None)]
     assert crawl.snapshot().states[url_id].is_noted
+
+
+def test_of_a_dead_letter_that_was_drained_nothing_is_left_by_a_visit_that_finds_nothing_new(crawl: Crawl) -> None:
+    """The good record was drained, then that of a visit that failed; the third one finds the page as it was."""
+    url_id = visited(crawl)
+    crawl.frontier.drain(crawl.crawldb.records.exported("0-0", "+")[0])
+    end_failed(crawl, url_id, "failed:http")
+    crawl.frontier.drain(crawl.crawldb.records.exported("0-0", "+")[0])
+    end_same(crawl, url_id)
+    assert (crawl.snapshot().pages, stored(crawl)) == ({}, [])
+    record = crawl.crawldb.records.get(url_id)
+    assert record is not None
+    assert (record.outcome, record.visits) == ("fetched", 3)
+
+
+def test_what_was_drained_is_not_taken_for_an_older_visit(crawl: Crawl) -> None:
+    """A visit failed, and its record waits for an export; the next one finds the page as it was."""
+    url_id = visited(crawl)
+    crawl.frontier.drain(crawl.crawldb.records.exported("0-0", "+")[0])
+    end_failed(crawl, url_id)
+    end_same(crawl, url_id)
+    assert stored(crawl) == [("denied", None)]
+    record = crawl.crawldb.records.get(url_id)
+    assert record is not None
+    assert record.outcome == "fetched"
 
 
 @pytest.mark.parametrize("outcome", ["denied", "failed:http"])

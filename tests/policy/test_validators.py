@@ -94,6 +94,19 @@ def test_conditions_are_what_was_kept() -> None:
     assert conditions(NO_VALIDATORS) == ()
 
 
+@pytest.mark.parametrize(
+    ("etag", "sent"),
+    [
+        ('"1-gzip"', '"1-gzip", "1"'),
+        ('W/"1-br"', 'W/"1-br", W/"1"'),
+        ('"gzip"', '"gzip"'),
+        ('"-gzip-"', '"-gzip-"'),
+    ],
+)
+def test_apache_recognises_its_tag_without_the_compression_alone(etag: str, sent: str) -> None:
+    assert conditions(Validators(etag)) == (("If-None-Match", sent),)
+
+
 @pytest.mark.parametrize("etag", ["*", '"1", *', '"1"\r\nEvil: 1', "1"])
 def test_a_tag_that_something_wrote_into_redis_is_not_sent(etag: str) -> None:
     assert conditions(Validators(etag)) == ()

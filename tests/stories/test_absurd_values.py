@@ -27,6 +27,7 @@ from crawler.monitor.explain import explain
 from crawler.monitor.screen import status_lines
 from crawler.record import Record, Request
 from crawler.settings import Settings
+from crawler.url_state import id_bytes
 from crawler.worker.visit import state_of
 from tests.frontier.client import Client
 from tests.redis_for_tests import PrivateRedis
@@ -92,7 +93,8 @@ def _everywhere(link: Connection, frontier: Client, value: bytes) -> None:
         keys.workers: ("w", value),
         keys.template("1"): ("total", "fresh"),
         keys.leased: ("token", value),
-        keys.page(url_id): ("m", "t", "d"),
+        keys.page(url_id): ("m", "t", "d", "f", "n"),
+        keys.ended(url_id): (id_bytes(url_id), value, id_bytes("5")),
     }.items():
         redis.hset(key, mapping=dict.fromkeys(names, value))
     redis.hset(keys.workers, mapping={"x": b"5 " + value, "y": b'5 {"limit":' + value + b"}"})
@@ -124,6 +126,9 @@ def _readers(frontier: Frontier) -> dict[str, Callable[[], object]]:
         "retry": lambda: retry(frontier, everything.pick(crawldb), Retried()),
         "records": lambda: crawldb.records.read(),
         "urls": lambda: crawldb.records.urls([frontier.id(URL)]),
+        "record": lambda: crawldb.records.get(frontier.id(URL)),
+        "states": lambda: crawldb.records.states([("a.example", frontier.id(URL)), ("a.example", "x"), ("", "9" * 30)]),
+        "buckets": lambda: crawldb.records.buckets(0, int(frontier.id(URL)) % 16_384),
         "drain": drained,
         "leases": lambda: [crawldb.deadline(lease.token) for _, lease in crawldb.leases()],
         "robots": lambda: crawldb.hosts.robots(["http://a.example"]),

@@ -269,3 +269,41 @@ def _let_pass(client: Any, seconds: int, *sites: Site) -> None:
     """Make what is known of robots.txt older, as if time had passed."""
     for site in sites:
         assert client.hincrby(Keys("default").host(site.authority), "robots_until:0", -seconds * 1000) > 0
+
+
+def test_after_a_day_it_is_asked_whether_the_rules_have_changed(
+    redis_server: PrivateRedis, commands_on: Callable[[str], Commands], sites: Sites
+) -> None:
+    """A 304 renews them for another day; new rules hold at once. What is stored outlives its day for that."""
+    commands, site = commands_on(redis_server.url), sites.add()
+    rules = [b"User-agent: *\nDisallow: /private\n"]
+    for path in ("/a", "/b", "/c", "/private"):
+        site.serve(path, html())
+
+    def robots(call: Call) -> None:
+        tag = f'"{zlib.crc32(rules[0])}"'
+        known = call.seen.headers.get("if-none-match") == tag
+        call.send(head(304, [("ETag", tag)])) if known else call.answer(rules[0], 200, [PLAIN, ("ETag", tag)])
+
+    site.pages[ROBOTS] = robots
+
+    def crawl(*paths: str) -> list[str]:
+        urls = [site.url(path) for path in paths]
+        done = commands.run("run", *urls, "--delay", "0", "--workers", "1", "-o", "-")
+        assert done.code == 0, done.err
+        found = outcomes(by_url(done.records()))
+        return [found[url] for url in urls]
+
+    assert crawl("/a") == ["fetched"]
+    with redis_server.client() as client:
+        key = Keys("default").robots(site.url("").rstrip("/"))
+        assert client.pttl(key) > 7 * 24 * 3_600_000
+        _let_pass(client, 25 * 3600, site)
+        assert crawl("/b", "/private") == ["fetched", "dropped:robots"]
+        assert crawl("/b") == ["fetched"], "the rules hold for another day"
+        _let_pass(client, 25 * 3600, site)
+    known = f'"{zlib.crc32(rules[0])}"'
+    rules[0] = b"User-agent: *\nDisallow: /c\n"
+    assert crawl("/c") == ["dropped:robots"]
+    tags = [seen.headers.get("if-none-match") for seen in site.seen if seen.target == ROBOTS]
+    assert tags == [None, known, known]

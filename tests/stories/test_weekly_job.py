@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from configparser import ConfigParser
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,9 @@ import duckdb
 import pytest
 
 from crawler.export.shape import FIELDS
-from crawler.frontier.redis.connection import Connection
-from tests.export.conftest import Crawl
 from tests.export.readers import rows
-from tests.export.visits import changed, failed, gone, moved, new, store
 from tests.stories.commands import PROGRAM, Commands
+from tests.stories.sites import Site, Sites
 from tools.docs import DOCS
 
 PAGE: Final = (DOCS / "copies.md").read_text(encoding="utf-8")
@@ -44,10 +41,10 @@ def blocks(kind: str, text: str = PAGE) -> list[str]:
 
 @dataclass(frozen=True)
 class Home:
-    """The folder of the job, and the crawl in it."""
+    """The folder of the job, and the site that is visited."""
 
     commands: Commands
-    crawl: Crawl
+    site: Site
 
     @property
     def folder(self) -> Path:
@@ -60,71 +57,85 @@ class Home:
         return done.stderr
 
     def write(self, name: str, text: str) -> Path:
-        """A file there, in which the paths of the page are those of the test."""
+        """A file there, in which the paths of the page are those of the test, and a week is over at once."""
+        home = str(self.folder)
         path = self.folder / name
-        path.write_text(text.replace("/var/lib/crawler", str(self.folder)).replace("/opt/crawler", str(self.folder)))
+        path.write_text(text.replace("/var/lib/crawler", home).replace("/opt/crawler", home).replace("6d", "0s"))
         path.chmod(0o755 if text.startswith("#!") else 0o644)
         return path
 
+    def serve(self, name: str, text: str, footer: str = "Made by hand.") -> None:
+        """Answer a page of the site so."""
+        words = " ".join(f"{text} is sentence {n} of a text that goes on for a while." for n in range(8))
+        home = f'<a href="/">Home</a><nav>{"".join(f"<a href=/{n}>{n}</a>" for n in range(1, 7))}</nav>'
+        page = f"<html><head><title>{name}</title></head><body>{home}<main><h1>{name}</h1><p>{words}</p></main>"
+        html = f"{page}<footer><p>{footer}</p></footer></body></html>"
+        self.site.serve(f"/{name}", html.encode(), 200, [("Content-Type", "text/html; charset=utf-8")])
+
 
 @pytest.fixture
-def home(redis_url: str, commands_on: Callable[[str], Commands]) -> Iterator[Home]:
-    link = Connection(redis_url)
-    commands = commands_on(redis_url)
-    made = Home(commands, Crawl.create(link, "default"))
+def home(commands: Commands, sites: Sites) -> Home:
+    made = Home(commands, sites.add())
     vectors = EMBED + "".join(block.partition("\nwith open(")[0] for block in blocks("python", ANALYSIS))
     made.write("vectors.py", vectors)
     (feed,) = (block for block in blocks("python") if block.startswith("# feed.py"))
     made.write("feed.py", feed)
     (made.folder / "bin").mkdir()
     made.write("bin/python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')
-    made.write("bin/crawler", f'#!/bin/sh\n[ "$1" = recrawl ] || exec {PROGRAM} "$@"\n')
+    made.write("bin/crawler", f'#!/bin/sh\nexec {PROGRAM} "$@"\n')
     made.write("weekly.sh", *blocks("sh"))
-    yield made
-    link.close()
-
-
-def with_text(record: Any) -> Any:
-    """The same with its text as Markdown, as a crawl with `--store markdown` has it."""
-    return type(record)(**record.to_dict() | {"markdown": record.text, "text": None})
+    return made
 
 
 def first_visit(home: Home) -> None:
-    home.crawl.commit([with_text(new(n)) for n in range(6)])
+    """Crawl the site as the page says."""
+    home.serve("", "Welcome")
+    for n in range(1, 6):
+        home.serve(str(n), f"Number {n}")
+    (command,) = re.findall(r"^\$ (crawler run .*)$", PAGE, re.MULTILINE)
+    first = [home.site.url("/") if word == "https://example.org" else word for word in command.split()[1:]]
+    assert home.commands.run(*first, "--delay", "0", "-n", "1").code == 0
 
 
-def second_visit(home: Home) -> None:
-    store(home.crawl, [with_text(changed(1)), gone(2), moved(3, 9), failed(4), with_text(new(5, change="boilerplate"))])
+def change(home: Home) -> None:
+    """A week passes: 1 has another text, 2 is gone, 3 moves, 4 is denied, only the footer of 5 differs, 6 is new."""
+    home.serve("1", "Another")
+    del home.site.pages["/2"]
+    home.site.redirect("/3", "/6", 301)
+    home.site.serve("/4", b"no", 403)
+    home.serve("5", "Number 5", footer="Made by machines.")
+    home.serve("6", "Number 6")
 
 
-def numbered(urls: Any) -> list[int]:
-    return sorted(int(url.rpartition("/")[2]) for url in urls)
+THEN: Final = {"": "new", "1": "changed", "2": "gone", "3": "moved", "4": "new", "5": "boilerplate", "6": "new"}
+THERE: Final = ["", "1", "4", "5", "6"]
 
 
-def chunks(home: Home) -> dict[int, str]:
-    """The texts in the vector store by the number of the page."""
+def changes(home: Home, table: str = "pages.sqlite") -> dict[str, str | None]:
+    """What the table says of each page by its path."""
+    return {row["url"].rpartition("/")[2]: row["change"] for row in rows(home.folder / table)}
+
+
+def chunks(home: Home) -> dict[str, str]:
+    """The texts in the vector store by the path of the page."""
     with duckdb.connect(str(home.folder / "chunks.db"), read_only=True) as store:
         found = store.execute("SELECT url, text FROM chunks ORDER BY id").fetchall()
-    return {int(url.rpartition("/")[2]): text for url, text in found}
+    return {url.rpartition("/")[2]: text for url, text in found}
 
 
 @pytest.mark.slow
 def test_the_job_keeps_a_table_and_a_vector_store_in_step(home: Home) -> None:
     first_visit(home)
     home.run("./weekly.sh")
-    assert numbered(row["url"] for row in rows(home.folder / "pages.sqlite")) == [0, 1, 2, 3, 4, 5]
-    assert sorted(chunks(home)) == [0, 1, 2, 3, 4, 5]
+    assert sorted(changes(home)) == sorted(chunks(home)) == ["", "1", "2", "3", "4", "5"]
     (home.folder / "embedded.log").unlink()
-    second_visit(home)
+    change(home)
     home.run("./weekly.sh")
-    pages = {int(row["url"].rpartition("/")[2]): row for row in rows(home.folder / "pages.sqlite")}
-    assert {n: row["change"] for n, row in pages.items()} == {
-        **{0: "new", 1: "changed", 2: "gone", 3: "moved", 4: "new", 5: "boilerplate"},
-    }
-    assert (pages[1]["markdown"], pages[2]["markdown"]) == (changed(1).text, None)
-    assert sorted(chunks(home)) == [0, 1, 4, 5]
-    assert chunks(home)[1] == changed(1).text
-    assert (home.folder / "embedded.log").read_text() == f" {changed(1).text}\n"  # nothing else was embedded again
+    assert changes(home) == THEN
+    assert sorted(chunks(home)) == THERE
+    assert chunks(home)["1"].startswith("Another is sentence 0")
+    embedded = (home.folder / "embedded.log").read_text().splitlines()
+    assert sorted(line.split()[1] for line in embedded) == ["Another", "Number"]  # of 1 and 6, and of no other
     said = home.run("./weekly.sh")
     assert said.count("no visit has found a change since then") == 2
     assert [*(home.folder / "changes").glob("part-*")] == []
@@ -137,24 +148,29 @@ def test_what_an_interrupted_job_left_is_in_the_next_one(home: Home) -> None:
     home.write("feed.py", feed.replace("    part.unlink()", "    raise SystemExit(1)"))
     assert subprocess.run(["./weekly.sh"], cwd=home.folder, env=home.commands.env, capture_output=True).returncode == 1
     home.write("feed.py", feed)
-    second_visit(home)
+    change(home)
     home.run("./weekly.sh")
-    assert sorted(chunks(home)) == [0, 1, 4, 5]
+    assert sorted(chunks(home)) == THERE
 
 
+@pytest.mark.slow
 def test_a_table_in_duckdb_is_merged(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(home.folder)
     (merge,) = (block for block in blocks("python") if "QUALIFY" in block)
     (export,) = (line for line in PAGE.splitlines() if line.startswith("$ crawler export -o parts.parquet/"))
+    (recrawl,) = (line for line in PAGE.splitlines() if line.startswith("crawler recrawl --older-than"))
     found: dict[str, Any] = {}
-    for visit, expected in ((first_visit, [0, 1, 2, 3, 4, 5]), (second_visit, [0, 1, 4, 5])):
+    for visit, expected in ((first_visit, ["", "1", "2", "3", "4", "5"]), (change, THERE)):
         visit(home)
+        assert home.commands.run(*recrawl.replace("6d", "0s").split()[1:]).code == 0
         assert home.commands.run(*export.split()[2:]).code == 0
         exec(merge, found)
-        assert numbered(url for (url,) in found["copy"].sql("SELECT url FROM pages").fetchall()) == expected
+        urls = found["copy"].sql("SELECT url FROM pages").fetchall()
+        assert sorted(url.rpartition("/")[2] for (url,) in urls) == expected
         found["copy"].close()
     with duckdb.connect("copy.db") as copy:
-        assert copy.sql("SELECT markdown FROM pages WHERE change = 'changed'").fetchall() == [(changed(1).text,)]
+        ((text,),) = copy.sql("SELECT markdown FROM pages WHERE change = 'changed'").fetchall()
+        assert "Another is sentence 7" in text
         assert {column[0] for column in copy.sql("FROM pages LIMIT 0").description} == {*FIELDS}
 
 
@@ -203,4 +219,4 @@ def test_the_line_for_cron_runs_the_script(home: Home) -> None:
     subprocess.run(["/bin/sh", "-c", command], env=environment | path, check=True, cwd=os.sep)
     log = (home.folder / "weekly.log").read_text()
     assert "6 records written to pages.sqlite" in log
-    assert sorted(chunks(home)) == [0, 1, 2, 3, 4, 5]
+    assert sorted(chunks(home)) == ["", "1", "2", "3", "4", "5"]

@@ -114,7 +114,7 @@ def robots_visit(
 
 
 def state(**more: Any) -> UrlState:
-    values: dict[str, Any] = {"digest": 7, "etag": '"1"', **more}
+    values: dict[str, Any] = {"digest": 7, "status": 200, "etag": '"1"', **more}
     return UrlState(url=URL, outcome="fetched", first_seen=1, checked_at=1, **values)
 
 
@@ -135,13 +135,39 @@ def test_a_first_visit_has_no_conditions_and_a_later_one_those_of_its_state() ->
 
 
 @pytest.mark.parametrize("sitemap", [False, True])
-def test_a_304_that_was_asked_for_ends_the_visit(sitemap: bool) -> None:
-    before = state(sitemap=sitemap, status=200)
-    engine, ended = run(lease_of(sitemap=sitemap), before, not_modified(), memory=Memory())
+def test_a_304_that_was_asked_for_stores_nothing_and_renews_the_validators(sitemap: bool) -> None:
+    before = state(sitemap=sitemap, changed_at=1)
+    renewed = not_modified(("ETag", 'W/"2"'), ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT"))
+    engine, ended = run(lease_of(sitemap=sitemap), before, renewed, memory=Memory())
     assert engine.headers == [TAGGED]
     assert isinstance(ended.message, Commit)
-    commit = ended.message
-    assert (commit.record, commit.outcome, commit.state.status, commit.state.digest) == (None, "fetched", 200, 7)
+    after = ended.message.state
+    assert (ended.message.record, ended.message.before, ended.message.tallies["status:304"]) == (None, before, 1)
+    assert (after.outcome, after.status, after.etag, after.last_modified) == ("fetched", 200, 'W/"2"', 784_111_777)
+    assert (after.visits, after.digest, after.changed_at, after.sitemap) == (2, 7, 1, sitemap)
+    assert after.checked_at > 1
+
+
+def test_an_answer_leaves_its_validators_in_the_state() -> None:
+    dated = ("Last-Modified", "Sun, 06 Nov 1994 08:49:37 GMT")
+    for answer, expected in (
+        (page(b"<p>a", ("ETag", '"1"'), dated), ('"1"', 784_111_777)),
+        (page(b"<p>a", ("ETag", "odd"), dated), (None, 784_111_777)),
+        (page(b"<p>a", ("ETag", '"1"'), dated, ("Vary", "*")), (None, None)),
+        (page(b"<p>a", ("ETag", '"1"'), dated, status=404), (None, None)),
+    ):
+        ended = run(lease_of(), None, answer, memory=Memory())[1].message
+        assert isinstance(ended, Commit)
+        assert (ended.state.etag, ended.state.last_modified) == expected
+
+
+def test_validators_of_another_url_are_not_kept() -> None:
+    moved = page(b"", ("Location", "/there"), ("Set-Cookie", "a=1"), status=302)
+    there = page(b"<p>there", ("ETag", '"1"'), url="http://a.example/there")
+    ended = run(lease_of(), None, moved, there, memory=Memory())[1].message
+    assert isinstance(ended, Commit)
+    assert (ended.state.outcome, ended.state.etag) == ("fetched", None)
+    assert ended.state.digest
 
 
 def test_a_304_that_nobody_asked_for_is_asked_again_past_all_caches() -> None:

@@ -55,9 +55,11 @@ class Site:
         packed = self.contents.get("main")
         return None if packed is None else zlib.decompress(packed).decode()
 
-    def visit(self, result: FetchResult, conditions: tuple[tuple[str, str], ...] = ()) -> Commit:
+    def visit(
+        self, result: FetchResult, conditions: tuple[tuple[str, str], ...] = (), *, sitemap: bool = False
+    ) -> Commit:
         """Visit it, with this result; what is kept is brought up to date."""
-        host, raw = Request(URL, revisit=self.state is not None).place()
+        host, raw = Request(URL, revisit=self.state is not None, sitemap=sitemap).place()
         lease = Lease("0:1", "P", host, raw, 0, 0, "", 0.0)
         held = LeasedPage(lease, Entry.decode(host, raw), self.id(URL), URL, self.state, conditions, self._plan)
         commit = self._processor.handle(held, result, forgiving=False).message
@@ -192,6 +194,25 @@ def test_a_copy_is_read_anew_when_its_first_page_has_another_content(first: dict
     found = states_before([lease], lambda url: "7", read)
     assert found["0:1"].digest == digest
     assert asked == [("a.example", "7"), ("a.example", "9")]
+
+
+def test_a_page_that_was_skimmed_is_read_whole_when_it_has_changed() -> None:
+    site = Site("meta")
+    html = HTML.replace('<a href="/">Home</a>', "")
+    words = []
+    for version in (html, html.replace("129", "119"), html.replace("129", "119").replace("13 ms", "9 ms")):
+        site.visit(page(version))
+        words.append(next(iter(site.words)))
+    assert words == ["new", "changed", "boilerplate"]
+
+
+@pytest.mark.parametrize("answer", [GONE, redirect("/new")], ids=["gone", "moved"])
+def test_a_sitemap_that_is_gone_is_recorded_as_a_sitemap(answer: Response) -> None:
+    site = Site()
+    site.visit(page("<urlset><url><loc>http://a.example/x</loc></url></urlset>"), sitemap=True)
+    site.visit(answer, sitemap=True)
+    assert site.record is not None and site.record.sitemap and site.record.change in ("gone", "moved")
+    assert site.words == {}
 
 
 def test_validators_of_the_page_that_a_redirect_within_the_lease_led_to_are_not_kept() -> None:

@@ -10,7 +10,8 @@
 --       shared/outbox.lua), then host, lists and set of `seen` of each group of requests (see look_up in
 --       shared/admission.lua)
 -- ARGS  token, held, id, field, event, rest_ms, latency_ms, outcome, state, record, keeps, contents, digest,
---       similarity, old_digest, noted, spared, ip, copy, handling_ms, trouble, loop, tallies
+--       similarity, old_digest, noted, spared, ip, copy, handling_ms, trouble,
+--       no_validators, loop, tallies
 -- REST  as many contents, each its field and its bytes (zlib); as many tallies, each with its n; number of roots,
 --       roots, messages to other shards, groups of requests
 --       held: see owned in shared/leases.lua
@@ -22,6 +23,7 @@
 --       old_digest, noted: the digest and the entry by which the page is found no more, or ''
 --       spared: whose copy's links are taken too: '*' any, or an id in 8 bytes
 --       trouble: what is wrong with the host, in words, or ''
+--       no_validators: '1' if its ETags and dates do not tell versions of a page apart, or ''
 --       loop: of a redirect the record to store if its target leads back here, or ''
 --       copy: the id of a page that names this one as its canonical, and needs no contents of its own any more, or ''
 -- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
@@ -83,7 +85,8 @@ if failed then
   redis.call('ZCARD', FAILED)
 end
 local stays = record == '' or keeps -- the record that is stored, and by what others find the page
-local beside = stays and redis.call('HGET', PAGE, 'at') and record ~= ''
+local stored = stays and redis.call('HGET', PAGE, 'at')
+local beside = stored and record ~= ''
 local k, first, is_noted = OWN_KEYS + 2, nil, false
 local of_digest = digest ~= '' and KEYS[k]
 local has = of_digest and redis.call('HGET', of_digest, digest)
@@ -121,12 +124,14 @@ if stays then
   first, is_noted = was and first_of(was), was and has_mark(was, STATE_NOTED)
 end
 local marks = (first and STATE_COPY or 0) + (is_noted and STATE_NOTED or 0)
-redis.call('HSET', ENDED, field, with_marks(state, marks, first))
+redis.call('HSET', ENDED, field, marks > 0 and with_marks(state, marks, first) or state)
 
 local a = REST
 local left_out = first and not stays
-if record == '' then
+if record == '' and stored then
   redis.call('HDEL', PAGE, 'f', 'fat')
+elseif record == '' then
+  redis.call('DEL', PAGE) -- of a dead letter that was drained
 elseif beside then
   redis.call('HSET', PAGE, 'f', record, 'fat', redis.call('XADD', RECORDS, '*', 'i', id))
 else
@@ -178,6 +183,9 @@ if latency then
   local old = number(h[5])
   changed[#changed + 1] = 'latency'
   changed[#changed + 1] = math.floor(old and (old * 0.6 + latency * 0.4) or latency)
+end
+if ARG.no_validators ~= '' then
+  changed[#changed + 1], changed[#changed + 2] = 'no_validators', 1
 end
 if ip ~= '' and ip ~= h[6] then
   answered_by(host, ip)

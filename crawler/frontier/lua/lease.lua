@@ -15,15 +15,13 @@
 --       failing: what failing ones are sure of, beside want
 --       most: what all may have while nothing but failing hosts is due
 --       reserve: what new ones leave for proven ones that are not yet due; most_new: what they may have, of want
---       half: what one site may have while others are due
---       sees_addresses: 1 if the worker sees the addresses that answer
--- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued, leased,
---         ended, open sources, messages that are not delivered, settings_rev, roots_rev, traps_rev, hosts
---         whose head is low while there are segments, new hosts that are due and got nothing, held URLs, then a lease
---         each:
+--       half: what one site may have while others are due; sees_addresses: 1 if it sees which addresses answer
+-- RETURNS OK | PAUSED | LIMIT | OOM | NO_CRAWL | DELETING, wait_ms (-1: nothing is queued), accepted, queued,
+--         leased, ended, open sources, messages that are not delivered, settings_rev, roots_rev, traps_rev, hosts whose
+--         head is low while there are segments, new hosts that are due and got nothing, held URLs, then a lease each:
 --         {token, kind, host, entry, robots_rev, delay_ms, why it is not to be asked or '', standing: proven, new or
---         failing, what is wrong with its host, in words, or ''}; of a robots lease the entry is the number of its
---         scheme. A repeated call gives the same leases and nothing new.
+--         failing, what is wrong with its host, in words, or '', 1 if the validators of its host are not used}; of a
+--         robots lease the entry is the number of its scheme. A repeated call gives the same leases and nothing new.
 local BUDGET_WAIT_MS = 1000
 local FORGET_MS = 60000 -- after which a group that nobody was asked of is forgotten
 local IP_WAIT_MS = 250 -- until a host is looked at again whose address had no free slot
@@ -50,7 +48,7 @@ end
 local function facts(host)
   local h = redis.call('HMGET', host_key(host), 'queued', 'in_flight', 'delay', 'failing_since', 'robots_rev', 'asking',
     'latency', 'ip', 'due', 'robots_until:0', 'robots_until:1', 'robots_until:2', 'robots_until:3', 'late', 'answers',
-    'site', 'trouble', 'own_delay', 'own_per_host')
+    'site', 'trouble', 'own_delay', 'own_per_host', 'no_validators')
   return {
     host = host,
     queued = number(h[1]) or 0,
@@ -68,13 +66,15 @@ local function facts(host)
     index = index_of(h[4], h[14], h[15]),
     site = h[16] or host,
     trouble = h[17] or '',
+    no_validators = h[20] and 1 or 0,
   }
 end
 
 local STANDING = { [READY_PROVEN] = 'proven', [READY] = 'new', [READY_FAILING] = 'failing' }
 
 local function report(token, kind, entry, f)
-  return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable or '', STANDING[f.index], f.trouble }
+  return { token, kind, f.host, entry, f.robots_rev, f.delay, f.unreachable or '', STANDING[f.index], f.trouble,
+    f.no_validators }
 end
 
 local low, new_hosts = {}, 0

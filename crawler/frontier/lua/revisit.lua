@@ -59,8 +59,7 @@ for _ = 1, groups do
     local field, outcome, state = ARGV[i + 1], 'outcome:' .. ARGV[i + 2], ARGV[i + 3]
     if redis.call('HGET', KEYS[k], field) == state then
       local marks = bit.bor(string.byte(state, STATE_MARKS), STATE_QUEUED)
-      redis.call('HSET', KEYS[k], field,
-        string.sub(state, 1, STATE_MARKS - 1) .. string.char(marks) .. string.sub(state, STATE_MARKS + 1))
+      redis.call('HSET', KEYS[k], field, with_marks(state, marks))
       redis.call('ZREM', FAILED, ARGV[i])
       sums.ended, sums[outcome] = sums.ended - 1, (sums[outcome] or 0) - 1
       entries[#entries + 1] = ARGV[i + 4]

@@ -149,7 +149,9 @@ class ShardRecords:
         )
         state = decode.state(raw)
         if page[2] or page[3]:
-            return self._decoded(None, url_id, page, contents, state)[0]
+            record = self._decoded(None, url_id, page, contents, state)[0]
+            if state is None or state.outcome == record.outcome:
+                return record  # else the last visit found what was drained before
         return None if state is None else decode.record_of(state)
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
