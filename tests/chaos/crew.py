@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,8 +68,8 @@ class Crew:
         commands.write("hook.py", HOOK)
         self._number = ("-n", str(workers), "--wait", "--hook", "hook.py:hook")
         self.slots = [Slot(n, ()) for n in range(pools)]
-        self.over = False
-        """A command that visits again has ended well: it is not started once more."""
+        self.over: Callable[[], bool] = lambda: False
+        """Whether a second visit has come to its end: the same command would begin a third one."""
         self._pids: set[int] = set()
         self.takes(("work", "--until-done"), ("run",))
 
@@ -87,7 +87,7 @@ class Crew:
                 self.start(slot)
 
     def _is_over(self, slot: Slot) -> bool:
-        return self.over and slot.arguments[0] == AGAIN
+        return slot.arguments[0] == AGAIN and self.over()
 
     def start(self, slot: Slot) -> None:
         """Start a pool's command."""
@@ -97,7 +97,6 @@ class Crew:
         assert slot.running is not None
         with suppress(OSError):
             slot.running.stdin.close()
-        self.over = self.over or (slot.arguments[0] == AGAIN and slot.running.process.returncode == 0)
         self.said.append(slot.running.out + slot.running.err)
         slot.running = None
 

@@ -12,7 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import redis
+
 from crawler.frontier.keys import Keys
+from crawler.frontier.visits import END
 from crawler.text import rfc3339
 from tests.chaos.crew import AGAIN, Crew
 from tests.chaos.events import KINDS, Chaos
@@ -47,8 +50,8 @@ class Options:
     """Seconds between two events, from and to."""
     count: int | None = None
     """Events at most; None: until the crawl is done."""
-    limit: float = 300.0
-    """Seconds after which a crawl that is not done is given up."""
+    limit: float = 600.0
+    """Seconds after which a visit that is not done is given up."""
     visits: int = 2
     """One, or two: then the site changes in between."""
     package: Path | None = None
@@ -160,8 +163,19 @@ class _Stage:
         time.sleep(2)
         self._since = time.monotonic()
         self._site.next_visit()
+        self._crew.over = self._is_visited
         self._crew.takes((AGAIN, "--older-than", "0"), ("work", "--until-done"))
-        self._under_chaos(self._chaos, lambda: self._crew.over)
+        self._under_chaos(self._chaos, self._is_visited)
+
+    def _is_visited(self) -> bool:
+        """Whether the sweep has come to its end, and all that it queued was visited."""
+        try:
+            with self._server.client() as connected:
+                client: Any = connected
+                is_swept = client.hget(self._shards()[0].sweep, "cursor") == END.encode()
+            return is_swept and self._observer.look().done
+        except redis.RedisError:
+            return False
 
     def _under_chaos(self, chaos: Chaos, may_end: Callable[[], bool]) -> None:
         options = self._options
