@@ -255,7 +255,7 @@ def test_a_full_redis(durable_redis: PrivateRedis, commands_on: Callable[[str], 
         client.config_set("maxmemory", 0)
     done = going.wait()
     assert done.code == 0, done.err
-    assert done.err.count("is full") == 1
+    assert done.err.count("is full: raise its maxmemory") == 1
     assert "Redis has room again" in done.err
     graph.check(commands.records())
     assert all(set(host.asked_of_pages().values()) == {1} for host in hosts)
