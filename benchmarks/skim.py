@@ -26,7 +26,7 @@ from crawler.parse.skim import SettledLinks
 SUFFIXES: Final = (".html", ".htm", ".xhtml")
 OF_WHOLE: Final = {
     *("response", "text", "text_truncated", "outlinks", "links_total", "refused", "is_flat", "skimmed"),
-    *("tree", "content", "_soup"),
+    *("tree", "content", "text_digest", "_soup"),
 }
 """What may differ in a page that was skimmed: all else is in its head."""
 OF_HEAD: Final = [name for name in Page.__dataclass_fields__ if name not in OF_WHOLE]

@@ -51,8 +51,8 @@ def test_a_frontier_has_no_verb_of_one_shard() -> None:
 
 
 def test_all_that_a_shard_has_stored_is_read_over_all() -> None:
-    assert public(CrawlDb) == public(ShardDb) | {"leases_of"}
-    assert public(Records) == public(ShardRecords) | {"state", "states", "buckets"}
+    assert public(CrawlDb) == public(ShardDb) | {"leases_of", "began"}
+    assert public(Records) == public(ShardRecords) | {"state", "states", "buckets", "packed", "swept"}
     assert public(Hosts) == public(ShardHosts)
 
 

@@ -195,7 +195,7 @@ def test_fresh_starts_over(sites: Sites, own: dict[str, Any]) -> None:
         crawl.run()
     with Crawl(site.url("/"), say=said.append, **own) as crawl:
         assert crawl.run().fetched == 4
-    assert said == ["crawl 'default' is done with 4 pages; fresh=True starts over"]
+    assert said == ["crawl 'default' is done with 4 pages; recrawl() visits them again, fresh=True starts over"]
     assert site.asked()["/"] == 1
     with Crawl(site.url("/"), fresh=True, **own) as crawl:
         assert crawl.run().fetched == 4
