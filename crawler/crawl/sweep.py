@@ -1,9 +1,12 @@
 """The sweep: looks at the states of all URLs that have ended, and queues those that are due to be visited again.
 
 It goes from bucket to bucket: first for sitemaps, if there are any, so that these are read before pages, then for
-pages. So it needs no
-memory for each URL, and another process can go on where it stopped. One process at a time does it, over all machines:
-the others wait for it to end or to die. It never queues more than MAX_QUEUED URLs; it waits for workers instead.
+pages. So it needs no memory for each URL, and another process can go on where it stopped. One process at a time does
+it, over all machines: the others wait for it to end or to die. It never queues more than MAX_QUEUED URLs; it waits for
+workers instead.
+
+A server that restarts may have lost what was queued last. So the sweep then begins at the first bucket again, which
+queues nothing twice, and it does not end before what it queued is safe.
 """
 
 from __future__ import annotations
@@ -31,6 +34,8 @@ TERM: Final = 15.0
 """Seconds of the sweeper's lease: so long after its death another one takes over."""
 WAIT: Final = 1.0
 """Seconds between looks of one that waits for room, for another sweeper's end, or for Redis."""
+SAFE: Final = 3.0
+"""Seconds after which what was queued survives a power cut: a server writes to its disk each second."""
 SLICE: Final = 1_000
 """States that one step looks at, about."""
 MAX_BUCKETS: Final = 256
@@ -73,6 +78,10 @@ class Sweep:
         self._began_at = 0.0
         self._next_due: float | None = None
         self._rest_until = 0.0
+        self._servers: tuple[str, ...] = ()
+        """The run ids of the servers of all shards, when this process took the sweep."""
+        self._starts_over = False
+        self._queued_at = float("-inf")
 
     @property
     def queued(self) -> int:
@@ -107,11 +116,7 @@ class Sweep:
         if not self._mine.is_mine:
             return self._claim()
         if self._mine.is_over:
-            if self._choice.follows:
-                return self._rest()
-            self._keep(0.0)
-            self._close()
-            return None
+            return self._rest() if self._choice.follows else self._end()
         try:
             if not self._has_room():
                 self._keep()
@@ -122,6 +127,32 @@ class Sweep:
             self._keep()
             return WAIT
         return 0.0
+
+    def _end(self) -> float | None:
+        """End the sweep, once what it has queued is safe."""
+        if (left := self._queued_at + SAFE - time.monotonic()) > 0:
+            self._keep()
+            return left
+        if self._has_lost():
+            return 0.0
+        self._keep(0.0)
+        self._close()
+        return None
+
+    def _has_lost(self) -> bool:
+        """Whether a server has restarted, so that what was queued last may be lost; then the sweep begins again."""
+        if self._run_ids() == self._servers:
+            return False
+        self._starts_over = True
+        self._mine = replace(self._mine, is_mine=False)
+        return True
+
+    def _run_ids(self) -> tuple[str, ...]:
+        return tuple(str(shard.info("server")["run_id"]) for shard in self.frontier.shards)
+
+    def was_away(self) -> None:
+        """A server was away: see what it has lost before anything else."""
+        self._mine = replace(self._mine, is_mine=False)
 
     def release(self) -> None:
         """Give the lease up, so that another one can go on at once; Redis may be away."""
@@ -135,8 +166,11 @@ class Sweep:
     def _claim(self) -> float | None:
         """Take the lease, or see who has it."""
         first, latest = self.frontier.shards[0], self.frontier.crawldb.visit().sweep
-        asked = SweepState(self._mine.owner, choice=str(self._choice))
-        found: SweepState = first.ask(visits.sweep(first, asked, TERM, latest.began if self._is_past(latest) else 0))
+        asked, servers = SweepState(self._mine.owner, choice=str(self._choice)), self._run_ids()
+        self._starts_over |= bool(self._servers) and servers != self._servers
+        is_past = latest.began != self._mine.began and self._is_past(latest)  # ours is not over before we end it
+        found: SweepState = first.ask(visits.sweep(first, asked, TERM, latest.began if is_past else 0))
+        self._servers = servers
         if found.is_mine:
             self._take(found, latest)
             return 0.0
@@ -159,8 +193,11 @@ class Sweep:
         return state.state == "limit" or (latest.is_over and state.idle)
 
     def _take(self, found: SweepState, latest: SweepState) -> None:
-        """The sweep is ours: a new one, or one that another process left."""
-        if found.began == latest.began and found.cursor:
+        """The sweep is ours: a new one, one that another process left, or ours that a server has lost a part of."""
+        if self._starts_over:
+            found = replace(found, cursor="")
+            self._starts_over = False
+        if found.began == latest.began != self._mine.began and found.cursor:
             self._say_once(f"going on with the recrawl that began at {rfc3339(found.began / 1000)}")
         counters, shards = self.frontier.crawldb.counters(), self.frontier.shards
         self._small = counters.get("accepted", 0) < SMALL * shards[0].keys.ended_buckets * len(shards)
@@ -258,6 +295,7 @@ class Sweep:
         if not self._has_begun_visit:
             self._begin_visit()
         more = revisit(self.frontier, [(one, one.request()) for one in due])
+        self._queued_at = time.monotonic()
         self._mine = replace(self._mine, queued=self._mine.queued + more)
         self._room -= more
 
@@ -334,6 +372,7 @@ class Sweeper:
             try:
                 wait = self._sweep.step()
             except RedisAway:
+                self._sweep.was_away()
                 wait = WAIT
             except (NoCrawl, CrawlDeleting):  # the workers see it as well, and leave
                 wait = None
@@ -361,6 +400,7 @@ def run(sweep: Sweep, stopped: Callable[[], bool], enough: Callable[[], bool] = 
                 look_at, share = began + LOOK, PAUSE if workers_alive(sweep.frontier.crawldb) else 0.0
             wait = sweep.step()
         except RedisAway:
+            sweep.was_away()
             wait = WAIT
         if wait is None or enough():
             return wait is None

@@ -80,13 +80,14 @@ def _usable(headers: Headers, received: int) -> Validators:
     """Those validators in *headers* that can tell versions apart.
 
     Last-Modified must be earlier than Date: within one second a page can change again, and servers that make a page
-    anew for each request give the current time (RFC 9110 section 8.8.2.2).
+    anew for each request give the current time (RFC 9110 section 8.8.2.2). Without Date it must be a minute old, since
+    the answer may have taken a while.
     """
     if _varies(headers):
         return NO_VALIDATORS
     dates = headers.all("last-modified")
     modified = http_date(dates[0]) if len(set(dates)) == 1 else None
-    answered = http_date(headers.get("date") or "") or received
+    answered = http_date(headers.get("date") or "") or received - _MINUTE
     if modified is not None and not FIRST_WEB_PAGE <= modified < min(answered, received + _SKEW):
         modified = None
     return Validators(entity_tag(headers.all("etag")), modified)
@@ -102,5 +103,6 @@ def _varies(headers: Headers) -> bool:
     return "*" in (name.strip() for name in headers.combined("vary").split(","))
 
 
+_MINUTE: Final = 60
 _SKEW: Final = 86_400
 """Seconds by which a server's clock may be ahead."""

@@ -22,6 +22,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
+from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 from crawler.settings import Settings
 from crawler.url import Form
@@ -37,6 +38,11 @@ def link(redis_server: PrivateRedis) -> Iterator[Connection]:
     link = Connection(redis_server.url)
     yield link
     link.close()
+
+
+@pytest.fixture(autouse=True)
+def soon_safe(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SAFE", 0.0)
 
 
 def crawl_of(link: Connection, shards: int = 1) -> Frontier:
@@ -236,6 +242,54 @@ def test_the_crawl_is_not_done_while_it_sweeps(frontier: Frontier) -> None:
     assert not frontier.done()
     assert queue(sweep, lambda: False)
     assert frontier.done()
+
+
+@pytest.mark.parametrize("noticed", [True, False], ids=["connection lost", "at the end"])
+def test_what_a_restarted_server_has_lost_is_queued_again(
+    frontier: Frontier, monkeypatch: pytest.MonkeyPatch, noticed: bool
+) -> None:
+    """As after a power cut: some of what was queued is not queued, and the server has another run id."""
+    monkeypatch.setattr(module, "SAFE", 0.2)
+    states = many(100)
+    end(frontier, *states)
+    sweep, runs = sweep_of(frontier, older_than=0), ["1"]
+    monkeypatch.setattr(Shard, "info", lambda *_: {"run_id": runs[-1]})
+    while sweep.queued < 100:
+        sweep.step()
+    visit = sweep.visit
+    _lose(frontier, states[:40])
+    runs.append("2")
+    if noticed:
+        sweep.was_away()
+    assert queue(sweep, lambda: False)
+    assert len(queued(frontier)) == 100
+    assert (sweep.visit, frontier.crawldb.visit().number) == (visit, visit)
+
+
+def test_a_connection_that_was_lost_begins_no_other_sweep(frontier: Frontier, monkeypatch: pytest.MonkeyPatch) -> None:
+    end(frontier, *many(50))
+    sweep = sweep_of(frontier, older_than=0)
+    while sweep.queued < 50:
+        sweep.step()
+    began = frontier.crawldb.visit().sweep.began
+    sweep.was_away()
+    assert queue(sweep, lambda: False)
+    assert (frontier.crawldb.visit().sweep.began, sweep.queued) == (began, 50)
+
+
+def _lose(frontier: Frontier, states: list[UrlState]) -> None:
+    """These are where they were before they were queued."""
+    for one in states:
+        shard, entry = frontier.home(Request(one.url).place()[0]), Request(one.url, revisit=True).place()
+        url_id = frontier.id(one.url)
+        shard.read(
+            ("HSET", shard.keys.ended(url_id), id_bytes(url_id), one.encode()),
+            ("LREM", shard.keys.queue(entry[0], 1), 1, entry[1]),
+            ("HINCRBY", shard.keys.host(entry[0]), "queued", -1),
+            ("HINCRBY", shard.keys.counters, "queued", -1),
+            ("HINCRBY", shard.keys.counters, "ended", 1),
+            ("HINCRBY", shard.keys.counters, f"outcome:{one.outcome}", 1),
+        )
 
 
 # -- who ---------------------------------------------------------------------------------------------------------------
