@@ -115,6 +115,8 @@ class Sweep:
             self._keep(0.0)
             self._close()
             return None
+        if (left := self._until_next_second()) > 0:
+            return left
         try:
             if not self._has_room():
                 self._keep()
@@ -209,6 +211,15 @@ class Sweep:
         self._read_at = time.monotonic()
 
     # -- looking -------------------------------------------------------------------------------------------------------
+
+    def _until_next_second(self) -> float:
+        """Seconds to wait before anything is queued, so that no visit of this sweep ends in the second it began in.
+
+        States have whole seconds: a new page that is crawled in that second would be taken again by `--older-than 0`.
+        """
+        if self.choice.is_scheduled or (self.choice.older_than or 0) >= 1:
+            return 0.0
+        return self._mine.began // 1000 + 1 - self._now()
 
     def _has_room(self) -> bool:
         """Whether the frontier can take more."""

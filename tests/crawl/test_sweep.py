@@ -225,6 +225,18 @@ def test_what_is_no_state_is_passed_over(frontier: Frontier) -> None:
 # -- how ---------------------------------------------------------------------------------------------------------------
 
 
+def test_nothing_that_it_causes_ends_in_the_second_in_which_it_began(frontier: Frontier) -> None:
+    end(frontier, *many(5))
+    sweep = sweep_of(frontier, older_than=0)
+    assert sweep.step() == 0.0
+    began = frontier.crawldb.visit().sweep.began // 1000
+    while not sweep.queued:
+        time.sleep(sweep.step() or 0)
+    assert frontier.crawldb.clock() // 1000 > began
+    assert queue(sweep, lambda: False)
+    assert len(queued(frontier)) == 5
+
+
 def test_sitemaps_are_queued_before_all_pages(frontier: Frontier) -> None:
     maps = [state(f"http://h{i}.example/sitemap.xml", sitemap=True) for i in range(7)]
     end(frontier, *many(300), *maps)
