@@ -50,7 +50,7 @@ class Changeable(TypedDict, total=False):
     max_depth: int | None
     """Most links between a seed and a page (default: 250)."""
     max_pages: int | None
-    """Most pages fetched in total."""
+    """Most pages fetched, in each visit."""
     max_pages_per_host: int | None
     """Most URLs per host."""
     max_pages_per_site: int | None

@@ -141,7 +141,7 @@ class Settings:
     include: tuple[str, ...] = _setting((), str, _C, "follow only links that match one", unit="REGEX", many=True)
     exclude: tuple[str, ...] = _setting((), str, _C, "follow no links that match one", unit="REGEX", many=True)
     max_depth: int | None = _setting(250, optional(count), _C, "most links between a seed and a page", unit="N")
-    max_pages: int | None = _setting(None, optional(positive), _C, "most pages fetched in total", unit="N")
+    max_pages: int | None = _setting(None, optional(positive), _C, "most pages fetched, in each visit", unit="N")
     max_pages_per_host: int | None = _setting(None, optional(positive), _C, "most URLs per host", unit="N")
     max_pages_per_site: int | None = _setting(None, optional(positive), _C, "most URLs per site", unit="N")
     max_hosts_per_site: int | None = _setting(1000, optional(positive), _C, "most hosts per site", unit="N")

@@ -29,7 +29,7 @@ def duration(text: str) -> float:
     """Seconds from `1.5`, `500ms`, `10m`, `2h`, `1d`."""
     match = _DURATION.fullmatch(text.strip())
     if not match:
-        raise ValueError("a time such as 500ms, 1.5s, 10m or 2h is needed")
+        raise ValueError("a time such as 500ms, 1.5s, 10m, 2h or 7d is needed")
     seconds = float(match[1]) * _SECONDS[(match[2] or "s").lower()]
     if seconds > MAX_SECONDS:
         raise ValueError("at most 3650d")

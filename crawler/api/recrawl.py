@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
-from typing import TypedDict
+from datetime import timedelta
+from types import UnionType
+from typing import Any, TypedDict
 
 from crawler import headers
 from crawler.api.access import Access
-from crawler.api.rows import several
 from crawler.crawl.choice import Choice
 from crawler.crawl.purpose import NO_PURPOSE
 from crawler.crawl.recrawl import finds_nothing, nothing_due, queue, sweep_of
@@ -23,14 +24,14 @@ from crawler.text import did_you_mean
 class RecrawlOptions(TypedDict, total=False):
     """See `Crawl.recrawl`."""
 
-    older_than: Number
-    """Last visited longer ago than this: "7d", or seconds; 0: all."""
+    older_than: Number | timedelta
+    """Last visited longer ago than this: "7d", seconds, or a timedelta; 0: all."""
     host: Strings
     """Of these hosts, or of *.name."""
     match: str
     """A regular expression that is searched for in the URL."""
-    status: Strings
-    """That ended so: "404", "5xx", "failed", "failed:dns"."""
+    status: Strings | int | Sequence[str | int]
+    """That ended so: 404, "5xx", "failed", "failed:dns"; one or several."""
     queue_only: bool
     """Leave the visits to workers of others."""
     follow: bool
@@ -67,8 +68,17 @@ def choice_of(options: RecrawlOptions) -> Choice:
         if name not in RecrawlOptions.__annotations__:
             known = did_you_mean(name, RecrawlOptions.__annotations__, "docs/recrawl.md lists them")
             raise UsageError(f"{name!r} is no choice of a recrawl: {known}")
-    found = Choice.of(
-        options.get("older_than"), several(options.get("host", ())), options.get("match"),
-        several(options.get("status", ())),
-    )  # fmt: skip
+    match = options.get("match")
+    if not isinstance(match, str | None):
+        raise UsageError(f"match={match!r}: a regular expression as text is needed")
+    hosts, status = _texts("host", options.get("host"), str), _texts("status", options.get("status"), str | int)
+    found = Choice.of(options.get("older_than"), hosts, match, status)
     return replace(found, follows=bool(options.get("follow")))
+
+
+def _texts(name: str, given: Any, kind: type | UnionType) -> list[str]:
+    """One of *kind*, or several, as texts. UsageError for anything else."""
+    several = [given] if isinstance(given, kind) else [] if given is None else given
+    if not isinstance(several, Iterable) or not all(isinstance(one, kind) for one in several):
+        raise UsageError(f"{name}={given!r}: a text is needed, or several of them")
+    return list(map(str, several))

@@ -6,6 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from crawler import url as urls
@@ -62,8 +63,14 @@ class Choice:
     def of(
         cls, older_than: Any = None, hosts: Iterable[str] = (), match: str | None = None, status: Iterable[str] = ()
     ) -> Choice:
-        """From what a user gives. *older_than* is a time such as 7d, or seconds."""
+        """From what a user gives. *older_than* is a time such as 7d, seconds, or a timedelta."""
         items = (item.strip() for value in status for item in value.split(","))
+        if match == "":
+            raise UsageError(
+                "--match is empty: leave it out, or give a regular expression; --older-than 0 takes all URLs"
+            )
+        if isinstance(older_than, timedelta):
+            older_than = older_than.total_seconds()
         try:
             age = None if older_than is None else duration(str(older_than))
         except ValueError as error:
@@ -71,15 +78,21 @@ class Choice:
         return cls(age, tuple(hosts), match or "", tuple(sorted(set(items))))
 
     @property
+    def has_filter(self) -> bool:
+        """It takes only URLs of some hosts, that match, or that ended in some way."""
+        return bool(self.hosts or self.match or self.status)
+
+    @property
     def is_scheduled(self) -> bool:
         """The schedule decides when a URL is due."""
-        return self.older_than is None and (self.follows or not (self.hosts or self.match or self.status))
+        return self.older_than is None and (self.follows or not self.has_filter)
 
     def __str__(self) -> str:
         """The same words for the same choice, as options of the command."""
+        age = shown_time(self.older_than) if self.older_than else "0"
         options = [
-            *(["--follow"] if self.follows and self.is_scheduled and (self.hosts or self.match or self.status) else []),
-            *([] if self.older_than is None else [f"--older-than {shown_time(self.older_than)}"]),
+            *(["--follow"] if self.follows and self.is_scheduled and self.has_filter else []),
+            *([] if self.older_than is None else [f"--older-than {age}"]),
             *(f"--host {name}" for name in sorted(self._names)),
             *([f"--match {shlex.quote(self.match)}"] if self.match else []),
             *([f"--status {','.join(self.status)}"] if self.status else []),

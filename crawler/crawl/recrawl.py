@@ -9,7 +9,7 @@ from typing import Final
 from crawler.crawl.choice import Choice
 from crawler.crawl.pool import machine
 from crawler.crawl.session import Session
-from crawler.crawl.sweep import Sweep, run
+from crawler.crawl.sweep import NOTHING, Sweep, run
 from crawler.errors import NothingFetched, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.messages import OVER
@@ -53,10 +53,12 @@ def queue(sweep: Sweep, stopped: Callable[[], bool]) -> bool:
 
 def nothing_due(sweep: Sweep, frontier: Frontier) -> str:
     """That nothing is due, and when something will be, in words."""
-    if sweep.next_due is None:
-        return "nothing is due"
-    left = sweep.next_due - frontier.crawldb.clock() / 1000
-    return f"nothing is due; the next URL will be in {lasting(max(left, 0))}"
+    if sweep.next_due is not None:
+        return f"{NOTHING}; the next URL will be in {lasting(max(sweep.next_due - frontier.crawldb.clock() / 1000, 0))}"
+    if not sweep.choice.has_filter or frontier.state().waiting:  # what fits may wait already
+        return NOTHING
+    hint = " (`crawler hosts` lists them, with their ports)" if sweep.choice.hosts else ""
+    return f"{NOTHING}: no URL that was visited fits {sweep.choice}{hint}"
 
 
 def refuse_failed(status: Status) -> None:

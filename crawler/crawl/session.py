@@ -22,6 +22,7 @@ from crawler.frontier.frontier import Frontier, delete
 from crawler.frontier.identity import Identity
 from crawler.frontier.redis.address import shown
 from crawler.frontier.status import Status
+from crawler.policy import schedule
 from crawler.settings import TABLE, Kind, Settings, format_value
 from crawler.text import option_name
 from crawler.worker.hook import hook_name, refuse_other
@@ -125,6 +126,7 @@ class Session:
         except CrawlExists:
             return self._join(purpose, runs)
         self._frontier, self.made = frontier, True
+        self._say_what_does_not_count(self.settings)
         if self.settings.max_time is not None:
             frontier.configure(self.settings.encode(), limits_of(self.settings), self.settings.max_time)
         return frontier
@@ -188,11 +190,17 @@ class Session:
         for name, value in different.items():
             before = format_value(name, getattr(self.settings, name))
             self.say(f"{option_name(name)}: {before} -> {format_value(name, value)}")
+        if different.keys() & schedule.SETTINGS:
+            self._say_what_does_not_count(replace(self.settings, **different))
         if different.keys() & {"ignore_sitemaps", "sitemap_only"}:
             self.say("sitemaps are looked up when a host's robots.txt is read: for known hosts, within 24 h")
         if not different and changed.get("max_time") is None:
             return
         self._store(frontier, different, changed.get("max_time", "-"))
+
+    def _say_what_does_not_count(self, settings: Settings) -> None:
+        if text := schedule.contradiction(settings):
+            self.say(text)
 
     def _store(self, frontier: Frontier, changed: dict[str, Any], max_time: float | str | None = "-") -> None:
         self.settings = replace(self.settings, **changed)

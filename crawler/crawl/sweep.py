@@ -25,9 +25,10 @@ from crawler.frontier.revisits import begin_visit, revisit
 from crawler.frontier.status import workers_alive
 from crawler.frontier.visits import ALL, DONE, END, PAGES, SITEMAPS, Ended, SweepState
 from crawler.settings import Settings
-from crawler.text import counted, rfc3339
+from crawler.text import counted, lasting, rfc3339
 from crawler.url_state import LAYOUT, UrlState
 
+NOTHING: Final = "nothing is due"
 MAX_QUEUED: Final = 200_000
 """URLs that wait in the frontier, over all shards, from which on the sweep queues no more until workers took some."""
 TERM: Final = 15.0
@@ -61,7 +62,8 @@ class Sweep:
     def __init__(self, frontier: Frontier, settings: Settings, choice: Choice, owner: str) -> None:
         self.frontier = frontier
         """May be replaced by the same on another connection."""
-        self._settings, self._choice = settings, choice
+        self.choice = choice
+        self._settings = settings
         self._mine = SweepState(owner, choice=str(choice))
         self.say: Callable[[str], None] = lambda _: None
         self._said: set[str] = set()
@@ -82,6 +84,7 @@ class Sweep:
         """The run ids of the servers of all shards, when this process took the sweep."""
         self._starts_over = False
         self._queued_at = float("-inf")
+        self._has_said_that_it_waits = False
 
     @property
     def queued(self) -> int:
@@ -91,7 +94,7 @@ class Sweep:
     @property
     def follows(self) -> bool:
         """It is repeated for ever."""
-        return self._choice.follows
+        return self.choice.follows
 
     @property
     def waits(self) -> bool:
@@ -116,7 +119,9 @@ class Sweep:
         if not self._mine.is_mine:
             return self._claim()
         if self._mine.is_over:
-            return self._rest() if self._choice.follows else self._end()
+            return self._rest() if self.choice.follows else self._end()
+        if (left := self._until_next_second()) > 0:
+            return left
         try:
             if not self._has_room():
                 self._keep()
@@ -166,7 +171,7 @@ class Sweep:
     def _claim(self) -> float | None:
         """Take the lease, or see who has it."""
         first, latest = self.frontier.shards[0], self.frontier.crawldb.visit().sweep
-        asked, servers = SweepState(self._mine.owner, choice=str(self._choice)), self._run_ids()
+        asked, servers = SweepState(self._mine.owner, choice=str(self.choice)), self._run_ids()
         self._starts_over |= bool(self._servers) and servers != self._servers
         is_past = latest.began != self._mine.began and self._is_past(latest)  # ours is not over before we end it
         found: SweepState = first.ask(visits.sweep(first, asked, TERM, latest.began if is_past else 0))
@@ -177,9 +182,9 @@ class Sweep:
         if found.choice != asked.choice:
             raise UsageError(
                 f"another recrawl is under way, of {found.choice} (by {found.owner}): let it end, or stop it, and give"
-                " the command again"
+                f" the command again; one that was killed counts for {TERM:.0f} s more"
             )
-        if found.is_over and not self._choice.follows:
+        if found.is_over and not self.choice.follows:
             self._close()
             return None
         if not found.is_over:
@@ -244,6 +249,15 @@ class Sweep:
 
     # -- looking -------------------------------------------------------------------------------------------------------
 
+    def _until_next_second(self) -> float:
+        """Seconds to wait before anything is queued, so that no visit of this sweep ends in the second it began in.
+
+        States have whole seconds: a new page that is crawled in that second would be taken again by `--older-than 0`.
+        """
+        if self.choice.is_scheduled or (self.choice.older_than or 0) >= 1:
+            return 0.0
+        return self._mine.began // 1000 + 1 - self._now()
+
     def _has_room(self) -> bool:
         """Whether the frontier can take more."""
         if self._room <= 0:
@@ -264,9 +278,10 @@ class Sweep:
         cursor = END if self._at[0] == DONE else ".".join(map(str, self._at))
         self._mine = replace(self._mine, cursor=cursor)
         self._keep()
-        if self._mine.is_over and self._choice.follows:
+        if self._mine.is_over and self.choice.follows:
             self._close()
             self._rest_until = self._wakes_at()
+            self._say_that_it_waits()
 
     def _behind(self, phase: int, shard: int, bucket: int) -> tuple[int, int, int]:
         if bucket < self.frontier.shards[shard].keys.ended_buckets:
@@ -284,9 +299,9 @@ class Sweep:
                 state = UrlState.decode(raw)
             except ValueError:  # a foreign client wrote there
                 continue
-            if self._choice.takes(state, began, int(now), self._settings):
+            if self.choice.takes(state, began, int(now), self._settings):
                 yield Ended(str(int.from_bytes(field, "big")), raw, state)
-            elif (due := self._choice.due_at(state, self._settings)) is not None:
+            elif (due := self.choice.due_at(state, self._settings)) is not None:
                 self._next_due = due if self._next_due is None else min(due, self._next_due)
 
     def _queue(self, due: list[Ended]) -> None:
@@ -304,7 +319,7 @@ class Sweep:
         if not self._mine.visit:
             visit = self.frontier.crawldb.visit().number
             state = self.frontier.state()
-            goes_on = self._choice.follows and state.waiting + state.leased + state.pending > 0
+            goes_on = self.choice.follows and state.waiting + state.leased + state.pending > 0
             self._mine = replace(self._mine, visit=visit if goes_on and visit > 1 else visit + 1)
             self._keep()
         begin_visit(self.frontier, self._mine.visit, self._settings.max_time)
@@ -320,9 +335,18 @@ class Sweep:
         """When the next sweep begins, on the monotonic clock: when something is due, but not all the time."""
         now = time.monotonic()
         took = now - self._began_at
-        soonest = self._choice.older_than or self._settings.min_interval
+        soonest = self.choice.older_than or self._settings.min_interval
         due = min(self._next_due or float("inf"), self._now() + soonest) - self._clock
         return max(min(due, now + max(WAKES, took * 100)), now + max(_MIN_REST, took * _REST))
+
+    def _say_that_it_waits(self) -> None:
+        """Once: without that the command would look as if it hung."""
+        if self._has_said_that_it_waits or self.queued or not self.frontier.state().idle:
+            return
+        self._has_said_that_it_waits = True
+        due = self._next_due
+        rest = "" if due is None else f"; the next URL will be in {lasting(max(due - self._now(), 0))}"
+        self.say(f"{NOTHING}{rest}; waiting")
 
     def _rest(self) -> float:
         """Wait for the next sweep; look at each minute whether the schedule was changed."""

@@ -51,7 +51,7 @@ def swept(status: Status) -> str:
     """How far a recrawl is in looking for what is due; empty if none is under way."""
     if status.sweep is None:
         return ""
-    return f"{status.sweep:.0%} looked at" + ("" if status.sweeper else "; interrupted: `crawler recrawl` goes on")
+    return f"{status.sweep:.0%} looked at" + ("" if status.sweeper else "; interrupted: the same command goes on")
 
 
 def time_left(seconds: float) -> str:
@@ -88,8 +88,9 @@ def summary(status: Status, here: int, seconds: float, losses: str = "") -> list
     lines += [f"  {n:>9,}  {outcome}" for outcome, n in status.outcomes.items()]
     refused = ", ".join(f"{reason} {n:,}" for reason, n in sorted(status.refused.items(), key=lambda kv: -kv[1]))
     statuses = ", ".join(f"{code}: {n:,}" for code, n in sorted(status.statuses.items()))
+    visits = ", in all visits" if status.visit > 1 else ""
     notes = (
-        (set(status.statuses) - {"200"}, f"answers by status: {statuses}"),
+        (set(status.statuses) - {"200"}, f"answers by status{visits}: {statuses}"),
         (status.refused, f"links left out: {refused}"),
         (status.duplicates, f"pages with content seen before: {status.duplicates:,} (see `duplicate_of`)"),
         (status.near_duplicates, f"near duplicates: {status.near_duplicates:,} (see `near_duplicate_of`)"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from crawler.units import shown_time
 from crawler.url_state import UrlState
 
 AFTER_CHANGE: Final = 0.5
@@ -20,6 +21,10 @@ LATE: Final = 86_400
 _DAY: Final = 86_400
 _UNASKED: Final = frozenset({"dropped:trap", "dropped:scope", "dropped:limit", "failed:bad-entry"})
 """Outcomes of URLs that a crawl refuses by its own rules: another visit would end in the same way."""
+
+
+SETTINGS: Final = frozenset({"interval", "min_interval", "max_interval"})
+"""Names of the settings of the schedule."""
 
 
 class Intervals(Protocol):
@@ -75,6 +80,16 @@ def is_due(state: UrlState, now: int, settings: Intervals, lastmod: int | None =
         return False
     modified = lastmod if lastmod % _DAY else lastmod + _DAY - 1
     return modified > state.checked_at and now >= state.checked_at + _bounded(0, settings)
+
+
+def contradiction(settings: Intervals) -> str:
+    """What in the settings does not count, in words; empty if all does."""
+    least, most, first = settings.min_interval, settings.max_interval, settings.interval
+    if least > most:
+        return f"min-interval is longer than max-interval, so each page is visited every {shown_time(most)}"
+    if first < least:
+        return f"interval is shorter than min-interval, so it counts as {shown_time(least)}"
+    return f"interval is longer than max-interval, so it counts as {shown_time(most)}" if first > most else ""
 
 
 def _bounded(seconds: float, settings: Intervals) -> float:

@@ -6,6 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import pytest
 
 from crawler.crawl import sweep as module
 from crawler.crawl.choice import DUE, Choice
-from crawler.crawl.recrawl import queue
+from crawler.crawl.recrawl import nothing_due, queue
 from crawler.crawl.sweep import Sweep
 from crawler.errors import UsageError
 from crawler.frontier import verbs
@@ -183,12 +184,39 @@ def test_one_that_would_never_rest_is_refused() -> None:
     [
         ({}, DUE),
         ({"older_than": "168h"}, "--older-than 168h"),
+        ({"older_than": timedelta(days=7)}, "--older-than 168h"),
+        ({"older_than": 0}, "--older-than 0"),
         ({"status": ["5xx", "404,5xx"], "match": "a b", "hosts": ["B.example"]},
          "--host b.example --match 'a b' --status 404,5xx"),
     ],
 )  # fmt: skip
 def test_a_choice_has_the_same_words_however_it_is_given(named: dict[str, Any], words: str) -> None:
     assert str(Choice.of(**named)) == words
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        ({}, "nothing is due; the next URL will be in 6 days"),
+        ({"older_than": "30d"}, "nothing is due; the next URL will be in 29 days"),
+        ({"match": "zzz"}, "nothing is due: no URL that was visited fits --match zzz"),
+        ({"hosts": ["a.example:81"]}, "nothing is due: no URL that was visited fits --host a.example:81"
+         " (`crawler hosts` lists them, with their ports)"),
+    ],
+)  # fmt: skip
+def test_it_says_why_nothing_is_due(frontier: Frontier, named: dict[str, Any], words: str) -> None:
+    end(frontier, state("http://a.example/", days=1))
+    sweep = sweep_of(frontier, **named)
+    assert queue(sweep, lambda: False)
+    assert nothing_due(sweep, frontier) == words
+
+
+def test_a_choice_of_what_waits_already_is_not_said_to_fit_nothing(frontier: Frontier) -> None:
+    end(frontier, *many(3))
+    assert queue(sweep_of(frontier), lambda: False)
+    again = sweep_of(frontier, match="h1")
+    assert queue(again, lambda: False)
+    assert nothing_due(again, frontier) == "nothing is due"
 
 
 def test_what_is_no_state_is_passed_over(frontier: Frontier) -> None:
@@ -201,6 +229,18 @@ def test_what_is_no_state_is_passed_over(frontier: Frontier) -> None:
 
 
 # -- how ---------------------------------------------------------------------------------------------------------------
+
+
+def test_nothing_that_it_causes_ends_in_the_second_in_which_it_began(frontier: Frontier) -> None:
+    end(frontier, *many(5))
+    sweep = sweep_of(frontier, older_than=0)
+    assert sweep.step() == 0.0
+    began = frontier.crawldb.visit().sweep.began // 1000
+    while not sweep.queued:
+        time.sleep(sweep.step() or 0)
+    assert frontier.crawldb.clock() // 1000 > began
+    assert queue(sweep, lambda: False)
+    assert len(queued(frontier)) == 5
 
 
 def test_sitemaps_are_queued_before_all_pages(frontier: Frontier) -> None:
@@ -400,8 +440,11 @@ def test_it_keeps_its_lease_while_it_rests(frontier: Frontier, monkeypatch: pyte
     monkeypatch.setattr(module, "TERM", 0.4)
     end(frontier, state("http://a.example/", days=1))
     sweep = sweep_of(frontier, follows=True)
+    said: list[str] = []
+    sweep.say = said.append
     while not frontier.crawldb.visit().sweep.is_over:
         sweep.step()
+    assert said == ["nothing is due; the next URL will be in 6 days; waiting"]
     until = time.monotonic() + 1.0
     while time.monotonic() < until:
         time.sleep(sweep.step() or 0)

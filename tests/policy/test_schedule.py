@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.policy.schedule import due_at, is_due, next_interval
+from crawler.policy.schedule import contradiction, due_at, is_due, next_interval
 from crawler.record import OUTCOMES
 from crawler.settings import Settings
 from crawler.url_state import UrlState
@@ -141,3 +141,21 @@ def test_a_lastmod_in_the_future_does_not_count() -> None:
 def test_a_state_from_the_future_is_due() -> None:
     assert is_due(state(NOW + 400 * DAY), NOW, WEEKLY)
     assert not is_due(state(NOW + 60), NOW, WEEKLY), "clocks of two machines differ"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        (Bounds(600, 60, 6000), ""),
+        (Bounds(600, 600, 600), ""),
+        (Bounds(600, 3600, 36_000), "interval is shorter than min-interval, so it counts as 1h"),
+        (Bounds(600, 10, 60), "interval is longer than max-interval, so it counts as 1m"),
+        (Bounds(600, 60, 10), "min-interval is longer than max-interval, so each page is visited every 10s"),
+    ],
+)
+def test_settings_that_do_not_count_are_named(bounds: Bounds, words: str) -> None:
+    assert contradiction(bounds) == words
+    state = UrlState(url="http://a.example/", outcome="fetched", first_seen=NOW, checked_at=NOW)
+    at = due_at(state, bounds)
+    assert at is not None
+    assert (at - NOW == bounds.interval) is (words == "")

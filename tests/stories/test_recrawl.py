@@ -86,9 +86,18 @@ def test_the_schedule_decides_and_can_be_changed(commands: Commands, site: Site)
     crawled(commands, flat(site, 3))
     first = asked(site)
     time.sleep(2.1)
-    recrawled(commands, "--interval", "2s", "--min-interval", "1s")
+    done = recrawled(commands, "--interval", "2s", "--min-interval", "1s")
+    assert "counts as" not in done.err
     assert asked(site) == first
     assert commands.run("set", "interval").out == "2s\n"
+
+
+def test_an_interval_outside_its_bounds_is_named(commands: Commands, site: Site) -> None:
+    first = crawled(commands, flat(site, 1), "--interval", "10m")
+    assert "crawler: interval is shorter than min-interval, so it counts as 1h" in first.lines
+    again = commands.run("set", "max-interval", "1m")
+    assert again.code == 0
+    assert "min-interval is longer than max-interval, so each page is visited every 1m" in again.err
 
 
 def test_one_outcome_is_chosen(commands: Commands, site: Site) -> None:
