@@ -310,7 +310,8 @@ class Sweep:
         if not self._has_begun_visit:
             self._begin_visit()
         more = revisit(self.frontier, [(one, one.request()) for one in due])
-        self._queued_at = time.monotonic()
+        if more:
+            self._queued_at = time.monotonic()
         self._mine = replace(self._mine, queued=self._mine.queued + more)
         self._room -= more
 

@@ -75,10 +75,11 @@ class Crawl:
         contents = {name: getattr(record, name) for name in CONTENTS if getattr(record, name) is not None}
         bare = msgspec.structs.replace(record, **dict.fromkeys(contents))
         stored = msgspec.structs.replace(bare, via=None if via is None else self.frontier.id(via))
+        request = msgspec.structs.replace(lease.entry().request, via=stored.via or "0")
         return Commit(
             lease,
             self.frontier.id(record.url),
-            state_of(lease.entry().request, lease.token, stored),
+            state_of(request, lease.token, stored),
             stored.encode(),
             {name: zlib.compress(encoded(value)) for name, value in contents.items()},
         )

@@ -815,7 +815,7 @@ class Model:
     def _forget(self, host: Host) -> None:
         """What a host failed before this visit is forgotten."""
         since = host.failing_since
-        if since is not None and since in TROUBLES and host.trouble:
+        if (since is None or since in TROUBLES) and host.trouble:
             since = host.trouble_ms
         if since is not None and since < self.visit_ms:
             host.failing_since, host.late, host.backoff, host.backoff_until = None, False, 0, 0
