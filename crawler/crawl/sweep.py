@@ -5,8 +5,9 @@ pages. So it needs no memory for each URL, and another process can go on where i
 it, over all machines: the others wait for it to end or to die. It never queues more than MAX_QUEUED URLs; it waits for
 workers instead.
 
-A server that restarts may have lost what was queued last. So the sweep then begins at the first bucket again, which
-queues nothing twice, and it does not end before what it queued is safe.
+A server that restarts may have lost what was queued last. So the sweep then goes back to the cursor that is stored, or
+to the first bucket where there are several servers, which queues nothing twice. It does not end before what it queued
+is safe.
 """
 
 from __future__ import annotations
@@ -145,7 +146,7 @@ class Sweep:
         return None
 
     def _has_lost(self) -> bool:
-        """Whether a server has restarted, so that what was queued last may be lost; then the sweep begins again."""
+        """Whether a server has restarted, so that what was queued last may be lost; then the sweep goes back."""
         if self._run_ids() == self._servers:
             return False
         self._starts_over = True
@@ -172,7 +173,8 @@ class Sweep:
         """Take the lease, or see who has it."""
         first, latest = self.frontier.shards[0], self.frontier.crawldb.visit().sweep
         asked, servers = SweepState(self._mine.owner, choice=str(self.choice)), self._run_ids()
-        self._starts_over |= bool(self._servers) and servers != self._servers
+        if self._servers and servers != self._servers and len(set(servers)) > 1:
+            self._starts_over = True  # a single server has lost the last steps of the cursor as well
         is_past = latest.began != self._mine.began and self._is_past(latest)  # ours is not over before we end it
         found: SweepState = first.ask(visits.sweep(first, asked, TERM, latest.began if is_past else 0))
         self._servers = servers

@@ -293,11 +293,13 @@ def test_what_a_restarted_server_has_lost_is_queued_again(
     states = many(100)
     end(frontier, *states)
     sweep, runs = sweep_of(frontier, older_than=0), ["1"]
-    monkeypatch.setattr(Shard, "info", lambda *_: {"run_id": runs[-1]})
+    monkeypatch.setattr(Shard, "info", lambda shard, _: {"run_id": f"{shard.number} {runs[-1]}"})
     while sweep.queued < 100:
         sweep.step()
     visit = sweep.visit
     _lose(frontier, states[:40])
+    if noticed and len(frontier.shards) == 1:  # the cursor is lost with it
+        frontier.shards[0].read(("HSET", frontier.shards[0].keys.sweep, "cursor", ""))
     runs.append("2")
     if noticed:
         sweep.was_away()
