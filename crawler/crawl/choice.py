@@ -20,8 +20,6 @@ from crawler.units import duration, shown_time
 from crawler.url_state import UrlState
 
 DUE: Final = "what is due by schedule"
-_UNASKED: Final = frozenset({"dropped:trap", "dropped:scope", "dropped:limit"})
-"""URLs that the crawl refused by its own rules are visited again only where their outcome is named."""
 _BAD_ENTRY: Final = "failed:bad-entry"
 _STATUS: Final = re.compile(r"[1-9](?:[0-9]{2}|[xX]{2})")
 
@@ -121,7 +119,7 @@ class Choice:
         if self._ends:
             if not {state.outcome, state.outcome.partition(":")[0], state.status} & self._ends:
                 return False
-        elif state.outcome in _UNASKED:
+        elif state.outcome in schedule.UNASKED:  # only where their outcome is named
             return False
         if self._names and not _is_of(urls.host(state.url), self._names):
             return False

@@ -187,9 +187,7 @@ class Records:
 
     def states(self, places: Sequence[tuple[str, str]]) -> list[UrlState | None]:
         """The state of each URL that has ended, by its host and its id; None where there is none."""
-        shards = self._shards
-        of = {i: shards[shard_of(host, len(shards))] for host, i in places}
-        return _by_shard([i for _, i in places], of.__getitem__, lambda shard, own: shard.states.of(own))
+        return list(map(decode.state, self.packed(places)))
 
     def state(self, url_id: str) -> UrlState | None:
         """The state of one URL that has ended."""

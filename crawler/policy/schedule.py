@@ -19,7 +19,7 @@ MOST_BY_HINT: Final = 2
 LATE: Final = 86_400
 """Seconds by which clocks may differ: a date further in the future is wrong."""
 _DAY: Final = 86_400
-_UNASKED: Final = frozenset({"dropped:trap", "dropped:scope", "dropped:limit", "failed:bad-entry"})
+UNASKED: Final = frozenset({"dropped:trap", "dropped:scope", "dropped:limit", "failed:bad-entry"})
 """Outcomes of URLs that a crawl refuses by its own rules: another visit would end in the same way."""
 
 
@@ -59,7 +59,7 @@ def next_interval(before: int, changed: bool, settings: Intervals, freshness: in
 
 def due_at(state: UrlState, settings: Intervals) -> int | None:
     """When a page is due by its interval; None: never, or it is in a queue already."""
-    if state.is_queued or state.outcome in _UNASKED:
+    if state.is_queued or state.outcome in UNASKED:
         return None
     return state.checked_at + max(round(_bounded(state.interval or settings.interval, settings)), 1)
 
