@@ -34,6 +34,7 @@ LAYERS = (
     (PACKAGE,),  # what `import crawler` offers
     ("api",),
     ("monitor",),
+    ("check",),
     ("crawl",),
     ("worker",),
     ("export",),
@@ -58,6 +59,8 @@ LAYERS = (
         "errors",
         "fingerprint",
         "url_state",
+        "findings",
+        "checked_page",
     ),
 )
 """From the top: a module imports from its own folder and from lower layers alone. The last layer is the files beside
@@ -83,7 +86,19 @@ DOORS = {
     "markupsafe": ("monitor.report",),
     # Records and JSON: a codec of values, without I/O. Scope, robots and what is parsed do without it.
     "msgspec": (
-        *("record", "url_state", "settings", "logs", "events", "frontier", "export", "crawl", "worker"),
+        *(
+            "record",
+            "url_state",
+            "findings",
+            "checked_page",
+            "settings",
+            "logs",
+            "events",
+            "frontier",
+            "export",
+            "crawl",
+            "worker",
+        ),
         *("fetch.fetcher", "policy.politeness", "policy.changes"),
         *("cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),

@@ -1,0 +1,1 @@
+"""Checking a site: what is broken on it, and where."""

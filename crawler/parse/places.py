@@ -1,0 +1,39 @@
+"""What a page names, what may be named on it, and what is wrong with it by itself: the values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from crawler.checked_page import Note
+
+
+class Place(NamedTuple):
+    """A place of a page that names a URL."""
+
+    kind: str
+    """One of `checked_page.PLACES`."""
+    url: str
+    """Canonical, without its fragment. Of a reference without one (url-invalid) there is no Place but a Note."""
+    fragment: str | None = None
+    """Decoded, if it must be the name of an element: not empty, `top`, a text fragment, or what scripts read."""
+    line: int = 0
+    """From 1; 0: of the HTTP header, or not known."""
+    text: str | None = None
+    """What a reader clicks on, else the `alt`."""
+    rel: str = ""
+    """The words of its `rel`, in lower case, with spaces between."""
+    spelled: str = ""
+    """The URL before the crawl's form (tracking parameters) is applied, where that differs; with its fragment."""
+
+
+@dataclass(slots=True)
+class PagePlaces:
+    """What a page, a style sheet or a manifest holds."""
+
+    places: list[Place] = field(default_factory=list)
+    """In the order of the document; a URL that is named twice is there twice."""
+    names: Sequence[str] | None = None
+    """Ids of elements and names of anchors; None: it is no HTML."""
+    notes: list[Note] = field(default_factory=list)
