@@ -46,7 +46,7 @@ SMALL: Final = 300
 """States of a bucket, on average, up to which it is read at once."""
 SHARE: Final = 0.005
 """Seconds for which a process that watches its workers sweeps at a time, ten times a second: about one step."""
-PAUSE: Final = 4.0
+PAUSE: Final = 8.0
 """One that only sweeps, while workers are alive, rests after each step for so many times as long as that took."""
 LOOK: Final = 2.0
 """Seconds between its looks whether any is."""
