@@ -40,7 +40,7 @@ SAFE: Final = 3.0
 """Seconds after which what was queued survives a power cut: a server writes to its disk each second."""
 SLICE: Final = 1_000
 """States that one step looks at, about."""
-MAX_BUCKETS: Final = 256
+MAX_BUCKETS: Final = 1_024
 """Buckets of a step at most."""
 SMALL: Final = 300
 """States of a bucket, on average, up to which it is read at once."""
