@@ -68,12 +68,12 @@ _CAPTCHAS: Final[_Signs] = {
     }.items()
 }
 """Captchas that stand beside forms of normal pages as well."""
-_ANY_SIGN: Final = re.compile(
-    rb"anubis_challenge|captcha|_Incapsula_Resource|sec-if-cpt-container|bm-verify=|_cf_chl_|cf-challenge-running"
-    rb"|cf-browser-verification|validateCaptcha|ddos-guard|gokuProps|onProtectionInitialized|sucuri_cloudproxy_js"
-    rb"|/orchestrate/|turnstile|arkoselabs|geetest"
+_HINTS: Final = (
+    *(b"captcha", b"anubis_challenge", b"_Incapsula_Resource", b"sec-if-cpt-container", b"bm-verify=", b"_cf_chl_"),
+    *(b"cf-challenge-running", b"cf-browser-verification", b"/orchestrate/", b"validateCaptcha", b"ddos-guard"),
+    *(b"gokuProps", b"onProtectionInitialized", b"sucuri_cloudproxy_js", b"turnstile", b"arkoselabs", b"geetest"),
 )
-"""A cheap look before the others."""
+"""One is in each page with a sign: a cheap look before the others."""
 _TAG: Final = re.compile(rb"<[/!a-zA-Z][^<>]*>")
 _OPAQUE: Final = re.compile(rb"<(script|style|textarea|title|template|xmp|iframe)\b([^<>]*)>|<!--", re.IGNORECASE)
 """Starts of what a browser does not read as markup, or does not show."""
@@ -99,7 +99,7 @@ def _by_header(headers: Headers) -> str:
 def _by_body(response: Response) -> str:
     """What the body asks for, if it is HTML."""
     body = response.body
-    if len(body) > MAX_READ or not _ANY_SIGN.search(body):
+    if len(body) > MAX_READ or not any(hint in body for hint in _HINTS):
         return ""
     if not response.computed_type.startswith(("text/html", "application/xhtml")):
         return ""

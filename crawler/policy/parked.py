@@ -18,13 +18,17 @@ _LANDER: Final = re.compile(
     rb"""\s*window\.onload=function\(\)\{window\.location\.href=["']/lander(?:\?[^"'\s]*)?["'];?\}\s*"""
 )
 """All that GoDaddy's page does."""
-_HINT: Final = re.compile(rb"parking|d38psrni17bvxu|/lander")
+_HINTS: Final = (b"parking", b"d38psrni17bvxu", b"/lander")
 
 
 def is_parked(response: Response) -> bool:
     """Whether the page is one of a service that parks domains."""
     body = response.body
-    if len(body) > MAX_READ or not _HINT.search(body) or not response.computed_type.startswith("text/html"):
+    if (
+        len(body) > MAX_READ
+        or not any(hint in body for hint in _HINTS)
+        or not response.computed_type.startswith("text/html")
+    ):
         return False
     markup, scripts = markup_and_scripts(body)
     return _SCRIPT.search(markup) is not None or any(_LANDER.fullmatch(script) for script in scripts)

@@ -15,10 +15,10 @@ Kind = Literal["login", "captcha", "error-page", "for-sale"]
 
 _LOGIN: Final = frozenset(
     {
-        *("account-login", "auth", "authenticate", "authorize", "cas", "customer-login", "identifier"),
+        *("account-login", "auth", "authenticate", "authorize", "authwall", "cas", "customer-login", "identifier"),
         *("log-in", "log-on", "log_in", "login", "logon", "member-login", "oauth", "saml", "servicelogin"),
         *("sign-in", "sign-on", "sign_in", "signin", "signon", "sso", "ucp", "user-login", "userlogin"),
-        *("wp-login",),
+        *("session", "sessions", "wp-login"),
     }
 )
 """Last or last but one segment of the path of a login page, without an ending as `.php`."""
@@ -28,6 +28,8 @@ _LOGIN_HOSTS: Final = frozenset(
 """First labels of hosts that do nothing else."""
 _OWN_SESSIONS: Final = frozenset({"/users/sign_in"})
 """Login pages that keep where to return in the session, not in the URL (Devise; GitLab)."""
+MAX_SHOWN: Final = 300
+"""Characters of a URL in words."""
 _MAX_QUERY: Final = 8_192
 """Characters of a query that are read."""
 _ENDING: Final = re.compile(r"\.[a-z0-9]{1,5}$")
@@ -64,14 +66,15 @@ class Meaning(NamedTuple):
 
 def meaning(url: str, target: str) -> Meaning | None:
     """What it means that the canonical *url* redirects to the canonical *target*; None: nothing but that."""
+    shown = target if len(target) <= MAX_SHOWN else f"{target[:MAX_SHOWN]}..."
     if _CAPTCHA.match(target):
-        return Meaning("captcha", f"it redirects to a captcha: {target}")
+        return Meaning("captcha", f"it redirects to a captcha: {shown}")
     if is_login(url, target):
-        return Meaning("login", f"it redirects to a login page: {target}")
+        return Meaning("login", f"it redirects to a login page: {shown}")
     if is_error_page(target) and not is_error_page(url):
-        return Meaning("error-page", f"it redirects to an error page: {target}")
+        return Meaning("error-page", f"it redirects to an error page: {shown}")
     if _is_for_sale(url, target):
-        return Meaning("for-sale", f"its domain is for sale: it redirects to {target}")
+        return Meaning("for-sale", f"its domain is for sale: it redirects to {shown}")
     return None
 
 
@@ -79,11 +82,15 @@ def is_login(url: str, target: str) -> bool:
     """Whether *target* is a login page that leads back to *url* afterwards.
 
     By that, a link to a login page which has moved is none. Protocols of single sign-on are known by their parameters:
-    OAuth 2 (RFC 6749 section 4.1.1), SAML (HTTP redirect binding), OpenID 2.0, WS-Federation, CAS.
+    OAuth 2 (RFC 6749 section 4.1.1), SAML (HTTP redirect binding), OpenID 2.0, WS-Federation, CAS. Those that lead back
+    without a question are no login: OpenID Connect with `prompt=none`, CAS with `gateway=true`, and what publishers of
+    journals do to set a cookie (`response_type=cookie`).
     """
     if _looks_like_login(url):
         return False
     query = dict(parse_qsl(urlsplit(target).query[:_MAX_QUERY]))
+    if query.get("prompt") == "none" or query.get("gateway") == "true" or query.get("response_type") == "cookie":
+        return False
     if "SAMLRequest" in query or "openid.mode" in query or query.get("wa") == "wsignin1.0":
         return True
     if "client_id" in query and ("redirect_uri" in query or "response_type" in query):

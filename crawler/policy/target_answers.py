@@ -10,12 +10,14 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from crawler import url as urls
-from crawler.errors import InvalidURL
+from crawler.errors import InvalidURL, without_credentials
 from crawler.fetch.fetcher import FetchError, FetchResult, Method, Response
 from crawler.policy import redirect_targets
 from crawler.policy.challenges import challenge
 from crawler.policy.parked import is_parked
 from crawler.policy.politeness import REDIRECTS, status_words
+from crawler.policy.redirect_targets import MAX_SHOWN
+from crawler.text import printable
 
 Verdict = Literal["good", "get", "broken", "cannot-tell", "not-checked"]
 """get: HEAD was refused or is not to be trusted, so GET decides. not-checked: it was not, or may not be, asked."""
@@ -66,6 +68,8 @@ _WORDS: Final = {
     999: "999 Request denied, an answer to robots",
 }
 """Where RFC 9110 has no phrase, or the phrase says too little."""
+_OF_HOST: Final = "its host "
+"""How errors begin that say themselves that the host fails (see worker/refusals.py)."""
 _NO_NAME: Final = "its host's name does not resolve"
 _CANNOT_TELL: Final = "cannot tell: "
 _NOT_CHECKED: Final = "not checked: "
@@ -122,7 +126,7 @@ def _of_failure(error: FetchError, method: Method) -> Judgement:
 
 def _failed(kind: str, detail: str) -> str:
     """The words for a connection or an answer that fails."""
-    if kind == "timeout":
+    if kind == "timeout" or detail.startswith(_OF_HOST):
         return detail
     return (
         f"{'no connection to its host, or it broke' if kind == 'connect' else 'its answer is not valid HTTP'}: {detail}"
@@ -135,7 +139,7 @@ def _of_redirect(response: Response) -> Judgement:
     try:
         target = urls.canonicalize(location, response.url)
     except InvalidURL as error:
-        where = f"it redirects to {location[:200]}"
+        where = f"it redirects to {printable(without_credentials(location))[:MAX_SHOWN]}"
         if error.reason == "scheme":
             return Judgement("cannot-tell", f"{where}, which is not for HTTP")
         return Judgement("broken", f"{where}, which is no URL")

@@ -46,6 +46,18 @@ MEANT: list[tuple[str, str, Kind]] = [
         "https://github.com/login?return_to=https%3A%2F%2Fgithub.com%2Fsettings%2Fprofile",
         "login",
     ),
+    (
+        "https://www.linkedin.com/in/x",
+        "https://www.linkedin.com/authwall?trk=bf&sessionRedirect=https%3A%2F%2Fwww.linkedin.com%2Fin%2Fx",
+        "login",
+    ),
+    ("https://x.com/i/lists", "https://x.com/i/flow/login?redirect_after_login=%2Fi%2Flists", "login"),
+    (f"{A}/a", f"{A}/sessions/new?return_to=%2Fa", "login"),
+    (
+        f"{A}/a",
+        "https://sso.example.org/realms/x/protocol/openid-connect/auth?client_id=app&response_type=code&redirect_uri=y",
+        "login",
+    ),
     ("https://www.google.com/search?q=a", "https://www.google.com/sorry/index?continue=x", "captcha"),
     ("https://ya.ru/search?text=a", "https://ya.ru/showcaptcha?cc=1", "captcha"),
     (f"{A}/gone", f"{A}/404", "error-page"),
@@ -99,6 +111,13 @@ HARMLESS = [
     ("https://www.google.com/a", "https://www.google.com/sorrow"),
     (f"{A}/a", "https://www.google.com/search?q=sorry"),
     (f"{A}/a", "https://auth.example.com/"),
+    (
+        "https://www.nature.com/articles/x",
+        "https://idp.nature.com/authorize?response_type=cookie&client_id=grover&redirect_uri=https%3A%2F%2Fwww.nature.com"
+        "%2Farticles%2Fx",
+    ),
+    (f"{A}/a", "https://id.example.org/authorize?client_id=1&response_type=code&prompt=none&redirect_uri=x"),
+    (f"{A}/a", "https://cas.example.org/cas/login?gateway=true&service=https%3A%2F%2Fexample.com%2Fa"),
 ]
 
 
