@@ -30,6 +30,22 @@ OF_OTHERS: Final = {
     *("--detach", "--rm", "--scale", "--user", "--volumes"),  # docker compose
     *("--count", "--faults", "--minutes", "--only", "--seed"),  # make chaos
     *("--now", "--kill"),  # systemctl; make bench-export
+    *(
+        "--check-extern",
+        "--recurse",
+        "--include-fragments",
+        "--check-fragments",
+        "--follow-robots-txt",
+    ),  # other link checkers
+    *(
+        "--ignore",
+        "--fail-on",
+        "--max-findings",
+        "--baseline",
+        "--format",
+        "--places",
+        "--no-external",
+    ),  # crawler check
     "--help",
 }
 """Options of other programs that pages name."""
