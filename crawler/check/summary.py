@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from crawler.findings import CODES, SEVERITIES
-from crawler.text import counted
+from crawler.text import counted, rfc3339
 
 NEVER = "never"
 """In place of a severity: no finding makes the command fail."""
@@ -26,9 +26,9 @@ class Summary:
     external: int
     """Those of them that are out of scope."""
     seconds: float
-    began: str
-    """RFC 3339, UTC, as `ended` is."""
-    ended: str
+    began: float
+    """Seconds since the epoch, as `ended` is."""
+    ended: float
     is_complete: bool
     """False: it was interrupted, or a limit ended it."""
     start_trouble: str = ""
@@ -87,8 +87,8 @@ class Summary:
         """For JSON: what has no value is left out."""
         facts: dict[str, Any] = {
             "site": self.site,
-            "began": self.began,
-            "ended": self.ended,
+            "began": rfc3339(self.began),
+            "ended": rfc3339(self.ended),
             "seconds": round(self.seconds, 3),
             "complete": self.is_complete,
             "pages": self.pages,

@@ -31,7 +31,7 @@ def pages(count: int, name: str = "page", **more: Any) -> list[FoundOn]:
 def summary(findings: Sequence[Finding] = (), selection: Selection | None = None, **facts: Any) -> Summary:
     """The summary of *findings*, which were selected."""
     given: dict[str, Any] = {"pages": 1234, "targets": 5678, "external": 321, "seconds": 133.0, "is_complete": True}
-    given |= {"site": SITE, "began": "2026-11-30T12:00:00Z", "ended": "2026-11-30T12:02:13Z"} | facts
+    given |= {"site": SITE, "began": 1_796_040_000.0, "ended": 1_796_040_133.0} | facts
     chosen = selection or Selection()
     return chosen.completed(Summary(**given), chosen.select(findings))
 

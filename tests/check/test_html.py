@@ -46,7 +46,7 @@ def test_it_shows_each_finding_with_its_places() -> None:
         assert f"{finding.target} on 2 pages {finding.code} {finding.cause}" in words
     assert words.count("line 12 \u201cRead more\u201d") == 2 * len(one_of_each())
     assert page.tags.count("details") == len(one_of_each())
-    assert "What to mend first" in words
+    assert "What to fix first" in words
 
 
 def test_what_sites_wrote_is_text() -> None:
@@ -58,7 +58,7 @@ def test_what_sites_wrote_is_text() -> None:
     assert page.tags.count("script") == 1
     assert [name for name, _ in page.attributes if name.startswith("on") or name in ("src", "style")] == []
     links = {value.partition(":")[0] for name, value in page.attributes if name == "href"}
-    assert links == {"https"}
+    assert links == {"https", "#findings"}
 
 
 @pytest.mark.parametrize("findings", [[], [made()]])

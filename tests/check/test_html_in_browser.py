@@ -80,6 +80,9 @@ def test_filters_and_orders_work(browser: Browser, tmp_path: Path) -> None:
     assert opened.shown()[0] == "orphan"
     page.select_option("#order", "severity")
     assert opened.shown() == [finding.code for finding in one_of_each()][:13] + opened.shown()[13:]
+    page.click(".codes a[data-code=slow]")
+    assert opened.shown() == ["slow"]
+    page.select_option("#code", "")
     page.click("#open")
     assert page.locator(".finding[open]").count() == count
     page.click("#close")

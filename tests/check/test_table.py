@@ -1,4 +1,4 @@
-"""What people read on a terminal: groups, cuts, widths, colors, what to mend first, and no control by sites."""
+"""What people read on a terminal: groups, cuts, widths, colors, what to fix first, and no control by sites."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler.check.outputs import write
 from crawler.check.outputs.priorities import first_fixes
 from crawler.check.outputs.table import columns, folded, table, wants_color
 from crawler.check.selection import Selection
@@ -29,7 +30,7 @@ def test_it_shows_each_finding_with_its_places() -> None:
         "error: broken (1)",
         "what the link leads to is not there; correct the link, or restore what it leads to",
         "  https://example.org/gone",
-        "    404, since 2026-11-01T00:00:00Z, on 2 pages",
+        "    404, since 2026-11-01, on 2 pages",
         "      https://example.org/a, line 12 \u201cRead more\u201d",
         "      https://example.org/style.css, line 3 (used by 2 pages)",
     ]
@@ -98,6 +99,18 @@ def test_no_color_and_dumb_terminals_are_obeyed(
     assert wants_color(stream) is wanted
 
 
+def test_a_terminal_gets_lines_of_its_width_and_colors(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    stream, pipe = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: True)
+    for place in (stream, pipe):
+        write(one_of_each(), summary(one_of_each()), place, "table")
+    assert stream.getvalue() == table(one_of_each(), summary(one_of_each()), 40, color=True)
+    assert pipe.getvalue() == table(one_of_each(), summary(one_of_each()))
+
+
 def test_nothing_found_is_said() -> None:
     assert shown([]).splitlines()[-2:] == ["no findings", "exit status 0: nothing was found"]
 
@@ -111,7 +124,7 @@ def test_what_limits_the_report_is_said() -> None:
     assert "the start page is broken: dns" in text
 
 
-# -- what to mend first ------------------------------------------------------------------------------------------------
+# -- what to fix first ------------------------------------------------------------------------------------------------
 
 
 def test_a_broken_target_of_a_template_comes_first() -> None:
@@ -120,7 +133,7 @@ def test_a_broken_target_of_a_template_comes_first() -> None:
     assert "  1. https://example.org/footer (broken: 404), on 300 pages" in text
     assert "all name it with the text \u201cRead more\u201d: look in their template" in text
     assert "removes 1 finding in 300 places" in text
-    assert text.index("mend first:") < text.index("exit status")
+    assert text.index("fix first:") < text.index("exit status")
 
 
 def test_errors_come_before_more_warnings() -> None:

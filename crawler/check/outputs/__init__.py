@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -111,11 +113,11 @@ def _check_writable(name: str) -> None:
 
 
 def write(findings: Sequence[Finding], summary: Summary, place: str | Path | TextIO, form: str) -> None:
-    """Write *findings* in the *form* to a file or a stream. Readers of a file see the old one or the whole new one.
+    """Write *findings* in the *form* to a file, to stdout (`-`) or to a stream. A file is replaced as a whole.
 
     UsageError says why it could not be written, and what is there now.
     """
-    pieces = _batches(FORMS[form](findings, summary))
+    pieces = _batches(_pieces(findings, summary, place, form))
     if not isinstance(place, str | Path):
         for piece in pieces:
             place.write(piece)
@@ -134,6 +136,14 @@ def write(findings: Sequence[Finding], summary: Summary, place: str | Path | Tex
     except BaseException:
         target.abort()
         raise
+
+
+def _pieces(findings: Sequence[Finding], summary: Summary, place: str | Path | TextIO, form: str) -> Iterable[str]:
+    """The pieces of the form; a terminal gets a table of its width, with colors if it wants them."""
+    stream = sys.stdout if place == "-" else place
+    if form == "table" and not isinstance(stream, str | Path) and stream is not None and stream.isatty():
+        return [table(findings, summary, shutil.get_terminal_size((80, 24)).columns, color=wants_color(stream))]
+    return FORMS[form](findings, summary)
 
 
 def _batches(pieces: Iterable[str]) -> Iterator[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote, urlsplit
@@ -28,6 +29,7 @@ def file_of(url: str) -> str | None:
     return url.removeprefix(here) if url.startswith(here) else url.lstrip("/")
 
 
+@lru_cache(maxsize=1 << 12)
 def artifact_of(url: str) -> Artifact:
     """What SARIF names. A reference with a scheme other than file would make GitHub refuse the whole SARIF."""
     file = file_of(url)

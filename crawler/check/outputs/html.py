@@ -17,7 +17,7 @@ from crawler.check.outputs import words
 from crawler.check.outputs.priorities import first_fixes
 from crawler.check.summary import Summary
 from crawler.findings import CODES, SEVERITIES, Finding, FoundOn
-from crawler.text import counted, lasting, printable
+from crawler.text import counted, lasting, printable, rfc3339
 
 MAX_FINDINGS: Final = 10_000
 """Findings in one file; browsers stay quick with as many."""
@@ -52,7 +52,10 @@ def _head(summary: Summary, style: str, script: str) -> str:
     policy = (
         f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}; base-uri 'none'; form-action 'none'"
     )
-    site, when = _text(summary.site), f"{summary.began} to {summary.ended}, {lasting(summary.seconds)}"
+    site, when = (
+        _text(summary.site),
+        f"{rfc3339(summary.began)} to {rfc3339(summary.ended)}, {lasting(summary.seconds)}",
+    )
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -90,7 +93,7 @@ def _overview(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
     for note in words.notes(summary):
         yield f'<p class="note">{_text(note[0].upper() + note[1:])}.</p>\n'
     if len(findings) > 1 and (fixes := first_fixes(findings, 5)):
-        yield '<h2>What to mend first</h2>\n<ol class="card fixes">\n'
+        yield '<h2>What to fix first</h2>\n<ol class="card fixes">\n'
         for fix in fixes:
             removed = f"removes {counted(len(fix.findings), 'finding')} in {counted(fix.places, 'place')}"
             how = f'<span class="soft">{_text(fix.how)} ({removed})</span>'
@@ -98,14 +101,16 @@ def _overview(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
         yield "</ol>\n"
     if summary.codes:
         yield '<h2>By code</h2>\n<div class="card"><table class="codes">\n<tbody>\n'
-        yield from (_row(code, n) for code, n in summary.to_dict()["codes"].items())
+        codes = sorted(filter(summary.codes.get, CODES), key=lambda code: SEVERITIES.index(CODES[code].severity))
+        yield from (_row(code, summary.codes[code]) for code in codes)
         yield "</tbody>\n</table></div>\n"
 
 
 def _row(code: str, n: int) -> str:
     kind = CODES[code]
     return (
-        f'<tr><td class="n">{n:,}</td><td>{_mark(kind.severity)} <code>{code}</code></td>'
+        f'<tr><td class="n">{n:,}</td><td>{_mark(kind.severity)}</td>'
+        f'<td><a href="#findings" data-code="{code}"><code>{code}</code></a></td>'
         f'<td class="sentence">{_text(kind.sentence)}</td></tr>\n'
     )
 

@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 from crawler.check.outputs import words
 from crawler.check.summary import Summary
 from crawler.findings import CODES, Finding
-from crawler.text import printable
+from crawler.text import printable, rfc3339
 
 _PLACES: Final = 100
 """Places of one finding that are named."""
@@ -75,7 +75,7 @@ def _suite(code: str, findings: Sequence[Finding], summary: Summary) -> Iterator
 
 
 def _head(name: str, summary: Summary, tests: int, failures: int, errors: int) -> str:
-    began = summary.began.removesuffix("Z")
+    began = rfc3339(summary.began).removesuffix("Z")
     return (
         f'  <testsuite name={_attribute(name)} tests="{tests}" failures="{failures}" errors="{errors}" skipped="0"'
         f' time="0" timestamp={_attribute(began)}>\n'

@@ -1,4 +1,4 @@
-"""What to mend first: what one correction removes, the most first. Pure."""
+"""What to fix first: what one correction removes, the most first. Pure."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ _OF_ONE_PAGE: Final = frozenset(
     }
 )
 """Codes that pages have by themselves. Where many pages have one, their template does."""
+_OF_ONE_HOST: Final = frozenset({"broken", "certificate", "certificate-expiring"})
+"""Codes that all targets on a host may have for one reason."""
 _LINKS: Final = frozenset({"broken", "broken-fragment", "redirect-chain", "redirect-loop", "redirect-permanent"})
 _MIN_OF_A_PAGE: Final = 3
 """Findings that a page must hold alone to be named."""
@@ -63,7 +65,7 @@ def _candidates(findings: Sequence[Finding]) -> Iterator[Fix]:
             codes[finding.code].append(number)
             continue
         yield _of_target(number, finding)
-        if not finding.cause[:1].isdigit() and "://" in finding.target:
+        if finding.code in _OF_ONE_HOST and not finding.cause[:1].isdigit() and "://" in finding.target:
             hosts[finding.code, urls.host(finding.target), finding.cause].append(number)
         if finding.code in _LINKS and len(holders := {page.url for page in finding.pages}) == 1:
             pages[holders.pop()].append(number)

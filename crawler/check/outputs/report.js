@@ -48,6 +48,9 @@ function open(value) {
 for (const name of ["severity", "code"]) field(name).addEventListener("change", filter);
 field("text").addEventListener("input", filter);
 field("order").addEventListener("change", sort);
+for (const link of document.querySelectorAll(".codes a")) {
+  link.addEventListener("click", () => { field("severity").value = ""; field("code").value = link.dataset.code; filter(); });
+}
 field("open").addEventListener("click", () => open(true));
 field("close").addEventListener("click", () => open(false));
 let closed = [];

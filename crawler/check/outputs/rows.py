@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -14,6 +15,8 @@ from crawler.text import escaped, printable
 
 COLUMNS: Final = ("code", "severity", "target", "cause", "page", "line", "text", "used_by", "since")
 """Of the CSV, which has a row for each place."""
+_MAX_KNOWN: Final = 500
+"""Characters of a text that is remembered."""
 
 
 def json(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
@@ -40,13 +43,27 @@ def csv(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
     """A row for each place (RFC 4180), one for a finding without places. No spreadsheet or terminal obeys a cell."""
     yield row(list(COLUMNS)).decode()
     for finding in findings:
+        before = [*map(_cell, (finding.code, finding.severity, finding.target, finding.cause))]
+        after = _cell(finding.since or "")
         for place in finding.pages or (None,):
-            yield row([defuse(printable(cell)) for cell in _cells(finding, place)]).decode()
+            yield row([*before, *_place(place), after]).decode()
 
 
-def _cells(finding: Finding, place: FoundOn | None) -> tuple[str, ...]:
-    before = (finding.code, finding.severity, finding.target, finding.cause)
+def _place(place: FoundOn | None) -> tuple[str, str, str, str]:
     if place is None:
-        return (*before, "", "", "", "", finding.since or "")
+        return "", "", "", ""
     line = str(place.line) if place.line else ""
-    return (*before, place.url, line, place.text or "", " ".join(place.used_by), finding.since or "")
+    return _cell(place.url), line, _cell(place.text or ""), _cell(" ".join(place.used_by))
+
+
+def _cell(text: str) -> str:
+    """*text* so that neither a spreadsheet nor a terminal obeys it."""
+    return _known(text) if len(text) <= _MAX_KNOWN else _harmless(text)
+
+
+def _harmless(text: str) -> str:
+    return defuse(printable(text))
+
+
+_known = lru_cache(maxsize=1 << 13)(_harmless)
+"""The same for short texts: many findings have the same pages."""

@@ -1,6 +1,6 @@
 """SARIF 2.1.0 (OASIS), as code scanning of GitHub and editors read it: a rule for each code, a result for each finding.
 
-All places of a finding are locations of one result, since one correction may mend them all (section 3.27.12). Places
+All places of a finding are locations of one result, since one correction may remove them all (section 3.27.12). Places
 on a site are given relative to its origin: GitHub refuses a file that names URLs.
 """
 
@@ -18,7 +18,7 @@ from crawler.check.outputs.files import artifact_of
 from crawler.check.summary import Summary
 from crawler.findings import CODES, NUMBERS, Code, Finding, FoundOn
 from crawler.settings import VERSION
-from crawler.text import escaped, printable
+from crawler.text import escaped, printable, rfc3339
 
 HELP: Final = "https://crawler.example/docs/check.md"
 """The page that describes each code, at an anchor of its name."""
@@ -73,8 +73,8 @@ def _rule(code: str, kind: Code) -> dict[str, Any]:
 def _invocation(summary: Summary) -> dict[str, Any]:
     return {
         "executionSuccessful": summary.is_complete,
-        "startTimeUtc": summary.began,
-        "endTimeUtc": summary.ended,
+        "startTimeUtc": rfc3339(summary.began),
+        "endTimeUtc": rfc3339(summary.ended),
         "exitCode": summary.exit_code,
     }
 

@@ -15,10 +15,8 @@ from crawler.findings import CODES, NUMBERS, SEVERITIES, Finding
 from crawler.logs import is_dumb
 from crawler.text import counted, lasting, printable
 
-_FINDINGS: Final = 20
-"""Findings of one code that are listed."""
-_PLACES: Final = 5
-"""Places of one finding that are listed."""
+_LISTED: Final = {"error": (20, 5), "warning": (10, 3), "notice": (5, 2)}
+"""Severity -> findings of one code that are listed, and places of each of them."""
 _MIN_WIDTH: Final = 20
 """Columns. On a narrower terminal lines are broken by the terminal itself."""
 _MAX_TEXT: Final = 2000
@@ -58,23 +56,24 @@ class _Lines:
         self._add(f"{severity}: {code} ({max(count, len(findings)):,})", 0, severity)
         if kind:
             self._add(f"{kind.sentence}; {kind.advice}", 0, "soft")
-        for finding in findings[:_FINDINGS]:
-            self._finding(finding)
-        if (more := len(findings) - _FINDINGS) > 0:
+        most, places = _LISTED[severity]
+        for finding in sorted(findings, key=lambda finding: -len(finding.pages))[:most]:
+            self._finding(finding, places)
+        if (more := len(findings) - most) > 0:
             self._add(f"and {more:,} more {_ALL}", 2, "soft")
         self._add("")
 
-    def _finding(self, finding: Finding) -> None:
+    def _finding(self, finding: Finding, places: int) -> None:
         self._add(finding.target, 2, "strong")
-        since = f"since {finding.since}" if finding.since else ""
+        since = f"since {finding.since[:10]}" if finding.since else ""
         self._add(", ".join(filter(None, (finding.cause, since, words.held(finding)))), 4)
-        for place in finding.pages[:_PLACES]:
+        for place in finding.pages[:places]:
             self._add(f"{place.url}{words.where(place)}", 6)
-        if (more := len(finding.pages) - _PLACES) > 0:
+        if (more := len(finding.pages) - places) > 0:
             self._add(f"and {more:,} more {_ALL}", 6, "soft")
 
     def end(self, findings: Sequence[Finding], summary: Summary) -> None:
-        """What was looked at, what to mend first, and the exit status."""
+        """What was looked at, what to fix first, and the exit status."""
         self._add(f"{summary.site}: {words.looked_at(summary)}, in {lasting(summary.seconds)}", 0)
         self._add(words.counts(summary), 0, "strong")
         for note in words.notes(summary):
@@ -82,7 +81,7 @@ class _Lines:
         fixes = first_fixes(findings) if len(findings) > 1 else []
         if fixes:
             self._add("")
-            self._add("mend first:", 0, "strong")
+            self._add("fix first:", 0, "strong")
         for number, fix in enumerate(fixes, 1):
             self._add(f"{number}. {fix.what}", 2)
             removed = f"removes {counted(len(fix.findings), 'finding')} in {counted(fix.places, 'place')}"

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from crawler.check.summary import Summary
 from crawler.findings import SEVERITIES, Finding, FoundOn
 from crawler.text import counted, printable
+
+_MAX_TEXT: Final = 200
+"""Characters of a text that are shown."""
 
 
 def where(place: FoundOn) -> str:
     """What follows the URL of a place: its line, its text, and who uses a style sheet."""
     parts = [f", line {place.line}"] if place.line else []
     if place.text:
-        parts.append(f" \u201c{printable(place.text)}\u201d")
+        more = "\u2026" if len(place.text) > _MAX_TEXT else ""
+        parts.append(f" \u201c{printable(place.text[:_MAX_TEXT])}{more}\u201d")
     if place.used_by:
         parts.append(f" (used by {counted(len(place.used_by), 'page')})")
     return "".join(parts)
