@@ -37,15 +37,9 @@ OF_OTHERS: Final = {
         "--check-fragments",
         "--follow-robots-txt",
     ),  # other link checkers
-    *(
-        "--ignore",
-        "--fail-on",
-        "--max-findings",
-        "--baseline",
-        "--format",
-        "--places",
-        "--no-external",
-    ),  # crawler check
+    # crawler check
+    *("--ignore", "--fail-on", "--max-findings", "--baseline", "--format", "--places", "--no-external"),
+    *("--slow", "--large", "--base", "--report-only"),
     "--help",
 }
 """Options of other programs that pages name."""

@@ -49,6 +49,7 @@ class Selection:
         baseline: str | None = None,
     ) -> Selection:
         """The selection from the values of the options. UsageError says which one is wrong, and why."""
+        fail_on = fail_on.strip().lower()
         if fail_on not in FAIL_ON:
             known = f"one of {', '.join(FAIL_ON)} is needed"
             raise UsageError(f"--fail-on {fail_on}: there is no such severity; {did_you_mean(fail_on, FAIL_ON, known)}")

@@ -33,8 +33,6 @@ class Summary:
     """False: it was interrupted, or a limit ended it."""
     start_trouble: str = ""
     """Why the start page is broken; empty if it is not."""
-    exit_status: int | None = None
-    """Where something other than findings decides it, such as 130 for an interrupt."""
     findings: int = 0
     """All that were selected, also those that are not shown."""
     severities: Mapping[str, int] = field(default_factory=dict)
@@ -63,8 +61,6 @@ class Summary:
     @property
     def exit_code(self) -> int:
         """The exit status of the command."""
-        if self.exit_status is not None:
-            return self.exit_status
         return int(self.fail_on != NEVER and bool(self.failing or self.start_trouble))
 
     @property
@@ -73,8 +69,6 @@ class Summary:
         return f"exit status {self.exit_code}: {self._reason()}"
 
     def _reason(self) -> str:
-        if self.exit_status is not None:
-            return "the check is not complete" if not self.is_complete else "something other than findings decides"
         if self.exit_code and self.start_trouble:
             return f"the start page is broken: {self.start_trouble}"
         if self.exit_code:

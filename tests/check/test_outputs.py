@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import resource
 import signal
 from collections.abc import Iterator
@@ -85,6 +86,19 @@ def test_csv_has_a_row_for_each_place() -> None:
         **{"page": "https://example.org/a", "line": "12", "text": "Read more", "used_by": ""},
         "since": "2026-01-01T00:00:00Z",
     }
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_whose_name_is_no_text_is_named_nevertheless(tmp_path: Path, form: str) -> None:
+    name = os.fsdecode(b"public/\xff.html")
+    found = [made(target=f"/{name}", pages=[on(name, text="\ud800")])]
+    write(found, summary(found, site=name), tmp_path / "report", form)
+    text = (tmp_path / "report").read_text(encoding="utf-8")
+    assert "public/%FF.html" in text if form == "sarif" else re.search(r"public/(\ufffd|\\ufffd)\.html", text)
+
+
+def test_a_finding_without_pages_says_so() -> None:
+    assert json.loads(written("jsonl", [made(pages=[])]))["pages"] == []
 
 
 def test_a_spreadsheet_runs_no_cell() -> None:
@@ -311,6 +325,12 @@ def test_stdout_gets_the_format_that_no_file_takes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert outputs_of(names, form) == outputs
+
+
+def test_the_baseline_is_not_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="would replace the baseline"):
+        outputs_of(["./old.json"], None, "old.json")
 
 
 @pytest.mark.parametrize(

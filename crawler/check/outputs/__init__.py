@@ -67,10 +67,11 @@ class Output(NamedTuple):
     form: str
 
 
-def outputs_of(names: Iterable[str], form: str | None = None) -> list[Output]:
+def outputs_of(names: Iterable[str], form: str | None = None, baseline: str | None = None) -> list[Output]:
     """The outputs to write, one of them stdout. UsageError, before anything is checked, if one cannot be written.
 
-    The ending of a name selects its form, else *form*, which `--format` names. Stdout gets *form* if no file does.
+    The ending of a name selects its form, else *form*, which `--format` names. Stdout gets *form* if no file does. The
+    *baseline* must stay: an output lacks what it has.
     """
     if form is not None and form not in FORMS:
         known = f"one of {', '.join(FORMS)} is needed"
@@ -79,6 +80,8 @@ def outputs_of(names: Iterable[str], form: str | None = None) -> list[Output]:
     for number, output in enumerate(found):
         if any(_is_same(output.name, other.name) for other in found[:number]):
             raise UsageError(f"-o {output.name} is named twice: each output needs a file of its own")
+        if baseline is not None and _is_same(output.name, baseline):
+            raise UsageError(f"-o {output.name} would replace the baseline by what is new alone: name another file")
         _check_writable(output.name)
     if not any(output.name == "-" for output in found):
         is_taken = any(output.form == form for output in found)

@@ -34,7 +34,7 @@ def artifact_of(url: str) -> Artifact:
     """What SARIF names. A reference with a scheme other than file would make GitHub refuse the whole SARIF."""
     file = file_of(url)
     if file is not None:
-        return Artifact(_relative(quote(file, safe=_SAFE)), "")
+        return Artifact(_relative(quote(os.fsencode(file), safe=_SAFE)), "")
     parts = urlsplit(url)
     rest = url[len(parts.scheme) + 3 + len(parts.netloc) :].removeprefix("/")
     return Artifact(_relative(quote(rest, safe=f"{_SAFE}%?#[]")), f"{parts.scheme}://{parts.netloc}/")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -21,10 +21,10 @@ _MAX_KNOWN: Final = 500
 
 def json(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
     """One object: `summary`, and `findings` with one a line. Controls and invisible characters are escaped."""
-    yield f'{{"summary": {_json(summary.to_dict())},\n"findings": ['
+    yield f'{{"summary": {to_json(summary.to_dict())},\n"findings": ['
     before = "\n"
     for finding in findings:
-        yield f"{before}{_json(finding)}"
+        yield f"{before}{_finding(finding)}"
         before = ",\n"
     yield "\n]}\n" if findings else "]}\n"
 
@@ -32,11 +32,28 @@ def json(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
 def json_lines(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
     """One finding a line."""
     for finding in findings:
-        yield f"{_json(finding)}\n"
+        yield f"{_finding(finding)}\n"
 
 
-def _json(value: object) -> str:
-    return escaped(msgspec.json.encode(value).decode())
+def _finding(finding: Finding) -> str:
+    """A finding always has `pages`, others of its keys only if they have a value."""
+    return to_json(finding if finding.pages else msgspec.to_builtins(finding) | {"pages": []})
+
+
+def to_json(value: object) -> str:
+    """One line of JSON. A name of a file that is not UTF-8 cannot be written: it has U+FFFD in place of such bytes."""
+    try:
+        return escaped(msgspec.json.encode(value).decode())
+    except UnicodeEncodeError:
+        return escaped(msgspec.json.encode(_encodable(msgspec.to_builtins(value))).decode())
+
+
+def _encodable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {name: _encodable(one) for name, one in value.items()}
+    return [_encodable(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def csv(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:

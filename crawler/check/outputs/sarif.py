@@ -11,14 +11,13 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, Final
 
-import msgspec
-
 from crawler.check.outputs import words
 from crawler.check.outputs.files import artifact_of
+from crawler.check.outputs.rows import to_json
 from crawler.check.summary import Summary
 from crawler.findings import CODES, NUMBERS, Code, Finding, FoundOn
 from crawler.settings import VERSION
-from crawler.text import escaped, printable, rfc3339
+from crawler.text import printable, rfc3339
 
 HELP: Final = "https://crawler.example/docs/check.md"
 """The page that describes each code, at an anchor of its name."""
@@ -42,18 +41,14 @@ def sarif(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
         "informationUri": HELP,
         "rules": [_rule(code, kind) for code, kind in CODES.items()],
     }
-    yield f'{{"$schema": {_json(SCHEMA)}, "version": "2.1.0", "runs": [{{\n"tool": {_json({"driver": driver})},\n'
-    yield f'"invocations": {_json([_invocation(summary)])},\n"columnKind": "unicodeCodePoints",\n"results": ['
+    yield f'{{"$schema": {to_json(SCHEMA)}, "version": "2.1.0", "runs": [{{\n"tool": {to_json({"driver": driver})},\n'
+    yield f'"invocations": {to_json([_invocation(summary)])},\n"columnKind": "unicodeCodePoints",\n"results": ['
     before = "\n"
     for finding in findings:
-        yield before + _json(_result(finding, summary, bases))
+        yield before + to_json(_result(finding, summary, bases))
         before = ",\n"
-    yield f'\n],\n"originalUriBaseIds": {_json({name: {"uri": uri} for uri, name in bases.items()})},\n'
-    yield f'"properties": {_json({"summary": summary.to_dict()})}\n}}]}}\n'
-
-
-def _json(value: object) -> str:
-    return escaped(msgspec.json.encode(value).decode())
+    yield f'\n],\n"originalUriBaseIds": {to_json({name: {"uri": uri} for uri, name in bases.items()})},\n'
+    yield f'"properties": {to_json({"summary": summary.to_dict()})}\n}}]}}\n'
 
 
 def _rule(code: str, kind: Code) -> dict[str, Any]:
