@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -16,6 +17,7 @@ from crawler.text import did_you_mean
 WORDS: Final = (*CODES, *SEVERITIES)
 _WORD: Final = re.compile(r"[a-z0-9*-]*[a-z-][a-z0-9*-]*", re.IGNORECASE)
 """What can only be meant as a code or a severity: without a dot, a slash, and not only stars."""
+_ASCII: Final = "".join(map(chr, range(128)))
 _ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -27,6 +29,7 @@ class Glob:
 
     def __init__(self, pattern: str) -> None:
         self._first, *self._rest = pattern.split("*")
+        self._escaped = None if pattern.isascii() else Glob(quote(pattern, safe=_ASCII))
 
     def matches(self, text: str) -> bool:
         """Whether it matches all of *text*."""
@@ -44,12 +47,18 @@ class Glob:
         return text.endswith(last) and len(text) - len(last) >= at
 
     def matches_url(self, url: str) -> bool:
-        """Whether it matches *url*: with its scheme, without it, or its path with what follows."""
-        parts = _ORIGIN.match(url)
-        if not parts:  # a file, or the text of a title
-            return self.matches(url) or self.matches(f"/{url}")
-        host, path = parts[1], parts[2] or "/"
-        return any(map(self.matches, (url, f"{host}{path}", path)))
+        """Whether it matches *url*: with its scheme, without it, its host, or its path with what follows."""
+        spellings = _spellings(url)
+        return any(map(self.matches, spellings)) or bool(self._escaped and any(map(self._escaped.matches, spellings)))
+
+
+def _spellings(url: str) -> list[str]:
+    """What a glob may match of a URL, a file, or the text of a title."""
+    parts = _ORIGIN.match(url)
+    if not parts:
+        return [url, f"/{url}"]
+    host, path = parts[1], parts[2] or "/"
+    return [url, f"{host}{path}", host, path]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +107,8 @@ def _words(option: str, word: str) -> frozenset[str]:
     glob = Glob(word.lower())
     if found := frozenset(filter(glob.matches, WORDS)):
         return found
-    known = f"the codes are {', '.join(CODES)}; the severities {', '.join(SEVERITIES)}"
+    known = f"the codes are {', '.join(CODES)}; the severities {', '.join(SEVERITIES)};"
+    known += " a pattern of a URL has a dot or a slash"
     raise UsageError(f"{option} {word}: there is no such code or severity; {did_you_mean(word, WORDS, known)}")
 
 

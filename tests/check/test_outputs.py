@@ -301,6 +301,13 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_device_is_named() -> None:
+    with pytest.raises(UsageError) as caught:
+        write(one_of_each(), summary(one_of_each()), "/dev/full", "json")
+    assert str(caught.value) == "/dev/full cannot be written: No space left on device"
+
+
 def test_endings_select_forms(tmp_path: Path) -> None:
     endings = {"a.html": "html", "b.JSON": "json", "c.jsonl": "jsonl", "d.csv": "csv", "e.xml": "junit"}
     endings |= {"f.sarif": "sarif", "g.sarif.json": "sarif", "h.ndjson": "jsonl", "i.txt": "table"}

@@ -37,6 +37,9 @@ def codes(findings: list[Finding]) -> set[str]:
         (["example.org/large"], [], {"large"}),
         (["https://example.org/large"], [], {"large"}),
         (["https://example.org/larg"], [], set()),
+        ([], ["example.org"], set()),
+        ([], ["*.example.org"], set(CODES)),
+        ([], ["*.org"], set()),
     ],
 )
 def test_kinds_and_patterns_select(only: list[str], ignore: list[str], found: set[str]) -> None:
@@ -69,6 +72,13 @@ def test_files_of_a_folder_and_ports_are_patterns() -> None:
     finding = made(target="http://localhost:8080/x", pages=[on("public/blog/a.html")])
     for pattern in ("public/blog/*", "*/blog/*", "*.html", "localhost:8080/*", "http://localhost:8080/x"):
         assert Selection.of(ignore=[pattern]).apply([finding]) == []
+
+
+def test_letters_of_all_scripts_are_matched_as_urls_spell_them() -> None:
+    finding = made(target="https://example.org/%C3%BCber/a", pages=[])
+    assert Selection.of(only=["/\u00fcber/*"]).apply([finding]) == [finding]
+    title = made("title-duplicate", "\u00dcber uns", pages=[])
+    assert Selection.of(only=["title-duplicate:\u00dcber*"]).apply([title]) == [title]
 
 
 def test_a_question_mark_is_no_wildcard() -> None:

@@ -135,7 +135,9 @@ def write(findings: Sequence[Finding], summary: Summary, place: str | Path | Tex
         raise
     except (OSError, OutputError) as error:
         target.abort()
-        raise UsageError(f"{place} cannot be written: {reason(error)}; {target.kept}") from None
+        name = "stdout" if place == "-" else place
+        rest = "" if target.live else f"; {target.kept}"
+        raise UsageError(f"{name} cannot be written: {reason(error)}{rest}") from None
     except BaseException:
         target.abort()
         raise
