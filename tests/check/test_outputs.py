@@ -116,7 +116,7 @@ def test_a_place_of_a_folder_is_annotated_in_its_file() -> None:
     lines = written("github", [made(pages=[on("public/a,b:c.html", 7, "100% of\nit")])]).splitlines()
     assert lines[0] == (
         "::error file=public/a%2Cb%3Ac.html,line=7,title=broken::https://example.org/gone: 404"
-        " (correct the link, or restore what it leads to); here, line 7 \u201c100%25 of it\u201d"
+        " (correct the link, or restore what it leads to) \u201c100%25 of it\u201d"
     )
     assert lines[1:] == ["crawler check: 1 error on 1 page", "crawler check: exit status 1: 1 error"]
 

@@ -41,6 +41,20 @@ def test_it_shows_each_finding_with_its_places() -> None:
     ]
 
 
+def test_a_page_that_is_its_own_target_is_shown_once() -> None:
+    url = "https://example.org/untitled"
+    titleless = made("title-missing", url, CODES["title-missing"].sentence, pages=[on(url, None, None)])
+    crowded = made("h1-multiple", url, "3 main headings", pages=[on(url, 9, None)])
+    assert shown([titleless, crowded]).splitlines()[2:8] == [
+        f"  {url}",
+        "",
+        "notice: h1-multiple (1)",
+        "the page has several main headings; keep one <h1>",
+        f"  {url}",
+        "    3 main headings, line 9",
+    ]
+
+
 def test_groups_follow_severities_then_the_table_of_codes() -> None:
     heads = re.findall(r"^(error|warning|notice): ([a-z0-9-]+) ", shown(one_of_each()[::-1]), re.MULTILINE)
     assert [code for _, code in heads] == [finding.code for finding in one_of_each()]

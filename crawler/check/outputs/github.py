@@ -39,8 +39,10 @@ def _message(finding: Finding, place: FoundOn | None, file: str | None, more: in
     message = f"{finding.target[:_MAX_TEXT]}: {finding.cause[:_MAX_TEXT]}"
     if finding.code in CODES:
         message += f" ({CODES[finding.code].advice})"
-    if place is not None:
-        message += f"; {'here' if file else place.url[:_MAX_TEXT]}{words.where(place)}"
+    if place is not None and file is None:
+        message += f"; {place.url[:_MAX_TEXT]}{words.where(place)}"
+    elif place is not None:  # the annotation has its file and line
+        message += words.where(FoundOn(place.url, None, place.text, place.used_by))
     return message + (f", and in {more:,} more places" if more > 0 else "")
 
 

@@ -65,9 +65,12 @@ class _Lines:
 
     def _finding(self, finding: Finding, places: int) -> None:
         self._add(finding.target, 2, "strong")
+        is_of_page = words.is_of_page(finding)
+        where = words.where(finding.pages[0]).removeprefix(", ").strip() if is_of_page else words.held(finding)
         since = f"since {finding.since[:10]}" if finding.since else ""
-        self._add(", ".join(filter(None, (finding.cause, since, words.held(finding)))), 4)
-        for place in finding.pages[:places]:
+        if facts := ", ".join(filter(None, (words.cause(finding), since, where))):
+            self._add(facts, 4)
+        for place in () if is_of_page else finding.pages[:places]:
             self._add(f"{place.url}{words.where(place)}", 6)
         if (more := len(finding.pages) - places) > 0:
             self._add(f"and {more:,} more {_ALL}", 6, "soft")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from crawler.check.summary import Summary
-from crawler.findings import SEVERITIES, Finding, FoundOn
+from crawler.findings import CODES, SEVERITIES, Finding, FoundOn
 from crawler.text import counted, printable
 
 _MAX_TEXT: Final = 200
@@ -22,6 +22,16 @@ def where(place: FoundOn) -> str:
     if place.used_by:
         parts.append(f" (used by {counted(len(place.used_by), 'page')})")
     return "".join(parts)
+
+
+def is_of_page(finding: Finding) -> bool:
+    """Whether its target is the one page that holds it, as of a page without a title."""
+    return len(finding.pages) == 1 and finding.pages[0].url == finding.target
+
+
+def cause(finding: Finding) -> str:
+    """Its cause, unless that only repeats what its code says."""
+    return "" if finding.code in CODES and finding.cause == CODES[finding.code].sentence else finding.cause
 
 
 def held(finding: Finding) -> str:
