@@ -172,7 +172,7 @@ def test_its_links_lead_somewhere(path: Path) -> None:
         ("Frontier.juggle", "Frontier.juggle: no such member"),
         ("Nobody.lease", "Nobody.lease: no such member"),
         ("keys.shard_off", "keys.shard_off: no such name in a module keys"),
-        ("crawldb.CrawlDb", "crawldb.CrawlDb: no such name in a module crawldb"),
+        ("ledger.CrawlDb", "ledger.CrawlDb: no such name in a module ledger"),
         ("keys.Lease", "keys.Lease: no such name in a module keys"),
     ],
 )
