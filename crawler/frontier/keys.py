@@ -40,6 +40,9 @@ the record |
 | `page:<id>` | HASH | `m` record as JSON, its contents (zlib) in the fields of CONTENT_FIELDS, `at` its stream id, \
 `n` id (8 bytes) of a page with nearly the same text; `f` and `fat`: record and stream id of a later visit that \
 failed. It is gone once it is drained; of a dead letter only `at` is |
+| `links:<bucket>` | HASH | id (8 bytes) -> what a check keeps of that page: what it names, and where (see \
+checked_page.py); in the bucket of its number in `ended` |
+| `findings` | HASH | of the first shard: digest (8 bytes) of what a check found -> since when, in seconds |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id (8 bytes) of the first page that had it |
 | `near:<band>` | HASH | 6 bits of a similarity hash, the last ones of a band -> the latest pages with this band: \
 hash and id of each (see shared/similar.lua) |
@@ -186,6 +189,19 @@ class Keys:
         """One of the hashes of states."""
         return f"{self.prefix}ended:{number}"
 
+    def links(self, url_id: str) -> str:
+        """The hash that what a check keeps of a page belongs to."""
+        return self.links_bucket(int(url_id) % self.ended_buckets)
+
+    def links_bucket(self, number: int) -> str:
+        """One of the hashes of what a check keeps of pages."""
+        return f"{self.prefix}links:{number}"
+
+    @property
+    def findings(self) -> str:
+        """The hash of what a check found; the first shard has one."""
+        return f"{self.prefix}findings"
+
     def seen(self, host: str) -> str:
         """The set that the first ids of a host belong to; lua/shared/seen.lua names those of the further ones."""
         return f"{self.prefix}seen:{crc32(host.encode()) % self._buckets}"
@@ -221,7 +237,7 @@ class Keys:
 FIXED: Final[dict[str, str]] = {name: kind.lower() for name, kind in Keys.__annotations__.items()}
 """Name -> type of the keys that every script gets first, in this order. `scripts.py` names them in Lua."""
 _KIND_OF: Final = FIXED | {
-    **dict.fromkeys(("host", "page", "ended", "digests", "near", "template"), "hash"),
+    **dict.fromkeys(("host", "page", "ended", "links", "findings", "digests", "near", "template"), "hash"),
     **{"queue": "list", "parcels": "stream", "robots": "string"},
     **dict.fromkeys(("seen", "seen_before", "prints"), "set"),
 }

@@ -90,6 +90,7 @@ class Snapshot:
     failing: dict[str, int] = field(default_factory=dict)
     """Host -> since when it has a trouble."""
     sweep: dict[str, str] = field(default_factory=dict)
+    findings: dict[bytes, int] = field(default_factory=dict)
     wake: int = 0
     other: list[str] = field(default_factory=list)
 
@@ -168,6 +169,8 @@ class Snapshot:
                 self.ips = {k.decode(): int(v) for k, v in _pairs(value)}
             case "ip_of":
                 self.ip_of = {k.decode(): v.decode() for k, v in _pairs(value)}
+            case "findings":
+                self.findings = {k: int(v) for k, v in _pairs(value)}
             case "sweep":
                 self.sweep = {k.decode("latin-1"): v.decode("latin-1") for k, v in _pairs(value)}
             case "wake":
