@@ -7,7 +7,7 @@ from typing import Final
 
 from crawler.check.graph import Graph, short
 from crawler.check.places import KIND, SHEETS, Places
-from crawler.checked_page import MAX_NAMES, CheckedPage
+from crawler.checked_page import CheckedPage
 
 _CANONICAL, _HREFLANG, _SITEMAP = KIND["canonical"], KIND["hreflang"], KIND["sitemap"]
 _SPECIAL: Final = SHEETS | {_CANONICAL, _HREFLANG, _SITEMAP}
@@ -82,14 +82,13 @@ class Facts:
             self.descriptions.add(page.description, own)
 
     def _add_named(self, own: int, page: CheckedPage) -> None:
-        names = page.names
-        has_all = names is not None and len(names) < MAX_NAMES
+        has_all = page.has_all()
         translations: list[int] = []
         for target, kind, _, fragment in page.named:
             if fragment is not None:
                 if target != own:
                     self.asked.add(target << NAME_BITS | fragment)
-                elif has_all and names is not None and fragment not in names:
+                elif has_all and not page.has(fragment):
                     self.missing.add(target << NAME_BITS | fragment)
             if kind not in _SPECIAL or target == own:
                 continue

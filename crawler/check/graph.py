@@ -13,7 +13,6 @@ from typing import Final
 from crawler.checked_page import CheckedPage
 from crawler.frontier import decode
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.keys import Keys
 from crawler.frontier.shards.records import ShardRecords
 from crawler.frontier.shards.states import ShardStates
 from crawler.text import counted
@@ -24,7 +23,9 @@ STEP: Final = 2 << 20
 MAX_BUCKETS: Final = 256
 """Buckets that are read at a time, at most."""
 _SMALL: Final = 300
-"""URLs of a bucket, on average, up to which it is read at once."""
+"""URLs of a bucket of states, on average, up to which it is read at once."""
+_PAGES: Final = 100
+"""Pages of a bucket of links that are read at a time."""
 
 _ID: Final = re.compile("[0-9]{1,20}")
 
@@ -40,9 +41,8 @@ class Graph:
     """The states and the links of a crawl. What cannot be read is left out, and counted."""
 
     def __init__(self, frontier: Frontier) -> None:
-        self._states = [ShardStates(shard) for shard in frontier.shards]
+        self._shards = [(ShardStates(shard), shard.keys) for shard in frontier.shards]
         self._records = [ShardRecords(shard) for shard in frontier.shards]
-        self._keys = [shard.keys for shard in frontier.shards]
         self._filled: dict[str, list[int]] = {}
         """By the first key of a kind and shard, which of its buckets have something."""
         self._buckets = frontier.shards[0].keys.ended_buckets
@@ -53,13 +53,15 @@ class Graph:
 
     def states(self) -> Iterator[tuple[bytes, bytes]]:
         """Id (8 bytes) and packed state of each URL that has ended. One may come twice."""
-        for _, pairs in self._sweep(lambda keys: keys.ended_bucket):
-            yield from pairs
+        for states, keys in self._shards:
+            for pairs in self._sweep(states, keys.ended_bucket, keys.ended_buckets, small=self._small):
+                yield from pairs
 
     def pages(self) -> Iterator[tuple[int, list[tuple[bytes, CheckedPage]]]]:
         """The pages in slices, each with its id (8 bytes), and the number of their shard. One may come twice."""
-        for number, pairs in self._sweep(lambda keys: keys.links_bucket):
-            yield number, [(field, page) for field, raw in pairs if (page := self._page(field, raw)) is not None]
+        for number, (states, keys) in enumerate(self._shards):
+            for pairs in self._sweep(states, keys.links_bucket, keys.links_buckets, small=False):
+                yield number, [(field, page) for field, raw in pairs if (page := self._page(field, raw)) is not None]
 
     def records(self) -> Iterator[tuple[str, bytes]]:
         """Id and record, as it is stored, of the last visit of each URL. One may come twice."""
@@ -76,7 +78,7 @@ class Graph:
         wanted = set(shorts)
         buckets = sorted({one % self._buckets for one in wanted})
         found: dict[int, UrlState] = {}
-        for states, keys in zip(self._states, self._keys, strict=True):
+        for states, keys in self._shards:
             for start in range(0, len(buckets), MAX_BUCKETS):
                 for pairs in states.read(keys.ended_bucket, buckets[start : start + MAX_BUCKETS], small=self._small):
                     for field, raw in pairs:
@@ -86,12 +88,12 @@ class Graph:
 
     def urls_of(self, number: int, fields: Sequence[bytes]) -> dict[int, str]:
         """The URLs of pages of one shard, by 48 bits of their ids of 8 bytes."""
-        found = self._states[number].of([str(int.from_bytes(field, "big")) for field in fields])
+        found = self._shards[number][0].of([str(int.from_bytes(field, "big")) for field in fields])
         return {short(field): one.url for field, one in zip(fields, found, strict=True) if one is not None}
 
     def state(self, url_id: str) -> UrlState | None:
         """The state of one URL."""
-        return next((found for states in self._states if (found := states.of([url_id])[0]) is not None), None)
+        return next((found for states, _ in self._shards if (found := states.of([url_id])[0]) is not None), None)
 
     def is_unreadable(self, field: bytes) -> None:
         """Count a value that cannot be read."""
@@ -117,17 +119,15 @@ class Graph:
             self.is_unreadable(field)
             return None
 
-    def _sweep(self, kind: Callable[[Keys], Callable[[int], str]]) -> Iterator[tuple[int, Pairs]]:
-        """All buckets of all shards, some at a time; with the number of the shard."""
-        for number, (states, keys) in enumerate(zip(self._states, self._keys, strict=True)):
-            key = kind(keys)
-            if (name := key(0)) not in self._filled:
-                self._filled[name] = states.filled(key)
-            left, count = self._filled[name], 8
-            while left:
-                size = 1
-                for pairs in states.read(key, left[:count], small=self._small):
-                    size += sum(len(raw) for _, raw in pairs)
-                    yield number, pairs
-                left = left[count:]
-                count = max(1, min(MAX_BUCKETS, count * STEP // size))
+    def _sweep(self, states: ShardStates, key: Callable[[int], str], buckets: int, *, small: bool) -> Iterator[Pairs]:
+        """All buckets of a kind of one shard, some at a time."""
+        if (name := key(0)) not in self._filled:
+            self._filled[name] = states.filled(key, buckets)
+        left, count = self._filled[name], 8
+        while left:
+            size = 1
+            for pairs in states.read(key, left[:count], small=small, most=_PAGES):
+                size += sum(len(raw) for _, raw in pairs)
+                yield pairs
+            left = left[count:]
+            count = max(1, min(MAX_BUCKETS, count * STEP // size))

@@ -14,7 +14,7 @@ from crawler.check.answers import Answers
 from crawler.check.facts import NAME_BITS, Facts
 from crawler.check.graph import Graph, short
 from crawler.check.places import LINKING, SHEETS
-from crawler.checked_page import MAX_NAMES, CheckedPage
+from crawler.checked_page import CheckedPage
 
 _LOW: Final = (1 << NAME_BITS) - 1
 
@@ -82,7 +82,7 @@ class Names:
         is_named = own in self._doubtful
         for pair in self._doubtful.pop(own, ()):
             self.unreturned[pair] = None
-        return self._compare(own, page.names) or is_named
+        return self._compare(own, page) or is_named
 
     def _follow(self, own: int, page: CheckedPage) -> None:
         orphans, leads = self.orphans, self._leads
@@ -101,16 +101,16 @@ class Names:
             if self._is_trouble(target):
                 self.sheets.add(own)
 
-    def _compare(self, own: int, names: frozenset[int]) -> bool:
+    def _compare(self, own: int, page: CheckedPage) -> bool:
         """Look for the fragments of the page that are asked for; whether one is missing."""
-        if len(names) >= MAX_NAMES:
+        if not page.has_all():
             return False
         is_missing = False
         for at in range(bisect_left(self._fragments, own << NAME_BITS), len(self._fragments)):
             key = self._fragments[at]
             if key >> NAME_BITS != own:
                 break
-            if key & _LOW not in names:
+            if not page.has(key & _LOW):
                 is_missing = True
                 self._miss(key, own)
         return is_missing

@@ -42,7 +42,7 @@ def add_shared(drafts: Drafts, facts: Facts, answers: Answers) -> None:
 
 def _add_shared(drafts: Drafts, code: str, shared: Shared, texts: dict[int, str], answers: Answers) -> None:
     for digest, pages in shared.groups().items():
-        known = [page for page in pages if page in answers.urls]
+        known = [page for page in dict.fromkeys(pages) if page in answers.urls]
         contents = {answers.digests.get(page) or page for page in known}
         if len(contents) < 2:
             continue

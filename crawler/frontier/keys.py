@@ -41,7 +41,7 @@ the record |
 `n` id (8 bytes) of a page with nearly the same text; `f` and `fat`: record and stream id of a later visit that \
 failed. It is gone once it is drained; of a dead letter only `at` is |
 | `links:<bucket>` | HASH | id (8 bytes) -> what a check keeps of that page: what it names, and where (see \
-checked_page.py); in the bucket of its number in `ended` |
+checked_page.py) |
 | `findings` | HASH | of the first shard: digest (8 bytes) of what a check found -> since when, in seconds |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id (8 bytes) of the first page that had it |
 | `near:<band>` | HASH | 6 bits of a similarity hash, the last ones of a band -> the latest pages with this band: \
@@ -104,6 +104,9 @@ _BAND_BITS: Final = 13
 _NEAR_FIELDS: Final = 64
 """Values of a band in one `near` hash: it stays packed until it is well filled."""
 
+_OF_LINKS: Final = 16
+"""`ended` hashes for each `links` hash."""
+
 Hash: TypeAlias = str
 List: TypeAlias = str
 Set: TypeAlias = str
@@ -148,6 +151,8 @@ class Keys:
         self._buckets = max(BUCKETS // shards, MIN_BUCKETS)
         self.ended_buckets = max(ENDED_BUCKETS >> (shards - 1).bit_length(), MIN_ENDED_BUCKETS)
         """How many `ended` hashes the shard has: a power of two."""
+        self.links_buckets = max(self.ended_buckets // _OF_LINKS, 1)
+        """How many `links` hashes: their values are too long for a hash to be packed, so fewer of them take less."""
         self.fixed = tuple(self.prefix + name for name in FIXED)
         vars(self).update(zip(FIXED, self.fixed, strict=True))
         self.indexes = self.ready, self.ready_proven, self.ready_failing
@@ -191,7 +196,7 @@ class Keys:
 
     def links(self, url_id: str) -> str:
         """The hash that what a check keeps of a page belongs to."""
-        return self.links_bucket(int(url_id) % self.ended_buckets)
+        return self.links_bucket(int(url_id) % self.links_buckets)
 
     def links_bucket(self, number: int) -> str:
         """One of the hashes of what a check keeps of pages."""
