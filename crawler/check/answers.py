@@ -11,7 +11,7 @@ import msgspec
 from crawler import url as urls
 from crawler.check.facts import NAME_BITS, Facts
 from crawler.check.graph import Graph, short
-from crawler.check.verdicts import GOOD, Verdict, verdict_of
+from crawler.check.verdicts import GOOD, PREFIXES, Verdict, verdict_of
 from crawler.checked_page import short_id
 from crawler.frontier import decode
 from crawler.frontier.frontier import Frontier
@@ -36,7 +36,6 @@ class _Record(msgspec.Struct):
     description: str | None = None
     fetched_at: str | None = None
     certificate_expires: str | None = None
-    target: bool = False
 
 
 _decoder = msgspec.json.Decoder(_Record)
@@ -51,7 +50,6 @@ class Answer:
     status: int
     target: int | None
     """48 bits of the id of what it redirects to."""
-    is_target: bool
     is_start: bool
     error: str = ""
 
@@ -63,7 +61,7 @@ class Answer:
     @property
     def verdict(self) -> tuple[Verdict, str]:
         """What it says about the URL, and the cause."""
-        return verdict_of(self.outcome, self.status, self.error, is_target=self.is_target)
+        return verdict_of(self.outcome, self.status, self.error)
 
 
 class Answers:
@@ -101,6 +99,10 @@ class Answers:
     def all_urls(self) -> dict[int, str]:
         """All URLs that are known."""
         return self.urls | {one: answer.url for one, answer in self.by_id.items()}
+
+    def has_ended(self, page: int) -> bool:
+        """Whether the end of a redirect was asked."""
+        return page in self.by_id or page in self.urls
 
     def chain(self, page: int) -> tuple[list[int], bool]:
         """The ids on the way of redirects from *page* to its end, both included; whether it leads in a circle."""
@@ -169,17 +171,17 @@ class Answers:
         answer = self.by_id.get(own)
         if answer is not None and answer.outcome == record.outcome:
             answer.error = record.error or ""
-        elif answer is None and record.target and record.outcome in GOOD and record.error:
-            self._add_soft(url_id, own, record)
+        elif answer is None and (record.error or "").startswith(tuple(PREFIXES)):
+            self._add_unsure(url_id, own, record)
         if own in self._shared:
             self.titles[own], self.descriptions[own] = record.title or "", record.description or ""
         if record.certificate_expires and record.url.startswith("https://"):
             self._add_certificate(url_id, record, looked)
 
-    def _add_soft(self, url_id: str, own: int, record: _Record) -> None:
-        """A target that answered, but not so that it is known to be there."""
+    def _add_unsure(self, url_id: str, own: int, record: _Record) -> None:
+        """What answered, but not so that it is known to be there."""
         state = self._graph.state(url_id)
-        if state is not None and state.is_target and state.outcome == record.outcome:
+        if state is not None and state.outcome == record.outcome:
             self.by_id[own] = replace(_answer(state, is_start=False), error=record.error or "")
 
     def _add_certificate(self, url_id: str, record: _Record, looked: Counter[str]) -> None:
@@ -196,4 +198,4 @@ class Answers:
 
 def _answer(state: UrlState, *, is_start: bool) -> Answer:
     target = None if state.target is None else short_id(state.target)
-    return Answer(state.url, state.outcome, state.status, target, state.is_target, is_start)
+    return Answer(state.url, state.outcome, state.status, target, is_start)

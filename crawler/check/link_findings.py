@@ -5,22 +5,16 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from crawler import url as urls
-from crawler.check.answers import Answers
+from crawler.check.answers import Answer, Answers
 from crawler.check.drafts import Drafts
 from crawler.check.facts import NAME_BITS, Facts
 from crawler.check.links import Wanted
 from crawler.check.names import Names
 from crawler.check.places import Places
+from crawler.check.verdicts import Verdict
 
 _PERMANENT: Final = (301, 308)
 """RFC 9110, 15.4.2 and 15.4.9."""
-_CODES: Final = {
-    "broken": "broken",
-    "loop": "redirect-loop",
-    "certificate": "certificate",
-    "not-checked": "not-checked",
-    "cannot-tell": "cannot-tell",
-}
 _OF_REDIRECTS: Final = ("redirect-chain", "redirect-permanent")
 _LOW: Final = (1 << NAME_BITS) - 1
 _NOINDEX: Final = "it asks not to be indexed"
@@ -61,18 +55,30 @@ class Judge:
         named = [self._answers.url(one) or "another URL" for one in way]
         if is_loop:
             return Trouble("redirect-loop", " -> ".join(named[:8]), named[0])
-        end = self._answers.by_id.get(way[-1])
-        verdict, cause = end.verdict if end is not None else ("good", "")
-        if end is None or verdict == "good":
-            return self._of_redirects(target, named)
-        before = f"redirects to {named[-1]}: " if len(way) > 1 else ""
+        for count, one in enumerate(way):
+            answer = self._answers.by_id.get(one)
+            if answer is not None and (judged := answer.verdict)[0] != "good":
+                return self._of_answer(answer, *judged, named[: count + 1])
+        if error := self._error_of(way):
+            return Trouble("broken", error, named[0])
+        return self._of_redirects(target, named)
+
+    def _error_of(self, way: list[int]) -> str:
+        """Why the last redirect was not followed."""
+        known = [answer for one in way if (answer := self._answers.by_id.get(one)) is not None]
+        is_followed = known[-1].redirects and self._answers.has_ended(way[-1])
+        return "" if is_followed else known[-1].error
+
+    def _of_answer(self, answer: Answer, verdict: Verdict, cause: str, named: list[str]) -> Trouble:
+        """Of the first answer on the way of redirects that is not good."""
+        before = f"redirects to {named[-1]}: " if len(named) > 1 else ""
         if verdict == "certificate":
-            host, scheme, _ = urls.split(end.url)
+            host, scheme, _ = urls.split(answer.url)
             return Trouble("certificate", cause, f"{urls.origin(host, scheme)}/")
         if verdict == "disallowed":
-            code = "linked-disallowed" if urls.site(end.url) in self._own_sites else "not-checked"
+            code = "linked-disallowed" if urls.site(answer.url) in self._own_sites else "not-checked"
             return Trouble(code, f"{before}{cause}", named[0])
-        return Trouble(_CODES[verdict], f"{before}{cause}", named[0])
+        return Trouble("redirect-loop" if verdict == "loop" else verdict, f"{before}{cause}", named[0])
 
     def _of_redirects(self, target: int, named: list[str]) -> Trouble | None:
         status = self._answers.by_id[target].status

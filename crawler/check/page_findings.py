@@ -18,7 +18,9 @@ def add_notes(drafts: Drafts, facts: Facts, answers: Answers) -> None:
         drafts.add(code, text, CODES[code].sentence).places.append(places)
     for (code, page), (text, places) in facts.page_notes.items():
         if url := answers.url(page):
-            drafts.add(code, url, text or CODES[code].sentence).places.append(places)
+            sentence = CODES[code].sentence
+            cause = text if code == "charset-wrong" and text else f"{sentence}: {text}" if text else sentence
+            drafts.add(code, url, cause).places.append(places)
 
 
 def add_sizes(drafts: Drafts, facts: Facts, answers: Answers) -> None:

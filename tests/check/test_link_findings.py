@@ -93,7 +93,7 @@ def test_the_cause_is_that_of_the_record_of_the_same_visit(crawled: Crawled) -> 
 def test_a_target_that_answered_but_says_why_it_may_not_be_there_cannot_be_told(crawled: Crawled) -> None:
     crawled.start(Link(f"{AWAY}/x", is_target=True), Link(f"{SITE}/page"))
     crawled.state(f"{AWAY}/x", is_target=True)
-    crawled.record(f"{AWAY}/x", is_target=True, error="a captcha is in the way", target=True)
+    crawled.record(f"{AWAY}/x", is_target=True, error="cannot tell: a captcha is in the way", target=True)
     crawled.page(f"{SITE}/page")
     crawled.record(f"{SITE}/page", error="the body is incomplete")
     (found,) = crawled.findings()
@@ -110,6 +110,7 @@ def test_a_certificate_is_one_finding_a_host(crawled: Crawled) -> None:
     crawled.start(Link(f"{AWAY}/x", 1, is_target=True), Link(f"{AWAY}/y", 2, is_target=True), Link(f"{SITE}/z", 3))
     for path in "xy":
         crawled.state(f"{AWAY}/{path}", "failed:tls", 0, is_target=True)
+        crawled.record(f"{AWAY}/{path}", "failed:tls", is_target=True, error="the certificate is self-signed")
     crawled.state(f"{SITE}/z", "failed:tls", 0)
     crawled.record(f"{SITE}/z", "failed:tls", error="handshake failure")
     assert crawled.found() == {
@@ -165,6 +166,21 @@ def test_redirects_in_a_circle(crawled: Crawled) -> None:
     crawled.redirect(f"{SITE}/y", f"{SITE}/x", 302)
     crawled.redirect(f"{SITE}/self", f"{SITE}/self", 302)
     assert set(crawled.found()) == {("redirect-loop", f"{SITE}/x"), ("redirect-loop", f"{SITE}/self")}
+
+
+def test_a_redirect_that_is_not_followed_because_of_an_error_is_broken(crawled: Crawled) -> None:
+    crawled.start(Link(f"{SITE}/far", 1), Link(f"{SITE}/bad", 2), Link(f"{SITE}/refused", 3), Link(f"{SITE}/fine", 4))
+    crawled.redirect(f"{SITE}/far", f"{SITE}/never-asked", 302)
+    crawled.record(f"{SITE}/far", "redirected", error="more than 5 redirects in a row")
+    crawled.state(f"{SITE}/bad", "redirected", 302)
+    crawled.record(f"{SITE}/bad", "redirected", error="it redirects to http://, which is no URL")
+    crawled.redirect(f"{SITE}/refused", f"{AWAY}/never-asked", 302)
+    crawled.redirect(f"{SITE}/fine", f"{SITE}/", 302)
+    crawled.record(f"{SITE}/fine", "redirected", error="its hook failed")
+    assert {one.target: one.cause for one in crawled.findings()} == {
+        f"{SITE}/far": "more than 5 redirects in a row",
+        f"{SITE}/bad": "it redirects to http://, which is no URL",
+    }
 
 
 def test_a_start_page_that_redirects_is_broken_only_if_what_it_leads_to_is(crawled: Crawled) -> None:
