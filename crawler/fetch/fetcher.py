@@ -77,9 +77,10 @@ class Headers(Sequence[tuple[str, str]]):
 
 
 class FetchRequest(msgspec.Struct, frozen=True):
-    """One GET and its limits. Times are in seconds; `not_after` is on `clock.since_boot`."""
+    """One request and its limits. Times are in seconds; `not_after` is on `clock.since_boot`."""
 
     url: str
+    method: Literal["GET", "HEAD"] = "GET"
     headers: tuple[tuple[str, str], ...] = ()
     """Headers of this request alone (`If-None-Match`, ...), after the fetcher's own."""
     accept: str = "*/*"
@@ -125,6 +126,8 @@ class Response(msgspec.Struct, frozen=True):
     """When the transfer ended, on `time.monotonic()`'s clock."""
     address: str = ""
     """The IP address that answered."""
+    certificate_expires: float | None = None
+    """When the certificate expires (seconds since the epoch), where that is read (`FetcherOptions.certificates`)."""
 
     @property
     def content_type(self) -> str:
@@ -177,6 +180,8 @@ class FetcherOptions:
     trust_env: bool = False
     """Use the environment's proxies and netrc."""
     http2: bool = True
+    certificates: bool = False
+    """Find out when certificates of servers expire."""
 
 
 class Fetcher(Protocol):
