@@ -15,7 +15,7 @@ from crawler.errors import RedisAway
 from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
 from crawler.frontier.messages import Lease
 from crawler.parse import documents, sitemap
-from crawler.policy import robots
+from crawler.policy import challenges, robots
 from crawler.policy.cookies import Chain
 from crawler.worker.link_filter import LinkFilter, is_private_name
 from crawler.worker.options import ACCEPT_PAGES, MANIFEST, READ_TYPES, WorkerOptions
@@ -30,7 +30,7 @@ NOT_AFTER_MARGIN: Final = 2.0
 LONG_STALL: Final = 1.0
 """If transfers were not driven for this many seconds, their time-outs are our own fault."""
 CONNECT_TIMEOUT: Final = 10.0
-MAX_TARGET: Final = 4_096
+MAX_TARGET: Final = challenges.MAX_READ
 """Bytes that are kept of a target: some answers say in their body that they are for people alone."""
 RANGE: Final = ("Range", "bytes=0-1023")
 """What is asked for of a target whose server does not answer HEAD (RFC 9110 section 14.2)."""

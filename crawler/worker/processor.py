@@ -51,7 +51,7 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
-from crawler.worker.target_outcome import as_get, is_doubtful, judge_target, of_target
+from crawler.worker.target_outcome import as_get, error_of, is_doubtful, judge_target, of_target
 from crawler.worker.targets import NO_NAMES, Names, Targets
 
 MAX_REPORTED: Final = 10
@@ -118,9 +118,9 @@ class Processor:
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
-            commit = of_failure(held, verdict.outcome, verdict.error, rest)
+            commit = of_failure(held, verdict.outcome, error_of(held, result, verdict.error), rest)
             return self._outgoing(commit, failed=True)
-        if result.status == NOT_MODIFIED:
+        if result.status == NOT_MODIFIED and not held.entry.request.target:
             commit = of_not_modified(held, result, rest, is_asked=chain is None)
             return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
         if verdict.outcome == "redirected":
@@ -153,7 +153,7 @@ class Processor:
     def _judged(self, held: LeasedPage, result: FetchResult) -> Verdict:
         request, tried = held.entry.request, held.entry.retries
         if request.target:
-            return judge_target(result, tried, self.plan.retries, random.random())
+            return judge_target(held, result, self.plan.retries, random.random())
         judged = result if request.sitemap else self._documents.as_page(result)
         return judge(judged, tried, self.plan.retries, random.random())
 

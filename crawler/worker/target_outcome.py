@@ -8,47 +8,52 @@ import msgspec
 
 from crawler.fetch.fetcher import FetchError, FetchResult, Response
 from crawler.frontier.messages import Commit, Event, Retry
-from crawler.policy.politeness import Verdict, judge, retry_after, status_words
-from crawler.policy.target_answers import verdict as verdict_of
+from crawler.policy.politeness import Verdict, judge, retry_after
+from crawler.policy.target_answers import Judgement, stored, verdict_of_answer
 from crawler.record import Charge, Record
 from crawler.url_state import UrlState
 from crawler.worker.outcome import UNSENT, Discovered, HostFeedback, LeasedPage, expires_soon, of_response
 from crawler.worker.visit import find, state_of, tallies_of
 
 CHECKED: Final = "checked"
-_PAST_THE_END: Final = 416
-"""The answer to a range of an empty file (RFC 9110 section 15.5.17)."""
-_NOT_FOR_ROBOTS: Final = 999
-"""What LinkedIn answers to whatever is no browser, however often it is asked."""
+_TOO_MANY: Final = 429
 _GOOD: Final = frozenset(("fetched", "dropped:type"))
 """Outcomes of pages that are there."""
 
 
-def judge_target(result: FetchResult, tried: int, retries: int, jitter: float) -> Verdict:
-    """As `judge`: a target that is there ends as `checked`."""
-    if isinstance(result, Response):
-        if result.status == _NOT_FOR_ROBOTS:
-            return Verdict("ok", "denied", error=status_words(result.status))
-        if result.status == _PAST_THE_END:
-            return Verdict("ok", CHECKED)
-    verdict = judge(result, tried, retries, jitter)
+def judge_target(held: LeasedPage, result: FetchResult, retries: int, jitter: float) -> Verdict:
+    """As `judge`: a target that is there ends as `checked`. One that turns robots away is not asked again and again."""
+    verdict = judge(result, held.entry.retries, retries, jitter)
+    if isinstance(result, FetchError) or verdict.outcome == "redirected":
+        return verdict
+    judgement = _judged(held, result)
+    if judgement.verdict == "good":
+        return Verdict("ok", CHECKED)
+    if judgement.verdict == "cannot-tell" and verdict.outcome is None and result.status != _TOO_MANY:
+        return Verdict("ok", "denied")
     return msgspec.structs.replace(verdict, outcome=CHECKED) if verdict.outcome in _GOOD else verdict
 
 
-def is_doubtful(held: LeasedPage, result: FetchResult, verdict: Verdict) -> bool:
-    """Whether *result* answers HEAD in a way that GET may not be answered.
+def _judged(held: LeasedPage, result: FetchResult) -> Judgement:
+    is_head = not held.entry.request.get
+    return verdict_of_answer(result, "HEAD" if is_head else "GET", ranged=not is_head)
 
-    Many servers refuse HEAD, or answer it by an error. One that asks to wait is waited for, and asked by HEAD again.
+
+def is_doubtful(held: LeasedPage, result: FetchResult, verdict: Verdict) -> bool:
+    """Whether *result* answers HEAD in a way that GET may not be answered; *verdict* is that of `judge_target`.
+
+    A server that asks to wait is waited for, and asked by HEAD again.
     """
     request = held.entry.request
-    if not request.target or request.get:
+    if not request.target or request.get or verdict == Verdict("none"):
         return False
-    if isinstance(result, FetchError):
-        is_of_answer = result.kind == "protocol" or (result.kind in ("connect", "timeout") and result.sent)
-        return is_of_answer and verdict != Verdict("none")
-    asks_to_wait = result.status == 429 or (result.status == 503 and retry_after(result.headers) > 0)
-    is_bad = result.status >= 400 or verdict.outcome == "failed:http"
-    return is_bad and not (asks_to_wait and verdict.outcome is None)
+    if isinstance(result, Response) and verdict.outcome is None and _asks_to_wait(result):
+        return False
+    return _judged(held, result).verdict == "get"
+
+
+def _asks_to_wait(response: Response) -> bool:
+    return response.status == _TOO_MANY or (response.status == 503 and retry_after(response.headers) > 0)
 
 
 def as_get(held: LeasedPage, result: FetchResult, rest: HostFeedback, took_ms: int) -> Retry:
@@ -60,11 +65,18 @@ def as_get(held: LeasedPage, result: FetchResult, rest: HostFeedback, took_ms: i
 
 def of_target(held: LeasedPage, outcome: str, response: Response, rest: HostFeedback) -> Commit:
     """The outcome of a target that was answered, and does not redirect. One that has nothing to say has no record."""
-    word, cause = verdict_of(response.status, response.headers, response.body, held.url, response.url)
-    is_good = word == "good" or (outcome == CHECKED and response.status == _PAST_THE_END)
-    commit = of_response(held, outcome, response, rest, Discovered(error=None if is_good else cause))
-    is_bare = is_good and outcome == CHECKED and expires_soon(response) is None
+    judgement = _judged(held, response)
+    commit = of_response(held, outcome, response, rest, Discovered(error=stored(judgement)))
+    is_bare = judgement.verdict == "good" and outcome == CHECKED and expires_soon(response) is None
     return msgspec.structs.replace(commit, record=None) if is_bare else commit
+
+
+def error_of(held: LeasedPage, failure: FetchError, error: str | None) -> str | None:
+    """What to record of a URL that got no answer, by whose end this is the *error*: of a target also what it tells."""
+    if not held.entry.request.target:
+        return error
+    judgement = _judged(held, failure)
+    return error if judgement.verdict in ("broken", "get") else stored(judgement)
 
 
 def of_read_page(held: LeasedPage, page: UrlState) -> Commit:
@@ -79,7 +91,7 @@ def of_read_page(held: LeasedPage, page: UrlState) -> Commit:
         target=True,
         status=page.status or None,
         attempts=held.entry.tries + 1,
-        error="it was read as a page, which ended so",
+        error="when it was read as a page",
     )
     visit = state_of(request, held.lease.token, record, target=page.target)
     state = msgspec.structs.replace(find(held.before, visit).state, target=page.target, checked_at=page.checked_at)

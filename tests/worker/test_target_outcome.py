@@ -28,8 +28,8 @@ AGAIN = ("retry-after", "5")
 @pytest.mark.parametrize(
     "result",
     [
-        *(answer(URL, status) for status in (400, 401, 403, 404, 405, 410, 500, 501, 502, 503, 999)),
-        answer(URL, 304),
+        *(answer(URL, status) for status in (400, 401, 403, 404, 405, 410, 500, 501, 502, 503)),
+        answer(URL, 302),
         FetchError(URL, "protocol", "no HTTP", sent=True),
         FetchError(URL, "connect", "it broke off", sent=True),
         FetchError(URL, "timeout", "nothing came", sent=True),
@@ -51,18 +51,15 @@ def test_a_server_that_asks_to_wait_is_waited_for(status: int) -> None:
     assert (retry.respelled, retry.event, retry.rest_ms, retry.charge) == (None, "slow", 5_000, Charge.RETRY)
 
 
-def test_a_server_that_asks_to_wait_for_ever_is_asked_by_get_in_the_end() -> None:
+def test_a_server_that_asks_to_wait_for_ever_ends_with_its_status() -> None:
     one = check()
     held = one.held(HEAD)
     tired = msgspec.structs.replace(held, entry=msgspec.structs.replace(held.entry, retries=8))
-    ended = one.processor.handle(tired, answer(URL, 429, AGAIN), forgiving=False).message
-    assert isinstance(ended, Retry) and ended.respelled == GET
-    by_get = msgspec.structs.replace(tired.entry, request=GET)
-    last = one.processor.handle(
-        msgspec.structs.replace(tired, entry=by_get), answer(URL, 429, AGAIN), forgiving=False
-    ).message
+    last = one.processor.handle(tired, answer(URL, 429, AGAIN), forgiving=False).message
     assert isinstance(last, Commit)
-    assert (last.outcome, last.state.status, record(last).status) == ("failed:http", 429, 429)
+    found = record(last)
+    assert (last.outcome, last.state.status, found.status) == ("failed:http", 429, 429)
+    assert found.error is not None and found.error.startswith("cannot tell: 429")
 
 
 @pytest.mark.parametrize("kind", ["dns", "tls", "refused", "connect"])
@@ -71,7 +68,7 @@ def test_what_is_no_fault_of_head_is_judged_as_ever(kind: FailureKind) -> None:
     assert not isinstance(ended, Retry) or ended.respelled is None
 
 
-@pytest.mark.parametrize("status", [200, 204, 206, 416])
+@pytest.mark.parametrize("status", [200, 204, 206, 300, 304, 416])
 def test_a_target_that_is_there_has_a_state_and_no_record(status: int) -> None:
     commit = check().commit(GET, answer(URL, status))
     assert (commit.outcome, commit.record, commit.links) == ("checked", None, None)
@@ -94,6 +91,20 @@ def test_a_target_that_is_not_there_has_a_record_with_the_cause(status: int, out
     assert "targets" not in again.tallies
     good = one.commit(GET, answer(URL, 200), commit.state)
     assert (good.outcome, good.record, good.state.visits) == ("checked", None, 2)
+
+
+def test_a_challenge_is_recorded_though_it_is_an_answer() -> None:
+    commit = check().commit(HEAD, answer(URL, 200, ("cf-mitigated", "challenge")))
+    found = record(commit)
+    assert (found.outcome, found.status) == ("checked", 200)
+    assert found.error is not None and found.error.startswith("cannot tell: ")
+
+
+def test_a_failure_that_tells_nothing_of_the_target_is_recorded_as_such() -> None:
+    refused = check().commit(HEAD, FetchError(URL, "refused", "its address is private", sent=False))
+    assert record(refused).error == "not checked: its address is private"
+    broken = check().commit(HEAD, FetchError(URL, "tls", "it has expired"))
+    assert (broken.outcome, record(broken).error) == ("failed:tls", "it has expired")
 
 
 def test_a_target_that_moved_and_is_there_now_leads_nowhere() -> None:
