@@ -51,7 +51,7 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
-from crawler.worker.target_outcome import as_get, error_of, is_doubtful, judge_target, of_target
+from crawler.worker.target_outcome import TargetJudge, as_get, error_of, is_doubtful, of_target
 from crawler.worker.targets import NO_NAMES, Names, Targets
 
 MAX_REPORTED: Final = 10
@@ -72,7 +72,7 @@ class Processor:
         self._hook, self._sample, self._revisit = callbacks.hook, callbacks.sample, callbacks.revisit
         self.say, self.enter = callbacks.say, callbacks.enter
         self._copies = Copies(stored, links, plan, self._asking)
-        self._targets = Targets(links, plan, stored)
+        self._targets, self._target_judge = Targets(links, plan, stored), TargetJudge()
         self._sitemap_requests = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
         self._reported: set[str] = set()
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
@@ -153,7 +153,7 @@ class Processor:
     def _judged(self, held: LeasedPage, result: FetchResult) -> Verdict:
         request, tried = held.entry.request, held.entry.retries
         if request.target:
-            return judge_target(held, result, self.plan.retries, random.random())
+            return self._target_judge.judge(held, result, self.plan.retries, random.random())
         judged = result if request.sitemap else self._documents.as_page(result)
         return judge(judged, tried, self.plan.retries, random.random())
 

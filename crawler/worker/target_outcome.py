@@ -16,22 +16,49 @@ from crawler.worker.outcome import UNSENT, Discovered, HostFeedback, LeasedPage,
 from crawler.worker.visit import find, state_of, tallies_of
 
 CHECKED: Final = "checked"
+BUSY_RETRIES: Final = 4
+"""How often a target is tried again whose host asks to wait: 15 s, or longer if it says so."""
+_MAX_TIRED: Final = 10_000
 _TOO_MANY: Final = 429
 _GOOD: Final = frozenset(("fetched", "dropped:type"))
 """Outcomes of pages that are there."""
 
 
-def judge_target(held: LeasedPage, result: FetchResult, retries: int, jitter: float) -> Verdict:
-    """As `judge`: a target that is there ends as `checked`. One that turns robots away is not asked again and again."""
-    verdict = judge(result, held.entry.retries, retries, jitter)
-    if isinstance(result, FetchError) or verdict.outcome == "redirected":
-        return verdict
-    judgement = _judged(held, result)
-    if judgement.verdict == "good":
-        return Verdict("ok", CHECKED)
-    if judgement.verdict == "cannot-tell" and verdict.outcome is None and result.status != _TOO_MANY:
-        return Verdict("ok", "denied")
-    return msgspec.structs.replace(verdict, outcome=CHECKED) if verdict.outcome in _GOOD else verdict
+class TargetJudge:
+    """Judges the answers of targets, for one worker. It remembers hosts that never stop asking to wait."""
+
+    def __init__(self) -> None:
+        self._tired: dict[str, None] = {}
+
+    def judge(self, held: LeasedPage, result: FetchResult, retries: int, jitter: float) -> Verdict:
+        """As `politeness.judge`: a target that is there ends as `checked`.
+
+        One that turns robots away is not asked again and again. A busy host gets its time, but not for each of its
+        targets anew: it might have hundreds, and each try doubles the time.
+        """
+        verdict = judge(result, held.entry.retries, retries, jitter)
+        if isinstance(result, FetchError) or verdict.outcome == "redirected":
+            return verdict
+        judgement = _judged(held, result)
+        if judgement.verdict == "good":
+            return Verdict("ok", CHECKED)
+        if verdict.outcome is None and verdict.event == "slow":
+            return self._busy(held, result, verdict, retries, may_wait=judgement.verdict != "cannot-tell")
+        return msgspec.structs.replace(verdict, outcome=CHECKED) if verdict.outcome in _GOOD else verdict
+
+    def _busy(self, held: LeasedPage, response: Response, verdict: Verdict, retries: int, *, may_wait: bool) -> Verdict:
+        """*may_wait*: it is no answer to robots alone."""
+        host = held.lease.host
+        if not (may_wait or response.status == _TOO_MANY):
+            return Verdict("ok", "denied")
+        if host in self._tired:
+            return Verdict("none", "failed:http", rest=verdict.rest, error=verdict.error)
+        if held.entry.retries < max(retries, BUSY_RETRIES):
+            return verdict
+        self._tired[host] = None
+        if len(self._tired) > _MAX_TIRED:
+            del self._tired[next(iter(self._tired))]
+        return msgspec.structs.replace(verdict, outcome="failed:http")
 
 
 def _judged(held: LeasedPage, result: FetchResult) -> Judgement:
@@ -40,7 +67,7 @@ def _judged(held: LeasedPage, result: FetchResult) -> Judgement:
 
 
 def is_doubtful(held: LeasedPage, result: FetchResult, verdict: Verdict) -> bool:
-    """Whether *result* answers HEAD in a way that GET may not be answered; *verdict* is that of `judge_target`.
+    """Whether *result* answers HEAD in a way that GET may not be answered; *verdict* is that of `TargetJudge`.
 
     A server that asks to wait is waited for, and asked by HEAD again.
     """

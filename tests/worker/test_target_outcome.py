@@ -14,7 +14,8 @@ from crawler.record import Charge, Request
 from crawler.text import rfc3339
 from crawler.url_state import UrlState
 from crawler.worker.downloader import MAX_TARGET, RANGE, Downloader
-from crawler.worker.target_outcome import of_read_page
+from crawler.worker.outcome import LeasedPage
+from crawler.worker.target_outcome import BUSY_RETRIES, of_read_page
 from crawler.worker.visit import states_of_pages
 from tests.worker.checks import ELSEWHERE, SITE, answer, check, record
 from tests.worker.test_downloader import Engine
@@ -51,15 +52,25 @@ def test_a_server_that_asks_to_wait_is_waited_for(status: int) -> None:
     assert (retry.respelled, retry.event, retry.rest_ms, retry.charge) == (None, "slow", 5_000, Charge.RETRY)
 
 
-def test_a_server_that_asks_to_wait_for_ever_ends_with_its_status() -> None:
+def test_a_server_that_asks_to_wait_for_ever_ends_with_its_status_and_its_other_targets_do_too() -> None:
     one = check()
     held = one.held(HEAD)
-    tired = msgspec.structs.replace(held, entry=msgspec.structs.replace(held.entry, retries=8))
-    last = one.processor.handle(tired, answer(URL, 429, AGAIN), forgiving=False).message
-    assert isinstance(last, Commit)
+
+    def ended(target: LeasedPage, retries: int) -> Commit | None:
+        tried = msgspec.structs.replace(target, entry=msgspec.structs.replace(target.entry, retries=retries))
+        message = one.processor.handle(tried, answer(URL, 429, AGAIN), forgiving=False).message
+        return message if isinstance(message, Commit) else None
+
+    assert ended(held, BUSY_RETRIES - 1) is None
+    last = ended(held, BUSY_RETRIES)
+    assert last is not None
     found = record(last)
-    assert (last.outcome, last.state.status, found.status) == ("failed:http", 429, 429)
+    assert (last.outcome, last.state.status, found.status, last.event) == ("failed:http", 429, 429, "slow")
     assert found.error is not None and found.error.startswith("cannot tell: 429")
+    other = ended(one.held(Request(f"{ELSEWHERE}b", target=True)), 0)
+    assert other is not None
+    assert (other.outcome, other.event, other.rest_ms) == ("failed:http", "none", 5_000)
+    assert ended(one.held(Request("http://another.example/", target=True)), 0) is None
 
 
 @pytest.mark.parametrize("kind", ["dns", "tls", "refused", "connect"])
