@@ -26,8 +26,8 @@ _COPY, _NOTED, _QUEUED = 0x01, 0x02, 0x04
 # Flags: which optional fields follow, in this order.
 _TARGET, _SIMILARITY, _TEXT_DIGEST, _PREVIOUS, _LAST_MODIFIED, _INTERVAL, _ETAG = (1 << n for n in range(7))
 # and: it is a sitemap; its last good answer is gone; the URL's scheme, which is not stored, is https; it was asked for
-# as the target of a link, and not read.
-_SITEMAP, _GONE, _HTTPS, _IS_TARGET = 0x80, 0x100, 0x200, 0x400
+# as a target.
+_SITEMAP, _GONE, _HTTPS, _ASKED_ONLY = 0x80, 0x100, 0x200, 0x400
 _ALL_FLAGS: Final = 0x7FF
 
 LAYOUT: Final = {
@@ -91,7 +91,7 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds between visits, as the schedule has adapted it; 0: it has not."""
     sitemap: bool = False
     is_target: bool = False
-    """It was asked for as the target of a link, and not read."""
+    """It was asked for as the target of a link, and not read (see `Request.target`)."""
     is_gone: bool = False
     """There was a good answer, and the last visit that was answered found none: 404, 410, a redirect, noindex."""
     is_noted: bool = False
@@ -108,7 +108,7 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
         """The packed state. Numbers that do not fit are cut to what does."""
         scheme, _, rest = self.url.partition("://")
         flags = _SITEMAP * self.sitemap | _GONE * self.is_gone | _HTTPS * (scheme == "https")
-        flags |= _IS_TARGET * self.is_target
+        flags |= _ASKED_ONLY * self.is_target
         parts = [b"" if self.copy_of is None else _U64.pack(int(self.copy_of))]
         tag = _tag(self.etag)
         for flag, raw in (
@@ -164,7 +164,7 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
             changes=head[13],
             digest=head[14],
             sitemap=bool(flags & _SITEMAP),
-            is_target=bool(flags & _IS_TARGET),
+            is_target=bool(flags & _ASKED_ONLY),
             is_gone=bool(flags & _GONE),
             is_noted=bool(marks & _NOTED),
             is_queued=bool(marks & _QUEUED),
@@ -192,7 +192,7 @@ class Glance(NamedTuple):
         if version != _VERSION or outcome >= len(OUTCOMES):
             raise ValueError("it is of another version, or damaged")
         is_seed = depth == 0 and via == 0
-        return cls(OUTCOMES[outcome], status, is_seed, flags & _IS_TARGET > 0, flags & _SITEMAP > 0, digest)
+        return cls(OUTCOMES[outcome], status, is_seed, flags & _ASKED_ONLY > 0, flags & _SITEMAP > 0, digest)
 
 
 class _Reading:

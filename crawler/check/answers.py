@@ -11,10 +11,11 @@ import msgspec
 from crawler import url as urls
 from crawler.check.facts import NAME_BITS, Facts
 from crawler.check.graph import Graph, short
-from crawler.check.verdicts import GOOD, PREFIXES, Verdict, verdict_of
+from crawler.check.verdicts import GOOD, Verdict, verdict_of
 from crawler.checked_page import short_id
 from crawler.frontier import decode
 from crawler.frontier.frontier import Frontier
+from crawler.policy.target_answers import Ended
 from crawler.text import rfc3339
 from crawler.url_state import Glance, UrlState
 
@@ -58,10 +59,9 @@ class Answer:
         """Whether it leads on."""
         return self.outcome == "redirected" and self.target is not None
 
-    @property
-    def verdict(self) -> tuple[Verdict, str]:
-        """What it says about the URL, and the cause."""
-        return verdict_of(self.outcome, self.status, self.error)
+    def verdict(self, target: str = "") -> tuple[Verdict, str]:
+        """What it says about the URL, and the cause; *target* is the URL that it redirects to, if that is known."""
+        return verdict_of(Ended(self.outcome, self.status, self.error, self.url, target))
 
 
 class Answers:
@@ -144,7 +144,7 @@ class Answers:
             self._graph.is_unreadable(field)
             return
         answer = _answer(state, is_start=own in self.starts)
-        if state.outcome == "redirected" or answer.verdict[0] != "good":
+        if state.outcome == "redirected" or answer.verdict()[0] != "good":
             self.by_id[own] = answer
         elif own in wanted:
             self.urls[own] = state.url
@@ -171,7 +171,7 @@ class Answers:
         answer = self.by_id.get(own)
         if answer is not None and answer.outcome == record.outcome:
             answer.error = record.error or ""
-        elif answer is None and (record.error or "").startswith(tuple(PREFIXES)):
+        elif answer is None and record.error and record.outcome in GOOD:
             self._add_unsure(url_id, own, record)
         if own in self._shared:
             self.titles[own], self.descriptions[own] = record.title or "", record.description or ""
@@ -180,9 +180,11 @@ class Answers:
 
     def _add_unsure(self, url_id: str, own: int, record: _Record) -> None:
         """What answered, but not so that it is known to be there."""
+        if verdict_of(Ended(record.outcome, error=record.error or ""))[0] == "good":
+            return  # an error of another kind, such as that of a hook
         state = self._graph.state(url_id)
         if state is not None and state.outcome == record.outcome:
-            self.by_id[own] = replace(_answer(state, is_start=False), error=record.error or "")
+            self.by_id[own] = replace(_answer(state, is_start=own in self.starts), error=record.error or "")
 
     def _add_certificate(self, url_id: str, record: _Record, looked: Counter[str]) -> None:
         """The certificate of a host expires, unless a later visit brought no record: then it may be another one."""

@@ -12,9 +12,9 @@ from crawler.check.links import Wanted
 from crawler.check.names import Names
 from crawler.check.places import Places
 from crawler.check.verdicts import Verdict
+from crawler.policy.redirect_chains import Hop, chain_findings
+from crawler.policy.target_answers import Judgement
 
-_PERMANENT: Final = (301, 308)
-"""RFC 9110, 15.4.2 and 15.4.9."""
 _OF_REDIRECTS: Final = ("redirect-chain", "redirect-permanent")
 _LOW: Final = (1 << NAME_BITS) - 1
 _NOINDEX: Final = "it asks not to be indexed"
@@ -51,17 +51,19 @@ class Judge:
         return self._answers.url(way[-1]) if len(way) > 1 else None
 
     def _of(self, target: int) -> Trouble | None:
-        way, is_loop = self._answers.chain(target)
-        named = [self._answers.url(one) or "another URL" for one in way]
-        if is_loop:
-            return Trouble("redirect-loop", " -> ".join(named[:8]), named[0])
-        for count, one in enumerate(way):
+        way, _ = self._answers.chain(target)
+        hops: list[Hop] = []
+        for one in way:
             answer = self._answers.by_id.get(one)
-            if answer is not None and (judged := answer.verdict)[0] != "good":
-                return self._of_answer(answer, *judged, named[: count + 1])
+            hops.append((self._answers.url(one) or "another URL", 0 if answer is None else answer.status))
+            if answer is None or hops[-1][0] in [url for url, _ in hops[:-1]]:
+                break
+            verdict, cause = answer.verdict(self._answers.url(answer.target or 0) or "")
+            if verdict != "good":
+                return self._of_answer(answer, verdict, cause, hops)
         if error := self._error_of(way):
-            return Trouble("broken", error, named[0])
-        return self._of_redirects(target, named)
+            return Trouble("broken", error, hops[0][0])
+        return _of_chain(hops, Judgement("good"))
 
     def _error_of(self, way: list[int]) -> str:
         """Why the last redirect was not followed."""
@@ -69,24 +71,27 @@ class Judge:
         is_followed = known[-1].redirects and self._answers.has_ended(way[-1])
         return "" if is_followed else known[-1].error
 
-    def _of_answer(self, answer: Answer, verdict: Verdict, cause: str, named: list[str]) -> Trouble:
+    def _of_answer(self, answer: Answer, verdict: Verdict, cause: str, hops: list[Hop]) -> Trouble | None:
         """Of the first answer on the way of redirects that is not good."""
-        before = f"redirects to {named[-1]}: " if len(named) > 1 else ""
-        if verdict == "certificate":
-            host, scheme, _ = urls.split(answer.url)
-            return Trouble("certificate", cause, f"{urls.origin(host, scheme)}/")
-        if verdict == "disallowed":
-            code = "linked-disallowed" if urls.site(answer.url) in self._own_sites else "not-checked"
-            return Trouble(code, f"{before}{cause}", named[0])
-        return Trouble("redirect-loop" if verdict == "loop" else verdict, f"{before}{cause}", named[0])
-
-    def _of_redirects(self, target: int, named: list[str]) -> Trouble | None:
-        status = self._answers.by_id[target].status
-        if len(named) > 2:
-            return Trouble("redirect-chain", " -> ".join(named[:8]), named[0])
-        if len(named) == 2 and status in _PERMANENT:
-            return Trouble("redirect-permanent", f"{status}, redirects to {named[1]}", named[0])
+        match verdict:
+            case "certificate":
+                host, scheme, _ = urls.split(answer.url)
+                return Trouble("certificate", cause, f"{urls.origin(host, scheme)}/")
+            case "loop":
+                return Trouble("redirect-loop", cause, hops[0][0])
+            case "disallowed":
+                found = _of_chain(hops, Judgement("not-checked", cause))
+                is_own = found is not None and urls.site(answer.url) in self._own_sites
+                return found._replace(code="linked-disallowed") if found is not None and is_own else found
+            case "broken" | "cannot-tell" | "not-checked":
+                return _of_chain(hops, Judgement(verdict, cause))
         return None
+
+
+def _of_chain(hops: list[Hop], end: Judgement) -> Trouble | None:
+    """What is wrong with the redirects from the first of *hops* on, or with where they end."""
+    found = chain_findings(hops, end)
+    return Trouble(*found[0], hops[0][0]) if found else None
 
 
 def want(wanted: Wanted, answers: Answers, judge: Judge, facts: Facts, names: Names) -> None:

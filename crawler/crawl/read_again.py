@@ -13,7 +13,6 @@ from crawler.crawl.fetch_one import FetchOne
 from crawler.errors import CrawlerError
 from crawler.frontier.frontier import Frontier
 from crawler.parse.page import Page
-from crawler.parse.places import PagePlaces
 from crawler.record import Request
 from crawler.settings import Settings
 
@@ -88,7 +87,6 @@ class PagesAgain:
 
 
 def _named(page: Page) -> list[NamedAgain]:
-    places: PagePlaces | None = getattr(page, "places", None)
-    if places is not None:
-        return [NamedAgain(one.line, one.url, one.fragment, one.text) for one in places.places]
+    if page.places is not None:
+        return [NamedAgain(one.line, one.url, one.fragment, one.text) for one in page.places.places]
     return [NamedAgain(link.line or 0, link.url, None, link.text) for link in page.links or ()]

@@ -37,11 +37,11 @@ shared/seen.lua) |
 what they stand for are refused |
 | `ended:<bucket>` | HASH | id (8 bytes) -> the packed state of a URL that has ended (see url_state.py); it outlives \
 the record |
+| `links:<bucket>` | HASH | of a crawl that `crawler check` began: id (8 bytes) -> what a page names, and what is \
+wrong with it (see checked_page.py) |
 | `page:<id>` | HASH | `m` record as JSON, its contents (zlib) in the fields of CONTENT_FIELDS, `at` its stream id, \
 `n` id (8 bytes) of a page with nearly the same text; `f` and `fat`: record and stream id of a later visit that \
 failed. It is gone once it is drained; of a dead letter only `at` is |
-| `links:<bucket>` | HASH | id (8 bytes) -> what a check keeps of that page: what it names, and where (see \
-checked_page.py) |
 | `findings` | HASH | of the first shard: digest (8 bytes) of what a check found -> since when, in seconds |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id (8 bytes) of the first page that had it |
 | `near:<band>` | HASH | 6 bits of a similarity hash, the last ones of a band -> the latest pages with this band: \
@@ -65,7 +65,7 @@ courier_until |
 | `failed` | ZSET | id -> when in ms: the dead letters, and what was dropped as a trap |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
-| `counters` | HASH | accepted, queued, leased, ended, held (queued of blocked hosts), drained, outcome:<x>, \
+| `counters` | HASH | accepted, queued, leased, ended, held (queued of blocked hosts), drained, targets, outcome:<x>, \
 status:<n>, refused:<reason>, bytes, visit:<x> (what the latest visit found), revisited |
 | `workers` | HASH | worker id -> ms of its last heartbeat, then JSON |
 | `wake` | LIST | a few hints for idle workers |

@@ -90,6 +90,8 @@ class ExtractOptions:
     """`rel=canonical` is a link like others; it is read either way."""
     form: urls.Form = field(default_factory=urls.Form)
     """Which spellings of a URL the crawl treats as one."""
+    places: frozenset[str] = frozenset()
+    """Kinds of places, of `checked_page.PLACES`, that are read for `crawler check`."""
     rules: Rules = NO_RULES
     cache: int = 16 << 20
     """Approximate bytes of resolved references that are cached."""
@@ -422,7 +424,8 @@ class _Reader:
         page, options = self.page, self.options
         page.lang = None if root is None else clean(root.attributes.get("lang") or "", options.max_field)
         page.description = page.description or self.social
-        page.noindex = options.obey_noindex and "noindex" in self.asked
+        page.asks_noindex = "noindex" in self.asked
+        page.noindex = options.obey_noindex and page.asks_noindex
         page.nofollow = options.obey_nofollow and "nofollow" in self.asked
         if page.nofollow:
             if self.out:

@@ -24,15 +24,19 @@ _TROUBLES: Final = {
 def refusal_of(held: LeasedPage, links: LinkFilter, rules: RobotsCache | None) -> tuple[str, str] | None:
     """The outcome of a page that must not be fetched, and why; None if it may. No *rules*: robots.txt is ignored."""
     lease, entry = held.lease, held.entry
+    cause = HostTrouble.of(lease.cause)
     if lease.trouble == "away":
-        cause = HostTrouble.of(lease.cause) or HostTrouble("connect", "no answer")
+        cause = cause or HostTrouble("connect", "no answer")
         return f"failed:{cause.kind}", f"its host is given up after --host-patience: {cause.text}"
+    if lease.trouble == "tls" and cause is not None and cause.kind == "tls":
+        return "failed:tls", f"{cause.text}, as was seen with robots.txt"
     if lease.trouble:
         return _TROUBLES[lease.trouble]
     if entry.crashes >= CRASH_LIMIT:
         return "failed:crash", f"{entry.crashes} workers died while handling it"
     request = entry.request
-    exempt = request.sitemap or (request.found_on is None and request.depth == 0)  # seeds, and what is read once
+    # Seeds, what is read once, and what is not read.
+    exempt = request.sitemap or request.target or (request.found_on is None and request.depth == 0)
     if not exempt and (trap := links.trap_of(request.url)):
         return "dropped:trap", f"quarantined: {trap}"
     # Of seeds and their redirects (depth 0), and of sitemaps, the filters never were asked.

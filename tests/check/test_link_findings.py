@@ -84,10 +84,10 @@ def test_the_outcome_of_an_external_target_decides(
 def test_the_cause_is_that_of_the_record_of_the_same_visit(crawled: Crawled) -> None:
     crawled.start(Link(f"{AWAY}/x", is_target=True), Link(f"{AWAY}/y", is_target=True))
     for path in "xy":
-        crawled.state(f"{AWAY}/{path}", "failed:dns", 0, is_target=True)
-    crawled.record(f"{AWAY}/x", "failed:dns", is_target=True, error="there is no such name")
+        crawled.state(f"{AWAY}/{path}", "failed:tls", 0, is_target=True)
+    crawled.record(f"{AWAY}/x", "failed:tls", is_target=True, error="handshake failure")
     crawled.record(f"{AWAY}/y", "failed:http", is_target=True, error="of another visit")
-    assert [one.cause for one in crawled.findings()] == ["there is no such name", "its host's name does not resolve"]
+    assert [one.cause for one in crawled.findings()] == ["handshake failure", "no TLS connection to its host"]
 
 
 def test_a_target_that_answered_but_says_why_it_may_not_be_there_cannot_be_told(crawled: Crawled) -> None:
@@ -98,6 +98,19 @@ def test_a_target_that_answered_but_says_why_it_may_not_be_there_cannot_be_told(
     crawled.record(f"{SITE}/page", error="the body is incomplete")
     (found,) = crawled.findings()
     assert (found.code, found.cause) == ("cannot-tell", "a captcha is in the way")
+
+
+def test_a_redirect_to_a_login_cannot_be_told_and_a_parked_domain_is_broken(crawled: Crawled) -> None:
+    crawled.start(Link(f"{AWAY}/x", 1, is_target=True), Link(f"{AWAY}/parked", 2, is_target=True))
+    login = f"{AWAY}/login?next=%2Fx"
+    crawled.state(f"{AWAY}/x", "redirected", 302, is_target=True, target=crawled.id(login, is_target=True))
+    crawled.state(login, is_target=True)
+    crawled.state(f"{AWAY}/parked", "checked", is_target=True)
+    crawled.record(f"{AWAY}/parked", "checked", is_target=True, error="the domain is for sale", target=True)
+    assert {one.key: [at.line for at in one.pages] for one in crawled.findings()} == {
+        ("cannot-tell", f"{AWAY}/x"): [1],
+        ("broken", f"{AWAY}/parked"): [2],
+    }
 
 
 def test_what_robots_txt_of_the_own_site_disallows_is_linked_disallowed(crawled: Crawled) -> None:
@@ -143,7 +156,7 @@ def test_a_redirect_to_what_is_broken_is_broken_and_nothing_else(crawled: Crawle
     crawled.state(f"{SITE}/gone", "missing", 404)
     (found,) = crawled.findings()
     assert (found.code, found.target) == ("broken", f"{SITE}/old")
-    assert found.cause == f"redirects to {SITE}/gone: 404 Not Found"
+    assert found.cause == f"it redirects to {SITE}/gone: 404 Not Found"
 
 
 def test_chains_permanent_redirects_and_temporary_ones(crawled: Crawled) -> None:
@@ -154,9 +167,9 @@ def test_chains_permanent_redirects_and_temporary_ones(crawled: Crawled) -> None
         crawled.redirect(f"{SITE}/{status}", f"{SITE}/b", status)
     crawled.page(f"{SITE}/b")
     assert {one.key: one.cause for one in crawled.findings()} == {
-        ("redirect-chain", f"{SITE}/two"): f"{SITE}/two -> {SITE}/302 -> {SITE}/b",
-        ("redirect-permanent", f"{SITE}/301"): f"301, redirects to {SITE}/b",
-        ("redirect-permanent", f"{SITE}/308"): f"308, redirects to {SITE}/b",
+        ("redirect-chain", f"{SITE}/two"): f"2 redirects: {SITE}/two -> {SITE}/302 -> {SITE}/b",
+        ("redirect-permanent", f"{SITE}/301"): f"301: it has moved for good to {SITE}/b",
+        ("redirect-permanent", f"{SITE}/308"): f"308: it has moved for good to {SITE}/b",
     }
 
 
