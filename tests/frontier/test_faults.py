@@ -150,12 +150,12 @@ FAULTS: Final = {
         "if stays then\n  first", "if false then\n  first", ("commit",)
     ),
     "what a page names is lost when a visit finds nothing new": Fault(
-        "elseif ARG.links ~= '' then\n  redis.call('HSET'",
-        "elseif ARG.links == '' then\n  redis.call('HDEL', (string.gsub(ENDED, ':ended:', ':links:')), field)\n"
-        "else\n  redis.call('HSET'",
+        " ~= '' then\n  redis.call('HSET', KEYS[",
+        " == '' then\n  redis.call('HDEL', (string.gsub(ENDED, ':ended:', ':links:')), field)\n"
+        "else\n  redis.call('HSET', KEYS[",
         ("commit",),
     ),
-    "what a page names is kept when it is gone": Fault("if ARG.links == '-' then", "if false then", ("commit",)),
+    "what a page names is kept when it is gone": Fault(" == '-' then", " == '!' then", ("commit",)),
     "a target that is good keeps the record of its failure": Fault(
         "stored and outcome ~= 'checked' then", "stored then", ("commit",)
     ),
