@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crawler import url as urls
-from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Headers, Response
 from crawler.parse import link_header, skim
 from crawler.parse import visible_text as visible
@@ -36,9 +35,10 @@ from crawler.parse.page import (
 )
 from crawler.parse.page_data import read_data
 from crawler.parse.page_links import MAX_PLACES, Place, page_links
+from crawler.parse.page_places import find_places
 from crawler.parse.references import References
 from crawler.parse.refresh import parse_refresh
-from crawler.parse.resolver import Resolver, folder_of
+from crawler.parse.resolver import Resolver, base_of, folder_of
 from crawler.parse.rules import NO_RULES, Rules
 from crawler.parse.signs import scanner
 from crawler.parse.skim import MARK, MAX_NEW, SettledLinks, end_of_head, look_at, reference, spellings
@@ -91,6 +91,8 @@ class ExtractOptions:
     form: urls.Form = field(default_factory=urls.Form)
     """Which spellings of a URL the crawl treats as one."""
     rules: Rules = NO_RULES
+    places: frozenset[str] = frozenset()
+    """Kinds in `checked_page.PLACES` of places that `Page.places` lists; none: it is not read."""
     cache: int = 16 << 20
     """Approximate bytes of resolved references that are cached."""
 
@@ -158,7 +160,7 @@ class Extractor:
             page.is_html = True
             page.charset = find_charset(response.body, response.headers.combined("content-type"), url=response.url)
             html = source(response, page.charset)
-            skims = skims and not is_xhtml(response.computed_type, response.body)
+            skims = skims and not self.options.places and not is_xhtml(response.computed_type, response.body)
             if skims and (skimmed := self._skim(page, html, settled, were_accepted)):
                 return skimmed
             self.read_html(page, html)
@@ -166,7 +168,13 @@ class Extractor:
             _Reader(page, self.options, self._resolver).read([], page.url)
             if response.body and is_text(response):
                 self._read_text(page)
+            self._find_places(page)
         return page
+
+    def _find_places(self, page: Page) -> None:
+        """Where a check wants them: the places of a page that is there; those of an error page mean nothing."""
+        if self.options.places and 200 <= page.status < 300:
+            page.places = find_places(page, self.options.places, self._resolver, texts=False)
 
     def _read_text(self, page: Page) -> None:
         response, options = page.response, self.options
@@ -247,6 +255,7 @@ class Extractor:
         base = _base(tagged, response.url) if _BASE in tags else response.url
         reader = _Reader(page, options, self._resolver)
         reader.read(tagged, base, tree.root)
+        self._find_places(page)
         if page.noindex:
             return
         page.text_digest = text_digest(tree, page.title, nodes)
@@ -275,16 +284,7 @@ def _tagged(tree: Tree) -> list[Tagged]:
 
 
 def _base(tagged: list[Tagged], url: str) -> str:
-    """The base of the document's references: the first `<base href>` of http(s), else its own *url*."""
-    for tag, node in tagged:
-        if tag == _BASE and (href := node.attributes.get("href")):
-            try:
-                found = urls.resolve(href, url).partition("#")[0]
-            except InvalidURL:
-                continue
-            if found.startswith(("http://", "https://")):
-                return found
-    return url
+    return base_of((node.attributes.get("href") for tag, node in tagged if tag == _BASE), url)
 
 
 class _Reader:

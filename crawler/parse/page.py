@@ -14,6 +14,7 @@ from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNod
 from crawler.fetch.fetcher import Headers, Response
 from crawler.parse.bounds import bounded
 from crawler.parse.charset import DEFAULT_CHARSET, as_utf8, decode
+from crawler.parse.places import PagePlaces
 from crawler.parse.xhtml import as_html, is_xhtml
 from crawler.record import Link
 
@@ -184,6 +185,8 @@ class Page:
     """The body is HTML, or a document that was converted to it, and was parsed."""
     skimmed: bool = False
     """Only the head was parsed, since no link leads to anything new: `outlinks` and `refused` are empty."""
+    places: PagePlaces | None = None
+    """What it names and where, and the names of its elements; only in a check."""
     data: dict[str, Any] | None = None
     """What is known of it as named values: structured data (with `--store data`), and what a rule found."""
     match: Match | None = None
