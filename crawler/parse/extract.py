@@ -19,6 +19,7 @@ from crawler.parse.bounds import bounded
 from crawler.parse.charset import DEFAULT_CHARSET, decode, encode_query, find_charset
 from crawler.parse.content import PlainContent, read_content, stored_text
 from crawler.parse.language import language_of
+from crawler.parse.numbered_page import NumberedPage
 from crawler.parse.page import (
     Node,
     Page,
@@ -171,10 +172,13 @@ class Extractor:
             self._find_places(page)
         return page
 
-    def _find_places(self, page: Page) -> None:
-        """Where a check wants them: the places of a page that is there; those of an error page mean nothing."""
-        if self.options.places and 200 <= page.status < 300:
-            page.places = find_places(page, self.options.places, self._resolver, texts=False)
+    def _wants_places(self, page: Page) -> bool:
+        """Whether a check needs its places: those of an error page mean nothing."""
+        return bool(self.options.places) and 200 <= page.status < 300
+
+    def _find_places(self, page: Page, numbered: NumberedPage | None = None) -> None:
+        if self._wants_places(page):
+            page.places = find_places(page, self.options.places, self._resolver, numbered=numbered, texts=False)
 
     def _read_text(self, page: Page) -> None:
         response, options = page.response, self.options
@@ -243,8 +247,12 @@ class Extractor:
     def read_html(self, page: Page, html: bytes) -> None:
         """Fill *page* from its *html*, UTF-8."""
         response, options = page.response, self.options
-        tree, page.is_flat = read(html)
-        page.tree = tree
+        numbered = NumberedPage(page) if self._wants_places(page) else None
+        if numbered and numbered.is_clean and not (options.want or options.rules):
+            tree, page.is_flat = numbered.tree, numbered.is_flat  # parsed once; nobody else gets a tree with numbers
+        else:
+            tree, page.is_flat = read(html)
+            page.tree = tree
         # One walk finds both; without text, selecting in C makes far fewer objects.
         nodes = find_nodes(tree) if "text" in options.want else None
         tagged = _tagged(tree) if nodes is None else nodes.tagged
@@ -255,7 +263,7 @@ class Extractor:
         base = _base(tagged, response.url) if _BASE in tags else response.url
         reader = _Reader(page, options, self._resolver)
         reader.read(tagged, base, tree.root)
-        self._find_places(page)
+        self._find_places(page, numbered)
         if page.noindex:
             return
         page.text_digest = text_digest(tree, page.title, nodes)

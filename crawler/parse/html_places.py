@@ -1,32 +1,31 @@
 """Finds every place of an HTML page that names a URL, the names of its elements, and what is wrong with it by itself.
 
-The page is parsed a second time, with its tags numbered (`tag_lines`): the elements are those that a browser without
-scripts makes, and each knows its line. Pure.
+The page is parsed with its tags numbered (`tag_lines`): the elements are those that a browser without scripts makes,
+and each knows its line. Pure.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from crawler.checked_page import MAX_NAMES
-from crawler.parse.charset import DEFAULT_CHARSET, as_utf8
+from crawler.parse.charset import DEFAULT_CHARSET
 from crawler.parse.fragments import reachable
 from crawler.parse.link_kinds import Attributes
-from crawler.parse.page import Page, Tree, clean, open_shadow_roots, read
-from crawler.parse.page_notes import Element, alt_note, page_notes
+from crawler.parse.numbered_page import Element, NumberedPage
+from crawler.parse.page import Page, clean, read
+from crawler.parse.page_notes import alt_note, page_notes
 from crawler.parse.place_collector import PlaceCollector
 from crawler.parse.place_table import LAZY, TABLE, Reader, reader_of
 from crawler.parse.places import Reference
 from crawler.parse.resolver import base_of
 from crawler.parse.style_sheet import sheet_references
-from crawler.parse.tag_lines import MARK, MAX_TAGS, TagLines, unmarked
-from crawler.parse.xhtml import as_html, is_xhtml
+from crawler.parse.tag_lines import MARK, MAX_TAGS, unmarked
 
 _DOCTYPE: Final = re.compile(rb"""\s*<!DOCTYPE[^<>"']+?\sSYSTEM\s+(?:"([^"<>]+)"|'([^'<>]+)')\s*>""", re.IGNORECASE)
-_FRAME: Final = re.compile(rb"<frame(?=[\t\n\f\r /])", re.IGNORECASE)
 _CONDITIONAL: Final = re.compile(rb"<!--\[if[^\]<>]*\]>(?!\s*<?!?--)(.*?)(?:<!\[endif|-->|\Z)", re.DOTALL)
 _MAX_TEXT: Final = 500
 """Characters of what a reader clicks on."""
@@ -53,8 +52,8 @@ _SPECIAL: Final = frozenset(("img", "area", "input", "h1", "style", "script"))
 class HtmlPlaces:
     """Reads one HTML page into a collector."""
 
-    def __init__(self, collector: PlaceCollector, page: Page, texts: bool) -> None:
-        self._collector, self._page = collector, page
+    def __init__(self, collector: PlaceCollector, page: Page, numbered: NumberedPage, texts: bool) -> None:
+        self._collector, self._page, self._numbered = collector, page, numbered
         self._texts_left = _MAX_TEXTS if texts else 0
         self._headings: list[Element] = []
         self._documents = 0
@@ -64,48 +63,31 @@ class HtmlPlaces:
 
     def read(self) -> None:
         """Read it."""
-        page, collector = self._page, self._collector
-        self._tags, self._tree = _numbered(page)
-        tree = self._tree
-        self._lines = {} if page.made is not None else self._tags.lines
-        """A document that was converted to HTML has no lines."""
-        elements = self._elements(tree)
-        hrefs = (element.attributes.get("href") for element in elements if element.tag == "base")
+        page, collector, numbered = self._page, self._collector, self._numbered
+        hrefs = (element.attributes.get("href") for element in numbered.elements if element.tag == "base")
         collector.relative_to(base_of(hrefs, page.url), page.charset or DEFAULT_CHARSET)
         self._doctype()
-        collector.found.names = self._names(elements)  # before ids go into shadow roots, where nothing leads to them
-        if tree.css_first("template") is not None and open_shadow_roots(tree):
-            elements = self._elements(tree)
-        for element in elements:
+        collector.found.names = self._names()  # before ids go into shadow roots, where nothing leads to them
+        numbered.open_shadow_roots()
+        for element in numbered.elements:
             self._element(element)
             if collector.is_full:
                 break
-        for comment in _CONDITIONAL.finditer(self._tags.html):
+        for comment in _CONDITIONAL.finditer(numbered.tags.html):
             self._conditional(comment[1])
-        if self._tags.is_cut:
+        if numbered.tags.is_cut:
             collector.note("not-checked", 0, f"what it names after its first {MAX_TAGS:,} tags")
         if page.made is None:
-            for note in page_notes(page, tree, self._headings):
+            for note in page_notes(page, numbered.tree, self._headings):
                 collector.note(*note)
 
-    def _elements(self, tree: Tree) -> list[Element]:
-        """The elements with numbers, each tag once: a parser makes several of `<a><p></a></p>`."""
-        lines, found, taken = self._lines, list[Element](), set[str | None]()
-        for node in tree.css(f"[{MARK}]"):
-            attributes = node.attributes
-            number = attributes.pop(MARK)
-            if number not in taken:
-                taken.add(number)
-                found.append(Element(node, node.tag or "", attributes, lines.get(number or "", 0), number))
-        return found
-
-    def _names(self, elements: Sequence[Element]) -> list[str] | None:
+    def _names(self) -> list[str] | None:
         """Names that fragments may lead to (HTML 7.4.6.4), and those of maps; None if they are not known."""
         page = self._page
-        if page.made is not None or page.response.truncated or self._tags.is_cut:
+        if page.made is not None or page.response.truncated or self._numbered.tags.is_cut:
             return None
         names: dict[str, None] = {}
-        for _, tag, attributes, *_ in elements:
+        for _, tag, attributes, *_ in self._numbered.elements:
             if name := attributes.get("id"):
                 names[unmarked(name)] = None
             if tag in ("a", "map") and (name := attributes.get("name")):
@@ -115,7 +97,7 @@ class HtmlPlaces:
 
     def _doctype(self) -> None:
         """The definition that a document without a public one names by its address."""
-        doctype = _DOCTYPE.match(self._tags.html)
+        doctype = _DOCTYPE.match(self._numbered.tags.html)
         if doctype:
             self._collector.add(Reference("other", (doctype[1] or doctype[2]).decode("utf-8", "replace")), 1)
 
@@ -177,8 +159,8 @@ class HtmlPlaces:
         if method:
             return method not in ("post", "dialog")
         if self._not_sent is None:
-            self._not_sent = {node.mem_id for node in self._tree.css(_NOT_SENT)}
-            self._posts = {node.attributes.get("id") for node in self._tree.css(_POST)}
+            self._not_sent = {node.mem_id for node in self._numbered.tree.css(_NOT_SENT)}
+            self._posts = {node.attributes.get("id") for node in self._numbered.tree.css(_POST)}
         owner = element.attributes.get("form")
         return owner not in self._posts if owner else element.node.mem_id not in self._not_sent
 
@@ -186,7 +168,7 @@ class HtmlPlaces:
         """What a comment `<!--[if IE 8]>...<![endif]-->` names: only old browsers load it."""
         for node in read(html)[0].css(f"[{MARK}]"):
             attributes = node.attributes
-            line = self._lines.get(attributes.pop(MARK) or "", 0)
+            line = self._numbered.lines.get(attributes.pop(MARK) or "", 0)
             for name, value in attributes.items():
                 reader = reader_of(name, node.tag or "")
                 for reference in _references(reader, attributes, value) if reader and value else ():
@@ -204,7 +186,7 @@ class HtmlPlaces:
         for node in tree.css("*"):
             attributes = node.attributes
             number = attributes.pop(MARK, None)
-            own = self._lines.get(number or "", line)
+            own = self._numbered.lines.get(number or "", line)
             self._element(Element(node, node.tag or "", attributes, own, number), within)
             if collector.is_full:
                 break
@@ -229,7 +211,7 @@ class HtmlPlaces:
         kind = (element.attributes.get("type") or "").strip().lower()
         css = unmarked(element.node.text())
         if kind in ("", "text/css") and css:
-            first = self._tags.content_line(element.number) if self._lines else 0
+            first = self._numbered.tags.content_line(element.number) if self._numbered.lines else 0
             for reference in sheet_references(css):
                 line = first + reference.line - 1 if first else element.line
                 self._collector.add(reference._replace(line=line))
@@ -248,22 +230,6 @@ class HtmlPlaces:
 
 def _references(reader: str | Reader, attributes: Attributes, value: str) -> Iterable[Reference]:
     return (Reference(reader, value),) if isinstance(reader, str) else reader(attributes, value)
-
-
-def _numbered(page: Page) -> tuple[TagLines, Tree]:
-    """The page with numbers, and its tree."""
-    if page.made is not None:
-        tags = TagLines(page.made)
-    else:
-        is_xml = is_xhtml(page.response.computed_type, page.response.body)
-        tags = TagLines(as_utf8(page.response.body, page.charset or DEFAULT_CHARSET), is_xml=is_xml)
-        if is_xml:
-            tags.html = as_html(tags.html)
-    tree = read(tags.html)[0]
-    if _FRAME.search(tags.html) and tree.css_first("frame") is None:
-        # A parser drops frames outside of a frameset; whoever wrote them meant to show them.
-        tree = read(_FRAME.sub(b"<x-frame", tags.html))[0]
-    return tags, tree
 
 
 def _imports(data: Any) -> Iterator[Reference]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Final, NamedTuple
+from typing import Final
 
 from crawler.checked_page import Note
 from crawler.parse.bad_reference import MAX_TEXT, shown
 from crawler.parse.charset_check import charset_mismatch
 from crawler.parse.link_kinds import Attributes
+from crawler.parse.numbered_page import Element
 from crawler.parse.page import Node, Page, Tree, clean
 
 _NAMES: Final = ("aria-label", "aria-labelledby", "title")
@@ -22,17 +23,6 @@ _NO_CONTENT: Final = frozenset(("script", "style", "noscript", "template", "fram
 _MAX_ABOVE: Final = 64
 """Elements above an image that are looked at."""
 _TINY: Final = re.compile(r"\s*[01](?:px)?\s*", re.IGNORECASE)
-
-
-class Element(NamedTuple):
-    """An element of the page."""
-
-    node: Node
-    tag: str
-    attributes: Attributes
-    line: int
-    number: str | None = None
-    """That of its tag (`tag_lines`)."""
 
 
 def page_notes(page: Page, tree: Tree, headings: Sequence[Element]) -> Iterator[Note]:

@@ -14,6 +14,7 @@ from crawler.parse.charset import decode
 from crawler.parse.html_places import HtmlPlaces
 from crawler.parse.link_kinds import link_references, meta_references
 from crawler.parse.manifest import manifest_references
+from crawler.parse.numbered_page import NumberedPage
 from crawler.parse.page import Page
 from crawler.parse.place_collector import PlaceCollector
 from crawler.parse.places import PagePlaces, Reference
@@ -24,18 +25,23 @@ _JSON: Final = re.compile(r"application/(?:[\w.+-]+\+)?json|text/(?:json|plain)|
 
 
 def find_places(
-    page: Page, kinds: frozenset[str], resolver: Resolver | None = None, *, texts: bool = True
+    page: Page,
+    kinds: frozenset[str],
+    resolver: Resolver | None = None,
+    *,
+    numbered: NumberedPage | None = None,
+    texts: bool = True,
 ) -> PagePlaces:
     """The places of *page* that are of one of the *kinds* (`checked_page.PLACES`), its names, and notes on it.
 
-    *page* is an answer that `Extractor` read. *resolver* knows the crawl's form of URLs. Without *texts*, places have
-    none.
+    *page* is an answer that `Extractor` read. *resolver* knows the crawl's form of URLs; *numbered* is the
+    page parsed with numbers, if it was already. Without *texts*, places have none.
     """
     collector = PlaceCollector(page, kinds, resolver or Resolver(urls.Form(), 1 << 20))
     response = page.response
     _header(collector, page)
     if page.is_html and (response.body or page.made):
-        HtmlPlaces(collector, page, texts).read()
+        HtmlPlaces(collector, page, numbered or NumberedPage(page), texts).read()
     elif response.body and response.computed_type == "text/css":
         collector.add_all(sheet_references(sheet_text(response.body, response.headers.combined("content-type"))))
     elif response.body and _is_manifest(page):

@@ -334,3 +334,15 @@ comment --><script
         ("/a?b&c", 6),
         ("/i", 7),
     ]
+
+
+@pytest.mark.parametrize("noise", ["", "<!-- <b a=b> -->", "<p title='<b a=b>'>", "<script>'<b a=b>'</script>"])
+def test_a_page_is_the_same_with_and_without_its_places(noise: str) -> None:
+    html = f"<title>One <b a=b> two</title><meta name=description content='<b a=b>'>{noise}<a href='/x?<b a=b>'>x</a>"
+    page = page_of(html)
+    assert (page.title, page.description) == ("One <b a=b> two", "<b a=b>")
+    assert page.outlinks == ["http://h.example/x?%3Cb%20a=b%3E"]
+    assert [place.url for place in again(page).places] == page.outlinks
+    assert [node.attributes for node in page.css("a")] == [{"href": "/x?<b a=b>"}]
+    plain = page_of(f"<title>t</title><p>text<a id=y href='/x'>x</a>{noise}")
+    assert [node.attributes for node in plain.css("a")] == [{"id": "y", "href": "/x"}]
