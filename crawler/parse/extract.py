@@ -91,9 +91,9 @@ class ExtractOptions:
     """`rel=canonical` is a link like others; it is read either way."""
     form: urls.Form = field(default_factory=urls.Form)
     """Which spellings of a URL the crawl treats as one."""
-    rules: Rules = NO_RULES
     places: frozenset[str] = frozenset()
-    """Kinds in `checked_page.PLACES` of places that `Page.places` lists; none: it is not read."""
+    """Kinds of places, of `checked_page.PLACES`, that are read for `crawler check`."""
+    rules: Rules = NO_RULES
     cache: int = 16 << 20
     """Approximate bytes of resolved references that are cached."""
 
@@ -178,7 +178,8 @@ class Extractor:
 
     def _find_places(self, page: Page, numbered: NumberedPage | None = None) -> None:
         if self._wants_places(page):
-            page.places = find_places(page, self.options.places, self._resolver, numbered=numbered, texts=False)
+            kinds, texts = self.options.places, "links" in self.options.want
+            page.places = find_places(page, kinds, self._resolver, numbered=numbered, texts=texts)
 
     def _read_text(self, page: Page) -> None:
         response, options = page.response, self.options
@@ -260,7 +261,8 @@ class Extractor:
         if _TEMPLATE in tags and open_shadow_roots(tree):
             nodes = None if nodes is None else find_nodes(tree)
             tagged = _tagged(tree) if nodes is None else nodes.tagged
-        base = _base(tagged, response.url) if _BASE in tags else response.url
+        hrefs = (node.attributes.get("href") for tag, node in tagged if tag == _BASE)
+        base = base_of(hrefs, response.url) if _BASE in tags else response.url
         reader = _Reader(page, options, self._resolver)
         reader.read(tagged, base, tree.root)
         self._find_places(page, numbered)
@@ -289,10 +291,6 @@ def _parsed(value: bytes) -> str:
 def _tagged(tree: Tree) -> list[Tagged]:
     """Elements with links, title and meta, and templates."""
     return [(node.tag_id, node) for node in tree.css(_SELECTOR)]
-
-
-def _base(tagged: list[Tagged], url: str) -> str:
-    return base_of((node.attributes.get("href") for tag, node in tagged if tag == _BASE), url)
 
 
 class _Reader:

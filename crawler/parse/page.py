@@ -186,7 +186,7 @@ class Page:
     skimmed: bool = False
     """Only the head was parsed, since no link leads to anything new: `outlinks` and `refused` are empty."""
     places: PagePlaces | None = None
-    """What it names and where, and the names of its elements; only in a check."""
+    """What it names and what may be named on it, of a page, a style sheet or a manifest; only for `crawler check`."""
     data: dict[str, Any] | None = None
     """What is known of it as named values: structured data (with `--store data`), and what a rule found."""
     match: Match | None = None

@@ -24,7 +24,7 @@ class Place(NamedTuple):
     line: int = 0
     """From 1; 0: of the HTTP header, or not known."""
     text: str | None = None
-    """What a reader clicks on, else the `alt`."""
+    """What a reader clicks on, else the `alt`; only where the crawl stores links, which have the same texts."""
     rel: str = ""
     """The words of its `rel`, in lower case, with spaces between."""
     spelled: str = ""

@@ -8,6 +8,7 @@ from crawler.parse.extract import ExtractOptions, Extractor
 from crawler.parse.page import Page
 from crawler.parse.page_places import find_places
 from crawler.parse.places import PagePlaces
+from crawler.parse.resolver import Resolver
 from crawler.url import Form
 
 URL = "http://h.example/dir/page"
@@ -17,11 +18,18 @@ WHOLE = "<!DOCTYPE html><title>t</title><meta name=description content=d><h1>h</
 """A page with nothing to note."""
 
 
-def page_of(body: str | bytes, *headers: tuple[str, str], url: str = URL, kind: str = HTML, status: int = 200) -> Page:
-    """A page as a crawl that checks reads it."""
+def page_of(
+    body: str | bytes,
+    *headers: tuple[str, str],
+    url: str = URL,
+    kind: str = HTML,
+    status: int = 200,
+    want: frozenset[str] = frozenset(),
+) -> Page:
+    """A page as a crawl that checks, and stores what *want* says, reads it."""
     fields = Headers([("Content-Type", kind), *headers])
     raw = body.encode() if isinstance(body, str) else body
-    options = ExtractOptions(want=frozenset(), agent="ourbot", places=ALL)
+    options = ExtractOptions(want=want, agent="ourbot", places=ALL)
     return Extractor(options).extract(Response(url, status, fields, raw))
 
 
@@ -51,7 +59,5 @@ def notes(body: str | bytes, *headers: tuple[str, str], url: str = URL, kind: st
 
 
 def again(page: Page, form: Form | None = None, kinds: frozenset[str] = ALL) -> PagePlaces:
-    """The same with the texts of the places, as a report reads it."""
-    from crawler.parse.resolver import Resolver
-
+    """The places of *page* once more, with their texts."""
     return find_places(page, kinds, Resolver(form or Form(), 1 << 20))

@@ -217,13 +217,14 @@ def test_a_map_must_be_there() -> None:
     assert place == Place("link", URL, "m", 1)
 
 
-def test_a_place_has_its_text_and_its_rel() -> None:
-    page = page_of("<a href=/a rel='NoFollow  ugc'>To <b>the</b>\n place</a><a href=/b><img src=c alt=' Cat '></a>")
-    assert [(place.kind, place.text, place.rel) for place in again(page).places] == [
-        ("link", "To the place", "nofollow ugc"),
-        ("link", "Cat", ""),
-        ("image", "Cat", ""),
-    ]
+def test_a_place_has_its_rel_and_where_links_are_stored_its_text() -> None:
+    html = "<a href=/a rel='NoFollow  ugc'>To <b>the</b>\n place</a><a href=/b><img src=c alt=' Cat '></a>"
+    texts = [("link", "To the place", "nofollow ugc"), ("link", "Cat", ""), ("image", "Cat", "")]
+    page = page_of(html, want=frozenset({"links"}))
+    assert page.places is not None
+    assert [(place.kind, place.text, place.rel) for place in page.places.places] == texts
+    assert [(place.kind, place.text, place.rel) for place in again(page_of(html)).places] == texts
+    assert {place.text for place in places_of(html).places} == {None}
 
 
 def test_the_spelling_is_kept_where_the_crawl_changes_it() -> None:
