@@ -117,6 +117,15 @@ def of_meta(data: bytes) -> str | None:
     return found
 
 
+def meta_declaration(body: bytes, *, late: bool) -> tuple[str, int] | None:
+    """The encoding that a `<meta>` of *body* declares, and where that ends; None if none does.
+
+    *late*: also one after the prescan's end, as `find_charset` reads it where nothing else declares an encoding.
+    """
+    found = _prescan(body[:PRESCAN])
+    return _prescan(body[:_MAX_LATE]) if found is None and late else found
+
+
 def _prescan(data: bytes) -> tuple[str, int] | None:
     """The encoding, and where its declaration ends; None if none of the first tags declares one."""
     at = _next_tag(data, 0)
@@ -190,7 +199,7 @@ def find_charset(body: bytes, content_type: str | None, markup: bool = True, url
         return found
     if body.isascii() and not _ISO_2022_JP.search(body):
         return DEFAULT_CHARSET
-    return "utf-8" if _is_utf8(body) else _guess(body, url)
+    return "utf-8" if is_utf8(body) else guessed(body, url)
 
 
 def _of_xml(body: bytes) -> str | None:
@@ -212,7 +221,7 @@ def _of_late_meta(body: bytes) -> str | None:
     return None
 
 
-def _is_utf8(body: bytes) -> bool:
+def is_utf8(body: bytes) -> bool:
     """Whether *body* is UTF-8 and not ASCII: whole, cut within a character, or with little damage."""
     if body.isascii():
         return False
@@ -227,7 +236,7 @@ def _is_utf8(body: bytes) -> bool:
     return True
 
 
-def _guess(body: bytes, url: str) -> str:
+def guessed(body: bytes, url: str) -> str:
     """The encoding by the look of the bytes, as Firefox guesses it; the default if that is unsure."""
     first = _NOT_ASCII_BYTES.search(body)
     begin = max(0, first.start() - 256) if first else 0

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from crawler import url as urls
-from crawler.errors import InvalidURL
 from crawler.fetch.fetcher import Headers, Response
 from crawler.parse import link_header, skim
 from crawler.parse import visible_text as visible
@@ -20,6 +19,7 @@ from crawler.parse.bounds import bounded
 from crawler.parse.charset import DEFAULT_CHARSET, decode, encode_query, find_charset
 from crawler.parse.content import PlainContent, read_content, stored_text
 from crawler.parse.language import language_of
+from crawler.parse.numbered_page import NumberedPage
 from crawler.parse.page import (
     Node,
     Page,
@@ -36,9 +36,10 @@ from crawler.parse.page import (
 )
 from crawler.parse.page_data import read_data
 from crawler.parse.page_links import MAX_PLACES, Place, page_links
+from crawler.parse.page_places import find_places
 from crawler.parse.references import References
 from crawler.parse.refresh import parse_refresh
-from crawler.parse.resolver import Resolver, folder_of
+from crawler.parse.resolver import Resolver, base_of, folder_of
 from crawler.parse.rules import NO_RULES, Rules
 from crawler.parse.signs import scanner
 from crawler.parse.skim import MARK, MAX_NEW, SettledLinks, end_of_head, look_at, reference, spellings
@@ -90,6 +91,8 @@ class ExtractOptions:
     """`rel=canonical` is a link like others; it is read either way."""
     form: urls.Form = field(default_factory=urls.Form)
     """Which spellings of a URL the crawl treats as one."""
+    places: frozenset[str] = frozenset()
+    """Kinds of places, of `checked_page.PLACES`, that are read for `crawler check`."""
     rules: Rules = NO_RULES
     cache: int = 16 << 20
     """Approximate bytes of resolved references that are cached."""
@@ -158,7 +161,7 @@ class Extractor:
             page.is_html = True
             page.charset = find_charset(response.body, response.headers.combined("content-type"), url=response.url)
             html = source(response, page.charset)
-            skims = skims and not is_xhtml(response.computed_type, response.body)
+            skims = skims and not self.options.places and not is_xhtml(response.computed_type, response.body)
             if skims and (skimmed := self._skim(page, html, settled, were_accepted)):
                 return skimmed
             self.read_html(page, html)
@@ -166,7 +169,17 @@ class Extractor:
             _Reader(page, self.options, self._resolver).read([], page.url)
             if response.body and is_text(response):
                 self._read_text(page)
+            self._find_places(page)
         return page
+
+    def _wants_places(self, page: Page) -> bool:
+        """Whether a check needs its places: those of an error page mean nothing."""
+        return bool(self.options.places) and 200 <= page.status < 300
+
+    def _find_places(self, page: Page, numbered: NumberedPage | None = None) -> None:
+        if self._wants_places(page):
+            kinds, texts = self.options.places, "links" in self.options.want
+            page.places = find_places(page, kinds, self._resolver, numbered=numbered, texts=texts)
 
     def _read_text(self, page: Page) -> None:
         response, options = page.response, self.options
@@ -235,8 +248,12 @@ class Extractor:
     def read_html(self, page: Page, html: bytes) -> None:
         """Fill *page* from its *html*, UTF-8."""
         response, options = page.response, self.options
-        tree, page.is_flat = read(html)
-        page.tree = tree
+        numbered = NumberedPage(page) if self._wants_places(page) else None
+        if numbered and numbered.is_clean and not (options.want or options.rules):
+            tree, page.is_flat = numbered.tree, numbered.is_flat  # parsed once; nobody else gets a tree with numbers
+        else:
+            tree, page.is_flat = read(html)
+            page.tree = tree
         # One walk finds both; without text, selecting in C makes far fewer objects.
         nodes = find_nodes(tree) if "text" in options.want else None
         tagged = _tagged(tree) if nodes is None else nodes.tagged
@@ -244,9 +261,11 @@ class Extractor:
         if _TEMPLATE in tags and open_shadow_roots(tree):
             nodes = None if nodes is None else find_nodes(tree)
             tagged = _tagged(tree) if nodes is None else nodes.tagged
-        base = _base(tagged, response.url) if _BASE in tags else response.url
+        hrefs = (node.attributes.get("href") for tag, node in tagged if tag == _BASE)
+        base = base_of(hrefs, response.url) if _BASE in tags else response.url
         reader = _Reader(page, options, self._resolver)
         reader.read(tagged, base, tree.root)
+        self._find_places(page, numbered)
         if page.noindex:
             return
         page.text_digest = text_digest(tree, page.title, nodes)
@@ -272,19 +291,6 @@ def _parsed(value: bytes) -> str:
 def _tagged(tree: Tree) -> list[Tagged]:
     """Elements with links, title and meta, and templates."""
     return [(node.tag_id, node) for node in tree.css(_SELECTOR)]
-
-
-def _base(tagged: list[Tagged], url: str) -> str:
-    """The base of the document's references: the first `<base href>` of http(s), else its own *url*."""
-    for tag, node in tagged:
-        if tag == _BASE and (href := node.attributes.get("href")):
-            try:
-                found = urls.resolve(href, url).partition("#")[0]
-            except InvalidURL:
-                continue
-            if found.startswith(("http://", "https://")):
-                return found
-    return url
 
 
 class _Reader:
@@ -422,7 +428,8 @@ class _Reader:
         page, options = self.page, self.options
         page.lang = None if root is None else clean(root.attributes.get("lang") or "", options.max_field)
         page.description = page.description or self.social
-        page.noindex = options.obey_noindex and "noindex" in self.asked
+        page.asks_noindex = "noindex" in self.asked
+        page.noindex = options.obey_noindex and page.asks_noindex
         page.nofollow = options.obey_nofollow and "nofollow" in self.asked
         if page.nofollow:
             if self.out:

@@ -14,6 +14,7 @@ from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, LexborNod
 from crawler.fetch.fetcher import Headers, Response
 from crawler.parse.bounds import bounded
 from crawler.parse.charset import DEFAULT_CHARSET, as_utf8, decode
+from crawler.parse.places import PagePlaces
 from crawler.parse.xhtml import as_html, is_xhtml
 from crawler.record import Link
 
@@ -154,6 +155,8 @@ class Page:
     """The canonical form of the URL that the page names as its own (`rel=canonical`)."""
     noindex: bool = False
     """The page asks not to be stored, and this crawl obeys (`ExtractOptions.obey_noindex`)."""
+    asks_noindex: bool = False
+    """The page asks not to be stored, whether this crawl obeys or not."""
     nofollow: bool = False
     """The page asks that none of its links be followed, and this crawl obeys; `outlinks` is empty then."""
     text: str | None = None
@@ -184,6 +187,8 @@ class Page:
     """The body is HTML, or a document that was converted to it, and was parsed."""
     skimmed: bool = False
     """Only the head was parsed, since no link leads to anything new: `outlinks` and `refused` are empty."""
+    places: PagePlaces | None = None
+    """What it names and what may be named on it, of a page, a style sheet or a manifest; only for `crawler check`."""
     data: dict[str, Any] | None = None
     """What is known of it as named values: structured data (with `--store data`), and what a rule found."""
     match: Match | None = None

@@ -6,6 +6,7 @@ Pure.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Final
 
 from crawler import url as urls
@@ -27,7 +28,8 @@ class Resolver:
 
     def __init__(self, form: urls.Form, size: int) -> None:
         """A cache of about *size* bytes; when full, all is forgotten. Memory is bounded even if pages are hostile."""
-        self._form = form
+        self.form = form
+        """Which spellings of a URL the crawl treats as one."""
         self._folders: dict[str, dict[str, str]] = {}
         self._size = self._room = size
 
@@ -58,7 +60,7 @@ class Resolver:
 
     def _canonical(self, reference: str, base: str) -> str:
         try:
-            return self._form.apply(urls.canonicalize(reference, base))
+            return self.form.apply(urls.canonicalize(reference, base))
         except InvalidURL as error:
             return error.reason
 
@@ -68,7 +70,7 @@ class Resolver:
         if folder is None:
             folder = table[way] = self._canonical(way, base)
         found = folder + name
-        if folder in _REFUSALS or len(found) > urls.MAX_URL or not self._form.plain:
+        if folder in _REFUSALS or len(found) > urls.MAX_URL or not self.form.plain:
             return self._canonical(way + name, base)
         return found
 
@@ -89,3 +91,16 @@ def folder_of(base: str) -> str:
     """The folder of an absolute URL: everything up to the last slash of its path."""
     path = base.partition("?")[0]
     return path[: path.rfind("/", 8) + 1] or path
+
+
+def base_of(hrefs: Iterable[str | None], url: str) -> str:
+    """The base of a document's references: the first of its `<base href>` that is of http(s), else its own *url*."""
+    for href in hrefs:
+        if href:
+            try:
+                found = urls.resolve(href, url).partition("#")[0]
+            except InvalidURL:
+                continue
+            if found.startswith(("http://", "https://")):
+                return found
+    return url

@@ -1,0 +1,58 @@
+"""Numbers the tags of a page before it is parsed, so that each element knows the line in which its tag begins. Pure.
+
+Parsers keep no places. Here every tag that may name something gets an attribute with its number, whatever it is part
+of. What is no tag, as in a comment or a script, gets one too, and no element has it. So a line is right whatever the
+source looks like: the parser itself decides what is an element.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MARK: Final = "_n"
+"""The attribute. It comes first in its tag, so it also counts where a page has one of this name."""
+
+MAX_TAGS: Final = 200_000
+"""Tags that are numbered. The parser still reads the rest of the page."""
+
+# All but tags without attributes, or with a class alone. Of the first, two matter: for their content.
+_TAG: Final = re.compile(
+    rb"""<((?i:h1|style)(?=[\t\n\f\r />])|[A-Za-z][^\t\n\f\r /><]*+(?=[\t\n\f\r /])(?! class="[^"<>]*">))"""
+)
+_MARKED: Final = re.compile(rf" {MARK}=(?:\d+ |\"\d+\")")
+_REST: Final = re.compile(rb"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")
+"""The rest of a tag: its attributes."""
+
+
+class TagLines:
+    """The lines in which the tags of a page begin, by their numbers."""
+
+    def __init__(self, html: bytes, *, is_xml: bool = False) -> None:
+        """*html* is UTF-8. *is_xml*: attributes need quotes."""
+        if b"\r" in html:
+            html = html.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # as parsers do (HTML 13.2.3.5)
+        parts = _TAG.split(html, MAX_TAGS)
+        form = (b'<%%b %b="%%d"%%b' if is_xml else b"<%%b %b=%%d %%b") % MARK.encode()
+        out, line = [parts[0]], 1 + parts[0].count(b"\n")
+        self.lines: dict[str, int] = {}
+        """The line in which each tag begins, by its number as it is written."""
+        self._rests = parts[2::2]
+        for number, (name, rest) in enumerate(zip(parts[1::2], self._rests, strict=True)):
+            out.append(form % (name, number, rest))
+            self.lines[str(number)] = line
+            line += rest.count(b"\n")
+        self.html = b"".join(out)
+        """The page, with numbers."""
+        self.is_cut = len(self._rests) >= MAX_TAGS
+
+    def content_line(self, number: str | None) -> int:
+        """The line in which the tag *number* ends, and the content of its element begins; 0 if it has no number."""
+        line = self.lines.get(number or "")
+        rest = None if line is None else _REST.match(self._rests[int(number or "")])
+        return 0 if line is None else line + (rest[0].count(b"\n") if rest else 0)
+
+
+def unmarked(text: str) -> str:
+    """*text* of the parsed page as it was: what only looks like a tag may have been numbered."""
+    return _MARKED.sub("", text) if "<" in text else text
