@@ -104,7 +104,7 @@ class HtmlPlaces:
     # -- elements ------------------------------------------------------------------------------------------------------
 
     def _element(self, element: Element, within: int = 0) -> None:
-        """Read one element; *within* so many `srcdoc` documents."""
+        """Read one element; *within* is the number of `srcdoc` documents around it."""
         tag, attributes = element.tag, element.attributes
         for name, value in attributes.items():
             if name in TABLE:
