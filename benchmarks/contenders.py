@@ -136,7 +136,7 @@ def scrapy_with_cache() -> Contender:
     cached = {
         "HTTPCACHE_ENABLED": "True",
         "HTTPCACHE_POLICY": "scrapy.extensions.httpcache.RFC2616Policy",
-        "DEFAULT_REQUEST_HEADERS": '{"Cache-Control": "no-cache"}',  # else it asks for nothing: old pages stay fresh
+        "DEFAULT_REQUEST_HEADERS": '{"Cache-Control": "max-age=0"}',  # else it asks for nothing: old pages stay fresh
     }
     command = _spider(SCRAPY, "spider.py", ROBOTSTXT_OBEY="True", **cached)
     return Contender(

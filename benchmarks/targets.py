@@ -66,11 +66,10 @@ _RATIOS: Final = (
     ),
     _Ratio("... times Scrapy tuned by hand", "slow", "crawler", "scrapy, tuned", report.speed, "at least", 3.5),
     _Ratio("... times scrapy-redis", "slow", "crawler", "scrapy-redis", report.speed, "at least", 25),
-    _Ratio("CPU a page against the floor, every page parsed", "fast", _PARSING, "floor", report.cost, "at most", 1.5),
-    _Ratio("... pages skimmed first", "fast", "crawler", "floor", report.cost, "under", 1),
-    _Ratio("CPU a page, --store text against parsing alone", "fast", _TEXT, _PARSING, report.cost, "at most", 1.3),
-    _Ratio("pages/s of two workers, times wget2 to memory", "fast", _TWO, "wget2 to memory", report.speed, "over", 1),
-    _Ratio("pages/s of two workers, times one", "fast", _TWO, "crawler", report.speed, "at least", 1.8),
+    _Ratio("... times crawlee", "slow", "crawler", "crawlee", report.speed, "at least", 10),
+    _Ratio("CPU a page, skimming, against parsing each", "fast", "crawler", _PARSING, report.cost, "at most", 0.75),
+    _Ratio("... --store text against parsing alone", "fast", _TEXT, _PARSING, report.cost, "at most", 1.5),
+    _Ratio("pages/s of two workers, times one", "fast", _TWO, "crawler", report.speed, "at least", 1.4),
 )
 _COLLY: Final = Target(
     "pages/s of one worker, times Colly a core", "at least", 2.5, None, "Colly is in no registry that this needs"

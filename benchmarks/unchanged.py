@@ -72,7 +72,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.unchanged", description=__doc__)
     docs.add_options(parser)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--addresses", type=int, default=2, help="loopback addresses that have the sites (2)")
+    parser.add_argument("--addresses", type=int, default=4, help="loopback addresses that have the sites (4)")
     given = parser.parse_args()
     exit_on_sigterm()
     try:

@@ -98,6 +98,7 @@ DOORS = {
             "export",
             "crawl",
             "worker",
+            "check",
         ),
         *("fetch.fetcher", "policy.politeness", "policy.changes"),
         *("cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),

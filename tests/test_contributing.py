@@ -202,7 +202,10 @@ def recipes() -> dict[str, list[str]]:
 def test_there_is_a_recipe_for_each_common_change() -> None:
     assert list(recipes()) == [
         f"A{rest}"
-        for rest in ("n export format", " fetcher", " scope rule", " stored field", " command", " frontier verb")
+        for rest in (
+            *("n export format", " form of a check's report", " fetcher", " scope rule", " stored field", " command"),
+            " frontier verb",
+        )
     ]
 
 

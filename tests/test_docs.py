@@ -30,6 +30,16 @@ OF_OTHERS: Final = {
     *("--detach", "--rm", "--scale", "--user", "--volumes"),  # docker compose
     *("--count", "--faults", "--minutes", "--only", "--seed"),  # make chaos
     *("--now", "--kill"),  # systemctl; make bench-export
+    *(
+        "--check-extern",
+        "--recurse",
+        "--include-fragments",
+        "--check-fragments",
+        "--follow-robots-txt",
+    ),  # other link checkers
+    # crawler check
+    *("--ignore", "--fail-on", "--max-findings", "--baseline", "--format", "--places", "--no-external"),
+    *("--slow", "--large", "--base", "--report-only"),
     "--help",
 }
 """Options of other programs that pages name."""

@@ -20,6 +20,7 @@ from crawler.cli.app import cli
 from crawler.cli.options import OF_CRAWL
 from crawler.export.formats import csv, endings
 from crawler.fielddocs import texts_of
+from crawler.findings import CODES
 from crawler.record import CHANGES, OUTCOMES, Link, Record
 from crawler.settings import TABLE, Kind, Meta, Settings, format_value
 from crawler.text import option_name
@@ -29,7 +30,7 @@ KEYWORDS: Final = DOCS.parent / "crawler" / "keywords.py"
 _KEYWORD: Final = re.compile(r"^    (\w+): .+$", re.MULTILINE)
 """A setting in there."""
 _OLD_TEXT: Final = re.compile(r'^(    \w+: .+\n)    """[^"]*(?:"[^"]+)*"""\n', re.MULTILINE)
-PAGES: Final = ("records", "formats", "settings", "commands")
+PAGES: Final = ("records", "formats", "settings", "commands", "check")
 _PART: Final = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 _JSON: Final = {
@@ -135,6 +136,23 @@ def columns() -> Iterator[str]:
 
 def formats() -> Iterator[str]:
     yield "The ending selects the format: `" + endings(".").replace(", ", "`, `") + "`."
+
+
+# -- findings ----------------------------------------------------------------------------------------------------------
+
+
+def codes() -> Iterator[str]:
+    rows = (
+        (f'<a id="{code}"></a>`{code}`', kind.severity, _sentence(kind.sentence), _sentence(kind.advice))
+        for code, kind in CODES.items()
+    )
+    yield from table(("code", "severity", "what is wrong", "what to do"), rows)
+
+
+def _sentence(text: str) -> str:
+    """*text* with its elements as code: Markdown would take them for HTML."""
+    marked = re.sub(r'<[a-z0-9]+(?: [^>]*)?>|alt=""', r"`\g<0>`", text)
+    return f"{marked[0].upper()}{marked[1:]}."
 
 
 # -- settings ----------------------------------------------------------------------------------------------------------
@@ -247,6 +265,7 @@ PARTS: Final[dict[str, Callable[[], Iterator[str]]]] = {
     "changes": changes,
     "columns": columns,
     "formats": formats,
+    "codes": codes,
     "settings-fixed": settings_of(Kind.FIXED),
     "settings-changeable": settings_of(Kind.CHANGEABLE),
     "settings-process": settings_of(Kind.PROCESS),

@@ -40,13 +40,13 @@ SAFE: Final = 3.0
 """Seconds after which what was queued survives a power cut: a server writes to its disk each second."""
 SLICE: Final = 1_000
 """States that one step looks at, about."""
-MAX_BUCKETS: Final = 256
+MAX_BUCKETS: Final = 1_024
 """Buckets of a step at most."""
 SMALL: Final = 300
 """States of a bucket, on average, up to which it is read at once."""
 SHARE: Final = 0.005
 """Seconds for which a process that watches its workers sweeps at a time, ten times a second: about one step."""
-PAUSE: Final = 4.0
+PAUSE: Final = 8.0
 """One that only sweeps, while workers are alive, rests after each step for so many times as long as that took."""
 LOOK: Final = 2.0
 """Seconds between its looks whether any is."""

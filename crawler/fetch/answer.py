@@ -54,6 +54,7 @@ class Answer:
         self.received = 0
         """Bytes of the body, as received."""
         self._framing = 0
+        self._is_head = request.method == "HEAD"
         self._sniffs = self._is_unsure = False
         self._lines: list[bytes] = []
         self._count = 0
@@ -93,16 +94,21 @@ class Answer:
 
     def head(self, status: int, headers: Headers) -> None:
         """Take the final header as a whole. Raises BadAnswer."""
+        if headers.get("location") and len(set(headers.all("location"))) > 1:
+            raise BadAnswer("several Location lines that differ")
         self.status = status
         self.headers = headers
-        types = self.request.types
-        if types is not None and status not in BODILESS:
+        if not self._is_head:
+            self._expect_body()
+
+    def _expect_body(self) -> None:
+        """Find out whether the body is wanted, and how it is encoded. Raises BadAnswer."""
+        types, headers = self.request.types, self.headers
+        if types is not None and self.status not in BODILESS:
             kind = headers.media_type.essence
             self._is_unsure = kind in self.request.unsure
             self._sniffs = not kind or self._is_unsure
             self.skipped = not self._sniffs and not kind.startswith(types)
-        if headers.get("location") and len(set(headers.all("location"))) > 1:
-            raise BadAnswer("several Location lines that differ")
         if headers.get("content-encoding"):
             try:
                 self._stages = decoders(headers)
@@ -112,6 +118,8 @@ class Answer:
     def feed(self, data: bytes) -> bool:
         """Take the next piece of the body as received; false when no more is wanted. Raises BadAnswer."""
         self.received += len(data)
+        if self._is_head:
+            return False
         if self.skipped:
             return self.small
         room = self._room
@@ -162,20 +170,28 @@ class Answer:
     @property
     def cut(self) -> bool:
         """Whether everything wanted has arrived, though the transfer did not end by itself."""
-        return self.status != 0 and (self.truncated or self.skipped)
+        return self.status != 0 and (self._is_head or self.truncated or self.skipped)
+
+    def breaks_off(self) -> bool:
+        """Whether the answer will do although the rest of its body fails (`body_may_fail`); then it is truncated."""
+        will_do = self.status != 0 and self.request.body_may_fail
+        self.truncated = self.truncated or will_do
+        return will_do
 
     def forget(self) -> None:
         """Release the body: engines keep their last answer until the next one begins."""
         self._chunks = bytearray()
         self._stages = None
 
-    def response(self, elapsed: float, first_byte: float, ended: float, address: str) -> Response:
+    def response(
+        self, elapsed: float, first_byte: float, ended: float, address: str, certificate_expires: float | None = None
+    ) -> Response:
         """The answer so far; times in seconds (see Response)."""
         if self._sniffs:
             self._sniff()
         stages = self._stages or ()
         broken = self._raw < self.request.max_body + SMALL and not all(stage.complete for stage in stages)
-        part = self.status == 206  # no range was requested (RFC 9110 section 15.3.7)
+        part = self.status == 206 and not self._is_head  # (RFC 9110 section 15.3.7)
         return Response(
             url=self.request.url,
             status=self.status,
@@ -187,6 +203,7 @@ class Answer:
             first_byte=first_byte,
             ended=ended,
             address=address,
+            certificate_expires=certificate_expires,
         )
 
 

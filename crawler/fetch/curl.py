@@ -48,6 +48,7 @@ class CurlFetcher:
         self._proxies = environment_proxies() if options.trust_env and not options.proxy else {}
         self._used: dict[int, int] = {}  # local port -> descriptor of an HTTP/1 connection that answered
         self._http1: dict[str, None] = {}  # hosts whose HTTP/2 is at fault, the longest known first
+        self._expiries: dict[str, float] = {}  # host -> when its certificate expires
         self._idle: list[Transfer] = []
         self._active: dict[str, Transfer] = {}
         self._ended: deque[tuple[str, FetchResult]] = deque()
@@ -147,7 +148,7 @@ class CurlFetcher:
         self._multi.close()
 
     def _new_transfer(self) -> Transfer:
-        return Transfer(self._options, self._guard, self._used, self._http1)
+        return Transfer(self._options, self._guard, self._used, self._http1, self._expiries)
 
     def _proxy_for(self, url: str) -> str:
         """The proxy for *url*, or "": from the options, or from the environment if that is trusted."""
@@ -243,9 +244,11 @@ class CurlFetcher:
         self._multi.setopt(pycurl.M_MAX_TOTAL_CONNECTIONS, room if room < wanted + _IDLE else 0)
 
     def _again(self, transfer: Transfer, code: int, message: str) -> bool:
-        """Retry what failed because of a dead idle connection or a faulty HTTP/2; false if it is not retried."""
+        """Retry what failed because of a used connection or a faulty HTTP/2; false if it is not retried."""
         if transfer.dirty:
             ready = transfer.again
+        elif transfer.met_leftovers(code):
+            ready = transfer.again_anew
         elif transfer.fault is None and not transfer.answer.cut and is_http2_fault(code, message):
             if len(self._http1) >= _MAX_HTTP1_HOSTS:
                 del self._http1[next(iter(self._http1))]
@@ -284,7 +287,8 @@ class CurlFetcher:
         """End the transfers that receive hardly any body: what libcurl skips costs time all the same."""
         self._look = now + _LOOK_AT_WASTE
         for transfer in [each for each in self._active.values() if each.wastes()]:
-            self._end(transfer, transfer.error("protocol", WASTEFUL, now))
+            transfer.fault = ("protocol", WASTEFUL)
+            self._end(transfer, transfer.result(pycurl.E_WRITE_ERROR, "", now))
 
     def _on_socket(self, what: int, fd: int, _multi: object, _data: object) -> None:
         if what == pycurl.POLL_REMOVE:

@@ -10,7 +10,7 @@ import pycurl
 
 from crawler import url as urls
 from crawler.errors import without_credentials
-from crawler.fetch import machine
+from crawler.fetch import certificate, machine
 from crawler.fetch.answer import Answer, BadAnswer
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Lack
 from crawler.fetch.guard import Guard
@@ -28,6 +28,9 @@ from crawler.fetch.sockets import open_socket, received, stirs
 
 _ABORT: Final = -1
 """Returned by a callback: libcurl ends the transfer."""
+_MAX_EXPIRIES: Final = 10_000
+_NO_ANSWER: Final = frozenset({pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY})
+"""libcurl's codes for what does not begin as an answer does."""
 _REFUSED: Final = -2
 """Stands for a descriptor: the previous connection took no request and was not used."""
 
@@ -35,11 +38,20 @@ _REFUSED: Final = -2
 class Transfer:
     """One easy handle with its callbacks, used for one request after the other."""
 
-    def __init__(self, options: FetcherOptions, guard: Guard, used: dict[int, int], http1: dict[str, None]) -> None:
+    def __init__(
+        self,
+        options: FetcherOptions,
+        guard: Guard,
+        used: dict[int, int],
+        http1: dict[str, None],
+        expiries: dict[str, float],
+    ) -> None:
         self._guard = guard
         self._used = used
         self._options = options
         self._http1 = http1
+        self._expiries = expiries
+        self._is_head = False
         self._version = self._best = pycurl.CURL_HTTP_VERSION_2TLS if options.http2 else pycurl.CURL_HTTP_VERSION_1_1
         self._fixed = fixed_headers(options)
         self._lines: tuple[str, tuple[tuple[str, str], ...]] | None = None
@@ -78,6 +90,9 @@ class Transfer:
             easy.setopt(pycurl.FRESH_CONNECT, 0)
         easy.setopt(pycurl.URL, request.url)
         self._set_version()
+        if (is_head := request.method == "HEAD") != self._is_head:
+            self._is_head = is_head
+            easy.setopt(pycurl.NOBODY, int(is_head))
         lines = request.accept, own_headers(self._options, request)
         if lines != self._lines:
             self._lines = lines
@@ -136,14 +151,24 @@ class Transfer:
         ports = self.host.partition(":")[2:] if ":" in self.host else ("80", "443")
         both = ",".join(f"[{address}]" if ":" in address else address for address in addresses)
         self.easy.setopt(pycurl.RESOLVE, [f"+{self.name}:{port}:{both}" for port in ports])
-        self._timeout_ms = milliseconds(self._left)
-        self.easy.setopt(pycurl.TIMEOUT_MS, self._timeout_ms)
+        self._keep_time()
 
     def again(self) -> None:
         """Prepare for another try, on a new connection."""
         self._fresh = True
         self.dirty = self.starved = self.opened = False
         self.easy.setopt(pycurl.FRESH_CONNECT, 1)
+
+    def met_leftovers(self, code: int) -> bool:
+        """Whether what arrived on a used connection is no answer: a body of the one before, such as one to HEAD."""
+        is_none = code in _NO_ANSWER or (self.fault is not None and self.fault[0] == "protocol")
+        return is_none and self.asked and not self.opened and not self.answer.status and self._left > 0
+
+    def again_anew(self) -> None:
+        """Prepare for another try, on a new connection and within the same time, after bytes that were no answer."""
+        self._begin()
+        self.again()
+        self._keep_time()
 
     @property
     def can_do_http1(self) -> bool:
@@ -154,6 +179,10 @@ class Transfer:
         """Prepare for another try, by HTTP/1.1 and within the same time."""
         self._begin()
         self._set_version()
+        self._keep_time()
+
+    def _keep_time(self) -> None:
+        """Give libcurl the time that is left."""
         self._timeout_ms = milliseconds(self._left)
         self.easy.setopt(pycurl.TIMEOUT_MS, self._timeout_ms)
 
@@ -239,14 +268,15 @@ class Transfer:
     def result(self, code: int, message: str, now: float) -> FetchResult:
         """The result of the request that ended with libcurl's *code*."""
         answer = self.answer
-        if (code == pycurl.E_OK and answer.status) or (answer.cut and self.fault is None):
+        is_complete = (code == pycurl.E_OK and answer.status) or (answer.cut and self.fault is None)
+        if is_complete or answer.breaks_off():
             info = self.easy.getinfo
             by_http1 = answer.version.startswith(b"HTTP/1")
             self._used[self.local_port] = info(pycurl.ACTIVESOCKET) if by_http1 else -1  # also -1 if it has ended
             if self.proxied and answer.status == REFUSED_BY_PROXY:
                 return self.error("connect", refusal_of(self._proxy), now, "proxy")
             elapsed, first = info(pycurl.TOTAL_TIME_T) / 1e6, info(pycurl.STARTTRANSFER_TIME_T) / 1e6
-            return answer.response(elapsed, first, now, info(pycurl.PRIMARY_IP) or "")
+            return answer.response(elapsed, first, now, info(pycurl.PRIMARY_IP) or "", self._certificate_expires())
         if self.fault is not None:
             return self.error(*self.fault, now)
         if code == pycurl.E_OK:
@@ -255,6 +285,18 @@ class Transfer:
             return self.error("refused", self.barred, now)
         kind, detail, lack = diagnose(self.easy, code, message, self._proxy, self.opened or self.asked)
         return self.error(kind, detail, now, lack)
+
+    def _certificate_expires(self) -> float | None:
+        """When the certificate of the host expires. libcurl says it once a connection, and not if TLS was resumed."""
+        if not self._options.certificates or not self.request.url.startswith("https:"):
+            return None
+        if self.opened:
+            found = certificate.expiry_of_chain(self.easy.getinfo_raw(pycurl.INFO_CERTINFO))
+            if found is not None:
+                self._expiries[self.host] = found
+            if len(self._expiries) > _MAX_EXPIRIES:
+                del self._expiries[next(iter(self._expiries))]
+        return self._expiries.get(self.host)
 
     def error(self, kind: FailureKind, detail: str, now: float, lack: Lack = "") -> FetchError:
         had_it = not self.naming and kind not in ("dns", "expired", "refused")  # else libcurl means another request

@@ -22,6 +22,8 @@ certificate; timeout: one of the deadlines; protocol: an answer that is not HTTP
 guard forbids the address; expired: `not_after` had passed, so nothing was sent.
 """
 
+Method = Literal["GET", "HEAD"]
+
 Lack = Literal["", "resolver", "network", "shortage", "proxy"]
 """What this machine may lack, so that the failure may not be the host's. resolver: no name server says whether the name
 exists; network: there is no route to the address; shortage: no descriptor or memory is left; proxy: it cannot be
@@ -77,9 +79,11 @@ class Headers(Sequence[tuple[str, str]]):
 
 
 class FetchRequest(msgspec.Struct, frozen=True):
-    """One GET and its limits. Times are in seconds; `not_after` is on `clock.since_boot`."""
+    """One request and its limits. Times are in seconds; `not_after` is on `clock.since_boot`."""
 
     url: str
+    method: Method = "GET"
+    """HEAD: the header alone. A body that a server sends all the same is not read (RFC 9110 section 9.3.2)."""
     headers: tuple[tuple[str, str], ...] = ()
     """Headers of this request alone (`If-None-Match`, ...), after the fetcher's own."""
     accept: str = "*/*"
@@ -97,6 +101,10 @@ class FetchRequest(msgspec.Struct, frozen=True):
     """From the start of the transfer to the first byte of the answer's header."""
     timeout: float = 30.0
     """From the start of the transfer to the last byte, however it drips."""
+    body_may_fail: bool = False
+    """Once the header is there, a body that breaks off, is not encoded as it says, or takes too long, is no failure:
+    the answer is `truncated`. For requests that ask only whether something is there.
+    """
     not_after: float | None = None
     """Do not send the request after this time. Checked at the start and again just before sending."""
 
@@ -114,7 +122,9 @@ class Response(msgspec.Struct, frozen=True):
     headers: Headers
     body: bytes = b""
     truncated: bool = False
-    """The body is not whole: cut by `max_body`, a compressed stream that ended early, or a part (206)."""
+    """The body is not whole: cut by `max_body`, a compressed stream that ended early, or a part (206), requested by
+    `Range` or not.
+    """
     skipped: bool = False
     """The body was not read because of its content type."""
     elapsed: float = 0.0
@@ -125,6 +135,10 @@ class Response(msgspec.Struct, frozen=True):
     """When the transfer ended, on `time.monotonic()`'s clock."""
     address: str = ""
     """The IP address that answered."""
+    certificate_expires: float | None = None
+    """When the certificate of the server expires, in seconds since the epoch. None: it is not HTTPS, the options do not
+    ask for it, or the engine did not get it (`requests` without verification).
+    """
 
     @property
     def content_type(self) -> str:
@@ -177,6 +191,8 @@ class FetcherOptions:
     trust_env: bool = False
     """Use the environment's proxies and netrc."""
     http2: bool = True
+    certificates: bool = False
+    """Find out when certificates of servers expire."""
 
 
 class Fetcher(Protocol):

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import pycurl
 
-from crawler.fetch import machine
+from crawler.fetch import certificate, machine
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, Lack
 from crawler.fetch.request_headers import ANY_CIPHER, PROXY_REFUSES, REFUSED_BY_PROXY, ca_bundle, proxy_shown
 
@@ -55,6 +55,9 @@ def diagnose(easy: Any, code: int, message: str, proxy: str, begun: bool) -> tup
         return kind, os.strerror(number).lower(), ""
     if code == pycurl.E_OUT_OF_MEMORY:
         return kind, detail, "shortage"
+    if kind == "tls":
+        expires = certificate.expiry_of_chain(easy.getinfo_raw(pycurl.INFO_CERTINFO))
+        detail = certificate.words(info(pycurl.SSL_VERIFYRESULT), detail, expires)
     is_unresolved = kind == "dns" or (kind == "timeout" and not begun and not info(pycurl.NAMELOOKUP_TIME_T))
     return kind, detail, "resolver" if is_unresolved else ""
 
@@ -95,6 +98,7 @@ def set_up(easy: Any, options: FetcherOptions) -> None:
     set_option(pycurl.SSL_VERIFYPEER, int(options.verify_tls))
     set_option(pycurl.SSL_VERIFYHOST, 2 if options.verify_tls else 0)
     set_option(pycurl.CAINFO, ca_bundle())
+    set_option(pycurl.OPT_CERTINFO, int(options.certificates))
     if not options.verify_tls:
         set_option(pycurl.SSL_CIPHER_LIST, ANY_CIPHER)
         set_option(pycurl.SSLVERSION, pycurl.SSLVERSION_TLSv1_0)  # or later

@@ -23,7 +23,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from requests.utils import select_proxy
 
-from crawler.fetch import machine, requests_connection
+from crawler.fetch import certificate, machine, requests_connection
 from crawler.fetch.answer import BadAnswer, value_text
 from crawler.fetch.fetcher import FailureKind, FetcherOptions, FetchError, FetchRequest, FetchResult, Headers, Lack
 from crawler.fetch.guard import Guard
@@ -148,7 +148,7 @@ class RequestsFetcher:
             if ticket in self._active:
                 raise ValueError(f"ticket {ticket!r} is in use")
             try:
-                transfer = Transfer(request, ticket, self._guard)
+                transfer = Transfer(request, ticket, self._guard, self._options.certificates)
             except (ValueError, IndexError) as error:
                 self._ended.append((ticket, FetchError(request.url, "protocol", f"not a URL: {error}", False)))
                 return
@@ -209,7 +209,8 @@ class RequestsFetcher:
             if due <= now:
                 transfer.stop("timeout", detail)
                 del self._active[ticket]
-                self._ended.append((ticket, transfer.error("timeout", detail)))
+                result = transfer.response() if transfer.answer.breaks_off() else transfer.error("timeout", detail)
+                self._ended.append((ticket, result))
             else:
                 soonest = min(soonest, due)
         return soonest
@@ -274,10 +275,9 @@ class RequestsFetcher:
         try:
             return self._attempt_fed(session, transfer)
         except Exception as error:
-            stale = transfer.asked and not transfer.opened and not transfer.first_byte and transfer.fault is None
-            if not stale or _kind(error) != "connect":
+            if not _is_of_used_connection(transfer, error):
                 return _failure(transfer, error)
-        transfer.again()  # the server closed an idle connection as we used it: one more try (RFC 9112 section 9.3.1)
+        transfer.again()  # one more try (RFC 9112 section 9.3.1)
         return self._attempt_fed(session, transfer)
 
     def _attempt_fed(self, session: requests.Session, transfer: Transfer) -> FetchResult:
@@ -303,7 +303,7 @@ class RequestsFetcher:
         request = transfer.request
         lines = request_headers(self._fixed, request.accept, own_headers(self._options, request))
         headers = {name: _encoded(value) for name, value in lines.items()}
-        prepared = session.prepare_request(requests.Request("GET", request.url, headers=headers))
+        prepared = session.prepare_request(requests.Request(request.method, request.url, headers=headers))
         prepared.url = request.url  # already canonical; requests would quote it again
         settings = session.merge_environment_settings(request.url, {}, True, None, None)
         proxy = select_proxy(request.url, settings["proxies"])
@@ -387,12 +387,20 @@ def _decoded(name: str, value: str) -> str:
 def _answered(transfer: Transfer) -> FetchResult:
     if transfer.fault is not None:
         return transfer.error(*transfer.fault)
-    now = time.monotonic()
-    return transfer.answer.response(now - transfer.started, transfer.first_byte, now, transfer.address)
+    return transfer.response()
 
 
-def _failure(transfer: Transfer, error: BaseException) -> FetchError:
+def _is_of_used_connection(transfer: Transfer, error: Exception) -> bool:
+    """Whether the server closed a used connection meanwhile, or it held a body of the answer before (one to HEAD)."""
+    if not transfer.asked or transfer.opened or transfer.fault is not None or transfer.answer.status:
+        return False
+    return isinstance(_root(error), BadAnswer) if transfer.first_byte else _kind(error) == "connect"
+
+
+def _failure(transfer: Transfer, error: BaseException) -> FetchResult:
     """Any exception as a value; what the transfer itself knows of its end takes precedence."""
+    if transfer.answer.breaks_off():
+        return transfer.response()
     if transfer.fault is not None:
         return transfer.error(*transfer.fault)
     root = _root(error)
@@ -400,6 +408,8 @@ def _failure(transfer: Transfer, error: BaseException) -> FetchError:
         return transfer.error("connect", refusal_of(transfer.proxy), "proxy")
     detail = " ".join(str(root).split()) or type(root).__name__
     kind = _kind(error)
+    if kind == "tls":
+        detail = certificate.words(getattr(root, "verify_code", 0), detail)
     number = getattr(root, "errno", None) if kind == "connect" else None
     lack: Lack = machine.lack_of(number) if not transfer.asked else ""
     if number and not lack and isinstance(root, OSError):

@@ -28,9 +28,9 @@ from urllib3.exceptions import NameResolutionError, NewConnectionError
 
 from crawler import url as urls
 from crawler.errors import without_credentials
-from crawler.fetch import machine, names
+from crawler.fetch import certificate, machine, names
 from crawler.fetch.answer import BODILESS, MAX_LINE_BYTES, Answer, BadAnswer
-from crawler.fetch.fetcher import FailureKind, FetchError, FetchRequest, Headers, Lack
+from crawler.fetch.fetcher import FailureKind, FetchError, FetchRequest, Headers, Lack, Response
 from crawler.fetch.guard import Guard
 from crawler.fetch.request_headers import proxy_shown
 
@@ -47,8 +47,9 @@ class Stopped(OSError):
 class Transfer:
     """One request under way: what its connection asks and reports, used by its own thread and by the one that polls."""
 
-    def __init__(self, request: FetchRequest, ticket: str, guard: Guard) -> None:
+    def __init__(self, request: FetchRequest, ticket: str, guard: Guard, certificates: bool) -> None:
         self.request = request
+        self._asks_certificate = certificates and request.url.startswith("https:")
         self.ticket = ticket
         self.guard = guard
         self.host = urls.host(request.url)
@@ -76,6 +77,7 @@ class Transfer:
         self.opened = False
         self.first_byte = 0.0
         self.address = ""
+        self.certificate_expires: float | None = None
 
     def hold(self, sock: socket.socket) -> None:
         """Keep a second handle on *sock*, by which `stop` can end it; Stopped if that was already called."""
@@ -123,6 +125,13 @@ class Transfer:
         if self.fault is not None:
             raise Stopped(self.fault[1])
         self.asked = True
+        if self._asks_certificate and hasattr(connection.sock, "getpeercert"):
+            self.certificate_expires = certificate.expiry(str(connection.sock.getpeercert().get("notAfter")))
+
+    def response(self) -> Response:
+        """The transfer as an answer, ending now."""
+        now = time.monotonic()
+        return self.answer.response(now - self.started, self.first_byte, now, self.address, self.certificate_expires)
 
     def error(self, kind: FailureKind, detail: str, lack: Lack = "") -> FetchError:
         """The transfer as a failure, ending now."""
@@ -249,8 +258,10 @@ class Reply(http.client.HTTPResponse):
             return
         transfer: Transfer = _thread.transfer
         answer = transfer.answer = Answer(transfer.request)
-        if self.fp.peek(1):
+        if start := self.fp.peek(1):
             transfer.first_byte = time.monotonic() - transfer.started
+            if start[:1] not in b"H\r\n":  # it may be a line that never ends
+                raise BadAnswer(f"not HTTP: {start[:60]!r}")
         ended = False
         while not ended:
             line = self.fp.readline(MAX_LINE_BYTES)
@@ -278,7 +289,7 @@ class Reply(http.client.HTTPResponse):
         self.chunk_left = None
         length = _content_length(answer.headers)
         self.length = None if self.chunked else length
-        if answer.status in BODILESS:
+        if answer.status in BODILESS or self._method == "HEAD":  # type: ignore[attr-defined]
             self.chunked, self.length = False, 0
         both = self.chunked and length is not None  # RFC 9112 section 6.3: this may be request smuggling
         closes: bool = self._check_close()  # type: ignore[attr-defined]

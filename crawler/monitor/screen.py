@@ -147,7 +147,7 @@ def _state(status: Status) -> str:
     left_over = f"{counted(left, 'URL')} {'is' if left == 1 else 'are'} left"
     return {
         "done": "done",
-        "limit": f"stopped at its limit; {left_over}",
+        "limit": f"stopped at its limit; {left_over} (a higher --max-pages or --max-time continues it)",
         "paused": f"paused; {left_over}",
         "empty": "empty: nothing was seeded",
         "deleting": "being deleted",

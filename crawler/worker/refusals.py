@@ -24,9 +24,12 @@ _TROUBLES: Final = {
 def refusal_of(held: LeasedPage, links: LinkFilter, rules: RobotsCache | None) -> tuple[str, str] | None:
     """The outcome of a page that must not be fetched, and why; None if it may. No *rules*: robots.txt is ignored."""
     lease, entry = held.lease, held.entry
+    cause = HostTrouble.of(lease.cause)
     if lease.trouble == "away":
-        cause = HostTrouble.of(lease.cause) or HostTrouble("connect", "no answer")
+        cause = cause or HostTrouble("connect", "no answer")
         return f"failed:{cause.kind}", f"its host is given up after --host-patience: {cause.text}"
+    if lease.trouble == "tls" and cause is not None and cause.kind == "tls":
+        return "failed:tls", f"{cause.text}, as was seen with robots.txt"
     if lease.trouble:
         return _TROUBLES[lease.trouble]
     if entry.crashes >= CRASH_LIMIT:

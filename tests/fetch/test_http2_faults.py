@@ -215,3 +215,29 @@ def test_a_used_connection_does_not_let_a_refusal_repeat(faulty: Callable[[Fault
     server.fault = resets(REFUSED_STREAM)
     assert isinstance(fetch_by(fetcher, server.url), FetchError)
     assert server.asked == ["2"] * 3  # once more, as the used connection might have been a dead one
+
+
+@pytest.mark.parametrize("length", [None, "2", "100000"])
+def test_a_body_sent_to_head_is_no_fault(
+    faulty: Callable[[Fault], Faulty], fetcher: Fetcher, length: str | None
+) -> None:
+    """HTTP/2 forbids it (RFC 9113 section 8.1.1); the header is there all the same."""
+
+    def answers(connection: Connection, stream: int) -> None:
+        lengths = [] if length is None else [("content-length", length)]
+        connection.state.send_headers(stream, [(":status", "200"), ("content-type", "text/html"), *lengths])
+        connection.state.send_data(stream, b"ok", end_stream=True)
+
+    server = faulty(answers)
+    for _ in range(3):
+        result = fetch_by(fetcher, server.url, method="HEAD")
+        assert isinstance(result, Response) and (result.status, result.body, result.truncated) == (200, b"", False)
+    assert server.asked == ["2", "2", "2"]
+
+
+def test_head_whose_stream_is_reset_after_the_header_has_its_answer(
+    faulty: Callable[[Fault], Faulty], fetcher: Fetcher
+) -> None:
+    server = faulty(breaks_off)
+    result = fetch_by(fetcher, server.url, method="HEAD")
+    assert isinstance(result, Response) and result.status == 200 and server.asked == ["2"]

@@ -59,6 +59,14 @@ def test_the_request_is_the_one_we_send(mock: responses.RequestsMock, fetch: Moc
     }
 
 
+@pytest.mark.parametrize("status", [200, 405])
+def test_head_passes_without_a_body(mock: responses.RequestsMock, fetch: Mocked, status: int) -> None:
+    mock.head(URL, body=b"<p>hello", status=status, headers={"Content-Encoding": "gzip"})
+    result = fetch(method="HEAD", types=("text/",))
+    assert isinstance(result, Response)
+    assert (result.status, result.body, result.skipped, result.truncated) == (status, b"", False, False)
+
+
 @pytest.mark.parametrize("location", ["/other", "http://[::1/", "", "mailto:a@b"])
 def test_redirects_are_handed_back(mock: responses.RequestsMock, fetch: Mocked, location: str) -> None:
     mock.get(URL, status=301, headers={"Location": location}, body=b"moved")

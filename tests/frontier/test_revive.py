@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from crawler.errors import CrawlDeleting, DamagedCrawl, OutOfMemory
+from crawler.frontier import revisits
 from crawler.frontier.messages import Accepted
 from crawler.frontier.verbs import MAX_REVIVED
 from crawler.record import Request
@@ -41,6 +42,20 @@ def test_its_end_is_taken_back(dead: Crawl) -> None:
     assert (shot.failed, shot.counters["ended"], shot.counters["outcome:failed:timeout"]) == ({}, 1, 0)
     assert shot.ready == {"a.example": dead.now}
     assert dead.frontier.state().word == "waiting"
+
+
+@pytest.mark.parametrize("later_visit", [False, True])
+def test_it_counts_as_failed_in_its_visit_no_more(crawl: Crawl, later_visit: bool) -> None:
+    """Where a later visit has begun, that one did not count it."""
+    crawl.frontier.put([ONE, Request(f"{A}2")])
+    for lease in crawl.lease():
+        crawl.commit(lease, "failed:timeout", tallies={"visit:failed": 1})
+    crawl.advance(1)
+    if later_visit:
+        revisits.begin_visit(crawl.frontier.frontier, 2, None)
+        crawl.link.client.hset(crawl.frontier.keys.counters, "visit:failed", 2)
+    crawl.frontier.revive([ONE])
+    assert crawl.snapshot().counters["visit:failed"] == (2 if later_visit else 1)
 
 
 def test_sent_twice_it_revives_nothing_more(dead: Crawl) -> None:

@@ -121,10 +121,15 @@ class Sites:
             site.__exit__()
 
 
+_closed: list[socket.socket] = []
+
+
 def closed_port() -> int:
-    """A port of 127.0.0.1 at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    """A port at which nobody listens, and nobody will: it stays bound until the process ends."""
+    bound = socket.socket()
+    bound.bind(("", 0))
+    _closed.append(bound)
+    return int(bound.getsockname()[1])
 
 
 # -- a generated graph -------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -14,14 +15,14 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from tests.redis_for_tests import START_LIMIT
-from tests.stories.sites import closed_port
 
 
 class TcpServer:
     """A server process on a port of its own, with a folder for what it reads and writes."""
 
     def __init__(self) -> None:
-        self.port = closed_port()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            self.port = int(listener.getsockname()[1])
         self._folder = Path(tempfile.mkdtemp(prefix="crw-"))
 
     def _start(self, *command: str | Path) -> None:

@@ -47,6 +47,18 @@ def test_a_host_that_is_given_up_ends_its_urls_by_its_last_trouble(cause: str, o
 
 
 @pytest.mark.parametrize(
+    ("cause", "words"),
+    [
+        ("tls the certificate has expired", "the certificate has expired, as was seen with robots.txt"),
+        ("", "its host's certificate or TLS handshake fails, as was seen with robots.txt"),
+        ("connect reset", "its host's certificate or TLS handshake fails, as was seen with robots.txt"),
+    ],
+)
+def test_a_certificate_that_was_refused_with_robots_txt_is_said_of_each_page(cause: str, words: str) -> None:
+    assert refused(Request(URL, depth=1), trouble="tls", cause=cause) == ("failed:tls", words)
+
+
+@pytest.mark.parametrize(
     ("scope", "why"),
     [
         (Scope(exclude=("/page",)), "an --exclude pattern is found in it"),

@@ -1,5 +1,6 @@
 -- revive.lua: dead letters go back into their hosts' first queues, as if never tried. What their hosts failed is
 -- forgotten; a rest that they still have is kept. The state of a URL stays, with a mark; and so does a good record.
+-- What failed in this visit counts as failed no more: it will be counted when it has ended.
 -- One that failed after the caller looked is another one: so a call that is delivered twice brings none back twice.
 -- KEYS  page and `ended` of each
 -- ARGS  latest
@@ -18,6 +19,7 @@ for k = OWN_KEYS, #KEYS do
 end
 
 local latest, revived, k = tonumber(ARG.latest), 0, OWN_KEYS
+local began = number(redis.call('HGET', META, 'visit_ms')) or 0
 for i = REST, #ARGV, 4 do
   local id, field, host, entry, page, ended = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], KEYS[k], KEYS[k + 1]
   local failed = redis.call('ZSCORE', FAILED, id)
@@ -32,6 +34,10 @@ for i = REST, #ARGV, 4 do
       local outcome = OUTCOMES[string.byte(state, STATE_OUTCOME) + 1]
       if outcome then
         count('outcome:' .. outcome, -1)
+        local is_counted = string.sub(outcome, 1, 7) == 'failed:' and (number(failed) or 0) >= began
+        if is_counted and not is_sitemap(entry) and redis.call('HGET', COUNTERS, 'visit:failed') then
+          count('visit:failed', -1)
+        end
       end
       redis.call('HSET', ended, field, with_marks(state, bit.bor(string.byte(state, STATE_MARKS), STATE_QUEUED)))
     end
