@@ -76,8 +76,8 @@ def sheet_text(body: bytes, content_type: str) -> str:
 
 def sheet_references(css: str) -> Iterator[Reference]:
     """What *css* names, of the kinds `style` (`@import`), `font` (in `@font-face`) and `css`. Lines are from 1."""
-    if "\r" in css:
-        css = css.replace("\r\n", "\n").replace("\r", "\n")
+    if "\n" not in css:
+        css = css.replace("\r", "\n")  # CR alone ends lines only where nothing else does, as in `tag_lines`
     line, counted = 1, 0
     for at, kind, url in _Reading(css).run():
         line, counted = line + css.count("\n", counted, at), at
