@@ -10,6 +10,34 @@ Number = int | float | str
 Strings = str | Sequence[str]
 Content = Literal["meta", "text", "main", "markdown", "html", "links", "diff", "data"]
 
+Place = Literal[
+    "link",
+    "frame",
+    "image",
+    "media",
+    "script",
+    "style",
+    "css",
+    "font",
+    "icon",
+    "manifest",
+    "object",
+    "form",
+    "header",
+    "social",
+    "preload",
+    "canonical",
+    "hreflang",
+    "refresh",
+    "ping",
+    "cite",
+    "lazy",
+    "other",
+    "sitemap",
+    "redirect",
+    "all",
+]
+
 
 class Fixed(TypedDict, total=False):
     """Settings that are fixed when a crawl is created."""
@@ -28,6 +56,8 @@ class Fixed(TypedDict, total=False):
     """Sort the parameters of a query."""
     one_scheme: bool
     """Treat http and https of one address as one page."""
+    check: bool
+    """Check links, as `crawler check` does: targets are asked for."""
 
 
 class Changeable(TypedDict, total=False):
@@ -106,6 +136,11 @@ class Changeable(TypedDict, total=False):
     (default: pages)."""
     parse_all: bool
     """With --store meta: parse each page whole, so that its links are counted."""
+    places: Place | Sequence[Place]
+    """With `crawler check`: which places of a page name what is checked (default: link,frame,image,media,script,style,
+    css,font,icon,manifest,object,form,header,social,preload,canonical,hreflang,refresh,sitemap,redirect)."""
+    no_external: bool
+    """With `crawler check`: ask for nothing out of scope."""
     allow_private: bool
     """Let links lead to loopback and private addresses."""
     insecure: bool

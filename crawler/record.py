@@ -31,8 +31,10 @@ OUTCOMES: Final = (
             "bad-entry",
         )
     ),
+    "checked",
 )
-"""The closed list of outcomes: each accepted URL ends in exactly one."""
+"""The closed list of outcomes: each accepted URL ends in exactly one. States have their numbers, so new
+ones go to the end."""
 
 CHANGES: Final = ("new", "changed", "boilerplate", "gone", "moved", "back")
 """What a visit may find. `boilerplate`: only what repeats on the site's pages differs. `gone`: it was there, and is 404
@@ -47,12 +49,16 @@ CONTENTS: Final = ("text", "main", "markdown", "html", "links", "diff", "data")
 MAX_CONTENT: Final = 60 << 20
 """Bytes of the largest of them, uncompressed; more is cut."""
 
+TARGET: Final = "target "
+"""The mark in front of a target's URL, where its id is made and where caches know it."""
+
 _HEAD = struct.Struct(">BBBBQ")  # attempts, depth, hops, flags, id of via
 _LASTMOD_SIZE = 4
 # Flags: the scheme's number; it is a sitemap; four bytes of `lastmod` follow.
 # It is visited again: the state of the last visit is kept (see url_state.py).
-_SCHEME, _REVISIT, _SITEMAP, _LASTMOD = 0x03, 0x08, 0x10, 0x20
-_FLAGS: Final = _SCHEME | _REVISIT | _SITEMAP | _LASTMOD
+# It is a target, which is asked for and not read; and that by GET.
+_SCHEME, _REVISIT, _SITEMAP, _LASTMOD, _TARGET, _GET = 0x03, 0x08, 0x10, 0x20, 0x40, 0x80
+_FLAGS: Final = _SCHEME | _REVISIT | _SITEMAP | _LASTMOD | _TARGET | _GET
 ENTRY: Final = {
     **{"HEAD": _HEAD.size, "FLAGS": _FLAGS},
     **{"REVISIT": _REVISIT, "SITEMAP": _SITEMAP, "LASTMOD": _LASTMOD, "LASTMOD_SIZE": _LASTMOD_SIZE},
@@ -97,6 +103,16 @@ class Request(msgspec.Struct, frozen=True):
     """It goes to the front of its host's queue of pages when it is accepted; its entry does not keep that."""
     revisit: bool = False
     """It has ended before: the state of that visit is in Redis."""
+    target: bool = False
+    """It is the target of a link that `crawler check` asks for, by HEAD, and does not read. It has an id of its own:
+    the same URL may be a page as well."""
+    get: bool = False
+    """A target that is asked for by GET: its server refuses HEAD, or answers it otherwise."""
+
+    @property
+    def name(self) -> str:
+        """What caches know it by: the URL, of a target with a mark in front."""
+        return f"{TARGET}{self.url}" if self.target else self.url
 
     @property
     def found_on(self) -> str | None:
@@ -107,6 +123,7 @@ class Request(msgspec.Struct, frozen=True):
         """The host whose queue it belongs to, and its entry there: 12 bytes (16 with lastmod), then path and query."""
         host, scheme, path = urls.split(self.url)
         flags = scheme | _SITEMAP * self.sitemap | _REVISIT * self.revisit
+        flags |= _TARGET * self.target | _GET * (self.target and self.get)
         lastmod = b""
         if self.lastmod is not None and 0 <= self.lastmod < 1 << 32:
             flags |= _LASTMOD
@@ -136,7 +153,12 @@ class Entry(msgspec.Struct, frozen=True):
         attempts, depth, hops, flags, via = _HEAD.unpack_from(raw)
         url = urls.join(host, flags & _SCHEME, raw[at:].decode("ascii"))
         lastmod = int.from_bytes(raw[_HEAD.size : at], "big") if at > _HEAD.size else None
-        request = Request(url, depth, hops, str(via), bool(flags & _SITEMAP), lastmod, revisit=bool(flags & _REVISIT))
+        request = Request(
+            *(url, depth, hops, str(via), bool(flags & _SITEMAP), lastmod),
+            revisit=bool(flags & _REVISIT),
+            target=bool(flags & _TARGET),
+            get=bool(flags & _GET),
+        )
         return cls(request, attempts & 15, attempts >> 4)
 
 
@@ -150,17 +172,28 @@ def is_revisit(raw: bytes) -> bool:
     return len(raw) > 3 and raw[3] & _REVISIT > 0
 
 
+def is_target(raw: bytes) -> bool:
+    """Whether a queue entry is of a target."""
+    return len(raw) > 3 and raw[3] & _TARGET > 0
+
+
 def _no_entry(host: str, raw: bytes, at: int) -> str | None:
     """Why *raw* cannot be an entry of *host* whose path begins at *at*: a foreign client put it into the queue."""
     if len(raw) <= at:
         return "it is too short"
-    if raw[3] & ~_FLAGS or (raw[3] & 2 and _OWN_PORT.search(host)):
+    flags = raw[3]
+    if (flags & 2 and _OWN_PORT.search(host)) or flags & _FLAGS != flags or _contradict(flags):
         return "its flags are not valid"
     if len(raw) - at > urls.MAX_URL:
         return "it is too long"
     if not _PATH.fullmatch(raw, at):
         return "it holds no path of a URL"
     return None if _is_host(host) else "its host is not valid"
+
+
+def _contradict(flags: int) -> bool:
+    """Whether an entry is a target and a sitemap, or is no target and has the flag of one."""
+    return bool(flags & _SITEMAP if flags & _TARGET else flags & _GET)
 
 
 def _looks(raw: bytes) -> str:
@@ -262,6 +295,11 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The `Last-Modified` of the answer, up to 500 characters. Present: if the answer has one."""
     sitemap: bool = False
     """The URL was read as a sitemap, or would have been. Present: if true."""
+    target: bool = False
+    """It was asked for as the target of a link, and not read: by `crawler check`. Present: if true."""
+    certificate_expires: str | None = None
+    """When the certificate of its server expires (RFC 3339, UTC). Present: in a crawl of `crawler check`, if that is
+    within 14 days."""
     lastmod: str | None = None
     """When the page changed last, as a sitemap says (RFC 3339, UTC). Present: if a sitemap says so."""
     fetched_at: str | None = None

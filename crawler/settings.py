@@ -19,6 +19,7 @@ import msgspec
 
 from crawler import headers
 from crawler import url as urls
+from crawler.checked_page import PLACES
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.record import CONTENTS
 from crawler.rule_names import MAX_RULE_SET, rule_names
@@ -72,6 +73,8 @@ class Meta:
     """It takes several values; one text may hold several of its `choices`, with commas."""
     switch: bool = False
     secret: bool = False
+    of_check: bool = False
+    """No command but `crawler check` has it as an option."""
 
 
 def lease_seconds(text: str) -> float:
@@ -131,6 +134,9 @@ class Settings:
     strip_sessions: bool = _setting(False, str, _F, "remove session ids (jsessionid, ...) from URLs", switch=True)
     sort_query: bool = _setting(False, str, _F, "sort the parameters of a query", switch=True)
     one_scheme: bool = _setting(False, str, _F, "treat http and https of one address as one page", switch=True)
+    check: bool = _setting(
+        False, str, _F, "check links, as `crawler check` does: targets are asked for", switch=True, of_check=True
+    )
 
     delay: float = _setting(1.0, duration, _C, "minimum time between two requests to one host", unit="TIME")
     per_host: int = _setting(1, positive, _C, "concurrent requests to one host", unit="N")
@@ -188,6 +194,18 @@ class Settings:
     )
     parse_all: bool = _setting(
         False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
+    )
+    places: tuple[str, ...] = _setting(
+        tuple(place for place in PLACES if place not in ("ping", "cite", "lazy", "other")),
+        str,
+        _C,
+        "with `crawler check`: which places of a page name what is checked",
+        choices=(*PLACES, "all"),
+        many=True,
+        of_check=True,
+    )
+    no_external: bool = _setting(
+        False, str, _C, "with `crawler check`: ask for nothing out of scope", switch=True, of_check=True
     )
     allow_private: bool = _setting(False, str, _C, "let links lead to loopback and private addresses", switch=True)
     insecure: bool = _setting(False, str, _C, "accept any TLS certificate, key, cipher, version", switch=True)

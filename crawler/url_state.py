@@ -25,9 +25,10 @@ _TEXT = struct.Struct(">BQ")
 _COPY, _NOTED, _QUEUED = 0x01, 0x02, 0x04
 # Flags: which optional fields follow, in this order.
 _TARGET, _SIMILARITY, _TEXT_DIGEST, _PREVIOUS, _LAST_MODIFIED, _INTERVAL, _ETAG = (1 << n for n in range(7))
-# and: it is a sitemap; its last good answer is gone; the URL's scheme, which is not stored, is https.
-_SITEMAP, _GONE, _HTTPS = 0x80, 0x100, 0x200
-_ALL_FLAGS: Final = 0x3FF
+# and: it is a sitemap; its last good answer is gone; the URL's scheme, which is not stored, is https; it was asked for
+# as a target.
+_SITEMAP, _GONE, _HTTPS, _ASKED_ONLY = 0x80, 0x100, 0x200, 0x400
+_ALL_FLAGS: Final = 0x7FF
 
 LAYOUT: Final = {
     **{"VERSION": 1, "OUTCOME": 2, "MARKS": 3, "TOKEN": 18, "DIGEST": 38, "HEAD": _HEAD.size},
@@ -89,6 +90,8 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
     interval: int = 0
     """Seconds between visits, as the schedule has adapted it; 0: it has not."""
     sitemap: bool = False
+    is_target: bool = False
+    """It was asked for as the target of a link, and not read (see `Request.target`)."""
     is_gone: bool = False
     """There was a good answer, and the last visit that was answered found none: 404, 410, a redirect, noindex."""
     is_noted: bool = False
@@ -105,6 +108,7 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
         """The packed state. Numbers that do not fit are cut to what does."""
         scheme, _, rest = self.url.partition("://")
         flags = _SITEMAP * self.sitemap | _GONE * self.is_gone | _HTTPS * (scheme == "https")
+        flags |= _ASKED_ONLY * self.is_target
         parts = [b"" if self.copy_of is None else _U64.pack(int(self.copy_of))]
         tag = _tag(self.etag)
         for flag, raw in (
@@ -160,6 +164,7 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
             changes=head[13],
             digest=head[14],
             sitemap=bool(flags & _SITEMAP),
+            is_target=bool(flags & _ASKED_ONLY),
             is_gone=bool(flags & _GONE),
             is_noted=bool(marks & _NOTED),
             is_queued=bool(marks & _QUEUED),

@@ -26,13 +26,16 @@ REQUESTS = st.builds(
     st.integers(0, 2**63 - 1).map(str),
     st.booleans(),
     st.none() | st.integers(0, 2**32 - 1),
+) | st.builds(
+    Request, URLS, st.integers(0, 255), via=st.just("7"), revisit=st.booleans(), target=st.just(True), get=st.booleans()
 )
 
 
 def test_the_outcomes_are_a_closed_list() -> None:
-    assert len(OUTCOMES) == len(set(OUTCOMES)) == 21
+    assert len(OUTCOMES) == len(set(OUTCOMES)) == 22
     kinds = {outcome.partition(":")[0] for outcome in OUTCOMES}
-    assert kinds == {"fetched", "redirected", "missing", "denied", "dropped", "failed"}
+    assert kinds == {"fetched", "redirected", "missing", "denied", "dropped", "failed", "checked"}
+    assert OUTCOMES[-1] == "checked"  # states have their numbers
 
 
 @given(REQUESTS)
@@ -88,6 +91,8 @@ def test_depths_beyond_a_byte_are_one() -> None:
         ("example.org", b"http://example.org/", "its flags are not valid"),
         ("example.org", bytes(3) + b"\x44" + bytes(8) + b"/", "its flags are not valid"),
         ("example.org:81", bytes(3) + b"\x02" + bytes(8) + b"/", "its flags are not valid"),
+        ("example.org", bytes(3) + b"\x50" + bytes(8) + b"/", "its flags are not valid"),
+        ("example.org", bytes(3) + b"\x80" + bytes(8) + b"/", "its flags are not valid"),
         ("example.org", bytes(12) + b"x", "it holds no path"),
         ("example.org", bytes(3) + b"\x20" + bytes(8) + b"/abcde", "it holds no path"),
         ("example.org", bytes(12) + b"/\n", "it holds no path"),

@@ -38,6 +38,7 @@ STATES = st.builds(
     etag=st.none() | st.text(st.characters(max_codepoint=255), min_size=1, max_size=MAX_TAG),
     interval=U32,
     sitemap=st.booleans(),
+    is_target=st.booleans(),
     is_gone=st.booleans(),
     is_noted=st.booleans(),
     is_queued=st.booleans(),

@@ -66,6 +66,7 @@ _MEANINGS: Final = {
     "failed:crash": "Three workers died on the page, or on its host's robots.txt.",
     "failed:robots": "robots.txt could not be read: the server answered with an error for `--host-patience`.",
     "failed:bad-entry": "Something else wrote to the queue in Redis. `url` names the host, with a fragment.",
+    "checked": "The target of a link, asked for by `crawler check` and not read: the server answered with a 2xx.",
 }
 """What each outcome means."""
 

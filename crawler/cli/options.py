@@ -18,8 +18,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 OF_REDIS: Final = ("redis", "wait", "crawl", "folder", "plain", "log_file", "verbose")
 """Settings of every command that connects to Redis."""
-OF_CRAWL: Final = tuple(name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS)
-"""Settings that are stored with the crawl."""
+OF_CRAWL: Final = tuple(name for name, meta in TABLE.items() if meta.kind is not Kind.PROCESS and not meta.of_check)
+"""Settings that are stored with the crawl, but for those of `crawler check` alone."""
 DEMO_DELAY: Final = 0.1
 """Seconds between requests of `crawler demo` to one host, unless --delay is given: it is our own server."""
 _DEFAULTS: Final = Settings()

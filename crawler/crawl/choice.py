@@ -20,6 +20,10 @@ from crawler.units import duration, shown_time
 from crawler.url_state import UrlState
 
 DUE: Final = "what is due by schedule"
+CHECK: Final = "what a check asks for"
+FRESH: Final = 86_400
+"""Seconds for which a target out of scope that was good counts as good."""
+_CHECKED: Final = "checked"
 _BAD_ENTRY: Final = "failed:bad-entry"
 _STATUS: Final = re.compile(r"[1-9](?:[0-9]{2}|[xX]{2})")
 
@@ -42,6 +46,8 @@ class Choice:
     """Statuses (`404`), classes of them (`5xx`), outcomes (`failed:dns`) and first words of these (`failed`)."""
     follows: bool = False
     """The sweep is repeated for ever."""
+    checks: bool = False
+    """It is for another check: of targets out of the crawl's scope, those that were good lately are not asked again."""
     _names: frozenset[str] = field(init=False, repr=False, compare=False)
     _pattern: Pattern | None = field(init=False, repr=False, compare=False)
     _ends: frozenset[int | str] = field(init=False, repr=False, compare=False)
@@ -75,6 +81,11 @@ class Choice:
             raise UsageError(f"--older-than {older_than!r} cannot be used: {error}") from None
         return cls(age, tuple(hosts), match or "", tuple(sorted(set(items))))
 
+    @classmethod
+    def of_check(cls) -> Choice:
+        """What another check of a site asks for: all, but for what `is_fresh`."""
+        return cls(0.0, checks=True)
+
     @property
     def has_filter(self) -> bool:
         """It takes only URLs of some hosts, that match, or that ended in some way."""
@@ -87,6 +98,8 @@ class Choice:
 
     def __str__(self) -> str:
         """The same words for the same choice, as options of the command."""
+        if self.checks:
+            return CHECK
         age = shown_time(self.older_than) if self.older_than else "0"
         options = [
             *(["--follow"] if self.follows and self.is_scheduled and self.has_filter else []),
@@ -104,6 +117,13 @@ class Choice:
         if self.is_scheduled:
             return schedule.is_due(state, now, settings)
         return state.checked_at <= began - (self.older_than or 0)
+
+    def is_fresh(self, state: UrlState, began: int) -> bool:
+        """Whether this is a target that need not be asked again, if it is out of scope: it was good a short while ago.
+
+        *began*: when the sweep did (seconds since the epoch).
+        """
+        return self.checks and state.is_target and state.outcome == _CHECKED and state.checked_at > began - FRESH
 
     def due_at(self, state: UrlState, settings: Intervals) -> int | None:
         """When a URL that is not due yet will be; None: not by itself."""

@@ -81,6 +81,9 @@ class _Memory:
     def id(self, url: str) -> str:
         return _ONLY
 
+    def id_of(self, request: Request) -> str:
+        return _ONLY
+
     def first_with(self, token: str, digest: str) -> str | None:
         return None
 

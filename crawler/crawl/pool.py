@@ -264,7 +264,8 @@ class Pool:
         except ValueError:  # a foreign client wrote there: the next worker that leases it ends it
             return Release(lease)
         url = entry.request.url
-        held = LeasedPage(lease, entry, self._frontier.id(url), self._frontier.form.apply(url))
+        url_id = self._frontier.at(lease.token).id_of(entry.request)
+        held = LeasedPage(lease, entry, url_id, self._frontier.form.apply(url))
         error = f"one page took more than {self.page_timeout:g} s to parse; its worker was killed"
         handling_ms = round(self.page_timeout * 1000)
         return of_failure(held, "failed:hang", error, handling_ms=handling_ms)

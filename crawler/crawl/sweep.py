@@ -28,6 +28,8 @@ from crawler.frontier.visits import ALL, DONE, END, PAGES, SITEMAPS, Ended, Swee
 from crawler.settings import Settings
 from crawler.text import counted, lasting, rfc3339
 from crawler.url_state import LAYOUT, UrlState
+from crawler.worker.link_filter import LinkFilter
+from crawler.worker.options import scope_of
 
 NOTHING: Final = "nothing is due"
 MAX_QUEUED: Final = 200_000
@@ -74,6 +76,8 @@ class Sweep:
         self._small = False
         """The buckets are small (see `ShardStates.swept`)."""
         self._has_begun_visit = False
+        self._links = LinkFilter(scope_of(settings), lambda roots: self.frontier.crawldb.hosts.roots(roots))
+        """Says what is in scope."""
         self._room = 0
         self._open_until = self._read_at = float("-inf")
         self._clock = 0.0
@@ -300,6 +304,8 @@ class Sweep:
             try:
                 state = UrlState.decode(raw)
             except ValueError:  # a foreign client wrote there
+                continue
+            if self.choice.is_fresh(state, began) and not self._links.inside([state.url]):
                 continue
             if self.choice.takes(state, began, int(now), self._settings):
                 yield Ended(str(int.from_bytes(field, "big")), raw, state)

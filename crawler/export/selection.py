@@ -68,6 +68,9 @@ class Selection:
         return None
 
     def _is_named(self, record: Record) -> bool:
+        """Targets of links, which were not read, only where their outcome or status is named."""
+        if record.target and self.outcomes is None and self.statuses is None:
+            return False
         return (self.outcomes is None or record.outcome in self.outcomes) and (
             self.statuses is None or record.status in self.statuses
         )

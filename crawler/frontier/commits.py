@@ -12,6 +12,8 @@ from crawler.url_state import UrlState, id_bytes
 
 _NEAR_ENTRY: Final = struct.Struct(">Q8s")
 """The hash of a text, and the id of its page (see lua/shared/similar.lua)."""
+_NO_LINKS: Final = b"-"
+"""What is stored of a page's links is to be removed. What they are packed in begins with its version, 1."""
 
 
 def keys(names: Keys, page: Commit) -> list[str]:
@@ -19,6 +21,7 @@ def keys(names: Keys, page: Commit) -> list[str]:
     gone, noted = _old_digest(page), _noted(page)
     return [
         *(names.page(page.id), names.ended(page.id)),
+        *([] if page.links is None else [names.links(page.id)]),
         *([names.digests(page.digest)] if page.digest else []),
         *(names.near(page.similarity) if page.similarity is not None else []),
         *([names.digests(gone)] if gone else []),
@@ -57,6 +60,7 @@ def arguments(page: Commit) -> dict[str, Arg]:
         "trouble": page.trouble,
         "no_validators": "1" if page.no_validators else "",
         "loop": page.loop,
+        "links": b"" if page.links is None else page.links or _NO_LINKS,
         "tallies": len(page.tallies),
     }
 

@@ -104,6 +104,7 @@ def record_of(state: UrlState) -> Record:
         via=state.found_on,
         hops=state.hops,
         sitemap=state.sitemap,
+        target=state.is_target,
     )
     return msgspec.structs.replace(bare, **_of_visits(state, state.outcome))
 

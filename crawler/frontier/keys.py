@@ -37,6 +37,8 @@ shared/seen.lua) |
 what they stand for are refused |
 | `ended:<bucket>` | HASH | id (8 bytes) -> the packed state of a URL that has ended (see url_state.py); it outlives \
 the record |
+| `links:<bucket>` | HASH | of a crawl that `crawler check` began: id (8 bytes) -> what a page names, and what is \
+wrong with it (see checked_page.py); in the buckets of `ended` |
 | `page:<id>` | HASH | `m` record as JSON, its contents (zlib) in the fields of CONTENT_FIELDS, `at` its stream id, \
 `n` id (8 bytes) of a page with nearly the same text; `f` and `fat`: record and stream id of a later visit that \
 failed. It is gone once it is drained; of a dead letter only `at` is |
@@ -62,7 +64,7 @@ courier_until |
 | `failed` | ZSET | id -> when in ms: the dead letters, and what was dropped as a trap |
 | `roots` | SET | sites, hosts or prefixes that are in scope |
 | `sources` | ZSET | open seeders -> deadline in ms |
-| `counters` | HASH | accepted, queued, leased, ended, held (queued of blocked hosts), drained, outcome:<x>, \
+| `counters` | HASH | accepted, queued, leased, ended, held (queued of blocked hosts), drained, targets, outcome:<x>, \
 status:<n>, refused:<reason>, bytes, visit:<x> (what the latest visit found), revisited |
 | `workers` | HASH | worker id -> ms of its last heartbeat, then JSON |
 | `wake` | LIST | a few hints for idle workers |
@@ -186,6 +188,14 @@ class Keys:
         """One of the hashes of states."""
         return f"{self.prefix}ended:{number}"
 
+    def links(self, url_id: str) -> str:
+        """The hash that what a page names belongs to."""
+        return self.links_bucket(int(url_id) % self.ended_buckets)
+
+    def links_bucket(self, number: int) -> str:
+        """One of the hashes of what pages name; there are as many as of states."""
+        return f"{self.prefix}links:{number}"
+
     def seen(self, host: str) -> str:
         """The set that the first ids of a host belong to; lua/shared/seen.lua names those of the further ones."""
         return f"{self.prefix}seen:{crc32(host.encode()) % self._buckets}"
@@ -221,7 +231,7 @@ class Keys:
 FIXED: Final[dict[str, str]] = {name: kind.lower() for name, kind in Keys.__annotations__.items()}
 """Name -> type of the keys that every script gets first, in this order. `scripts.py` names them in Lua."""
 _KIND_OF: Final = FIXED | {
-    **dict.fromkeys(("host", "page", "ended", "digests", "near", "template"), "hash"),
+    **dict.fromkeys(("host", "page", "ended", "links", "digests", "near", "template"), "hash"),
     **{"queue": "list", "parcels": "stream", "robots": "string"},
     **dict.fromkeys(("seen", "seen_before", "prints"), "set"),
 }

@@ -227,6 +227,8 @@ class Commit(msgspec.Struct, frozen=True):
     """What is wrong with the host: kind and words (see HostTrouble)."""
     no_validators: bool = False
     """ETag and Last-Modified of the host do not tell versions of a page apart: no visit depends on them from now on."""
+    links: bytes | None = None
+    """What the page names (see checked_page.py), packed; empty: what is stored of that is removed; None: it stays."""
     loop: bytes = b""
     """Of a redirect, the record to store if it leads back to this URL."""
     before: UrlState | None = None

@@ -7,7 +7,7 @@ import msgspec
 from crawler.frontier import decode
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.keys import CONTENT_FIELDS
-from crawler.record import Record
+from crawler.record import Record, Request
 
 
 class Originals:
@@ -19,6 +19,10 @@ class Originals:
     def id(self, url: str) -> str:
         """The id of a canonical URL."""
         return self._frontier.id(url)
+
+    def id_of(self, request: Request) -> str:
+        """The id of what *request* asks for."""
+        return self._frontier.shards[0].id_of(request)
 
     def first_with(self, token: str, digest: str) -> str | None:
         """The id of the first page that had content of this digest (see Commit.digest)."""

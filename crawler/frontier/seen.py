@@ -24,11 +24,11 @@ _LARGEST: Final = 16_384
 _SMALLEST: Final = 64
 
 
-def accepted(shards: Sequence[Shard], urls: Sequence[str]) -> list[bool]:
-    """Which of up to 1,000 canonical URLs were ever accepted; *shards* are all those of the crawl."""
+def accepted(shards: Sequence[Shard], urls: Sequence[str], *, target: bool = False) -> list[bool]:
+    """Which of up to 1,000 canonical URLs were ever accepted (*target*: as targets); *shards* are all of the crawl."""
     found: dict[str, bool] = {}
     for shard, own in grouped(urls, lambda url: shards[shard_of(host_of(url), len(shards))]).items():
-        answers: list[bool] = shard.ask(verbs.accepted(shard, own))
+        answers: list[bool] = shard.ask(verbs.accepted(shard, own, target=target))
         found |= zip(own, answers, strict=True)
     return [found[url] for url in urls]
 

@@ -84,6 +84,8 @@ class Status:
     """Pages whose content another page had before."""
     near_duplicates: int
     """Pages whose text is nearly that of an earlier page."""
+    targets: int
+    """Targets of links that `crawler check` has asked for, and not read."""
     documents: int
     """PDF and DOCX that were not read, because a worker's machine lacks `crawler[documents]`."""
     hook_calls: int
@@ -281,7 +283,8 @@ def _of_pages(counters: dict[str, int]) -> dict[str, Any]:
         "outcomes": {name: n for name in OUTCOMES if (n := counters.get(f"outcome:{name}", 0))},
         "statuses": _under("status:", counters),
         "refused": _under("refused:", counters),
-        **{name: counters.get(name, 0) for name in ("documents", "bytes", "duplicates", "near_duplicates", "lost")},
+        **{name: counters.get(name, 0) for name in ("targets", "documents", "bytes", "duplicates")},
+        **{name: counters.get(name, 0) for name in ("near_duplicates", "lost")},
     }
 
 

@@ -147,17 +147,17 @@ def put_message(shard: Shard, message: OutboxMessage) -> Call[Accepted]:
 def _sorted(shard: Shard, requests: Sequence[Request], roots: Sequence[str]) -> tuple[list[str], Args]:
     """Roots, messages to other shards and requests of this one, as `post` and `look_up` in lua/shared read them."""
     _at_most(len(requests), MAX_REQUESTS)
-    messages = sort(requests, roots, shard.number, shard.identity.shards, shard.id)
+    messages = sort(requests, roots, shard.number, shard.identity.shards, shard.id_of)
     own = messages.pop(shard.number)
     keys, args = own.laid_out(shard.keys)
     away = [part for target, message in messages.items() for part in (target, message.packed())]
     return [*map(shard.keys.parcels, messages), *keys], [len(own.roots), *own.roots, len(messages), *away, *args]
 
 
-def accepted(shard: Shard, urls: Sequence[str]) -> Call[list[bool]]:
-    """Which of up to MAX_REQUESTS canonical URLs were ever accepted."""
+def accepted(shard: Shard, urls: Sequence[str], *, target: bool = False) -> Call[list[bool]]:
+    """Which of up to MAX_REQUESTS canonical URLs were ever accepted; *target*: as targets."""
     _at_most(len(urls), MAX_REQUESTS)
-    keys, args, order = laid_out(urls, shard.keys, shard.id)
+    keys, args, order = laid_out([Request(url, target=target) for url in urls], shard.keys, shard.id_of)
     return shard.call("accepted", lambda reply: replies.flags(reply, order), keys=keys, rest=args)
 
 
@@ -304,7 +304,7 @@ def revive(shard: Shard, requests: Sequence[Request], latest: int = NEVER) -> Ca
     keys: list[str] = []
     args: Args = []
     for request in requests:
-        url_id = shard.id(request.url)
+        url_id = shard.id_of(request)
         keys += shard.keys.page(url_id), shard.keys.ended(url_id)
         args += url_id, id_bytes(url_id), *msgspec.structs.replace(request, revisit=True).place()
     return shard.call("revive", replies.number, keys=keys, latest=latest, rest=args)

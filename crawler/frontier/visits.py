@@ -38,7 +38,7 @@ class Ended:
     def request(self, lastmod: int | None = None) -> Request:
         """The request that visits it again."""
         it = self.state
-        return Request(it.url, it.depth, it.hops, it.via, it.sitemap, lastmod, revisit=True)
+        return Request(it.url, it.depth, it.hops, it.via, it.sitemap, lastmod, revisit=True, target=it.is_target)
 
 
 @dataclass(frozen=True, slots=True)

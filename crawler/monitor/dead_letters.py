@@ -14,7 +14,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.shards.records import Letter
 from crawler.monitor.explain import explain
 from crawler.monitor.revive import revive
-from crawler.record import OUTCOMES, Record
+from crawler.record import OUTCOMES, Record, Request
 from crawler.settings import Settings
 from crawler.units import moment
 
@@ -166,8 +166,9 @@ def letters_of(
     """The dead letters among *named* URLs. Each of the others is counted, and *say* gets its state."""
     for given in named:
         try:
-            url_id = frontier.id(frontier.form.apply(urls.given(given)))
-            letter = frontier.crawldb.records.letter(url_id)
+            url = frontier.form.apply(urls.given(given))
+            asked = (frontier.shards[0].id_of(Request(url, target=target)) for target in (False, True))
+            letter = next(filter(None, map(frontier.crawldb.records.letter, asked)), None)
             if letter is not None and reason_of(letter) != TRAP:
                 yield letter
                 continue

@@ -14,7 +14,7 @@ from crawler.frontier.status import workers_alive
 from crawler.monitor.visits import visit_lines, visits_of
 from crawler.policy import robots
 from crawler.policy.scope import LATER_REFUSALS, REFUSALS
-from crawler.record import Entry, Record
+from crawler.record import Entry, Record, Request
 from crawler.settings import Settings
 from crawler.text import printable
 from crawler.worker.link_filter import LinkFilter
@@ -40,6 +40,7 @@ _OF_HOST: Final = {
 }
 """Field of `host` -> how it is shown to a person."""
 _SEED: Final = "it was named as a seed (or by robots.txt as a sitemap)"
+_TARGET: Final = "it is the target of a link: it is asked for, and not read"
 _IMPORTED: Final = "it waited in the crawl that `crawler import` took over"
 _ALWAYS: Final = ("queued", "in_flight", "due_in")
 _QUEUES: Final = ("sitemaps and second tries", "pages")
@@ -55,6 +56,8 @@ class Explanation:
     """The URL as it was given."""
     id: str
     """Its id in this crawl."""
+    is_target: bool = False
+    """It is the target of a link, which `crawler check` asks for and does not read."""
     state: str = "unknown"
     """unknown, queued, leased, the outcome, or accepted if its place was not found."""
     where: str | None = None
@@ -87,7 +90,7 @@ class Explanation:
         """What is known, for programs."""
         found = {name: getattr(self, name) for name in self.__slots__ if name != "record"}
         found |= {"record": None if self.record is None else self.record.to_dict()}
-        return {name: value for name, value in found.items() if value not in (None, "", [], {})}
+        return {name: value for name, value in found.items() if value not in (None, "", [], {}, False)}
 
     def lines(self) -> list[str]:
         """The explanation for a person."""
@@ -130,8 +133,17 @@ class _Explainer:
         self._seen_before = SeenBefore(hosts.seen_before) if hosts.has_seen_before() else None
 
     def explain(self, given: str) -> Explanation:
+        """As a page; in a check, what is none may be a target."""
         url = self._frontier.form.apply(urls.given(given))
-        result = Explanation(url, given, self._frontier.id(url))
+        found = self._explained(Request(url), given)
+        if found.state == "unknown" and self._plan.check:
+            as_target = self._explained(Request(url, target=True), given)
+            return as_target if as_target.state != "unknown" else found
+        return found
+
+    def _explained(self, asked: Request, given: str) -> Explanation:
+        url = asked.url
+        result = Explanation(url, given, self._frontier.shards[0].id_of(asked), is_target=asked.target)
         result.trap = self._links.trap_of(url)
         result.robots = self._robots(url)
         facts = self._frontier.explain(urls.host(url))
@@ -145,7 +157,7 @@ class _Explainer:
             depth, hops = record.depth, record.hops
             result.record = record.named(self._crawldb.records.urls(record.ids))
             self._failed(result)
-        elif accepted(self._frontier.shards, [url])[0]:
+        elif accepted(self._frontier.shards, [url], target=asked.target)[0]:
             result.state = "accepted"
             entry = self._pending(result)
             if entry is not None:
@@ -156,7 +168,7 @@ class _Explainer:
                 result.waits_for = self._waits_for(facts)
         result.origins = self._origins(via)
         named = _IMPORTED if depth else _SEED
-        result.scope = named if is_seed else self._scope(result, facts, depth, hops)
+        result.scope = named if is_seed else _TARGET if asked.target else self._scope(result, facts, depth, hops)
         return result
 
     # -- where it is ---------------------------------------------------------------------------------------------------
@@ -225,7 +237,7 @@ class _Explainer:
             return None
 
     def _is(self, entry: Entry, url_id: str) -> bool:
-        return self._frontier.id(entry.request.url) == url_id
+        return self._frontier.shards[0].id_of(entry.request) == url_id
 
     def _origins(self, via: str | None) -> list[str]:
         found: list[str] = []

@@ -21,4 +21,5 @@ def revive(frontier: Frontier, letters: Iterable[tuple[int, Record]]) -> Iterato
 def _request_of(record: Record) -> Request:
     """The request that led to *record*."""
     lastmod = None if record.lastmod is None else lastmod_of(record.lastmod)
-    return Request(record.url, record.depth, record.hops, record.via or "0", record.sitemap, lastmod)
+    found = record.depth, record.hops, record.via or "0", record.sitemap, lastmod
+    return Request(record.url, *found, target=record.target)

@@ -427,7 +427,8 @@ class _Reader:
         page, options = self.page, self.options
         page.lang = None if root is None else clean(root.attributes.get("lang") or "", options.max_field)
         page.description = page.description or self.social
-        page.noindex = options.obey_noindex and "noindex" in self.asked
+        page.asks_noindex = "noindex" in self.asked
+        page.noindex = options.obey_noindex and page.asks_noindex
         page.nofollow = options.obey_nofollow and "nofollow" in self.asked
         if page.nofollow:
             if self.out:

@@ -155,6 +155,8 @@ class Page:
     """The canonical form of the URL that the page names as its own (`rel=canonical`)."""
     noindex: bool = False
     """The page asks not to be stored, and this crawl obeys (`ExtractOptions.obey_noindex`)."""
+    asks_noindex: bool = False
+    """The page asks not to be stored, whether this crawl obeys or not."""
     nofollow: bool = False
     """The page asks that none of its links be followed, and this crawl obeys; `outlinks` is empty then."""
     text: str | None = None

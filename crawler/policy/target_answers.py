@@ -83,6 +83,9 @@ _NOT_ASKED: Final = {
     "failed:bad-entry": "its entry in the queue was damaged",
 }
 _ANSWERED: Final = frozenset({"fetched", "checked", "redirected", "dropped:type", "dropped:noindex", "dropped:hook"})
+_OF_ANSWER: Final = frozenset({"checked", "redirected"})
+"""Outcomes of answers that may be broken all the same: a parked domain, a redirect to what is no URL. Their error says
+so."""
 _UNREADABLE: Final = {
     "failed:hang": "reading it takes too long",
     "failed:crash": "reading it ends the crawler's worker",
@@ -180,6 +183,8 @@ def verdict_of_outcome(ended: Ended) -> Judgement:
         return Judgement("not-checked", _NOT_ASKED.get(outcome, "it has not been asked yet"))
     if outcome in _UNREADABLE:
         return Judgement("cannot-tell", _UNREADABLE[outcome])
+    if outcome in _OF_ANSWER and error and not ended.target:
+        return Judgement("broken", error)
     if outcome in _ANSWERED:
         return _of_target(ended.url, ended.target) if ended.url and ended.target else GOOD
     if outcome == "failed:redirect-loop":

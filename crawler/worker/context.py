@@ -11,6 +11,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.redis.connection import Backoff
 from crawler.parse.page import Page
 from crawler.policy.schedule import Intervals
+from crawler.record import Request
 from crawler.worker.document_reader import DocumentReader
 from crawler.worker.hook_call import HookCalls
 from crawler.worker.options import WorkerOptions
@@ -47,6 +48,9 @@ class Stored(Protocol):
 
     def id(self, url: str) -> str:
         """The id of a canonical URL."""
+
+    def id_of(self, request: Request) -> str:
+        """The id of what *request* asks for."""
 
     def first_with(self, token: str, digest: str) -> str | None:
         """The id of the first page with this content."""

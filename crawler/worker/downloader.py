@@ -15,10 +15,10 @@ from crawler.errors import RedisAway
 from crawler.fetch.fetcher import Fetcher, FetchRequest, FetchResult
 from crawler.frontier.messages import Lease
 from crawler.parse import documents, sitemap
-from crawler.policy import robots
+from crawler.policy import challenges, robots
 from crawler.policy.cookies import Chain
 from crawler.worker.link_filter import LinkFilter, is_private_name
-from crawler.worker.options import ACCEPT_PAGES, READ_TYPES, WorkerOptions
+from crawler.worker.options import ACCEPT_PAGES, MANIFEST, READ_TYPES, WorkerOptions
 from crawler.worker.outcome import LeasedPage
 from crawler.worker.shares import giving_way
 from crawler.worker.stored_robots import StoredRobots
@@ -30,6 +30,10 @@ NOT_AFTER_MARGIN: Final = 2.0
 LONG_STALL: Final = 1.0
 """If transfers were not driven for this many seconds, their time-outs are our own fault."""
 CONNECT_TIMEOUT: Final = 10.0
+MAX_TARGET: Final = challenges.MAX_READ
+"""Bytes that are kept of a target: some answers say in their body that they are for people alone."""
+RANGE: Final = ("Range", "bytes=0-1023")
+"""What is asked for of a target whose server does not answer HEAD (RFC 9110 section 14.2)."""
 NO_CACHE: Final = ("Cache-Control", "no-cache")
 """Asks caches on the way not to answer by themselves (RFC 9111 section 5.2.1.4)."""
 MAX_SITEMAPS: Final = 2
@@ -60,6 +64,16 @@ class Download:
         if self.held is None:
             return self.stored is not None and not self.hops
         return bool(self.held.conditions) and self.chain is None
+
+    @property
+    def is_target(self) -> bool:
+        """Whether what it asks for is not read."""
+        return self.held is not None and self.held.entry.request.target
+
+    @property
+    def is_head(self) -> bool:
+        """Whether it asks by HEAD."""
+        return self.held is not None and self.held.entry.request.target and not self.held.entry.request.get
 
 
 class Downloader:
@@ -136,7 +150,9 @@ class Downloader:
     def fetch_page(self, held: LeasedPage) -> None:
         """Start the download of a page. A sitemap starts only when few sitemaps are under way."""
         download = Download(held.lease, held)
-        if not held.entry.request.sitemap:
+        if held.entry.request.target:
+            self._submit(download, held.entry.request.url, None, MAX_TARGET)
+        elif not held.entry.request.sitemap:
             self._submit(download, held.entry.request.url, self._types, self.plan.max_size)
         elif len(self._sitemaps) < MAX_SITEMAPS:
             self._fetch_sitemap(download)
@@ -149,7 +165,8 @@ class Downloader:
         """The types of pages whose bodies are read."""
         if self.plan.hook_on_all:
             return ("",)
-        return (*READ_TYPES, *documents.TYPES) if self.plan.documents == "read" else READ_TYPES
+        types = (*READ_TYPES, MANIFEST) if self.plan.check else READ_TYPES
+        return (*types, *documents.TYPES) if self.plan.documents == "read" else types
 
     def _fetch_sitemap(self, download: Download) -> None:
         assert download.held is not None
@@ -203,6 +220,8 @@ class Downloader:
         url = download.url if download.chain is None else download.chain.at
         if download.held is None:
             self.fetch_robots(download, url)
+        elif download.held.entry.request.target:
+            self._submit(download, url, None, MAX_TARGET)
         elif download.lease.token in self._sitemaps:
             self._submit(download, url, None, sitemap.MAX_BYTES)
         else:
@@ -218,8 +237,9 @@ class Downloader:
             self._let_through_if_seeded(url)
         request = FetchRequest(
             url,
+            method="HEAD" if download.is_head else "GET",
             headers=_headers(download),
-            accept=ACCEPT_PAGES if types is not None else "*/*",
+            accept=ACCEPT_PAGES if types is not None or download.is_target else "*/*",
             max_body=max_body,
             types=types,
             unsure=documents.UNSURE if types is not None and self.plan.documents == "read" else (),
@@ -287,4 +307,6 @@ def _headers(download: Download) -> tuple[tuple[str, str], ...]:
         own = download.stored.conditions
     else:
         own = ()
+    if download.is_target and not download.is_head:
+        own = (*own, RANGE)
     return (*own, NO_CACHE) if download.insists else own

@@ -36,7 +36,7 @@ from crawler.worker.robots_cache import RobotsCache
 from crawler.worker.seen_before import SeenBefore
 from crawler.worker.shard_client import ASK_AGAIN, Caller, SyncResult
 from crawler.worker.shares import GRACE, CpuShares, shares
-from crawler.worker.visit import states_before
+from crawler.worker.visit import states_before, states_of_pages
 
 LONG_PAGE: Final = 0.1
 """If one page takes longer than these seconds to process, transfers are driven before the next one."""
@@ -306,9 +306,12 @@ class Engine:
         try:
             if self.plan.obey_robots:
                 self._rules.learn([lease for lease in self._unplaced if lease.kind == "P"])
-            before = states_before(self._unplaced, self._frontier.id, self._crawldb.records.states)
+            states = self._crawldb.records.states
+            before = states_before(self._unplaced, self._frontier.shards[0].id_of, states)
+            pages = states_of_pages(self._unplaced, self._frontier.id, states, self._began)
             while self._unplaced:
-                if pending := self._pipeline.begin(self._unplaced[0], before.get(self._unplaced[0].token)):
+                token = self._unplaced[0].token
+                if pending := self._pipeline.begin(self._unplaced[0], before.get(token), pages.get(token)):
                     self._client.submit_call(pending)
                 self._unplaced.popleft()
             if self._pipeline.suspects and not self._downloader and not self._client.pending:
@@ -316,6 +319,10 @@ class Engine:
                 self._pipeline.suspects.popleft()
         except RedisAway as error:
             self._client.failed(error)
+
+    def _began(self) -> int:
+        """When the crawl's latest visit did (seconds since the epoch)."""
+        return self._crawldb.visit().began_ms // 1000
 
     def _submit(self, message: LeaseEnd) -> None:
         self._client.submit_call(PendingCall(message))

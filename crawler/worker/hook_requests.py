@@ -33,5 +33,5 @@ def requests_of(
 
 def joined(own: Sequence[Request], others: Sequence[Request]) -> list[Request]:
     """The requests of a hook, then *others* for URLs that it did not name."""
-    named = {request.url for request in own}
-    return [*own, *(request for request in others if request.url not in named)]
+    named = {request.name for request in own}
+    return [*own, *(request for request in others if request.name not in named)]

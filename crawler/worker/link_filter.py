@@ -153,28 +153,36 @@ class LinkFilter:
 
         May raise RedisAway. Then nothing is remembered, and the page is processed again.
         """
-        refused: Counter[str] = Counter()
+        unknown = self.known.unknown(outlinks)
+        refused = self.reasons(unknown, depth, hops)
+        admitted = [link for link in unknown if link not in refused] if refused else unknown
+        return [Request(link, depth, hops, via) for link in admitted], Counter(refused.values())
+
+    def reasons(self, links: Sequence[str], depth: int, hops: int = 0) -> dict[str, str]:
+        """Those of *links*, known or not, that may not join the crawl as pages, and why; may raise RedisAway."""
+        refused: dict[str, str] = {}
         admitted = []
-        for link in self.known.unknown(outlinks):
+        for link in links:
             reason = self.scope.admit(link, depth, hops)
             if reason is None and self._traps and self.trap_of(link):
                 reason = "trap-template"
             if reason is None:
                 admitted.append(link)
             else:
-                refused[reason] += 1
+                refused[link] = reason
         within = self.inside(admitted)
         inside = [link for link in admitted if link in within]
         if len(inside) < len(admitted):
-            refused["scope"] += len(admitted) - len(inside)
-        asked = [link for link in inside if not urls.has_bad_port(link) or self.is_named(link)]
-        if len(asked) < len(inside):
-            refused["port"] += len(inside) - len(asked)
+            refused.update((link, "scope") for link in admitted if link not in within)
+        refused.update((link, "port") for link in inside if urls.has_bad_port(link) and not self.is_named(link))
         # Depth 0 is where a seed redirects to: without it the crawl would end there.
-        if depth and (before := self._seen_before(asked)):
-            refused["seen-before"] = len(before)
-            asked = [link for link in asked if link not in before]
-        return [Request(link, depth, hops, via) for link in asked], refused
+        if depth and (before := self._seen_before([link for link in inside if link not in refused])):
+            refused.update(dict.fromkeys(before, "seen-before"))
+        return refused
+
+    def has_bad_port(self, url: str) -> bool:
+        """Whether its port belongs to another protocol, and no seed named it; may raise RedisAway."""
+        return urls.has_bad_port(url) and not self.is_named(url)
 
     def _seen_before(self, links: Sequence[str]) -> set[str]:
         return set() if self.seen_before is None else self.seen_before.of(links)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, cast
 
 from crawler import headers
+from crawler.checked_page import PLACES
 from crawler.fetch.fetcher import FetcherOptions
 from crawler.fetch.request_headers import environment_proxies
 from crawler.frontier.messages import Limits
@@ -30,6 +31,8 @@ READ_TYPES: Final = (
     "application/atom+xml",
 )
 """Content types whose bodies are read; for others only the header is."""
+MANIFEST: Final = "application/manifest+json"
+"""The type of web app manifests, which name icons: `crawler check` reads them."""
 ACCEPT_PAGES: Final = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
 """The Accept header for pages: some servers give HTML only to clients that name it, as browsers do."""
 
@@ -81,6 +84,10 @@ class WorkerOptions:
     min_interval: float
     max_interval: float
     """When a page is due again (see `policy.schedule`), in seconds."""
+    check: bool = False
+    """Links are checked: what they lead to is asked for, and what each page names is kept."""
+    no_external: bool = False
+    """Nothing out of scope is asked for."""
     origin_headers: tuple[headers.OriginHeader, ...] = ()
     """Header fields that only some origins get."""
 
@@ -97,16 +104,16 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         timeout=settings.timeout,
         page_timeout=settings.page_timeout,
         max_size=settings.max_size,
-        skims=not (wanted(settings) or settings.parse_all or settings.rule_set),
+        skims=not (wanted(settings) or settings.parse_all or settings.rule_set or settings.check),
         documents=documents_of(settings),
         allow_private=settings.allow_private,
         proxied=settings.proxy is not None or settings.trust_env,
         form=form_of(settings),
-        obey_canonical=settings.canonical == "obey",
+        obey_canonical=settings.canonical == "obey" and not settings.check,
         sitemaps=settings.sitemap_only or not settings.ignore_sitemaps,
         sitemap_only=settings.sitemap_only,
-        all_links=settings.follow_duplicates,
-        near_duplicates=settings.near_duplicates or not wanted(settings).isdisjoint(("main", "markdown")),
+        all_links=settings.follow_duplicates or settings.check,
+        near_duplicates=_finds_near_duplicates(settings),
         quarantine=not settings.ignore_traps,
         concurrency=settings.concurrency,
         hook_on_all=settings.hook is not None and settings.hook_on == "all",
@@ -116,8 +123,16 @@ def plan_of(settings: Settings, origins: Collection[str] = ()) -> WorkerOptions:
         interval=settings.interval,
         min_interval=settings.min_interval,
         max_interval=settings.max_interval,
+        check=settings.check,
+        no_external=settings.no_external,
         origin_headers=headers.divide(settings.header, origins)[1],
     )
+
+
+def _finds_near_duplicates(settings: Settings) -> bool:
+    if settings.check:  # each page is checked by itself
+        return False
+    return settings.near_duplicates or not wanted(settings).isdisjoint(("main", "markdown"))
 
 
 def _extract_options(settings: Settings) -> ExtractOptions:
@@ -131,11 +146,19 @@ def _extract_options(settings: Settings) -> ExtractOptions:
         rules=rules_of(settings),
         agent=product_token(settings.user_agent),
         obey_nofollow=not settings.ignore_nofollow,
-        obey_noindex=not settings.ignore_noindex,
+        obey_noindex=not (settings.ignore_noindex or settings.check),
         follow_canonical=settings.canonical != "ignore",
         form=form_of(settings),
+        places=places_of(settings),
         cache=settings.cache_size // 4,
     )
+
+
+def places_of(settings: Settings) -> frozenset[str]:
+    """Kinds of places that are read of a page, because what they name is checked."""
+    if not settings.check:
+        return frozenset()
+    return frozenset(PLACES if "all" in settings.places else settings.places)
 
 
 def wanted(settings: Settings) -> frozenset[str]:
@@ -205,4 +228,5 @@ def fetcher_options_of(settings: Settings, origins: Collection[str] = ()) -> Fet
         allow_private=settings.allow_private,
         verify_tls=not settings.insecure,
         trust_env=settings.trust_env,
+        certificates=settings.check,
     )

@@ -22,7 +22,7 @@ from crawler.policy.politeness import NOT_MODIFIED, Verdict
 from crawler.policy.schedule import Intervals
 from crawler.policy.similarity import similarity
 from crawler.policy.validators import NO_VALIDATORS, Validators, renewed, validators_of
-from crawler.record import CONTENTS, Entry, Record, Request
+from crawler.record import CONTENTS, TARGET, Entry, Record, Request
 from crawler.text import rfc3339
 from crawler.url_state import UrlState
 from crawler.worker.contents import contents_of, data_of
@@ -31,6 +31,8 @@ from crawler.worker.visit import bits_of, find, state_of, tallies_of, with_chang
 
 MAX_FIELD: Final = 500
 """Longest error or header kept in a record, in characters."""
+SOON: Final = 14 * 86_400
+"""Seconds before its end from which on a certificate counts as one that expires."""
 IN_A_CIRCLE: Final = "it redirects in a circle"
 
 NO_FIELDS: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -64,6 +66,11 @@ class LeasedPage(msgspec.Struct, frozen=True):
         """The URL as records show it."""
         return self.shown or self.entry.request.url
 
+    @property
+    def name(self) -> str:
+        """What caches know it by (see `Request.name`)."""
+        return f"{TARGET}{self.url}" if self.entry.request.target else self.url
+
 
 class Discovered(msgspec.Struct, frozen=True):
     """What a page led to: requests, roots, refusals by reason, and the result of the hook."""
@@ -80,6 +87,8 @@ class Discovered(msgspec.Struct, frozen=True):
     """The URL that the page names as its canonical form."""
     is_original_stored: bool = True
     """Whether that is stored with its contents."""
+    leads_to: str = ""
+    """Of a redirect, the id of what it leads to."""
 
 
 NOTHING: Final = Discovered()
@@ -120,6 +129,7 @@ def of_failure(
         via=entry.request.found_on,
         hops=entry.request.hops,
         sitemap=entry.request.sitemap,
+        target=entry.request.target,
         lastmod=_utc(entry.request.lastmod),
         attempts=entry.tries + 1,
         error=_cut(error),
@@ -263,6 +273,7 @@ def _main_text(page: Page, want: Collection[str]) -> str:
 def _response_fields(held: LeasedPage, outcome: str, response: Response, error: str | None) -> dict[str, Any]:
     entry = held.entry
     headers = response.headers
+    is_read = not (response.skipped or entry.request.target)
     return {
         "url": held.url,
         "outcome": outcome,
@@ -271,21 +282,29 @@ def _response_fields(held: LeasedPage, outcome: str, response: Response, error: 
         "hops": entry.request.hops,
         # So that it is retried as a sitemap; and one that is gone is no page that is gone.
         "sitemap": entry.request.sitemap and (outcome.startswith("failed:") or held.before is not None),
+        "target": entry.request.target,
         "lastmod": _utc(entry.request.lastmod),
         "status": response.status,
         "content_type": _cut(response.content_type) or None,
-        "size": None if response.skipped else len(response.body),
+        "size": len(response.body) if is_read else None,
         "truncated": response.truncated,
         # Where the redirects that were followed within the lease led.
         "redirect_to": None if response.url in (held.url, entry.request.url) else response.url,
-        "digest": None if response.skipped else f"sha256:{hashlib.sha256(response.body).hexdigest()}",
+        "digest": f"sha256:{hashlib.sha256(response.body).hexdigest()}" if is_read else None,
         "etag": _cut(headers.get("etag")),
         "last_modified": _cut(headers.get("last-modified")),
         "fetched_at": _at(response),
         "elapsed_ms": round(response.elapsed * 1000),
         "attempts": entry.tries + 1,
+        "certificate_expires": expires_soon(response),
         "error": _cut(error),
     }
+
+
+def expires_soon(response: Response) -> str | None:
+    """When the certificate of its server expires, if that is soon, or was (RFC 3339, UTC)."""
+    at = response.certificate_expires
+    return None if at is None or at > time.time() + SOON else _utc(at)
 
 
 def _commit(
@@ -303,6 +322,8 @@ def _commit(
     finding = _find(held, record, response, {"similarity": more.get("similarity"), **state})
     if finding.is_unchanged:
         more = {"spared": found.spared}
+    elif finding.change in ("gone", "moved"):  # with what it named
+        more["links"] = b""
     return Commit(
         held.lease,
         held.id,
@@ -330,6 +351,9 @@ def _find(held: LeasedPage, record: Record, response: Response, state: Mapping[s
         etag, last_modified = _validators(held, response, not_modified)
         state = {**state, "etag": etag, "last_modified": last_modified}
     visit = state_of(held.entry.request, held.lease.token, record, **state)
+    if visit.is_target:  # what is wrong with it is stored at each visit
+        after = find(held.before, visit, response, held.intervals).state
+        return Finding(msgspec.structs.replace(after, target=visit.target, is_gone=False))
     if not_modified and held.before is not None:
         visit = msgspec.structs.replace(visit, status=held.before.status if held.before.outcome == "fetched" else 200)
     return find(held.before, visit, response, held.intervals, not_modified=not_modified)

@@ -10,7 +10,7 @@ from crawler.fetch.machine import SHORTAGES
 from crawler.frontier.messages import Commit, Lease, Release, Retry
 from crawler.policy.cookies import Chain
 from crawler.policy.politeness import NOT_MODIFIED, REDIRECTS
-from crawler.record import Charge
+from crawler.record import Charge, Entry
 from crawler.url_state import UrlState
 from crawler.worker.downloader import Download, Downloader
 from crawler.worker.link_filter import LinkFilter
@@ -19,6 +19,7 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.processor import Processor
 from crawler.worker.refusals import refusal_of
 from crawler.worker.robots_cache import RobotsCache
+from crawler.worker.target_outcome import of_read_page
 from crawler.worker.validator_memory import ValidatorMemory
 
 
@@ -34,10 +35,10 @@ class Pipeline:
 
     # -- from a lease to its download ----------------------------------------------------------------------------------
 
-    def begin(self, lease: Lease, before: UrlState | None = None) -> PendingCall | None:
+    def begin(self, lease: Lease, before: UrlState | None = None, page: UrlState | None = None) -> PendingCall | None:
         """Start the download, or return what ends the lease without one. May raise RedisAway: then repeat it.
 
-        *before* is the state that the visit before left.
+        *before* is the state that the visit before left; *page*, of a target, that of the same URL as a page.
         """
         if lease.kind == "R":
             download = Download(lease, stored=self._rules.to_revalidate(lease))
@@ -50,11 +51,11 @@ class Pipeline:
             return PendingCall(of_bad_entry(lease, str(error), processor.id))
         if plan.obey_robots and not lease.unreachable and not self._rules.knows(lease):
             return PendingCall(Release(lease))
-        url = entry.request.url
-        url_id = processor.id(url)
-        conditions = self._validators.conditions(lease, url_id, before)
-        held = LeasedPage(lease, entry, url_id, plan.form.apply(url), before, conditions, plan)
-        self._links.known.acknowledge((held.url,))  # it could not be leased if it were not accepted
+        held = self._held(lease, entry, before)
+        # It could not be leased if it were not accepted.
+        self._links.known.acknowledge((held.name,))
+        if page is not None and not lease.unreachable:
+            return PendingCall(of_read_page(held, page))
         # Matching this URL against the site's rules counts as processing it: the pool's watchdog sees it.
         processor.enter("handle", lease.token)
         refusal = refusal_of(held, self._links, self._rules if plan.obey_robots else None)
@@ -66,6 +67,13 @@ class Pipeline:
         else:
             self._downloader.fetch_page(held)
         return None
+
+    def _held(self, lease: Lease, entry: Entry, before: UrlState | None) -> LeasedPage:
+        plan, url_id = self.processor.plan, self.processor.id_of(entry.request)
+        conditions = self._validators.conditions(lease, url_id, before)
+        if plan.check and before is not None and before.is_gone:
+            conditions = ()  # what it named was removed, so it must be read
+        return LeasedPage(lease, entry, url_id, plan.form.apply(entry.request.url), before, conditions, plan)
 
     # -- from a download to the end of its lease -----------------------------------------------------------------------
 

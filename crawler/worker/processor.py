@@ -25,6 +25,7 @@ from crawler.policy.cookies import CIRCLE, Chain
 from crawler.policy.politeness import NOT_MODIFIED, Verdict, judge
 from crawler.record import Charge, Request
 from crawler.worker.context import NO_CALLBACKS, Callbacks, Stored
+from crawler.worker.copies import Copies
 from crawler.worker.diffs import with_diff
 from crawler.worker.documents import Documents
 from crawler.worker.hook_requests import joined, requests_of
@@ -36,7 +37,6 @@ from crawler.worker.outcome import (
     HostFeedback,
     LeasedPage,
     feedback_of,
-    is_known_copy,
     is_same,
     of_failure,
     of_not_modified,
@@ -51,6 +51,8 @@ from crawler.worker.pending_call import PendingCall
 from crawler.worker.robots_cache import RobotsAnswer
 from crawler.worker.shares import PageClock
 from crawler.worker.sitemap_requests import SitemapRequests
+from crawler.worker.target_outcome import TargetJudge, as_get, error_of, is_doubtful, of_target
+from crawler.worker.targets import NO_NAMES, Names, Targets
 
 MAX_REPORTED: Final = 10
 """Number of hosts that a worker names as not getting the --header lines."""
@@ -62,22 +64,20 @@ class Processor:
     def __init__(
         self, stored: Stored, links: LinkFilter, plan: WorkerOptions, callbacks: Callbacks = NO_CALLBACKS
     ) -> None:
-        self._stored = stored
+        self._stored, self.id, self.id_of = stored, stored.id, stored.id_of
         self._links = links
         self._extractor = Extractor(plan.extract)
         self._documents = Documents(plan, self._extractor, callbacks.documents)
         self.plan = plan
         self._hook, self._sample, self._revisit = callbacks.hook, callbacks.sample, callbacks.revisit
         self.say, self.enter = callbacks.say, callbacks.enter
+        self._copies = Copies(stored, links, plan, self._asking)
+        self._targets, self._target_judge = Targets(links, plan, stored), TargetJudge()
         self._sitemap_requests = SitemapRequests(links, plan.form, allow_private=plan.allow_private)
         self._reported: set[str] = set()
         """Hosts already reported as not getting the headers of the seeds that redirect to them."""
         self.clock = PageClock()
         self._page_data = PageData(callbacks.say)
-
-    def id(self, url: str) -> str:
-        """The id of a canonical URL."""
-        return self._stored.id(url)
 
     def robots(self, lease: Lease, answer: RobotsAnswer, ip: str) -> PendingCall:
         """The outcome of a robots lease; the sitemaps that it names are put before it."""
@@ -108,26 +108,36 @@ class Processor:
 
         May raise RedisAway if a root of the scope has to be looked up. Then process the same result again.
         """
-        is_sitemap = held.entry.request.sitemap
-        judged = result if is_sitemap else self._documents.as_page(result)
-        verdict = judge(judged, held.entry.retries, self.plan.retries, random.random())
+        verdict = self._judged(held, result)
         if forgiving and isinstance(result, FetchError) and result.kind == "timeout":
             verdict = Verdict("none")
         ip = result.address if self.plan.sees_addresses and isinstance(result, Response) else ""
         rest = feedback_of(held, result, verdict, ip)
+        if is_doubtful(held, result, verdict):
+            return PendingCall(as_get(held, result, rest, self.clock.took_ms))
         if verdict.outcome is None:
             return self._retry(held, verdict, rest)
         if isinstance(result, FetchError):
-            commit = of_failure(held, verdict.outcome, verdict.error, rest)
+            commit = of_failure(held, verdict.outcome, error_of(held, result, verdict.error), rest)
             return self._outgoing(commit, failed=True)
-        if result.status == NOT_MODIFIED:
+        if result.status == NOT_MODIFIED and not held.entry.request.target:
             commit = of_not_modified(held, result, rest, is_asked=chain is None)
             return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
         if verdict.outcome == "redirected":
             return self._redirect(held, result, rest, chain)
+        return self._answered(held, result, verdict, rest, chain)
+
+    def _answered(
+        self, held: LeasedPage, result: Response, verdict: Verdict, rest: HostFeedback, chain: Chain | None
+    ) -> PendingCall:
+        """The end of a URL that has got its last answer, which is no redirect."""
+        outcome, is_sitemap = verdict.outcome or "", held.entry.request.sitemap
+        if held.entry.request.target:
+            commit = of_target(held, outcome, result, rest)
+            return self._outgoing(commit, failed=commit.outcome.startswith("failed"))
         if chain is not None:
             result = msgspec.structs.replace(result, url=self.plan.form.apply(result.url))
-        if verdict.outcome == "fetched" and 200 <= result.status < 300:
+        if outcome == "fetched" and 200 <= result.status < 300:
             if is_same(held, result):
                 return self._outgoing(of_unchanged(held, result, rest))
             read = self._sitemap if self._is_sitemap(held, result) else self._page
@@ -137,8 +147,15 @@ class Processor:
         requests, refused = self._of_hook(held, hook)
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         found = Discovered(now, refused=refused, hook=hook, error=verdict.error)
-        commit = self._documents.with_missed(of_response(held, verdict.outcome, result, rest, found), result)
+        commit = self._documents.with_missed(of_response(held, outcome, result, rest, found), result)
         return self._outgoing(commit, requests, later, failed=commit.outcome.startswith("failed"))
+
+    def _judged(self, held: LeasedPage, result: FetchResult) -> Verdict:
+        request, tried = held.entry.request, held.entry.retries
+        if request.target:
+            return self._target_judge.judge(held, result, self.plan.retries, random.random())
+        judged = result if request.sitemap else self._documents.as_page(result)
+        return judge(judged, tried, self.plan.retries, random.random())
 
     def _retry(self, held: LeasedPage, verdict: Verdict, rest: HostFeedback) -> PendingCall:
         alone_ms, took_ms = round(verdict.alone * 1000), self.clock.took_ms
@@ -155,6 +172,8 @@ class Processor:
         request, scope, form = held.entry.request, self.plan.scope, self.plan.form
         if form.identity(target) == form.identity(request.url):
             return True
+        if request.target:
+            return request.hops + hops < scope.max_hops and not scope.filtered(target)
         if request.sitemap:
             return not (scope.traps and scope.trap(target))
         if scope.admit(target, request.depth, request.hops + hops + 1) or self._links.trap_of(target):
@@ -176,11 +195,11 @@ class Processor:
         if form.identity(spelled) == form.identity(request.url):
             return self._redirect_to_itself(held, response, spelled, rest)
         target = form.apply(spelled)
-        found = self._redirected(held, target, request.hops + 1 + (0 if chain is None else chain.hops))
+        found = self._led_to(held, target, request.hops + 1 + (0 if chain is None else chain.hops))
         if not request.depth:
             self._report_lost_headers(response.url, target)
         too_many = bool(found.refused["hops"])
-        commit = of_redirect(held, response, target, found, rest, "" if too_many else self.id(target))
+        commit = of_redirect(held, response, target, found, rest, "" if too_many else found.leads_to)
         return self._outgoing(commit, found.requests, failed=too_many)
 
     def _redirect_to_itself(
@@ -193,6 +212,8 @@ class Processor:
                 return self._loop(held, response, rest, _too_many(request.hops))
             respelled = msgspec.structs.replace(request, url=spelled, hops=request.hops + 1)
             charge = Charge.NONE
+        elif request.target and not request.get:
+            respelled, charge = msgspec.structs.replace(request, get=True), Charge.NONE
         elif held.entry.retries >= self.plan.retries:
             why = "; no cookie that it sets is for this URL, or there was no time for it within --lease-term"
             return self._loop(
@@ -215,6 +236,16 @@ class Processor:
         if words := headers.lost(self.plan.origin_headers, before, after):
             self._reported.add(host)
             self.say(words)
+
+    def _led_to(self, held: LeasedPage, target: str, hops: int) -> Discovered:
+        """What a redirect leads to. In a check it is asked for as a target where it may not be read."""
+        request = held.entry.request
+        found = Discovered() if request.target else self._redirected(held, target, hops)
+        is_page = bool(request.sitemap or found.roots or found.requests or found.error) or not self.plan.check
+        if not is_page:
+            with self._asking(held.lease.token):
+                found = self._targets.of_redirect(held, target, hops, found)
+        return msgspec.structs.replace(found, leads_to=found.leads_to or self.id(target))
 
     def _redirected(self, held: LeasedPage, target: str, hops: int) -> Discovered:
         """A seed that redirects takes its root along, but never to an address that only a seed itself may name."""
@@ -263,18 +294,22 @@ class Processor:
         with self._asking(held.lease.token):
             requests, refused, dated = self._sitemap_requests.of_sitemap(held, sitemap)
             self._revisit(dated, self.plan)
+            named = NO_NAMES
+            if self.plan.check:
+                named = self._targets.of_sitemap(held, self._sitemap_requests.named(held, sitemap), sitemap.kind)
         error = "it was cut: it breaks off, or has more than a sitemap may have" if sitemap.truncated else None
+        requests = [*requests, *named.requests]
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         found = Discovered(now, refused=refused, error=error)
         commit = of_sitemap(held, response, found, rest, locations=len(sitemap.locations))
-        return self._outgoing(commit, requests, later)
+        return self._outgoing(named.kept(commit, response), requests, later)
 
     # -- pages ---------------------------------------------------------------------------------------------------------
 
     def _page(self, held: LeasedPage, response: Response, rest: HostFeedback) -> PendingCall:
         page = self._read(held, response)
         hook = self._page_data.merge(page, self._call_hook(held, page))
-        request, original, error = held.entry.request, self._canonical_elsewhere(held, page), hook.error
+        request, original, error = held.entry.request, self._copies.canonical_elsewhere(held, page), hook.error
         requests, refused = self._follow(held, page, original)
         roots: Sequence[str] = ()
         if not requests and self._is_moved(held, page, refused):
@@ -286,24 +321,31 @@ class Processor:
             requests, roots, error = list(moved.requests), moved.roots, error or moved.error
         refused.update(page.refused)
         own, counts = self._of_hook(held, hook)
-        requests, refused = joined(own, requests), refused + counts
+        named = self._names(held, page)
+        requests, refused = joined(own, [*requests, *named.requests]), refused + counts
         now, later = requests[:MAX_REQUESTS], requests[MAX_REQUESTS:]
         # A user who names a URL wants its links, even if it looks like a copy; and so does a hook that makes requests.
         spared = ANY
         if requests and request.depth and not (self.plan.all_links or own):
-            spared = self._alias(request.url)
-        is_stored, copy = self._original_of(held, original)
+            spared = self._copies.alias(request.url)
+        is_stored, copy = self._copies.original_of(held, original)
         found = Discovered(
             now, roots, refused, hook, error, spared, copy, original=original, is_original_stored=is_stored
         )
         commit = of_page(held, page, found, rest, self.plan.extract.want, near=self.plan.near_duplicates)
-        if later and spared != ANY and self._is_copy(commit):
+        if later and spared != ANY and self._copies.is_copy(commit):
             later = []  # else they would be put before the commit finds out
         if "diff" in self.plan.extract.want and held.before is not None:
             commit = with_diff(commit, page.main, lambda: self._stored.main_of(held.lease.token, held.id))
         if self._sample is not None and held.before is None:
             self._sample(request.url, page)
-        return self._outgoing(commit, requests, later)
+        return self._outgoing(named.kept(commit, response, page), requests, later)
+
+    def _names(self, held: LeasedPage, page: Page) -> Names:
+        if not self.plan.check:
+            return NO_NAMES
+        with self._asking(held.lease.token):
+            return self._targets.of_page(held, page)
 
     def _read(self, held: LeasedPage, response: Response) -> Page:
         """The page. A new one is read by its head alone if no more is needed and no link leads to anything new."""
@@ -323,50 +365,6 @@ class Processor:
                 return self._links.were_accepted(links)
 
         return self._extractor.extract(response, skims=True, settled=self._links.settled, were_accepted=were_accepted)
-
-    def _alias(self, url: str) -> str:
-        """The id of *url* with or without a final slash: copies that differ in it also have different links."""
-        path, mark, query = url.partition("?")
-        other = path.removesuffix("/") if path.endswith("/") else f"{path}/"
-        return self.id(other + mark + query) if other.count("/") > 2 else ""
-
-    def _is_copy(self, commit: Commit) -> bool:
-        """Whether another page had this content before, as far as is known before the commit."""
-        if not commit.digest:
-            return commit.record is None and is_known_copy(commit.before, commit.spared)
-        with self._asking(commit.lease.token):
-            first = self._stored.first_with(commit.lease.token, commit.digest)
-        return first not in (None, commit.id, commit.spared)
-
-    def _canonical_elsewhere(self, held: LeasedPage, page: Page) -> str | None:
-        """The page that this one names as its canonical, if that is obeyed and may be fetched."""
-        canonical, form = page.canonical, self.plan.form
-        if not self.plan.obey_canonical or canonical is None or page.nofollow:
-            return None
-        depth = held.entry.request.depth
-        if form.identity(canonical) == form.identity(page.url) or self.plan.scope.admit(canonical, depth):
-            return None
-        if self._links.trap_of(canonical) or urls.leads_to_bad_port(page.url, canonical):
-            return None
-        with self._asking(held.lease.token):
-            return canonical if canonical in self._links.inside([canonical]) else None
-
-    def _original_of(self, held: LeasedPage, original: str | None) -> tuple[bool, str]:
-        """Whether a page's *original* is stored with its contents, and the id of a copy that no longer needs its own.
-
-        Until then a copy keeps them: its original may fail, be disallowed, or name the copy in turn.
-        """
-        request = held.entry.request
-        if not (self.plan.obey_canonical and self.plan.extract.want):
-            return True, ""
-        token, via = held.lease.token, request.found_on
-        with self._asking(token):
-            if original is not None and self._stored.has_contents(token, original):
-                return True, ""
-            named = self._stored.named_by(token, via) if via else None
-        identity = self.plan.form.identity
-        is_copy = named is not None and identity(named) == identity(request.url)
-        return False, via if is_copy and via else ""
 
     def _follow(self, held: LeasedPage, page: Page, original: str | None) -> tuple[list[Request], Counter[str]]:
         """The requests that a page leads to. A refresh is a redirect; an obeyed canonical has the page's own depth."""
@@ -434,7 +432,7 @@ class Processor:
         if took_ms := self.clock.took_ms:
             commit = msgspec.structs.replace(commit, handling_ms=took_ms)
         before = [later[i : i + MAX_REQUESTS] for i in range(0, len(later), MAX_REQUESTS)]
-        return PendingCall(commit, [request.url for request in requests], before, failed)
+        return PendingCall(commit, [request.name for request in requests], before, failed)
 
 
 _MAX_REFRESH: Final = 10

@@ -35,7 +35,8 @@ def refusal_of(held: LeasedPage, links: LinkFilter, rules: RobotsCache | None) -
     if entry.crashes >= CRASH_LIMIT:
         return "failed:crash", f"{entry.crashes} workers died while handling it"
     request = entry.request
-    exempt = request.sitemap or (request.found_on is None and request.depth == 0)  # seeds, and what is read once
+    # Seeds, what is read once, and what is not read.
+    exempt = request.sitemap or request.target or (request.found_on is None and request.depth == 0)
     if not exempt and (trap := links.trap_of(request.url)):
         return "dropped:trap", f"quarantined: {trap}"
     # Of seeds and their redirects (depth 0), and of sitemaps, the filters never were asked.

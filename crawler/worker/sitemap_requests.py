@@ -96,6 +96,16 @@ class SitemapRequests:
         own = {url: date for url, date in dates if date is not None and urls.site_of_host(urls.host(url)) == site}
         return requests, refused + more, own
 
+    def named(self, held: LeasedPage, sitemap: Sitemap) -> tuple[list[str], list[str]]:
+        """What *sitemap* names, in canonical form; and what of that is no URL."""
+        found, bad = list[str](), list[str]()
+        for location in sitemap.locations:
+            try:
+                found.append(self._form.apply(urls.canonicalize(_absolute(location.url), held.entry.request.url)))
+            except InvalidURL:
+                bad.append(location.url)
+        return found, bad
+
     def _of_index(self, held: LeasedPage, found: list[str]) -> tuple[list[Request], Counter[str]]:
         request = held.entry.request
         nesting = request.depth + 1 if request.sitemap else 1  # for a page found by a link, depth counts links
@@ -109,12 +119,16 @@ class SitemapRequests:
         found: dict[str, str] = {}
         refused: Counter[str] = Counter()
         for reference in references:
-            absolute = f"http://{reference}" if reference.startswith("www.") else reference  # common in sitemaps
             try:
-                found.setdefault(self._form.apply(urls.canonicalize(absolute, base)), reference)
+                found.setdefault(self._form.apply(urls.canonicalize(_absolute(reference), base)), reference)
             except InvalidURL as error:
                 refused[error.reason] += 1
         return found, refused
+
+
+def _absolute(reference: str) -> str:
+    """With its scheme: sitemaps often leave it out."""
+    return f"http://{reference}" if reference.startswith("www.") else reference
 
 
 def _dated(request: Request, lastmod: int | None) -> Request:

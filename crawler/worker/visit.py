@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -14,8 +14,8 @@ import msgspec
 from crawler.fetch.fetcher import Response
 from crawler.frontier.messages import Lease
 from crawler.policy.changes import Finding, compare
-from crawler.policy.schedule import Intervals, next_interval
-from crawler.record import Record, Request, is_revisit
+from crawler.policy.schedule import UNASKED, Intervals, next_interval
+from crawler.record import Record, Request, is_revisit, is_target
 from crawler.url_state import UrlState
 
 
@@ -40,6 +40,7 @@ def state_of(request: Request, token: str, record: Record, **more: Any) -> UrlSt
         changed_at=now if is_good else 0,
         digest=bits_of(record.digest) if is_good else 0,
         sitemap=request.sitemap or record.sitemap,
+        is_target=request.target,
         **more,
     )
 
@@ -73,8 +74,10 @@ def with_change(record: Record, finding: Finding, before: UrlState | None) -> Re
 
 
 def tallies_of(finding: Finding) -> dict[str, int]:
-    """What a visit counts as in the counters of this visit of the crawl. Sitemaps do not count."""
+    """What a visit counts as in the counters of this visit of the crawl. Sitemaps do not count, targets elsewhere."""
     state, word = finding.state, finding.word
+    if state.is_target:
+        return {"targets": 1} if state.visits == 1 else {}
     if state.sitemap:
         return {}
     tallies = {} if word is None else {f"visit:{word}": 1}
@@ -85,10 +88,34 @@ _FINAL = ("fetched", "missing", "denied")
 """Outcomes of pages that the server has answered for good."""
 
 
+Read = Callable[[Sequence[tuple[str, str]]], list[UrlState | None]]
+"""Reads the states of URLs, by their hosts and ids."""
+
+
+def states_of_pages(
+    leases: Collection[Lease], id_of: Callable[[str], str], read: Read, began: Callable[[], int]
+) -> dict[str, UrlState]:
+    """The states of leased targets that have been read as pages, by token; not of pages that no answer is known of.
+
+    Of a target that is visited again, the page must have been too. *began* tells when this visit did, in seconds since
+    the epoch; it is asked only where that matters.
+    """
+    places = {}
+    for lease in leases:
+        if lease.kind == "P" and is_target(lease.raw):
+            with suppress(ValueError):  # a foreign client put it into the queue
+                places[lease.token] = lease.host, id_of(lease.entry().request.url)
+    states = zip(places, read(list(places.values())), strict=True) if places else ()
+    found = {token: state for token, state in states if state and not state.is_queued and state.outcome not in UNASKED}
+    again = {lease.token for lease in leases if lease.token in found and is_revisit(lease.raw)}
+    since = began() if again else 0
+    return {token: state for token, state in found.items() if token not in again or state.checked_at >= since}
+
+
 def states_before(
     leases: Iterable[Lease],
-    id_of: Callable[[str], str],
-    read: Callable[[Sequence[tuple[str, str]]], list[UrlState | None]],
+    id_of: Callable[[Request], str],
+    read: Read,
 ) -> dict[str, UrlState]:
     """The states of leased URLs that were visited before, by token; those that cannot be read are absent.
 
@@ -98,7 +125,7 @@ def states_before(
     for lease in leases:
         if lease.kind == "P" and is_revisit(lease.raw):
             with suppress(ValueError):  # a foreign client put it into the queue
-                places[lease.token] = lease.host, id_of(lease.entry().request.url)
+                places[lease.token] = lease.host, id_of(lease.entry().request)
     states = zip(places, read(list(places.values())), strict=True) if places else ()
     found = {token: state for token, state in states if state is not None}
     copies = {token: (places[token][0], state.copy_of) for token, state in found.items() if state.copy_of is not None}

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -65,9 +66,10 @@ def state(url: str, outcome: str = "fetched", *, days: float = 30, **more: Any) 
 def end(frontier: Frontier, *states: UrlState) -> None:
     """The crawl has visited these, and is done."""
     for shard, own in grouped(states, lambda one: frontier.home(Request(one.url).place()[0])).items():
-        shard.ask(verbs.put(shard, [Request(one.url, sitemap=one.sitemap) for one in own]))
-        for one in own:
-            url_id = frontier.id(one.url)
+        requests = [Request(one.url, sitemap=one.sitemap, target=one.is_target) for one in own]
+        shard.ask(verbs.put(shard, requests))
+        for one, request in zip(own, requests, strict=True):
+            url_id = frontier.shards[0].id_of(request)
             shard.read(("HSET", shard.keys.ended(url_id), id_bytes(url_id), one.encode()))
         found = Counter(f"outcome:{one.outcome}" for one in own) + Counter(sitemaps=sum(one.sitemap for one in own))
         shard.read(*(("HINCRBY", shard.keys.counters, name, n) for name, n in found.items()))
@@ -472,3 +474,29 @@ def test_a_schedule_that_changes_wakes_it(frontier: Frontier, monkeypatch: pytes
     while frontier.state().queued == 0:
         time.sleep(min(sweep.step() or 0, 0.1))
         assert time.monotonic() < deadline
+
+
+# -- another check -----------------------------------------------------------------------------------------------------
+
+
+def test_another_check_asks_for_all_but_what_was_good_elsewhere_a_day_ago(link: Connection) -> None:
+    frontier = crawl_of(link)
+    frontier.put([], roots=["site.example"])
+    target = partial(state, is_target=True)
+    due = [
+        state("http://site.example/page", days=0.01),
+        target("http://site.example/image", "checked", days=0.01),
+        target("http://elsewhere.example/old", "checked", days=1.1),
+        target("http://elsewhere.example/broken", "missing", days=0.01),
+        target("http://elsewhere.example/moved", "redirected", days=0.01),
+    ]
+    end(frontier, *due, target("http://elsewhere.example/good", "checked", days=0.01))
+    assert queue(Sweep(frontier, SETTINGS, Choice.of_check(), "a"), lambda: False)
+    leases = [lease for shard in frontier.shards for lease in shard.ask(verbs.lease(shard, "1", 50, 60.0, "w")).leases]
+    found = {lease.entry().request for lease in leases}
+    assert {(one.url, one.target) for one in found} == {(one.url, one.is_target) for one in due}
+
+
+def test_a_check_is_another_choice_than_all() -> None:
+    assert str(Choice.of_check()) != str(Choice.of("0"))
+    assert not Choice.of("0").is_fresh(state("http://a.example/", "checked", days=0, is_target=True), int(time.time()))

@@ -39,6 +39,7 @@ def field_values(name: str) -> st.SearchStrategy[Any]:
         "depth": NUMBERS,
         "hops": NUMBERS,
         "sitemap": st.booleans(),
+        "target": st.booleans(),
         "outcome": st.sampled_from(OUTCOMES),
         "truncated": st.booleans(),
         "whole_page": st.booleans(),

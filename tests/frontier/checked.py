@@ -22,6 +22,8 @@ from tests.frontier.snapshot import Snapshot
 MAX_KNOWN: Final = 40
 OWN_SLOTS: Final = 2
 """The most that a test gives a host by a setting of its own."""
+TARGETS: Final = (7, 8, 13)
+"""Numbers of requests that ask for what is a page as well; one is another target's URL."""
 HOSTS: Final = ("a.example", "w.b.example:8080", "b.example")
 ODD_VIA: Final = str(int.from_bytes(b"\x0a \x00\x0d\xff %1", "big") >> 1)
 """An id whose bytes would hurt whoever splits or prints entries."""
@@ -29,14 +31,16 @@ STATUS: Final = {LeaseLost: "LEASE_LOST", CrawlDeleting: "DELETING", NoCrawl: "N
 
 
 def _request(n: int) -> Request:
-    scheme = "https" if n // 3 % 2 else "http"
+    scheme, is_target = "https" if n // 3 % 2 else "http", n in TARGETS
     return Request(
-        f"{scheme}://{HOSTS[n % 3]}/{n}?q=%0A",
+        f"{scheme}://{HOSTS[n % 3]}/{n - 6 if is_target else n}?q=%0A",
         n * 20 % 256,
         n % 4,
         ODD_VIA if n % 2 else "0",
         n % 5 == 0,
         first=n % 7 == 3,
+        target=is_target,
+        get=n == TARGETS[0],
     )
 
 
@@ -75,7 +79,7 @@ class CheckedMachine(RuleBasedStateMachine):
         self.link.client.hset(self.crawl.frontier.keys.meta, "seen_set", 3)
         self.frontier = self.crawl.frontier
         self.model = Model(limits, BEGIN)
-        self.origin = {self.frontier.id(request.url): request.place() for request in POOL}
+        self.origin = {self.frontier.id_of(request): request.place() for request in POOL}
 
     def crowd(self, site: str) -> None:
         """Let *site* have many hosts, as if those that nothing else is known of were there."""
@@ -145,7 +149,7 @@ class CheckedMachine(RuleBasedStateMachine):
     def _put_of(self, request: Request) -> Put:
         host, entry = request.place()
         first = request.first and not request.sitemap
-        return Put(self.frontier.id(request.url), host, 0 if request.sitemap else 1, entry, site_key(host), first)
+        return Put(self.frontier.id_of(request), host, 0 if request.sitemap else 1, entry, site_key(host), first)
 
     def _known(self, n: int, kind: str = "") -> Lease | None:
         """The n-th latest lease that a client was given: one that is held, or one that may have ended long ago."""
@@ -238,6 +242,7 @@ class CheckedMachine(RuleBasedStateMachine):
         assert {url_id for url_id, page in shot.pages.items() if "at" in page} == set(model.latest)
         assert {url_id for url_id, page in shot.pages.items() if "fat" in page} == set(model.beside)
         assert {url_id for url_id, page in shot.pages.items() if "f" in page} == model.has_failed
+        assert shot.links == model.links
         assert shot.digests == model.digests
         assert shot.failed == model.failed
         assert (shot.seen, shot.roots, shot.sources) == (model.seen, model.roots, model.sources)

@@ -17,6 +17,8 @@ from crawler.frontier.shards.shard import Shard
 from crawler.record import Request
 from crawler.url import Form
 
+_OF_SHARD = ("done", "wait", "id", "id_of", "run", "ask", "call", "keys", "connection", "identity", "info", "read")
+
 
 class Client:
     """`client.VERB(...)` sends the call that `verbs.VERB` builds; `client.VERB_call(...)` builds it."""
@@ -58,7 +60,7 @@ class Client:
     def __getattr__(self, name: str) -> Any:
         if name.endswith("_call"):
             return partial(getattr(verbs, name.removesuffix("_call")), self.shard)
-        if name in ("done", "wait", "id", "run", "ask", "call", "keys", "connection", "identity", "info", "read"):
+        if name in _OF_SHARD:
             return getattr(self.frontier if name == "done" else self.shard, name)
         build: Callable[..., Call[Any]] = partial(getattr(verbs, name), self.shard)
         return lambda *args, **options: self.shard.ask(build(*args, **options))

@@ -34,7 +34,7 @@ def state_of(lease: Lease, outcome: str, **fields: Any) -> UrlState:
     request = lease.entry().request
     found = request.depth, request.hops, request.via, crc32(lease.token.encode())
     depth, hops, via, token = found
-    more = {"first_seen": FIRST_SEEN, "checked_at": FIRST_SEEN, **fields}
+    more = {"first_seen": FIRST_SEEN, "checked_at": FIRST_SEEN, "is_target": request.target, **fields}
     return UrlState(url=request.url, outcome=outcome, depth=depth, hops=hops, via=via, token=token, **more)
 
 
@@ -85,17 +85,24 @@ class Crawl:
         target: str | None = None,
         **options: Any,
     ) -> Commit:
-        """What `commit` needs to end *lease*."""
-        url = lease.entry().request.url
-        requests = [Request(link, depth=1, via=self.frontier.id(url)) for link in links]
+        """What `commit` needs to end *lease*; `named`: what the page names, for a check."""
+        url, url_id = lease.entry().request.url, self.frontier.id_of(lease.entry().request)
+        requests = [Request(link, depth=1, via=url_id) for link in links]
         facts = {"similarity": options.get("similarity"), "digest": int(options.get("digest") or 0) << 1}
         state = state_of(lease, outcome, target=target, **facts)
-        before = self.crawldb.records.state(self.frontier.id(url)) if is_revisit(lease.raw) else None
+        before = self.crawldb.records.state(url_id) if is_revisit(lease.raw) else None
         tallies = options.pop("tallies", {})
         if outcome in ("fetched", "missing", "denied") and "sitemaps" not in tallies:
             tallies = {"visit:fetched": 1, **tallies}
-        made = {"record": record_of(url, outcome), "state": state, "before": before, "tallies": tallies, **options}
-        return Commit(lease, self.frontier.id(url), event=event, rest_ms=rest_ms, requests=requests, **made)
+        made = {
+            "links": options.pop("named", None),
+            "record": record_of(url, outcome),
+            "state": state,
+            "before": before,
+            "tallies": tallies,
+            **options,
+        }
+        return Commit(lease, url_id, event=event, rest_ms=rest_ms, requests=requests, **made)
 
     def commit(self, lease: Lease, outcome: str = "fetched", **options: Any) -> Accepted:
         """End *lease* with *outcome*."""

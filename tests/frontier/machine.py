@@ -153,6 +153,7 @@ class FrontierMachine(CheckedMachine):
                 "no_validators": st.booleans(),
                 "visit": st.sampled_from(("new", "same", "keeps")),
                 "changed": st.booleans(),
+                "named": st.sampled_from((None, None, b"", b"\x01 named", b"\x01 others")),
             }
         ),
     )
@@ -181,18 +182,20 @@ class FrontierMachine(CheckedMachine):
         no_validators: bool = False,
         visit: Mode = "new",
         changed: bool = False,
+        named: bytes | None = None,
     ) -> None:
-        url = lease.entry().request.url
-        url_id = self.frontier.id(url)
+        request = lease.entry().request
+        url, url_id = request.url, self.frontier.id_of(request)
+        outcome = "checked" if request.target and outcome == "fetched" else outcome
         number = int(url.rpartition("/")[2].partition("?")[0]) + changed
         digest = str(number % 2 + 7) if digested else ""  # others have the same content
         # two kinds of text; those of one kind are near each other
         similarity = (-(number % 2) & (1 << 64) - 1) ^ similar if similar and outcome == "fetched" else None
-        target = self.frontier.id(requests[0].url) if outcome == "redirected" and requests else ""
+        target = self.frontier.id_of(requests[0]) if outcome == "redirected" and requests else ""
         before = self.crawl.crawldb.records.state(url_id) if is_revisit(lease.raw) else None
         is_bad = outcome.startswith("failed") or outcome in ("dropped:trap", "dropped:scope")
         mode = "new" if before is None or target else "keeps" if visit == "keeps" else "same" if not is_bad else "new"
-        mode = mode if visit != "new" else "new"
+        mode = "same" if outcome == "checked" else mode if visit != "new" else "new"
         stays = before if mode != "new" else None
         state = state_of(
             lease,
@@ -220,14 +223,15 @@ class FrontierMachine(CheckedMachine):
             loop=record_of(url, "failed:redirect-loop") if target else b"",
             before=before,
             keeps=mode == "keeps",
-            tallies={"visit:fetched": 1} if outcome in FINAL_ANSWERS else {},
+            links=named,
+            tallies={"visit:fetched": 1} if outcome in FINAL_ANSWERS and not request.target else {},
         )
         if event == "unsent":
             self.nothing_was_sent(lease)
         end = partial(self.model.commit, lease.token, self._what(lease), url_id, outcome)
         expect = partial(end, event=event, rest_ms=rest_ms, puts=self._puts(requests), handling=handling_ms)
         expect = partial(expect, trouble=trouble, target=target, similarity=similarity, mode=mode, gone=state.is_gone)
-        expect = partial(expect, no_validators=no_validators)
+        expect = partial(expect, no_validators=no_validators, links=named, counts=not request.target)
         self._send(self.frontier.commit_call(ending), partial(expect, digest=digest, latency=latency_ms, ip=ip))
 
     @rule(
@@ -290,7 +294,7 @@ class FrontierMachine(CheckedMachine):
     @rule(first=numbers, n=st.integers(1, 6), ago=st.sampled_from((0, 0, 1, 70_000)))
     def revive(self, first: int, n: int, ago: int = 0) -> None:
         requests = [POOL[(first + k) % len(POOL)] for k in range(n)]
-        requests += [request for request in POOL if self.frontier.id(request.url) in self.model.failed][:n]
+        requests += [request for request in POOL if self.frontier.id_of(request) in self.model.failed][:n]
         latest = self.model.now - ago
         expect = partial(self.model.revive, self._puts(requests), latest)
         self._do(self._attempt(self.frontier.revive, requests, latest), expect)
@@ -300,9 +304,9 @@ class FrontierMachine(CheckedMachine):
         """A sweeper has found URLs due, in a visit that it has begun."""
         shard = self.frontier.shard
         self._send(visits.begin_visit(shard, visit, None), partial(self.model.begin_visit, visit))
-        over = [request.url for request in POOL if self.frontier.id(request.url) in self.model.ended]
+        over = [request for request in POOL if self.frontier.id_of(request) in self.model.ended]
         picked = dict.fromkeys(over[(first + k) % len(over)] for k in range(n)) if over else {}
-        due = [ended(self.crawl, url) for url in picked]
+        due = [ended(self.crawl, request.url, target=request.target) for request in picked]
         puts = self._puts([request for _, request in due])
         read = [self.model.ended[put.id] for put in puts]
         self._send(visits.revisit(shard, due), partial(self.model.revisit, puts, read))

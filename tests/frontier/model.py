@@ -215,7 +215,7 @@ class Model:
         """Setting and name -> value."""
         self.visit, self.visit_ms, self.visit_fetched = 1, 0, 0
         """Number of the visit, when it began, and pages with a final answer in it."""
-        self.targets: dict[str, str] = {}
+        self.links, self.targets = dict[str, bytes](), dict[str, str]()
         """id of a URL that redirects -> id of the URL that it redirects to."""
 
     # -- what can be seen ----------------------------------------------------------------------------------------------
@@ -584,20 +584,26 @@ class Model:
         target: str = "",
         mode: Mode = "new",
         gone: bool = False,
+        links: bytes | None = None,
+        counts: bool = True,
     ) -> Reply:
         if not self._owned(token, what):
             done = url_id in self.states and self.states[url_id][1] == token
             return ("OK", 0, 0, 0, url_id in self.duplicates) if done else ("LEASE_LOST",)
         out = self._end(token)
         assert out.id == url_id
-        self.visit_fetched += outcome in FINAL_ANSWERS
+        self.visit_fetched += counts and outcome in FINAL_ANSWERS
+        if links is not None:
+            self.links.pop(url_id, None)
+        if links:
+            self.links[url_id] = links
         if target and self._leads_to(target, url_id):
             outcome = "failed:redirect-loop"
         self.targets.pop(url_id, None)
         if target:
             self.targets[url_id] = target
         self.ended[url_id] = self.states[url_id] = outcome, token
-        self._record(url_id, mode)
+        self._record(url_id, mode, outcome)
         host = self.hosts[out.host]
         host.done += 1
         host.no_validators |= no_validators
@@ -622,9 +628,14 @@ class Model:
         self._labour(host, handling, token)
         return "OK", *told, is_left_out
 
-    def _record(self, url_id: str, mode: Mode) -> None:
-        """The record of a visit; one that failed goes beside a good one, one that found nothing new has none."""
+    def _record(self, url_id: str, mode: Mode, outcome: str) -> None:
+        """The record of a visit; one that failed goes beside a good one, one that found nothing new has none.
+
+        A target that is good has none, and keeps none.
+        """
         if mode == "same":
+            if outcome == "checked":
+                self.latest.pop(url_id, None)
             self.beside.pop(url_id, None)
             self.has_failed.discard(url_id)
             return

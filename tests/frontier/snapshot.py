@@ -66,6 +66,8 @@ class Snapshot:
     pages: dict[str, dict[str, bytes]] = field(default_factory=dict)
     states: dict[str, UrlState] = field(default_factory=dict)
     """By id; of each URL that has ended, also while it is visited again."""
+    links: dict[str, bytes] = field(default_factory=dict)
+    """By id; what pages of a check name."""
     records: list[tuple[str, str]] = field(default_factory=list)
     failed: dict[str, int] = field(default_factory=dict)
     seen: set[str] = field(default_factory=set)
@@ -132,6 +134,10 @@ class Snapshot:
                 found = {str(int.from_bytes(k, "big")): UrlState.decode(v) for k, v in _pairs(value)}
                 assert all(int(url_id) % 16_384 == int(rest) for url_id in found)
                 self.states.update(found)
+            case "links":
+                named = {str(int.from_bytes(k, "big")): v for k, v in _pairs(value)}
+                assert all(int(url_id) % 16_384 == int(rest) for url_id in named)
+                self.links.update(named)
             case "host_settings":
                 self.host_settings = {k.decode(): v.decode() for k, v in _pairs(value)}
             case "outbox":
@@ -275,7 +281,7 @@ class Snapshot:
             places = {page[name].decode() for name in ("at", "fat") if name in page}
             assert places <= set(by_id.get(url_id, ()))
             assert "at" in page or url_id in self.failed  # else it was drained
-        assert set(self.pages) <= set(self.states)
+        assert set(self.pages) <= set(self.states) >= set(self.links)
         assert set(self.failed) <= set(self.pages) & set(self.ended)
         assert all(entries <= self.noted for entries in self.near.values())  # of a full band the latest
 

@@ -14,7 +14,7 @@ def put_states(crawl: Crawl, states: Iterable[UrlState]) -> None:
     """Store *states* as they are."""
     keys = crawl.frontier.keys
     for state in states:
-        url_id = crawl.frontier.id(state.url)
+        url_id = crawl.frontier.id_of(Request(state.url, target=state.is_target))
         crawl.link.client.hset(keys.ended(url_id), id_bytes(url_id), state.encode())
 
 
@@ -25,9 +25,9 @@ def stored(crawl: Crawl, url: str) -> UrlState:
     return UrlState.decode(raw)
 
 
-def ended(crawl: Crawl, url: str) -> tuple[Ended, Request]:
+def ended(crawl: Crawl, url: str, *, target: bool = False) -> tuple[Ended, Request]:
     """What `revisit` needs to queue *url*."""
-    url_id = crawl.frontier.id(url)
+    url_id = crawl.frontier.id_of(Request(url, target=target))
     (raw,) = crawl.frontier.read(("HGET", crawl.frontier.keys.ended(url_id), id_bytes(url_id)))
     found = Ended(url_id, raw, UrlState.decode(raw))
     return found, found.request()

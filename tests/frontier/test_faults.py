@@ -149,6 +149,19 @@ FAULTS: Final = {
     "a visit that finds nothing new forgets whose copy it is": Fault(
         "if stays then\n  first", "if false then\n  first", ("commit",)
     ),
+    "what a page names is lost when a visit finds nothing new": Fault(
+        " ~= '' then\n  redis.call('HSET', KEYS[",
+        " == '' then\n  redis.call('HDEL', (string.gsub(ENDED, ':ended:', ':links:')), field)\n"
+        "else\n  redis.call('HSET', KEYS[",
+        ("commit",),
+    ),
+    "what a page names is kept when it is gone": Fault(" == '-' then", " == '!' then", ("commit",)),
+    "a target that is good keeps the record of its failure": Fault(
+        "stored and outcome ~= 'checked' then", "stored then", ("commit",)
+    ),
+    "targets are taken for damaged entries": Fault(
+        "bit.band(flags, ENTRY_FLAGS) ~= flags", "bit.band(flags, 63) ~= flags"
+    ),
     "drain loses the record of a failed visit": Fault("    if was[2] then --", "    if false then --", ("drain",)),
     "the state of a copy does not name the first page": Fault(
         "with_marks(state, marks, first) or", "with_marks(state, marks - marks % 2) or", ("commit",)

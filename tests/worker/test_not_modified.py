@@ -64,6 +64,9 @@ class Memory:
     def id(self, url: str) -> str:
         return "7" if url == URL else "8"
 
+    def id_of(self, request: Request) -> str:
+        return self.id(request.url)
+
     def first_with(self, token: str, digest: str) -> str | None:
         return None
 

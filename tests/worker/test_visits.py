@@ -48,6 +48,9 @@ class Site:
     def id(self, url: str) -> str:
         return str(zlib.crc32(url.encode()))
 
+    def id_of(self, request: Request) -> str:
+        return self.id(request.url)
+
     def first_with(self, token: str, digest: str) -> str | None:
         return None
 

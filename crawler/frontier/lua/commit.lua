@@ -5,13 +5,15 @@
 -- A page whose text is nearly that of an earlier one is noted as near it, and loses nothing.
 -- A visit that found nothing new brings no record: the one that is stored stays. So does a good one where `keeps` says
 -- so, with the record of this visit beside it.
--- KEYS  page, `ended`, `digests` hash of the content if there is one, the five `near` hashes of the similarity if there
---       is one, the same of `old_digest` and `noted`, `parcels` streams of other shards (see post in
---       shared/outbox.lua), then host, lists and set of `seen` of each group of requests (see look_up in
---       shared/admission.lua)
+-- What the page names (`links`) is for `crawler check`: it is stored beside the state, and stays until a visit changes
+-- it.
+-- KEYS  page, `ended`, `links` if that argument is not '', `digests` hash of the content if there is one, the five
+--       `near` hashes of the similarity if there is one, the same of `old_digest` and `noted`, `parcels` streams of
+--       other shards (see post in shared/outbox.lua), then host, lists and set of `seen` of each group of requests (see
+--       look_up in shared/admission.lua)
 -- ARGS  token, held, id, field, event, rest_ms, latency_ms, outcome, state, record, keeps, contents, digest,
 --       similarity, old_digest, noted, spared, ip, copy, handling_ms, trouble,
---       no_validators, loop, tallies
+--       no_validators, loop, links, tallies
 -- REST  as many contents, each its field and its bytes (zlib); as many tallies, each with its n; number of roots,
 --       roots, messages to other shards, groups of requests
 --       held: see owned in shared/leases.lua
@@ -25,6 +27,7 @@
 --       trouble: what is wrong with the host, in words, or ''
 --       no_validators: '1' if its ETags and dates do not tell versions of a page apart, or ''
 --       loop: of a redirect the record to store if its target leads back here, or ''
+--       links: what the page names, packed; '-': what is stored of that is removed; '': it stays
 --       copy: the id of a page that names this one as its canonical, and needs no contents of its own any more, or ''
 -- RETURNS OK new seen over_budget duplicate, hosts whose tail is to be packed | DONE_ALREADY duplicate | LEASE_LOST |
 --         NO_CRAWL
@@ -88,6 +91,10 @@ local stays = record == '' or keeps -- the record that is stored, and by what ot
 local stored = stays and redis.call('HGET', PAGE, 'at')
 local beside = stored and record ~= ''
 local k, first, is_noted = OWN_KEYS + 2, nil, false
+if ARG.links ~= '' then
+  redis.call('HLEN', KEYS[k]) -- as above
+  k = k + 1
+end
 local of_digest = digest ~= '' and KEYS[k]
 local has = of_digest and redis.call('HGET', of_digest, digest)
 k = (of_digest and 1 or 0) + (entry ~= '' and NEAR_BANDS or 0) + k
@@ -126,12 +133,18 @@ end
 local marks = (first and STATE_COPY or 0) + (is_noted and STATE_NOTED or 0)
 redis.call('HSET', ENDED, field, marks > 0 and with_marks(state, marks, first) or state)
 
+if ARG.links == '-' then
+  redis.call('HDEL', KEYS[OWN_KEYS + 2], field)
+elseif ARG.links ~= '' then
+  redis.call('HSET', KEYS[OWN_KEYS + 2], field, ARG.links)
+end
+
 local a = REST
 local left_out = first and not stays
-if record == '' and stored then
+if record == '' and stored and outcome ~= 'checked' then
   redis.call('HDEL', PAGE, 'f', 'fat')
 elseif record == '' then
-  redis.call('DEL', PAGE) -- of a dead letter that was drained
+  redis.call('DEL', PAGE) -- of a dead letter that was drained, of a target that is good now
 elseif beside then
   redis.call('HSET', PAGE, 'f', record, 'fat', redis.call('XADD', RECORDS, '*', 'i', id))
 else

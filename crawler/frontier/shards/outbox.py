@@ -72,7 +72,7 @@ class OutboxMessage(msgspec.Struct):
 
 
 def sort(
-    requests: Sequence[Request], roots: Sequence[str], home: int, shards: int, id_of: Callable[[str], str]
+    requests: Sequence[Request], roots: Sequence[str], home: int, shards: int, id_of: Callable[[Request], str]
 ) -> dict[int, OutboxMessage]:
     """Messages by shard; the one of *home* is always there."""
     messages: dict[int, OutboxMessage] = {home: OutboxMessage()}
@@ -83,7 +83,7 @@ def sort(
         message = messages.setdefault(shard_of(host, shards), OutboxMessage())
         priority = 0 if request.sitemap else FIRST if request.first else NORMAL
         group = message.groups.setdefault(f"{priority} {host}", [])
-        group.append((id_of(request.url), entry))
+        group.append((id_of(request), entry))
     return messages
 
 
@@ -93,17 +93,19 @@ def _joined(entries: Sequence[bytes]) -> bytes:
     return table.pack(*accumulate(map(len, entries), initial=table.size)) + b"".join(entries)
 
 
-def laid_out(urls: Sequence[str], keys: Keys, id_of: Callable[[str], str]) -> tuple[list[str], Args, list[int]]:
-    """URLs by host as keys and arguments, as accepted.lua reads them; and which of *urls* each of them is."""
+def laid_out(
+    requests: Sequence[Request], keys: Keys, id_of: Callable[[Request], str]
+) -> tuple[list[str], Args, list[int]]:
+    """Requests by host as keys and arguments, as accepted.lua reads them; and which of *requests* each of them is."""
     groups: dict[str, list[int]] = {}
-    for place, url in enumerate(urls):
-        groups.setdefault(host_of(url), []).append(place)
+    for place, request in enumerate(requests):
+        groups.setdefault(host_of(request.url), []).append(place)
     names: list[str] = []
     args: Args = []
     order: list[int] = []
     for host, places in groups.items():
         names += keys.host(host), keys.seen(host)
-        args += [host, len(places), *(id_of(urls[place]) for place in places)]
+        args += [host, len(places), *(id_of(requests[place]) for place in places)]
         order += places
     return names, args, order
 

@@ -12,6 +12,7 @@ from crawler.frontier.keys import Keys
 from crawler.frontier.redis.connection import Call, Connection
 from crawler.frontier.scripts import SERVER_CLOCK, Arg, load
 from crawler.frontier.shards.reader import Reader
+from crawler.record import TARGET, Request
 from crawler.url import url_id
 
 T = TypeVar("T")
@@ -67,6 +68,12 @@ class Shard(Reader):
     def id(self, url: str) -> str:
         """The id of a canonical URL in this crawl, the same for all spellings that its form takes for one."""
         return url_id(self.identity.form.identity(url), self.identity.salt)
+
+    def id_of(self, request: Request) -> str:
+        """The id of what *request* asks for: a target has another one than the page of its URL."""
+        if not request.target:
+            return self.id(request.url)
+        return url_id(TARGET + self.identity.form.identity(request.url), self.identity.salt)
 
     def info(self, section: str) -> Mapping[str, Any]:
         """A section of what its server's INFO returns."""

@@ -7,7 +7,8 @@ local function is_ours(entry, host)
   if not flags or bit.band(flags, ENTRY_FLAGS) ~= flags or (flags % 4 >= 2 and string.find(host, ':%d+$')) then
     return false
   end
-  return string.byte(entry, ENTRY_HEAD + 1 + (flags >= ENTRY_LASTMOD and ENTRY_LASTMOD_SIZE or 0)) == 47 -- "/"
+  local lastmod = bit.band(flags, ENTRY_LASTMOD) > 0 and ENTRY_LASTMOD_SIZE or 0
+  return string.byte(entry, ENTRY_HEAD + 1 + lastmod) == 47 -- "/"
 end
 
 -- is_sitemap: whether a queue entry is to be read as a sitemap
