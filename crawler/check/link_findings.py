@@ -124,7 +124,8 @@ def add_links(drafts: Drafts, wanted: Wanted, answers: Answers, judge: Judge) ->
         trouble, answer = judge.trouble(target), answers.by_id[target]
         if trouble is None or not (places or (answer.is_start and trouble.code not in _OF_REDIRECTS)):
             continue
-        draft = drafts.add(trouble.code, trouble.target, trouble.cause)
+        code = "not-checked" if trouble.code == "linked-disallowed" and not places else trouble.code
+        draft = drafts.add(code, trouble.target, trouble.cause)
         draft.places.append(places)
         draft.urls.add(answer.url)
     for target, places in wanted.canonicals.items():

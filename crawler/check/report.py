@@ -98,6 +98,9 @@ class _Report:
         facts = Facts.read(graph, self._options.slow, self._options.large, room)
         answers = Answers(graph, facts, self._frontier)
         judge = Judge(answers, self._sites())
+        state = self._frontier.state()
+        if not state.idle or state.state == "limit":
+            facts.in_sitemaps.clear()  # pages that were not read may link to them
         names = Names(graph, facts, answers, lambda target: judge.trouble(target) is not None)
         wanted = link_findings.want(answers, judge, facts, names, room)
         answers.urls |= collect(graph, wanted)

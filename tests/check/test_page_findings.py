@@ -9,6 +9,7 @@ from crawler.check.facts import MAX_TRANSLATIONS
 from crawler.check.places import NEW, Room
 from crawler.check.report import ReportOptions
 from crawler.checked_page import Note
+from crawler.record import Request
 from tests.check.crawled import SITE, Crawled, Link, Page
 
 EN, DE, FR = f"{SITE}/en", f"{SITE}/de", f"{SITE}/fr"
@@ -99,6 +100,14 @@ def test_pages_that_only_the_sitemap_names_are_orphans(crawled: Crawled) -> None
         ("orphan", f"{SITE}/named"): [(place, 4)],
         ("orphan", f"{SITE}/pdf"): [(place, 8)],
     }
+
+
+def test_while_pages_wait_none_is_called_an_orphan(crawled: Crawled) -> None:
+    sitemap(crawled, "alone", "gone")
+    crawled.page(f"{SITE}/alone")
+    crawled.state(f"{SITE}/gone", "missing", 404)
+    crawled.frontier.put([Request(f"{SITE}/waits")])
+    assert set(crawled.found()) == {("broken", f"{SITE}/gone")}
 
 
 def test_sitemaps_that_an_index_names_are_no_orphans(crawled: Crawled) -> None:
