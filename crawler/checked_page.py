@@ -1,11 +1,13 @@
 """What a check keeps of a page beside its record: what it names, what may be named on it, what is wrong with it. Pure.
 
-It is packed: some 8 bytes a link. Targets are known by 48 bits of their ids, names of elements by 24 bits of a hash.
-Two names of one page with the same hash, once in 16 million pairs, hide a broken fragment; they never make one up.
+It is packed: 7 bytes a link, 2 where the page names its target a second time. Targets are known by 48 bits of their
+ids, names of elements by 24 bits of a hash, of pages with few names by 16. A name with the hash of another one hides a
+broken fragment, of one in a thousand where a page has 60 names; it never makes one up.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 from zlib import crc32
@@ -19,14 +21,18 @@ PLACES: Final = (
     *("header", "social", "preload", "canonical", "hreflang", "refresh", "ping", "cite", "lazy", "other"),
     *("sitemap", "redirect"),
 )
-"""Kinds of places that name a URL. Stored by their numbers, of 5 bits: new ones go to the end."""
+"""Kinds of places that name a URL. Stored by their numbers: new ones go to the end."""
 
 MAX_NAMES: Final = 50_000
 """Names of elements that are kept of a page."""
+FEW_NAMES: Final = 256
+"""Of up to this many names of a page 16 bits of the hash are kept: they hide one broken fragment in 256."""
 MAX_NOTES: Final = 1_000
 _CODES: Final = tuple(CODES)
 _VERSION: Final = 1
 _NOINDEX, _HAS_NAMES, _TITLE, _DESCRIPTION = 1, 2, 4, 8
+_SHORT: Final = 2
+"""Bytes of a name of which 16 bits are kept."""
 _ID_MASK: Final = (1 << 48) - 1
 
 
@@ -41,6 +47,10 @@ class Named(NamedTuple):
     """0: not known, or in the HTTP header."""
     fragment: int | None = None
     """The hash of its fragment (see `name_hash`), if that must be the name of an element."""
+
+
+_new: Final = tuple.__new__
+"""Makes a Named in half of the time that its own constructor takes."""
 
 
 class Note(NamedTuple):
@@ -58,7 +68,8 @@ class CheckedPage(msgspec.Struct, frozen=True, kw_only=True):
     named: Sequence[Named] = ()
     """By line."""
     names: frozenset[int] | None = None
-    """Hashes of the ids and names of its elements; None: it is no HTML page, so fragments cannot be checked."""
+    """Hashes of the ids and names of its elements, of few names without the last 8 bits (ask `has`); None: it is no
+    HTML page, so fragments cannot be checked."""
     notes: Sequence[Note] = ()
     noindex: bool = False
     title: int | None = None
@@ -82,8 +93,9 @@ class CheckedPage(msgspec.Struct, frozen=True, kw_only=True):
         if self.names is not None:
             names = sorted(self.names)[:MAX_NAMES]
             _put(out, len(names))
+            width = _width(len(names))
             for name in names:
-                out += name.to_bytes(3, "big")
+                out += name.to_bytes(3, "big")[:width]
         notes = self.notes[:MAX_NOTES]
         _put(out, len(notes))
         for note in notes:
@@ -93,6 +105,16 @@ class CheckedPage(msgspec.Struct, frozen=True, kw_only=True):
             _put(out, len(text))
             out += text
         return bytes(out)
+
+    def has_all(self) -> bool:
+        """Whether all names of its elements are known."""
+        return self.names is not None and len(self.names) < MAX_NAMES
+
+    def has(self, name: int) -> bool:
+        """Whether an element may have the name with this hash."""
+        if self.names is None:
+            return False
+        return name in self.names or (len(self.names) <= FEW_NAMES and name & ~0xFF in self.names)
 
     @classmethod
     def decode(cls, raw: bytes) -> CheckedPage:
@@ -108,8 +130,10 @@ class CheckedPage(msgspec.Struct, frozen=True, kw_only=True):
             named = reading.named()
             names = None
             if flags & _HAS_NAMES:
-                packed = reading.bytes(3 * reading.number())
-                names = frozenset(int.from_bytes(packed[at : at + 3]) for at in range(0, len(packed), 3))
+                count = reading.number()
+                width = _width(count)
+                packed = reading.bytes(width * count)
+                names = _unpacked(packed, count, width)
             notes = [
                 Note(
                     _CODES[reading.bytes(1)[0]],
@@ -156,17 +180,41 @@ def _put(out: bytearray, number: int) -> None:
     out.append(number)
 
 
+def _width(names: int) -> int:
+    """Bytes of each, if there are this many names."""
+    return _SHORT if names <= FEW_NAMES else 3
+
+
+def _unpacked(packed: bytes, count: int, width: int) -> frozenset[int]:
+    if width == _SHORT:
+        return frozenset([name << 8 for name in struct.unpack(f">{count}H", packed)])
+    return frozenset(int.from_bytes(packed[at : at + width], "big") for at in range(0, len(packed), width))
+
+
 def _put_named(out: bytearray, named: Iterable[Named]) -> None:
-    """Count, then for each: 6 bytes of the target; lines since the one before, kind, whether a fragment follows; it."""
+    """Count, then for each: lines since the one before, with three flags; kind, target and fragment.
+
+    The flags: its target was named before on this page, which is so of half of the links of documentation: then its
+    number follows, counted back. Its kind is another one than that of the one before: only then it follows. It has a
+    fragment.
+    """
     named = list(named)
     _put(out, len(named))
-    before = 0
+    known: dict[int, int] = {}
+    last_line = last_kind = 0
     for target, kind, line, fragment in named:
-        out += target.to_bytes(6, "big")
-        _put(out, (line - before) << 6 | kind << 1 | (fragment is not None))
+        is_known, is_other = target in known, kind != last_kind
+        _put(out, (line - last_line) << 3 | is_known << 2 | is_other << 1 | (fragment is not None))
+        if is_other:
+            out.append(kind)
+        if is_known:
+            _put(out, len(known) - 1 - known[target])
+        else:
+            known[target] = len(known)
+            out += target.to_bytes(6, "big")
         if fragment is not None:
             out += fragment.to_bytes(3, "big")
-        before = line
+        last_line, last_kind = line, kind
 
 
 class _Reading:
@@ -197,12 +245,37 @@ class _Reading:
 
     def named(self) -> list[Named]:
         """The places that name targets."""
-        found, line = [], 0
-        for _ in range(self.number()):
-            target, head = int.from_bytes(self.bytes(6)), self.number()
-            line += head >> 6
-            kind = head >> 1 & 0x1F
-            if kind >= len(PLACES):
+        count = self.number()
+        raw, at = self._raw, self._at  # written out, since a report unpacks each link three times
+        found: list[Named] = []
+        known: list[int] = []
+        line = kind = 0
+        fragment: int | None
+        for _ in range(count):
+            head, at = (raw[at], at + 1) if raw[at] < 0x80 else self._number_at(at)
+            line += head >> 3
+            if head & 2:
+                kind, at = raw[at], at + 1
+                if kind >= len(PLACES):
+                    raise IndexError
+            if head & 4:
+                back, at = self._number_at(at)
+                if back >= len(known):
+                    raise IndexError
+                target = known[-1 - back]
+            else:
+                target, at = int.from_bytes(raw[at : at + 6], "big"), at + 6
+                known.append(target)
+            fragment = None
+            if head & 1:
+                fragment, at = int.from_bytes(raw[at : at + 3], "big"), at + 3
+            if at > len(raw):
                 raise IndexError
-            found.append(Named(target, kind, line, int.from_bytes(self.bytes(3)) if head & 1 else None))
+            found.append(_new(Named, (target, kind, line, fragment)))
+        self._at = at
         return found
+
+    def _number_at(self, at: int) -> tuple[int, int]:
+        """The number at a place, and the place behind it."""
+        self._at = at
+        return self.number(), self._at

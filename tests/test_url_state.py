@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler.record import OUTCOMES
-from crawler.url_state import LAYOUT, MAX_TAG, UrlState, id_bytes
+from crawler.url_state import LAYOUT, MAX_TAG, Glance, UrlState, id_bytes
 
 U16, U32, U64 = (st.integers(0, (1 << bits) - 1) for bits in (16, 32, 64))
 IDS = U64.map(str)
@@ -109,3 +109,16 @@ def test_damage_is_a_value_error_or_another_state(raw: bytes) -> None:
 def test_a_state_of_another_version_is_refused() -> None:
     with pytest.raises(ValueError, match="another version"):
         UrlState.decode(b"\x02" + PLAIN.encode()[1:])
+
+
+@given(STATES)
+def test_a_glance_sees_what_the_whole_state_says(state: UrlState) -> None:
+    is_seed = state.depth == 0 and state.via == "0"
+    seen = Glance(state.outcome, state.status, is_seed, state.is_target, state.sitemap, state.digest)
+    assert Glance.of(state.encode()) == seen
+
+
+@pytest.mark.parametrize("raw", [b"", PLAIN.encode()[:44], b"\2" + PLAIN.encode()[1:], b"\1\xff" + PLAIN.encode()[2:]])
+def test_a_glance_at_what_is_no_state(raw: bytes) -> None:
+    with pytest.raises(ValueError, match="it is"):
+        Glance.of(raw)

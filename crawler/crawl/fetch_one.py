@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
@@ -63,8 +63,9 @@ def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetch
     """
     url = urls.given(url)
     settings = with_rules(settings)
-    one = _FetchOne(replace(settings, retries=0, store=tuple({*settings.store, "links"})), url, say)
+    one = FetchOne(settings, [origin_of(url)], say)
     try:
+        one.admit(one.roots_of(url))
         return one.run(Request(url))
     finally:
         one.close()
@@ -73,8 +74,8 @@ def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetch
 class _Memory:
     """What a crawl keeps in Redis, for one URL."""
 
-    def __init__(self, roots: Sequence[str]) -> None:
-        self.roots = set(roots)
+    def __init__(self) -> None:
+        self.roots: set[str] = set()
         self.rules: dict[str, bytes] = {}
         """The robots.txt of each origin."""
 
@@ -119,32 +120,47 @@ class _LastCall(HookCalls):
         return self.last
 
 
-class _FetchOne:
-    def __init__(self, settings: Settings, url: str, say: Callable[[str], None]) -> None:
-        origins = [origin_of(url)]
+class FetchOne:
+    """Fetches URLs on a worker's own steps, one after the other; each origin's robots.txt once."""
+
+    def __init__(self, settings: Settings, origins: Sequence[str], say: Callable[[str], None]) -> None:
+        """*origins* are those that the command's SOURCEs name. The links of pages are read, nothing is tried again."""
+        settings = replace(settings, retries=0, store=tuple({*settings.store, "links"}))
         plan = self._plan = plan_of(settings, origins)
-        self._memory = _Memory(plan.scope.roots_of(url))
+        self.roots_of = plan.scope.roots_of
+        """The roots that a URL as a seed would bring."""
+        self.candidates = plan.scope.candidates
+        """The roots that a URL would be in the scope of."""
+        self._memory = _Memory()
         self._rules = RobotsCache(self._memory, plan.agent, plan.rules_cache)
         links = self._links = LinkFilter(plan.scope, self._memory.are_roots)
         self._hook = _LastCall(load_hook(settings.hook)) if settings.hook else None
-        callbacks = self._callbacks = Callbacks(self._hook, sample=self._note_match, say=say)
+        callbacks = self._callbacks = Callbacks(self._hook, sample=self._note_page, say=say)
         processor = Processor(self._memory, links, plan, callbacks)
         fetcher = open_fetcher(settings.fetcher, fetcher_options_of(settings, origins))
         self._downloader = Downloader(fetcher, links, plan)
         self._pipeline = Pipeline(self._downloader, self._rules, links, processor)
         self._steps: list[str] = []
         self._match: Match | None = None
+        self.page: Page | None = None
+        """The last page that was read."""
         self._answers: dict[str, FetchResult] = {}
         """What was answered to the request for the robots.txt of each origin."""
 
+    def admit(self, roots: Iterable[str]) -> None:
+        """Let these roots be in scope."""
+        self._memory.roots.update(roots)
+
     def close(self) -> None:
+        """Close all connections."""
         self._downloader.close()
         self._callbacks.documents.close()
 
-    def _note_match(self, _url: str, page: Page) -> None:
-        self._match = page.match
+    def _note_page(self, _url: str, page: Page) -> None:
+        self._match, self.page = page.match, page
 
-    def run(self, request: Request) -> Fetched:
+    def run(self, request: Request, *, follows: bool = True) -> Fetched:
+        """Fetch it; *follows*: and what it redirects to."""
         if urls.has_bad_port(request.url):
             self._steps.append(f"{request.url}: {_BAD_PORT}; a crawl requests it only if it is a seed")
         while True:
@@ -163,7 +179,7 @@ class _FetchOne:
                 whole, asked_for = _whole(record, ended, ended.message), self._asked_for(request.depth)
                 return Fetched(whole, self._steps, self._match, asked_for)
             self._steps.append(f"{record.status} {record.url} -> {record.redirect_to}")
-            if not ended.message.requests:
+            if not follows or not ended.message.requests:
                 self._note_refusal(record, ended.message)
                 return Fetched(record, self._steps)
             self._memory.roots.update(ended.message.roots)

@@ -38,10 +38,11 @@ what they stand for are refused |
 | `ended:<bucket>` | HASH | id (8 bytes) -> the packed state of a URL that has ended (see url_state.py); it outlives \
 the record |
 | `links:<bucket>` | HASH | of a crawl that `crawler check` began: id (8 bytes) -> what a page names, and what is \
-wrong with it (see checked_page.py); in the buckets of `ended` |
+wrong with it (see checked_page.py) |
 | `page:<id>` | HASH | `m` record as JSON, its contents (zlib) in the fields of CONTENT_FIELDS, `at` its stream id, \
 `n` id (8 bytes) of a page with nearly the same text; `f` and `fat`: record and stream id of a later visit that \
 failed. It is gone once it is drained; of a dead letter only `at` is |
+| `findings` | HASH | of the first shard: digest (8 bytes) of what a check found -> since when, in seconds |
 | `digests:<bucket>` | HASH | 63 bits of a content's digest -> id (8 bytes) of the first page that had it |
 | `near:<band>` | HASH | 6 bits of a similarity hash, the last ones of a band -> the latest pages with this band: \
 hash and id of each (see shared/similar.lua) |
@@ -103,6 +104,9 @@ _BAND_BITS: Final = 13
 _NEAR_FIELDS: Final = 64
 """Values of a band in one `near` hash: it stays packed until it is well filled."""
 
+_OF_LINKS: Final = 16
+"""`ended` hashes for each `links` hash."""
+
 Hash: TypeAlias = str
 List: TypeAlias = str
 Set: TypeAlias = str
@@ -147,6 +151,8 @@ class Keys:
         self._buckets = max(BUCKETS // shards, MIN_BUCKETS)
         self.ended_buckets = max(ENDED_BUCKETS >> (shards - 1).bit_length(), MIN_ENDED_BUCKETS)
         """How many `ended` hashes the shard has: a power of two."""
+        self.links_buckets = max(self.ended_buckets // _OF_LINKS, 1)
+        """How many `links` hashes: their values are too long for a hash to be packed, so fewer of them take less."""
         self.fixed = tuple(self.prefix + name for name in FIXED)
         vars(self).update(zip(FIXED, self.fixed, strict=True))
         self.indexes = self.ready, self.ready_proven, self.ready_failing
@@ -189,12 +195,17 @@ class Keys:
         return f"{self.prefix}ended:{number}"
 
     def links(self, url_id: str) -> str:
-        """The hash that what a page names belongs to."""
-        return self.links_bucket(int(url_id) % self.ended_buckets)
+        """The hash that what a check keeps of a page belongs to."""
+        return self.links_bucket(int(url_id) % self.links_buckets)
 
     def links_bucket(self, number: int) -> str:
-        """One of the hashes of what pages name; there are as many as of states."""
+        """One of the hashes of what a check keeps of pages."""
         return f"{self.prefix}links:{number}"
+
+    @property
+    def findings(self) -> str:
+        """The hash of what a check found; the first shard has one."""
+        return f"{self.prefix}findings"
 
     def seen(self, host: str) -> str:
         """The set that the first ids of a host belong to; lua/shared/seen.lua names those of the further ones."""
@@ -231,7 +242,7 @@ class Keys:
 FIXED: Final[dict[str, str]] = {name: kind.lower() for name, kind in Keys.__annotations__.items()}
 """Name -> type of the keys that every script gets first, in this order. `scripts.py` names them in Lua."""
 _KIND_OF: Final = FIXED | {
-    **dict.fromkeys(("host", "page", "ended", "links", "digests", "near", "template"), "hash"),
+    **dict.fromkeys(("host", "page", "ended", "links", "findings", "digests", "near", "template"), "hash"),
     **{"queue": "list", "parcels": "stream", "robots": "string"},
     **dict.fromkeys(("seen", "seen_before", "prints"), "set"),
 }

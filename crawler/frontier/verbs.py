@@ -170,6 +170,16 @@ def mark_seen(shard: Shard, numbers: Sequence[int]) -> Call[int]:
     return shard.call("mark_seen", replies.number, keys=list(map(shard.keys.seen_before, numbers)), rest=numbers)
 
 
+def note_findings(shard: Shard, since: Mapping[bytes, int], gone: Sequence[bytes] = ()) -> Call[Any]:
+    """Note since when (seconds) each finding of a check is there, by its digest, and forget those that are *gone*.
+
+    At most MAX_REQUESTS of both. Refused with OutOfMemory when Redis is full.
+    """
+    _at_most(len(since) + len(gone), MAX_REQUESTS)
+    rest: Args = [*gone, *(part for pair in since.items() for part in pair)]
+    return shard.call("note_findings", replies.ok, keys=[shard.keys.findings], gone=len(gone), rest=rest)
+
+
 def collect(shard: Shard, relay: str, term: float, most: int, targets: Sequence[int]) -> Call[list[OutboxBatch]]:
     """Up to *most* messages of the outbox for each of *targets*; no other relay gets any for *term* seconds."""
     keys = [shard.keys.parcels(target) for target in targets]

@@ -92,6 +92,7 @@ class Snapshot:
     failing: dict[str, int] = field(default_factory=dict)
     """Host -> since when it has a trouble."""
     sweep: dict[str, str] = field(default_factory=dict)
+    findings: dict[bytes, int] = field(default_factory=dict)
     wake: int = 0
     other: list[str] = field(default_factory=list)
 
@@ -136,7 +137,7 @@ class Snapshot:
                 self.states.update(found)
             case "links":
                 named = {str(int.from_bytes(k, "big")): v for k, v in _pairs(value)}
-                assert all(int(url_id) % 16_384 == int(rest) for url_id in named)
+                assert all(int(url_id) % 1_024 == int(rest) for url_id in named)
                 self.links.update(named)
             case "host_settings":
                 self.host_settings = {k.decode(): v.decode() for k, v in _pairs(value)}
@@ -174,6 +175,8 @@ class Snapshot:
                 self.ips = {k.decode(): int(v) for k, v in _pairs(value)}
             case "ip_of":
                 self.ip_of = {k.decode(): v.decode() for k, v in _pairs(value)}
+            case "findings":
+                self.findings = {k: int(v) for k, v in _pairs(value)}
             case "sweep":
                 self.sweep = {k.decode("latin-1"): v.decode("latin-1") for k, v in _pairs(value)}
             case "wake":

@@ -151,7 +151,8 @@ FAULTS: Final = {
     ),
     "what a page names is lost when a visit finds nothing new": Fault(
         " ~= '' then\n  redis.call('HSET', KEYS[",
-        " == '' then\n  redis.call('HDEL', (string.gsub(ENDED, ':ended:', ':links:')), field)\n"
+        " == '' then\n  redis.call('HDEL', (string.gsub(ENDED, ':ended:(%d+)$',"
+        " function(n) return ':links:' .. n % 1024 end)), field)\n"
         "else\n  redis.call('HSET', KEYS[",
         ("commit",),
     ),

@@ -119,6 +119,7 @@ CALLS: dict[str, Callable[[Crawl], Call[Any]]] = {
     "set_host": lambda crawl: crawl.frontier.set_host_call(["a.example"], ["a.example"], setting="delay", value="5"),
     "accepted": lambda crawl: crawl.frontier.accepted_call(LINKS),
     "mark_seen": lambda crawl: crawl.frontier.mark_seen_call([5, 1 << 62]),
+    "note_findings": lambda crawl: crawl.frontier.note_findings_call({b"12345678": 5}, [b"87654321"]),
     "bound": lambda crawl: crawl.call("bound", (), ["a.example"]),
     "open": lambda crawl: crawl.call("open", (), ["seeder", 5]),
     "close": lambda crawl: crawl.call("close", (), ["seeder"]),

@@ -7,13 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from crawler.errors import FrontierError, UnreadableRecord
 from crawler.frontier import decode
 from crawler.frontier.keys import CONTENT_FIELDS
 from crawler.frontier.messages import Exported
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.states import ShardStates
-from crawler.record import CONTENTS, Record
+from crawler.record import CONTENTS, Link, Record
 from crawler.text import rfc3339
 from crawler.url_state import UrlState
 
@@ -21,6 +23,7 @@ START: Final = "0-0"
 _OF_PAGE: Final = ("at", "fat", "m", "f", "d", "n")
 """Fields of a page: places of its records in the order of commits, the records, and pages that it is like."""
 _BATCH: Final = 500
+_links: Final = msgspec.json.Decoder(list[Link])
 _WEIGHT: Final = 8 << 20  # bytes of contents after which a batch of records ends
 
 
@@ -107,6 +110,31 @@ class ShardRecords:
         if failed is not None and at in (None, of_failed):
             return decode.record(key, failed, state=state)
         return decode.record(key, good, copy_of, near, dict(zip(contents, page[6:], strict=True)), state)
+
+    def raw(self) -> Iterator[list[tuple[str, bytes]]]:
+        """The records of the last visits as they are stored, each with its id, in batches. One may come twice."""
+        after = START
+        while True:
+            (entries,) = self._shard.read(("XRANGE", self._keys.records, f"({after}", "+", "COUNT", _BATCH))
+            if not entries:
+                return
+            after, ids = entries[-1][0].decode(), decode.ids(entries)
+            yield list(self.last_of(ids).items())
+
+    def last_of(self, ids: Sequence[str]) -> dict[str, bytes]:
+        """The records of the last visits of *ids* as they are stored, by id; those that are not stored are absent."""
+        pages = self._shard.read(*(("HMGET", self._keys.page(url_id), "f", "m") for url_id in ids))
+        return {i: failed or good for i, (failed, good) in zip(ids, pages, strict=True) if failed or good}
+
+    def links_of(self, ids: Sequence[str]) -> dict[str, list[Link]]:
+        """The stored links of pages, by id; of those that have some which can be read."""
+        field = CONTENT_FIELDS["links"]
+        found: dict[str, list[Link]] = {}
+        packed = self._shard.read(*(("HGET", self._keys.page(url_id), field) for url_id in ids))
+        for url_id, raw in zip(ids, packed, strict=True):
+            with suppress(ValueError, msgspec.DecodeError, RecursionError):
+                found[url_id] = _links.decode(decode.unpacked(raw or b""))
+        return found
 
     def behind(self, cursor: str, taken: Sequence[Stored]) -> str:
         """The cursor behind *taken*, which are the first of the records behind *cursor*."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 from crawler.frontier import decode
@@ -11,6 +11,8 @@ from crawler.frontier.shards.reader import SLICE, Reader
 from crawler.url_state import UrlState, id_bytes
 
 _ID: Final = re.compile("[0-9]{1,20}")
+_GROUP: Final = 16
+"""Buckets that are looked for at once."""
 
 
 class ShardStates:
@@ -52,14 +54,27 @@ class ShardStates:
         What ends meanwhile may be missed; a state may come twice.
         """
         numbers = range(first, min(first + count, self._keys.ended_buckets))
+        return self.read(self._keys.ended_bucket, numbers, small=small)
+
+    def read(
+        self, key: Callable[[int], str], numbers: Iterable[int], *, small: bool, most: int = SLICE
+    ) -> Iterator[list[tuple[bytes, bytes]]]:
+        """As `swept`, but of the buckets with these *numbers*; *key* names each, as `Keys.links_bucket`.
+
+        Of buckets that are not *small*, about *most* of each are read at a time.
+        """
         if small:
-            found = self._shard.read(*(("HGETALL", self._keys.ended_bucket(n)) for n in numbers))
+            found = self._shard.read(*(("HGETALL", key(n)) for n in numbers))
             yield [pair for pairs in found for pair in decode.pairs(pairs) if len(pair[0]) == 8]
             return
         todo = [(n, 0) for n in numbers]
         while todo:
-            found = self._shard.read(
-                *(("HSCAN", self._keys.ended_bucket(n), cursor, "COUNT", SLICE) for n, cursor in todo)
-            )
+            found = self._shard.read(*(("HSCAN", key(n), cursor, "COUNT", most) for n, cursor in todo))
             yield [pair for _, pairs in found for pair in decode.pairs(pairs) if len(pair[0]) == 8]
             todo = [(n, int(cursor)) for (n, _), (cursor, _) in zip(todo, found, strict=True) if int(cursor)]
+
+    def filled(self, key: Callable[[int], str], count: int) -> list[int]:
+        """The numbers, below *count*, of the buckets that have something, and a few of others."""
+        groups = [range(start, min(start + _GROUP, count)) for start in range(0, count, _GROUP)]
+        found = self._shard.read(*(("EXISTS", *map(key, group)) for group in groups))
+        return [n for group, count in zip(groups, found, strict=True) if count for n in group]

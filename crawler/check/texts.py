@@ -1,0 +1,135 @@
+"""What a reader sees at a place, and the names of fragments: from stored links, else from reading pages again.
+
+The link graph has neither, to be small. Pages are read again by robots.txt and after their hosts' delays, and only so
+many: what is not read is left out.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from crawler import url as urls
+from crawler.check.drafts import Draft
+from crawler.checked_page import name_hash
+from crawler.crawl.read_again import NamedAgain, PagesAgain
+from crawler.frontier.crawldb import grouped
+from crawler.frontier.frontier import Frontier
+from crawler.frontier.shards.records import ShardRecords
+
+MAX_PAGES: Final = 500
+"""Pages that are read again for a report."""
+MAX_OF_FINDING: Final = 100
+"""Pages of a finding whose texts are looked for."""
+MAX_SECONDS: Final = 60.0
+MAX_PLACES: Final = 200_000
+"""Places whose texts are looked for."""
+_BATCH: Final = 50
+_CODES: Final = frozenset(
+    (
+        *("broken", "broken-fragment", "redirect-chain", "redirect-loop", "redirect-permanent", "certificate"),
+        *("linked-noindex", "linked-disallowed", "not-checked", "cannot-tell"),
+    )
+)
+"""Of links, which have a text."""
+
+Read = Callable[[str, float], list[NamedAgain] | None]
+"""Reads a page again, until a time of the monotonic clock (see `PagesAgain.read`)."""
+
+
+class Texts:
+    """The texts of places, by page and line."""
+
+    def __init__(self, frontier: Frontier, read: Read | None = None) -> None:
+        """Without *read*, no page is read again."""
+        self._frontier, self._read = frontier, read
+        self._lines: dict[int, set[int]] = defaultdict(set)
+        """Pages -> the lines that are looked for."""
+        self._found: dict[tuple[int, int], list[NamedAgain]] = defaultdict(list)
+
+    def of(self, page: int, line: int, draft: Draft) -> str | None:
+        """What a reader sees at a place of *draft*."""
+        named = self._found.get((page, line), ())
+        return next((one.text for one in named if one.text and one.url in draft.urls and _fits(one, draft)), None)
+
+    def learn(self, drafts: Iterable[Draft], known: Mapping[int, str]) -> None:
+        """Look for the texts of these findings, and for the names of broken fragments; *known* has URLs of pages."""
+        drafts = [draft for draft in drafts if draft.code in _CODES]
+        drafts.sort(key=lambda draft: draft.fragment is None)  # without its name a fragment says little
+        pages = self._want(drafts, known)
+        self._read_stored(pages)
+        if self._read is not None:
+            self._read_again(pages, drafts)
+        for draft in drafts:
+            if draft.fragment is not None:
+                draft.name = self._name_of(draft)
+
+    def _want(self, drafts: Sequence[Draft], known: Mapping[int, str]) -> dict[int, str]:
+        """Note the lines to look for, and the URLs of their pages, in the order in which they are worth a request."""
+        wanted: dict[int, str] = {}
+        left = MAX_PLACES
+        for draft in drafts:
+            of_draft: dict[int, list[int]] = defaultdict(list)
+            for page, line in draft.all_places():
+                if line and page in known:
+                    of_draft[page].append(line)
+            for page in sorted(of_draft, key=known.__getitem__)[:MAX_OF_FINDING]:
+                left -= len(of_draft[page])
+                if left < 0:
+                    return wanted
+                self._lines[page].update(of_draft[page])
+                wanted[page] = known[page]
+        return wanted
+
+    def _read_stored(self, pages: Mapping[int, str]) -> None:
+        """Of pages whose links the crawl has stored."""
+        frontier, form = self._frontier, self._frontier.form
+        ids = {frontier.id(url): page for page, url in pages.items()}
+        for shard, some in grouped(ids, lambda url_id: frontier.home(urls.host(pages[ids[url_id]]))).items():
+            records = ShardRecords(shard)
+            for start in range(0, len(some), _BATCH):
+                for url_id, links in records.links_of(some[start : start + _BATCH]).items():
+                    named = [NamedAgain(one.line or 0, form.apply(one.url), None, one.text) for one in links]
+                    self._keep(ids[url_id], named)
+
+    def _read_again(self, pages: Mapping[int, str], drafts: Sequence[Draft]) -> None:
+        """Of those that the crawl has not stored, and of those where the name of a fragment is not known."""
+        until, count = time.monotonic() + MAX_SECONDS, 0
+        of_fragments = {page for draft in drafts if draft.fragment is not None for page, _ in draft.all_places()}
+        stored = {page for page, _ in self._found}
+        for page, url in pages.items():
+            if page in stored and page not in of_fragments:
+                continue
+            if count >= MAX_PAGES or time.monotonic() >= until or self._read is None:
+                break
+            count += 1
+            self._keep(page, self._read(url, until) or ())
+
+    def _keep(self, page: int, named: Iterable[NamedAgain]) -> None:
+        for one in named:
+            if one.line in self._lines[page]:
+                self._found[page, one.line].append(one)
+
+    def _name_of(self, draft: Draft) -> str | None:
+        for place in draft.all_places():
+            for one in self._found.get(place, ()):
+                if one.fragment is not None and one.url in draft.urls and _fits(one, draft):
+                    return one.fragment
+        return None
+
+
+def _fits(one: NamedAgain, draft: Draft) -> bool:
+    """Whether the fragment, if it is known, is the one that is meant."""
+    return draft.fragment is None or one.fragment is None or name_hash(one.fragment) == draft.fragment
+
+
+def reader(frontier: Frontier, pages: PagesAgain) -> Read:
+    """Reads pages of the crawl again; URLs are in the crawl's form."""
+
+    def read(url: str, until: float) -> list[NamedAgain] | None:
+        found = pages.read(url, until)
+        return None if found is None else [one._replace(url=frontier.form.apply(one.url)) for one in found]
+
+    return read
