@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-schedule bench-similarity bench-documents bench-language bench-rules bench-import bench-visits bench-unchanged bench-hosts bench-sweep bench-states bench-check-graph bench-check lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-schedule bench-similarity bench-documents bench-language bench-rules bench-places bench-import bench-visits bench-unchanged bench-hosts bench-sweep bench-states bench-check-graph bench-check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -94,6 +94,9 @@ bench-language: compiled ## score how often the language of a text is found
 
 bench-rules: $(VENV)/.dev ## measure rules and structured data: milliseconds a page
 	$(BIN)/python -m benchmarks.rules $(ARGS)
+
+bench-places: $(VENV)/.dev ## measure the places of a page, and hold their lines against html.parser
+	$(BIN)/python -m benchmarks.places $(ARGS)
 
 bench-import: $(VENV)/.dev ## measure the import of a crawl of scrapy-redis, and what it costs workers
 	$(BIN)/python -m benchmarks.imports $(ARGS)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import Final
 
 from crawler.check.graph import Graph, short
-from crawler.check.places import KIND, SHEETS, Places
-from crawler.checked_page import CheckedPage
+from crawler.check.places import KIND, NEW, SHEETS, Places, Room
+from crawler.checked_page import CheckedPage, Note
 
 _CANONICAL, _HREFLANG, _SITEMAP = KIND["canonical"], KIND["hreflang"], KIND["sitemap"]
 _SPECIAL: Final = SHEETS | {_CANONICAL, _HREFLANG, _SITEMAP}
 NAME_BITS: Final = 24
 """Of the hash of a fragment, which follows the target in the key of a fragment that is asked for."""
+MAX_TRANSLATIONS: Final = 200
+"""Pages of other languages that one page names: there are some 180 languages with a code of two letters."""
 OF_TARGETS: Final = frozenset(("mixed-content", "url-invalid", "alt-missing"))
 """Notes whose text is the URL that is wrong; those of other codes are about the page that has them."""
 
@@ -20,9 +21,9 @@ OF_TARGETS: Final = frozenset(("mixed-content", "url-invalid", "alt-missing"))
 class Facts:
     """What the first pass over all pages has found. Pages are known by 48 bits of their ids."""
 
-    def __init__(self, slow: float, large: int) -> None:
-        """*slow*: seconds; *large*: bytes."""
-        self._slow_ms, self._large = slow * 1000, large
+    def __init__(self, slow: float, large: int, room: Room) -> None:
+        """*slow*: seconds; *large*: bytes; *room*: for the places of notes."""
+        self._slow_ms, self._large, self._room = slow * 1000, large, room
         self.slow: dict[int, int] = {}
         """Pages that took too long: their milliseconds."""
         self.large: dict[int, int] = {}
@@ -32,6 +33,8 @@ class Facts:
         """Pages that name another one as their canonical form."""
         self.translations: dict[int, tuple[int, ...]] = {}
         """The pages of other languages that a page names."""
+        self.with_many_translations: set[int] = set()
+        """Pages that name more than MAX_TRANSLATIONS, which are not judged."""
         self.in_sitemaps: set[int] = set()
         self.sheets: set[int] = set()
         """What pages use as style sheets or manifests."""
@@ -39,7 +42,7 @@ class Facts:
         """Fragments of other pages that are asked for: target, then 24 bits of the name."""
         self.missing: set[int] = set()
         """Those that are known to be missing: of the page itself."""
-        self.notes: dict[tuple[str, str], Places] = defaultdict(Places)
+        self.notes: dict[tuple[str, str], Places] = {}
         """Code and text -> places, where the text is what is wrong."""
         self.page_notes: dict[tuple[str, int], tuple[str, Places]] = {}
         """Code and page -> text and places, where the page is."""
@@ -49,9 +52,9 @@ class Facts:
         self.descriptions = Shared()
 
     @classmethod
-    def read(cls, graph: Graph, slow: float, large: int) -> Facts:
+    def read(cls, graph: Graph, slow: float, large: int, room: Room) -> Facts:
         """Of all pages."""
-        facts = cls(slow, large)
+        facts = cls(slow, large, room)
         for _, pages in graph.pages():
             for field, page in pages:
                 facts._add(short(field), page)
@@ -72,14 +75,22 @@ class Facts:
             self.noindex.add(own)
         self._add_named(own, page)
         for note in page.notes:
-            self.noted.add(own)
-            if note.code in OF_TARGETS and note.text:
-                self.notes[note.code, note.text].add(own, note.line)
-            else:
-                self.page_notes.setdefault((note.code, own), (note.text, Places()))[1].add(own, note.line)
+            self._add_note(own, note)
         if is_html and not page.noindex and own not in self.canonicals:
             self.titles.add(page.title, own)
             self.descriptions.add(page.description, own)
+
+    def _add_note(self, own: int, note: Note) -> None:
+        of_target, of_page = (note.code, note.text), (note.code, own)
+        is_of_target = note.code in OF_TARGETS and note.text != ""
+        is_new = of_target not in self.notes if is_of_target else of_page not in self.page_notes
+        if is_new and not self._room.take(NEW):
+            return
+        self.noted.add(own)
+        if is_of_target:
+            self.notes.setdefault(of_target, Places(self._room)).add(own, note.line)
+        else:
+            self.page_notes.setdefault(of_page, (note.text, Places(self._room)))[1].add(own, note.line)
 
     def _add_named(self, own: int, page: CheckedPage) -> None:
         has_all = page.has_all()
@@ -101,7 +112,13 @@ class Facts:
             else:
                 self.sheets.add(target)
         if translations:
-            self.translations[own] = tuple(translations)
+            self._add_translations(own, tuple(dict.fromkeys(translations)))
+
+    def _add_translations(self, own: int, found: tuple[int, ...]) -> None:
+        if len(found) > MAX_TRANSLATIONS:
+            self.with_many_translations.add(own)
+        else:
+            self.translations[own] = found
 
 
 class Shared:
@@ -126,7 +143,3 @@ class Shared:
     def pages(self) -> set[int]:
         """All pages that share a text."""
         return {page for pages in self._more.values() for page in pages}
-
-    def forget(self) -> None:
-        """Free what only `add` needs."""
-        self._first.clear()

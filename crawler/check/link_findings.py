@@ -10,7 +10,7 @@ from crawler.check.drafts import Drafts
 from crawler.check.facts import NAME_BITS, Facts
 from crawler.check.links import Wanted
 from crawler.check.names import Names
-from crawler.check.places import Places
+from crawler.check.places import Places, Room
 from crawler.check.verdicts import Verdict
 from crawler.policy.redirect_chains import Hop, chain_findings
 from crawler.policy.target_answers import Judgement
@@ -94,22 +94,24 @@ def _of_chain(hops: list[Hop], end: Judgement) -> Trouble | None:
     return Trouble(*found[0], hops[0][0]) if found else None
 
 
-def want(wanted: Wanted, answers: Answers, judge: Judge, facts: Facts, names: Names) -> None:
-    """Say of what the last pass is to collect the places."""
+def want(answers: Answers, judge: Judge, facts: Facts, names: Names, room: Room) -> Wanted:
+    """Of what the last pass is to collect the places."""
+    wanted = Wanted()
     for target in answers.by_id:
         if (trouble := judge.trouble(target)) is not None:
-            wanted.links[target] = Places()
+            wanted.links[target] = Places(room)
             if _breaks_canonical(trouble):
-                wanted.canonicals[target] = Places()
+                wanted.canonicals[target] = Places(room)
         elif len(answers.chain(target)[0]) > 1:
-            wanted.canonicals[target] = Places()
+            wanted.canonicals[target] = Places(room)
     for page in facts.noindex:
-        wanted.linking[page] = Places()
-        wanted.canonicals.setdefault(page, Places())
-    wanted.in_sitemaps = {page: Places() for page in names.orphans}
-    wanted.fragments = {key: Places() for key in names.missing}
-    wanted.translations = {pair: Places() for pair in names.unreturned}
+        wanted.linking[page] = Places(room)
+        wanted.canonicals.setdefault(page, Places(room))
+    wanted.in_sitemaps = {page: Places(room) for page in names.orphans}
+    wanted.fragments = {key: Places(room) for key in names.missing}
+    wanted.translations = {pair: Places(room) for pair in names.unreturned}
     wanted.users = {sheet: set() for sheet in names.sheets}
+    return wanted
 
 
 def _breaks_canonical(trouble: Trouble) -> bool:
@@ -122,7 +124,8 @@ def add_links(drafts: Drafts, wanted: Wanted, answers: Answers, judge: Judge) ->
         trouble, answer = judge.trouble(target), answers.by_id[target]
         if trouble is None or not (places or (answer.is_start and trouble.code not in _OF_REDIRECTS)):
             continue
-        draft = drafts.add(trouble.code, trouble.target, trouble.cause)
+        code = "not-checked" if trouble.code == "linked-disallowed" and not places else trouble.code
+        draft = drafts.add(code, trouble.target, trouble.cause)
         draft.places.append(places)
         draft.urls.add(answer.url)
     for target, places in wanted.canonicals.items():

@@ -137,15 +137,19 @@ def _unreturned(facts: Facts, answers: Answers) -> dict[int, list[tuple[int, int
     A page returns it too that names its canonical form, or a page that redirects to it.
     """
 
+    forms: dict[int, int] = {}
+
     def form(page: int) -> int:
-        end = answers.final(page)
-        return answers.final(facts.canonicals.get(end, end))
+        if page not in forms:
+            end = answers.final(page)
+            forms[page] = answers.final(facts.canonicals.get(end, end))
+        return forms[page]
 
     found: dict[int, list[tuple[int, int]]] = defaultdict(list)
     for own, targets in facts.translations.items():
-        for target in set(targets):
+        for target in targets:
             end, other = answers.final(target), form(target)
-            if other == form(own) or end in answers.by_id:
+            if other == form(own) or end in answers.by_id or facts.with_many_translations & {end, other}:
                 continue
             back = facts.translations.get(end, ()) + facts.translations.get(other, ())
             if own not in back and form(own) not in map(form, back):

@@ -19,8 +19,9 @@ from crawler.check.drafts import Draft, Drafts
 from crawler.check.facts import Facts
 from crawler.check.graph import Graph
 from crawler.check.link_findings import Judge
-from crawler.check.links import Wanted, collect, users_of
+from crawler.check.links import collect, users_of
 from crawler.check.names import Names
+from crawler.check.places import MAX_PLACES, Room
 from crawler.check.texts import Texts, reader
 from crawler.crawl.read_again import PagesAgain
 from crawler.errors import OutOfMemory
@@ -93,12 +94,15 @@ class _Report:
 
     def _drafts(self) -> list[Draft]:
         graph = Graph(self._frontier)
-        facts = Facts.read(graph, self._options.slow, self._options.large)
+        room = Room()
+        facts = Facts.read(graph, self._options.slow, self._options.large, room)
         answers = Answers(graph, facts, self._frontier)
         judge = Judge(answers, self._sites())
+        state = self._frontier.state()
+        if not state.idle or state.state == "limit":
+            facts.in_sitemaps.clear()  # pages that were not read may link to them
         names = Names(graph, facts, answers, lambda target: judge.trouble(target) is not None)
-        wanted = Wanted()
-        link_findings.want(wanted, answers, judge, facts, names)
+        wanted = link_findings.want(answers, judge, facts, names, room)
         answers.urls |= collect(graph, wanted)
         drafts = Drafts()
         link_findings.add_links(drafts, wanted, answers, judge)
@@ -111,6 +115,8 @@ class _Report:
         self._urls, self._users, self._imports = answers.all_urls(), wanted.users, names.imports
         if graph.trouble:
             self._options.say(graph.trouble)
+        if room.is_short:
+            self._options.say(f"more than {MAX_PLACES:,} places hold what is wrong: the rest is left out")
         return drafts.all()
 
     def _sites(self) -> frozenset[str]:

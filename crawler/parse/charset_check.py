@@ -37,7 +37,7 @@ _ALPHABETS: Final = (
     ("iso-2022-jp",),
     ("euc-kr",),
 )
-"""Encodings that are told apart by their bytes. All others are for Latin letters, and too alike."""
+"""Groups of encodings that differ clearly in their bytes. All others are for Latin letters, and too alike."""
 _GROUP: Final = {name: number for number, names in enumerate(_ALPHABETS) for name in names}
 _PAIRS: Final = frozenset(("gbk", "gb18030", "big5", "shift_jis", "euc-jp", "euc-kr"))
 _NEAR: Final = ({"gbk", "gb18030"}, {"iso-8859-8", "iso-8859-8-i"}, {"koi8-r", "koi8-u"})

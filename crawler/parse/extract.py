@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from crawler import url as urls
 from crawler.fetch.fetcher import Headers, Response
@@ -19,7 +19,6 @@ from crawler.parse.bounds import bounded
 from crawler.parse.charset import DEFAULT_CHARSET, decode, encode_query, find_charset
 from crawler.parse.content import PlainContent, read_content, stored_text
 from crawler.parse.language import language_of
-from crawler.parse.numbered_page import NumberedPage
 from crawler.parse.page import (
     Node,
     Page,
@@ -36,7 +35,6 @@ from crawler.parse.page import (
 )
 from crawler.parse.page_data import read_data
 from crawler.parse.page_links import MAX_PLACES, Place, page_links
-from crawler.parse.page_places import find_places
 from crawler.parse.references import References
 from crawler.parse.refresh import parse_refresh
 from crawler.parse.resolver import Resolver, base_of, folder_of
@@ -47,6 +45,9 @@ from crawler.parse.structured import Document
 from crawler.parse.text_digest import text_digest
 from crawler.parse.visible_text import find_nodes, visible_text
 from crawler.parse.xhtml import is_xhtml
+
+if TYPE_CHECKING:
+    from crawler.parse.page_places import PlaceReader
 
 _HTML_TYPES = frozenset({"text/html", "application/xhtml+xml"})
 _TEXT_TYPES = re.compile(r"text/|(?:application|image|model)/(?:[\w.+-]*\+)?(?:json|xml|javascript|x-ndjson|yaml)$")
@@ -135,6 +136,11 @@ class Extractor:
     def __init__(self, options: ExtractOptions) -> None:
         self.options = options
         self._resolver = Resolver(options.form, options.cache)
+        self._places: PlaceReader | None = None
+        if options.places:
+            from crawler.parse.page_places import PlaceReader  # 40 ms to import, and few crawls check
+
+            self._places = PlaceReader(options.places, self._resolver, texts="links" in options.want)
         # Later there may be no descriptor left to import it.
         scanner(*(visible.SIGNS if "text" in options.want else skim.SIGNS))
 
@@ -169,17 +175,9 @@ class Extractor:
             _Reader(page, self.options, self._resolver).read([], page.url)
             if response.body and is_text(response):
                 self._read_text(page)
-            self._find_places(page)
+            if self._places:
+                self._places.read(page)
         return page
-
-    def _wants_places(self, page: Page) -> bool:
-        """Whether a check needs its places: those of an error page mean nothing."""
-        return bool(self.options.places) and 200 <= page.status < 300
-
-    def _find_places(self, page: Page, numbered: NumberedPage | None = None) -> None:
-        if self._wants_places(page):
-            kinds, texts = self.options.places, "links" in self.options.want
-            page.places = find_places(page, kinds, self._resolver, numbered=numbered, texts=texts)
 
     def _read_text(self, page: Page) -> None:
         response, options = page.response, self.options
@@ -248,7 +246,7 @@ class Extractor:
     def read_html(self, page: Page, html: bytes) -> None:
         """Fill *page* from its *html*, UTF-8."""
         response, options = page.response, self.options
-        numbered = NumberedPage(page) if self._wants_places(page) else None
+        numbered = self._places.number(page) if self._places else None
         if numbered and numbered.is_clean and not (options.want or options.rules):
             tree, page.is_flat = numbered.tree, numbered.is_flat  # parsed once; nobody else gets a tree with numbers
         else:
@@ -265,7 +263,8 @@ class Extractor:
         base = base_of(hrefs, response.url) if _BASE in tags else response.url
         reader = _Reader(page, options, self._resolver)
         reader.read(tagged, base, tree.root)
-        self._find_places(page, numbered)
+        if self._places:
+            self._places.read(page, numbered)
         if page.noindex:
             return
         page.text_digest = text_digest(tree, page.title, nodes)

@@ -44,6 +44,9 @@ _NOT_EMPTY: Final = frozenset(
     )
 )
 """Attributes that must not be empty (HTML Standard, "valid non-empty URL"), and load nothing if they are."""
+_CONTROLS: Final = frozenset(("button", "tab", "menuitem", "switch", "checkbox"))
+"""Roles of elements that scripts act on (WAI-ARIA 1.2)."""
+_ACTS: Final = frozenset(("onclick", "data-toggle", "data-bs-toggle"))
 _IMPORTED: Final = ("/", "./", "../", "http://", "https://")
 _OTHERS: Final = frozenset(("srcdoc", "usemap", "formaction"))
 _SPECIAL: Final = frozenset(("img", "area", "input", "h1", "style", "script"))
@@ -104,7 +107,7 @@ class HtmlPlaces:
     # -- elements ------------------------------------------------------------------------------------------------------
 
     def _element(self, element: Element, within: int = 0) -> None:
-        """Read one element; *within* so many `srcdoc` documents."""
+        """Read one element; *within* is the number of `srcdoc` documents around it."""
         tag, attributes = element.tag, element.attributes
         for name, value in attributes.items():
             if name in TABLE:
@@ -121,6 +124,8 @@ class HtmlPlaces:
         collector, rel = self._collector, attributes.get("rel")
         if "<" in value:
             value = unmarked(value)
+        if value[:1] == "#" and _is_control(attributes):
+            return
         if not value.strip() and (name, tag) in _NOT_EMPTY:
             if LAZY.isdisjoint(attributes):
                 collector.invalid(_references(reader, attributes, ""), line, f'{name}=""')
@@ -226,6 +231,11 @@ class HtmlPlaces:
                 return
             read = _imports if kind == "importmap" else _speculations
             self._collector.add_all(read(data), element.line)
+
+
+def _is_control(attributes: Attributes) -> bool:
+    """Whether a script acts where a link seems to lead to a place of the page."""
+    return not _ACTS.isdisjoint(attributes) or (attributes.get("role") or "").strip().lower() in _CONTROLS
 
 
 def _references(reader: str | Reader, attributes: Attributes, value: str) -> Iterable[Reference]:

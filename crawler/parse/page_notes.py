@@ -20,6 +20,8 @@ _SOURCES: Final = ("src", "srcset", "data-src", "data-srcset")
 _HIDDEN: Final = re.compile(r"display\s*:\s*none", re.IGNORECASE)
 _CONTENT: Final = frozenset(("img", "video", "audio", "svg", "canvas", "iframe", "object", "embed", "form"))
 _NO_CONTENT: Final = frozenset(("script", "style", "noscript", "template", "frameset", "noframes"))
+_HEADING: Final = "[role=heading i][aria-level='1']"
+"""What stands for an `<h1>` (WAI-ARIA 1.2)."""
 _MAX_ABOVE: Final = 64
 """Elements above an image that are looked at."""
 _TINY: Final = re.compile(r"\s*[01](?:px)?\s*", re.IGNORECASE)
@@ -37,7 +39,7 @@ def page_notes(page: Page, tree: Tree, headings: Sequence[Element]) -> Iterator[
     missing = [
         *(["title-missing"] if page.title is None else ()),
         *(["description-missing"] if page.description is None else ()),
-        *(["h1-missing"] if not filled else ()),
+        *(["h1-missing"] if not filled and tree.css_first(_HEADING) is None else ()),
     ]
     if missing and page.refresh is None and _has_content(tree):
         yield from (Note(code, 0) for code in missing)

@@ -24,6 +24,23 @@ from crawler.parse.style_sheet import sheet_references, sheet_text
 _JSON: Final = re.compile(r"application/(?:[\w.+-]+\+)?json|text/(?:json|plain)|application/octet-stream")
 
 
+class PlaceReader:
+    """Reads the places of the pages of a check."""
+
+    def __init__(self, kinds: frozenset[str], resolver: Resolver, *, texts: bool) -> None:
+        """*kinds*, *resolver* and *texts* as in `find_places`."""
+        self._kinds, self._resolver, self._texts = kinds, resolver, texts
+
+    def number(self, page: Page) -> NumberedPage | None:
+        """The HTML *page* parsed with its tags numbered; None for an error page, whose places mean nothing."""
+        return NumberedPage(page) if 200 <= page.status < 300 else None
+
+    def read(self, page: Page, numbered: NumberedPage | None = None) -> None:
+        """Set `Page.places`, unless it is an error page."""
+        if 200 <= page.status < 300:
+            page.places = find_places(page, self._kinds, self._resolver, numbered=numbered, texts=self._texts)
+
+
 def find_places(
     page: Page,
     kinds: frozenset[str],

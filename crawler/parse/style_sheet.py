@@ -18,7 +18,10 @@ _MAX_NESTED: Final = 32
 
 _ESCAPE: Final = r"\\(?:[0-9A-Fa-f]{1,6}(?:\r\n|[ \t\n\r\f])?|[^\n\r\f0-9A-Fa-f])"
 _NAME: Final = rf"(?:[-A-Za-z0-9_\x80-\U0010ffff]++|{_ESCAPE})++"
-_STRING: Final = r""""(?:[^"\\\n\r\f]++|\\(?:\r\n|.|\Z))*+"?|'(?:[^'\\\n\r\f]++|\\(?:\r\n|.|\Z))*+'?"""
+_STRINGS: Final = [rf"{quote}(?:[^{quote}\\\n\r\f]++|\\(?:\r\n|.|\Z))*+" for quote in "\"'"]
+_STRING: Final = rf"{_STRINGS[0]}\"?|{_STRINGS[1]}'?"
+_WHOLE_STRING: Final = rf"{_STRINGS[0]}(?:\"|\Z)|{_STRINGS[1]}(?:'|\Z)"
+"""A string that does not break off at the end of its line."""
 _COMMENT: Final = r"/\*.*?(?:\*/|\Z)"
 _SPACE: Final = rf"(?:[ \t\n\r\f]++|{_COMMENT})*+"
 _OURS: Final = r"(?i:url|src|image-set|-webkit-image-set)"
@@ -38,16 +41,18 @@ _TOKEN: Final = re.compile(_skipped("") + rf"(?:{_FOUND})", re.DOTALL)
 _TOKEN_OF_FONT: Final = re.compile(_skipped("}") + rf"(?:{_FOUND}|}})", re.DOTALL)
 """The same, and the end of the block."""
 _TOKEN_OF_SET: Final = re.compile(
-    rf"(?:[^{_IN_NAMES}\"'/\\<()]++|{_COMMENT}|/|<(?:!--)?|{_NAME}(?!\()|\\(?=[\n\r\f]|\Z))*+(?:({_STRING})|({_NAME})?\(|(\)))",
+    rf"(?:[^{_IN_NAMES}\"'/\\<()]++|{_COMMENT}|/|<(?:!--)?|{_NAME}(?!\()|\\(?=[\n\r\f]|\Z))*+"
+    rf"(?:({_WHOLE_STRING})|{_STRING}|({_NAME})?\(|(\)))",
     re.DOTALL,
 )
 _WHITE: Final = r"[ \t\n\r\f]*+"
 _URL: Final = re.compile(
-    rf"{_WHITE}(?:({_STRING})(?:{_WHITE}\))?|((?:[^\"'()\\\x00-\x20\x7f]++|{_ESCAPE})*+){_WHITE}(?:\)|\Z))", re.DOTALL
+    rf"{_WHITE}(?:({_WHOLE_STRING})(?:{_WHITE}\))?|((?:[^\"'()\\\x00-\x20\x7f]++|{_ESCAPE})*+){_WHITE}(?:\)|\Z))",
+    re.DOTALL,
 )
-_QUOTED: Final = re.compile(rf"{_SPACE}({_STRING})(?:{_SPACE}\))?", re.DOTALL)
-_BAD_URL: Final = re.compile(r"(?:[^)\\]++|\\.|\\\Z)*+\)?", re.DOTALL)
-_IMPORT: Final = re.compile(rf"{_SPACE}(?:({_STRING})|({_NAME})\()", re.DOTALL)
+_QUOTED: Final = re.compile(rf"{_SPACE}({_WHOLE_STRING})(?:{_SPACE}\))?", re.DOTALL)
+_BAD_URL: Final = re.compile(r"(?![ \t\n\r\f]*+[\"'])(?:[^)\\]++|\\.|\\\Z)*+\)?", re.DOTALL)
+_IMPORT: Final = re.compile(rf"{_SPACE}(?:({_WHOLE_STRING})|({_NAME})\()", re.DOTALL)
 _BEFORE_IMPORT: Final = re.compile(
     rf"(?:[ \t\n\r\f;]++|{_COMMENT}|<!--|-->"
     rf"|@(?i:charset|layer)(?![{_IN_NAMES}\\])"
@@ -78,8 +83,8 @@ def sheet_text(body: bytes, content_type: str) -> str:
 
 def sheet_references(css: str) -> Iterator[Reference]:
     """What *css* names, of the kinds `style` (`@import`), `font` (in `@font-face`) and `css`. Lines are from 1."""
-    if "\r" in css:
-        css = css.replace("\r\n", "\n").replace("\r", "\n")
+    if "\n" not in css:
+        css = css.replace("\r", "\n")  # CR alone ends lines only where nothing else does, as in `tag_lines`
     line, counted = 1, 0
     for at, kind, url in _Reading(css).run():
         line, counted = line + css.count("\n", counted, at), at
@@ -135,11 +140,11 @@ class _Reading:
         """What the function *name* names, whose arguments begin here."""
         if name == "url":
             match = _URL.match(self._css, self._at)
-            if match is None:
-                self._at = _BAD_URL.match(self._css, self._at).end()  # type: ignore[union-attr]
-                return
-            self._at = match.end()
-            yield start, kind, _unquoted(match[1]) if match[1] else _plain(match[2] or "")
+            if match is not None:
+                self._at = match.end()
+                yield start, kind, _unquoted(match[1]) if match[1] else _plain(match[2] or "")
+            elif bad := _BAD_URL.match(self._css, self._at):
+                self._at = bad.end()
         elif name == "src":
             if match := _QUOTED.match(self._css, self._at):
                 self._at = match.end()
@@ -158,6 +163,8 @@ class _Reading:
                     yield match.start(1), kind, _unquoted(match[1])
             elif match[3]:
                 depth -= 1
+            elif match[0][-1] != "(":
+                continue  # a string that breaks off
             elif name in ("url", "src"):
                 yield from self._function(match.start(2), name, kind)
             elif depth < _MAX_NESTED:

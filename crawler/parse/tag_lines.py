@@ -30,8 +30,8 @@ class TagLines:
 
     def __init__(self, html: bytes, *, is_xml: bool = False) -> None:
         """*html* is UTF-8. *is_xml*: attributes need quotes."""
-        if b"\r" in html:
-            html = html.replace(b"\r\n", b"\n").replace(b"\r", b"\n")  # as parsers do (HTML 13.2.3.5)
+        if b"\n" not in html:
+            html = html.replace(b"\r", b"\n")  # CR alone ends lines only where nothing else does, as in most editors
         parts = _TAG.split(html, MAX_TAGS)
         form = (b'<%%b %b="%%d"%%b' if is_xml else b"<%%b %b=%%d %%b") % MARK.encode()
         out, line = [parts[0]], 1 + parts[0].count(b"\n")

@@ -308,7 +308,7 @@ class Engine:
                 self._rules.learn([lease for lease in self._unplaced if lease.kind == "P"])
             states = self._crawldb.records.states
             before = states_before(self._unplaced, self._frontier.shards[0].id_of, states)
-            pages = states_of_pages(self._unplaced, self._frontier.id, states)
+            pages = states_of_pages(self._unplaced, self._frontier.id, states, self._began)
             while self._unplaced:
                 token = self._unplaced[0].token
                 if pending := self._pipeline.begin(self._unplaced[0], before.get(token), pages.get(token)):
@@ -319,6 +319,10 @@ class Engine:
                 self._pipeline.suspects.popleft()
         except RedisAway as error:
             self._client.failed(error)
+
+    def _began(self) -> int:
+        """When the crawl's latest visit did (seconds since the epoch)."""
+        return self._crawldb.visit().began_ms // 1000
 
     def _submit(self, message: LeaseEnd) -> None:
         self._client.submit_call(PendingCall(message))

@@ -174,9 +174,7 @@ class LinkFilter:
         inside = [link for link in admitted if link in within]
         if len(inside) < len(admitted):
             refused.update((link, "scope") for link in admitted if link not in within)
-        for link in inside:
-            if self.has_bad_port(link):
-                refused[link] = "port"
+        refused.update((link, "port") for link in inside if urls.has_bad_port(link) and not self.is_named(link))
         # Depth 0 is where a seed redirects to: without it the crawl would end there.
         if depth and (before := self._seen_before([link for link in inside if link not in refused])):
             refused.update(dict.fromkeys(before, "seen-before"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -92,15 +92,24 @@ Read = Callable[[Sequence[tuple[str, str]]], list[UrlState | None]]
 """Reads the states of URLs, by their hosts and ids."""
 
 
-def states_of_pages(leases: Iterable[Lease], id_of: Callable[[str], str], read: Read) -> dict[str, UrlState]:
-    """The states of leased targets that have been read as pages, by token; not of pages that no answer is known of."""
+def states_of_pages(
+    leases: Collection[Lease], id_of: Callable[[str], str], read: Read, began: Callable[[], int]
+) -> dict[str, UrlState]:
+    """The states of leased targets that have been read as pages, by token; not of pages that no answer is known of.
+
+    Of a target that is visited again, the page must have been too. *began* tells when this visit did, in seconds since
+    the epoch; it is asked only where that matters.
+    """
     places = {}
     for lease in leases:
         if lease.kind == "P" and is_target(lease.raw):
             with suppress(ValueError):  # a foreign client put it into the queue
                 places[lease.token] = lease.host, id_of(lease.entry().request.url)
     states = zip(places, read(list(places.values())), strict=True) if places else ()
-    return {token: state for token, state in states if state and not state.is_queued and state.outcome not in UNASKED}
+    found = {token: state for token, state in states if state and not state.is_queued and state.outcome not in UNASKED}
+    again = {lease.token for lease in leases if lease.token in found and is_revisit(lease.raw)}
+    since = began() if again else 0
+    return {token: state for token, state in found.items() if token not in again or state.checked_at >= since}
 
 
 def states_before(

@@ -14,7 +14,7 @@ from crawler.frontier.frontier import Frontier
 from crawler.frontier.identity import Identity
 from crawler.frontier.messages import Limits
 from crawler.frontier.redis.connection import Connection
-from crawler.record import Record, Request
+from crawler.record import Record
 from crawler.settings import Settings
 from crawler.url import Form, host, url_id
 from crawler.url_state import UrlState, id_bytes
@@ -61,7 +61,8 @@ class Crawled:
         stored = Settings(shards=shards, **settings).encode()
         limits = Limits(delay_ms=0, per_host=10, robots=False)
         self.frontier = Frontier.create(self.link, "check", Identity.new(Form(), shards), stored, limits)
-        self.frontier.put([Request(f"{SITE}/")], roots=["a.example"])
+        home = self.frontier.home("a.example")
+        home.read(("SADD", home.keys.roots, "a.example"))
 
     def id(self, url: str, *, is_target: bool = False) -> str:
         """The id of a page, or of a target."""

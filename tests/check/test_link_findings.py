@@ -45,6 +45,11 @@ def test_what_nothing_links_any_more_is_no_finding_but_a_start_page_is(crawled: 
     assert crawled.found() == {("broken", f"{SITE}/"): []}
 
 
+def test_a_start_page_that_robots_txt_disallows_is_not_checked(crawled: Crawled) -> None:
+    crawled.state(f"{SITE}/", "dropped:robots", 0, depth=0, via="0")
+    assert crawled.found() == {("not-checked", f"{SITE}/"): []}
+
+
 def test_a_broken_sitemap_of_robots_txt_is_no_start_page(crawled: Crawled) -> None:
     crawled.state(f"{SITE}/sitemap.xml", "missing", 404, depth=0, via="0", sitemap=True)
     assert crawled.findings() == []

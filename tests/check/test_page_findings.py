@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from crawler.check import report
+from crawler.check.facts import MAX_TRANSLATIONS
+from crawler.check.places import NEW, Room
+from crawler.check.report import ReportOptions
 from crawler.checked_page import Note
+from crawler.record import Request
 from tests.check.crawled import SITE, Crawled, Link, Page
 
 EN, DE, FR = f"{SITE}/en", f"{SITE}/de", f"{SITE}/fr"
@@ -97,6 +102,14 @@ def test_pages_that_only_the_sitemap_names_are_orphans(crawled: Crawled) -> None
     }
 
 
+def test_while_pages_wait_none_is_called_an_orphan(crawled: Crawled) -> None:
+    sitemap(crawled, "alone", "gone")
+    crawled.page(f"{SITE}/alone")
+    crawled.state(f"{SITE}/gone", "missing", 404)
+    crawled.frontier.put([Request(f"{SITE}/waits")])
+    assert set(crawled.found()) == {("broken", f"{SITE}/gone")}
+
+
 def test_sitemaps_that_an_index_names_are_no_orphans(crawled: Crawled) -> None:
     links = [Link(f"{SITE}/sitemap.xml", 1, "sitemap")]
     crawled.page(f"{SITE}/index.xml", Page(links, names=None, state={"sitemap": True}))
@@ -133,3 +146,22 @@ def test_canonical_forms_redirects_and_pages_that_were_not_read(crawled: Crawled
     crawled.page(DE, Page(translations(f"{EN}/", f"{SITE}/feed")))
     crawled.page(f"{SITE}/feed", Page(names=None))
     assert crawled.findings() == []
+
+
+def test_pages_that_name_very_many_translations_are_not_judged(crawled: Crawled) -> None:
+    many = [f"{SITE}/{n}" for n in range(MAX_TRANSLATIONS + 1)]
+    crawled.page(EN, Page(translations(*many)))
+    crawled.page(DE, Page(translations(EN)))
+    crawled.page(many[0])
+    assert crawled.findings() == []
+
+
+def test_a_report_holds_no_more_places_than_it_has_room_for(crawled: Crawled, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "Room", lambda: Room(NEW + 3))
+    notes = [Note("alt-missing", line, "/a.png") for line in range(1, 9)]
+    crawled.start(notes=[*notes, Note("alt-missing", 9, "/b.png")])
+    said: list[str] = []
+    found = crawled.found(ReportOptions(texts=False, say=said.append))
+    assert found == {("alt-missing", "/a.png"): [(f"{SITE}/", line) for line in (1, 2, 3)]}
+    assert len(said) == 1
+    assert "left out" in said[0]

@@ -114,6 +114,7 @@ def test_a_place_has_its_kind(html: str, kinds: str) -> None:
         "<img src='data:image/png;base64,AAAA' alt=''>",
         "<param name=quality value=high>",
         "<meta name=keywords content=/x>",
+        "<a href='#x' role=button></a><a href='#x' onclick='go()'></a>",
         "<a href='#'></a><a href='#top'></a><a href=''></a><a href='#:~:text=x'></a>",
     ],
 )

@@ -15,6 +15,7 @@ from tests.parse.place_pages import lines, places_of
         ("\n<a\n class=x\n href='/x'>", 2),
         ("<p>\r\n<p>\r\n<a href=/x>", 3),
         ("<p>\r<a href=/x>", 2),
+        ("<p>\r\r\n<p>\r<a href=/x>", 2),
         ("<!-- <a href=/x>\n-->\n<a href=/x>", 3),
         ("<script>'<a href=/x>\n'</script>\n<a href=/x>", 3),
         ("<p title='<a href=/x>\n'><a href=/x>", 2),

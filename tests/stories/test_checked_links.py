@@ -193,6 +193,69 @@ def test_a_page_is_not_asked_again_as_a_target(machine: Commands, sites: Sites, 
     assert "it is the target of a link" in told
 
 
+def test_another_visit_keeps_the_links_of_what_is_as_it_was(
+    machine: Commands, sites: Sites, redis_server: PrivateRedis
+) -> None:
+    """A 304 and the same content keep them, a page that is gone loses them, and one that is back has them again."""
+    other = sites.add("127.0.0.2")
+    far = other.serve("/far", b"far")
+    site = sites.add()
+    gone: list[str] = []
+
+    def tagged(name: str) -> Callable[[Call], object]:
+        def answer(call: Call) -> None:
+            if name in gone:
+                call.answer(b"", 404)
+            elif call.seen.headers.get("if-none-match") == f'"{name}"':
+                call.answer(b"", 304, [("ETag", f'"{name}"')])
+            else:
+                call.answer(html(title=name), headers=[("Content-Type", "text/html"), ("ETag", f'"{name}"')])
+
+        return answer
+
+    names = [f"/tagged/{n}" for n in range(3)]
+    site.pages |= {name: tagged(name) for name in names}
+    site.serve("/plain", html(title="plain"))
+    site.serve("/sitemap.xml", urlset(*map(site.url, [*names, "/plain"]), far), headers=XML)
+    site.robots = f"Sitemap: {site.url('/sitemap.xml')}\n".encode()
+    _checked(machine, site.serve("/", html()))
+    first, before = _found(redis_server), _named(redis_server)
+    gone.append(names[0])
+    _visit_again(machine)
+    second = _found(redis_server)
+    left = {url: page.size for url, page in first[1].items() if url != site.url(names[0])}
+    assert {url: page.size for url, page in second[1].items()} == left
+    assert second[0]["page", site.url(names[0])][0] == "missing"
+    assert second[0]["target", far] == first[0]["target", far] == ("checked", 200, "")
+    assert _named(redis_server) == before  # the sitemap still names all of it
+    gone.clear()
+    _visit_again(machine)
+    assert _found(redis_server)[1].keys() == first[1].keys()
+    assert [seen.method for seen in other.seen if seen.path == "/far"] == ["HEAD"] * 3
+
+
+def _visit_again(machine: Commands) -> None:
+    done = machine.run("recrawl", "--older-than", "0", "--workers", "1", "--plain")
+    assert done.code == 0, done.err
+
+
+def test_a_target_that_failed_is_tried_again_as_one(
+    machine: Commands, sites: Sites, redis_server: PrivateRedis
+) -> None:
+    other = sites.add("127.0.0.2")
+    broken = other.serve("/broken", b"", 500)
+    site = _site(sites, broken)
+    _checked(machine, site.serve("/", html()), "--retries", "0")
+    assert _found(redis_server)[0]["target", broken] == ("failed:http", 500, "")
+    other.serve("/broken", b"whole")
+    assert machine.run("retry", broken).code == 0
+    assert machine.run("work", "--until-done", "--workers", "1", "--plain").code == 0
+    ended, _ = _found(redis_server)
+    assert ended["target", broken] == ("checked", 200, "")
+    assert ("page", broken) not in ended
+    assert machine.run("failed", "--json").out == ""
+
+
 # -- whatever dies -----------------------------------------------------------------------------------------------------
 
 
@@ -223,14 +286,14 @@ def _slowly(site: Site, target: str, body: bytes, headers: object = ()) -> None:
     site.pages[target] = answer
 
 
-def test_workers_that_are_killed_change_neither_states_nor_links(
+def test_workers_that_are_killed_on_two_shards_change_neither_states_nor_links(
     machine: Commands, sites: Sites, redis_server: PrivateRedis
 ) -> None:
     site, home = _slow_site(sites)
     done = machine.run("run", home, *OPTIONS, "--workers", "3", "--crawl", "whole")
     assert done.code == 0, done.err
     before = len(site.seen)
-    going = machine.start("run", home, *OPTIONS, "--workers", "3", "--crawl", "broken")
+    going = machine.start("run", home, *OPTIONS, "--workers", "3", "--shards", "2", "--crawl", "broken")
     for part in (5, 2):
         wait_until(lambda part=part: len(site.seen) - before > SIZE // part, "the middle")  # type: ignore[misc]
         kill_hard(going.wait_for_workers(1)[0])

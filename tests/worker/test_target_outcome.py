@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -189,6 +190,13 @@ def test_a_target_that_was_read_leads_where_the_page_does() -> None:
     assert (commit.outcome, commit.state.target, record(commit).target) == ("redirected", "77", True)
 
 
+def _pages(leases: list[Lease], states: dict[str, UrlState], began: int) -> dict[str, UrlState]:
+    def read(places: Sequence[tuple[str, str]]) -> list[UrlState | None]:
+        return [states.get(url_id) for _, url_id in places]
+
+    return states_of_pages(leases, lambda url: url.removeprefix(SITE), read, lambda: began)
+
+
 def test_only_pages_that_have_ended_by_an_answer_are_looked_up() -> None:
     states = {
         "good": _state("fetched", 200),
@@ -197,10 +205,15 @@ def test_only_pages_that_have_ended_by_an_answer_are_looked_up() -> None:
     }
     leases = [_lease(name, Request(f"{SITE}{name}", target=True)) for name in (*states, "unknown")]
     leases.append(_lease("page", Request(f"{SITE}good")))
-    found = states_of_pages(
-        leases, lambda url: url.removeprefix(SITE), lambda places: [states.get(i) for _, i in places]
-    )
-    assert found == {"good": states["good"]}
+    assert _pages(leases, states, 99) == {"good": states["good"]}
+
+
+@pytest.mark.parametrize(("began", "is_known"), [(1, True), (2, True), (3, False)])
+def test_a_target_that_is_visited_again_takes_nothing_from_an_earlier_visit(began: int, is_known: bool) -> None:
+    """The sweep may not have come to the page yet, which was last asked at 2."""
+    states = {"good": _state("fetched", 200)}
+    lease = _lease("again", Request(f"{SITE}good", target=True, revisit=True))
+    assert bool(_pages([lease], states, began)) == is_known
 
 
 def _lease(token: str, request: Request) -> Lease:
