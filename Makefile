@@ -7,7 +7,7 @@ LOCK := requirements-dev.lock
 PURE := crawler.parse crawler.policy crawler.url crawler.record crawler.settings
 
 .DEFAULT_GOAL := help
-.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-schedule bench-similarity bench-documents bench-language bench-rules bench-places bench-import bench-visits bench-unchanged bench-hosts bench-sweep bench-states bench-check-graph lock clean
+.PHONY: help dev compiled demo test test-slow test-all coverage lint docs chaos bench bench-frontier bench-wide bench-export bench-bucket bench-content bench-memory targets check-real bench-cluster check-skim bench-hostile bench-schedule bench-similarity bench-documents bench-language bench-rules bench-places bench-import bench-visits bench-unchanged bench-hosts bench-sweep bench-states bench-check-graph bench-check lock clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -118,6 +118,9 @@ bench-states: compiled ## measure what stays of a URL that has ended, in bytes o
 
 bench-check-graph: compiled ## measure the link graph of a check: bytes of Redis a link, time and memory of the report
 	$(BIN)/python -m benchmarks.check_graph $(ARGS)
+
+bench-check: compiled ## check three documentations beside LinkChecker and linkinator: findings one by one, time, memory (needs nginx, npm)
+	$(BIN)/python -m benchmarks.check $(ARGS)
 
 lock: $(BIN)/pip ## write requirements-dev.lock anew, with today's versions
 	rm -rf build/lock && $(PYTHON) -m venv build/lock

@@ -41,7 +41,7 @@ http {{
     access_log access.log plain;
     sendfile on;
     tcp_nopush on;
-    client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp;
+    {header}client_body_temp_path temp; proxy_temp_path temp; fastcgi_temp_path temp;
     uwsgi_temp_path temp; scgi_temp_path temp;
 {servers}
 }}
@@ -73,11 +73,17 @@ class Sites:
     """Each folder as a site of its own, on every one of *addresses*; served inside the `with`."""
 
     def __init__(
-        self, folders: Mapping[str, Path], addresses: Sequence[str] = ("127.0.0.1",), *, below_own_path: bool = False
+        self,
+        folders: Mapping[str, Path],
+        addresses: Sequence[str] = ("127.0.0.1",),
+        *,
+        below_own_path: bool = False,
+        header: str = "",
     ) -> None:
         """Raises SiteError where a folder is none, or nginx is not there.
 
-        *below_own_path*: each address has the pages below a path that no other has.
+        *below_own_path*: each address has the pages below a path that no other has. *header*: `NAME VALUE` of one that
+        each answer has.
         """
         for name, folder in folders.items():
             if not folder.is_dir():
@@ -91,6 +97,7 @@ class Sites:
         self._folders = dict(folders)
         self._addresses = tuple(addresses)
         self._below_own_path = below_own_path
+        self._header = f"add_header {header} always; " if header else ""
         self._counted = [0, 0]
         """Bytes of the log that were counted, and the lines in them."""
         self._folder = Path()
@@ -122,7 +129,9 @@ class Sites:
                 )
                 self.urls.append(f"http://{address}:{port}/{path}")
         (self._folder / "temp").mkdir()
-        (self._folder / "nginx.conf").write_text(_CONFIG.format(servers="\n".join(servers)), encoding="utf-8")
+        (self._folder / "nginx.conf").write_text(
+            _CONFIG.format(servers="\n".join(servers), header=self._header), encoding="utf-8"
+        )
         self._process = subprocess.Popen(
             [self._nginx, "-p", str(self._folder), "-c", "nginx.conf", "-e", "error.log"],
             stdin=subprocess.DEVNULL,

@@ -251,6 +251,8 @@ class Settings:
     """The name of the crawl's hook (see `hook.hook_name`): no option. The first command with a hook stores it."""
     rule_set: str = ""
     """The crawl's extraction rules: the text of the file that --rules names."""
+    route: str = ""
+    """Where this machine serves the crawl's site (see `fetch.route`): no option, and not stored."""
 
     def encode(self) -> bytes:
         """The stored kinds as JSON: the content of `meta` in Redis."""

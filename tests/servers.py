@@ -71,8 +71,9 @@ class Call:
             raise ClientGone from None
 
     def answer(self, body: bytes = b"", status: int = 200, headers: Pairs = ()) -> None:
-        """A plain answer with a Content-Length; *headers* come after it and Content-Type."""
-        self.send(head(status, [("Content-Length", str(len(body))), *_typed(headers)]) + body)
+        """A plain answer with a Content-Length; *headers* come after it and Content-Type. To HEAD: without its body."""
+        first = head(status, [("Content-Length", str(len(body))), *_typed(headers)])
+        self.send(first if self.seen.method == "HEAD" else first + body)
 
     def wait(self, seconds: float) -> None:
         """Let time pass; ends the call at once when the server stops or the client hangs up."""

@@ -100,7 +100,7 @@ DOORS = {
             "worker",
             "check",
         ),
-        *("fetch.fetcher", "policy.politeness", "policy.changes"),
+        *("fetch.fetcher", "fetch.route", "policy.politeness", "policy.changes"),
         *("cli.fetch", "cli.terminal", "cli.events", "monitor.dashboard"),
     ),
     "mammoth": ("parse.docx",),

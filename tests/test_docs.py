@@ -37,9 +37,6 @@ OF_OTHERS: Final = {
         "--check-fragments",
         "--follow-robots-txt",
     ),  # other link checkers
-    # crawler check
-    *("--ignore", "--fail-on", "--max-findings", "--baseline", "--format", "--places", "--no-external"),
-    *("--slow", "--large", "--base", "--report-only"),
     "--help",
 }
 """Options of other programs that pages name."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from crawler.errors import NoNetwork
 from crawler.findings import CODES, SEVERITIES
 from crawler.text import counted, rfc3339
 
@@ -33,6 +34,8 @@ class Summary:
     """False: it was interrupted, or a limit ended it."""
     start_trouble: str = ""
     """Why the start page is broken; empty if it is not."""
+    given_up: str = ""
+    """Why not all could be asked, such as a network that is away; empty if that is not so."""
     findings: int = 0
     """All that were selected, also those that are not shown."""
     severities: Mapping[str, int] = field(default_factory=dict)
@@ -61,6 +64,8 @@ class Summary:
     @property
     def exit_code(self) -> int:
         """The exit status of the command."""
+        if self.given_up:
+            return NoNetwork.exit_code
         return int(self.fail_on != NEVER and bool(self.failing or self.start_trouble))
 
     @property
@@ -69,6 +74,8 @@ class Summary:
         return f"exit status {self.exit_code}: {self._reason()}"
 
     def _reason(self) -> str:
+        if self.given_up:
+            return f"not all could be asked: {self.given_up}"
         if self.exit_code and self.start_trouble:
             return f"the start page is broken: {self.start_trouble}"
         if self.exit_code:

@@ -12,6 +12,7 @@ from typing import Any, Final
 import click
 
 from crawler import headers
+from crawler.cli.check import check as check_
 from crawler.cli.dashboard import dashboard
 from crawler.cli.events import events
 from crawler.cli.explain import explain_, quarantine
@@ -265,6 +266,7 @@ def work_(until_done: bool, **given: Any) -> int:
 
 
 cli.add_command(recrawl)
+cli.add_command(check_)
 
 
 # -- results -----------------------------------------------------------------------------------------------------------

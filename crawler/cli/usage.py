@@ -60,16 +60,16 @@ _OF_ONE_RUN: Final = ("add", "fresh", "yes", "sitemaps")
 _TO_EXPORT: Final = ("output", "form", "crawl", "redis", "folder")
 
 
-def command_to_continue(loaded: Loaded) -> str:
+def command_to_continue(loaded: Loaded, *, names_sources: bool = False) -> str:
     """The command that continues the one that runs, with each of its options that the crawl does not store.
 
-    A header for the hosts of the SOURCEs needs them again. Values that may be secrets come from the environment: the
-    shell refuses the command where they are not set.
+    *names_sources*: it finds its crawl by them. A header for the hosts of the SOURCEs needs them again. Values that may
+    be secrets come from the environment: the shell refuses the command where they are not set.
     """
     context = click.get_current_context()
     names = [p.name for p in context.command.params if p.name and p.name not in (*OF_CRAWL, *_OF_ONE_RUN, "sources")]
     again = _written(f"crawler {context.info_name}", names, loaded)
-    if any(headers.parse(line).needs_host for line in loaded.settings.header):
+    if names_sources or any(headers.parse(line).needs_host for line in loaded.settings.header):
         again += "".join(f" {shlex.quote(source)}" for source in context.params.get("sources", ()) if source != "-")
     return again
 

@@ -187,6 +187,8 @@ class FetcherOptions:
     """Allow connections to loopback, private and other non-global addresses."""
     allowed_hosts: frozenset[str] = field(default_factory=frozenset)
     """Hosts (name and port as in `url.host`) that seeds named by a private address: those are allowed."""
+    route: str = ""
+    """An origin that is served elsewhere, and where (see `route.Route`)."""
     verify_tls: bool = True
     trust_env: bool = False
     """Use the environment's proxies and netrc."""

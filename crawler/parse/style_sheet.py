@@ -53,6 +53,13 @@ _URL: Final = re.compile(
 _QUOTED: Final = re.compile(rf"{_SPACE}({_WHOLE_STRING})(?:{_SPACE}\))?", re.DOTALL)
 _BAD_URL: Final = re.compile(r"(?![ \t\n\r\f]*+[\"'])(?:[^)\\]++|\\.|\\\Z)*+\)?", re.DOTALL)
 _IMPORT: Final = re.compile(rf"{_SPACE}(?:({_WHOLE_STRING})|({_NAME})\()", re.DOTALL)
+_BEFORE_IMPORT: Final = re.compile(
+    rf"(?:[ \t\n\r\f;]++|{_COMMENT}|<!--|-->"
+    rf"|@(?i:charset|layer)(?![{_IN_NAMES}\\])"
+    rf"(?:{_COMMENT}|/|{_STRING}|[^;{{}}\"'/])*+;)*+",
+    re.DOTALL,
+)
+"""What may stand before an `@import`: `@charset` and `@layer` without a block (CSS Cascade 5, section 3)."""
 _PRELUDE: Final = re.compile(
     rf"(?:{_COMMENT}|/|{_STRING}|(?i:url)\((?:[^\"')\\]++|\\.)*+(?:\)|\Z)|\\.|[^;{{}}\"'/\\])*+", re.DOTALL
 )
@@ -89,6 +96,10 @@ class _Reading:
 
     def __init__(self, css: str) -> None:
         self._css, self._at = css, 0
+        self._imports_end = 0
+        """Up to here there are only imports, and what may stand before one."""
+        self._has_rules = False
+        """There was a rule of another kind, so that no import counts any more."""
 
     def run(self) -> Iterator[tuple[int, str, str]]:
         """Offsets, kinds and URLs."""
@@ -101,7 +112,7 @@ class _Reading:
                 if name == "font-face":
                     kind = "font"
                 elif name == "import":
-                    yield from self._import()
+                    yield from self._import(match.start(1) - 1)
                 elif name in _NO_RESOURCES:
                     self._at = _PRELUDE.match(css, self._at).end()  # type: ignore[union-attr]
             elif function is not None:
@@ -109,15 +120,21 @@ class _Reading:
             else:
                 kind = "css"
 
-    def _import(self) -> Iterator[tuple[int, str, str]]:
+    def _import(self, start: int) -> Iterator[tuple[int, str, str]]:
+        """What an `@import` names; behind another rule it is none, and browsers pass over it."""
+        end = _PRELUDE.match(self._css, self._at).end()  # type: ignore[union-attr]
+        if self._has_rules or _BEFORE_IMPORT.match(self._css, self._imports_end).end() < start:  # type: ignore[union-attr]
+            self._has_rules, self._at = True, end
+            return
         match = _IMPORT.match(self._css, self._at)
         if match is None:
             return
-        self._at = match.end()
+        self._imports_end, self._at = end, match.end()
         if match[1]:
             yield match.start(1), "style", _unquoted(match[1])
         else:
             yield from self._function(match.start(2), _plain(match[2]).lower(), "style")
+        self._at = max(self._at, end)
 
     def _function(self, start: int, name: str, kind: str) -> Iterator[tuple[int, str, str]]:
         """What the function *name* names, whose arguments begin here."""

@@ -13,7 +13,7 @@ from crawler.parse.documents import Kind, kind_of
 from crawler.parse.extract import Extractor
 from crawler.parse.page import Page
 from crawler.worker.document_reader import DocumentReader
-from crawler.worker.options import READ_TYPES, WorkerOptions
+from crawler.worker.options import MANIFEST, READ_TYPES, WorkerOptions
 from crawler.worker.shares import PageClock
 
 _OF_PAGE: Final = 0.75
@@ -28,7 +28,8 @@ class Documents:
 
     def as_page(self, result: FetchResult) -> FetchResult:
         """The answer as if only bodies of pages were read: a hook for which all are read changes no outcome."""
-        if isinstance(result, Response) and not result.computed_type.startswith(READ_TYPES):
+        types = (*READ_TYPES, MANIFEST) if self._plan.check else READ_TYPES
+        if isinstance(result, Response) and not result.computed_type.startswith(types):
             return result if self._kind(result) else msgspec.structs.replace(result, skipped=True)
         return result
 

@@ -225,6 +225,7 @@ def fetcher_options_of(settings: Settings, origins: Collection[str] = ()) -> Fet
         headers=everywhere,
         origin_headers=bound,
         proxy=settings.proxy,
+        route=settings.route,
         allow_private=settings.allow_private,
         verify_tls=not settings.insecure,
         trust_env=settings.trust_env,

@@ -57,6 +57,15 @@ def read(css: str) -> list[tuple[str, str, int]]:
         ("@import url(x);", [("style", "x", 1)]),
         ("@IMPORT/**/url('x') layer(a) supports(b: c) screen;", [("style", "x", 1)]),
         ("@import\n'x';", [("style", "x", 2)]),
+        ("a{b:c}@import 'no';@import url(no);a{b:url(x)}", [("css", "x", 1)]),
+        ("@media a{@import 'no';}", []),
+        ("@layer a, b;@import 'x';", [("style", "x", 1)]),
+        ("@layer a{}@import 'no';", []),
+        (
+            "@charset 'utf-8';/*{*/@import url(x) screen;\n@import 'y';p{}@import 'no';",
+            [("style", "x", 1), ("style", "y", 2)],
+        ),
+        ("<!--@import 'x';-->@import 'y';", [("style", "x", 1), ("style", "y", 1)]),
         ("@namespace url(no);a{b:url(x)}", [("css", "x", 1)]),
         ("@namespace svg 'no;url(no)';a{b:url(x)}", [("css", "x", 1)]),
         ("@-moz-document url(no) {a{b:url(x)}}", [("css", "x", 1)]),
@@ -150,6 +159,11 @@ def test_lines_of_a_generated_sheet(parts: list[tuple[str, bool]]) -> None:
     "hostile",
     [
         *("a" * 400_000, "url(" * 100_000, "@import " * 50_000, "image-set(" * 50_000, "/*" * 200_000),
+        *(
+            "/*" + "a" * 100_000 + "*/b{}" + "@import 'a';" * 20_000,
+            "@layer a;@import 'b';" * 20_000,
+            "@import 'a' " * 40_000,
+        ),
         *("@namespace url(" * 40_000, "\\" * 400_000, "'\\" * 200_000, "@font-face{" * 40_000, "a(" * 200_000),
     ],
     ids=lambda hostile: hostile[:12],

@@ -110,8 +110,12 @@ class Sites:
         """A new one, on a port of its own."""
         site = Site(host)
         site.__enter__()
-        self._sites.append(site)
+        self.adopt(site)
         return site
+
+    def adopt(self, site: Site) -> None:
+        """End *site*, which is served already, with the others."""
+        self._sites.append(site)
 
     def __enter__(self) -> Self:
         return self
