@@ -61,7 +61,7 @@ _SCHEME, _REVISIT, _SITEMAP, _LASTMOD, _TARGET, _GET = 0x03, 0x08, 0x10, 0x20, 0
 _FLAGS: Final = _SCHEME | _REVISIT | _SITEMAP | _LASTMOD | _TARGET | _GET
 ENTRY: Final = {
     **{"HEAD": _HEAD.size, "FLAGS": _FLAGS},
-    **{"REVISIT": _REVISIT, "SITEMAP": _SITEMAP, "LASTMOD": _LASTMOD, "LASTMOD_SIZE": _LASTMOD_SIZE},
+    **{"REVISIT": _REVISIT, "SITEMAP": _SITEMAP, "TARGET": _TARGET, "LASTMOD": _LASTMOD, "LASTMOD_SIZE": _LASTMOD_SIZE},
 }
 """The layout of an entry, for the scripts of the frontier."""
 _PATH: Final = re.compile(rb'/[!"$-~]*')

@@ -13,7 +13,6 @@ from typing import Final
 from crawler.checked_page import CheckedPage
 from crawler.frontier import decode
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.shards.records import ShardRecords
 from crawler.frontier.shards.states import ShardStates
 from crawler.text import counted
 from crawler.url_state import UrlState
@@ -42,7 +41,7 @@ class Graph:
 
     def __init__(self, frontier: Frontier) -> None:
         self._shards = [(ShardStates(shard), shard.keys) for shard in frontier.shards]
-        self._records = [ShardRecords(shard) for shard in frontier.shards]
+        self._records = frontier.crawldb.records
         self._filled: dict[str, list[int]] = {}
         """By the first key of a kind and shard, which of its buckets have something."""
         self._buckets = frontier.shards[0].keys.ended_buckets
@@ -65,13 +64,12 @@ class Graph:
 
     def records(self) -> Iterator[tuple[str, bytes]]:
         """Id and record, as it is stored, of the last visit of each URL. One may come twice."""
-        for records in self._records:
-            for batch in records.raw():
-                for url_id, raw in batch:
-                    if _ID.fullmatch(url_id):
-                        yield url_id, raw
-                    else:
-                        self.is_unreadable(raw[:64])
+        for batch in self._records.raw():
+            for url_id, raw in batch:
+                if _ID.fullmatch(url_id):
+                    yield url_id, raw
+                else:
+                    self.is_unreadable(raw[:64])
 
     def find(self, shorts: Iterable[int]) -> dict[int, UrlState]:
         """The states of those that have ended, by 48 bits of their ids: all states of their buckets are looked at."""

@@ -11,13 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from crawler import url as urls
 from crawler.check.drafts import Draft
 from crawler.checked_page import name_hash
 from crawler.crawl.read_again import NamedAgain, PagesAgain
-from crawler.frontier.crawldb import grouped
 from crawler.frontier.frontier import Frontier
-from crawler.frontier.shards.records import ShardRecords
 
 MAX_PAGES: Final = 500
 """Pages that are read again for a report."""
@@ -87,12 +84,12 @@ class Texts:
         """Of pages whose links the crawl has stored."""
         frontier, form = self._frontier, self._frontier.form
         ids = {frontier.id(url): page for page, url in pages.items()}
-        for shard, some in grouped(ids, lambda url_id: frontier.home(urls.host(pages[ids[url_id]]))).items():
-            records = ShardRecords(shard)
-            for start in range(0, len(some), _BATCH):
-                for url_id, links in records.links_of(some[start : start + _BATCH]).items():
-                    named = [NamedAgain(one.line or 0, form.apply(one.url), None, one.text) for one in links]
-                    self._keep(ids[url_id], named)
+        known = list(ids)
+        for start in range(0, len(known), _BATCH):
+            some = known[start : start + _BATCH]
+            for url_id, links in frontier.crawldb.records.links_of(some).items():
+                named = [NamedAgain(one.line or 0, form.apply(one.url), None, one.text) for one in links]
+                self._keep(ids[url_id], named)
 
     def _read_again(self, pages: Mapping[int, str], drafts: Sequence[Draft]) -> None:
         """Of those that the crawl has not stored, and of those where the name of a fragment is not known."""

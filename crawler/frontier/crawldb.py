@@ -24,7 +24,7 @@ from crawler.frontier.shards.hosts import ShardHosts
 from crawler.frontier.shards.reader import Reader
 from crawler.frontier.shards.records import START, Letter, ShardRecords, Stored
 from crawler.frontier.visits import Visit
-from crawler.record import CONTENTS, Record
+from crawler.record import CONTENTS, Link, Record
 from crawler.url_state import UrlState
 
 S = TypeVar("S")
@@ -209,6 +209,17 @@ class Records:
         shards = self._shards
         of = {i: shards[shard_of(host, len(shards))] for host, i in places}
         return _by_shard([i for _, i in places], of.__getitem__, lambda shard, own: shard.states.packed(own))
+
+    def raw(self) -> Iterator[list[tuple[str, bytes]]]:
+        """The records of the last visits as they are stored, each with its id, in batches. One may come twice."""
+        return chain.from_iterable(shard.raw() for shard in self._shards)
+
+    def links_of(self, ids: Sequence[str]) -> dict[str, list[Link]]:
+        """The stored links of pages, by id; of those that have some which can be read."""
+        found: dict[str, list[Link]] = {}
+        for shard in self._shards:
+            found |= shard.links_of([url_id for url_id in ids if url_id not in found])
+        return found
 
     def urls(self, ids: Sequence[str]) -> dict[str, str]:
         """The URLs of ended ones by id; those that are not known are absent, and what cannot be read."""

@@ -35,7 +35,8 @@ for i = REST, #ARGV, 4 do
       if outcome then
         count('outcome:' .. outcome, -1)
         local is_counted = string.sub(outcome, 1, 7) == 'failed:' and (number(failed) or 0) >= began
-        if is_counted and not is_sitemap(entry) and redis.call('HGET', COUNTERS, 'visit:failed') then
+        local is_page = bit.band(string.byte(entry, 4), ENTRY_SITEMAP + ENTRY_TARGET) == 0
+        if is_counted and is_page and redis.call('HGET', COUNTERS, 'visit:failed') then
           count('visit:failed', -1)
         end
       end

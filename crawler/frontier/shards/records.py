@@ -119,10 +119,9 @@ class ShardRecords:
             if not entries:
                 return
             after, ids = entries[-1][0].decode(), decode.ids(entries)
-            yield list(self.last_of(ids).items())
+            yield list(self._last_of(ids).items())
 
-    def last_of(self, ids: Sequence[str]) -> dict[str, bytes]:
-        """The records of the last visits of *ids* as they are stored, by id; those that are not stored are absent."""
+    def _last_of(self, ids: Sequence[str]) -> dict[str, bytes]:
         pages = self._shard.read(*(("HMGET", self._keys.page(url_id), "f", "m") for url_id in ids))
         return {i: failed or good for i, (failed, good) in zip(ids, pages, strict=True) if failed or good}
 
