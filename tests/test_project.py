@@ -317,5 +317,5 @@ def test_the_table_of_the_readme_is_that_of_its_page() -> None:
     rows = re.findall(r"^\| (?:this crawler|Scrapy).*\|$", README, re.MULTILINE)
     assert len(rows) == 3
     assert [row for row in rows if row not in page] == []
-    assert "| scrapy-redis 0.9.1, one process | 59 | 17.0 | 219 MB |" in README
-    assert "| scrapy-redis 0.9.1, one process / two | 59 / 112 | 17.0 / 16.3 | 219 / 431 MB |" in page
+    assert "| scrapy-redis 0.9.1, one process | 53 | 19.2 | 211 MB |" in README
+    assert "| scrapy-redis 0.9.1, one process / two | 53 / 101 | 19.2 / 18.3 | 211 / 417 MB |" in page

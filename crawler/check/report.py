@@ -142,7 +142,7 @@ class _Report:
         if not self._options.texts:
             return Texts(self._frontier)
         with closing(PagesAgain(self._frontier, self._settings(), self._options.origins)) as pages:
-            texts = Texts(self._frontier, reader(self._frontier, pages))
+            texts = Texts(self._frontier, reader(self._frontier, pages), self._options.say)
             texts.learn(drafts, self._urls)
         return texts
 

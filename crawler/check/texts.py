@@ -15,6 +15,7 @@ from crawler.check.drafts import Draft
 from crawler.checked_page import name_hash
 from crawler.crawl.read_again import NamedAgain, PagesAgain
 from crawler.frontier.frontier import Frontier
+from crawler.text import counted
 
 MAX_PAGES: Final = 500
 """Pages that are read again for a report."""
@@ -39,9 +40,11 @@ Read = Callable[[str, float], list[NamedAgain] | None]
 class Texts:
     """The texts of places, by page and line."""
 
-    def __init__(self, frontier: Frontier, read: Read | None = None) -> None:
+    def __init__(
+        self, frontier: Frontier, read: Read | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> None:
         """Without *read*, no page is read again."""
-        self._frontier, self._read = frontier, read
+        self._frontier, self._read, self._say = frontier, read, say
         self._lines: dict[int, set[int]] = defaultdict(set)
         """Pages -> the lines that are looked for."""
         self._found: dict[tuple[int, int], list[NamedAgain]] = defaultdict(list)
@@ -93,16 +96,17 @@ class Texts:
 
     def _read_again(self, pages: Mapping[int, str], drafts: Sequence[Draft]) -> None:
         """Of those that the crawl has not stored, and of those where the name of a fragment is not known."""
-        until, count = time.monotonic() + MAX_SECONDS, 0
         of_fragments = {page for draft in drafts if draft.fragment is not None for page, _ in draft.all_places()}
         stored = {page for page, _ in self._found}
-        for page, url in pages.items():
-            if page in stored and page not in of_fragments:
-                continue
-            if count >= MAX_PAGES or time.monotonic() >= until or self._read is None:
+        missing = [page for page in pages if page not in stored or page in of_fragments][:MAX_PAGES]
+        began = time.monotonic()
+        if missing:
+            self._say(f"looking for the texts of links on {counted(len(missing), 'page')}: a minute at most")
+        for count, page in enumerate(missing, 1):
+            if time.monotonic() >= began + MAX_SECONDS or self._read is None:
+                self._say(f"{counted(len(missing) - count + 1, 'page')} were not read again: some texts are left out")
                 break
-            count += 1
-            self._keep(page, self._read(url, until) or ())
+            self._keep(page, self._read(pages[page], began + MAX_SECONDS) or ())
 
     def _keep(self, page: int, named: Iterable[NamedAgain]) -> None:
         for one in named:

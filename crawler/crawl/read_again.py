@@ -78,7 +78,7 @@ class PagesAgain:
         if row.blocked or row.trouble is not None or due >= until or now >= until:
             return False
         time.sleep(max(due - now, 0))
-        self._due[host] = time.monotonic() + max(row.delay_ms / 1000, self._settings.delay)
+        self._due[host] = time.monotonic() + row.delay_ms / 1000
         return True
 
     def _roots(self, one: FetchOne, url: str) -> list[str]:

@@ -75,7 +75,8 @@ def _kind(attributes: Attributes, is_header: bool) -> str | None:
             return kind
     if not words.isdisjoint(_PRELOADS):
         return "style" if (attributes.get("as") or "").strip().lower() == "style" else "preload"
-    if "alternate" in words and attributes.get("hreflang") and _type(attributes) in _HTML:
+    language = (attributes.get("hreflang") or "").strip().lower()
+    if "alternate" in words and language not in _NO_LANGUAGE and _type(attributes) in _HTML:
         return "hreflang"
     if not words.isdisjoint(_LINKS):
         return "link"
@@ -89,6 +90,10 @@ _KINDS: Final = (
     ("icon", _ICONS),
     ("social", frozenset(("image_src",))),
 )
+
+
+_NO_LANGUAGE: Final = ("", "x-default")
+"""Values of `hreflang` of pages that are no translation: the page for all other languages names no page back."""
 
 
 def _type(attributes: Attributes) -> str:

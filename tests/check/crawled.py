@@ -59,7 +59,8 @@ class Crawled:
     def __init__(self, redis_url: str, shards: int = 1, **settings: Any) -> None:
         self.link = Connection(redis_url)
         stored = Settings(shards=shards, **settings).encode()
-        limits = Limits(delay_ms=0, per_host=10, robots=False)
+        delay_ms = round(settings.get("delay", 0.0) * 1000)
+        limits = Limits(delay_ms=delay_ms, per_host=10, robots=False)
         self.frontier = Frontier.create(self.link, "check", Identity.new(Form(), shards), stored, limits)
         home = self.frontier.home("a.example")
         home.read(("SADD", home.keys.roots, "a.example"))

@@ -29,6 +29,7 @@ TABLE = [
     ("<link rel=manifest href=/x>", "manifest"),
     ("<link rel=canonical href=/x>", "canonical"),
     ("<link rel=alternate hreflang=de href=/x>", "hreflang"),
+    ("<link rel=alternate hreflang=X-Default href=/x>", "link"),
     ("<link rel=image_src href=/x>", "social"),
     ("<meta property=og:image content=/x>", "social"),
     ("<meta name=twitter:image content=/x>", "social"),

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.slow
 
 OPTIONS = ("--delay", "0", "--per-host", "4", "--plain", "--allow-private")
 _HEAD = '<!doctype html><html lang=en><head><meta charset=utf-8><title>{}</title><meta name=description content="{}">'
+HEAD = '<link rel=stylesheet href="/style.css"><link rel=alternate hreflang=x-default href="/b">'
 CSS = [("Content-Type", "text/css")]
 
 
@@ -65,7 +66,7 @@ def a_site(sites: Sites) -> tuple[Site, Site]:
         '<a rel=nofollow href="/alone2">nofollow</a>',
     ]
     site.serve("/alone2", document("alone2", ""))
-    site.serve("/", document("start", "\n".join(links), '<link rel=stylesheet href="/style.css">'))
+    site.serve("/", document("start", "\n".join(links), HEAD))
     site.serve("/sitemap.xml", urlset(site.url("/"), site.url("/alone"), site.url("/alone2")), headers=XML)
     site.robots = f"Sitemap: {site.url('/sitemap.xml')}\n".encode()
     return site, away
