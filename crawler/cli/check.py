@@ -209,6 +209,8 @@ def _run(session: Session, source: Source, wanted: _Wanted, *, add: bool) -> int
     with session.redis.interruptible() as stopped:
         begun = begin(session, source, add=add, stopped=stopped)
         if stopped():
+            if begun.sweep is not None:
+                begun.sweep.release()
             return _interrupted(session)
     if not begun.is_done:
         if begun.frontier.state().word == "paused":
