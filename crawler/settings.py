@@ -42,6 +42,8 @@ VERSION: Final = "0.1.0"
 DEFAULT_AGENT: Final = f"crawler/{VERSION} (+https://crawler.example/bot)"
 ENV_PREFIX: Final = "CRAWLER_"
 FILE: Final = "crawler.toml"
+CHECK_PATIENCE: Final = 30.0
+"""Seconds for which a host may fail in a check, unless host_patience says otherwise."""
 
 MAX_SHARDS: Final = 256
 MAX_RETRIES: Final = 14

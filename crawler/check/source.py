@@ -20,9 +20,8 @@ from crawler.crawl.seed_list import URL_MARK
 from crawler.crawl.seeds import check_sources
 from crawler.errors import UsageError
 from crawler.frontier.frontier import Frontier
+from crawler.settings import CHECK_PATIENCE
 
-PATIENCE: Final = 30.0
-"""Seconds for which a host may fail, unless --host-patience says otherwise."""
 _MAX_NAME: Final = 64
 _AT_ONCE: Final = 8
 """Requests to a folder at once."""
@@ -82,7 +81,7 @@ class Source:
         if "crawl" not in named and (self.urls or self.sitemaps):
             settings = replace(settings, crawl=self.crawl)
         if "host_patience" not in named:
-            settings = replace(settings, host_patience=PATIENCE)
+            settings = replace(settings, host_patience=CHECK_PATIENCE)
         if self.folder is not None and "scope" not in named:
             settings = replace(settings, scope="host")
         return replace(loaded, settings=settings)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import click
 
 from crawler import headers
-from crawler.check.outputs import Output, outputs_of, write
-from crawler.check.selection import FAIL_ON, Selection
-from crawler.check.source import PATIENCE, Source
 from crawler.cli import working
 from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
@@ -22,9 +19,16 @@ from crawler.config import Loaded
 from crawler.crawl.session import Session, has_begun
 from crawler.crawl.signals import INTERRUPTED
 from crawler.errors import UsageError
+from crawler.findings import SEVERITIES
 from crawler.frontier.crawldb import crawls
 from crawler.frontier.frontier import Frontier
+from crawler.settings import CHECK_PATIENCE
 from crawler.units import duration, positive, size
+
+if TYPE_CHECKING:
+    from crawler.check.outputs import Output
+    from crawler.check.selection import Selection
+    from crawler.check.source import Source
 
 _OF_CHECK: Final = (
     *(
@@ -72,6 +76,9 @@ class _Wanted:
     @classmethod
     def of(cls, given: dict[str, Any]) -> Self:
         """Take the options of the report out of *given*. UsageError for what cannot be used."""
+        from crawler.check.outputs import outputs_of  # other commands need nothing of a check
+        from crawler.check.selection import Selection
+
         names = ("only", "ignore", "fail_on", "max_findings", "baseline")
         baseline = given["baseline"]
         selection = Selection.of(**{name: given.pop(name) for name in names})
@@ -107,7 +114,7 @@ _REPORT: Final = (
         metavar="SEVERITY",
         default="error",
         show_default=True,
-        help=f"exit with 1 if there are findings as bad as this: {', '.join(FAIL_ON)}",
+        help=f"exit with 1 if there are findings as bad as this: {', '.join((*SEVERITIES, 'never'))}",
     ),
     click.option("--max-findings", metavar="N", callback=_parsed(positive), help="show up to N findings"),
     click.option("--baseline", metavar="FILE", help="report only what this earlier report (.json, .jsonl) has not"),
@@ -156,7 +163,7 @@ def _report_options(command: Any) -> Any:
 @click.option("--add", is_flag=True, help="add SOURCEs of other sites to a check that exists")
 @click.option("--fresh", is_flag=True, help="delete what this check has stored and start over (asks)")
 @click.option("--yes", is_flag=True, help="do not ask")
-@settings(*_OF_CHECK, *_OF_WORK, *_OF_REDIS, host_patience=PATIENCE, crawl="check-HOST")
+@settings(*_OF_CHECK, *_OF_WORK, *_OF_REDIS, host_patience=CHECK_PATIENCE, crawl="check-HOST")
 def check(sources: tuple[str, ...], base: str, sitemaps: tuple[str, ...], **given: Any) -> int:
     """Check the site at SOURCE (URLs, or one folder of files) and report what is broken, and where.
 
@@ -166,6 +173,8 @@ def check(sources: tuple[str, ...], base: str, sitemaps: tuple[str, ...], **give
     Ctrl-C stops cleanly; the same command continues. The exit code is 0 if nothing was found, 1 if something was, 2
     for wrong usage, 3 if Redis cannot be used.
     """
+    from crawler.check.source import Source
+
     add, fresh, yes, report_only = (given.pop(name) for name in ("add", "fresh", "yes", "report_only"))
     wanted = _Wanted.of(given)
     is_named = bool(sources or sitemaps)
@@ -241,6 +250,7 @@ def _interrupted(session: Session) -> int:
 
 def _report(session: Session, frontier: Frontier, source: Source, wanted: _Wanted, given_up: str = "") -> int:
     """Write the report to all its places; the exit code. *given_up*: why not all could be asked."""
+    from crawler.check.outputs import write
     from crawler.check.report import ReportOptions
     from crawler.check.run import findings, summary_of, why_incomplete
 
