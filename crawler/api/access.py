@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from crawler.api.progress import NO_PROGRESS, NoProgress, Say
@@ -18,7 +18,7 @@ from crawler.crawl.purpose import Purpose
 from crawler.crawl.rule_set import with_rules
 from crawler.crawl.seeds import check_sources
 from crawler.crawl.session import Session, place_of
-from crawler.errors import HookError, NoCrawl, UsageError
+from crawler.errors import CrawlerError, HookError, NoCrawl, UsageError
 from crawler.frontier.frontier import Frontier
 from crawler.logs import open_log
 from crawler.settings import TABLE, Kind, coerce, stored_key
@@ -171,6 +171,22 @@ class Access:
             raise
         return found
 
+    @contextmanager
+    def instead(self, loaded: Loaded) -> Iterator[Session]:
+        """A session with other settings, which is open inside the `with`; what was open before is closed."""
+        self.close()
+        given, self.loaded = self.loaded, loaded
+        try:
+            session = self._begin_session(begins=True)
+            if self.fresh:
+                with suppress(NoCrawl):
+                    session.delete()
+                self.fresh = False
+            yield session
+        finally:
+            self.close()
+            self.loaded = given
+
     def check_hook(self) -> None:
         """Raise HookError if workers could not load the hook. Nothing is stored before."""
         spec = self.loaded.settings.hook
@@ -183,6 +199,13 @@ class Access:
         with suppress(NoCrawl):
             self._begin_session(begins=False).delete()
         self.close()
+
+
+def close_forgotten(access: Access, pid: int) -> None:
+    """Close what a program forgot to close, when its Crawl is collected or the program ends; not in a fork of it."""
+    if os.getpid() == pid:
+        with suppress(CrawlerError, OSError):
+            access.close()
 
 
 def purpose_of(seeds: Iterable[Sources], sitemaps: Sources, *, add: bool) -> Purpose:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import weakref
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from os import fsdecode
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
@@ -14,6 +14,7 @@ from crawler import headers
 from crawler.api.access import (
     Access,
     Sources,
+    close_forgotten,
     loaded_of,
     purpose_of,
     say_on_stderr,
@@ -22,6 +23,7 @@ from crawler.api.access import (
     value_of_host,
 )
 from crawler.api.background import Background, Stops
+from crawler.api.check import CheckOptions, checked
 from crawler.api.progress import NO_PROGRESS, Say, progress_for
 from crawler.api.recrawl import RecrawlOptions, begin_recrawl
 from crawler.api.rows import ExportOptions, Path, several, stored, table, written
@@ -34,9 +36,10 @@ from crawler.crawl.seeds import Seeded, check_sources
 from crawler.crawl.session import place_of
 from crawler.crawl.signals import ends_in_order, forget, left_by
 from crawler.crawl.supervisor import Ended, Way, run_workers
-from crawler.errors import CrawlerError, HookError, RedisUnavailable, UsageError
+from crawler.errors import HookError, RedisUnavailable, UsageError
 from crawler.export import follow, read
 from crawler.export.since import When
+from crawler.findings import Finding
 from crawler.frontier import blocks
 from crawler.frontier.frontier import Frontier
 from crawler.frontier.host_facts import HostRow
@@ -104,7 +107,7 @@ class Crawl:
         self._background: Background | None = None
         self._is_running = False
         self._monitor: Monitor | None = None
-        weakref.finalize(self, _leave, self._access, os.getpid())
+        weakref.finalize(self, close_forgotten, self._access, os.getpid())
 
     def __repr__(self) -> str:
         return f"<Crawl {self._access.loaded.settings.crawl!r} {place_of(self._access.loaded)}>"
@@ -194,6 +197,11 @@ class Crawl:
         if not ended.interrupted:
             refuse_failed(ended.status)
         return self._judged(ended)
+
+    def check(self, *, progress: bool = True, **options: Unpack[CheckOptions]) -> list[Finding]:
+        """What is broken on the seeds' sites, or in the folder that is the seed, and where (docs/check.md)."""
+        with ends_in_order(), self._running():
+            return checked(self._access, options, self._stops, lambda *run: self._work(run[0], run[1], progress))
 
     def __iter__(self) -> Iterator[Record]:
         """Crawl, and yield each record: what is stored already, then what comes, until the crawl is done or stopped.
@@ -432,8 +440,7 @@ class Crawl:
         "site.md" and others (docs/formats.md); with a / at the end it is a folder; "s3://bucket/pages.parquet/"
         is in a bucket (docs/s3.md). A file appears whole at the end.
 
-        format: its name, if the ending does not show it.
-        fields, items, only, status: as in `rows`.
+        format: its name, if the ending does not show it. fields, items, only, status: as in `rows`.
         unique: of copies and near copies the earliest page alone.
         raw_cells: CSV: do not escape cells that a spreadsheet would run.
         state: a file for the progress: the same export again adds only what is new.
@@ -441,10 +448,3 @@ class Crawl:
         drain: free Redis of each record that is safely in the output.
         """
         return written(self._access, output, options)
-
-
-def _leave(access: Access, pid: int) -> None:
-    """Close what a program forgot to close, when its Crawl is collected or the program ends; not in a fork of it."""
-    if os.getpid() == pid:
-        with suppress(CrawlerError, OSError):
-            access.close()

@@ -24,7 +24,7 @@ from crawler.check.names import Names
 from crawler.check.places import MAX_PLACES, Room
 from crawler.check.texts import Texts, reader
 from crawler.crawl.read_again import PagesAgain
-from crawler.errors import OutOfMemory
+from crawler.errors import OutOfMemory, RedisAway, RedisUnavailable
 from crawler.findings import CODES, Finding, FoundOn
 from crawler.frontier.frontier import Frontier
 from crawler.settings import Settings
@@ -130,8 +130,10 @@ class _Report:
         digests = {draft.digest for draft in drafts}
         try:
             return history.since(self._frontier, digests, seconds)
-        except OutOfMemory as error:
-            self._options.say(f"{error}: since when a thing is broken is not noted")
+        except RedisAway:
+            raise
+        except (OutOfMemory, RedisUnavailable) as error:  # full, or a user who may only read
+            self._options.say(f"{error}; since when a thing is broken is not noted")
             return dict.fromkeys(digests, seconds)
 
     # -- where it is ---------------------------------------------------------------------------------------------------

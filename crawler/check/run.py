@@ -27,6 +27,7 @@ from crawler.frontier.messages import OVER
 from crawler.frontier.status import Monitor, Status
 from crawler.policy.politeness import status_words
 from crawler.text import printable
+from crawler.worker.options import scope_of
 
 _FOLDER: Final = "folder"
 """The field of `meta` that names the folder which is checked."""
@@ -92,7 +93,7 @@ def _is_over(frontier: Frontier) -> bool:
     return bool(frontier.state().ended) and (frontier.state().word in OVER or (sweep.began > 0 and not sweep.is_over))
 
 
-def summary_of(frontier: Frontier, source: Source, given_up: str = "") -> Summary:
+def summary_of(session: Session, frontier: Frontier, source: Source, given_up: str = "") -> Summary:
     """What the latest visit has seen. *given_up*: why it could not ask for all."""
     status, counters = Monitor(frontier).look(), frontier.crawldb.counters()
     began = frontier.crawldb.visit().began_ms / 1000
@@ -101,7 +102,7 @@ def summary_of(frontier: Frontier, source: Source, given_up: str = "") -> Summar
         site=source.shown or status.crawl,
         pages=status.fetched,
         targets=counters.get("targets", 0),
-        external=0,
+        external=_external(session, frontier),
         seconds=max(ended - began, 0.0),
         began=began,
         ended=ended,
@@ -109,6 +110,13 @@ def summary_of(frontier: Frontier, source: Source, given_up: str = "") -> Summar
         start_trouble=_start_trouble(frontier, source.urls),
         given_up=given_up,
     )
+
+
+def _external(session: Session, frontier: Frontier) -> int:
+    """How many URLs of hosts that are none of the crawl's have ended."""
+    hosts, scope = frontier.crawldb.hosts, scope_of(session.settings)
+    own = {root.partition("/")[0] for root in hosts.every_root()}
+    return sum(row.done for row in hosts.all() if scope.root_of(f"http://{row.host}/").partition("/")[0] not in own)
 
 
 def _start_trouble(frontier: Frontier, given: Sequence[str]) -> str:
@@ -127,6 +135,13 @@ def _start_trouble(frontier: Frontier, given: Sequence[str]) -> str:
 
 def _is_complete(status: Status) -> bool:
     return status.done and status.sweep is None
+
+
+def why_incomplete(frontier: Frontier) -> str:
+    """Why a check has not looked at all, and what to do about it."""
+    if frontier.state().word == "limit":
+        return "--max-pages or --max-time has ended the check"
+    return "the check was interrupted, or runs now; the same command without --report-only continues it"
 
 
 def findings(session: Session, frontier: Frontier, source: Source, options: ReportOptions) -> list[Finding]:

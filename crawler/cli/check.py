@@ -240,14 +240,14 @@ def _interrupted(session: Session) -> int:
 def _report(session: Session, frontier: Frontier, source: Source, wanted: _Wanted, given_up: str = "") -> int:
     """Write the report to all its places; the exit code. *given_up*: why not all could be asked."""
     from crawler.check.report import ReportOptions
-    from crawler.check.run import findings, summary_of
+    from crawler.check.run import findings, summary_of, why_incomplete
 
     options = ReportOptions(slow=wanted.slow, large=wanted.large)
     selected = wanted.selection.select(findings(session, frontier, source, options))
-    summary = wanted.selection.completed(summary_of(frontier, source, given_up), selected)
+    summary = wanted.selection.completed(summary_of(session, frontier, source, given_up), selected)
     shown = wanted.selection.shown(selected.findings)
     if not summary.is_complete:
-        say("the check is not complete, so neither is its report: the same command without --report-only continues it")
+        say(f"the report is not complete: {why_incomplete(frontier)}")
     for output in wanted.outputs:
         write(shown, summary, output.name, output.form)
     return summary.exit_code

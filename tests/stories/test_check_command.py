@@ -155,3 +155,20 @@ def test_an_interrupted_check_continues_and_says_that_it_is_not_complete(command
     assert len(json.loads(whole.out)["findings"]) == 30
     (crawl,) = [json.loads(line) for line in commands.run("list", "--json").out.splitlines()]
     assert (crawl["ended"], crawl["revisited"]) == (60, 0)
+
+
+def test_a_folder_is_checked_from_python(commands: Commands, public: Path) -> None:
+    commands.write(
+        "checks.py",
+        "from crawler import Crawl\n"
+        "if __name__ == '__main__':\n"
+        "    with Crawl('public', name='site', workers=1, no_external=True) as crawl:\n"
+        "        for times in range(2):\n"
+        "            for found in crawl.check(only='error', progress=False):\n"
+        "                print(found.code, found.target, *(f'{page.url}:{page.line}' for page in found.pages))\n",
+    )
+    done = commands.run(python="checks.py")
+    assert (done.code, done.out.splitlines()) == (
+        0,
+        ["broken /About public/docs/index.html:6", "broken /missing.png public/about.html:7"] * 2,
+    )

@@ -76,6 +76,9 @@ def test_every_command_with_the_least_rights(
         ("set delay 1ms --host *.example.org", 0),
         ("block *.example.org 127.0.0.1", 0),
         ("unblock *.example.org 127.0.0.1", 0),
+        ("check URL --delay 0 --retries 0 --crawl checked", 1),
+        ("check URL --delay 0 --retries 0 --crawl checked", 1),
+        ("check --report-only --crawl checked", 1),
     ):
         done = crawler.run(*line.replace("URL", home).split())
         assert done.code == code, (line, done.err)
@@ -99,6 +102,11 @@ def test_every_command_with_the_least_rights(
         done = reader.run(*line.replace("URL", home).split())
         assert done.code == 0, (line, done.err)
     assert _denied(server) == []
+    with server.client() as client:
+        client.delete(*client.keys("*:findings"))
+    report = reader.run("check", "--report-only", "--crawl", "checked")
+    assert (report.code, report.err.count("is not noted")) == (1, 1), report.err
+    assert home in report.out
     refused = reader.run("pause")
     assert (refused.code, len(refused.lines)) == (3, 1)
     assert "does not give this user the permissions" in refused.err
