@@ -21,6 +21,8 @@ MAX_PAGES: Final = 500
 """Pages that are read again for a report."""
 MAX_OF_FINDING: Final = 100
 """Pages of a finding whose texts are looked for."""
+SAME: Final = 10
+"""Pages of a finding after which no more are read if all of them show the same text: it is in a template."""
 MAX_SECONDS: Final = 60.0
 MAX_PLACES: Final = 200_000
 """Places whose texts are looked for."""
@@ -48,6 +50,10 @@ class Texts:
         self._lines: dict[int, set[int]] = defaultdict(set)
         """Pages -> the lines that are looked for."""
         self._found: dict[tuple[int, int], list[NamedAgain]] = defaultdict(list)
+        self._drafts: dict[int, list[Draft]] = defaultdict(list)
+        """Pages -> the findings for which they are looked at."""
+        self._seen: dict[int, list[str | None]] = defaultdict(list)
+        """Findings, by `id` -> their texts on pages that were read again."""
 
     def of(self, page: int, line: int, draft: Draft) -> str | None:
         """What a reader sees at a place of *draft*."""
@@ -80,6 +86,7 @@ class Texts:
                 if left < 0:
                     return wanted
                 self._lines[page].update(of_draft[page])
+                self._drafts[page].append(draft)
                 wanted[page] = known[page]
         return wanted
 
@@ -106,7 +113,23 @@ class Texts:
             if time.monotonic() >= began + MAX_SECONDS or self._read is None:
                 self._say(f"{counted(len(missing) - count + 1, 'page')} were not read again: some texts are left out")
                 break
-            self._keep(page, self._read(pages[page], began + MAX_SECONDS) or ())
+            if not all(map(self._is_settled, self._drafts[page])):
+                self._note(page, self._read(pages[page], began + MAX_SECONDS))
+
+    def _is_settled(self, draft: Draft) -> bool:
+        """Whether more pages would only show what is known of a finding."""
+        texts = self._seen[id(draft)]
+        is_named = draft.fragment is None or self._name_of(draft) is not None
+        return is_named and len(texts) >= SAME and len(set(texts)) == 1
+
+    def _note(self, page: int, named: Iterable[NamedAgain] | None) -> None:
+        """Keep what was read of a page, if it could be."""
+        if named is None:
+            return
+        self._keep(page, named)
+        for draft in self._drafts[page]:
+            texts = (self.of(page, line, draft) for line in sorted(self._lines[page]))
+            self._seen[id(draft)].append(next((text for text in texts if text), None))
 
     def _keep(self, page: int, named: Iterable[NamedAgain]) -> None:
         for one in named:

@@ -199,3 +199,27 @@ def test_the_name_of_a_broken_fragment_is_read_from_a_page_that_asks_for_it(one:
     ((unknown, text),) = shown.items()
     assert unknown.startswith(f"{SITE}/b#?")
     assert text is None
+
+
+def test_a_link_of_a_template_is_looked_up_on_some_pages_only(one: Crawled) -> None:
+    """Where all show the same text, the rest of the pages is not read; where one differs, all are."""
+    same, other = f"{SITE}/same", f"{SITE}/other"
+    for number in range(2 * texts.SAME):
+        one.page(f"{SITE}/{number}", Page([Link(same, 3)]))
+        one.page(f"{SITE}/x{number}", Page([Link(other, 3)]))
+    for target in (same, other):
+        one.state(target, "missing", 404)
+    asked: list[str] = []
+
+    def read(url: str, until: float) -> list[NamedAgain]:
+        asked.append(url)
+        if "/x" in url:
+            return [NamedAgain(3, other, None, url)]
+        return [NamedAgain(3, same, None, "the same")]
+
+    drafts, found = learned(one, read)
+    assert sum("/x" in url for url in asked) == 2 * texts.SAME
+    assert sum("/x" not in url for url in asked) == texts.SAME
+    draft = next(draft for draft in drafts if draft.target == same)
+    shown_texts = [found.of(page, line, draft) for page, line in draft.all_places()]
+    assert shown_texts.count("the same") == texts.SAME
