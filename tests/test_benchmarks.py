@@ -51,8 +51,8 @@ def test_each_target_is_reached_or_not_or_was_not_measured(found: report.Report)
     assert verdicts["... times Scrapy tuned by hand"] == "**not reached**"
     assert verdicts["... times scrapy-redis"] == "not measured"
     assert verdicts["pages/s of one worker, times Colly a core"] == "not measured"
-    assert verdicts["CPU a page against the floor, every page parsed"] == "reached"
-    assert verdicts["... pages skimmed first"] == "**not reached**"
+    assert verdicts["CPU a page, skimming, against parsing each"] == "**not reached**"
+    assert verdicts["... --store text against parsing alone"] == "not measured"
     assert verdicts["pages/s of two workers, times one"] == "reached"
 
 

@@ -169,7 +169,7 @@ FAULTS: Final = {
     ),
     "a page is noted, and its state does not say so": Fault("(is_noted and STATE_NOTED or 0)", "0", ("commit",)),
     "the state of a loop says that it redirects": Fault("string.char(LOOP_NUMBER)", "string.char(1)", ("commit",)),
-    "what is queued again has no mark": Fault(", STATE_QUEUED)", ", 0)", ("revive",)),
+    "what is queued again has no mark": Fault("STATE_MARKS), STATE_QUEUED)", "STATE_MARKS), 0)", ("revive",)),
     "drain deletes the state": Fault(
         "  redis.call('XDEL', RECORDS, at)",
         "  for _, key in ipairs(redis.call('KEYS', PREFIX .. 'ended:*')) do redis.call('DEL', key) end\n"
@@ -193,6 +193,7 @@ FOUND_LATE: Final = (
     "new pages overtake those that are packed",
     "a host whose pages are packed is asked for them without a pause",
     "what is packed counts as lost",
+    "a failed visit is kept after a good one",
 )
 """After seconds of search each: looked for when there is time, with CRAWLER_EXAMPLES set."""
 SOUGHT: Final = [name for name in FAULTS if name not in FOUND_LATE or os.environ.get("CRAWLER_EXAMPLES")]

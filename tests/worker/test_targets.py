@@ -106,7 +106,9 @@ def test_what_is_kept_of_a_page() -> None:
     commit = one.commit(HOME, html(head=head))
     found = kept(commit)
     assert commit.outcome == "fetched"
-    assert found.names == frozenset((name_hash("a"), name_hash("b")))
+    assert found.has(name_hash("a"))
+    assert found.has(name_hash("b"))
+    assert not found.has(name_hash("c"))
     assert (found.noindex, found.notes) == (True, [Note("alt-missing", 4, "<img>")])
     assert (found.title, found.description) == (text_hash("a title"), text_hash("what it is"))
     assert (found.elapsed_ms, found.size) == (500, len(html(head=head).body))
