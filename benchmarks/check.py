@@ -81,12 +81,12 @@ def _names(page: str, body: bytes) -> frozenset[str]:
 
 
 def check(checker: Checker, url: str, sites: Sites) -> Result:
-    """Run one checker on one site; Unexpected where it fails."""
+    """Run one checker on one site; Unexpected where it fails. What it says of other sites does not count."""
     with tempfile.TemporaryDirectory(prefix="crw-check-") as name, Redis() as redis:
         folder = Path(name)
         wait_until_quiet(_PATIENCE)
         run = measure([checker.command(url, redis.url, folder)], sites, folder, ends=checker.ends)
-        return Result(run, frozenset(canonical(checker.broken(folder))))
+        return Result(run, frozenset(found for found in canonical(checker.broken(folder)) if found.startswith(url)))
 
 
 def differences(results: Mapping[str, Result]) -> list[str]:

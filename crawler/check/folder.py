@@ -28,6 +28,10 @@ NOT_FOUND: Final = "404.html"
 _RULES: Final = "_redirects"
 _MAX_RULES: Final = 1 << 20
 """Bytes of the file with redirects that are read."""
+_MAX_LOOKED_AT: Final = 1 << 16
+"""Bytes of a file that are searched for the address that it names."""
+_CANONICAL: Final = re.compile(r"""<link\b[^>]*\brel=["']?canonical\b[^>]*>""", re.IGNORECASE)
+_ADDRESS: Final = re.compile(r"https?://[^\s/?#\"'<>]+/?")
 _SHOWN_DOTS: Final = frozenset({".well-known"})
 _SAFE: Final = "/:@!$&'()*+,;=-._~"
 """Characters of a path that need no escape (RFC 3986 section 3.3)."""
@@ -57,7 +61,7 @@ class Folder:
             self._files = dict(_listed(self.root))
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-        self.rules = RedirectRules.parse(self._text(_RULES)) if _RULES in self._files else NO_RULES
+        self.rules = RedirectRules.parse(self._text(_RULES, _MAX_RULES)) if _RULES in self._files else NO_RULES
 
     @property
     def origin(self) -> str:
@@ -92,6 +96,15 @@ class Folder:
     def sitemaps(self) -> list[str]:
         """Its sitemap, if it has one in the usual place."""
         return [f"{self.base}sitemap.xml"] if "sitemap.xml" in self._files else []
+
+    @property
+    def named_address(self) -> str:
+        """The address that its start page names as its own, else that its sitemap names; empty: none."""
+        if found := _CANONICAL.search(self._text(INDEX, _MAX_LOOKED_AT)):
+            address = _ADDRESS.search(found[0])
+        else:
+            address = _ADDRESS.search(self._text("sitemap.xml", _MAX_LOOKED_AT).partition("<loc>")[2])
+        return address[0] if address else ""
 
     def path_of(self, name: str) -> Path:
         """The file of a name in the folder."""
@@ -147,9 +160,13 @@ class Folder:
         """*url* for a report: as its path, if it is one of the folder that has no address."""
         return url[len(ORIGIN) :] if url.startswith(f"{ORIGIN}/") else url
 
-    def _text(self, name: str) -> str:
-        with self._files[name].open("rb") as file:
-            return file.read(_MAX_RULES).decode("utf-8", "replace")
+    def _text(self, name: str, most: int) -> str:
+        """The beginning of a file; empty where it is not there, or may not be read."""
+        try:
+            with self._files[name].open("rb") as file:
+                return file.read(most).decode("utf-8", "replace")
+        except (KeyError, OSError):
+            return ""
 
 
 def is_folder(source: str) -> bool:

@@ -181,6 +181,8 @@ def check(sources: tuple[str, ...], base: str, sitemaps: tuple[str, ...], **give
     if fresh and (report_only or not is_named):
         raise UsageError("--fresh starts over: name the SOURCE to check, and leave out --report-only")
     source = Source.of(sources, sitemaps, base)
+    if source.folder is not None and not base and (address := source.folder.named_address):
+        say(f"hint: its pages name {address} as their address: --base {address} checks links to that within the folder")
     loaded = source.settings_of(load_given(given))
     if not is_named:
         loaded = _named(loaded)

@@ -137,6 +137,18 @@ def test_the_future_address(site: Path) -> None:
             Folder(str(site), base)
 
 
+def test_the_address_that_a_folder_names(site: Path) -> None:
+    assert Folder(str(site)).named_address == ""
+    (site / "sitemap.xml").write_text(
+        "<urlset xmlns='http://www.sitemaps.org/x'><url><loc>https://a.example/x</loc></url>"
+    )
+    assert Folder(str(site)).named_address == "https://a.example/"
+    (site / "index.html").write_text("<a href='http://c.example/'><LINK href=https://b.example:8080/y rel='canonical'>")
+    assert Folder(str(site)).named_address == "https://b.example:8080/"
+    (site / "index.html").write_text("<link rel=canonical href='/'>")
+    assert Folder(str(site)).named_address == ""
+
+
 REDIRECTS = """
 # comment
 /old /about 301

@@ -85,6 +85,43 @@ ELSEWHERE: Final = (
     "/fine.png#xywh=1,2,3,4",
 )
 
+ODD: Final = {
+    "/odd/a%20b": ("/odd/a b", "/odd/a%20b", "/odd/a&#32;b"),
+    "/odd/%C3%BC": ("/odd/ü", "/odd/%C3%BC", "/odd/&uuml;", "/odd/%c3%bc"),
+    "/odd/q?a=1&b=2": ("/odd/q?a=1&b=2", "/odd/q?a=1&amp;b=2"),
+    "/odd/q?x=a%20b": ("/odd/q?x=a b",),
+    "/odd/(a),b;c": ("/odd/(a),b;c",),
+    "/odd/a%2Fb": ("/odd/a%2Fb",),
+    "/odd/dots": ("/odd/./x/../dots", "\\odd\\dots", "/odd/do\nts"),
+    "/odd/~user": ("/odd/~user", "/odd/%7Euser"),
+    "/odd/'q'": ("/odd/'q'",),
+}
+"""Paths, and spellings that browsers read as them."""
+HEAD_REFUSED: Final = (400, 403, 404, 405, 406, 500, 501, 502)
+"""Answers to HEAD where GET is good."""
+COUNT: Final = sum(
+    (
+        *map(len, (PLACES, NO_PLACES, IN_HEAD, FRAGMENTS, ELSEWHERE)),
+        *map(len, ODD.values()),
+        2 * len(HEAD_REFUSED),
+        len(
+            (
+                "302",
+                "303",
+                "307",
+                "busy",
+                "away",
+                "breaks-head",
+                "body-to-head",
+                "empty",
+                "captchas",
+                "hreflang",
+                "copy",
+            )
+        ),
+    )
+)
+
 
 def serve(main: Site, other: Site) -> list[str]:
     """Serve all; the pages that are to be linked."""
@@ -138,19 +175,8 @@ def _fragments(main: Site) -> str:
 
 def _spellings(main: Site) -> str:
     """Targets with odd names, each in a spelling that browsers read."""
-    odd = {
-        "/odd/a%20b": ("/odd/a b", "/odd/a%20b", "/odd/a&#32;b"),
-        "/odd/%C3%BC": ("/odd/ü", "/odd/%C3%BC", "/odd/&uuml;", "/odd/%c3%bc"),
-        "/odd/q?a=1&b=2": ("/odd/q?a=1&b=2", "/odd/q?a=1&amp;b=2"),
-        "/odd/q?x=a%20b": ("/odd/q?x=a b",),
-        "/odd/(a),b;c": ("/odd/(a),b;c",),
-        "/odd/a%2Fb": ("/odd/a%2Fb",),
-        "/odd/dots": ("/odd/./x/../dots", "\\odd\\dots", "/odd/do\nts"),
-        "/odd/~user": ("/odd/~user", "/odd/%7Euser"),
-        "/odd/'q'": ("/odd/'q'",),
-    }
     links = []
-    for path, spellings in odd.items():
+    for path, spellings in ODD.items():
         good_page(main, path)
         links += [f'<a href="{spelling}">a</a>' for spelling in spellings]
     good_page(main, "/odd/%7Euser")
@@ -169,7 +195,7 @@ def _redirects(main: Site) -> str:
 def _answers(main: Site, other: Site) -> str:
     """Servers that answer HEAD otherwise than GET, or ask to wait."""
     links = []
-    for site, status in itertools.product((main, other), (403, 404, 405, 500, 501)):
+    for site, status in itertools.product((main, other), HEAD_REFUSED):
         path = f"/head/{status}.png"
         site.pages[path] = lambda call, status=status: call.answer(b"x", status if call.seen.method == "HEAD" else 200)  # type: ignore[misc]
         links.append(f'<img src="{site.url(path)}" alt="">')

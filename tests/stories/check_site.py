@@ -237,8 +237,10 @@ class PlantedSite:
         """Pages that contradict each other."""
         main = self.main
         orphans = [good_page(main, f"/orphans/{n}", [f'<a href="/orphans/{n}">itself</a>']) for n in range(2)]
-        urls = "\n".join(f"<url><loc>{url}</loc></url>" for url in [main.url("/places"), *orphans])
+        missing = main.url("/missing/in-sitemap")
+        urls = "\n".join(f"<url><loc>{url}</loc></url>" for url in [main.url("/places"), *orphans, missing])
         named = main.serve("/sitemap.xml", f"<urlset>\n{urls}\n</urlset>".encode(), headers=XML)
+        self.expected.add("broken", missing, named, None)
         for url in orphans:
             self.expected.add("orphan", url, named, None)
         page, hidden = (
