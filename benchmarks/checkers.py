@@ -27,6 +27,7 @@ _CONFIG: Final = f"""
 [checking]
 threads={THREADS}
 maxrequestspersecond=1000
+maxfilesizeparse=20000000
 """
 _CODES: Final = frozenset({"broken", "broken-fragment", "canonical-broken"})
 
