@@ -208,7 +208,7 @@ class HtmlPlaces:
             self._style(element)
         elif tag == "script":
             self._script(element)
-        elif self._page.made is None and (note := alt_note(element)):
+        elif self._page.made is None and (note := alt_note(element, self._collector.base)):
             self._collector.note(*note)
 
     def _style(self, element: Element) -> None:

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Final
 
+from crawler import url as urls
 from crawler.checked_page import Note
+from crawler.errors import InvalidURL
 from crawler.parse.bad_reference import MAX_TEXT, shown
 from crawler.parse.charset_check import charset_mismatch
 from crawler.parse.link_kinds import Attributes
@@ -66,8 +68,11 @@ def _has_content(tree: Tree) -> bool:
     return False
 
 
-def alt_note(element: Element) -> Note | None:
-    """What is wrong with the alternative text of an image (HTML 4.8.4.4, 4.10.5.1.19, 4.8.14); None if nothing is."""
+def alt_note(element: Element, base: str) -> Note | None:
+    """What is wrong with the alternative text of an image (HTML 4.8.4.4, 4.10.5.1.19, 4.8.14); None if nothing is.
+
+    References are relative to *base*.
+    """
     tag, attributes = element.tag, element.attributes
     if "alt" in attributes or (tag == "area" and "href" not in attributes):
         return None
@@ -80,7 +85,15 @@ def alt_note(element: Element) -> Note | None:
     if _is_hidden(attributes) or _is_within_hidden(element.node):
         return None
     reference = attributes.get("src") or attributes.get("href") or next(filter(None, map(attributes.get, _SOURCES)), "")
-    return Note("alt-missing", element.line, shown(reference or ""))
+    return Note("alt-missing", element.line, _absolute(reference or "", base))
+
+
+def _absolute(reference: str, base: str) -> str:
+    """The URL of a picture; as it is written if it has none."""
+    try:
+        return urls.canonicalize(reference, base)[:MAX_TEXT]
+    except InvalidURL:
+        return shown(reference)
 
 
 def _is_pixel(attributes: Attributes) -> bool:

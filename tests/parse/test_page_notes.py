@@ -75,7 +75,7 @@ def test_the_second_heading_is_noted() -> None:
     ],
 )
 def test_an_image_without_text(image: str) -> None:
-    assert notes(f"{WHOLE}\n{image}") == [("alt-missing", 2, "x")]
+    assert notes(f"{WHOLE}\n{image}") == [("alt-missing", 2, "http://h.example/dir/x")]
 
 
 @pytest.mark.parametrize(

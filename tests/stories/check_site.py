@@ -208,9 +208,8 @@ class PlantedSite:
             ("<img src='{0}'>", "<p>\n<img src='{0}' width=20>", "<input type=image src='{0}'>")
         ):
             serve_file(self.main, f"/images/{number}.png")
-            page.add(
-                markup.format(f"/images/{number}.png"), ("alt-missing", f"/images/{number}.png"), at=markup.count("\n")
-            )
+            url = self.main.url(f"/images/{number}.png")
+            page.add(markup.format(f"/images/{number}.png"), ("alt-missing", url), at=markup.count("\n"))
         self._weights()
         page = self.page("/contents/charset", headers=[])
         text = "Grüße aus Köln, schöne Übersicht über die Straße. " * 8
