@@ -82,6 +82,8 @@ class Source:
             settings = replace(settings, crawl=self.crawl)
         if "host_patience" not in named:
             settings = replace(settings, host_patience=CHECK_PATIENCE)
+        if "store" not in named:  # a report needs no texts
+            settings = replace(settings, store=("meta",))
         if self.folder is not None and "scope" not in named:
             settings = replace(settings, scope="host")
         return replace(loaded, settings=settings)

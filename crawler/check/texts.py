@@ -108,7 +108,7 @@ class Texts:
         missing = [page for page in pages if page not in stored or page in of_fragments][:MAX_PAGES]
         began = time.monotonic()
         if missing:
-            self._say(f"looking for the texts of links on {counted(len(missing), 'page')}: a minute at most")
+            self._say(f"looking for the texts of links on up to {counted(len(missing), 'page')}, for a minute at most")
         for count, page in enumerate(missing, 1):
             if time.monotonic() >= began + MAX_SECONDS or self._read is None:
                 self._say(f"{counted(len(missing) - count + 1, 'page')} were not read again: some texts are left out")

@@ -267,7 +267,8 @@ class Extractor:
             self._places.read(page, numbered)
         if page.noindex:
             return
-        page.text_digest = text_digest(tree, page.title, nodes)
+        if not options.places:  # a check reports no changes of the text
+            page.text_digest = text_digest(tree, page.title, nodes)
         if options.rules or "data" in options.want:
             document = Document(tree, base, page.lang or "")
             read_data(page, document, options.rules, structured="data" in options.want)

@@ -174,7 +174,7 @@ def rules_of(settings: Settings) -> Rules:
 
 def documents_of(settings: Settings) -> Documents:
     """What becomes of PDF and DOCX. A crawl that stores records alone does not read megabytes for a few links."""
-    if not (wanted(settings) or settings.hook or settings.rule_set):
+    if not (wanted(settings) or settings.hook or settings.rule_set or settings.check):
         return "unwanted"
     return "read" if documents.are_readable() else "missed"
 
