@@ -225,7 +225,12 @@ def _url(found: Found, hit: Hit) -> str:
 
 
 def _refetches(found: Found, verdict: Verdict) -> None:
-    """Why a page was asked for again: its first asker died, its lease ran out, or its end was lost with a power cut."""
+    """Why a page was asked for again: its first asker died, its lease ran out, or its end was lost with a power cut.
+
+    Nothing is said of a third visit: a pool that was being started when the second one ended begins it.
+    """
+    if found.again and int(found.status.get("visit", 2)) > 2:
+        return
     asked: dict[str, list[Hit]] = defaultdict(list)
     for hit in found.hits:
         if hit.target != ROBOTS and hit.status != _BUSY:
