@@ -82,7 +82,9 @@ class Summary:
             return ", ".join(counted(n, severity) for severity, n in self.failing.items())
         if not self.findings:
             return "nothing new was found" if self.known else "nothing was found"
-        return f"none of it is worse than --fail-on {self.fail_on} allows"
+        if self.fail_on == "never":
+            return "findings do not matter, by --fail-on never"
+        return f"nothing is as bad as {'an' if self.fail_on == 'error' else 'a'} {self.fail_on}"
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON: what has no value is left out."""
