@@ -37,6 +37,7 @@ OF_OTHERS: Final = {
         "--check-fragments",
         "--follow-robots-txt",
     ),  # other link checkers
+    "--check",  # the setting that `crawler check` sets
     "--help",
 }
 """Options of other programs that pages name."""
@@ -122,12 +123,9 @@ def test_each_command_is_there_with_its_own_options() -> None:
         assert [option.name for option in own if f"{option.opts[-1]}" not in sections[name]] == []
 
 
-OF_CHECK: Final = {f"--{option_name(name)}" for name, meta in TABLE.items() if meta.of_check}
-
-
 def known_options() -> set[str]:
     params = [param for command in cli.commands.values() for param in command.params]
-    return {flag for param in params if isinstance(param, click.Option) for flag in param.opts} | OF_OTHERS | OF_CHECK
+    return {flag for param in params if isinstance(param, click.Option) for flag in param.opts} | OF_OTHERS
 
 
 @pytest.mark.parametrize("page", USERS_PAGES, ids=lambda path: path.name)
