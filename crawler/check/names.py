@@ -13,6 +13,7 @@ from typing import Final
 from crawler.check.answers import Answers
 from crawler.check.facts import NAME_BITS, Facts
 from crawler.check.graph import Graph, short
+from crawler.check.links import importing
 from crawler.check.places import LINKING, SHEETS
 from crawler.checked_page import CheckedPage
 
@@ -40,7 +41,7 @@ class Names:
         self._leads = self._leading_to(self.orphans)
         if self._fragments or self.orphans or self._doubtful or facts.sheets:
             self._read(graph)
-        self.sheets |= {importing for sheet in list(self.sheets) for importing in self._importing(sheet)}
+        self.sheets = self.sheets.union(*(importing(sheet, self.imports) for sheet in self.sheets))
         found = {one: state.url for one, state in graph.find(self.orphans).items() if not state.sitemap}
         self.orphans = set(found)
         answers.urls |= found
@@ -119,16 +120,6 @@ class Names:
         for one in (key, *self._keys.get(key, ())):
             self.missing.add(one)
             self.ends[one >> NAME_BITS] = own
-
-    def _importing(self, sheet: int) -> set[int]:
-        """The style sheets that import *sheet*, also by others."""
-        found: set[int] = set()
-        todo = [sheet]
-        while todo:
-            more = self.imports.get(todo.pop(), set()) - found - {sheet}
-            found |= more
-            todo += more
-        return found
 
 
 def _unreturned(facts: Facts, answers: Answers) -> dict[int, list[tuple[int, int]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,8 +14,7 @@ from crawler.check.report import ReportOptions, findings_of
 from crawler.check.source import Source
 from crawler.check.summary import Summary
 from crawler.crawl.choice import Choice
-from crawler.crawl.pool import machine
-from crawler.crawl.recrawl import finds_nothing
+from crawler.crawl.recrawl import finds_nothing, sweep_of
 from crawler.crawl.session import Session
 from crawler.crawl.sweep import Sweep
 from crawler.errors import NoCrawl, UsageError
@@ -81,8 +79,7 @@ def begin(session: Session, source: Source, *, add: bool, stopped: Callable[[], 
         raise UsageError("nothing to check: name a URL, or the folder of a site")
     if not is_again:
         return Begun(frontier)
-    sweep = Sweep(frontier, session.settings, Choice.of_check(), f"{machine()}-{os.getpid()}")
-    sweep.say = session.say
+    sweep = sweep_of(session, frontier, Choice.of_check())
     is_over = finds_nothing(sweep, stopped)
     return Begun(frontier, None if is_over else sweep, is_done=is_over and frontier.state().idle)
 

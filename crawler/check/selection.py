@@ -89,13 +89,6 @@ class Selection:
         """Those that `--max-findings` leaves."""
         return findings if self.max_findings is None else findings[: self.max_findings]
 
-    def fails(self, findings: Iterable[Finding]) -> bool:
-        """Whether one of *findings*, which were selected, makes the command fail."""
-        if self.fail_on == NEVER:
-            return False
-        grave = FAIL_ON[: FAIL_ON.index(self.fail_on) + 1]
-        return any(finding.severity in grave for finding in findings)
-
     def completed(self, summary: Summary, selected: Selected) -> Summary:
         """*summary* with the counts of what was selected. The counts know all findings, also those not shown."""
         findings = selected.findings

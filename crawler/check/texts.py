@@ -67,7 +67,7 @@ class Texts:
         pages = self._want(drafts, known)
         self._read_stored(pages)
         if self._read is not None:
-            self._read_again(pages, drafts)
+            self._read_again(pages, drafts, self._read)
         for draft in drafts:
             if draft.fragment is not None:
                 draft.name = self._name_of(draft)
@@ -101,7 +101,7 @@ class Texts:
                 named = [NamedAgain(one.line or 0, form.apply(one.url), None, one.text) for one in links]
                 self._keep(ids[url_id], named)
 
-    def _read_again(self, pages: Mapping[int, str], drafts: Sequence[Draft]) -> None:
+    def _read_again(self, pages: Mapping[int, str], drafts: Sequence[Draft], read: Read) -> None:
         """Of those that the crawl has not stored, and of those where the name of a fragment is not known."""
         of_fragments = {page for draft in drafts if draft.fragment is not None for page, _ in draft.all_places()}
         stored = {page for page, _ in self._found}
@@ -110,11 +110,11 @@ class Texts:
         if missing:
             self._say(f"looking for the texts of links on up to {counted(len(missing), 'page')}, for a minute at most")
         for count, page in enumerate(missing, 1):
-            if time.monotonic() >= began + MAX_SECONDS or self._read is None:
+            if time.monotonic() >= began + MAX_SECONDS:
                 self._say(f"{counted(len(missing) - count + 1, 'page')} were not read again: some texts are left out")
                 break
             if not all(map(self._is_settled, self._drafts[page])):
-                self._note(page, self._read(pages[page], began + MAX_SECONDS))
+                self._note(page, read(pages[page], began + MAX_SECONDS))
 
     def _is_settled(self, draft: Draft) -> bool:
         """Whether more pages would only show what is known of a finding."""

@@ -28,7 +28,7 @@ from crawler.cli.recrawl import recrawl
 from crawler.cli.report import report
 from crawler.cli.status import delete, delete_crawl, list_, pause, resume, set_, status
 from crawler.cli.terminal import flush_stdout, lead_stdout_nowhere, line, occupy_standard_streams, say, show_warnings
-from crawler.cli.usage import click_message, command_to_continue, command_to_export
+from crawler.cli.usage import click_message, command_to_export, how_to_continue
 from crawler.cli.working import OF_WORK, age, check, check_webhook, hint_at_failures
 from crawler.crawl import signals
 from crawler.crawl.purpose import Purpose
@@ -186,9 +186,7 @@ def _hint_at_contact(session: Session) -> None:
 def _hint_after_interrupt(session: Session, output: Output | None) -> None:
     if output is not None:
         say(f"{output.name} was not written: the crawl is not done")
-    again = command_to_continue(session.loaded)
-    secrets = "" if again.startswith("crawler ") else "set the variables that are not shown here, then "
-    say(f"interrupted; {secrets}continue with `{again}`")
+    say(f"interrupted; {how_to_continue(session.loaded)}")
     say(f"`{command_to_export(session.loaded)}` writes what is stored until now")
 
 

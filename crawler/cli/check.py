@@ -14,7 +14,7 @@ from crawler.cli.options import OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
 from crawler.cli.status import delete_crawl
 from crawler.cli.terminal import say
-from crawler.cli.usage import command_to_continue
+from crawler.cli.usage import command_to_continue, how_to_continue
 from crawler.config import Loaded
 from crawler.crawl.session import Session, has_begun
 from crawler.crawl.signals import INTERRUPTED
@@ -243,9 +243,8 @@ def _report_only(session: Session, source: Source, wanted: _Wanted) -> int:
 
 
 def _interrupted(session: Session) -> int:
+    say(f"interrupted, so there is no report; {how_to_continue(session.loaded, names_sources=True)}")
     again = command_to_continue(session.loaded, names_sources=True)
-    secrets = "" if again.startswith("crawler ") else "set the variables that are not shown here, then "
-    say(f"interrupted, so there is no report; {secrets}continue with `{again}`")
     say(f"`{again} --report-only` reports what was found until now")
     return INTERRUPTED
 

@@ -11,7 +11,7 @@ from crawler import headers
 from crawler.cli.options import OF_CRAWL, OF_REDIS, examples, load_given, settings
 from crawler.cli.progress import run_with_summary
 from crawler.cli.terminal import say
-from crawler.cli.usage import command_to_continue
+from crawler.cli.usage import how_to_continue
 from crawler.cli.working import OF_WORK, check, check_webhook, hint_at_failures
 from crawler.crawl.choice import Choice
 from crawler.crawl.session import Session
@@ -113,7 +113,5 @@ def _visit(session: Session, frontier: Frontier, choice: Choice) -> int:
 
 
 def _interrupted(session: Session) -> int:
-    again = command_to_continue(session.loaded)
-    secrets = "" if again.startswith("crawler ") else "set the variables that are not shown here, then "
-    say(f"interrupted; {secrets}continue with `{again}`")
+    say(f"interrupted; {how_to_continue(session.loaded)}")
     return INTERRUPTED

@@ -74,6 +74,13 @@ def command_to_continue(loaded: Loaded, *, names_sources: bool = False) -> str:
     return again
 
 
+def how_to_continue(loaded: Loaded, *, names_sources: bool = False) -> str:
+    """What an interrupted command says about the one that continues it (see `command_to_continue`)."""
+    again = command_to_continue(loaded, names_sources=names_sources)
+    secrets = "" if again.startswith("crawler ") else "set the variables that are not shown here, then "
+    return f"{secrets}continue with `{again}`"
+
+
 def command_to_export(loaded: Loaded) -> str:
     """The command that writes what is stored, in the way that the one that runs asked for."""
     command = _written("crawler export", _TO_EXPORT, loaded)

@@ -121,10 +121,11 @@ def of_read_page(held: LeasedPage, page: UrlState) -> Commit:
         error="when it was read as a page",
     )
     visit = state_of(request, held.lease.token, record, target=page.target)
-    state = msgspec.structs.replace(find(held.before, visit).state, target=page.target, checked_at=page.checked_at)
+    finding = find(held.before, visit)
+    state = msgspec.structs.replace(finding.state, target=page.target, checked_at=page.checked_at)
     return Commit(
         *(held.lease, held.id, state, None if record.outcome == CHECKED else record.encode()),
         event=UNSENT.event,
         before=held.before,
-        tallies=tallies_of(find(held.before, visit)),
+        tallies=tallies_of(finding),
     )

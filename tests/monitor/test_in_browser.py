@@ -6,7 +6,6 @@ Needs Debian's chromium (or chromium-headless-shell) and playwright; skipped, wi
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,18 +44,6 @@ const blind = send("POST", "/api/do/pause", "no-cors").then(() => "", () => "");
 Promise.all([...read, blind]).then((found) => { window.read = found.filter(Boolean); });
 </script>"""
 """Forms, frames, images, scripts and requests to the dashboard at THERE."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    program = shutil.which("chromium-headless-shell") or shutil.which("chromium")
-    if program is None:
-        pytest.skip("no chromium (Debian: apt install chromium-headless-shell)")
-    with api.sync_playwright() as playwright:
-        made = playwright.chromium.launch(executable_path=program)
-        yield made
-        made.close()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape, quoteattr
 
 from crawler.check.outputs import words
 from crawler.check.summary import Summary
-from crawler.findings import CODES, Finding
+from crawler.findings import CODES, NUMBERS, Finding
 from crawler.text import printable, rfc3339
 
 _PLACES: Final = 100
@@ -48,7 +48,7 @@ def junit(findings: Sequence[Finding], summary: Summary) -> Iterator[str]:
 
 
 def _rank(finding: Finding) -> int:
-    return list(CODES).index(finding.code) if finding.code in CODES else len(CODES)
+    return NUMBERS.get(finding.code, len(NUMBERS))
 
 
 def _troubles(summary: Summary) -> list[str]:
