@@ -134,7 +134,7 @@ def test_a_start_page_that_is_broken(commands: Commands, sites: Sites) -> None:
     site = sites.add()
     done = commands.run("check", site.url("/gone"), *OPTIONS, "--ignore", "broken")
     assert done.code == 1, done.err
-    assert "404" in done.out
+    assert "404 Not Found" in done.out
 
 
 def test_an_interrupted_check_continues_and_says_that_it_is_not_complete(commands: Commands, sites: Sites) -> None:

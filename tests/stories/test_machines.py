@@ -233,7 +233,7 @@ def test_a_proxy_that_refuses_or_is_not_there_ends_no_url(
     assert done.code == 4
     assert (commands.status()["queued"], outcomes(commands)) == (20, {})
     assert f"the proxy {at} " in done.err
-    assert ("407" in done.err) == (trouble in ("refuses", "robots refused"))
+    assert ("(407)" in done.err) == (trouble in ("refuses", "robots refused"))
     assert "secret" not in done.err
 
 
