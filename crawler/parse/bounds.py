@@ -35,7 +35,8 @@ _CLOSES_P: Final = names(
     "address article aside blockquote center details dialog dir div dl fieldset figcaption figure footer header hgroup"
     " main menu nav ol p search section summary ul h1 h2 h3 h4 h5 h6 pre listing form li dd dt plaintext xmp hr table"
 )
-_SCOPES: Final = names("applet caption table td th marquee object template select svg math")
+_WITHIN_FOREIGN: Final = names("foreignobject desc title annotation-xml mi mo mn ms mtext")
+_SCOPES: Final = names("applet caption table td th marquee object template select") | _WITHIN_FOREIGN
 """What ends the search for an open element (HTML 13.2.4.2)."""
 _SPECIAL: Final = _CLOSES_P | _SCOPES | names("button center tbody tfoot thead tr colgroup iframe noscript")
 _LOOSE: Final = names("address div p")
@@ -49,7 +50,6 @@ _ROWS: Final = {
 _HEADINGS: Final = names("h1 h2 h3 h4 h5 h6")
 _RUBY: Final = names("rb rt rtc rp")
 _OPTIONS: Final = names("option optgroup")
-_WITHIN_FOREIGN: Final = names("foreignobject desc title annotation-xml mi mo mn ms mtext")
 
 
 def bounded(html: bytes) -> tuple[bytes, bool]:
@@ -133,7 +133,7 @@ class _Flattening:
             self._cut(max(self._last(each) for each in FOREIGN))
             foreign = self._is_foreign()
         self.in_foreign = foreign
-        if name in VOID or name in _NO_ELEMENTS or (foreign and tag.endswith(b"/>")):
+        if name in VOID or name in _NO_ELEMENTS or (foreign and _is_closed(name, tag)):
             return self._bounded_tag(name, tag)
         if not foreign:
             if (name in _ROWS and self._table() < 0) or (name == b"form" and self._last(name) >= 0):
@@ -287,6 +287,14 @@ class _Flattening:
         self.open[at] = (b"", False)
         self.where[name].pop()
         self.depth -= real
+
+
+def _is_closed(name: bytes, tag: bytes) -> bool:
+    """Whether a slash closes *tag*: behind a value without quotes it is a part of that (HTML 13.2.5.38)."""
+    if not tag.endswith(b"/>"):
+        return False
+    found = ATTRIBUTE.findall(tag, 1 + len(name), len(tag) - 1)
+    return not (found and found[-1].endswith(b"/"))
 
 
 _TABLE_PARTS: Final = names("table caption colgroup tbody tfoot thead tr td th")

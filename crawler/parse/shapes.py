@@ -7,6 +7,7 @@ Normal pages are checked only by samples.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
 _FEW: Final = 8_192
@@ -82,9 +83,35 @@ RAW_ENDS: Final = {name: re.compile(rb"</%b(?=[\t\n\f\r />])" % name, re.IGNOREC
 CLOSED: Final = VOID | _IMPLIED
 """Elements that are closed by what follows them, if not by themselves."""
 
+_QUOTED: Final = rb"""(?:[\t\n\f\r ]++[a-zA-Z][\w:.-]*+=(?:"[^"<>]*+"|'[^'<>]*+')){0,200}+[\t\n\f\r ]*+"""
+"""Attributes whose values have quotes: a slash behind them is none of their characters."""
+_SHAPES: Final = rb"<(?:path|polygon|polyline|line|circle|ellipse|rect|use|image|stop)" + _QUOTED + b"/>"
+_WORDS: Final = rb"|".join(rb"<%b%b>[^<>]*+</%b>" % (name, _QUOTED, name) for name in (b"text", b"tspan", b"title"))
+_GROUP: Final = rb"<g" + _QUOTED + rb">(?:[^<>]++|" + _SHAPES + rb"|" + _WORDS + rb"|%b)*+</g>"
+_GROUPS: Final = _GROUP.replace(b"%b", _GROUP.replace(b"%b", _GROUP.replace(b"|%b", b"")))
+_DRAWING: Final = re.compile(
+    rb"<svg" + _QUOTED + rb">(?:[^<>]++|" + _SHAPES + rb"|" + _WORDS + rb"|" + _GROUPS + rb")*+</svg>"
+)
+"""A drawing of which all elements are closed, by a slash or by an end tag of its own."""
+_CLOSED_TAG: Final = re.compile(rb"<([a-z]++)([^<>]*+)(?<=/)>")
+
 
 def is_costly(html: bytes) -> bool:
     """Whether parsing *html*, UTF-8, may take more than linear time."""
+    return _seems_costly(html) and (b"<svg" not in html or _seems_costly(_with_ends(html)))
+
+
+def _with_ends(html: bytes) -> bytes:
+    """*html* with an end tag for each element of its drawings that a slash closes, as one does only in svg."""
+    parts, done = list[bytes](), 0
+    for match in _tags(html):
+        if match.re is _DRAWING:
+            parts += (html[done : match.start()], _CLOSED_TAG.sub(rb"<\1\2></\1>", match[0]))
+            done = match.end()
+    return b"".join((*parts, html[done:]))
+
+
+def _seems_costly(html: bytes) -> bool:
     if len(html) <= 2 * _STEP:  # nothing this short takes long
         return False
     if _has_long_tag(html):
@@ -136,20 +163,30 @@ def _may_open_value(html: bytes, quote: int) -> bool:
 
 def _has_many_attributes(html: bytes) -> bool:
     """Whether a tag has thousands of attributes, by reading all tags. In svg and MathML scripts contain tags too."""
+    for match in _tags(html):
+        start, end = match.span()
+        is_long = match.re is TOKEN and end - start > _MANY_ATTRIBUTES
+        if is_long and len(_SEPARATOR.findall(html, start, end)) > _MANY_ATTRIBUTES:
+            return True
+    return False
+
+
+def _tags(html: bytes) -> Iterator[re.Match[bytes]]:
+    """The tags that matter, and whole drawings. Short tags that change nothing for what follows are passed over."""
     at, is_raw = 0, True
     while (at := _SHORT_TAGS.match(html, at).end()) < len(html):  # type: ignore[union-attr]
-        match = TOKEN.match(html, at)
-        start, at = match.span() if match else (at, at + 1)
-        if match is None or match[2] is None:
+        match = (_DRAWING.match(html, at) if is_raw else None) or TOKEN.match(html, at)
+        at = match.end() if match else at + 1
+        if match is None or (match.re is TOKEN and match[2] is None):
             continue
-        if at - start > _MANY_ATTRIBUTES and len(_SEPARATOR.findall(html, start, at)) > _MANY_ATTRIBUTES:
-            return True
+        yield match
+        if match.re is _DRAWING:
+            continue
         name = match[2].lower()
         is_raw = is_raw and name not in FOREIGN
         if is_raw and name in RAW and not match[1]:
             found = RAW_ENDS[name].search(html, at)
             at = found.start() if found else len(html)
-    return False
 
 
 def _samples(html: bytes) -> range:

@@ -17,6 +17,7 @@ from crawler.parse import bounds
 from crawler.parse.bounds import MAX_DEPTH, bounded
 from crawler.parse.extract import ExtractOptions, Extractor
 from crawler.parse.page import Node, Page, parse
+from crawler.parse.shapes import is_costly
 
 LINK = b"<a href=/x>before</a>"
 END = b"<a href=/y>behind</a>"
@@ -43,6 +44,17 @@ SHAPES: dict[str, bytes] = {
     "tables": b"<table><tr><td>" * 20_000,
     "objects": b"<object>" * 20_000,
     "svg": b"<svg><g>" * 20_000,
+    "a drawing in an attribute": b"<p title='<svg>'>" + b"<path/>" * 30_000 + b"</svg>",
+    "a drawing in a comment": b"<!--<svg>-->" + b"<path/>" * 30_000 + b"</svg>",
+    "a drawing in a script": b"<svg></svg><script>'<svg>'</script>" + b"<path/>" * 30_000 + b"</svg>",
+    "a drawing in a title": b"<title><svg></title>" + b"<path/>" * 30_000 + b"</svg>",
+    "a drawing that ended": b"<text><svg></text>" + b"<path/>" * 30_000 + b"</svg>",
+    "a drawing that text ended": b"<svg><p></p>" + b"<path/>" * 30_000 + b"</svg>",
+    "shapes whose slashes are values": b"<svg>" + b"<path d=a/>" * 30_000 + b"</svg>",
+    "shapes whose slashes are values with quotes": b"<svg>" + b"<path d=a'/>" * 30_000 + b"</svg>",
+    "names of attributes in a drawing": b"<svg>" + numbered("<path aN='1'/>", 30_000) + b"</svg>",
+    "a drawing that a block ended": b"<div><svg></div>" + b"<path/>" * 30_000,
+    "paragraphs in drawings": b"<p><svg><foreignObject>" * 10_000,
     "html in svg": b"<svg><foreignObject><div>" * 20_000,
     "attributes": b"<p " + numbered(" aN=1", 100_000) + b">",
     "attributes without values": b"<p " + numbered(" aN", 100_000) + b">",
@@ -129,6 +141,7 @@ ORDINARY: dict[str, Callable[[], bytes]] = {
     "a script with tags": lambda: b"<p>x</p>" * 99 + b"<script>" + b'["<p a=1 b=2>", "c"], ' * 20_000 + b"</script>",
     "a long text": lambda: b"<pre>" + b"Some words of a text, and \"more\" of 'it'.\n" * 20_000 + b"</pre>",
     "drawings": lambda: b"<svg><g><path d='M0 0'/><title>t</title></g></svg>" * 9_000,
+    "shapes": lambda: b"<svg>" + b"<path d='M0 0' style='fill: none' /><text x='1'>t</text>" * 9_000 + b"</svg>",
     "nested lists": lambda: (b"<ul><li>x" * 20 + b"</ul>" * 20) * 1_000,
     "paragraphs with formatting": lambda: b"<p><b>x<p>y" * 20_000,
     "comments": lambda: b"<p>x<!-- y -->z</p>" * 20_000,
@@ -140,6 +153,12 @@ def test_a_page_that_is_ordinary_stays_as_it_is(name: str) -> None:
     html = ORDINARY[name]()
     assert bounded(html) == (html, False)
     assert bounds._flat(html) == (html, False)
+
+
+@pytest.mark.parametrize("name", ["drawings", "shapes"])
+def test_shapes_that_a_slash_closes_are_seen_as_closed(name: str) -> None:
+    """So the page is not gone through tag by tag."""
+    assert not is_costly(ORDINARY[name]())
 
 
 def _installed() -> list[Path]:
