@@ -26,9 +26,13 @@ _SMALL: Final = 300
 _PAGES: Final = 100
 """Pages of a bucket of links that are read at a time."""
 
+MAX_KEPT: Final = 200_000
+"""Links and names of a crawl up to which they stay in memory, some 25 MB: a report goes over them three times."""
 _ID: Final = re.compile("[0-9]{1,20}")
 
 Pairs = list[tuple[bytes, bytes]]
+Slice = tuple[int, list[tuple[bytes, CheckedPage]]]
+"""The number of a shard, and some of its pages, each with its id (8 bytes)."""
 
 
 def short(field: bytes) -> int:
@@ -47,6 +51,8 @@ class Graph:
         self._buckets = frontier.shards[0].keys.ended_buckets
         known = frontier.crawldb.counters().get("accepted", 0)
         self._small = known < _SMALL * self._buckets * len(frontier.shards)
+        self._kept: list[Slice] | None = None
+        """All pages, once they are read, if they are few."""
         self._unreadable: set[bytes] = set()
         """Ids of what cannot be read, up to a thousand."""
 
@@ -56,8 +62,22 @@ class Graph:
             for pairs in self._sweep(states, keys.ended_bucket, keys.ended_buckets, small=self._small):
                 yield from pairs
 
-    def pages(self) -> Iterator[tuple[int, list[tuple[bytes, CheckedPage]]]]:
-        """The pages in slices, each with its id (8 bytes), and the number of their shard. One may come twice."""
+    def pages(self) -> Iterator[Slice]:
+        """All pages, in slices. One may come twice."""
+        if self._kept is not None:
+            yield from self._kept
+            return
+        kept, room = list[Slice](), MAX_KEPT
+        for number, pages in self._read_pages():
+            room -= sum(len(page.named) + len(page.names or ()) for _, page in pages)
+            if room < 0:
+                kept.clear()
+            else:
+                kept.append((number, pages))
+            yield number, pages
+        self._kept = kept if room >= 0 else None
+
+    def _read_pages(self) -> Iterator[Slice]:
         for number, (states, keys) in enumerate(self._shards):
             for pairs in self._sweep(states, keys.links_bucket, keys.links_buckets, small=False):
                 yield number, [(field, page) for field, raw in pairs if (page := self._page(field, raw)) is not None]

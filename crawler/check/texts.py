@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from crawler.check.drafts import Draft
@@ -35,8 +35,8 @@ _CODES: Final = frozenset(
 )
 """Of links, which have a text."""
 
-Read = Callable[[str, float], list[NamedAgain] | None]
-"""Reads a page again, until a time of the monotonic clock (see `PagesAgain.read`)."""
+Read = Callable[[str, Collection[int], float], list[NamedAgain] | None]
+"""Reads lines of a page again, until a time of the monotonic clock (see `PagesAgain.read`)."""
 
 
 class Texts:
@@ -114,7 +114,7 @@ class Texts:
                 self._say(f"{counted(len(missing) - count + 1, 'page')} were not read again: some texts are left out")
                 break
             if not all(map(self._is_settled, self._drafts[page])):
-                self._note(page, read(pages[page], began + MAX_SECONDS))
+                self._note(page, read(pages[page], self._lines[page], began + MAX_SECONDS))
 
     def _is_settled(self, draft: Draft) -> bool:
         """Whether more pages would only show what is known of a finding."""
@@ -122,14 +122,18 @@ class Texts:
         is_named = draft.fragment is None or self._name_of(draft) is not None
         return is_named and len(texts) >= SAME and len(set(texts)) == 1
 
-    def _note(self, page: int, named: Iterable[NamedAgain] | None) -> None:
+    def _note(self, page: int, named: Sequence[NamedAgain] | None) -> None:
         """Keep what was read of a page, if it could be."""
         if named is None:
             return
         self._keep(page, named)
+        by_url: dict[str, list[NamedAgain]] = defaultdict(list)
+        for one in named:
+            if one.text and one.line in self._lines[page]:
+                by_url[one.url].append(one)
         for draft in self._drafts[page]:
-            texts = (self.of(page, line, draft) for line in sorted(self._lines[page]))
-            self._seen[id(draft)].append(next((text for text in texts if text), None))
+            texts = (one.text for url in draft.urls for one in by_url.get(url, ()) if _fits(one, draft))
+            self._seen[id(draft)].append(next(texts, None))
 
     def _keep(self, page: int, named: Iterable[NamedAgain]) -> None:
         for one in named:
@@ -152,8 +156,8 @@ def _fits(one: NamedAgain, draft: Draft) -> bool:
 def reader(frontier: Frontier, pages: PagesAgain) -> Read:
     """Reads pages of the crawl again; URLs are in the crawl's form."""
 
-    def read(url: str, until: float) -> list[NamedAgain] | None:
-        found = pages.read(url, until)
+    def read(url: str, lines: Collection[int], until: float) -> list[NamedAgain] | None:
+        found = pages.read(url, lines, until)
         return None if found is None else [one._replace(url=frontier.form.apply(one.url)) for one in found]
 
     return read

@@ -63,6 +63,7 @@ def fetch_one(url: str, settings: Settings, say: Callable[[str], None]) -> Fetch
     """
     url = urls.given(url)
     settings = with_rules(settings)
+    settings = replace(settings, store=tuple({*settings.store, "links"}))
     one = FetchOne(settings, [origin_of(url)], say)
     try:
         one.admit(one.roots_of(url))
@@ -124,9 +125,8 @@ class FetchOne:
     """Fetches URLs on a worker's own steps, one after the other; each origin's robots.txt once."""
 
     def __init__(self, settings: Settings, origins: Sequence[str], say: Callable[[str], None]) -> None:
-        """*origins* are those that the command's SOURCEs name. The links of pages are read, nothing is tried again."""
-        settings = replace(settings, retries=0, store=tuple({*settings.store, "links"}))
-        plan = self._plan = plan_of(settings, origins)
+        """*origins* are those that the command's SOURCEs name. Nothing is tried again."""
+        plan = self._plan = plan_of(replace(settings, retries=0), origins)
         self.roots_of = plan.scope.roots_of
         """The roots that a URL as a seed would bring."""
         self.candidates = plan.scope.candidates

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
 from crawler import url as urls
+from crawler.checked_page import PLACES
 from crawler.crawl.fetch_one import FetchOne
 from crawler.errors import CrawlerError
 from crawler.frontier.frontier import Frontier
+from crawler.parse.numbered_page import NumberedPage
 from crawler.parse.page import Page
+from crawler.parse.page_places import find_places
 from crawler.record import Request
 from crawler.settings import Settings
 
@@ -29,7 +32,7 @@ class NamedAgain(NamedTuple):
     url: str
     """Canonical, without its fragment."""
     fragment: str | None = None
-    """Decoded; None where it was not read, or need not be the name of an element."""
+    """Decoded; None where it is not stored, or need not be the name of an element."""
     text: str | None = None
     """What a reader sees there."""
 
@@ -39,8 +42,11 @@ class PagesAgain:
 
     def __init__(self, frontier: Frontier, settings: Settings, origins: Sequence[str] = ()) -> None:
         """*origins* are those that the command's SOURCEs name: only they get the headers that are meant for these."""
-        settings = replace(settings, hook=None, timeout=min(settings.timeout, TIMEOUT), store=("links",))
-        self._hosts, self._settings = frontier.crawldb.hosts, settings
+        # As a crawl that looks for nothing on the page: its places are read here.
+        self._settings = replace(
+            settings, check=False, store=("meta",), max_depth=0, hook=None, timeout=min(settings.timeout, TIMEOUT)
+        )
+        self._hosts = frontier.crawldb.hosts
         self._origins = origins
         self._one: FetchOne | None = None
         self._due: dict[str, float] = {}
@@ -52,8 +58,11 @@ class PagesAgain:
         if self._one is not None:
             self._one.close()
 
-    def read(self, url: str, until: float) -> list[NamedAgain] | None:
-        """What the page names; None where it cannot be read before *until* (monotonic clock), or is another one now."""
+    def read(self, url: str, lines: Collection[int], until: float) -> list[NamedAgain] | None:
+        """What the page names in these lines.
+
+        None where it cannot be read before *until* (monotonic clock), or is another one now.
+        """
         host = urls.host(url)
         if self._failures[host] >= _MAX_FAILURES or not self._wait(host, until):
             return None
@@ -68,7 +77,7 @@ class PagesAgain:
         if found.record.outcome.startswith("failed:"):
             self._failures[host] += 1
         page = one.page
-        return None if found.record.url != url or page is None else _named(page)
+        return None if found.record.url != url or page is None else _named(page, lines)
 
     def _wait(self, host: str, until: float) -> bool:
         """Wait until *host* may be asked; whether that was possible in time. The next request has to wait again."""
@@ -86,7 +95,8 @@ class PagesAgain:
         return [root for root, known in zip(candidates, self._hosts.roots(candidates), strict=True) if known]
 
 
-def _named(page: Page) -> list[NamedAgain]:
-    if page.places is not None:
-        return [NamedAgain(one.line, one.url, one.fragment, one.text) for one in page.places.places]
-    return [NamedAgain(link.line or 0, link.url, None, link.text) for link in page.links or ()]
+def _named(page: Page, lines: Collection[int]) -> list[NamedAgain]:
+    if not (page.is_html and 200 <= page.status < 300):  # all else has no texts
+        return []
+    found = find_places(page, frozenset(PLACES), numbered=NumberedPage(page, lines))
+    return [NamedAgain(one.line, one.url, one.fragment, one.text) for one in found.places]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from crawler.parse.charset import DEFAULT_CHARSET, as_utf8
@@ -28,11 +29,12 @@ class Element(NamedTuple):
 class NumberedPage:
     """The elements of a page that may name something."""
 
-    def __init__(self, page: Page) -> None:
-        """*page* is HTML, or a document that was converted to it, which has no lines."""
+    def __init__(self, page: Page, lines: Collection[int] | None = None) -> None:
+        """*page* is HTML, or a document that was converted to it, which has no lines. *lines*: see `TagLines`."""
         charset = page.charset or DEFAULT_CHARSET
         is_xml = page.made is None and is_xhtml(page.response.computed_type, page.response.body)
-        self.tags = TagLines(as_utf8(page.response.body, charset) if page.made is None else page.made, is_xml=is_xml)
+        html = as_utf8(page.response.body, charset) if page.made is None else page.made
+        self.tags = TagLines(html, lines, is_xml=is_xml)
         self.lines = self.tags.lines if page.made is None else {}
         html = as_html(self.tags.html) if is_xml else self.tags.html
         self.tree, self.is_flat = read(html)

@@ -8,6 +8,8 @@ source looks like: the parser itself decides what is an element.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Iterator
+from itertools import accumulate
 from typing import Final
 
 MARK: Final = "_n"
@@ -20,6 +22,8 @@ MAX_TAGS: Final = 200_000
 _TAG: Final = re.compile(
     rb"""<((?i:h1|style)(?=[\t\n\f\r />])|[A-Za-z][^\t\n\f\r /><]*+(?=[\t\n\f\r /])(?! class="[^"<>]*">))"""
 )
+_FAR: Final = re.compile(rb"<((?i:base|iframe)(?=[\t\n\f\r /]))")
+"""Tags that matter for others: what they are relative to, and documents within the page."""
 _MARKED: Final = re.compile(rf" {MARK}=(?:\d+ |\"\d+\")")
 _REST: Final = re.compile(rb"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")
 """The rest of a tag: its attributes."""
@@ -28,11 +32,14 @@ _REST: Final = re.compile(rb"""(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")
 class TagLines:
     """The lines in which the tags of a page begin, by their numbers."""
 
-    def __init__(self, html: bytes, *, is_xml: bool = False) -> None:
-        """*html* is UTF-8. *is_xml*: attributes need quotes."""
+    def __init__(self, html: bytes, lines: Collection[int] | None = None, *, is_xml: bool = False) -> None:
+        """*html* is UTF-8. *lines*: number the tags of these alone, which is cheap; `base` and `iframe` always.
+
+        *is_xml*: attributes need quotes.
+        """
         if b"\n" not in html:
             html = html.replace(b"\r", b"\n")  # CR alone ends lines only where nothing else does, as in most editors
-        parts = _TAG.split(html, MAX_TAGS)
+        parts = _TAG.split(html, MAX_TAGS) if lines is None else list(_parts(html, lines))
         form = (b'<%%b %b="%%d"%%b' if is_xml else b"<%%b %b=%%d %%b") % MARK.encode()
         out, line = [parts[0]], 1 + parts[0].count(b"\n")
         self.lines: dict[str, int] = {}
@@ -51,6 +58,22 @@ class TagLines:
         line = self.lines.get(number or "")
         rest = None if line is None else _REST.match(self._rests[int(number or "")])
         return 0 if line is None else line + (rest[0].count(b"\n") if rest else 0)
+
+
+def _parts(html: bytes, lines: Collection[int]) -> Iterator[bytes]:
+    """*html* split as `_TAG.split` does, but only in *lines* and at tags that matter for others."""
+    ends = list(accumulate(len(line) + 1 for line in html.split(b"\n")))
+    names = {match.start(1): match[1] for match in _FAR.finditer(html)}
+    for line in lines:
+        if 0 < line <= len(ends):
+            begin = ends[line - 2] if line > 1 else 0
+            names |= {match.start(1): match[1] for match in _TAG.finditer(html, begin, ends[line - 1])}
+    at = 0
+    for start in sorted(names)[:MAX_TAGS]:
+        yield html[at : start - 1]
+        yield names[start]
+        at = start + len(names[start])
+    yield html[at:]
 
 
 def unmarked(text: str) -> str:

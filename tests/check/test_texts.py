@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from itertools import pairwise
 
@@ -175,7 +175,7 @@ def test_headers_of_the_command_go_only_to_the_origins_that_it_names(one: Crawle
     settings = Settings(delay=0.0, header=("Cookie: secret",))
     for origins in ((), (server.url("").rstrip("/"),)):
         with_header = PagesAgain(one.frontier, settings, origins)
-        assert with_header.read(server.url("/x"), time.monotonic() + 20)
+        assert with_header.read(server.url("/x"), [1], time.monotonic() + 20)
         with_header.close()
     assert [seen.headers.get("cookie") for seen in server.seen if seen.path == "/x"] == [None, "secret"]
 
@@ -188,7 +188,7 @@ def test_the_name_of_a_broken_fragment_is_read_from_a_page_that_asks_for_it(one:
     one.page(f"{SITE}/b", Page(names=["there"]))
     asked: list[str] = []
 
-    def read(url: str, until: float) -> list[NamedAgain]:
+    def read(url: str, lines: Collection[int], until: float) -> list[NamedAgain]:
         asked.append(url)
         return [NamedAgain(3, f"{SITE}/b", "töp", "to the top"), NamedAgain(4, f"{SITE}/c", "other", "no")]
 
@@ -211,7 +211,7 @@ def test_a_link_of_a_template_is_looked_up_on_some_pages_only(one: Crawled) -> N
         one.state(target, "missing", 404)
     asked: list[str] = []
 
-    def read(url: str, until: float) -> list[NamedAgain]:
+    def read(url: str, lines: Collection[int], until: float) -> list[NamedAgain]:
         asked.append(url)
         if "/x" in url:
             return [NamedAgain(3, other, None, url)]

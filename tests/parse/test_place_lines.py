@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.parse.place_pages import lines, places_of
+from crawler.parse.numbered_page import NumberedPage
+from crawler.parse.page_places import find_places
+from tests.parse.place_pages import ALL, again, lines, page_of, places_of
 
 
 @pytest.mark.parametrize(
@@ -98,6 +100,20 @@ def test_places_of_a_generated_page(parts: list[tuple[str, str]]) -> None:
         wanted.append((f"/{number}", html.count("\n") + 1))
         html += place.format(f"/{number}")
     assert lines(html) == wanted
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(NOISE, PLACE), max_size=20), st.sampled_from(["", "<base href=/other/>"]), st.data())
+def test_some_lines_of_a_page_have_what_they_have_in_the_whole(
+    parts: list[tuple[str, str]], base: str, data: st.DataObject
+) -> None:
+    html = f"<!DOCTYPE html>{base}<title>t</title><body>"
+    html += "".join(noise + place.format(f"{number}") for number, (noise, place) in enumerate(parts))
+    some = data.draw(st.sets(st.integers(1, html.count("\n") + 2)))
+    page = page_of(html)
+    whole = [place for place in again(page).places if place.line in some]
+    found = find_places(page, ALL, numbered=NumberedPage(page, some)).places
+    assert [place for place in found if place.line in some] == whole
 
 
 @settings(deadline=None)
