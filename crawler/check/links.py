@@ -85,6 +85,8 @@ def _of_kind(own: int, target: int, kind: int, wanted: Wanted) -> list[Places]:
 
 def users_of(sheet: int, users: dict[int, set[int]], imports: dict[int, set[int]]) -> set[int]:
     """The pages that use *sheet*, also by style sheets that import it."""
+    if sheet not in users and sheet not in imports:
+        return set()
     sheets = {sheet} | importing(sheet, imports)
     return {user for one in sheets for user in users.get(one, ())} - sheets
 

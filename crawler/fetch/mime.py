@@ -24,7 +24,7 @@ _ELEMENT = re.compile(rf'((?:[^",]|{_QUOTED})*+)(?:,|\Z)', re.DOTALL)
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _ESSENCE = re.compile(rf"[\t\n\r ]*({_TOKEN}/{_TOKEN})[\t\n\r ]*(?:;|\Z)")
 _PARAMETER = re.compile(r'[\t\n\r ]*([^;=]*+)(?:=(?:"((?:[^"\\]|\\.)*+)(?:"|\\?\Z)[^;]*|([^;]*)))?(?:;|\Z)', re.DOTALL)
-_VALUE = re.compile(r"[\t -~\x80-\U0010ffff]*")
+_VALUE = re.compile(r"[^\x00-\x08\n-\x1f\x7f]*")
 
 _HTML = re.compile(
     rb"[\t\n\f\r ]*<(?:!--|(?:!doctype html|html|head|script|iframe|h1|div|font|table|a|style|title|b"

@@ -11,9 +11,10 @@ from typing import Final
 from urllib.parse import unquote
 
 _DIRECTIVE: Final = ":~:"
-_STATE: Final = re.compile(r"[/!?]|[\w.:\[\]-]*=", re.ASCII)
-"""Routes (`/users`, `!/users`, `?page=2`) and values (`tab=2&sort=up`, `t=10`, `page=3`), which scripts, players and
-viewers read."""
+_ROUTE: Final = "/!?"
+"""How routes begin (`/users`, `!/users`, `?page=2`), which scripts read."""
+_VALUE: Final = re.compile(r"[\w.:\[\]-]*=", re.ASCII)
+"""Values (`tab=2&sort=up`, `t=10`, `page=3`), which scripts, players and viewers read."""
 _REMOVED: Final = {9: None, 10: None, 13: None}  # by WHATWG's parser, anywhere in a URL
 
 
@@ -27,7 +28,7 @@ def element_name(fragment: str) -> str | None:
         name = unquote(name)
     if not name.isprintable():
         name = name.translate(_REMOVED)
-    if not name or name.lower() == "top" or _STATE.match(name):
+    if not name or name.lower() == "top" or name[0] in _ROUTE or ("=" in name and _VALUE.match(name)):
         return None
     return name
 

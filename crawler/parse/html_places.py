@@ -19,7 +19,7 @@ from crawler.parse.numbered_page import Element, NumberedPage
 from crawler.parse.page import Page, clean, read
 from crawler.parse.page_notes import alt_note, page_notes
 from crawler.parse.place_collector import PlaceCollector
-from crawler.parse.place_table import LAZY, TABLE, Reader, reader_of
+from crawler.parse.place_table import LAZY, Reader, readers_of
 from crawler.parse.places import Reference
 from crawler.parse.resolver import base_of
 from crawler.parse.style_sheet import sheet_references
@@ -48,8 +48,10 @@ _CONTROLS: Final = frozenset(("button", "tab", "menuitem", "switch", "checkbox")
 """Roles of elements that scripts act on (WAI-ARIA 1.2)."""
 _ACTS: Final = frozenset(("onclick", "data-toggle", "data-bs-toggle"))
 _IMPORTED: Final = ("/", "./", "../", "http://", "https://")
-_OTHERS: Final = frozenset(("srcdoc", "usemap", "formaction"))
-_SPECIAL: Final = frozenset(("img", "area", "input", "h1", "style", "script"))
+_HOLDERS: Final = frozenset(("img", "object", "input", "button", "iframe"))
+"""Elements with attributes that need more than their value."""
+_PICTURES: Final = frozenset(("img", "area", "input"))
+_SPECIAL: Final = frozenset(("h1", "style", "script")) | _HOLDERS | _PICTURES
 
 
 class HtmlPlaces:
@@ -108,20 +110,16 @@ class HtmlPlaces:
 
     def _element(self, element: Element, within: int = 0) -> None:
         """Read one element; *within* is the number of `srcdoc` documents around it."""
-        tag, attributes = element.tag, element.attributes
-        for name, value in attributes.items():
-            if name in TABLE:
-                reader = reader_of(name, tag)
-                if reader is not None and value is not None:
-                    self._attribute(element, name, value, reader)
-            elif name in _OTHERS and value:
-                self._other_attribute(element, name, value, within)
-        if tag in _SPECIAL:
+        readers = readers_of(element.tag)
+        for name, value in element.attributes.items():
+            if name in readers and value is not None:
+                self._attribute(element, name, value, readers[name])
+        if element.tag in _SPECIAL:
             self._special(element, within)
 
     def _attribute(self, element: Element, name: str, value: str, reader: str | Reader) -> None:
         _, tag, attributes, line, _ = element
-        collector, rel = self._collector, attributes.get("rel")
+        collector = self._collector
         if "<" in value:
             value = unmarked(value)
         if value[:1] == "#" and _is_control(attributes):
@@ -131,9 +129,9 @@ class HtmlPlaces:
                 collector.invalid(_references(reader, attributes, ""), line, f'{name}=""')
         elif isinstance(reader, str):
             text = self._text(element) if self._texts_left > 0 else None
-            collector.add(Reference(reader, value), line, rel, text)
+            collector.add_url(reader, value, line, attributes.get("rel"), text)
         else:
-            collector.add_all(reader(attributes, value), line, rel)
+            collector.add_all(reader(attributes, value), line, attributes.get("rel"))
             if tag == "meta" and (attributes.get("http-equiv") or "").lower() == "content-security-policy":
                 collector.obey_policy(value)
 
@@ -148,15 +146,19 @@ class HtmlPlaces:
             return clean((image and image.attributes.get("alt")) or "", _MAX_TEXT)
         return clean(element.attributes.get("alt") or "", _MAX_TEXT)
 
-    def _other_attribute(self, element: Element, name: str, value: str, within: int) -> None:
-        tag, collector = element.tag, self._collector
-        if name == "srcdoc" and tag == "iframe":
-            self._document(value, element.line, within + 1)
-        elif name == "usemap" and tag in ("img", "object", "input"):
-            if len(value) > 1 and value[0] == "#" and within == 0:
-                collector.add_own(unmarked(value[1:]), element.line)
-        elif name == "formaction" and tag in ("button", "input") and self._is_sent(element):
-            collector.add(Reference("form", unmarked(value)), element.line)
+    def _holder(self, element: Element, within: int) -> None:
+        """The map, document or form that an element stands for."""
+        _, tag, attributes, line, _ = element
+        if tag == "iframe":
+            if document := attributes.get("srcdoc"):
+                self._document(document, line, within + 1)
+            return
+        used = attributes.get("usemap") or ""
+        if len(used) > 1 and used[0] == "#" and within == 0 and tag != "button":
+            self._collector.add_own(unmarked(used[1:]), line)
+        action = attributes.get("formaction")
+        if action and tag in ("button", "input") and self._is_sent(element):
+            self._collector.add_url("form", unmarked(action), line)
 
     def _is_sent(self, element: Element) -> bool:
         """Whether a button sends its form by GET, as its own method says, else that of the form."""
@@ -174,8 +176,9 @@ class HtmlPlaces:
         for node in read(html)[0].css(f"[{MARK}]"):
             attributes = node.attributes
             line = self._numbered.lines.get(attributes.pop(MARK) or "", 0)
+            readers = readers_of(node.tag or "")
             for name, value in attributes.items():
-                reader = reader_of(name, node.tag or "")
+                reader = readers.get(name)
                 for reference in _references(reader, attributes, value) if reader and value else ():
                     self._collector.add(reference._replace(kind="other", line=0), line)
 
@@ -201,6 +204,8 @@ class HtmlPlaces:
 
     def _special(self, element: Element, within: int) -> None:
         tag = element.tag
+        if tag in _HOLDERS:
+            self._holder(element, within)
         if tag == "h1":
             if within == 0:
                 self._headings.append(element)
@@ -208,7 +213,7 @@ class HtmlPlaces:
             self._style(element)
         elif tag == "script":
             self._script(element)
-        elif self._page.made is None and (note := alt_note(element, self._collector.base)):
+        elif tag in _PICTURES and self._page.made is None and (note := alt_note(element, self._collector.base)):
             self._collector.note(*note)
 
     def _style(self, element: Element) -> None:

@@ -26,6 +26,10 @@ class Element(NamedTuple):
     """That of its tag (`tag_lines`)."""
 
 
+_new: Final = tuple.__new__
+"""Makes an Element in half of the time that its own constructor takes."""
+
+
 class NumberedPage:
     """The elements of a page that may name something."""
 
@@ -48,14 +52,13 @@ class NumberedPage:
 
     def _read(self) -> list[Element]:
         """The elements, each tag once: a parser makes several of `<a><p></a></p>`."""
-        lines, found, taken = self.lines, list[Element](), set[str | None]()
+        line_of, found = self.lines.get, dict[str, Element]()
         for node in self.tree.css(f"[{MARK}]"):
             attributes = node.attributes
-            number = attributes.pop(MARK)
-            if number not in taken:
-                taken.add(number)
-                found.append(Element(node, node.tag or "", attributes, lines.get(number or "", 0), number))
-        return found
+            number = attributes.pop(MARK) or ""
+            if number not in found:
+                found[number] = _new(Element, (node, node.tag or "", attributes, line_of(number, 0), number))
+        return list(found.values())
 
     def open_shadow_roots(self) -> None:
         """Add the elements that shadow roots show."""

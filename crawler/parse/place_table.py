@@ -21,7 +21,7 @@ Reader = Callable[[Attributes, str], Iterator[Reference]]
 ANY: Final = "*"
 """In place of an element's name: all elements."""
 
-_STYLES: Final = re.compile(r"\(|\\")
+_STYLES: Final = re.compile(r"(?i:url|src|image-set)\(|\\")
 _NO_URL: Final = re.compile(r"[\s{}<>()\"']")
 _MOVIES: Final = frozenset(("movie", "src", "url", "filename", "data", "href", "archive"))
 
@@ -155,7 +155,13 @@ TABLE: Final[Mapping[str, Mapping[str, str | Reader]]] = {
 LAZY: Final = frozenset((*_LAZY, *_LAZY_SETS))
 
 
-def reader_of(attribute: str, element: str) -> str | Reader | None:
-    """How an *attribute* of an *element* is read; None if it names nothing."""
-    reads = TABLE.get(attribute)
-    return None if reads is None else reads.get(element) or reads.get(ANY)
+_COMMON: Final = {name: reads[ANY] for name, reads in TABLE.items() if ANY in reads}
+_BY_ELEMENT: Final = {
+    element: _COMMON | {name: reads[element] for name, reads in TABLE.items() if element in reads}
+    for element in {element for reads in TABLE.values() for element in reads}
+}
+
+
+def readers_of(element: str) -> Mapping[str, str | Reader]:
+    """How the attributes of an *element* are read, by their names; those that are not there name nothing."""
+    return _BY_ELEMENT.get(element, _COMMON)

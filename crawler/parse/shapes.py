@@ -83,8 +83,8 @@ RAW_ENDS: Final = {name: re.compile(rb"</%b(?=[\t\n\f\r />])" % name, re.IGNOREC
 CLOSED: Final = VOID | _IMPLIED
 """Elements that are closed by what follows them, if not by themselves."""
 
-_QUOTED: Final = rb"""(?:[\t\n\f\r ]++[a-zA-Z][\w:.-]*+=(?:"[^"<>]*+"|'[^'<>]*+')){0,200}+[\t\n\f\r ]*+"""
-"""Attributes whose values have quotes: a slash behind them is none of their characters."""
+_QUOTED: Final = rb"""(?:[\t\n\f\r ]++[\w:.-]++=(?:"[^"<>]*+"|'[^'<>]*+'|\w++(?=[\t\n\f\r ]))){0,200}+[\t\n\f\r ]*+"""
+"""Attributes whose values have quotes, or end before a space: a slash behind them is none of their characters."""
 _SHAPES: Final = rb"<(?:path|polygon|polyline|line|circle|ellipse|rect|use|image|stop)" + _QUOTED + b"/>"
 _WORDS: Final = rb"|".join(rb"<%b%b>[^<>]*+</%b>" % (name, _QUOTED, name) for name in (b"text", b"tspan", b"title"))
 _GROUP: Final = rb"<g" + _QUOTED + rb">(?:[^<>]++|" + _SHAPES + rb"|" + _WORDS + rb"|%b)*+</g>"

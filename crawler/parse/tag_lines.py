@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from itertools import accumulate
+from itertools import accumulate, count, islice
 from typing import Final
 
 MARK: Final = "_n"
@@ -20,7 +20,8 @@ MAX_TAGS: Final = 200_000
 
 # All but tags without attributes, or with a class alone. Of the first, two matter: for their content.
 _TAG: Final = re.compile(
-    rb"""<((?i:h1|style)(?=[\t\n\f\r />])|[A-Za-z][^\t\n\f\r /><]*+(?=[\t\n\f\r /])(?! class="[^"<>]*">))"""
+    rb"""<([A-Za-z][^\t\n\f\r /><]*+(?:(?=[\t\n\f\r /])(?! class="[^"<>]*">)"""
+    rb"""|(?:(?<=<[hH]1)|(?<=<(?i:style)))(?=[\t\n\f\r />])))"""
 )
 _FAR: Final = re.compile(rb"<((?i:base|iframe)(?=[\t\n\f\r /]))")
 """Tags that matter for others: what they are relative to, and documents within the page."""
@@ -40,16 +41,13 @@ class TagLines:
         if b"\n" not in html:
             html = html.replace(b"\r", b"\n")  # CR alone ends lines only where nothing else does, as in most editors
         parts = _TAG.split(html, MAX_TAGS) if lines is None else list(_parts(html, lines))
-        form = (b'<%%b %b="%%d"%%b' if is_xml else b"<%%b %b=%%d %%b") % MARK.encode()
-        out, line = [parts[0]], 1 + parts[0].count(b"\n")
-        self.lines: dict[str, int] = {}
-        """The line in which each tag begins, by its number as it is written."""
         self._rests = parts[2::2]
-        for number, (name, rest) in enumerate(zip(parts[1::2], self._rests, strict=True)):
-            out.append(form % (name, number, rest))
-            self.lines[str(number)] = line
-            line += rest.count(b"\n")
-        self.html = b"".join(out)
+        before = accumulate([part.count(b"\n") for part in parts[:-1:2]], initial=1)
+        self.lines = dict(zip(map(str, count()), islice(before, 1, None), strict=False))
+        """The line in which each tag begins, by its number as it is written."""
+        form = (b'<%%b %b="%%d"' if is_xml else b"<%%b %b=%%d ") % MARK.encode()
+        parts[1::2] = [form % (name, number) for number, name in enumerate(parts[1::2])]
+        self.html = b"".join(parts)
         """The page, with numbers."""
         self.is_cut = len(self._rests) >= MAX_TAGS
 

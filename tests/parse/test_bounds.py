@@ -141,7 +141,7 @@ ORDINARY: dict[str, Callable[[], bytes]] = {
     "a script with tags": lambda: b"<p>x</p>" * 99 + b"<script>" + b'["<p a=1 b=2>", "c"], ' * 20_000 + b"</script>",
     "a long text": lambda: b"<pre>" + b"Some words of a text, and \"more\" of 'it'.\n" * 20_000 + b"</pre>",
     "drawings": lambda: b"<svg><g><path d='M0 0'/><title>t</title></g></svg>" * 9_000,
-    "shapes": lambda: b"<svg>" + b"<path d='M0 0' style='fill: none' /><text x='1'>t</text>" * 9_000 + b"</svg>",
+    "shapes": lambda: b"<svg>" + b"<path _n=7 d='M0 0' style='fill: none' /><text x='1'>t</text>" * 9_000 + b"</svg>",
     "nested lists": lambda: (b"<ul><li>x" * 20 + b"</ul>" * 20) * 1_000,
     "paragraphs with formatting": lambda: b"<p><b>x<p>y" * 20_000,
     "comments": lambda: b"<p>x<!-- y -->z</p>" * 20_000,
