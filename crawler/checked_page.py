@@ -246,20 +246,22 @@ class _Reading:
     def named(self) -> list[Named]:
         """The places that name targets."""
         count = self.number()
-        raw, at = self._raw, self._at  # written out, since a report unpacks each link three times
+        raw, at = self._raw, self._at  # written out, since a report unpacks each link
         found: list[Named] = []
         known: list[int] = []
         line = kind = 0
         fragment: int | None
         for _ in range(count):
-            head, at = (raw[at], at + 1) if raw[at] < 0x80 else self._number_at(at)
+            head = raw[at]
+            head, at = (head, at + 1) if head < 0x80 else self._number_at(at)
             line += head >> 3
             if head & 2:
                 kind, at = raw[at], at + 1
                 if kind >= len(PLACES):
                     raise IndexError
             if head & 4:
-                back, at = self._number_at(at)
+                back = raw[at]
+                back, at = (back, at + 1) if back < 0x80 else self._number_at(at)
                 if back >= len(known):
                     raise IndexError
                 target = known[-1 - back]
@@ -277,5 +279,7 @@ class _Reading:
 
     def _number_at(self, at: int) -> tuple[int, int]:
         """The number at a place, and the place behind it."""
+        if (high := self._raw[at + 1]) < 0x80:  # nearly all are this short
+            return self._raw[at] & 0x7F | high << 7, at + 2
         self._at = at
         return self.number(), self._at

@@ -29,7 +29,7 @@ from crawler.settings import Settings, format_value, stored_names
 from crawler.text import option_name
 from crawler.worker.options import sees_addresses
 
-TICK: Final = 0.1
+TICK: Final = 0.05
 LOOK_EVERY: Final = 0.5
 LATE: Final = 10.0
 """How much later (s) than this process a worker may reach Redis again: longer than the pauses between its attempts."""
