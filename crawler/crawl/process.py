@@ -24,7 +24,7 @@ import msgspec
 from crawler.crawl import hook_code
 from crawler.crawl.journal import Outlet
 from crawler.errors import CrawlerError
-from crawler.fetch import open_fetcher
+from crawler.fetch import load_fetcher, open_fetcher
 from crawler.fetch.fetcher import Fetcher
 from crawler.fetch.machine import raise_limit
 from crawler.frontier.frontier import Frontier
@@ -208,10 +208,11 @@ def _stopper(worker: Engine) -> Callable[[int, object], None]:
     return stop
 
 
-def load_for_workers() -> None:
-    """Load what every worker needs; copies of the pool's process inherit it."""
+def load_for_workers(fetcher: str) -> None:
+    """Load what every worker with this *fetcher* needs; copies of the pool's process inherit it."""
     load_those_of_workers()
     load_suffixes()
+    load_fetcher(fetcher)
 
 
 def _plan_of(job: Job, settings: Settings) -> WorkerOptions:
@@ -235,7 +236,7 @@ def build(job: Job, watch: Watchdog, log: Log, outlet: Outlet) -> Engine:
     patience = Backoff(log.note, trouble=watch.say)  # its pool reports that Redis is away
     patience.stopped = lambda: os.getppid() != job.parent
     connection = Connection(job.redis, patience=patience)
-    load_for_workers()
+    load_for_workers(own.fetcher)
     frontier = Frontier.find(connection, own.crawl)
     settings = own.with_stored(frontier.crawldb.settings())
     connection.patience = None  # from now on the loop does other work meanwhile

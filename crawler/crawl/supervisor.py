@@ -87,7 +87,7 @@ def run_workers(
     began, until_done = time.monotonic(), way.until_done
     if way.copies:  # they need not do the same again
         raise_limit()
-        load_for_workers()
+        load_for_workers(session.settings.fetcher)
     with (
         closing(session.redis.new_connection()) as connection,  # it watches while Redis is away
         interrupts() as signals,

@@ -7,6 +7,8 @@ engine.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from crawler.errors import UsageError
 from crawler.fetch.fetcher import Fetcher, FetcherOptions
 from crawler.fetch.route import Route, RoutedFetcher
@@ -17,20 +19,21 @@ ENGINES = ("curl", "requests")
 
 def open_fetcher(name: str, options: FetcherOptions) -> Fetcher:
     """The engine *name*, imported only now. UsageError if there is no such engine or it cannot be loaded."""
-    if name not in ENGINES:
-        raise UsageError(f"no fetcher is called {name!r}: use {' or '.join(ENGINES)}")
-    fetcher = _engine(name, options)
+    fetcher = load_fetcher(name)(options)
     return RoutedFetcher(fetcher, Route.parse(options.route)) if options.route else fetcher
 
 
-def _engine(name: str, options: FetcherOptions) -> Fetcher:
+def load_fetcher(name: str) -> Callable[[FetcherOptions], Fetcher]:
+    """Import the engine *name*. UsageError as for `open_fetcher`."""
+    if name not in ENGINES:
+        raise UsageError(f"no fetcher is called {name!r}: use {' or '.join(ENGINES)}")
     try:
         if name == "curl":
             from crawler.fetch.curl import CurlFetcher
 
-            return CurlFetcher(options)
+            return CurlFetcher
         from crawler.fetch.requests import RequestsFetcher
 
-        return RequestsFetcher(options)
+        return RequestsFetcher
     except ImportError as error:
         raise UsageError(f"the fetcher {name!r} cannot be loaded ({error}): install it, or use another") from error

@@ -30,6 +30,17 @@ def test_an_empty_word_is_a_good_bye(crawl: Crawl) -> None:
     assert crawl.snapshot().workers == {}
 
 
+def test_who_leaves_wakes_the_next_one_that_waits(crawl: Crawl) -> None:
+    crawl.frontier.heartbeat("one", b"{}")
+    crawl.frontier.heartbeat("two", b"{}")
+    assert crawl.snapshot().wake == 0
+    crawl.link.client.config_set("maxmemory", 1)
+    crawl.frontier.heartbeat("one", b"")
+    assert crawl.snapshot().wake == 1
+    crawl.frontier.heartbeat("two", b"")
+    assert crawl.snapshot().wake == 1
+
+
 def test_it_goes_through_when_redis_is_full(crawl: Crawl) -> None:
     crawl.link.client.config_set("maxmemory", 1)
     crawl.frontier.heartbeat("one", b"{}")

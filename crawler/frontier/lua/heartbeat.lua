@@ -9,5 +9,7 @@ end
 redis.call('HDEL', WORKERS, ARG.worker) -- first, so that it goes through when Redis is full
 if ARG.text ~= '' then
   redis.call('HSET', WORKERS, ARG.worker, T .. ' ' .. ARG.text)
+elseif redis.call('HLEN', WORKERS) > 0 then
+  wake() -- it may have left because all is done: the next one need not find that out by itself
 end
 return { 'OK' }
