@@ -16,12 +16,13 @@ import msgspec
 
 from crawler.findings import CODES, NUMBERS
 
-PLACES: Final = (
+OF_PAGES: Final = (
     *("link", "frame", "image", "media", "script", "style", "css", "font", "icon", "manifest", "object", "form"),
     *("header", "social", "preload", "canonical", "hreflang", "refresh", "ping", "cite", "lazy", "other"),
-    *("sitemap", "redirect"),
 )
-"""Kinds of places that name a URL. Stored by their numbers: new ones go to the end."""
+"""Kinds of places of a page that name a URL."""
+PLACES: Final = (*OF_PAGES, "sitemap", "redirect")
+"""The same, and those of sitemaps and answers. Stored by their numbers: new ones go to the end."""
 
 MAX_NAMES: Final = 50_000
 """Names of elements that are kept of a page."""

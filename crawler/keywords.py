@@ -33,8 +33,6 @@ Place = Literal[
     "cite",
     "lazy",
     "other",
-    "sitemap",
-    "redirect",
     "all",
 ]
 
@@ -138,7 +136,7 @@ class Changeable(TypedDict, total=False):
     """With --store meta: parse each page whole, so that its links are counted."""
     places: Place | Sequence[Place]
     """With `crawler check`: which places of a page name what is checked (default: link,frame,image,media,script,style,
-    css,font,icon,manifest,object,form,header,social,preload,canonical,hreflang,refresh,sitemap,redirect)."""
+    css,font,icon,manifest,object,form,header,social,preload,canonical,hreflang,refresh)."""
     no_external: bool
     """With `crawler check`: ask for nothing out of scope."""
     allow_private: bool

@@ -19,7 +19,7 @@ import msgspec
 
 from crawler import headers
 from crawler import url as urls
-from crawler.checked_page import PLACES
+from crawler.checked_page import OF_PAGES
 from crawler.errors import DamagedCrawl, UsageError
 from crawler.record import CONTENTS
 from crawler.rule_names import MAX_RULE_SET, rule_names
@@ -198,11 +198,11 @@ class Settings:
         False, str, _C, "with --store meta: parse each page whole, so that its links are counted", switch=True
     )
     places: tuple[str, ...] = _setting(
-        tuple(place for place in PLACES if place not in ("ping", "cite", "lazy", "other")),
+        tuple(place for place in OF_PAGES if place not in ("ping", "cite", "lazy", "other")),
         str,
         _C,
         "with `crawler check`: which places of a page name what is checked",
-        choices=(*PLACES, "all"),
+        choices=(*OF_PAGES, "all"),
         many=True,
         of_check=True,
     )

@@ -117,7 +117,7 @@ def _external(session: Session, frontier: Frontier) -> int:
 
 
 def _start_trouble(frontier: Frontier, given: Sequence[str]) -> str:
-    """Why a start page is broken, in words; empty if none is."""
+    """Why a start page could not be read, in words; empty if all were."""
     records = frontier.crawldb.records
     pages = [frontier.form.apply(urls.canonicalize(url.strip())) for url in given]
     for state in records.states([(urls.host(url), frontier.id(url)) for url in pages]):

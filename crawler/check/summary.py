@@ -33,7 +33,7 @@ class Summary:
     is_complete: bool
     """False: it was interrupted, or a limit ended it."""
     start_trouble: str = ""
-    """Why the start page is broken; empty if it is not."""
+    """Why the start page could not be read; empty if it was."""
     given_up: str = ""
     """Why not all could be asked, such as a network that is away; empty if that is not so."""
     findings: int = 0
@@ -77,7 +77,7 @@ class Summary:
         if self.given_up:
             return f"not all could be asked: {self.given_up}"
         if self.exit_code and self.start_trouble:
-            return f"the start page is broken: {self.start_trouble}"
+            return f"the start page could not be read: {self.start_trouble}"
         if self.exit_code:
             return ", ".join(counted(n, severity) for severity, n in self.failing.items())
         if not self.findings:

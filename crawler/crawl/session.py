@@ -77,9 +77,10 @@ class Session:
         return self._frontier.crawldb
 
     def _no_crawl(self) -> NoCrawl:
+        ways = "`crawler check URL`" if self.settings.check else "`crawler run URL` or `crawler seed`"
         return NoCrawl(
-            f"there is no crawl {self.settings.crawl!r} {place_of(self.loaded)}: begin one with `crawler run URL`"
-            " or `crawler seed`, or name where it is with --redis, --folder, --crawl"
+            f"there is no crawl {self.settings.crawl!r} {place_of(self.loaded)}: begin one with {ways},"
+            " or name where it is with --redis, --folder, --crawl"
         )
 
     def find(self, *, older: bool = False) -> Frontier:

@@ -146,7 +146,7 @@ def test_severities_decide_whether_it_fails(fail_on: str, severity: str, fails: 
 
 def test_a_start_page_that_is_broken_fails_unless_nothing_may() -> None:
     assert summary(start_trouble="404").exit_code == 1
-    assert summary(start_trouble="404").verdict == "exit status 1: the start page is broken: 404"
+    assert summary(start_trouble="404").verdict == "exit status 1: the start page could not be read: 404"
     assert summary((), Selection.of(fail_on="never"), start_trouble="404").exit_code == 0
 
 

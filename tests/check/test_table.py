@@ -135,7 +135,7 @@ def test_what_limits_the_report_is_said() -> None:
     text = table(found[:1], summary(found, selection, is_complete=False, start_trouble="dns"), None)
     assert f"{len(CODES) - 1} findings more, left out by --max-findings" in text
     assert "the check is not complete" in text
-    assert "the start page is broken: dns" in text
+    assert "the start page could not be read: dns" in text
 
 
 # -- what to fix first ------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ def _troubles(summary: Summary) -> list[str]:
     if not summary.is_complete:
         found.append("the check is not complete: it was interrupted, or a limit ended it")
     if summary.start_trouble:
-        found.append(f"the start page is broken: {summary.start_trouble}")
+        found.append(f"the start page could not be read: {summary.start_trouble}")
     return found
 
 

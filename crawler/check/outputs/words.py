@@ -63,7 +63,7 @@ def notes(summary: Summary) -> Sequence[str]:
     if not summary.is_complete:
         found.append("the check is not complete: it was interrupted, or a limit ended it; more may be broken")
     if summary.start_trouble:
-        found.append(f"the start page is broken: {printable(summary.start_trouble)}")
+        found.append(f"the start page could not be read: {printable(summary.start_trouble)}")
     if summary.left_out:
         found.append(f"{counted(summary.left_out, 'finding')} more, left out by --max-findings")
     if summary.known:
