@@ -26,9 +26,14 @@ _COPY, _NOTED, _QUEUED = 0x01, 0x02, 0x04
 # Flags: which optional fields follow, in this order.
 _TARGET, _SIMILARITY, _TEXT_DIGEST, _PREVIOUS, _LAST_MODIFIED, _INTERVAL, _ETAG = (1 << n for n in range(7))
 # and: it is a sitemap; its last good answer is gone; the URL's scheme, which is not stored, is https; it was asked for
-# as a target.
-_SITEMAP, _GONE, _HTTPS, _ASKED_ONLY = 0x80, 0x100, 0x200, 0x400
-_ALL_FLAGS: Final = 0x7FF
+# as a target; one more field, the last one.
+_SITEMAP, _GONE, _HTTPS, _ASKED_ONLY, _EXPIRES = 0x80, 0x100, 0x200, 0x400, 0x800
+_ALL_FLAGS: Final = 0xFFF
+_NUMBERS: Final = (
+    (_PREVIOUS, "previous_text_digest", _U64),
+    (_LAST_MODIFIED, "last_modified", _U32),
+    (_INTERVAL, "interval", _U32),
+)
 
 LAYOUT: Final = {
     **{"VERSION": 1, "OUTCOME": 2, "MARKS": 3, "TOKEN": 18, "DIGEST": 38, "HEAD": _HEAD.size},
@@ -89,6 +94,8 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
     """As the server wrote it, with quotes and `W/`; never over MAX_TAG bytes."""
     interval: int = 0
     """Seconds between visits, as the schedule has adapted it; 0: it has not."""
+    certificate_expires: int | None = None
+    """When the certificate of its server expires, if that is soon; only in a crawl of `crawler check`."""
     sitemap: bool = False
     is_target: bool = False
     """It was asked for as the target of a link, and not read (see `Request.target`)."""
@@ -119,6 +126,7 @@ class UrlState(msgspec.Struct, frozen=True, kw_only=True):
             (_LAST_MODIFIED, None if self.last_modified is None else _U32.pack(_seconds(self.last_modified))),
             (_INTERVAL, _U32.pack(_seconds(self.interval)) if self.interval else None),
             (_ETAG, bytes([len(tag)]) + tag if tag else None),
+            (_EXPIRES, None if self.certificate_expires is None else _U32.pack(_seconds(self.certificate_expires))),
         ):
             if raw:
                 flags |= flag
@@ -180,6 +188,8 @@ class Glance(NamedTuple):
     is_seed: bool
     is_target: bool
     is_sitemap: bool
+    is_expiring: bool
+    """The certificate of its server expires soon."""
     digest: int
     """As in UrlState."""
 
@@ -191,8 +201,15 @@ class Glance(NamedTuple):
         version, outcome, _, flags, status, depth, _, via, *_, digest = _HEAD.unpack_from(raw)
         if version != _VERSION or outcome >= len(OUTCOMES):
             raise ValueError("it is of another version, or damaged")
-        is_seed = depth == 0 and via == 0
-        return cls(OUTCOMES[outcome], status, is_seed, flags & _ASKED_ONLY > 0, flags & _SITEMAP > 0, digest)
+        return cls(
+            outcome=OUTCOMES[outcome],
+            status=status,
+            is_seed=depth == 0 and via == 0,
+            is_target=flags & _ASKED_ONLY > 0,
+            is_sitemap=flags & _SITEMAP > 0,
+            is_expiring=flags & _EXPIRES > 0,
+            digest=digest,
+        )
 
 
 class _Reading:
@@ -217,18 +234,17 @@ class _Reading:
             found["similarity"] = self._take(_U64)[0]
         if flags & _TEXT_DIGEST:
             found["text_method"], found["text_digest"] = self._take(_TEXT)
-        if flags & _PREVIOUS:
-            found["previous_text_digest"] = self._take(_U64)[0]
-        if flags & _LAST_MODIFIED:
-            found["last_modified"] = self._take(_U32)[0]
-        if flags & _INTERVAL:
-            found["interval"] = self._take(_U32)[0]
+        for flag, name, shape in _NUMBERS:
+            if flags & flag:
+                found[name] = self._take(shape)[0]
         if flags & _ETAG:
             begin = self.at + 1
             self.at = begin + self._raw[self.at]
             if self.at > len(self._raw):
                 raise IndexError("it breaks off")
             found["etag"] = self._raw[begin : self.at].decode("latin-1")
+        if flags & _EXPIRES:
+            found["certificate_expires"] = self._take(_U32)[0]
         return found
 
 

@@ -35,6 +35,7 @@ STATES = st.builds(
     text_method=st.integers(0, 255),
     previous_text_digest=st.none() | U64,
     last_modified=st.none() | U32,
+    certificate_expires=st.none() | st.integers(0, 0xFFFF_FFFF),
     etag=st.none() | st.text(st.characters(max_codepoint=255), min_size=1, max_size=MAX_TAG),
     interval=U32,
     sitemap=st.booleans(),
@@ -114,7 +115,8 @@ def test_a_state_of_another_version_is_refused() -> None:
 @given(STATES)
 def test_a_glance_sees_what_the_whole_state_says(state: UrlState) -> None:
     is_seed = state.depth == 0 and state.via == "0"
-    seen = Glance(state.outcome, state.status, is_seed, state.is_target, state.sitemap, state.digest)
+    is_expiring = state.certificate_expires is not None
+    seen = Glance(state.outcome, state.status, is_seed, state.is_target, state.sitemap, is_expiring, state.digest)
     assert Glance.of(state.encode()) == seen
 
 

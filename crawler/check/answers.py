@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -21,10 +20,8 @@ from crawler.url_state import Glance, UrlState
 
 MAX_HOPS: Final = 50
 """Redirects in a row that are followed."""
-_FRESH: Final = 300
-"""Seconds between a record and the last visit, from which on what it says of a certificate is not of that visit."""
-_MAX_LOOKED: Final = 20
-"""Records of a host that are looked at for a certificate that expires."""
+_DAY: Final = 86_400
+"""Seconds before a check: a target that was asked since then may not be asked again."""
 
 
 class _Record(msgspec.Struct):
@@ -35,8 +32,6 @@ class _Record(msgspec.Struct):
     error: str | None = None
     title: str | None = None
     description: str | None = None
-    fetched_at: str | None = None
-    certificate_expires: str | None = None
 
 
 _decoder = msgspec.json.Decoder(_Record)
@@ -124,6 +119,7 @@ class Answers:
 
     def _read_states(self) -> None:
         wanted, shared, asks = self._facts.pages, self._shared, bool(self._facts.in_sitemaps or self._asked)
+        began = self._frontier.crawldb.visit().began_ms // 1000
         for field, raw in self._graph.states():
             try:
                 seen = Glance.of(raw)
@@ -135,6 +131,8 @@ class Answers:
                 self.starts.add(own)
             if own in shared:
                 self.digests[own] = seen.digest
+            if seen.is_expiring:
+                self._add_certificate(decode.state(raw), began - _DAY)
             if seen.outcome not in GOOD or own in wanted or (seen.is_target and asks):
                 self._add(field, raw, wanted)
 
@@ -156,13 +154,12 @@ class Answers:
     # -- records -------------------------------------------------------------------------------------------------------
 
     def _read_records(self) -> None:
-        looked: Counter[str] = Counter()
         for url_id, raw in self._graph.records():
             own = short_id(url_id)
-            if own in self.by_id or own in self._shared or b'"error"' in raw or b'"certificate_expires"' in raw:
-                self._add_record(url_id, own, raw, looked)
+            if own in self.by_id or own in self._shared or b'"error"' in raw:
+                self._add_record(url_id, own, raw)
 
-    def _add_record(self, url_id: str, own: int, raw: bytes, looked: Counter[str]) -> None:
+    def _add_record(self, url_id: str, own: int, raw: bytes) -> None:
         try:
             record = _decoder.decode(raw)
         except (msgspec.DecodeError, RecursionError):
@@ -175,8 +172,6 @@ class Answers:
             self._add_unsure(url_id, own, record)
         if own in self._shared:
             self.titles[own], self.descriptions[own] = record.title or "", record.description or ""
-        if record.certificate_expires and record.url.startswith("https://"):
-            self._add_certificate(url_id, record, looked)
 
     def _add_unsure(self, url_id: str, own: int, record: _Record) -> None:
         """What answered, but not so that it is known to be there."""
@@ -186,16 +181,11 @@ class Answers:
         if state is not None and state.outcome == record.outcome:
             self.by_id[own] = replace(_answer(state, is_start=own in self.starts), error=record.error or "")
 
-    def _add_certificate(self, url_id: str, record: _Record, looked: Counter[str]) -> None:
-        """The certificate of a host expires, unless a later visit brought no record: then it may be another one."""
-        host, scheme, _ = urls.split(record.url)
-        origin = urls.origin(host, scheme)
-        if origin in self.expiring or looked[origin] >= _MAX_LOOKED:
-            return
-        looked[origin] += 1
-        state = self._graph.state(url_id)
-        if state is not None and rfc3339(state.checked_at - _FRESH) <= (record.fetched_at or ""):
-            self.expiring[origin] = record.certificate_expires or ""
+    def _add_certificate(self, state: UrlState | None, since: int) -> None:
+        """The certificate of a host expires, as it was seen in this check; before that it may have been another one."""
+        if state is not None and state.certificate_expires is not None and state.checked_at >= since:
+            host, scheme, _ = urls.split(state.url)
+            self.expiring[urls.origin(host, scheme)] = rfc3339(state.certificate_expires)
 
 
 def _answer(state: UrlState, *, is_start: bool) -> Answer:

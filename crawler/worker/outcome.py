@@ -296,15 +296,15 @@ def _response_fields(held: LeasedPage, outcome: str, response: Response, error: 
         "fetched_at": _at(response),
         "elapsed_ms": round(response.elapsed * 1000),
         "attempts": entry.tries + 1,
-        "certificate_expires": expires_soon(response),
+        "certificate_expires": _utc(expires_soon(response)),
         "error": _cut(error),
     }
 
 
-def expires_soon(response: Response) -> str | None:
-    """When the certificate of its server expires, if that is soon, or was (RFC 3339, UTC)."""
+def expires_soon(response: Response) -> int | None:
+    """When the certificate of its server expires, if that is soon, or was, in seconds since the epoch."""
     at = response.certificate_expires
-    return None if at is None or at > time.time() + SOON else _utc(at)
+    return None if at is None or at > time.time() + SOON else int(at)
 
 
 def _commit(
@@ -347,6 +347,7 @@ def _commit(
 def _find(held: LeasedPage, record: Record, response: Response, state: Mapping[str, Any]) -> Finding:
     """What the visit that is recorded as *record* has found."""
     not_modified = response.status == NOT_MODIFIED and record.outcome == "fetched"
+    state = {**state, "certificate_expires": expires_soon(response)}
     if record.outcome == "fetched":
         etag, last_modified = _validators(held, response, not_modified)
         state = {**state, "etag": etag, "last_modified": last_modified}

@@ -110,7 +110,7 @@ class Crawled:
 
     def record(self, url: str, outcome: str = "fetched", *, is_target: bool = False, **fields: Any) -> None:
         """The record of a URL."""
-        more = {name: fields.pop(name) for name in ("certificate_expires", "target") if name in fields}
+        more = {"target": fields.pop("target")} if "target" in fields else {}
         raw = json.dumps(json.loads(Record(url=url, outcome=outcome, depth=1, **fields).encode()) | more).encode()
         url_id, shard = self.id(url, is_target=is_target), self.frontier.home(host(url))
         (at,) = shard.read(("XADD", shard.keys.records, "*", "i", url_id))

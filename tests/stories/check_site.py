@@ -40,12 +40,12 @@ class PlantedSite:
         self.expected = Expected()
         self.main, self.other, self.closed = sites.add(), sites.add("127.0.0.2"), sites.add("127.0.0.3")
         self.closed.robots = b"User-agent: *\nDisallow: /\n"
-        self.https = secure(sites, "127.0.0.1", _tls(authority))
+        self.https = secure(sites, "127.0.0.1", tls_of(authority))
         self._secure: dict[str, Site] = {
-            "expired": secure(sites, "127.0.0.4", _tls(authority, days=-1, name="127.0.0.4")),
-            "soon": secure(sites, "127.0.0.5", _tls(authority, days=5, name="127.0.0.5")),
-            "another name": secure(sites, "127.0.0.6", _tls(authority, name="another.example")),
-            "another issuer": secure(sites, "127.0.0.7", _tls(trustme.CA(), name="127.0.0.7")),
+            "expired": secure(sites, "127.0.0.4", tls_of(authority, days=-1, name="127.0.0.4")),
+            "soon": secure(sites, "127.0.0.5", tls_of(authority, days=5, name="127.0.0.5")),
+            "another name": secure(sites, "127.0.0.6", tls_of(authority, name="another.example")),
+            "another issuer": secure(sites, "127.0.0.7", tls_of(trustme.CA(), name="127.0.0.7")),
         }
         self._pages: list[Page] = []
         serve_file(self.main, "/fine.png")
@@ -298,7 +298,7 @@ def _late(site: Site, page: Page) -> Callable[[], str]:
     return serve
 
 
-def _tls(authority: trustme.CA, days: int = 365, name: str = "127.0.0.1") -> ssl.SSLContext:
+def tls_of(authority: trustme.CA, days: int = 365, name: str = "127.0.0.1") -> ssl.SSLContext:
     """The server's side of TLS, with a certificate that holds for so many days from now."""
     until = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+import trustme
 
 from tests.servers import Call
-from tests.stories.check_pages import Expected, Page
+from tests.stories.check_pages import Expected, Page, secure
+from tests.stories.check_site import tls_of
 from tests.stories.commands import Commands, Done
 from tests.stories.sites import Site, Sites
 
@@ -54,6 +56,20 @@ def asked(*sites: Site) -> dict[str, int]:
     for site in sites:
         site.seen.clear()
     return counts
+
+
+def test_a_certificate_that_expires_is_seen_where_nothing_has_changed(commands: Commands, sites: Sites) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(commands.base / "authority.pem")
+    commands.env["SSL_CERT_FILE"] = str(commands.base / "authority.pem")
+    site = secure(sites, "127.0.0.1", tls_of(authority, days=5))
+    serve(site, "/", '<a href="/b">b</a>')
+    serve(site, "/b", '<a href="/">home</a>')
+    finding = ("certificate-expiring", site.url("/"))
+    assert list(checked(commands, site.url("/"), code=0)) == [finding]
+    time.sleep(1.1)
+    assert list(checked(commands, site.url("/"), code=0)) == [finding]
+    assert [seen.headers.get("if-none-match") is None for seen in site.seen if seen.path == "/"] == [True, False]
 
 
 def test_another_check_reads_what_changed_and_knows_since_when(commands: Commands, sites: Sites) -> None:

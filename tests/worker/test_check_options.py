@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from crawler.checked_page import PLACES
+from crawler.checked_page import OF_PAGES, PLACES
 from crawler.cli.app import cli
 from crawler.settings import TABLE, Settings
 from crawler.worker.options import fetcher_options_of, plan_of
@@ -26,7 +26,7 @@ def test_a_crawl_that_is_no_check_is_as_ever() -> None:
 
 
 def test_places_are_those_that_are_named() -> None:
-    assert plan_of(Settings(check=True)).extract.places == set(PLACES) - _RARE
+    assert plan_of(Settings(check=True)).extract.places == set(OF_PAGES) - _RARE
     assert plan_of(Settings(check=True, places=("image", "ping"))).extract.places == {"image", "ping"}
     assert plan_of(Settings(check=True, places=("all",))).extract.places == set(PLACES)
 
