@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import unicodedata
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -39,6 +40,12 @@ def test_it_shows_each_finding_with_its_places() -> None:
         "1 error on 2 pages",
         "exit status 1: 1 error",
     ]
+
+
+def test_what_was_found_on_the_day_of_the_check_has_no_date() -> None:
+    for since, is_dated in (("2026-11-26T23:59:59Z", True), ("2026-11-27T00:00:01Z", False)):
+        text = shown([made(since=since)], began=datetime(2026, 11, 27, 8, tzinfo=UTC).timestamp())
+        assert ("since" in text) is is_dated
 
 
 def test_a_page_that_is_its_own_target_is_shown_once() -> None:

@@ -13,7 +13,7 @@ from crawler.check.outputs.priorities import first_fixes
 from crawler.check.summary import Summary
 from crawler.findings import CODES, NUMBERS, SEVERITIES, Finding
 from crawler.logs import is_dumb
-from crawler.text import counted, lasting, printable
+from crawler.text import counted, lasting, printable, rfc3339
 
 _LISTED: Final = {"error": (20, 5), "warning": (10, 3), "notice": (5, 2)}
 """Severity -> findings of one code that are listed, and places of each of them."""
@@ -32,7 +32,7 @@ def wants_color(stream: TextIO) -> bool:
 
 def table(findings: Sequence[Finding], summary: Summary, width: int | None = None, *, color: bool = False) -> str:
     """The lines, each with its end. *width* is that of the terminal in columns; None breaks no line."""
-    made = _Lines(width, color)
+    made = _Lines(width, color, rfc3339(summary.began))
     groups: defaultdict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in findings:
         groups[finding.severity, finding.code].append(finding)
@@ -45,10 +45,11 @@ def table(findings: Sequence[Finding], summary: Summary, width: int | None = Non
 class _Lines:
     """Collects lines of up to *width* columns."""
 
-    def __init__(self, width: int | None, color: bool) -> None:
+    def __init__(self, width: int | None, color: bool, began: str) -> None:
+        """*began*: when the check did (RFC 3339); what was there before that day has its date."""
         self.lines: list[str] = []
         self._width = max(width, _MIN_WIDTH) if width else None
-        self._color = color
+        self._color, self._day = color, began[:10]
 
     def group(self, severity: str, code: str, findings: Sequence[Finding], count: int) -> None:
         """The findings of one code."""
@@ -67,7 +68,7 @@ class _Lines:
         self._add(finding.target, 2, "strong")
         is_of_page = words.is_of_page(finding)
         where = words.where(finding.pages[0]).removeprefix(", ").strip() if is_of_page else words.held(finding)
-        since = f"since {finding.since[:10]}" if finding.since else ""
+        since = f"since {finding.since[:10]}" if finding.since and finding.since[:10] < self._day else ""
         if facts := ", ".join(filter(None, (words.cause(finding), since, where))):
             self._add(facts, 4)
         for place in () if is_of_page else finding.pages[:places]:
