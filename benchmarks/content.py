@@ -1,6 +1,6 @@
 """What text, main content and Markdown are worth, and what they cost: `make bench-content`.
 
-Four tables, made in one run:
+Five tables, made in one run:
 
 1. Pages with strings that their main text must and must not have (`--pages FILE`, JSON lines with `url`, `html_b64`,
    `with`, `without`; without the option this table is left out): precision, recall, F1 over all strings; CPU a page of
@@ -11,7 +11,8 @@ Four tables, made in one run:
 3. The documentation packages of `docs.py`: F1 of runs of four words (the mean over pages) against the element that the
    generator put its content in, and the shares of that element's code blocks, headings, links, list items and table
    rows that the Markdown still shows when a parser has read it. What Markdown has no form for is not counted.
-4. One worker per `--store`, on the same pages by nginx: pages a second and CPU a page against `--parse-all`.
+4. CPU a page of choosing the content of a parsed page of these packages and writing it as Markdown, without all else.
+5. One worker per `--store`, on the same pages by nginx: pages a second and CPU a page against `--parse-all`.
 """
 
 from __future__ import annotations
@@ -41,9 +42,13 @@ from benchmarks.measure import load
 from benchmarks.peers import ADDRESSES, rounds
 from benchmarks.site import SiteError, Sites, exit_on_sigterm
 from crawler import url as urls
+from crawler.crawl.process import spare_the_collector
 from crawler.fetch.fetcher import Headers, Response
 from crawler.parse.extract import ExtractOptions, Extractor
+from crawler.parse.main_content import choose
+from crawler.parse.markdown import render
 from crawler.parse.page import Node, Page, parse
+from crawler.parse.references import References
 
 Function = Callable[[bytes, str], str]
 
@@ -57,6 +62,7 @@ _ANCHORS: Final = "script, style, a.headerlink, a.id_link"
 _KINDS: Final = {"code": "pre", "headings": "h1, h2, h3, h4, h5, h6", "links": "a[href]", "items": "li", "rows": "tr"}
 _ARRANGED: Final = "ul, ol, dl, pre, table"
 _INNER: Final = ("ul", "ol", "table", "pre", "dl")
+_MAX_TEXT: Final = 1 << 20  # bytes, as a crawl has it
 _READER: Final = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
@@ -177,8 +183,12 @@ def truth(html: bytes) -> Node | None:
     return found
 
 
+def html_files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.html") if "_" not in path.relative_to(folder).parts[0])
+
+
 def sample(folder: Path) -> list[Path]:
-    files = sorted(path for path in folder.rglob("*.html") if "_" not in path.relative_to(folder).parts[0])
+    files = html_files(folder)
     return random.Random(5).sample(files, min(SAMPLE, len(files)))
 
 
@@ -267,11 +277,28 @@ def of_documentation(name: str, folder: Path) -> None:
         print(f"| {name} | {label} | {statistics.mean(scores):.3f} | {_times(times)} | {rest} |", flush=True)
 
 
+def of_markdown(folders: dict[str, Path]) -> None:
+    """Print the fourth table. The garbage collector is set as in a worker."""
+    spare_the_collector()
+    print("\n| site | pages | ms of choosing and writing Markdown: median | mean |\n|---|--:|--:|--:|")
+    every: list[float] = []
+    for name, folder in folders.items():
+        times = []
+        for path in html_files(folder):
+            tree, url = parse(path.read_bytes()), f"https://example.org/{path.relative_to(folder)}"
+            began = time.process_time()
+            render(choose(tree), References(url, url), _MAX_TEXT)
+            times.append(1000 * (time.process_time() - began))
+        every += times
+        print(f"| {name} | {len(times):,} | {_times(times)} |", flush=True)
+    print(f"| all | {len(every):,} | {_times(every)} |", flush=True)
+
+
 # -- crawls ------------------------------------------------------------------------------------------------------------
 
 
 def of_crawls(folders: dict[str, Path], count: int) -> None:
-    """Print the fourth table."""
+    """Print the fifth table."""
     often = "--follow-duplicates"
     contenders = [
         crawler(_PARSE_ALL, "-n", "1", "--store", "meta", _PARSE_ALL, often),
@@ -314,6 +341,7 @@ def main() -> int:
         print("\n| site | | F1 | ms median | mean | kept |\n|---|---|--:|--:|--:|---|")
         for name, folder in folders.items():
             of_documentation(name, folder)
+        of_markdown(folders)
         if args.rounds:
             of_crawls(folders, args.rounds)
     except (SiteError, Unexpected) as error:

@@ -163,7 +163,7 @@ def _run_engine(job: Job, watch: Watchdog) -> int:
     if job.settings.hook:
         capture(lambda line: log.say(f"{job.worker}: {line}"))
     worker = build(job, watch, log, outlet)
-    _spare_the_collector()
+    spare_the_collector()
     _keep_memory_flat()
     signal.signal(signal.SIGTERM, _stopper(worker))
     try:
@@ -181,7 +181,7 @@ def _run_engine(job: Job, watch: Watchdog) -> int:
         outlet.leave(0 if log.file is None else log.file.lost)
 
 
-def _spare_the_collector() -> None:
+def spare_the_collector() -> None:
     """Objects of now stay to the end, and pages leave few cycles: the collector need not search either often."""
     gc.collect()
     gc.freeze()
