@@ -43,11 +43,10 @@ NEAR_MAX: Final = 32
 NEAR_ENTRY: Final = 16
 """Bytes: the hash of a page's text, and the page's id."""
 
-SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 32, "TOP": 4, "DIGITS": 7}
+SEEN: Final = {"SET": 384, "SHARED": 256, "FAN": 32, "TOP": 4}
 """`seen`, by its names in Lua (see shared/seen.lua). SET: ids of one set, where the crawl does not say; on levels with
 many sets one has as many on the average, and hardly ever a third more. SHARED: of a host in a set that it shares, at
-most. FAN: how many times as many sets the next level has. TOP: the last level; it has no bound. DIGITS: the last ones
-of an id, which choose its set."""
+most. FAN: how many times as many sets the next level has. TOP: the last level; it has no bound."""
 
 IN_LUA: Final = {
     "SCHEMA": f"'{SCHEMA}'",

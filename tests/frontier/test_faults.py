@@ -101,7 +101,7 @@ FAULTS: Final = {
     ),
     "put pushes what was seen": Fault("    if found[j] == 0 then\n", "    if true then\n", ("put",)),
     "only the level that a host has reached is looked at": Fault(
-        "  for level = top, 0, -1 do\n", "  for level = top, top, -1 do\n"
+        "  for level = below, 0, -1 do\n", "  for level = 0, -1 do\n"
     ),
     "the ids of a host are not counted": Fault("redis.call('HSET', hash, 'seen', counts[host])", ""),
     "pages are leased while robots.txt is asked for": Fault("< slots_of(slots) and not asking", "< slots_of(slots)"),
@@ -193,7 +193,9 @@ FOUND_LATE: Final = (
     "new pages overtake those that are packed",
     "a host whose pages are packed is asked for them without a pause",
     "what is packed counts as lost",
+    "a failed visit takes the place of the good one",
     "a failed visit is kept after a good one",
+    "drain loses the record of a failed visit",
     "a target that is good keeps the record of its failure",
     "a URL is queued again whatever has become of it",
 )

@@ -88,6 +88,16 @@ def test_what_was_accepted_is_seen_on_whichever_level_it_is(make: Make, size: in
     assert crawl.put(*urls(1_990, 2_010)) == Accepted(10, 10, 0)
 
 
+@pytest.mark.parametrize("size", [3, 12, 48])
+def test_calls_whose_urls_are_known_in_part_bring_the_rest(make: Make, size: int) -> None:
+    """Whether each set of a level gets one of them or several, and whether they enter one level or two."""
+    crawl = with_sets_of(make(), size)
+    for first in range(0, 3_000, 60):
+        answer = crawl.put(*urls(first, first + 100))
+        assert (answer.new, answer.seen) == ((60, 40) if first else (100, 0))
+    assert sum(levels(crawl)) == crawl.snapshot().counters["accepted"] == 3_040
+
+
 def test_hosts_that_share_a_set_do_not_count_for_each_other(make: Make) -> None:
     crawl = with_sets_of(make(), 12)
     bucket = crawl.frontier.keys.seen(A)

@@ -54,13 +54,13 @@ local function look_up(k, a)
       tail, bucket, k = nil, KEYS[k + 2], k - 2
     end
     local count = seen_count(host, redis.call('HGET', hash, 'seen'))
-    local new = unseen(bucket, host, count, first, behind - 1)
+    local new, parts, level = unseen(bucket, host, count, first, behind - 1)
     links.seen = links.seen + behind - first - #new
     if #new > 0 then
       links.counts[host] = count
       links.groups[#links.groups + 1] = { host = host, site = ARGV[a + 1], sitemaps = priority == '0',
         to_front = priority == '2', hash = hash, queue = queue, tail = tail, bucket = bucket, first = first,
-        unseen = new, entries = ARGV[behind] }
+        unseen = new, parts = parts, level = level, entries = ARGV[behind] }
     end
     a, k = behind + 1, k + 5
   end
@@ -128,7 +128,8 @@ local function accept(links, seeded)
     end
     local n = #ids
     if n > 0 then
-      counts[host] = add_seen(group.bucket, host, counts[host], ids)
+      local parts = n == #group.unseen and group.parts or nil
+      counts[host] = add_seen(group.bucket, host, counts[host], ids, parts, group.level)
       local length_now = group.to_front and put_first(queue, entries) or redis.call('RPUSH', queue, unpack(entries))
       if queue == group.tail and length_now % SEGMENT < n then
         long[#long + 1] = host

@@ -5,10 +5,11 @@
 -- Redis keeps packed, and the ids of a call are looked up by a few commands. `seen` of a host's hash counts its ids:
 -- the level that the next one enters follows from it. Nothing is ever moved.
 
--- level_size: how many ids of a host a level has when it is full; fixed when the crawl was made (see seen.py)
+local SET_SIZE = math.max(math.floor(number(m[26]) or SEEN_SET), 3) -- fixed when the crawl was made (see seen.py)
+
+-- level_size: how many ids of a host a level has when it is full
 local function level_size(level)
-  local set = math.max(math.floor(number(m[26]) or SEEN_SET), 3)
-  return level == 0 and math.min(math.floor(set / 3), SEEN_SHARED) or set * SEEN_FAN ^ (level - 1)
+  return level == 0 and math.min(math.floor(SET_SIZE / 3), SEEN_SHARED) or SET_SIZE * SEEN_FAN ^ (level - 1)
 end
 
 -- level_at: the level that the next id of a host with n ids enters, how many it has there, and how many more fit
@@ -75,16 +76,37 @@ local function not_in(set, places)
   return left
 end
 
+-- part_of: the last seven digits of an id modulo the number of parts; `string.byte` makes no string
+local byte = string.byte
 local function part_of(id, parts)
-  return string.sub(id, -SEEN_DIGITS) % parts
+  local a, b, c, d, e, f, g = byte(id, -7, -1)
+  local last = g and a * 1000000 + b * 100000 + c * 10000 + d * 1000 + e * 100 + f * 10 + g - 48 * 1111111 or id
+  return last % parts
 end
 
--- not_on: the same for a level of a host
+-- by_set: ids by the sets of a level that they belong to
+local function by_set(sets, ids, parts)
+  local groups, of_part = {}, {}
+  for j = 1, #ids do
+    local id = ids[j]
+    local part = part_of(id, parts)
+    local some = of_part[part]
+    if some then
+      some[#some + 1] = id
+    else
+      some = { id }
+      of_part[part], groups[sets .. part] = some, some
+    end
+  end
+  return groups
+end
+
+-- not_on: the same for a level of a host; and if none is in it, their ids by its sets, as far as that is known
 local function not_on(bucket, host, level, places)
   if level < 2 then
     return not_in(level == 0 and bucket or sets_of(host, 1) .. 0, places)
   end
-  local sets, parts, sorted, left = sets_of(host, level), parts_of(level), {}, {}
+  local sets, parts, left, found = sets_of(host, level), parts_of(level), {}, false
   if parts > #places then -- most of them are alone in their set
     for j = 1, #places do
       local id = ARGV[places[j]]
@@ -94,64 +116,78 @@ local function not_on(bucket, host, level, places)
     end
     return left
   end
-  for j = 1, #places do
-    local part = part_of(ARGV[places[j]], parts)
-    local some = sorted[part] or {}
-    sorted[part], some[#some + 1] = some, places[j]
-  end
-  for part, some in pairs(sorted) do
-    some = not_in(sets .. part, some)
-    for j = 1, #some do
-      left[#left + 1] = some[j]
+  local groups = by_set(sets, { ids_at(places) }, parts)
+  for set, ids in pairs(groups) do
+    local answers = redis.call('SMISMEMBER', set, unpack(ids))
+    for j = 1, #answers do
+      if answers[j] == 1 then
+        found = found or {}
+        found[ids[j]] = true
+      end
     end
   end
-  if #left == #places then
-    return places
+  if not found then
+    return places, groups
   end
-  table.sort(left)
+  for j = 1, #places do
+    if not found[ARGV[places[j]]] then
+      left[#left + 1] = places[j]
+    end
+  end
   return left
 end
 
 -- unseen: the places in ARGV, from first to last, whose ids are new to a host with n ids. The levels that this call's
--- ids may enter are read too, so that a key of another type stops the script before its first write.
+-- ids may enter are read too, so that a key of another type stops the script before its first write. If all of them
+-- enter one level with many sets, their ids by these sets, and that level.
 local function unseen(bucket, host, n, first, last)
-  local places = {}
+  local places, groups = {}, nil
   for i = first, last do
     places[i - first + 1] = i
   end
   local top, here = level_at(n + #places - 1)
-  if top > 1 and here < level_size(top - 1) then -- more of them are on the level below
-    places = not_on(bucket, host, top - 1, places)
-    places = #places > 0 and not_on(bucket, host, top, places) or places
-    top = top - 2
+  local below = top - 1
+  if top > 1 and here < level_size(below) then -- more of them are on the level below
+    places = not_on(bucket, host, below, places)
+    below = below - 1
   end
-  for level = top, 0, -1 do
+  if #places > 0 then
+    places, groups = not_on(bucket, host, top, places)
+  end
+  local many = #places
+  for level = below, 0, -1 do
     places = #places > 0 and not_on(bucket, host, level, places) or places
   end
-  return places
+  if #places < many or level_at(n) < top then
+    groups = nil
+  end
+  return places, groups, top
 end
 
--- add_to: ids to the sets of a level that has many
-local function add_to(host, level, ids)
-  local sets, parts, sorted = sets_of(host, level), parts_of(level), {}
-  for j = 1, #ids do
-    local part = part_of(ids[j], parts)
-    local some = sorted[part] or {}
-    sorted[part], some[#some + 1] = some, ids[j]
+-- add_to: ids to the sets of a level that has many; groups: the same by these sets, if that is known
+local function add_to(host, level, ids, groups)
+  local sets, parts = sets_of(host, level), parts_of(level)
+  if parts > #ids then
+    for j = 1, #ids do
+      redis.call('SADD', sets .. part_of(ids[j], parts), ids[j])
+    end
+    return
   end
-  for part, some in pairs(sorted) do
-    redis.call('SADD', sets .. part, unpack(some))
+  for set, some in pairs(groups or by_set(sets, ids, parts)) do
+    redis.call('SADD', set, unpack(some))
   end
 end
 
--- add_seen: new ids of a host with n of them; how many it has then
-local function add_seen(bucket, host, n, ids)
+-- add_seen: new ids of a host with n of them; how many it has then. groups and of_level: see `unseen`
+local function add_seen(bucket, host, n, ids, groups, of_level)
   local from = 1
   while from <= #ids do
     local level, _, fit = level_at(n)
     local to = math.min(#ids, from + fit - 1)
     if level < 2 then
       redis.call('SADD', level == 0 and bucket or sets_of(host, 1) .. 0, unpack(ids, from, to))
+    elseif to - from + 1 == #ids then
+      add_to(host, level, ids, level == of_level and groups or nil)
     else
       add_to(host, level, { unpack(ids, from, to) })
     end
