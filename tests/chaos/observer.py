@@ -127,7 +127,7 @@ class Observer:
             pipe.hgetall(keys.leased)
             pipe.zrange(keys.leases, 0, -1, withscores=True)
             pipe.hmget(keys.counters, "accepted", "queued", "leased", "ended")
-            pipe.zcard(keys.sources)
+            pipe.zrange(keys.sources, 0, -1, withscores=True)
             pipe.hget(keys.outbox, "pending")
         (seconds, micros), *replies = pipe.execute()
         at = time.monotonic()
@@ -135,6 +135,7 @@ class Observer:
         totals = [0] * 6
         for n in range(0, len(replies), 5):
             leased, deadlines, counts, sources, pending = replies[n : n + 5]
+            sources = sum(score / 1000 > seconds + micros / 1e6 for _, score in sources)  # those of the dead stay
             until = {token: at + score / 1000 - (seconds + micros / 1e6) for token, score in deadlines}
             held |= {token.decode(): _held(token, value, until.get(token, at)) for token, value in leased.items()}
             numbers = (*counts, sources, pending)
