@@ -62,7 +62,6 @@ _ANCHORS: Final = "script, style, a.headerlink, a.id_link"
 _KINDS: Final = {"code": "pre", "headings": "h1, h2, h3, h4, h5, h6", "links": "a[href]", "items": "li", "rows": "tr"}
 _ARRANGED: Final = "ul, ol, dl, pre, table"
 _INNER: Final = ("ul", "ol", "table", "pre", "dl")
-_MAX_TEXT: Final = 1 << 20  # bytes, as a crawl has it
 _READER: Final = MarkdownIt("commonmark").enable(["table", "strikethrough"])
 
 
@@ -280,6 +279,7 @@ def of_documentation(name: str, folder: Path) -> None:
 def of_markdown(folders: dict[str, Path]) -> None:
     """Print the fourth table. The garbage collector is set as in a worker."""
     spare_the_collector()
+    limit = _EXTRACTORS["markdown"].options.max_text
     print("\n| site | pages | ms of choosing and writing Markdown: median | mean |\n|---|--:|--:|--:|")
     every: list[float] = []
     for name, folder in folders.items():
@@ -287,7 +287,7 @@ def of_markdown(folders: dict[str, Path]) -> None:
         for path in html_files(folder):
             tree, url = parse(path.read_bytes()), f"https://example.org/{path.relative_to(folder)}"
             began = time.process_time()
-            render(choose(tree), References(url, url), _MAX_TEXT)
+            render(choose(tree), References(url, url), limit)
             times.append(1000 * (time.process_time() - began))
         every += times
         print(f"| {name} | {len(times):,} | {_times(times)} |", flush=True)

@@ -12,6 +12,7 @@ from crawler.check.facts import NAME_BITS, Facts
 from crawler.check.graph import Graph, short
 from crawler.check.verdicts import GOOD, Verdict, verdict_of
 from crawler.checked_page import short_id
+from crawler.crawl.choice import FRESH
 from crawler.frontier import decode
 from crawler.frontier.frontier import Frontier
 from crawler.policy.target_answers import Ended
@@ -20,8 +21,6 @@ from crawler.url_state import Glance, UrlState
 
 MAX_HOPS: Final = 50
 """Redirects in a row that are followed."""
-_DAY: Final = 86_400
-"""Seconds before a check: a target that was asked since then may not be asked again."""
 
 
 class _Record(msgspec.Struct):
@@ -132,7 +131,7 @@ class Answers:
             if own in shared:
                 self.digests[own] = seen.digest
             if seen.is_expiring:
-                self._add_certificate(decode.state(raw), began - _DAY)
+                self._add_certificate(decode.state(raw), began - FRESH)
             if seen.outcome not in GOOD or own in wanted or (seen.is_target and asks):
                 self._add(field, raw, wanted)
 

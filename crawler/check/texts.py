@@ -122,23 +122,24 @@ class Texts:
         is_named = draft.fragment is None or self._name_of(draft) is not None
         return is_named and len(texts) >= SAME and len(set(texts)) == 1
 
-    def _note(self, page: int, named: Sequence[NamedAgain] | None) -> None:
+    def _note(self, page: int, named: Iterable[NamedAgain] | None) -> None:
         """Keep what was read of a page, if it could be."""
         if named is None:
             return
-        self._keep(page, named)
         by_url: dict[str, list[NamedAgain]] = defaultdict(list)
-        for one in named:
-            if one.text and one.line in self._lines[page]:
+        for one in self._keep(page, named):
+            if one.text:
                 by_url[one.url].append(one)
         for draft in self._drafts[page]:
             texts = (one.text for url in draft.urls for one in by_url.get(url, ()) if _fits(one, draft))
             self._seen[id(draft)].append(next(texts, None))
 
-    def _keep(self, page: int, named: Iterable[NamedAgain]) -> None:
-        for one in named:
-            if one.line in self._lines[page]:
-                self._found[page, one.line].append(one)
+    def _keep(self, page: int, named: Iterable[NamedAgain]) -> list[NamedAgain]:
+        """Keep what is in the lines that are looked for; what that is."""
+        kept = [one for one in named if one.line in self._lines[page]]
+        for one in kept:
+            self._found[page, one.line].append(one)
+        return kept
 
     def _name_of(self, draft: Draft) -> str | None:
         for place in draft.all_places():

@@ -130,13 +130,13 @@ class Observer:
             pipe.zrange(keys.sources, 0, -1, withscores=True)
             pipe.hget(keys.outbox, "pending")
         (seconds, micros), *replies = pipe.execute()
-        at = time.monotonic()
+        at, now = time.monotonic(), seconds + micros / 1e6
         held: dict[str, Held] = {}
         totals = [0] * 6
         for n in range(0, len(replies), 5):
             leased, deadlines, counts, sources, pending = replies[n : n + 5]
-            sources = sum(score / 1000 > seconds + micros / 1e6 for _, score in sources)  # those of the dead stay
-            until = {token: at + score / 1000 - (seconds + micros / 1e6) for token, score in deadlines}
+            sources = sum(score / 1000 > now for _, score in sources)  # those of the dead stay
+            until = {token: at + score / 1000 - now for token, score in deadlines}
             held |= {token.decode(): _held(token, value, until.get(token, at)) for token, value in leased.items()}
             numbers = (*counts, sources, pending)
             totals = [total + int(number or 0) for total, number in zip(totals, numbers, strict=True)]
